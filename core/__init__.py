@@ -1,0 +1,1 @@
+"""The few things that every room means alike: settings, errors, registry, units, grid and frame."""

@@ -1,0 +1,205 @@
+"""Rain-rate fields as CF data sets: the one place that knows names, units, grid mappings and the order of rows."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from core.errors import FrameError
+from core.files import write_atomically
+from core.grid import Grid, grid_from_centres, known
+
+RATE: Final = "rainfall_rate"
+RATE_NAMES: Final = (
+    "rainfall_rate",
+    "lwe_precipitation_rate",
+    "precipitation_rate",
+    "rainfall_flux",
+    "precipitation_flux",
+)
+MMH_PER_UNIT: Final[Mapping[str, float]] = {
+    "mm h-1": 1.0,
+    "mm/h": 1.0,
+    "mm hr-1": 1.0,
+    "mm/hr": 1.0,
+    "kg m-2 h-1": 1.0,
+    "m s-1": 3.6e6,
+    "kg m-2 s-1": 3600.0,
+    "mm s-1": 3600.0,
+}
+"""Rain rate in mm/h of one unit, by 1 kg m-2 of water = 1 mm."""
+
+EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
+Float32Field = NDArray[np.float32]
+
+
+def rate_dataset(
+    rate_mmh_THW: Float32Field,
+    valid_times: Sequence[datetime],
+    grid: Grid,
+    *,
+    reference_time: datetime | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """A CF data set `rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; NaN is written as missing.
+
+    Args:
+        rate_mmh_THW: mm/h, row 0 in the north.
+        valid_times: aware times, one per field.
+        grid: where the cells lie.
+        reference_time: makes it a forecast: adds `forecast_reference_time` and `forecast_period`.
+        attributes: global attributes; None values are left out.
+    """
+    seconds = np.array([time.timestamp() for time in valid_times])
+    covered_THW = np.isfinite(rate_mmh_THW)
+    dataset = xr.Dataset(
+        {
+            RATE: (
+                ("time", "y", "x"),
+                np.asarray(rate_mmh_THW, np.float32),
+                {
+                    "standard_name": "rainfall_rate",
+                    "long_name": "liquid-equivalent rain rate, all phases",
+                    "units": "mm h-1",
+                    "grid_mapping": "crs",
+                    "ancillary_variables": "coverage",
+                },
+            ),
+            "coverage": (
+                ("time", "y", "x"),
+                covered_THW.astype(np.int8),
+                {
+                    "long_name": "coverage mask",
+                    "flag_values": np.array([0, 1], np.int8),
+                    "flag_meanings": "no_data value",
+                    "grid_mapping": "crs",
+                },
+            ),
+            "crs": ((), np.int32(0), _grid_mapping(grid)),
+        },
+        coords={
+            "time": ("time", seconds, {"standard_name": "time", "units": EPOCH, "calendar": "standard", "axis": "T"}),
+            "y": ("y", grid.y_centres_m, _axis(grid, "y")),
+            "x": ("x", grid.x_centres_m, _axis(grid, "x")),
+        },
+        attrs={"Conventions": "CF-1.11", **{k: v for k, v in (attributes or {}).items() if v is not None}},
+    )
+    if reference_time is not None:
+        reference = reference_time.timestamp()
+        dataset = dataset.assign_coords(
+            forecast_reference_time=(
+                (),
+                reference,
+                {"standard_name": "forecast_reference_time", "units": EPOCH, "calendar": "standard"},
+            ),
+            forecast_period=(
+                "time",
+                (seconds - reference) / 60.0,
+                {"standard_name": "forecast_period", "units": "minutes"},
+            ),
+        )
+    return dataset
+
+
+def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+    """Write a `rate_dataset` as compressed NetCDF4, whole or not at all."""
+    encoding: dict[str, dict[str, Any]] = {
+        RATE: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": np.float32("nan")},
+        "coverage": {"zlib": True, "complevel": 1},
+        **{str(name): {"_FillValue": None} for name in dataset.coords},
+    }
+    write_atomically(
+        path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
+    )
+
+
+def find_rate(dataset: xr.Dataset) -> xr.DataArray:
+    """The rain-rate variable, by standard name first and by name after that.
+
+    Raises:
+        FrameError: there is none, or it has no unit of a rain rate.
+    """
+    by_standard_name = [v for v in dataset.data_vars.values() if v.attrs.get("standard_name") in RATE_NAMES]
+    by_name = [dataset[name] for name in RATE_NAMES if name in dataset.data_vars]
+    if not (by_standard_name or by_name):
+        raise FrameError(
+            f"no rain rate among the variables {sorted(map(str, dataset.data_vars))}; a variable with one of the "
+            f"standard names {', '.join(RATE_NAMES)} was due"
+        )
+    rate = (by_standard_name or by_name)[0]
+    unit = str(rate.attrs.get("units", "")).replace("**", "").replace("^", "")
+    if unit not in MMH_PER_UNIT:
+        raise FrameError(f"{rate.name} has the unit {unit!r}; one of {', '.join(MMH_PER_UNIT)} was due")
+    return rate
+
+
+def mmh_per_unit(rate: xr.DataArray) -> float:
+    """The factor from the variable's own unit to mm/h."""
+    return MMH_PER_UNIT[str(rate.attrs["units"]).replace("**", "").replace("^", "")]
+
+
+def find_grid(dataset: xr.Dataset, rate: xr.DataArray) -> tuple[Grid, bool]:
+    """The grid of a variable's last two dimensions, and whether its rows run from the south (flip them then).
+
+    Raises:
+        FrameError: no coordinates or no projection, or axes that are not regular.
+    """
+    y_name, x_name = map(str, rate.dims[-2:])
+    for axis in (y_name, x_name):
+        if axis not in dataset.coords:
+            raise FrameError(f"dimension {axis} of {rate.name} has no coordinate; cell centres were due")
+    y, x = dataset[y_name], dataset[x_name]
+    crs = _projection(dataset, rate, x)
+    scale = 1000.0 if str(x.attrs.get("units", "m")) in ("km", "kilometer", "kilometers") else 1.0
+    x_values, y_values = x.values.astype(np.float64) * scale, y.values.astype(np.float64) * scale
+    if x_values.size > 1 and x_values[1] < x_values[0]:
+        raise FrameError(f"coordinate {x_name} descends; columns from the west were due")
+    grid = known(grid_from_centres(crs, x_values, y_values))
+    return grid, bool(y_values[1] > y_values[0])
+
+
+def times_of(dataset: xr.Dataset, name: str = "time") -> list[datetime]:
+    """Valid times as aware UTC, to the second.
+
+    Raises:
+        FrameError: there is no decoded time coordinate.
+    """
+    if name not in dataset.coords or not np.issubdtype(dataset[name].dtype, np.datetime64):
+        raise FrameError(f"no coordinate {name} with CF times")
+    seconds = np.atleast_1d(dataset[name].values).astype("datetime64[s]").astype(np.int64)
+    return [datetime.fromtimestamp(int(second), UTC) for second in seconds]
+
+
+def _grid_mapping(grid: Grid) -> dict[str, Any]:
+    cf = {k: v for k, v in grid.projection.to_cf().items() if v is not None}
+    west, north = grid.west_m, grid.north_m
+    geo_transform = f"{west!r} {grid.pixel_x_m!r} 0 {north!r} 0 {-grid.pixel_y_m!r}"
+    return {**cf, "spatial_ref": cf["crs_wkt"], "GeoTransform": geo_transform, "proj4": grid.crs}
+
+
+def _axis(grid: Grid, axis: str) -> dict[str, str]:
+    if grid.projection.is_geographic:
+        name, units = ("longitude", "degrees_east") if axis == "x" else ("latitude", "degrees_north")
+        return {"standard_name": name, "units": units, "axis": axis.upper()}
+    return {"standard_name": f"projection_{axis}_coordinate", "units": "m", "axis": axis.upper()}
+
+
+def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> str:
+    name = rate.attrs.get("grid_mapping") or rate.encoding.get("grid_mapping")
+    if name is None or name not in dataset.variables:
+        if x.attrs.get("standard_name") == "longitude" or x.attrs.get("units") == "degrees_east":
+            return "EPSG:4326"
+        raise FrameError(f"{rate.name} names no grid_mapping variable of the file; a CF projection was due")
+    attributes = dict(dataset[name].attrs)
+    try:
+        wkt = attributes.get("crs_wkt") or attributes.get("spatial_ref")
+        crs = CRS.from_wkt(wkt) if wkt else CRS.from_cf(attributes)
+    except (CRSError, KeyError, TypeError, ValueError) as err:
+        raise FrameError(f"grid mapping {name} is no projection that PROJ knows: {err}") from err
+    return str(crs.to_wkt())

@@ -1,0 +1,72 @@
+"""One radar composite as the whole program sees it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.grid import Grid
+
+Float32Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RadarFrame:
+    """Rain rate over a grid at one time.
+
+    Attributes:
+        valid_time: end of the interval that the rate is the mean of, aware UTC.
+        grid: where the cells lie; row 0 is the northern one.
+        rate_mmh_HW: float32, mm/h; NaN is "not observed", 0 is "dry".
+        product: the product's name as its provider writes it, in capitals (RY, RV, RX, ...).
+        interval_minutes: length of the interval; 0 for an instantaneous value.
+        lead_minutes: 0 for an observation; above it the frame is somebody's forecast and is never stored as observed.
+        missing_radars: sites that the file itself lists as absent, else those of its product's usual list.
+    """
+
+    valid_time: datetime
+    grid: Grid
+    rate_mmh_HW: Float32Field
+    product: str
+    interval_minutes: float = 5.0
+    lead_minutes: int = 0
+    missing_radars: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.valid_time.utcoffset() != timedelta(0):
+            raise ValueError(f"valid_time {self.valid_time!r}; an aware UTC time was due")
+        if self.rate_mmh_HW.shape != self.grid.shape:
+            raise ValueError(f"field of {self.rate_mmh_HW.shape} on a grid of {self.grid.shape}")
+        if self.rate_mmh_HW.dtype != np.float32:
+            raise ValueError(f"field of {self.rate_mmh_HW.dtype}; float32 was due")
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether this frame was calculated ahead of its time by its provider."""
+        return self.lead_minutes > 0
+
+    @property
+    def reference_time(self) -> datetime:
+        """The time of the newest observation behind the frame."""
+        return self.valid_time - timedelta(minutes=self.lead_minutes)
+
+    @property
+    def coverage(self) -> float:
+        """Observed share of the cells, 0 to 1."""
+        return float(np.isfinite(self.rate_mmh_HW).mean())
+
+
+def utc(text_or_time: str | datetime) -> datetime:
+    """An aware UTC time from ISO 8601 text or a time; one without a zone is taken as UTC.
+
+    Raises:
+        ValueError: the text is no ISO 8601 time.
+    """
+    time = datetime.fromisoformat(text_or_time) if isinstance(text_or_time, str) else text_or_time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def iso(time: datetime) -> str:
+    """RFC 3339 text of an aware time, in UTC with a `Z`, to the second (or finer where it has a fraction)."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

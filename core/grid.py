@@ -1,0 +1,263 @@
+"""Where the cells of a field lie: regular grids on a map projection, row 0 in the north."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from core.errors import FrameError, InputError
+
+Float64Field = NDArray[np.float64]
+
+RADOLAN_SPHERE: Final = (
+    "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +a=6370040 +b=6370040 +x_0=0 +y_0=0 +units=m +no_defs"
+)
+"""Polar stereographic on the sphere of 6370.04 km (DWD): binary files before format version 5."""
+
+DWD_WGS84: Final = (
+    "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +a=6378137 +b=6356752.3142451802 "
+    "+x_0=543196.83521776402 +y_0=3622588.8619310018 +units=m +no_defs"
+)
+"""DWD's WGS84 composite projection as its ODIM HDF5 files state it; also binary files of format version 5."""
+
+REFERENCE_LON_LAT: Final = (9.0, 51.0)
+"""9 E 51 N is a cell corner of every DWD composite; grids differ in how many cells lie west and south of it."""
+
+CELLS_TO_REFERENCE: Final[Mapping[tuple[int, int], tuple[int, int, str]]] = {
+    (900, 900): (450, 450, "radolan-900x900"),
+    (1100, 900): (370, 550, "radolan-1100x900"),
+    (1500, 1400): (600, 800, "radolan-1500x1400"),
+    (1200, 1100): (470, 600, "de1200"),
+}
+"""(rows, columns) of a DWD 1-km composite: cells west and south of the reference point (wradlib, `georef/rect.py`)."""
+
+METRES_PER_DEGREE: Final = 111_195.0
+"""Of latitude, on a sphere of 6,371 km."""
+
+_SAME_PLACE_M: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Equal cells on a projection.
+
+    Attributes:
+        crs: PROJ text or WKT of the projection.
+        west_m, north_m: outer edges of the north-western cell, in the projection's metres (degrees if geographic).
+        pixel_x_m, pixel_y_m: size of a cell, both positive.
+        height, width: rows from the north, columns from the west.
+        name: a short name for people; two grids are the same where their cells are, whatever the name.
+    """
+
+    crs: str
+    west_m: float
+    north_m: float
+    pixel_x_m: float
+    pixel_y_m: float
+    height: int
+    width: int
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1 or not self.pixel_x_m > 0 or not self.pixel_y_m > 0:
+            raise InputError(
+                f"grid of {self.height} x {self.width} cells of {self.pixel_y_m} x {self.pixel_x_m}; positive was due"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.height, self.width
+
+    @property
+    def extent_m(self) -> tuple[float, float, float, float]:
+        """Outer edges: west, south, east, north."""
+        return (
+            self.west_m,
+            self.north_m - self.height * self.pixel_y_m,
+            self.west_m + self.width * self.pixel_x_m,
+            self.north_m,
+        )
+
+    @property
+    def x_centres_m(self) -> Float64Field:
+        """Centres of the columns, ascending, shape (W,)."""
+        return self.west_m + (np.arange(self.width, dtype=np.float64) + 0.5) * self.pixel_x_m
+
+    @property
+    def y_centres_m(self) -> Float64Field:
+        """Centres of the rows, descending from the north, shape (H,)."""
+        return self.north_m - (np.arange(self.height, dtype=np.float64) + 0.5) * self.pixel_y_m
+
+    @property
+    def pixel_m(self) -> float:
+        """Mean edge of a cell in metres of the projection (geographic grids: at the grid's middle latitude)."""
+        if not self.projection.is_geographic:
+            return math.sqrt(self.pixel_x_m * self.pixel_y_m)
+        middle_lat = self.north_m - self.height * self.pixel_y_m / 2
+        return METRES_PER_DEGREE * math.sqrt(self.pixel_x_m * self.pixel_y_m * math.cos(math.radians(middle_lat)))
+
+    @cached_property
+    def projection(self) -> CRS:
+        """The projection as pyproj sees it."""
+        return _crs(self.crs)
+
+    def same_place(self, other: "Grid") -> bool:
+        """Whether both grids have the same cells, to within a metre."""
+        return (
+            self.shape == other.shape
+            and np.allclose(
+                self.extent_m, other.extent_m, rtol=0, atol=_SAME_PLACE_M / (METRES_PER_DEGREE if self._degrees else 1)
+            )
+            and (self.crs == other.crs or np.allclose(self.corners_lon_lat(), other.corners_lon_lat(), atol=1e-5))
+        )
+
+    def cell_of(self, lat: float, lon: float) -> tuple[int, int] | None:
+        """Row and column of a place, or None where it lies outside of the grid.
+
+        Raises:
+            InputError: not a place on Earth.
+        """
+        if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+            raise InputError(f"lat {lat}, lon {lon} is not on Earth; lat -90 to 90 and lon -180 to 180 were due")
+        x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
+        if not (np.isfinite(x_m) and np.isfinite(y_m)):
+            return None
+        row = int(np.floor((self.north_m - y_m) / self.pixel_y_m))
+        col = int(np.floor((x_m - self.west_m) / self.pixel_x_m))
+        return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
+
+    def lon_lat_HW(self) -> tuple[Float64Field, Float64Field]:
+        """Longitude and latitude of every cell centre, degrees on WGS84 (on the sphere for spherical grids)."""
+        x_HW, y_HW = np.meshgrid(self.x_centres_m, self.y_centres_m)
+        lon_HW, lat_HW = _from_lon_lat(self.crs).transform(x_HW, y_HW, direction="INVERSE")
+        return lon_HW, lat_HW
+
+    def corners_lon_lat(self) -> list[tuple[float, float]]:
+        """Longitude and latitude of the outer corners: NW, NE, SE, SW."""
+        west, south, east, north = self.extent_m
+        to_lon_lat = _from_lon_lat(self.crs)
+        return [
+            to_lon_lat.transform(x, y, direction="INVERSE")
+            for x, y in ((west, north), (east, north), (east, south), (west, south))
+        ]
+
+    def resized(self, height: int, width: int) -> "Grid":
+        """The same area cut into another number of cells."""
+        return replace(
+            self,
+            pixel_x_m=self.pixel_x_m * self.width / width,
+            pixel_y_m=self.pixel_y_m * self.height / height,
+            height=height,
+            width=width,
+            name=f"{self.name}@{height}x{width}" if (height, width) != self.shape else self.name,
+        )
+
+    @property
+    def key(self) -> str:
+        """A short text that is equal for equal places, for file names and catalogues."""
+        numbers = [round(edge, 1 if not self._degrees else 6) for edge in self.extent_m]
+        corners = [round(degree, 4) for corner in self.corners_lon_lat() for degree in corner]
+        return hashlib.sha256(f"{self.shape} {numbers} {corners}".encode()).hexdigest()[:12]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `from_dict` reads them."""
+        return {
+            "crs": self.crs,
+            "west_m": self.west_m,
+            "north_m": self.north_m,
+            "pixel_x_m": self.pixel_x_m,
+            "pixel_y_m": self.pixel_y_m,
+            "height": self.height,
+            "width": self.width,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Grid":
+        """A grid from `to_dict`'s values."""
+        return cls(**values)
+
+    @property
+    def _degrees(self) -> bool:
+        return bool(self.projection.is_geographic)
+
+
+@lru_cache(maxsize=64)
+def _crs(crs: str) -> CRS:
+    try:
+        return CRS.from_user_input(crs)
+    except CRSError as err:
+        raise FrameError(f"projection {crs!r} is not one that PROJ knows: {err}") from err
+
+
+@lru_cache(maxsize=64)
+def _from_lon_lat(crs: str) -> Transformer:
+    """From longitude and latitude to the projection, without a datum shift: places are given on the grid's figure."""
+    projection = _crs(crs)
+    return Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True)
+
+
+@lru_cache(maxsize=32)
+def dwd_grid(rows: int, cols: int, *, wgs84: bool) -> Grid:
+    """One of DWD's 1-km composite grids by its size.
+
+    Args:
+        rows: number of rows.
+        cols: number of columns.
+        wgs84: on the WGS84 ellipsoid (ODIM HDF5 and binary files of format version 5) instead of the sphere.
+
+    Raises:
+        FrameError: no DWD composite has that size; an unknown grid is never guessed.
+    """
+    if (rows, cols) not in CELLS_TO_REFERENCE:
+        known = ", ".join(f"{h} x {w}" for h, w in CELLS_TO_REFERENCE)
+        raise FrameError(f"a DWD composite of {rows} x {cols} cells is not known; known are {known}")
+    cells_west, cells_south, name = CELLS_TO_REFERENCE[rows, cols]
+    crs = DWD_WGS84 if wgs84 else RADOLAN_SPHERE
+    x_m, y_m = _from_lon_lat(crs).transform(*REFERENCE_LON_LAT)
+    west_m, north_m = x_m - cells_west * 1000.0, y_m + (rows - cells_south) * 1000.0
+    if wgs84:  # DWD's own false easting and northing put the edges on multiples of 500 m; take off the rounding
+        west_m, north_m = round(west_m, 0), round(north_m, 0)
+    name = name if wgs84 == (name == "de1200") else f"{name}-{'wgs84' if wgs84 else 'sphere'}"
+    return Grid(crs, west_m, north_m, 1000.0, 1000.0, rows, cols, name)
+
+
+RADOLAN_900: Final = dwd_grid(900, 900, wgs84=False)
+RADOLAN_1100: Final = dwd_grid(1100, 900, wgs84=False)
+DE1200: Final = dwd_grid(1200, 1100, wgs84=True)
+
+
+def grid_from_centres(crs: str, x_m: Float64Field, y_m: Float64Field, *, name: str = "") -> Grid:
+    """A grid from the centres of its columns and rows (either order of y; the caller flips the field).
+
+    Raises:
+        FrameError: fewer than two centres on an axis, or centres that are not equally spaced.
+    """
+    for axis, centres in (("x", x_m), ("y", y_m)):
+        if centres.ndim != 1 or centres.size < 2:
+            raise FrameError(f"coordinate {axis} has shape {centres.shape}; one axis of two or more centres was due")
+        steps = np.diff(centres)
+        if not np.isfinite(steps).all() or not np.allclose(steps, steps.mean(), rtol=1e-3, atol=1e-9) or steps[0] == 0:
+            raise FrameError(f"coordinate {axis} is not equally spaced: steps from {steps.min()} to {steps.max()}")
+    pixel_x, pixel_y = abs(float(np.diff(x_m).mean())), abs(float(np.diff(y_m).mean()))
+    return Grid(
+        crs, float(x_m.min()) - pixel_x / 2, float(y_m.max()) + pixel_y / 2, pixel_x, pixel_y, y_m.size, x_m.size, name
+    )
+
+
+def known(grid: Grid) -> Grid:
+    """DWD's own grid object where a file's grid lies within a metre of it, else the grid as it came."""
+    for wgs84 in (True, False):
+        if grid.shape in CELLS_TO_REFERENCE and not grid.projection.is_geographic:
+            candidate = dwd_grid(*grid.shape, wgs84=wgs84)
+            if np.allclose(grid.corners_lon_lat(), candidate.corners_lon_lat(), rtol=0, atol=2e-5):
+                return candidate
+    return grid

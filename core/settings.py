@@ -1,0 +1,67 @@
+"""All settings of the running system, read from `NOWCAST_*` once; a misspelt variable stops the start."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import ConfigError
+from core.units import THRESHOLDS_MMH
+
+PREFIX = "NOWCAST_"
+
+
+class Settings(BaseSettings):
+    """Settings of ingest and service; every field is the environment variable `NOWCAST_<NAME>`."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Field(Path("var"), description="the live store: scans, windows, forecasts, catalogue")
+    database_url: SecretStr | None = Field(None, description="SQL catalogue; None is SQLite in the live store")
+    redis_url: SecretStr | None = Field(None, description="broker; None starts the embedded server")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    model: str = Field("default", description="the model of the scheduled forecasts")
+    source: Path | None = Field(None, description="watched folder of incoming radar files")
+    source_kind: Literal["directory", "dwd", "replay"] = "directory"
+    dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
+    replay_speed: float = Field(60.0, gt=0, description="replayed minutes per minute")
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    cadence_minutes: int = Field(30, gt=0)
+    lead_steps: int = Field(5, gt=0, le=48)
+    thresholds_mmh: tuple[float, ...] = THRESHOLDS_MMH
+    stale_after_s: float = Field(600.0, description="an older newest scan makes a live forecast stale")
+    refuse_after_s: float = Field(1200.0, description="an older newest scan stops scheduled forecasts")
+    upload_max_bytes: int = 64 * 2**20
+    upload_max_frames: int = 64
+    grid_max_cells: int = 4_000_000
+    threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
+    log_level: str = "INFO"
+
+
+def settings_from_environment() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigError: a value of the wrong kind, or a `NOWCAST_` variable that no setting has.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    if unknown:
+        raise ConfigError(f"unknown settings {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    try:
+        return Settings()
+    except ValidationError as err:
+        problems = "; ".join(
+            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (came {e['input']!r})" for e in err.errors()
+        )
+        raise ConfigError(problems) from err
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return settings_from_environment()
