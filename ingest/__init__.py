@@ -1,0 +1,1 @@
+"""From radar files to clean frames: read, check, regrid, window, store."""

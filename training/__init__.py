@@ -1,0 +1,1 @@
+"""Makes checkpoints: data sets, losses, schedules and the Lightning module."""

@@ -1,0 +1,1 @@
+"""Scores of forecasts: counts that add up, the ratio last."""
