@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
+settings.load_profile("project")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -1,0 +1,87 @@
+"""What a user gets for free: persistence, and extrapolation along the observed motion by pysteps."""
+
+import contextlib
+import io
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ForecastError
+from core.units import DWD_ZR
+from models.forecaster import Float32Field, Forecaster
+
+PAPER_CADENCE_MINUTES = 30
+PAPER_PIXEL_M = 900_000 / 124
+
+
+class Persistence(Forecaster):
+    """The newest field stays as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "persistence", "1", input_steps=1, cadence_minutes=PAPER_CADENCE_MINUTES, pixel_m=PAPER_PIXEL_M
+        )
+        self.card = {"description": "the newest observed field, unchanged"}
+
+    def _forecast(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        del cadence_minutes, pixel_m
+        return np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0)
+
+
+class Extrapolation(Forecaster):
+    """Lucas-Kanade motion of the newest fields, semi-Lagrangian advection of the last (pysteps; Pulkkinen et al. 2019).
+
+    The motion comes from reflectivity (0 dBZ and below is dry) of up to three fields; fields that are wholly missing
+    are left out, and the motion then comes from the two newest with their own spacing. What flows in from outside of
+    the observed area is dry.
+    """
+
+    minimum_steps: ClassVar[int] = 2
+    motion_fields: ClassVar[int] = 3
+
+    def __init__(self) -> None:
+        super().__init__(
+            "extrapolation", "1", input_steps=3, cadence_minutes=PAPER_CADENCE_MINUTES, pixel_m=PAPER_PIXEL_M
+        )
+        self.card = {"description": "pysteps: dense Lucas-Kanade motion, semi-Lagrangian extrapolation"}
+
+    def _forecast(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        del cadence_minutes, pixel_m
+        present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
+        if len(present) < 2 or present[-1] != len(rate_mmh_THW) - 1:
+            raise ForecastError(f"fields at steps {present} of {len(rate_mmh_THW)}; the newest and one more were due")
+        chosen = present[-self.motion_fields :]
+        if len(set(np.diff(chosen))) > 1:
+            chosen = chosen[-2:]
+        dry_THW = np.nan_to_num(rate_mmh_THW[chosen], nan=0.0)
+        motion_CHW = _motion(dry_THW) / (chosen[-1] - chosen[-2])
+        return _advect(dry_THW[-1], motion_CHW, lead_steps)
+
+
+def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
+    """Displacement in cells per step, (2, H, W), the component along x first."""
+    dbz_THW = DWD_ZR.reflectivity_dbz(rate_mmh_THW)
+    scaled_THW = np.clip((dbz_THW + 10.0) / 70.0, 0.0, 1.0)
+    if not (scaled_THW > 0).any():
+        return np.zeros((2, *rate_mmh_THW.shape[1:]))
+    lucas_kanade = _pysteps("motion.lucaskanade").dense_lucaskanade
+    return np.asarray(lucas_kanade(scaled_THW), np.float64)
+
+
+def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> Float32Field:
+    extrapolate = _pysteps("extrapolation.semilagrangian").extrapolate
+    moved_THW = extrapolate(rate_mmh_HW.astype(np.float64), motion_CHW, lead_steps, outval=0.0)
+    return np.asarray(np.nan_to_num(moved_THW, nan=0.0), np.float32)
+
+
+def _pysteps(module: str) -> Any:
+    """A pysteps module, imported at first use: its import prints and reads a configuration file."""
+    import importlib
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return importlib.import_module(f"pysteps.{module}")

@@ -1,0 +1,70 @@
+"""What a recurrent cell is: one layer, one time step."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, cat, nn, stack
+
+from core.registry import Registry
+
+State = tuple[Tensor, ...]
+
+
+class Step(NamedTuple):
+    """What one layer gives at one time step.
+
+    Attributes:
+        y_BCHW: goes up to the next layer.
+        state: goes to the same layer's next time step.
+        memory_BCHW: the zigzag memory M, goes to the next layer; None for cells without one.
+    """
+
+    y_BCHW: Tensor
+    state: State
+    memory_BCHW: Tensor | None
+
+
+class RecurrentCell(nn.Module, ABC):
+    """One layer of a stack; input, output and every state have `channels` channels.
+
+    A cell keeps size, type and device of its input, treats each sample of a batch alone, starts from zeros and passes a
+    gradient to every parameter. `uses_memory` says that it takes and gives the zigzag memory M.
+    """
+
+    uses_memory: ClassVar[bool] = False
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
+
+    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.channels = channels
+        self.kernel_size = kernel_size
+
+    def init_state(self, x_BCHW: Tensor) -> State:
+        """Zeros, one tensor per state, shaped as the layer's input."""
+        return tuple(x_BCHW.new_zeros(x_BCHW.shape) for _ in self.state_names)
+
+    @abstractmethod
+    def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
+        """One time step; `memory_BCHW` is None for cells without the zigzag memory."""
+
+
+class JointConv2d(nn.Module):
+    """The sum of one convolution per input, each with its own weight and bias, computed as a single convolution.
+
+    The parameters are those of separate convolutions, as in the reference, so its checkpoints load and its counts hold.
+    """
+
+    def __init__(self, in_channels: tuple[int, ...], out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.padding = kernel_size // 2
+        self.parts = nn.ModuleList(nn.Conv2d(channels, out_channels, kernel_size) for channels in in_channels)
+
+    def forward(self, *inputs_BCHW: Tensor) -> Tensor:
+        """One tensor per part, all of one size; gives (B, out_channels, H, W)."""
+        weight = cat([part.get_parameter("weight") for part in self.parts], dim=1)
+        bias = stack([part.get_parameter("bias") for part in self.parts]).sum(dim=0)
+        return F.conv2d(cat(inputs_BCHW, dim=1), weight, bias, padding=self.padding)
+
+
+CELLS: Registry[type[RecurrentCell]] = Registry("cell")

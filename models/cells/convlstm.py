@@ -1,0 +1,21 @@
+"""Convolutional LSTM."""
+
+from torch import Tensor
+
+from models.cells.base import CELLS, JointConv2d, RecurrentCell, State, Step
+
+
+@CELLS.register("convlstm")
+class ConvLSTMCell(RecurrentCell):
+    """Convolutional LSTM (Shi et al. 2015, arXiv:1506.04214, eq. 3, without peepholes); state: (h_BCHW, c_BCHW)."""
+
+    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+        super().__init__(channels, kernel_size)
+        self.gates = JointConv2d((channels, channels), 4 * channels, kernel_size)
+
+    def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
+        h_BCHW, c_BCHW = state
+        i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)
+        c_BCHW = f.sigmoid() * c_BCHW + i.sigmoid() * g.tanh()
+        h_BCHW = o.sigmoid() * c_BCHW.tanh()
+        return Step(h_BCHW, (h_BCHW, c_BCHW), memory_BCHW)

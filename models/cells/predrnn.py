@@ -1,0 +1,33 @@
+"""PredRNN's spatiotemporal LSTM."""
+
+from typing import ClassVar
+
+from torch import Tensor, cat, nn
+
+from models.cells.base import CELLS, JointConv2d, RecurrentCell, State, Step
+
+
+@CELLS.register("predrnn")
+class PredRNNCell(RecurrentCell):
+    """ST-LSTM with the zigzag memory M (Wang et al. 2017, PredRNN, eq. 5, without norms); state: (h_BCHW, c_BCHW)."""
+
+    uses_memory: ClassVar[bool] = True
+
+    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+        super().__init__(channels, kernel_size)
+        pair = (channels, channels)
+        self.gates = JointConv2d(pair, 4 * channels, kernel_size)
+        self.memory_gates = JointConv2d(pair, 3 * channels, kernel_size)
+        self.output_gate = JointConv2d(pair, channels, kernel_size)
+        self.merge = nn.Conv2d(2 * channels, channels, 1)
+
+    def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
+        h_BCHW, c_BCHW = state
+        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)
+        c_BCHW = f.sigmoid() * c_BCHW + i.sigmoid() * g.tanh()
+        i_m, f_m, g_m = self.memory_gates(x_BCHW, m_BCHW).chunk(3, dim=1)
+        m_BCHW = f_m.sigmoid() * m_BCHW + i_m.sigmoid() * g_m.tanh()
+        o_BCHW = (o + self.output_gate(c_BCHW, m_BCHW)).sigmoid()
+        h_BCHW = o_BCHW * self.merge(cat([c_BCHW, m_BCHW], dim=1)).tanh()
+        return Step(h_BCHW, (h_BCHW, c_BCHW), m_BCHW)

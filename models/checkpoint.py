@@ -1,0 +1,106 @@
+"""Checkpoints: `model.safetensors` and `model.json` in one folder, written whole or not at all."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import nn
+
+from core.errors import InputError
+from core.files import write_bytes_atomically
+from models.build import build_model
+from models.forecaster import NetworkForecaster
+from models.transforms import transform_from_dict
+
+WEIGHTS = "model.safetensors"
+CARD = "model.json"
+SHIPPED = Path(__file__).parent / "weights"
+REQUIRED = ("architecture", "transform", "input_steps", "cadence_minutes", "pixel_m", "version", "sha256")
+
+
+def save_model(folder: Path, model: nn.Module, card: dict[str, Any], *, half: bool = False) -> None:
+    """Write a checkpoint.
+
+    Args:
+        folder: made if it is not there.
+        model: the module whose parameters are kept.
+        card: everything else; must have `architecture` {name, options}, `transform`, `input_steps`, `cadence_minutes`,
+            `pixel_m`, `version`. The sha256 of the weights is added.
+        half: keep float16 numbers, for half of the size.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    content = save(tensors)
+    full_card = {**card, "sha256": hashlib.sha256(content).hexdigest()}
+    missing = [key for key in REQUIRED if key not in full_card]
+    if missing:
+        raise InputError(f"model card without {', '.join(missing)}")
+    write_bytes_atomically(folder / WEIGHTS, content)
+    write_bytes_atomically(folder / CARD, (json.dumps(full_card, indent=2) + "\n").encode())
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The JSON of a checkpoint.
+
+    Raises:
+        InputError: no checkpoint there, or its JSON lacks a key.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text())
+    except (OSError, ValueError) as err:
+        raise InputError(f"{folder} is no checkpoint folder: a readable {CARD} and {WEIGHTS} were due ({err})") from err
+    missing = [key for key in REQUIRED if key not in card]
+    if missing:
+        raise InputError(f"{folder / CARD} lacks {', '.join(missing)}")
+    return dict(card)
+
+
+def load_model(folder: Path) -> nn.Module:
+    """The module of a checkpoint, float32, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: no checkpoint there, weights that are not those of its JSON (sha256), or another architecture.
+    """
+    card = read_card(folder)
+    try:
+        content = (folder / WEIGHTS).read_bytes()
+    except OSError as err:
+        raise InputError(f"{folder} has no {WEIGHTS}") from err
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != card["sha256"]:
+        raise InputError(f"{folder / WEIGHTS} has sha256 {digest}; its JSON says {card['sha256']}")
+    architecture = card["architecture"]
+    model = build_model(architecture["name"], **architecture.get("options", {}))
+    try:
+        tensors = {name: value.to(torch.float32) for name, value in load(content).items()}
+        model.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as err:
+        raise InputError(f"{folder / WEIGHTS} does not fit {architecture['name']}: {err}") from err
+    return model.eval()
+
+
+def load_network(folder: Path, *, name: str, device: str = "auto") -> NetworkForecaster:
+    """A checkpoint as a forecaster."""
+    card = read_card(folder)
+    forecaster = NetworkForecaster(
+        load_model(folder),
+        transform_from_dict(card["transform"]),
+        name,
+        str(card["version"]),
+        device=device,
+        input_steps=int(card["input_steps"]),
+        cadence_minutes=int(card["cadence_minutes"]),
+        pixel_m=float(card["pixel_m"]),
+    )
+    forecaster.card = card
+    return forecaster
+
+
+def shipped() -> list[str]:
+    """Names of the checkpoints that come with the package."""
+    return sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CARD}"))

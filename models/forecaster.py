@@ -1,0 +1,168 @@
+"""Forecasters: rain rate in mm/h in, rain rate in mm/h out, NumPy at both ends, whatever does the work inside."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from core.errors import ForecastError, InputError
+from models.transforms import ReflectivityTransform, Transform
+
+Float32Field = NDArray[np.float32]
+
+
+class Forecaster(ABC):
+    """One call for every kind of forecast: networks, persistence, extrapolation.
+
+    Attributes:
+        name, version: as served and stored with every forecast.
+        input_steps: how many fields a forecast starts from, at least.
+        cadence_minutes: the spacing that it was made for.
+        pixel_m: the cell size that it was made for.
+        card: where it comes from, as in the checkpoint's JSON.
+    """
+
+    minimum_steps: ClassVar[int] = 1
+
+    def __init__(self, name: str, version: str, *, input_steps: int, cadence_minutes: int, pixel_m: float) -> None:
+        self.name = name
+        self.version = version
+        self.input_steps = input_steps
+        self.cadence_minutes = cadence_minutes
+        self.pixel_m = pixel_m
+        self.card: dict[str, Any] = {}
+
+    def forecast(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Float32Field:
+        """Rain rate at the next `lead_steps` times; leads are multiples of the input's cadence.
+
+        Args:
+            rate_mmh_THW: mm/h, row 0 in the north, NaN where not observed, any size; the newest field last.
+            lead_steps: number of fields to give.
+            cadence_minutes: spacing of the input; None is the forecaster's own.
+            pixel_m: cell size of the input; None is the forecaster's own.
+
+        Returns:
+            (lead_steps, H, W) float32; NaN exactly where the newest input field is NaN, else at least 0.
+
+        Raises:
+            InputError: not (T, H, W), too few fields, negative or infinite rates.
+            ForecastError: the result is not finite where it has to be.
+        """
+        fields_THW = self._checked(rate_mmh_THW, lead_steps)
+        result_LHW = np.maximum(
+            self._forecast(
+                fields_THW,
+                lead_steps,
+                float(cadence_minutes or self.cadence_minutes),
+                float(pixel_m or self.pixel_m),
+            ),
+            0.0,
+        ).astype(np.float32, copy=False)
+        missing_HW = np.isnan(fields_THW[-1])
+        if not np.isfinite(result_LHW[:, ~missing_HW]).all():
+            raise ForecastError(f"{self.name} {self.version} gave values that are not finite")
+        result_LHW[:, missing_HW] = np.nan
+        return result_LHW
+
+    @abstractmethod
+    def _forecast(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        """The fields at the lead times, in a new array."""
+
+    def _checked(self, rate_mmh_THW: Float32Field, lead_steps: int) -> Float32Field:
+        if rate_mmh_THW.ndim != 3 or rate_mmh_THW.shape[0] < self.minimum_steps:
+            raise InputError(
+                f"fields of shape {rate_mmh_THW.shape}; (time, rows, columns) with at least {self.minimum_steps} times "
+                f"was due for {self.name}"
+            )
+        if lead_steps < 1:
+            raise InputError(f"{lead_steps} lead steps; at least 1 was due")
+        if np.isinf(rate_mmh_THW).any() or (rate_mmh_THW < 0).any():
+            raise InputError("rain rates below 0 or infinite; rates in mm/h, NaN where not observed, were due")
+        return np.asarray(rate_mmh_THW, np.float32)
+
+    @staticmethod
+    def from_model(
+        model: nn.Module,
+        *,
+        transform: Transform | None = None,
+        name: str = "untrained",
+        version: str = "0",
+        device: str = "auto",
+        input_steps: int = 5,
+        cadence_minutes: int = 30,
+        pixel_m: float = 900_000 / 124,
+    ) -> "NetworkForecaster":
+        """Wrap a module that maps (B, T, 1, H, W) and `lead_steps` to (B, n, 1, H, W)."""
+        return NetworkForecaster(
+            model,
+            transform or ReflectivityTransform(),
+            name,
+            version,
+            device=device,
+            input_steps=input_steps,
+            cadence_minutes=cadence_minutes,
+            pixel_m=pixel_m,
+        )
+
+
+class NetworkForecaster(Forecaster):
+    """A network with its transform; input of another cadence or pixel is forecast as it comes (see the model card)."""
+
+    minimum_steps: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        model: nn.Module,
+        transform: Transform,
+        name: str,
+        version: str,
+        *,
+        device: str = "auto",
+        input_steps: int,
+        cadence_minutes: int,
+        pixel_m: float,
+    ) -> None:
+        super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
+        self.device = pick_device(device)
+        self.model = model.to(self.device).eval()
+        self.transform = transform
+
+    def _forecast(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        del cadence_minutes, pixel_m
+        newest_THW = rate_mmh_THW[-self.input_steps :]
+        with torch.inference_mode():
+            frames_BTCHW = self.transform.encode(torch.from_numpy(np.ascontiguousarray(newest_THW))[None, :, None])
+            value_BTCHW = self.model(frames_BTCHW.to(self.device), lead_steps=lead_steps)
+            rate_THW = self.transform.decode(value_BTCHW.float())[0, :, 0].cpu().numpy()
+        return np.array(rate_THW, np.float32)
+
+
+def pick_device(device: str) -> torch.device:
+    """`auto` is a GPU where there is one, else the CPU.
+
+    Raises:
+        InputError: no such device here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as err:
+        raise InputError(f"device {device!r}; auto, cpu or cuda[:N] was due") from err
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r}, but there is no GPU here; auto or cpu was due")
+    return chosen

@@ -1,0 +1,40 @@
+"""Forecasters by name: shipped checkpoints, checkpoint folders and baselines behind one call."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from core.registry import Registry
+from models.baselines import Extrapolation, Persistence
+from models.checkpoint import CARD, SHIPPED, load_network, shipped
+from models.forecaster import Forecaster
+
+BASELINES: dict[str, Callable[[], Forecaster]] = {"persistence": Persistence, "extrapolation": Extrapolation}
+
+
+def list_forecasters() -> list[str]:
+    """The names that `load_forecaster` takes besides folders."""
+    return sorted({*shipped(), *BASELINES})
+
+
+def load_forecaster(checkpoint: str | Path = "default", device: str = "auto") -> Forecaster:
+    """A forecaster that is ready to use.
+
+    Args:
+        checkpoint: a shipped name (`default`), a baseline (`persistence`, `extrapolation`), or a checkpoint's folder.
+        device: auto, cpu, cuda, cuda:1, ...
+
+    Raises:
+        UnknownNameError: nothing has that name; the message lists the near ones.
+        InputError: the folder is no checkpoint, or the device is not there.
+    """
+    folder = Path(checkpoint)
+    if folder.parent != Path() or (folder / CARD).is_file():
+        name = folder.parent.name if folder.name == "checkpoint" else folder.name
+        return load_network(folder, name=name, device=device)
+    names: Registry[Callable[[], Forecaster]] = Registry("model")
+    for name, make in BASELINES.items():
+        names.register(name)(make)
+    for name in shipped():
+        names.register(name)(partial(load_network, SHIPPED / name, name=name, device=device))
+    return names.get(str(checkpoint))()

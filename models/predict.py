@@ -1,0 +1,69 @@
+"""`python -m models.predict`: one forecast from a file of radar frames into a CF-NetCDF file."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core import cf
+from core.errors import NowcastError
+from core.frame import iso
+from ingest.readers import read_frames
+from ingest.regrid import bilinear, model_grid
+from ingest.window import build_window
+from models.forecaster import Forecaster
+from models.load import load_forecaster
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    frames: Annotated[Path, typer.Option("--input", help="radar files' archive or NetCDF with the input frames")],
+    out: Annotated[Path, typer.Option(help="NetCDF file to write")],
+    checkpoint: Annotated[str, typer.Option(help="a shipped name, a baseline, or a checkpoint's folder")] = "default",
+    lead_steps: Annotated[int, typer.Option(min=1)] = 5,
+    cadence_minutes: Annotated[int | None, typer.Option(min=1, help="of the input; default: the model's own")] = None,
+) -> None:
+    """Forecast from the newest frames of a file."""
+    try:
+        predict(frames, out, load_forecaster(checkpoint), lead_steps=lead_steps, cadence_minutes=cadence_minutes)
+    except NowcastError as err:
+        typer.echo(f"error: {err}", err=True)
+        raise typer.Exit(2) from err
+    typer.echo(f"wrote {out}")
+
+
+def predict(
+    frames: Path, out: Path, forecaster: Forecaster, *, lead_steps: int = 5, cadence_minutes: int | None = None
+) -> None:
+    """Write the forecast that follows the newest frames of a file, on the model's cell size over the file's area.
+
+    Raises:
+        FrameError: the file holds no radar frames.
+        ConflictError: its frames make no window of the model's input at that cadence.
+    """
+    cadence = cadence_minutes or forecaster.cadence_minutes
+    window = build_window(
+        read_frames(frames), steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
+    )
+    grid = model_grid(window.grid, forecaster.pixel_m * cadence / forecaster.cadence_minutes)
+    rate_mmh_THW = forecaster.forecast(
+        bilinear(window.rate_mmh_THW, *grid.shape), lead_steps, cadence_minutes=cadence, pixel_m=grid.pixel_m
+    )
+    times = [window.reference_time + timedelta(minutes=cadence * (n + 1)) for n in range(lead_steps)]
+    attributes = {
+        "title": "Precipitation nowcast",
+        "model": forecaster.name,
+        "model_version": forecaster.version,
+        "product": window.product,
+        "input_times": " ".join(iso(time) for time in window.nominal_times),
+        "history": f"{iso(datetime.now(UTC))} python -m models.predict",
+    }
+    dataset = cf.rate_dataset(rate_mmh_THW, times, grid, reference_time=window.reference_time, attributes=attributes)
+    cf.write_dataset(dataset, out)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,104 @@
+"""A stack with its way in and out, run frame by frame: each step takes a frame and predicts the next one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.errors import InputError
+from models.stack import RecurrentStack, StackState
+
+
+class RecurrentModel(nn.Module):
+    """Embed, stack, head (MS-RNN paper, section 4; `reference` loop: one-step-ahead prediction, fed back).
+
+    Args:
+        cell: name of a registered cell.
+        in_channels: channels of a frame.
+        hidden_channels: channels of every layer.
+        num_layers: layers of the stack.
+        kernel_size: of the cell's convolutions.
+        multiscale: see `RecurrentStack`.
+        skip: see `RecurrentStack`.
+        residual: predict the change on top of the frame that goes in, instead of the frame itself.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        *,
+        in_channels: int = 1,
+        hidden_channels: int = 64,
+        num_layers: int = 6,
+        kernel_size: int = 3,
+        multiscale: bool = True,
+        skip: str | None = None,
+        residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.residual = residual
+        self.embed = nn.Conv2d(in_channels, hidden_channels, 1)
+        self.stack = RecurrentStack(
+            cell, hidden_channels, num_layers=num_layers, kernel_size=kernel_size, multiscale=multiscale, skip=skip
+        )
+        self.head = nn.Conv2d(hidden_channels, in_channels, 1)
+
+    def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
+        """The forecast after the given frames, (B, lead_steps, C, H, W)."""
+        return self.predict_all(frames_BTCHW, lead_steps)[:, -lead_steps:]
+
+    def predict_all(
+        self,
+        frames_BTCHW: Tensor,
+        lead_steps: int,
+        *,
+        future_BTCHW: Tensor | None = None,
+        use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
+    ) -> Tensor:
+        """Every one-step prediction, of frames 1 to T + lead_steps - 1, as the paper's loss takes them.
+
+        Args:
+            frames_BTCHW: the given frames, T of them.
+            lead_steps: how many steps follow the last given frame.
+            future_BTCHW: the true frames after them, for scheduled sampling.
+            use_truth_TB: (T + lead_steps - 1, B), whether step t takes the true frame instead of the own prediction.
+                None: true for the given frames, own for all later ones.
+
+        Returns:
+            (B, T + lead_steps - 1, C, H, W).
+
+        Raises:
+            InputError: not (B, T, C, H, W) with this model's channels, or no lead step.
+        """
+        self._check(frames_BTCHW, lead_steps)
+        given = frames_BTCHW.shape[1]
+        truth_BTCHW = frames_BTCHW if future_BTCHW is None else torch.cat([frames_BTCHW, future_BTCHW], dim=1)
+        state: StackState | None = None
+        predictions: list[Tensor] = []
+        for t in range(given + lead_steps - 1):
+            if use_truth_TB is None:
+                frame_BCHW = truth_BTCHW[:, t] if t < given else predictions[-1]
+            else:
+                frame_BCHW = self._mixed(truth_BTCHW, predictions, t, use_truth_TB)
+            y_BCHW, state = self.stack(self.embed(frame_BCHW), state)
+            change_BCHW = self.head(y_BCHW)
+            predictions.append(frame_BCHW + change_BCHW if self.residual else change_BCHW)
+        return torch.stack(predictions, dim=1)
+
+    def _mixed(self, truth_BTCHW: Tensor, predictions: list[Tensor], t: int, use_truth_TB: Any) -> Tensor:
+        choice_B = torch.as_tensor(use_truth_TB[t], device=truth_BTCHW.device, dtype=torch.bool)
+        if t == 0 or bool(choice_B.all()):
+            return truth_BTCHW[:, t]
+        if not bool(choice_B.any()):
+            return predictions[-1]
+        return torch.where(choice_B[:, None, None, None], truth_BTCHW[:, t], predictions[-1])
+
+    def _check(self, frames_BTCHW: Tensor, lead_steps: int) -> None:
+        if frames_BTCHW.ndim != 5 or frames_BTCHW.shape[1] < 1 or frames_BTCHW.shape[2] != self.in_channels:
+            raise InputError(
+                f"frames of shape {tuple(frames_BTCHW.shape)}; (batch, time, {self.in_channels}, rows, columns) was due"
+            )
+        if lead_steps < 1:
+            raise InputError(f"{lead_steps} lead steps; at least 1 was due")

@@ -1,0 +1,103 @@
+"""What every registered model keeps, flat and multi-scale."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import InputError, UnknownNameError
+from models import build_model, list_models
+from models.checkpoint import load_model, save_model
+from models.skips import SKIPS
+
+CARD = {
+    "transform": {"name": "reflectivity"},
+    "input_steps": 3,
+    "cadence_minutes": 30,
+    "pixel_m": 7258.0,
+    "version": "1",
+}
+
+
+@pytest.fixture(params=list_models())
+def name(request):
+    return request.param
+
+
+def _build(name, **options):
+    torch.manual_seed(3)
+    return build_model(name, hidden_channels=4, **options)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (31, 45), (30, 12), (4, 5)])
+def test_any_size_comes_back_as_it_went_in(name, height, width):
+    forecast = _build(name)(torch.rand(2, 3, 1, height, width), lead_steps=2)
+    assert forecast.shape == (2, 2, 1, height, width)
+    assert bool(torch.isfinite(forecast).all())
+
+
+def test_samples_of_a_batch_do_not_mix(name):
+    model, frames = _build(name), torch.rand(3, 3, 1, 13, 18)
+    alone = torch.cat([model(frames[i : i + 1], lead_steps=2) for i in range(3)])
+    torch.testing.assert_close(model(frames, lead_steps=2), alone)
+
+
+@pytest.mark.parametrize("skip", SKIPS.names())
+@pytest.mark.parametrize("num_layers", [1, 2, 3, 5, 6, 7])
+def test_every_depth_and_skip_uses_every_parameter(name, skip, num_layers):
+    model = _build(name, num_layers=num_layers, skip=skip)
+    model(torch.rand(1, 3, 1, 16, 19), lead_steps=2).square().sum().backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+
+
+def test_save_and_load_give_the_same_forecast(name, tmp_path):
+    model, frames = _build(name, residual=True), torch.rand(1, 3, 1, 12, 12)
+    architecture = {"name": name, "options": {"hidden_channels": 4, "residual": True}}
+    save_model(tmp_path / "c", model, {**CARD, "architecture": architecture})
+    assert torch.equal(load_model(tmp_path / "c")(frames, lead_steps=3), model(frames, lead_steps=3))
+
+
+def test_type_of_the_input_is_kept_and_bf16_is_finite(name):
+    model, frames = _build(name), torch.rand(1, 3, 1, 12, 12)
+    assert model.double()(frames.double(), lead_steps=1).dtype == torch.float64
+    with torch.autocast("cpu", torch.bfloat16):
+        assert bool(torch.isfinite(model.float()(frames, lead_steps=2)).all())
+
+
+def test_more_leads_do_not_change_the_earlier_ones(name):
+    model, frames = _build(name), torch.rand(1, 3, 1, 12, 12)
+    torch.testing.assert_close(model(frames, lead_steps=4)[:, :2], model(frames, lead_steps=2))
+
+
+def test_own_prediction_is_fed_back_unless_the_truth_is_used(name):
+    model, frames = _build(name), torch.rand(2, 6, 1, 12, 12)
+    past, future = frames[:, :3], frames[:, 3:]
+    never = np.array([[True] * 2] * 3 + [[False] * 2] * 2)
+    once = never.copy()
+    once[3, 1] = True  # the second sample sees the true frame 3
+    own = model.predict_all(past, 3)
+    torch.testing.assert_close(model.predict_all(past, 3, future_BTCHW=future, use_truth_TB=never), own)
+    mixed = model.predict_all(past, 3, future_BTCHW=future, use_truth_TB=once)
+    torch.testing.assert_close(mixed[0], own[0])
+    assert not torch.allclose(mixed[1, 3], own[1, 3])
+
+
+def test_multiscale_levels_mirror():
+    assert build_model("ms-convlstm", hidden_channels=2).stack.levels == (0, 1, 2, 2, 1, 0)
+    assert build_model("ms-convlstm", hidden_channels=2, num_layers=5).stack.levels == (0, 1, 2, 1, 0)
+    assert build_model("convlstm", hidden_channels=2).stack.levels == (0,) * 6
+
+
+def test_bad_names_options_and_shapes_say_what_was_due():
+    with pytest.raises(UnknownNameError, match=r"did you mean .*ms-convlstm"):
+        build_model("ms-convltsm")
+    with pytest.raises(InputError, match="skip and residual"):
+        build_model("ms-convlstm", dropout=0.5)
+    model = build_model("ms-convlstm", hidden_channels=2)
+    with pytest.raises(InputError, match=r"\(batch, time, 1, rows, columns\) was due"):
+        model(torch.rand(1, 3, 2, 8, 8), lead_steps=1)
+    with pytest.raises(InputError, match="at least 4 x 4"):
+        model(torch.rand(1, 3, 1, 3, 8), lead_steps=1)
+    with pytest.raises(InputError, match="at least 1"):
+        model(torch.rand(1, 3, 1, 8, 8), lead_steps=0)
+    with pytest.raises(InputError, match="odd kernel"):
+        build_model("convlstm", kernel_size=4)

@@ -1,0 +1,145 @@
+"""Persistence, extrapolation and networks behind one call."""
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import ForecastError, InputError, UnknownNameError
+from models import Forecaster, build_model, list_forecasters, load_forecaster
+from models.checkpoint import CARD, WEIGHTS, save_model
+
+
+def _moving_blob(steps=5, size=64, speed=3, rate=8.0):
+    y, x = np.mgrid[:size, :size]
+    return np.stack([rate * np.exp(-((x - 15 - speed * t) ** 2 + (y - 30) ** 2) / 40.0) for t in range(steps)]).astype(
+        np.float32
+    )
+
+
+@pytest.fixture(scope="module", params=["persistence", "extrapolation", "network"])
+def forecaster(request):
+    if request.param == "network":
+        torch.manual_seed(0)
+        return Forecaster.from_model(build_model("ms-convlstm", hidden_channels=4, residual=True))
+    return load_forecaster(request.param)
+
+
+def test_missing_stays_missing_and_nothing_else_does(forecaster):
+    rate = _moving_blob()
+    rate[-1, :5] = np.nan
+    rate[1, 20:30, 20:30] = np.nan
+    before = rate.copy()
+    result = forecaster.forecast(rate, 3)
+    assert result.shape == (3, 64, 64)
+    assert result.dtype == np.float32
+    assert np.isnan(result[:, :5]).all()
+    assert (result[:, 5:] >= 0).all()
+    np.testing.assert_array_equal(rate, before)
+
+
+def test_odd_sizes(forecaster):
+    assert forecaster.forecast(np.ones((5, 31, 45), np.float32), 2).shape == (2, 31, 45)
+
+
+@pytest.mark.parametrize("name", ["persistence", "extrapolation", "default"])
+def test_all_dry_stays_dry(name):
+    assert load_forecaster(name).forecast(np.zeros((5, 40, 45), np.float32), 3).max() < 0.1
+
+
+@pytest.mark.parametrize("bad", [np.zeros((64, 64)), np.full((5, 8, 8), -1.0), np.full((5, 8, 8), np.inf)])
+def test_bad_fields_are_refused(forecaster, bad):
+    with pytest.raises(InputError, match="due"):
+        forecaster.forecast(bad.astype(np.float32))
+    with pytest.raises(InputError, match="at least 1"):
+        forecaster.forecast(_moving_blob(), 0)
+
+
+def test_persistence_is_the_last_field():
+    rate = _moving_blob()
+    np.testing.assert_array_equal(load_forecaster("persistence").forecast(rate, 4), np.repeat(rate[-1:], 4, axis=0))
+
+
+def test_extrapolation_moves_on_with_the_observed_motion():
+    result = load_forecaster("extrapolation").forecast(_moving_blob(), 5)
+    for step, field in enumerate(result, start=1):
+        row, col = np.unravel_index(field.argmax(), field.shape)
+        assert abs(row - 30) <= 1
+        assert abs(col - (15 + 3 * (4 + step))) <= 2
+
+
+def test_extrapolation_from_what_there_is():
+    rate = _moving_blob()
+    rate[1] = rate[3] = np.nan
+    moved = load_forecaster("extrapolation").forecast(rate, 2)
+    assert abs(int(np.unravel_index(moved[1].argmax(), moved[1].shape)[1]) - 33) <= 2
+    rate[:-1] = np.nan
+    with pytest.raises(ForecastError, match="the newest and one more were due"):
+        load_forecaster("extrapolation").forecast(rate, 2)
+
+
+def test_values_that_are_not_finite_are_a_forecast_error():
+    class Broken(torch.nn.Module):
+        def forward(self, frames, lead_steps):
+            return torch.full((1, lead_steps, 1, *frames.shape[-2:]), float("nan"))
+
+    with pytest.raises(ForecastError, match="not finite"):
+        Forecaster.from_model(Broken()).forecast(_moving_blob(), 2)
+
+
+def test_names():
+    assert {"persistence", "extrapolation", "default"} <= set(list_forecasters())
+    with pytest.raises(UnknownNameError, match="did you mean persistence"):
+        load_forecaster("persistance")
+
+
+def test_the_shipped_default_is_small_and_whole():
+    forecaster = load_forecaster("default", device="cpu")
+    from models.checkpoint import SHIPPED
+
+    assert (SHIPPED / "default" / WEIGHTS).stat().st_size < 10_000_000
+    assert forecaster.card["training"]["data"]["files"]
+    assert not any(name in str(forecaster.card["training"]["data"]) for name in ("opera", "bom"))
+    assert forecaster.forecast(_moving_blob(), 5).shape == (5, 64, 64)
+
+
+@pytest.mark.parametrize("spoil", ["weights", "card", "key", "architecture"])
+def test_a_spoilt_checkpoint_is_refused(tmp_path, spoil):
+    folder = tmp_path / "checkpoint"
+    card = {
+        "architecture": {"name": "convlstm", "options": {"hidden_channels": 2}},
+        "transform": {"name": "log"},
+        "input_steps": 5,
+        "cadence_minutes": 30,
+        "pixel_m": 1000.0,
+        "version": "1",
+    }
+    save_model(folder, build_model("convlstm", hidden_channels=2), card)
+    assert load_forecaster(folder).name == tmp_path.name
+    if spoil == "weights":
+        (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-4] + b"abcd")
+    elif spoil == "card":
+        (folder / CARD).write_text("{")
+    elif spoil == "key":
+        (folder / CARD).write_text('{"version": "1"}')
+    else:
+        save_model(folder, build_model("predrnn", hidden_channels=2), card)
+    with pytest.raises(InputError):
+        load_forecaster(folder)
+
+
+def test_half_precision_checkpoint_is_close(tmp_path):
+    torch.manual_seed(0)
+    model = build_model("ms-convlstm", hidden_channels=4)
+    card = {
+        "architecture": {"name": "ms-convlstm", "options": {"hidden_channels": 4}},
+        "transform": {"name": "log"},
+        "input_steps": 5,
+        "cadence_minutes": 30,
+        "pixel_m": 1000.0,
+        "version": "1",
+    }
+    save_model(tmp_path / "full", model, card)
+    save_model(tmp_path / "half", model, card, half=True)
+    full, half = (load_forecaster(tmp_path / name).forecast(_moving_blob(), 2) for name in ("full", "half"))
+    np.testing.assert_allclose(half, full, atol=0.01)
+    assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (tmp_path / "full" / WEIGHTS).stat().st_size

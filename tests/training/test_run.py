@@ -1,0 +1,183 @@
+"""The trainer's command: a run folder, resuming to the same weights, and errors that say what was due."""
+
+import csv
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from core import cf
+from core.errors import ConfigError
+from core.grid import RADOLAN_900
+from models.checkpoint import load_model, read_card
+from training import evaluate, run
+from training.config import resolve
+
+SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
+
+
+@pytest.fixture(scope="module")
+def event(tmp_path_factory):
+    y, x = np.mgrid[:40, :40]
+    rate = np.stack([6 * np.exp(-((x - 5 - k) ** 2 + (y - 20) ** 2) / 30.0) for k in range(40)]).astype(np.float32)
+    times = [datetime(2021, 7, 1, tzinfo=UTC) + timedelta(minutes=30 * k) for k in range(40)]
+    path = tmp_path_factory.mktemp("events") / "event.nc"
+    cf.write_dataset(cf.rate_dataset(rate, times, RADOLAN_900.resized(40, 40)), path)
+    return path
+
+
+def _run(*arguments):
+    return CliRunner().invoke(run.app, [str(a) for a in arguments])
+
+
+def _germany(event, out, *more):
+    return _run(
+        *("--dataset", "germany", "--data", event, "--out", out, *SMALL),
+        *("--set", "height=16", "--set", "width=16", "--set", "validate_every=2", *more),
+    )
+
+
+def test_three_steps_leave_a_whole_run_folder(event, tmp_path):
+    result = _germany(event, tmp_path / "run", "--max-steps", 3, "--set", "skip=none")
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"last.ckpt", "checkpoint", "metrics.csv", "config.yaml"}
+    card = read_card(tmp_path / "run" / "checkpoint")
+    assert card["training"]["steps"] == 3
+    assert card["architecture"]["options"]["skip"] == "none"
+    assert card["training"]["data"]["files"][0]["file"] == "event.nc"
+    assert card["cadence_minutes"] == 30
+    names = {row["name"] for row in csv.DictReader((tmp_path / "run" / "metrics.csv").read_text().splitlines())}
+    assert {"validation/loss", "validation/csi_0.5"} <= names
+    assert load_model(tmp_path / "run" / "checkpoint")(torch.rand(1, 5, 1, 9, 9), lead_steps=2).shape[1] == 2
+    again = _germany(event, tmp_path / "run", "--max-steps", 3)
+    assert again.exit_code == 2
+    assert "is not empty" in again.output
+
+
+def test_a_resumed_run_ends_in_the_same_weights(event, tmp_path):
+    assert _germany(event, tmp_path / "whole", "--max-steps", 6).exit_code == 0
+    # the same run, stopped after its first checkpoint: its last.ckpt is what a killed process leaves
+    config = resolve("germany", file=tmp_path / "whole" / "config.yaml", sets=[])
+    kill_at = 4
+
+    class KilledError(Exception):
+        pass
+
+    def killed(self, *_):
+        if self.global_step >= kill_at:
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run.NowcastModule, "on_train_batch_start", killed)
+        with pytest.raises(KilledError):
+            run.train(config, tmp_path / "parts")
+    assert torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)["global_step"] == kill_at
+    assert _run("--dataset", "germany", "--resume", tmp_path / "parts", "--data", event).exit_code == 0
+    whole, parts = (load_model(tmp_path / name / "checkpoint").state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items())
+
+
+def test_moving_mnist_through_the_same_trainer(tmp_path):
+    result = _run(
+        *("--dataset", "moving_mnist", "--out", tmp_path / "run", "--max-steps", 2, "--model", "predrnn", *SMALL),
+        *("--set", "size=32", "--set", "invented_digits=20", "--set", "input_steps=2", "--set", "lead_steps=2"),
+        *("--set", "train_clips=8", "--set", "test_clips=2"),
+    )
+    assert result.exit_code == 0, result.output
+    assert read_card(tmp_path / "run" / "checkpoint")["architecture"]["name"] == "predrnn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dataset", "germany", "--data", "nowhere"], "no data at nowhere"),
+        (["--dataset", "germani"], "did you mean germany"),
+        (["--dataset", "moving_mnist", "--set", "hidden_chanels=3"], "did you mean hidden_channels"),
+        (["--dataset", "moving_mnist", "--set", "hidden_channels=many"], "hidden_channels"),
+        (["--dataset", "moving_mnist", "--set", "size=3"], "size"),
+        (["--dataset", "moving_mnist", "--set", "nothing"], "KEY=VALUE was due"),
+        (["--dataset", "moving_mnist", "--model", "ms-convlst"], "did you mean ms-convlstm"),
+        (["--dataset", "moving_mnist", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--dataset", "moving_mnist", "--resume", "nowhere"], "nothing to resume|cannot be read"),
+    ],
+)
+def test_what_the_user_did_wrong_is_one_clear_line(arguments, said, tmp_path, monkeypatch):
+    import re
+
+    monkeypatch.chdir(tmp_path)
+    result = _run(*arguments, "--max-steps", "1")
+    assert result.exit_code == 2
+    assert re.search(said, result.output)
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_preset_file_and_command_line_come_in_that_order(tmp_path):
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump({"learning_rate": 0.01, "dataset_options": {"height": 60}}))
+    config = resolve("germany", file=tmp_path / "own.yaml", sets=["height=31", "skip=full"], epochs=None)
+    assert config.epochs == 16
+    assert config.learning_rate == 0.01
+    assert config.dataset_options["height"] == 31
+    assert config.dataset_options["width"] == 124
+    assert config.model_options == {"skip": "full"}
+    with pytest.raises(ConfigError, match="--set"):
+        resolve("germany", file=None, sets=["x"])
+
+
+def test_evaluate_prints_the_table_and_its_counts(event, tmp_path):
+    assert _germany(event, tmp_path / "run", "--max-steps", 1).exit_code == 0
+    result = CliRunner().invoke(
+        evaluate.app,
+        [
+            *("--checkpoint", str(tmp_path / "run" / "checkpoint"), "--data", str(event), "--set", "height=16"),
+            *("--set", "width=16", "--json", str(tmp_path / "table.json")),
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    assert "extrapolation" in result.output
+    table = json.loads((tmp_path / "table.json").read_text())
+    assert table["windows"] == 31
+    by_cell = {}
+    for row in table["scores"]:
+        total = row["hits"] + row["misses"] + row["false_alarms"] + row["correct_negatives"]
+        assert total == 31 * 16 * 16
+        by_cell.setdefault((row["lead_minutes"], row["threshold_mmh"]), set()).add(row["hits"] + row["misses"])
+    assert all(len(observed) == 1 for observed in by_cell.values())
+
+
+@pytest.mark.parametrize(
+    ("model", "threshold", "csi"),
+    [
+        ("persistence", 0.5, 0.264),
+        ("persistence", 2.0, 0.097),
+        ("persistence", 5.0, 0.030),
+        ("extrapolation", 0.5, 0.309),
+        ("extrapolation", 2.0, 0.148),
+    ],
+)
+def test_the_baselines_known_skill(unseen_table, model, threshold, csi):
+    assert evaluate.pooled(unseen_table, model, threshold).value("csi") == pytest.approx(csi, abs=0.002)
+
+
+def test_the_default_beats_both_baselines_on_weather_it_never_saw(unseen_table):
+    default, persistence, extrapolation = (
+        evaluate.pooled(unseen_table, name, 0.5).value("csi") for name in ("default", "persistence", "extrapolation")
+    )
+    assert default >= 0.35
+    assert default > persistence
+    assert default > extrapolation
+
+
+@pytest.fixture(scope="module")
+def unseen_table(shared_data):
+    from models import load_forecaster
+    from training.datasets import build_dataset
+
+    event = shared_data / "events" / "opera_germany_20180824.nc"
+    windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)
+    assert len(windows) == 6
+    return evaluate.evaluate([load_forecaster(n) for n in ("default", "persistence", "extrapolation")], windows)

@@ -1,0 +1,101 @@
+"""Counts add up exactly, and the table compares every model over the same cells."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from core.errors import UnknownNameError
+from verification.counts import Counts, contingency
+from verification.verify import ScoreRow, pooled, score_table
+
+NAN = np.nan
+FORECAST = np.array([[0.0, 0.5, 2.0, NAN], [1.0, 0.4, 9.0, 3.0]], np.float32)
+OBSERVED = np.array([[0.0, 0.6, 0.1, 5.0], [1.0, 0.7, NAN, 3.0]], np.float32)
+
+RATES = arrays(
+    np.float32, (4, 6), elements=st.one_of(st.just(float("nan")), st.floats(0, 64, width=32, allow_subnormal=False))
+)
+
+
+def test_counts_by_hand():
+    assert contingency(FORECAST, OBSERVED, 0.5) == Counts(hits=3, misses=1, false_alarms=1, correct_negatives=1)
+
+
+def test_an_event_begins_at_the_threshold_itself():
+    at = np.array([1.0], np.float32)
+    assert contingency(at, at, 1.0) == Counts(hits=1)
+
+
+def test_values_by_hand():
+    counts = Counts(hits=3, misses=1, false_alarms=1, correct_negatives=1)
+    assert counts.total == 6
+    assert counts.value("csi") == pytest.approx(3 / 5)
+    assert counts.value("pod") == pytest.approx(3 / 4)
+    assert counts.value("far") == pytest.approx(1 / 4)
+    assert counts.value("bias") == pytest.approx(1.0)
+    # Heidke: expected correct by chance = (4*4 + 2*2) / 6 = 10/3; (4 - 10/3) / (6 - 10/3)
+    assert counts.value("hss") == pytest.approx(0.25)
+
+
+def test_unknown_score_names_the_near_ones():
+    with pytest.raises(UnknownNameError, match="csi"):
+        Counts(1, 1, 1, 1).value("csii")
+
+
+@given(RATES, RATES, st.sampled_from([0.1, 0.5, 1.0, 30.0]), st.integers(0, 4), st.integers(0, 6))
+def test_counts_of_chunks_are_the_counts_of_the_whole(forecast, observed, threshold, row, col):
+    parts = [(slice(0, row), slice(None)), (slice(row, None), slice(0, col)), (slice(row, None), slice(col, None))]
+    summed = sum((contingency(forecast[part], observed[part], threshold) for part in parts), Counts())
+    assert summed == contingency(forecast, observed, threshold)
+    assert summed.total == int((np.isfinite(forecast) & np.isfinite(observed)).sum())
+
+
+def test_sums_do_not_overflow():
+    many = Counts(*([2**62] * 4)) + Counts(*([2**62] * 4)) + Counts(*([2**62] * 4))
+    assert many.hits == 3 * 2**62
+    assert many.total == 12 * 2**62
+    assert many.value("csi") == pytest.approx(1 / 3)
+    assert many.value("hss") == pytest.approx(0.0)
+
+
+def test_counts_are_plain_integers():
+    assert {type(value) for value in vars(contingency(FORECAST, OBSERVED, 0.5)).values()} == {int}
+
+
+def test_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"\(2, 4\) against observations of \(4,\)"):
+        contingency(FORECAST, OBSERVED[0], 1.0)
+
+
+def test_table_compares_all_models_over_common_cells():
+    observed = np.array([[[1.0, 1.0, 0.0, NAN]], [[NAN, NAN, NAN, NAN]]], np.float32)
+    model = np.array([[[1.0, NAN, 1.0, 1.0]], [[1.0, 1.0, 1.0, 1.0]]], np.float32)
+    other = np.array([[[0.0, 1.0, 0.0, 1.0]], [[0.0, 0.0, 0.0, 0.0]]], np.float32)
+    assert score_table({"a": model, "b": other}, observed, [30, 60], [0.5]) == [
+        ScoreRow("a", 30, 0.5, Counts(hits=1, false_alarms=1)),
+        ScoreRow("b", 30, 0.5, Counts(misses=1, correct_negatives=1)),
+        ScoreRow("a", 60, 0.5, Counts()),
+        ScoreRow("b", 60, 0.5, Counts()),
+    ]
+
+
+@given(st.lists(RATES, min_size=3, max_size=3), RATES)
+def test_hits_and_misses_agree_between_models(rates, observed):
+    rows = score_table({str(i): rate[None] for i, rate in enumerate(rates)}, observed[None], [30], [0.1, 1.0, 10.0])
+    for threshold in (0.1, 1.0, 10.0):
+        some = [row.counts for row in rows if row.threshold_mmh == threshold]
+        assert len({counts.hits + counts.misses for counts in some}) == 1
+        assert len({counts.total for counts in some}) == 1
+
+
+def test_table_refuses_other_leads():
+    field = np.zeros((2, 3, 3), np.float32)
+    with pytest.raises(ValueError, match="3 leads"):
+        score_table({"a": field}, field, [30, 60, 90])
+
+
+def test_pooled_sums_equal_keys():
+    one, two = ScoreRow("a", 30, 0.5, Counts(1, 2, 3, 4)), ScoreRow("a", 60, 0.5, Counts(1, 1, 1, 1))
+    assert pooled([one, two, one]) == [ScoreRow("a", 30, 0.5, Counts(2, 4, 6, 8)), two]

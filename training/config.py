@@ -1,0 +1,129 @@
+"""The resolved configuration of a run: preset, then file, then command line; an unknown key is an error."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import ConfigError
+from models.transforms import Transform, transform_from_dict
+
+PRESETS = Path(__file__).parent / "presets"
+NESTED = ("model_options", "dataset_options")
+
+
+class RunConfig(BaseModel):
+    """Everything that decides a training run; defaults are the paper's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    model: str = "ms-convlstm"
+    data: Path | None = Field(None, description="file or folder; None is ./data/DATASET where that exists")
+    input_steps: int = Field(5, ge=1)
+    lead_steps: int = Field(5, ge=1)
+    hidden_channels: int = Field(64, ge=1)
+    num_layers: int = Field(6, ge=1)
+    kernel_size: int = Field(3, ge=1)
+    model_options: dict[str, Any] = Field(default_factory=dict, description="skip, residual, ...")
+    dataset_options: dict[str, Any] = Field(default_factory=dict, description="see the data set's own page")
+    transform: dict[str, Any] = Field(default_factory=lambda: {"name": "reflectivity"})
+    loss: str = "l1+l2"
+    balance: float = Field(0.0, ge=0, description="weight of heavy rain in the loss; 1 is the paper's B-MSE weight")
+    schedule: str = "scheduled"
+    learning_rate: float = Field(3e-4, gt=0)
+    learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    gradient_clip: float = Field(0.0, ge=0, description="norm that gradients are clipped to; 0 does not clip")
+    batch_size: int = Field(4, ge=1)
+    epochs: int = Field(20, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="optimiser steps; None is what the epochs take")
+    validate_every: int = Field(0, ge=0, description="steps between validations; 0 is once per epoch")
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: int = 2022
+    workers: int = Field(0, ge=0, description="processes that read data")
+    thresholds_mmh: tuple[float, ...] = (0.5, 2.0, 5.0)
+
+    def build_transform(self) -> Transform:
+        """The transform between mm/h and network values."""
+        return transform_from_dict(self.transform)
+
+
+def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -> RunConfig:
+    """Preset of the data set, then the file, then the command line.
+
+    Args:
+        dataset: its name chooses the preset `training/presets/NAME.yaml`.
+        file: a YAML file with any of `RunConfig`'s keys.
+        sets: `key=value` texts; the value is YAML, the key one of the run's, the model's or the data set's.
+        **given: values of the command line's own options; None is "not given".
+
+    Raises:
+        ConfigError: an unknown key (the near ones are named), a wrong value, or a file that cannot be read.
+    """
+    preset = PRESETS / f"{dataset}.yaml"
+    values: dict[str, Any] = {"dataset": dataset, **(_read(preset) if preset.is_file() else {})}
+    if file is not None:
+        _merge(values, _read(file))
+    _merge(values, {key: value for key, value in given.items() if value is not None})
+    for text in sets:
+        key, found, value = text.partition("=")
+        if not found:
+            raise ConfigError(f"--set {text!r}; KEY=VALUE was due")
+        _set(values, key.strip(), yaml.safe_load(value))
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as err:
+        raise ConfigError("; ".join(_problem(one) for one in err.errors())) from err
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise ConfigError(f"configuration file {path} cannot be read: {err}") from err
+    if not isinstance(values, dict):
+        raise ConfigError(f"configuration file {path} holds {type(values).__name__}; keys with values were due")
+    return values
+
+
+def _merge(values: dict[str, Any], new: Mapping[str, Any]) -> None:
+    for key, value in new.items():
+        if key in NESTED and isinstance(value, dict):
+            values[key] = {**values.get(key, {}), **value}
+        else:
+            values[key] = value
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """A key of the run itself, else an option of the model or of the data set."""
+    if key in RunConfig.model_fields and key not in NESTED:
+        values[key] = value
+        return
+    options = {"model_options": MODEL_OPTIONS, "dataset_options": dataset_options(str(values["dataset"]))}
+    for nested, names in options.items():
+        if key in names:
+            values[nested] = {**values.get(nested, {}), key: value}
+            return
+    known = [*RunConfig.model_fields, *MODEL_OPTIONS, *options["dataset_options"]]
+    near = get_close_matches(key, known, n=3, cutoff=0.5)
+    raise ConfigError(
+        f"unknown key {key!r}; {'did you mean ' + ', '.join(near) if near else 'there are ' + ', '.join(known)}"
+    )
+
+
+MODEL_OPTIONS = ("skip", "residual")
+
+
+def dataset_options(dataset: str) -> list[str]:
+    """Names of a data set's own options."""
+    from training.datasets import DATASETS
+
+    return list(DATASETS.get(dataset).options_class.model_fields)
+
+
+def _problem(error: Any) -> str:
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {error['msg']} (came {error['input']!r})"

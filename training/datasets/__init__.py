@@ -1,0 +1,8 @@
+"""One file per data set; a new one adds its line here."""
+
+from training.datasets import germany as germany
+from training.datasets import moving_mnist as moving_mnist
+from training.datasets.base import DATASETS as DATASETS
+from training.datasets.base import NowcastDataset as NowcastDataset
+from training.datasets.base import Sample as Sample
+from training.datasets.base import build_dataset as build_dataset

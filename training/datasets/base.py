@@ -1,0 +1,92 @@
+"""What a data set is: an item is a function of (split, index), in any order and in any worker."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from core.errors import ConfigError
+from core.registry import Registry
+
+Split = Literal["train", "validation", "test"]
+
+
+class Sample(NamedTuple):
+    """Given frames and those that follow: mm/h with NaN where not observed, or pictures with values 0 to 1."""
+
+    past_TCHW: Tensor
+    future_TCHW: Tensor
+
+
+class NowcastDataset(Dataset[Sample], ABC):
+    """Base of every data set; built as `DATASETS.get(name)(data=..., split=..., options)`.
+
+    Attributes:
+        is_rain: values are mm/h; else pictures with values 0 to 1.
+        cadence_minutes, pixel_m: of the frames as they are given (0 for pictures).
+        fingerprint: what the data were: files with their sha256, or the generator's name and seed.
+    """
+
+    options_class: ClassVar[type[BaseModel]]
+    is_rain: bool = True
+    cadence_minutes: int = 0
+    pixel_m: float = 0.0
+    fingerprint: dict[str, Any]
+
+    def __init__(
+        self,
+        data: Path | None,
+        split: Split,
+        *,
+        input_steps: int,
+        lead_steps: int,
+        seed: int = 0,
+        options: BaseModel | None = None,
+    ) -> None:
+        del options  # each data set keeps its own, typed
+        self.data = data
+        self.split: Split = split
+        self.input_steps = input_steps
+        self.lead_steps = lead_steps
+        self.seed = seed
+        self.fingerprint = {}
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples of the split."""
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """The sample of an index.
+
+        Raises:
+            IndexError: outside of 0 to len - 1.
+        """
+
+    def _check(self, index: int) -> None:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} of {len(self)} samples")
+
+
+DATASETS: Registry[type[NowcastDataset]] = Registry("dataset")
+
+
+def build_dataset(
+    name: str, data: Path | None, split: Split, options: dict[str, Any], *, input_steps: int, lead_steps: int, seed: int
+) -> NowcastDataset:
+    """A data set by name.
+
+    Raises:
+        UnknownNameError: no data set has that name.
+        ConfigError: wrong options, or data that do not serve.
+    """
+    kind = DATASETS.get(name)
+    try:
+        checked = kind.options_class.model_validate(options)
+    except ValidationError as err:
+        problems = "; ".join(f"{e['loc'][0]}: {e['msg']} (came {e['input']!r})" for e in err.errors())
+        raise ConfigError(f"options of {name}: {problems}") from err
+    return kind(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed, options=checked)

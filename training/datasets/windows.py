@@ -1,0 +1,90 @@
+"""Gap-free windows in radar series, and their split in time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from training.datasets.series import RadarSeries
+
+
+@dataclass(frozen=True)
+class Window:
+    """A run of fields of one series at one cadence, without a gap."""
+
+    series: RadarSeries
+    start: int
+    steps: int
+    cadence_minutes: int
+
+    @property
+    def begin(self) -> int:
+        """Time of the first field in minutes since 1970."""
+        return int(self.series.minutes[self.start])
+
+    @property
+    def end(self) -> int:
+        """Time of the last field in minutes since 1970."""
+        return self.begin + (self.steps - 1) * self.cadence_minutes
+
+    @property
+    def fields(self) -> list[int]:
+        """Indices of the window's fields in its series."""
+        return [int(i) for i in self.series.window_indices(self.start, self.steps, self.cadence_minutes)]
+
+
+def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[int]) -> list[Window]:
+    """Every window of every series at every cadence; a window starts at each field, so they overlap."""
+    cadences = tuple(cadences)
+    return [
+        Window(one, int(start), steps, cadence)
+        for one in series
+        for cadence in cadences
+        for start in one.window_starts(steps, cadence)
+    ]
+
+
+def before(windows: Iterable[Window], time: datetime | None) -> list[Window]:
+    """Windows that end before a time."""
+    return [w for w in windows if time is None or w.end * 60 < time.timestamp()]
+
+
+def since(windows: Iterable[Window], time: datetime | None) -> list[Window]:
+    """Windows that begin at a time or later."""
+    return [w for w in windows if time is None or w.begin * 60 >= time.timestamp()]
+
+
+def split_in_time(
+    windows: Sequence[Window], series: Sequence[RadarSeries], last_share: float
+) -> tuple[list[Window], list[Window]]:
+    """Cut windows into an earlier and a later part with at least a window's length between them.
+
+    The later part holds the last share of the fields. The cut is moved to the nearest pause between fields that is
+    longer than a window, if there is one within a tenth of the fields; and back in time as far as the later part needs
+    to hold a window at all. Where the data are too short for both parts, the later one is empty.
+
+    Args:
+        windows: of any cadence.
+        series: their series, in the order of time.
+        last_share: share of the fields that belong to the later part.
+    """
+    if not windows:
+        return [], []
+    gap = max(w.end - w.begin for w in windows)
+    cut = min(_cut(series, last_share, gap), max(w.begin for w in windows))
+    earlier = [w for w in windows if w.end + gap <= cut]
+    later = [w for w in windows if w.begin >= cut]
+    return (earlier, later) if earlier else (list(windows), [])
+
+
+def _cut(series: Sequence[RadarSeries], last_share: float, gap: int) -> int:
+    """Time of the first field of the later part, in minutes since 1970."""
+    minutes = np.sort(np.concatenate([one.minutes for one in series]))
+    cut = min(round(len(minutes) * (1 - last_share)), len(minutes) - 1)
+    pauses = np.flatnonzero(np.diff(minutes) > gap) + 1
+    if pauses.size:
+        nearest = int(pauses[np.abs(pauses - cut).argmin()])
+        if abs(nearest - cut) <= 0.1 * len(minutes):
+            cut = nearest
+    return int(minutes[cut])

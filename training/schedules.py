@@ -1,0 +1,66 @@
+"""When a training step takes the true frame and when the model's own prediction."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.registry import Registry
+
+BoolField = NDArray[np.bool_]
+
+
+class Schedule:
+    """Base: which frames are true, for one optimiser step; drawn by (seed, step, sample), the same on every rank."""
+
+    def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
+        """Probability of the true frame at each recurrent step, shape (given + leads - 1,)."""
+        raise NotImplementedError
+
+    def use_truth_TB(
+        self, step: int, total_steps: int, *, given: int, leads: int, first_sample: int, batch: int, seed: int
+    ) -> BoolField:
+        """Draw the choice, (given + leads - 1, batch); `first_sample` numbers the batch within the global one."""
+        chance_T = self.probabilities(step, total_steps, given, leads)
+        draws_BT = np.stack(
+            [np.random.default_rng((seed, step, first_sample + b)).random(len(chance_T)) for b in range(batch)]
+        )
+        return (draws_BT < chance_T).T
+
+
+SCHEDULES: Registry[type[Schedule]] = Registry("schedule")
+
+
+@SCHEDULES.register("scheduled")
+class ScheduledSampling(Schedule):
+    """Given frames are true; later ones with a probability that falls evenly from 1 to 0 (paper, section 4.3)."""
+
+    def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
+        """1 for given frames, eta = 1 - step / total for the others."""
+        eta = max(0.0, 1.0 - step / max(total_steps, 1))
+        return np.array([1.0] * given + [eta] * (leads - 1))
+
+
+@SCHEDULES.register("own")
+class OwnPredictions(Schedule):
+    """Given frames are true, all later ones the model's own, as in a forecast."""
+
+    def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
+        """1 for given frames, 0 for the others."""
+        del step, total_steps
+        return np.array([1.0] * given + [0.0] * (leads - 1))
+
+
+@SCHEDULES.register("reverse")
+class ReverseScheduledSampling(Schedule):
+    """PredRNN-V2's reverse scheduled sampling (Wang et al. 2021, arXiv:2103.09504; numbers of the paper's code)."""
+
+    def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
+        """The first frame is true; other given ones with a rising, later ones with a falling probability."""
+        done, first, last = step / max(total_steps, 1), 1 / 3, 2 / 3
+        if done < first:
+            eta_given, eta_later = 0.5, 0.5
+        elif done < last:
+            eta_given = 1.0 - 0.5 * float(np.exp(-(done - first) * 15.0))
+            eta_later = 0.5 - 0.5 * (done - first) / (last - first)
+        else:
+            eta_given, eta_later = 1.0, 0.0
+        return np.array([1.0] + [eta_given] * (given - 1) + [eta_later] * (leads - 1))

@@ -1,0 +1,15 @@
+"""Frequency bias."""
+
+from dataclasses import dataclass
+
+from verification.counts import Counts
+from verification.scores.base import SCORES, Score, ratio
+
+
+@SCORES.register("bias")
+@dataclass(frozen=True)
+class Bias(Score):
+    """(hits + false alarms) / (hits + misses): events forecast per event seen; NaN where nothing was seen."""
+
+    def value(self, totals: Counts) -> float:
+        return ratio(totals, "frequency_bias")

@@ -1,0 +1,15 @@
+"""Critical success index."""
+
+from dataclasses import dataclass
+
+from verification.counts import Counts
+from verification.scores.base import SCORES, Score, ratio
+
+
+@SCORES.register("csi")
+@dataclass(frozen=True)
+class CSI(Score):
+    """hits / (hits + misses + false alarms) (Schaefer 1990); NaN where nothing was forecast or seen."""
+
+    def value(self, totals: Counts) -> float:
+        return ratio(totals, "critical_success_index")

@@ -1,0 +1,17 @@
+"""False alarm ratio."""
+
+from dataclasses import dataclass
+
+from verification.counts import Counts
+from verification.scores.base import SCORES, Score, ratio
+
+
+@SCORES.register("far")
+@dataclass(frozen=True)
+class FAR(Score):
+    """false alarms / (hits + false alarms); 0 is best; NaN where nothing was forecast, which is not a best value."""
+
+    best: float = 0.0
+
+    def value(self, totals: Counts) -> float:
+        return ratio(totals, "false_alarm_ratio")

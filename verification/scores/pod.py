@@ -1,0 +1,15 @@
+"""Probability of detection."""
+
+from dataclasses import dataclass
+
+from verification.counts import Counts
+from verification.scores.base import SCORES, Score, ratio
+
+
+@SCORES.register("pod")
+@dataclass(frozen=True)
+class POD(Score):
+    """hits / (hits + misses), the hit rate; NaN where nothing was seen."""
+
+    def value(self, totals: Counts) -> float:
+        return ratio(totals, "probability_of_detection")
