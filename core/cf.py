@@ -1,5 +1,6 @@
 """Rain-rate fields as CF data sets: the one place that knows names, units, grid mappings and the order of rows."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +35,9 @@ MMH_PER_UNIT: Final[Mapping[str, float]] = {
     "mm s-1": 3600.0,
 }
 """Rain rate in mm/h of one unit, by 1 kg m-2 of water = 1 mm."""
+
+NETCDF_C: Final = threading.Lock()
+"""netCDF-C is not safe for two threads of a process: hold this around every use of it."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
 Float32Field = NDArray[np.float32]
@@ -114,9 +118,10 @@ def write_dataset(dataset: xr.Dataset, path: Path) -> None:
         "coverage": {"zlib": True, "complevel": 1},
         **{str(name): {"_FillValue": None} for name in dataset.coords},
     }
-    write_atomically(
-        path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
-    )
+    with NETCDF_C:
+        write_atomically(
+            path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
+        )
 
 
 def find_rate(dataset: xr.Dataset) -> xr.DataArray:

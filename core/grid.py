@@ -163,8 +163,8 @@ class Grid:
     @property
     def key(self) -> str:
         """A short text that is equal for equal places, for file names and catalogues."""
-        numbers = [round(edge, 1 if not self._degrees else 6) for edge in self.extent_m]
-        corners = [round(degree, 4) for corner in self.corners_lon_lat() for degree in corner]
+        numbers = [round(edge, 1 if not self._degrees else 6) + 0.0 for edge in self.extent_m]  # -0.0 is 0.0
+        corners = [round(degree, 4) + 0.0 for corner in self.corners_lon_lat() for degree in corner]
         return hashlib.sha256(f"{self.shape} {numbers} {corners}".encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:

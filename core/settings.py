@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     source: Path | None = Field(None, description="watched folder of incoming radar files")
     source_kind: Literal["directory", "dwd", "replay"] = "directory"
     dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
-    replay_speed: float = Field(60.0, gt=0, description="replayed minutes per minute")
+    replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     cadence_minutes: int = Field(30, gt=0)
@@ -36,9 +36,17 @@ class Settings(BaseSettings):
     stale_after_s: float = Field(600.0, description="an older newest scan makes a live forecast stale")
     refuse_after_s: float = Field(1200.0, description="an older newest scan stops scheduled forecasts")
     upload_max_bytes: int = 64 * 2**20
+    upload_max_unpacked_bytes: int = Field(
+        512 * 2**20, description="of one uploaded file, as large as it gets in memory"
+    )
     upload_max_frames: int = 64
     grid_max_cells: int = 4_000_000
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
+    task_limit_s: float = Field(
+        60.0, ge=20, description="longest run of one task; a lost worker's task comes back later"
+    )
+    cycle_s: float = Field(5.0, gt=0, description="seconds between two looks for new scans")
+    invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
     log_level: str = "INFO"
 
 

@@ -32,7 +32,7 @@ class RunConfig(BaseModel):
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="see the data set's own page")
     transform: dict[str, Any] = Field(default_factory=lambda: {"name": "reflectivity"})
     loss: str = "l1+l2"
-    balance: float = Field(0.0, ge=0, description="weight of heavy rain in the loss; 1 is the paper's B-MSE weight")
+    balance: float = Field(0.0, ge=0, description="extra weight of a pixel in the loss per mm/h of true rain")
     schedule: str = "scheduled"
     learning_rate: float = Field(3e-4, gt=0)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"

@@ -37,16 +37,15 @@ def l1_l2(prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) 
     return _mean_of_sums(weight_BTCHW * (difference_BTCHW.abs() + difference_BTCHW.square()))
 
 
-BALANCE = {0.5: 1.0, 2.0: 2.0, 5.0: 5.0, 10.0: 10.0, 30.0: 30.0}
-"""Weight of a pixel by the true rain rate in mm/h from each threshold on (paper's B-MSE and B-MAE)."""
+HEAVIEST_MMH = 30.0
+"""Rates above this weigh no more: beyond lie hail and clutter."""
 
 
-def balance_weight(rate_mmh: Tensor, strength: float) -> Tensor:
-    """1 + strength * (w - 1), w from the paper's table by the true rate; 0 where not observed (NaN).
+def rain_weight(rate_mmh: Tensor, balance: float) -> Tensor:
+    """1 + balance * rate in mm/h, by the true rate up to `HEAVIEST_MMH`; 0 where not observed (NaN).
 
-    A strength of 0 counts every observed pixel alike, 1 is the paper's balanced score.
+    Without it, a forecast that minimises the loss leaves out rain that is not certain, the more the heavier it is.
+    A balance of 0 counts every observed pixel alike, as the paper's training does.
     """
-    weight = torch.ones_like(rate_mmh)
-    for threshold_mmh, value in BALANCE.items():
-        weight = torch.where(rate_mmh >= threshold_mmh, 1.0 + strength * (value - 1.0), weight)
-    return torch.where(torch.isnan(rate_mmh), torch.zeros_like(weight), weight)
+    weight = 1.0 + balance * rate_mmh.clamp(0.0, HEAVIEST_MMH)
+    return torch.nan_to_num(weight, nan=0.0)

@@ -10,7 +10,7 @@ from models.rollout import RecurrentModel
 from models.transforms import Transform
 from training.config import RunConfig
 from training.datasets import Sample
-from training.losses import LOSSES, balance_weight
+from training.losses import LOSSES, rain_weight
 from training.schedules import SCHEDULES
 from verification.counts import Counts, contingency
 
@@ -86,5 +86,5 @@ class NowcastModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
 
     def _loss(self, predicted_BTCHW: Tensor, target_BTCHW: Tensor) -> Tensor:
-        weight_BTCHW = balance_weight(target_BTCHW, self.config.balance) if self.rain else torch.ones_like(target_BTCHW)
+        weight_BTCHW = rain_weight(target_BTCHW, self.config.balance) if self.rain else torch.ones_like(target_BTCHW)
         return self.loss(predicted_BTCHW.float(), self.transform.encode(target_BTCHW), weight_BTCHW)

@@ -8,6 +8,7 @@ from core.errors import InputError, UnknownNameError
 from models import build_model, list_models
 from models.checkpoint import load_model, save_model
 from models.skips import SKIPS
+from models.stack import RecurrentStack
 
 CARD = {
     "transform": {"name": "reflectivity"},
@@ -81,10 +82,13 @@ def test_own_prediction_is_fed_back_unless_the_truth_is_used(name):
     assert not torch.allclose(mixed[1, 3], own[1, 3])
 
 
-def test_multiscale_levels_mirror():
-    assert build_model("ms-convlstm", hidden_channels=2).stack.levels == (0, 1, 2, 2, 1, 0)
-    assert build_model("ms-convlstm", hidden_channels=2, num_layers=5).stack.levels == (0, 1, 2, 1, 0)
-    assert build_model("convlstm", hidden_channels=2).stack.levels == (0,) * 6
+@pytest.mark.parametrize(
+    ("multiscale", "num_layers", "levels"),
+    [(True, 6, (0, 1, 2, 2, 1, 0)), (True, 5, (0, 1, 2, 1, 0)), (True, 1, (0,)), (False, 6, (0,) * 6)],
+)
+def test_multiscale_levels_mirror(multiscale, num_layers, levels):
+    stack = RecurrentStack("convlstm", 2, num_layers=num_layers, kernel_size=3, multiscale=multiscale, skip=None)
+    assert stack.levels == levels
 
 
 def test_bad_names_options_and_shapes_say_what_was_due():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from training.loader import StepSampler
-from training.losses import LOSSES, balance_weight
+from training.losses import LOSSES, rain_weight
 from training.schedules import SCHEDULES
 
 
@@ -26,14 +26,13 @@ def test_pixels_that_were_not_observed_do_not_count(name):
     rate[:, :, :, 0] = float("nan")
     wrong = truth.clone()
     wrong[:, :, :, 0] += 5
-    assert LOSSES.get(name)(wrong, truth, balance_weight(rate, 1.0)) == 0
+    assert LOSSES.get(name)(wrong, truth, rain_weight(rate, 1.0)) == 0
 
 
-def test_balance_is_the_papers_at_full_strength():
-    rate = torch.tensor([0.4, 1.0, 3.0, 7.0, 20.0, 40.0, float("nan")])
-    assert balance_weight(rate, 1.0).tolist() == [1, 1, 2, 5, 10, 30, 0]
-    assert balance_weight(rate, 0.0).tolist() == [1, 1, 1, 1, 1, 1, 0]
-    np.testing.assert_allclose(balance_weight(rate, 0.5)[:6], [1, 1, 1.5, 3, 5.5, 15.5])
+def test_rain_weighs_by_its_true_rate():
+    rate = torch.tensor([0.0, 1.0, 3.0, 30.0, 200.0, float("nan")])
+    assert rain_weight(rate, 0.0).tolist() == [1, 1, 1, 1, 1, 0]
+    assert rain_weight(rate, 0.5).tolist() == [1, 1.5, 2.5, 16, 16, 0]
 
 
 def test_scheduled_sampling_falls_in_equal_steps():

@@ -16,6 +16,7 @@ from core.grid import RADOLAN_900
 from models.checkpoint import load_model, read_card
 from training import evaluate, run
 from training.config import resolve
+from training.module import NowcastModule
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
 
@@ -72,7 +73,7 @@ def test_a_resumed_run_ends_in_the_same_weights(event, tmp_path):
             raise KilledError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run.NowcastModule, "on_train_batch_start", killed)
+        patch.setattr(NowcastModule, "on_train_batch_start", killed)
         with pytest.raises(KilledError):
             run.train(config, tmp_path / "parts")
     assert torch.load(tmp_path / "parts" / "last.ckpt", weights_only=False)["global_step"] == kill_at
@@ -141,7 +142,7 @@ def test_evaluate_prints_the_table_and_its_counts(event, tmp_path):
     assert "extrapolation" in result.output
     table = json.loads((tmp_path / "table.json").read_text())
     assert table["windows"] == 31
-    by_cell = {}
+    by_cell: dict[tuple[int, float], set[int]] = {}
     for row in table["scores"]:
         total = row["hits"] + row["misses"] + row["false_alarms"] + row["correct_negatives"]
         assert total == 31 * 16 * 16
@@ -165,7 +166,8 @@ def test_the_baselines_known_skill(unseen_table, model, threshold, csi):
 
 def test_the_default_beats_both_baselines_on_weather_it_never_saw(unseen_table):
     default, persistence, extrapolation = (
-        evaluate.pooled(unseen_table, name, 0.5).value("csi") for name in ("default", "persistence", "extrapolation")
+        evaluate.pooled(unseen_table, name, 0.5).value("csi") or 0.0
+        for name in ("default", "persistence", "extrapolation")
     )
     assert default >= 0.35
     assert default > persistence

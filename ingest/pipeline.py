@@ -1,0 +1,126 @@
+"""One radar file into the live store: read, store what is new, quarantine what cannot be read."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from core.errors import FrameError, InputError, TooLargeError
+from core.frame import RadarFrame, iso
+from ingest.readers import read_frames
+from ingest.store import Store
+
+MAX_FILE_BYTES: Final = 256 * 2**20
+"""Far above any radar file; a larger one is refused unread."""
+
+KEPT_OF_TOO_LARGE_BYTES: Final = 4096
+MAX_AHEAD: Final = timedelta(days=2)
+"""A scan that claims to come from later than this would be the newest one for ever."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file.
+
+    Attributes:
+        stored: new observations, or ones that replaced another content.
+        duplicates: frames that were stored already.
+        forecasts: new frames with a lead above 0, kept apart.
+        rejected: why nothing of the file was taken; None if it was.
+        newest: valid time of the newest observation in the file, if it was read.
+    """
+
+    stored: int = 0
+    duplicates: int = 0
+    forecasts: int = 0
+    rejected: str | None = None
+    newest: datetime | None = None
+
+
+def ingest_file(source: Path | bytes, store: Store, *, name: str = "", final: bool = True) -> Outcome:
+    """Put one file's frames into the store; doing it again changes nothing.
+
+    Args:
+        source: a file of any supported format, or its bytes. It is never moved, changed or deleted.
+        store: the live store.
+        name: what logs and the quarantine call it; by default the file's name.
+        final: quarantine what cannot be read; False for a file that may still be growing.
+
+    Raises:
+        UnavailableError: the store cannot be used now; never for a bad or unreadable file.
+    """
+    name = name or (source.name if isinstance(source, Path) else "upload")
+    try:
+        content, size = _content(source)
+    except OSError as err:
+        outcome = Outcome(rejected=f"{name}: cannot be read: {err.strerror or err}")
+        _log(name, 0, outcome, final=final)
+        return outcome
+    try:
+        if size > MAX_FILE_BYTES:
+            raise TooLargeError(f"{name}: {size:,} bytes; at most {MAX_FILE_BYTES:,} were due")
+        outcome = _ingest(content, store, name)
+    except InputError as err:
+        outcome = Outcome(rejected=str(err))
+        if final:
+            store.quarantine(content, name, str(err))
+    _log(name, size, outcome, final=final)
+    return outcome
+
+
+def _ingest(content: bytes, store: Store, name: str) -> Outcome:
+    sha256 = hashlib.sha256(content).hexdigest()
+    known = store.remembered(sha256, name)
+    if known is not None:
+        return Outcome(duplicates=sum(known))
+    frames = _frames(content, name)
+    outcome = Outcome(newest=max((frame.valid_time for frame in frames if not frame.is_forecast), default=None))
+    for frame in frames:
+        kind = "duplicates" if not store.put(frame) else "forecasts" if frame.is_forecast else "stored"
+        outcome = replace(outcome, **{kind: getattr(outcome, kind) + 1})
+    forecasts = sum(frame.is_forecast for frame in frames)
+    store.remember(sha256, name, observations=len(frames) - forecasts, forecasts=forecasts)
+    return outcome
+
+
+def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
+    """All frames of a file, or `FrameError`, whatever a decoder does on hostile bytes."""
+    try:
+        frames = read_frames(content, name=name)
+    except InputError:
+        raise
+    except Exception as err:
+        log.exception("reader failed on %s", name)
+        raise FrameError(f"{name}: the reader failed: {type(err).__name__}: {err}") from err
+    latest_due = datetime.now(UTC) + MAX_AHEAD
+    ahead = [frame for frame in frames if frame.reference_time > latest_due]
+    if ahead:
+        raise FrameError(f"{name}: a scan of {iso(ahead[0].reference_time)} came; none after {iso(latest_due)} was due")
+    return frames
+
+
+def _content(source: Path | bytes) -> tuple[bytes, int]:
+    """The bytes (only the first few of a file over the limit) and the size."""
+    if isinstance(source, bytes):
+        return source, len(source)
+    with source.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) <= MAX_FILE_BYTES:
+            return content, len(content)
+        return content[:KEPT_OF_TOO_LARGE_BYTES], source.stat().st_size
+
+
+def _log(name: str, size: int, outcome: Outcome, *, final: bool) -> None:
+    told = {"file": name, "bytes": size, **asdict(outcome), "newest": iso(outcome.newest) if outcome.newest else None}
+    if outcome.rejected is None:
+        log.info("ingested %s", json.dumps(told))
+    elif final:
+        log.warning("rejected %s", json.dumps(told))
+    else:
+        log.info("not whole yet %s", json.dumps(told))

@@ -1,0 +1,10 @@
+"""Radar files to frames: one file per format, found by content."""
+
+from ingest.readers import cf_netcdf as cf_netcdf
+from ingest.readers import odim_h5 as odim_h5
+from ingest.readers import radolan_ascii as radolan_ascii
+from ingest.readers import radolan_binary as radolan_binary
+from ingest.readers.base import READERS, Reader
+from ingest.readers.read import read_frames
+
+__all__ = ["READERS", "Reader", "read_frames"]

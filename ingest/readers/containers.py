@@ -1,0 +1,93 @@
+"""Opens gzip, bzip2 and tar, also one in another, in memory and by content: nothing is ever written to disk."""
+
+import bz2
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from core.errors import FrameError
+from ingest.readers.base import Limits
+
+MAX_DEPTH: Final = 4
+CHUNK_BYTES: Final = 2**20
+TAR_BLOCK: Final = tarfile.BLOCKSIZE
+
+TAR_ERRORS: Final = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, KeyError, RecursionError)
+"""What tarfile raises on damaged headers; it translates only some of it."""
+
+
+def unpack(content: bytes, name: str, limits: Limits, *, depth: int = 0) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every file inside, in the archive's order; of the file itself where it is no container.
+
+    Names are for messages (and for ASCII grids, which hold no time): a path in one leads nowhere.
+
+    Raises:
+        FrameError: damaged, cut, or packed more than `MAX_DEPTH` times.
+        TooLargeError: more bytes than the limit, found while they are unpacked.
+    """
+    if content.startswith((b"\x1f\x8b", b"BZh")):
+        kind = "gzip" if content[0] == 0x1F else "bzip2"
+        inside = iter([(name, _decompress(content, kind, name, limits))])
+    elif _is_tar(content):
+        inside = _tar_files(content, name)
+    else:
+        yield name, content
+        return
+    if depth == MAX_DEPTH:
+        raise FrameError(f"{name}: packed more than {MAX_DEPTH} times; a radar file was due")
+    for inner_name, inner in inside:
+        yield from unpack(inner, inner_name, limits, depth=depth + 1)
+
+
+def printable(name: str) -> str:
+    """A name that came from outside, fit for a message or a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)[-200:]
+
+
+def _decompress(content: bytes, kind: str, name: str, limits: Limits) -> bytes:
+    packed = io.BytesIO(content)
+    opened: BinaryIO = gzip.GzipFile(fileobj=packed) if kind == "gzip" else bz2.BZ2File(packed)  # type: ignore[assignment]
+    chunks = []
+    try:
+        while chunk := opened.read(CHUNK_BYTES):
+            limits.take_bytes(len(chunk), name)
+            chunks.append(chunk)
+    except EOFError as err:
+        raise FrameError(f"{name}: the {kind} stream is cut after {len(content):,} bytes") from err
+    except (OSError, ValueError, zlib.error) as err:
+        raise FrameError(f"{name}: the {kind} stream is damaged: {err}") from err
+    return b"".join(chunks)
+
+
+def _is_tar(content: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(content[:TAR_BLOCK], "utf-8", "surrogateescape")
+    except TAR_ERRORS:
+        return False
+    return True
+
+
+def _tar_files(content: bytes, name: str) -> Iterator[tuple[str, bytes]]:
+    """Bytes of the regular files; links, folders and devices are passed over.
+
+    tarfile itself takes an archive that is cut at or in a later header for a whole one, so the end is looked for here.
+    """
+    end = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            for member in archive:
+                data_end = member.offset_data + (0 if not member.isreg() else member.size)
+                if member.sparse is not None or member.offset_data <= end or data_end > len(content):
+                    raise FrameError(
+                        f"{name}: member {printable(member.name)} does not fit into the archive: cut or forged"
+                    )
+                end = -(-data_end // TAR_BLOCK) * TAR_BLOCK
+                if member.isreg():
+                    yield f"{name}/{printable(member.name)}", content[member.offset_data : data_end]
+    except TAR_ERRORS as err:
+        raise FrameError(f"{name}: damaged tar archive: {err}") from err
+    if content[end : end + TAR_BLOCK] != bytes(TAR_BLOCK):
+        raise FrameError(f"{name}: the tar archive is cut: no end mark after byte {end:,}")

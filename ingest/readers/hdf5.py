@@ -1,0 +1,81 @@
+"""Opening an HDF5 file from outside without harm: what it holds is counted, and it may not point out of itself."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, Final
+
+import h5py
+
+from core.errors import FrameError
+from ingest.readers.base import limits_of
+
+MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+HEAP_MAGIC: Final = b"GCOL\x01\x00\x00\x00"
+HEAP_HEADER_BYTES: Final = 16
+
+Parts = list[tuple[str, Any]]
+
+
+def is_hdf5(head: bytes) -> bool:
+    """ODIM and NetCDF4 files both start like this."""
+    return head.startswith(MAGIC)
+
+
+@contextmanager
+def opened(file: BinaryIO) -> Iterator[Any]:
+    """The h5py file of some bytes.
+
+    Raises:
+        FrameError: cut or damaged.
+    """
+    content = file.read()
+    file.seek(0)
+    _check_heaps(content)
+    try:
+        root = h5py.File(file, "r")
+    except (OSError, RuntimeError, ValueError, KeyError) as err:
+        raise FrameError(f"HDF5 file is cut or damaged: {err}") from err
+    with root:
+        yield root
+
+
+def check_parts(file: BinaryIO, root: Any) -> None:
+    """Count the bytes of all data sets against the limit, and refuse links and storage outside of the file.
+
+    Raises:
+        FrameError: a link or a data set that leads to another file of this machine.
+        TooLargeError: its data sets unpack to more than the limit.
+    """
+    limits = limits_of(file)
+    links: Parts = []
+    items: Parts = []
+    root.visititems_links(lambda name, link: links.append((name, link)))
+    outside = [name for name, link in links if isinstance(link, h5py.ExternalLink)]
+    if not outside:
+        root.visititems(lambda name, item: items.append((name, item)))
+    data_sets = [(name, item) for name, item in items if isinstance(item, h5py.Dataset)]
+    outside += [name for name, data in data_sets if data.external or data.is_virtual]
+    if outside:
+        raise FrameError(f"HDF5 part {outside[0]} lies in another file; all data in this one was due")
+    for name, data in data_sets:
+        limits.take_bytes(data.nbytes, f"HDF5 data set {name}")
+
+
+def text(value: Any) -> str:
+    """An attribute as text, whatever string type of HDF5 it has."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _check_heaps(content: bytes) -> None:
+    """Refuse a global heap whose free space has size 0: libhdf5 walks it for ever (HDFGroup/hdf5 issue 1707)."""
+    start = content.find(HEAP_MAGIC)
+    while start >= 0:
+        size = int.from_bytes(content[start + 8 : start + HEAP_HEADER_BYTES], "little")
+        at, end = start + HEAP_HEADER_BYTES, min(start + size, len(content))
+        while at + HEAP_HEADER_BYTES <= end:
+            index, length = struct.unpack_from("<H6xQ", content, at)
+            if index == 0 and length == 0:
+                raise FrameError(f"HDF5 file is damaged: global heap at byte {start:,} has free space of size 0")
+            at += length if index == 0 else HEAP_HEADER_BYTES + -(-length // 8) * 8
+        start = content.find(HEAP_MAGIC, start + len(HEAP_MAGIC))

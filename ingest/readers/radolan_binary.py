@@ -1,0 +1,145 @@
+"""RADOLAN binary composites of the DWD (RADOLAN/RADVOR-OP Kompositformat 2.5), decoded by wradlib."""
+
+import io
+import re
+from collections.abc import Mapping
+from datetime import UTC, timedelta
+from typing import Any, BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from wradlib.io.radolan import parse_dwd_composite_header, read_radolan_composite
+
+from core.errors import FrameError
+from core.frame import RadarFrame
+from core.grid import dwd_grid
+from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
+from ingest.readers.base import READERS, AnyField, Reader, rate_field
+from ingest.readers.radars import missing_dwd_radars
+
+DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
+"""16-bit products: a depth in mm over the header's interval."""
+
+REFLECTIVITIES: Final = ("RX", "EX", "WX")
+"""8-bit products: RVP6 counts."""
+
+REFUSED: Final[Mapping[str, str]] = {
+    "RE": "the solid fraction of precipitation (0 to 1), not an amount of rain",
+    "PG": "seven levels of reflectivity for a picture, too coarse for a rain rate",
+}
+
+EUROPEAN: Final = ("EX",)
+"""Products whose radar list is not the German network's."""
+
+MAX_HEADER_BYTES: Final = 2048
+WGS84_SINCE_VERSION: Final = 5
+NEGATIVE_FLAG: Final = 0x4000
+FIRST_FLAG_COUNT: Final = 249
+"""8-bit counts from here on are clutter (249), no data (250) or undefined."""
+
+PRECISIONS: Final = (1.0, 0.1, 0.01, 0.001)
+MAX_INTERVAL_MINUTES: Final = 366 * 1440
+
+_START = re.compile(rb"[A-Z][A-Z0-9]\d{6}\d{5}\d{4}BY[ \d]")
+
+
+def matches(head: bytes) -> bool:
+    """Product, ddHHMM, station, mmyy and the length token `BY`."""
+    return _START.match(head) is not None
+
+
+def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
+    """Read one composite; row 0 of the file is the south and comes out last.
+
+    Depths (RY, RZ, YW, RV, RW, SF, RQ) become the mean rate over the header's interval, counts (RX, EX, WX) go through
+    DWD's Z-R relation with -32.5 dBZ as dry. Valid time is the header's time plus the lead `VV`. Cells with the no-data
+    flag, the clutter flag (YW keeps a plausible value under it, which is not trusted) or the negative flag are not
+    observed; cells of the secondary source are. Grids of format version 5 lie on WGS84, older ones on the sphere.
+
+    Raises:
+        FrameError: damaged or cut, a size that no DWD composite has, or a product that is no rain rate (RE, PG).
+    """
+    content = file.read()
+    header, attrs = _header(content)
+    _check_layout(header, attrs, len(content))
+    product, lead_minutes = attrs["producttype"], attrs.get("predictiontime", 0)
+    grid = dwd_grid(attrs["nrow"], attrs["ncol"], wgs84=attrs.get("formatversion", 0) >= WGS84_SINCE_VERSION)
+    valid_time = attrs["datetime"].replace(tzinfo=UTC) + timedelta(minutes=lead_minutes)
+    sites = () if product in EUROPEAN else attrs.get("radarlocations", ())
+    rate_mmh_HW = _rate_from_counts(content) if product in REFLECTIVITIES else _rate_from_depths(content, attrs)
+    frame = RadarFrame(
+        valid_time,
+        grid,
+        rate_field(rate_mmh_HW[::-1]),
+        product,
+        interval_minutes=0.0 if product in REFLECTIVITIES else attrs["intervalseconds"] / 60,
+        lead_minutes=lead_minutes,
+        missing_radars=missing_dwd_radars(sites, valid_time),
+    )
+    return [frame]
+
+
+def _header(content: bytes) -> tuple[str, dict[str, Any]]:
+    end = content[:MAX_HEADER_BYTES].find(b"\x03")
+    if end < 0:
+        raise FrameError(
+            f"RADOLAN header has no end mark in its first {min(len(content), MAX_HEADER_BYTES)} bytes: cut"
+        )
+    try:
+        header = content[:end].decode("ascii")
+        product = header[:2]
+        if product in REFUSED:
+            raise FrameError(f"product {product} is {REFUSED[product]}; one of {_products()} was due")
+        if product not in DEPTHS + REFLECTIVITIES:
+            raise FrameError(f"product {product} is not known; one of {_products()} was due")
+        return header, parse_dwd_composite_header(header)
+    except (ValueError, LookupError, TypeError, AttributeError) as err:
+        raise FrameError(f"RADOLAN header {content[:40]!r}... does not parse: {err}") from err
+
+
+def _products() -> str:
+    return ", ".join(DEPTHS + REFLECTIVITIES)
+
+
+def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
+    """The header against itself and against the file's length, before wradlib allocates anything."""
+    tokens = {"datasize": "BY", "precision": "PR", "intervalseconds": "INT", "nrow": "GP", "ncol": "GP"}
+    absent = sorted({token for key, token in tokens.items() if key not in attrs})
+    if absent:
+        raise FrameError(f"RADOLAN header without {', '.join(absent)}")
+    if attrs["radarid"] != "10000":
+        raise FrameError(f"product {attrs['producttype']} of station {attrs['radarid']}; a composite (10000) was due")
+    stated = attrs["datasize"] + len(header) + 1
+    if stated != size:
+        raise FrameError(
+            f"file of {size:,} bytes; its header states {stated:,} (BY): {'cut' if size < stated else 'longer'}"
+        )
+    bits = 8 if attrs["producttype"] in REFLECTIVITIES else 16
+    if attrs["datasize"] != attrs["nrow"] * attrs["ncol"] * bits // 8:
+        raise FrameError(
+            f"{attrs['datasize']:,} bytes of data; {attrs['nrow']} x {attrs['ncol']} cells of {bits} bits were due"
+        )
+    if not any(np.isclose(attrs["precision"], known, rtol=1e-6) for known in PRECISIONS):
+        raise FrameError(f"precision {attrs['precision']}; one of {PRECISIONS} was due")
+    if not 0 < attrs["intervalseconds"] <= MAX_INTERVAL_MINUTES * 60:
+        raise FrameError(f"interval of {attrs['intervalseconds']} s; more than 0 and at most a year was due")
+    if attrs.get("predictiontime", 0) < 0:
+        raise FrameError(f"lead of {attrs['predictiontime']} minutes; 0 or more was due")
+
+
+def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
+    counts_HW, _ = read_radolan_composite(io.BytesIO(content), missing=250)
+    table_mmh = DWD_ZR.rate_mmh(np.arange(256) / 2 + DRY_DBZ)
+    table_mmh[FIRST_FLAG_COUNT:] = np.nan
+    return np.asarray(table_mmh[counts_HW.astype(np.uint8)], np.float64)
+
+
+def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> AnyField:
+    depth_mm_HW, found = read_radolan_composite(io.BytesIO(content), missing=np.nan)
+    depth_mm_HW.flat[found["cluttermask"]] = np.nan
+    raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
+    depth_mm_HW.flat[np.flatnonzero(raw_N & NEGATIVE_FLAG)] = np.nan
+    return rate_from_depth(depth_mm_HW, attrs["intervalseconds"] / 60)
+
+
+READERS.register("radolan-binary")(Reader(matches, read_radolan_binary))

@@ -1,0 +1,119 @@
+"""From one grid to another, bilinear: each forecast model has its own grid, each radar composite another."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from core.errors import InputError
+from core.grid import METRES_PER_DEGREE, Grid
+
+Float32Field = NDArray[np.float32]
+Indices = tuple[NDArray[np.intp], NDArray[np.intp], Float32Field]
+
+_DECIMALS = 6
+"""Positions are counted to a millionth of a cell: what is less is rounding, and has no weight and is not outside."""
+
+
+def bilinear(rate_mmh_THW: Float32Field, height: int, width: int) -> Float32Field:
+    """Resample to another number of cells over the same area, without smoothing before.
+
+    The cells' areas are aligned, as in torch's `interpolate(mode="bilinear", align_corners=False)` and OpenCV's
+    `INTER_LINEAR`. A cell is NaN where any neighbour that has weight in it is NaN.
+    """
+    if rate_mmh_THW.ndim != 3 or 0 in rate_mmh_THW.shape[1:] or height < 1 or width < 1:
+        raise InputError(f"fields of shape {rate_mmh_THW.shape} to {height} x {width} cells; (T, H, W) was due")
+    rows = _neighbours(_aligned(rate_mmh_THW.shape[1], height), rate_mmh_THW.shape[1])
+    cols = _neighbours(_aligned(rate_mmh_THW.shape[2], width), rate_mmh_THW.shape[2])
+    across_TNW = _mix(rate_mmh_THW[:, rows[0]], rate_mmh_THW[:, rows[1]], rows[2][:, None])
+    return _mix(across_TNW[:, :, cols[0]], across_TNW[:, :, cols[1]], cols[2])
+
+
+def model_grid(source: Grid, pixel_m: float, *, minimum_cells: int = 64) -> Grid:
+    """The source's area cut into cells of about `pixel_m`, never finer than the source.
+
+    An axis has at least `minimum_cells`, so that a small area keeps a shape, or all of the source's if it has fewer.
+    """
+    if not pixel_m > 0:
+        raise InputError(f"cells of {pixel_m} m; a positive size was due")
+    pixel_y_m, pixel_x_m = _cell_size_m(source)
+    height = _cells(source.height, pixel_y_m, pixel_m, minimum_cells)
+    width = _cells(source.width, pixel_x_m, pixel_m, minimum_cells)
+    return source.resized(height, width)
+
+
+def onto(rate_mmh_THW: Float32Field, source: Grid, target: Grid) -> Float32Field:
+    """Fields of one grid at the cell centres of any other, bilinear; NaN outside of the source.
+
+    Places keep their longitude and latitude from the sphere to an ellipsoid, as in `core.grid`.
+    """
+    if rate_mmh_THW.shape[1:] != source.shape:
+        raise InputError(f"fields of shape {rate_mmh_THW.shape} on a grid of {source.shape}")
+    if source.same_place(target):
+        return np.asarray(rate_mmh_THW, np.float32)
+    if source.crs == target.crs and np.allclose(source.extent_m, target.extent_m, rtol=1e-9, atol=1e-6):
+        return bilinear(rate_mmh_THW, *target.shape)
+    row_HW, col_HW, inside_HW = _positions(source, target)
+    above_HW, below_HW, down_HW = _neighbours(row_HW, source.height)
+    left_HW, right_HW, east_HW = _neighbours(col_HW, source.width)
+    result_THW = np.empty((len(rate_mmh_THW), *target.shape), np.float32)
+    for field_HW, out_HW in zip(rate_mmh_THW, result_THW, strict=True):
+        north_HW = _mix(field_HW[above_HW, left_HW], field_HW[above_HW, right_HW], east_HW)
+        south_HW = _mix(field_HW[below_HW, left_HW], field_HW[below_HW, right_HW], east_HW)
+        out_HW[:] = np.where(inside_HW, _mix(north_HW, south_HW, down_HW), np.nan)
+    return result_THW
+
+
+def _aligned(cells_from: int, cells_to: int) -> NDArray[np.float64]:
+    """Positions of the new cells' centres, counted in old cells from the first old centre."""
+    return np.asarray((np.arange(cells_to, dtype=np.float64) + 0.5) * (cells_from / cells_to) - 0.5)
+
+
+def _neighbours(position: NDArray[np.float64], cells: int) -> Indices:
+    """Both neighbours of each position and the weight of the second; the edge cell is carried outwards.
+
+    A second neighbour without weight is the first one again, so that its NaN cannot count.
+    """
+    clipped = np.clip(np.round(position, _DECIMALS), 0, cells - 1)
+    first = np.floor(clipped).astype(np.intp)
+    weight = (clipped - first).astype(np.float32)
+    second = np.where(weight > 0, np.minimum(first + 1, cells - 1), first)
+    return first, second, weight
+
+
+def _mix(first: Float32Field, second: Float32Field, weight: Float32Field) -> Float32Field:
+    mixed = first * (np.float32(1) - weight) + second * weight
+    return np.asarray(mixed, np.float32)
+
+
+def _cell_size_m(grid: Grid) -> tuple[float, float]:
+    """Height and width of a cell in metres."""
+    if not grid.projection.is_geographic:
+        return grid.pixel_y_m, grid.pixel_x_m
+    middle_lat = grid.north_m - grid.height * grid.pixel_y_m / 2
+    return (
+        grid.pixel_y_m * METRES_PER_DEGREE,
+        grid.pixel_x_m * METRES_PER_DEGREE * math.cos(math.radians(middle_lat)),
+    )
+
+
+def _cells(cells: int, from_m: float, to_m: float, minimum: int) -> int:
+    return min(cells, max(round(cells * from_m / to_m), minimum))
+
+
+@lru_cache(maxsize=4)
+def _positions(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Row and column in the source of every target cell, and whether it lies inside of the source."""
+    if source.crs == target.crs:
+        x_HW, y_HW = np.meshgrid(target.x_centres_m, target.y_centres_m)
+    else:
+        to_source = Transformer.from_crs(source.projection.geodetic_crs, source.projection, always_xy=True)
+        x_HW, y_HW = to_source.transform(*target.lon_lat_HW())
+    row_HW = (source.north_m - y_HW) / source.pixel_y_m - 0.5
+    col_HW = (x_HW - source.west_m) / source.pixel_x_m - 0.5
+    inside_HW = np.isfinite(row_HW) & np.isfinite(col_HW)
+    for position_HW, cells in ((row_HW, source.height), (col_HW, source.width)):
+        inside_HW &= np.abs(np.round(position_HW, _DECIMALS) - (cells - 1) / 2) <= cells / 2
+    return np.where(inside_HW, row_HW, 0.0), np.where(inside_HW, col_HW, 0.0), inside_HW

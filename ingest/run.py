@@ -1,0 +1,104 @@
+"""The ingest worker's command: `python -m ingest.run --source DIR`, or `--dwd`."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from core.errors import ConfigError, NowcastError
+from core.settings import Settings, settings_from_environment
+from ingest.served import INSTALLED, served_models
+from ingest.sources.base import Source
+from ingest.sources.directory import DirectorySource
+from ingest.sources.dwd import DwdSource
+from ingest.store import Store
+from ingest.worker import IngestWorker
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+log = logging.getLogger(__name__)
+
+
+@app.command()
+def main(
+    source: Annotated[Path | None, typer.Option(help="Folder that radar files are dropped into.")] = None,
+    dwd: Annotated[bool, typer.Option("--dwd", help="Poll DWD's open data instead.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Take what is there now, then end.")] = False,
+    weights: Annotated[Path, typer.Option(help="Checkpoints to keep windows ready for: NAME/model.json.")] = INSTALLED,
+    poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks; 0.05 or more.")] = 5.0,
+    grace_s: Annotated[
+        float, typer.Option(min=0, help="Seconds an unreadable file stays unchanged to be refused.")
+    ] = 30.0,
+) -> None:
+    """Put radar files into the live store (NOWCAST_HOME) as they come, until SIGTERM or SIGINT."""
+    try:
+        settings = settings_from_environment()
+        set_up_logging(settings.log_level)
+        stop = threading.Event()
+        with stopped_by_signals(stop):
+            store = open_store(settings)
+            chosen = choose_source(settings, store, source, dwd=dwd, once=once, poll_s=poll_s, grace_s=grace_s)
+            worker = IngestWorker(chosen, store, lambda: served_models(weights), stop)
+            log.info("ingest of %s into %s", "DWD's open data" if dwd else source or settings.source, store.home)
+            if once:
+                worker.run_once()
+            else:
+                worker.run()
+    except NowcastError as err:
+        typer.echo(f"ingest: {err}", err=True)
+        raise typer.Exit(2 if isinstance(err, ConfigError) else 1) from err
+    log.info("ingest ended: %s", worker.totals)
+
+
+def set_up_logging(level: str) -> None:
+    """One line per event on standard error; libraries that tell of every look are heard from a warning on."""
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("httpx2", "watchfiles"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def open_store(settings: Settings) -> Store:
+    """The live store of the settings."""
+    return Store(settings.home, settings.database_url.get_secret_value() if settings.database_url else None)
+
+
+def choose_source(
+    settings: Settings, store: Store, folder: Path | None, *, dwd: bool, once: bool, poll_s: float, grace_s: float
+) -> Source:
+    """The source that the command line names, else the one of the settings.
+
+    Raises:
+        ConfigError: none or two are named, or the folder is not there.
+    """
+    if folder is not None and dwd:
+        raise ConfigError(f"--source {folder} and --dwd came; one of them was due")
+    if dwd or (folder is None and settings.source_kind == "dwd"):
+        return DwdSource(settings.dwd_url, store.home / "inbox", known=store.remembers_name, poll_s=max(poll_s, 15.0))
+    folder = folder or settings.source
+    if folder is None:
+        raise ConfigError("no source came; --source DIR or --dwd was due (or NOWCAST_SOURCE, NOWCAST_SOURCE_KIND=dwd)")
+    return DirectorySource(folder, poll_s=poll_s, grace_s=grace_s, trust_age=once)
+
+
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`, so that the file in hand is finished."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    app()

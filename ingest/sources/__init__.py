@@ -1,0 +1,1 @@
+"""Places that radar files come from: one file per kind."""

@@ -1,0 +1,135 @@
+"""A folder into which radar files are dropped, in any order and by any means: local, or a network drive."""
+
+import logging
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import watchfiles
+
+from core.errors import ConfigError, UnavailableError
+from ingest.pipeline import Outcome
+from ingest.sources.base import Arrival
+
+UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
+"""Names under which programs write a file before they rename it."""
+
+Signature = tuple[int, int, int]
+"""Size and times of the last change of content and of attributes; a file with another one is a new file."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _State:
+    signature: Signature
+    since_s: float
+    offered: bool = False
+    done: bool = False
+
+
+class DirectorySource:
+    """Every file of a folder once per content; a file that cannot be read waits until it changes or proves stable.
+
+    A file is offered as soon as it is seen: if it can be read it is whole. If not, it is offered again when its size
+    or time of change differs, and for the last time (`final`) when it has not changed for `grace_s`. Files stay where
+    they are. Across restarts the store's catalogue knows what went in.
+
+    Args:
+        folder: the watched folder.
+        recursive: subfolders too.
+        poll_s: how often to look even if nothing was reported, for drives that report nothing.
+        grace_s: how long an unreadable file must be unchanged.
+        trust_age: count the time since the file's last change, not since it was first seen (for a single look).
+        clock: the present in seconds since 1970, as the files' times.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        recursive: bool = True,
+        poll_s: float = 5.0,
+        grace_s: float = 30.0,
+        trust_age: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if not folder.is_dir():
+            raise ConfigError(f"source {folder} is {'a file' if folder.exists() else 'not there'}; a folder was due")
+        self.folder, self._recursive = folder, recursive
+        self._poll_s, self._grace_s, self._trust_age = poll_s, grace_s, trust_age
+        self._clock = clock
+        self._states: dict[Path, _State] = {}
+
+    def look(self) -> Iterator[Arrival]:
+        """The files that are new, changed, or unreadable and stable; the newest first."""
+        seen = self._list()
+        self._states = {path: state for path, state in self._states.items() if path in seen}
+        for path, signature in sorted(seen.items(), key=lambda item: (item[1][1], item[0]), reverse=True):
+            state = self._states.get(path)
+            if state is None or state.signature != signature:
+                since_s = signature[1] / 1e9 if self._trust_age else self._clock()
+                state = self._states[path] = _State(signature, since_s)
+            final = self._clock() - state.since_s >= self._grace_s
+            if not state.done and (final or not state.offered):
+                yield Arrival(path, final=final)
+
+    def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
+        """A file that was read, or refused for good, is done until it changes."""
+        state = self._states.get(arrival.path)
+        if state is not None and outcome is not None:
+            done = outcome.rejected is None or arrival.final
+            self._states[arrival.path] = replace(state, offered=True, done=done)
+
+    def ticks(self, stop: threading.Event) -> Iterator[None]:
+        """At once, at every change in the folder, and every `poll_s`."""
+        yield None
+        try:
+            for _changes in watchfiles.watch(
+                self.folder,
+                watch_filter=None,  # a filtered change would put the next look off
+                stop_event=stop,
+                rust_timeout=max(1, int(self._poll_s * 1000)),
+                yield_on_timeout=True,
+                recursive=self._recursive,
+                ignore_permission_denied=True,
+            ):
+                if stop.is_set():
+                    return
+                yield None
+        except (OSError, RuntimeError) as err:  # no such service here, or no more watches to be had
+            log.warning("no change reports for %s (%s); looking every %g s", self.folder, err, self._poll_s)
+        while not stop.wait(self._poll_s):
+            yield None
+
+    def _list(self) -> dict[Path, Signature]:
+        try:
+            with os.scandir(self.folder):  # raises where the folder is gone; rglob would find it empty
+                pass
+            paths = [*(self.folder.rglob("*") if self._recursive else self.folder.iterdir())]
+        except OSError as err:
+            raise UnavailableError(f"source {self.folder} cannot be read now: {err.strerror or err}") from err
+        found = {}
+        for path in paths:
+            if _is_radar_name(path.name) and not self._in_hidden(path):
+                with suppress(OSError):  # gone in the meantime
+                    status = path.stat()
+                    if stat.S_ISREG(status.st_mode):
+                        found[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return found
+
+    def _in_hidden(self, path: Path) -> bool:
+        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+
+
+def _is_radar_name(name: str) -> bool:
+    return not name.startswith(".") and not name.lower().endswith(UNFINISHED)

@@ -1,0 +1,80 @@
+"""The file listings of DWD's open-data server: which files there are, and of which time."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import unquote
+
+HREF: Final = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file of a listing; `kind` is the end of its name."""
+
+    name: str
+    time: datetime
+    kind: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """Where a product lies on the server and how its files are called.
+
+    Attributes:
+        folder: below the server's root for radar data.
+        pattern: of a name, with the groups `time` (digits, and an underscore perhaps) and `kind`.
+        kinds: of the same scan in several formats, the one to take, by preference.
+        first_member: take only the first member of the archive: the analysis, without the forecast after it.
+    """
+
+    folder: str
+    pattern: re.Pattern[str]
+    kinds: tuple[str, ...]
+    first_member: bool = False
+
+    def local_name(self, file: Remote) -> str:
+        """What a fetched file is called here."""
+        return f"{file.name}_000" if self.first_member else file.name
+
+
+RY: Final = Product(
+    "radolan/ry",
+    re.compile(r"raa01-ry_10000-(?P<time>\d{10})-dwd---bin(?P<kind>(\.\w+)?)"),
+    (".bz2", ".gz", "", ".hdf5"),
+)
+"""Quality-checked 5-minute rates, kept for a day; the HDF5 files lie on another grid than the binary ones."""
+
+RV: Final = Product(
+    "composite/rv",
+    re.compile(r"(composite_rv_|DE1200_RV)(?P<time>\d{8}_?\d{2,4})(?P<kind>\.tar(\.\w+)?)"),
+    (".tar", ".tar.bz2", ".tar.gz"),
+    first_member=True,
+)
+"""Analysis and forecast to two hours as one archive."""
+
+
+def files_of(product: Product, page: str) -> list[Remote]:
+    """A product's files in a listing of any layout, in ascending time; of one kind, so that a scan comes once."""
+    names = {unquote(next(filter(None, found), "")).split("?")[0].rsplit("/", 1)[-1] for found in HREF.findall(page)}
+    matches = [match for match in map(product.pattern.fullmatch, names) if match and match["kind"] in product.kinds]
+    files = [Remote(match.string, time, match["kind"]) for match in matches if (time := _time(match["time"]))]
+    newest = max((file.time for file in files), default=None)
+    kind = _preferred(product, [file.kind for file in files if file.time == newest])
+    return sorted((file for file in files if file.kind == kind), key=lambda file: file.time)
+
+
+def _preferred(product: Product, kinds: Sequence[str]) -> str | None:
+    return min(kinds, key=product.kinds.index, default=None)
+
+
+def _time(digits: str) -> datetime | None:
+    """UTC of DWD's yymmddHHMM or yyyymmddHHMM; None for anything else."""
+    digits = digits.replace("_", "")
+    text = digits if len(digits) == 12 else f"20{digits}"
+    try:
+        return datetime.strptime(text, "%Y%m%d%H%M").replace(tzinfo=UTC)
+    except ValueError:
+        return None

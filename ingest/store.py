@@ -1,0 +1,245 @@
+"""The live store: one file per scan in `home`, and a catalogue of them in SQL that can be made anew from the files."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from core.errors import ConflictError, NoDataError
+from core.frame import RadarFrame, iso
+from ingest import quarantine, ready, scanfile
+from ingest.choice import choose
+from ingest.index import Index, Scan
+from ingest.scanfile import ScanHeader, safe_name, stamp
+from ingest.turns import storing, turn
+from ingest.window import Window, build_window
+
+__all__ = ["Scan", "Store"]
+
+TOLERANCE_MINUTES: Final = 5
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """Scans, ready windows, other people's forecasts and quarantined files under one folder.
+
+    A file is written first and its row after it; both may be done twice. Several processes may use one store at a
+    time: what writes scans takes turns by a file lock. A catalogue that is corrupt, or empty beside files, is made
+    anew when the store is opened.
+
+    Args:
+        home: the folder; made if it is not there.
+        database_url: of the catalogue; None is SQLite in the folder.
+        clock: the present time.
+
+    Raises:
+        ConfigError: not a database URL that can be used.
+        UnavailableError: the folder or the database cannot be used.
+    """
+
+    def __init__(
+        self, home: Path, database_url: str | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.home = home.resolve()
+        self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"
+        self._clock = clock
+        with storing(self.home):
+            self.home.mkdir(parents=True, exist_ok=True)
+        self._index = Index(self.home, self.database_url)
+        self.engine = self._index.engine
+        with turn(self.home):
+            self._index.open(clock())
+            if not len(self._index) and next(self._scan_files(), None) is not None:
+                log.warning("the catalogue is empty beside stored scans; made anew from %d files", self._rebuild())
+
+    def put(self, frame: RadarFrame, *, content_sha256: str | None = None, received_at: datetime | None = None) -> bool:
+        """Store a frame; one of the same product and time replaces what was there unless the content is the same.
+
+        Args:
+            frame: a scan, or somebody's forecast (lead above 0), which is kept apart and never becomes a scan.
+            content_sha256: identity of the content; None takes it from the frame itself.
+            received_at: None is now.
+
+        Returns:
+            False for a duplicate: same product, time and content.
+
+        Raises:
+            UnavailableError: the disk or the database did not take it; putting it again is safe.
+        """
+        sha256 = content_sha256 or scanfile.frame_sha256(frame)
+        header = scanfile.header_of(frame, sha256, received_at or self._clock())
+        with turn(self.home):
+            return self._put_forecast(frame, header) if frame.is_forecast else self._put_scan(frame, header)
+
+    def scans(
+        self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Scan]:
+        """Stored scans in ascending time, both ends included."""
+        return self._index.scans(product=product, start=start, end=end)
+
+    def latest(self, product: str | None = None) -> Scan | None:
+        """The newest scan, or None in an empty store."""
+        return self._index.latest(product)
+
+    def products(self) -> list[str]:
+        """Products of which there are scans."""
+        return self._index.products()
+
+    def load(self, scan: Scan) -> RadarFrame:
+        """The frame of a scan.
+
+        Raises:
+            NoDataError: its file is gone or broken.
+        """
+        return scanfile.read_scan(scan.path)
+
+    def window(
+        self,
+        reference_time: datetime | None = None,
+        *,
+        product: str | None = None,
+        steps: int = 5,
+        cadence_minutes: int = 30,
+    ) -> Window:
+        """The window of stored scans that ends at a time; reads only the fields that it needs.
+
+        Args:
+            reference_time: None is the newest scan's.
+            product: None takes the product that fills the window best.
+            steps: number of fields.
+            cadence_minutes: their spacing.
+
+        Raises:
+            NoDataError: no scan is stored, or none near the reference time.
+            ConflictError: the scans do not make a window; names the missing times.
+        """
+        newest = self.latest(product)
+        if newest is None:
+            raise NoDataError(f"no scan{f' of {product}' if product else ''} is stored yet")
+        reference_time = reference_time or newest.valid_time
+        near, cadence = timedelta(minutes=TOLERANCE_MINUTES), timedelta(minutes=cadence_minutes)
+        nominal = [reference_time - cadence * step for step in reversed(range(steps))]
+        chosen = choose(self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near), nominal, near)
+        if not chosen:
+            raise NoDataError(
+                f"no scan within {TOLERANCE_MINUTES} minutes of {iso(reference_time)}; the newest is {newest.product} "
+                f"of {iso(newest.valid_time)}"
+            )
+        return build_window(
+            list(self._loadable(chosen)),
+            reference_time,
+            steps=steps,
+            cadence_minutes=cadence_minutes,
+            tolerance_minutes=TOLERANCE_MINUTES,
+        )
+
+    def ready_window(self, model: str, reference_time: datetime) -> Path:
+        """Where the ready window of a model and time lies, if it was written."""
+        return self.home / "windows" / safe_name(model) / f"{stamp(reference_time)}.safetensors"
+
+    def write_windows(self, model_name: str, pixel_m: float, cadence_minutes: int = 30, steps: int = 5) -> Path | None:
+        """Write the newest window on a model's grid and drop old ones; None where scans make no usable one yet."""
+        try:
+            window = self.window(steps=steps, cadence_minutes=cadence_minutes)
+        except (NoDataError, ConflictError) as err:
+            log.info("no ready window for %s: %s", model_name, err)
+            return None
+        if not window.model_usable:
+            return None
+        path = self.ready_window(model_name, window.reference_time)
+        with storing(self.home):
+            ready.write_ready(window, pixel_m, path)
+            ready.prune(path.parent)
+        return path
+
+    def read_window(self, model: str, reference_time: datetime) -> ready.ReadyWindow:
+        """The ready window of a model and time.
+
+        Raises:
+            NoDataError: it was not written, or is dropped already.
+        """
+        return ready.read_ready(self.ready_window(model, reference_time))
+
+    def quarantine(self, path_or_bytes: Path | bytes, name: str, reason: str) -> Path:
+        """Keep a copy of what could not be read, with the reason beside it; the same content and name is kept once.
+
+        Raises:
+            UnavailableError: the disk did not take it.
+        """
+        with storing(self.home):
+            content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
+            return quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
+
+    def remember(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
+        """Note that all of a file's content is in the store, so that it is not read again."""
+        counts = {"observations": observations, "forecasts": forecasts}
+        self._index.remember({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
+
+    def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
+        """Observations and forecasts of a file that is in the store already, by its content and name."""
+        return self._index.remembered(sha256, name)
+
+    def remembers_name(self, name: str) -> bool:
+        """Whether a file of that name was ingested (for sources whose names are unique)."""
+        return self._index.remembers_name(name)
+
+    def rebuild(self) -> int:
+        """Make the catalogue anew from the files; returns the number of scans. Unreadable files are named and left."""
+        with turn(self.home):
+            return self._rebuild()
+
+    def _put_scan(self, frame: RadarFrame, header: ScanHeader) -> bool:
+        path = self.home / "scans" / _place(frame, stamp(frame.valid_time))
+        known = self._index.sha256_of(frame.product, frame.valid_time)
+        if known == header.sha256 and path.exists():
+            return False
+        if known is not None and known != header.sha256:
+            log.warning("scan %s of %s: another content replaces it", frame.product, iso(frame.valid_time))
+        with storing(self.home):
+            scanfile.write_scan(frame, path, header)
+        self._index.enter([(path, header)])
+        return True
+
+    def _put_forecast(self, frame: RadarFrame, header: ScanHeader) -> bool:
+        path = self.home / "others" / _place(frame, f"{stamp(frame.reference_time)}_{frame.lead_minutes:03d}")
+        if path.exists() and _is_same(path, header):
+            return False
+        with storing(self.home):
+            scanfile.write_scan(frame, path, header)
+        return True
+
+    def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
+        """The frames whose files can be read; another one is a gap like any other."""
+        for scan in scans:
+            try:
+                yield self.load(scan)
+            except NoDataError as err:
+                log.warning("taken as missing: %s", err)
+
+    def _rebuild(self) -> int:
+        files: dict[tuple[str, datetime], tuple[Path, ScanHeader]] = {}
+        for path in sorted(self._scan_files()):
+            try:
+                header = scanfile.read_header(path)
+                files[header.product, header.valid_time] = (path, header)
+            except NoDataError as err:
+                log.warning("left out of the catalogue: %s", err)
+        self._index.enter(list(files.values()), anew=True)
+        return len(files)
+
+    def _scan_files(self) -> Iterator[Path]:
+        return (path for path in (self.home / "scans").rglob("*.nc") if not path.name.startswith("."))
+
+
+def _place(frame: RadarFrame, name: str) -> Path:
+    """PRODUCT/YYYY/MM/DD/PRODUCT_NAME.nc."""
+    product = safe_name(frame.product)
+    return Path(product, frame.valid_time.strftime("%Y/%m/%d"), f"{product}_{name}.nc")
+
+
+def _is_same(path: Path, header: ScanHeader) -> bool:
+    try:
+        return scanfile.read_header(path).sha256 == header.sha256
+    except NoDataError:
+        return False

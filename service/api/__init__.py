@@ -1,0 +1,1 @@
+"""The REST interface: one router per resource; each parses, asks the `NowcastService` and answers."""

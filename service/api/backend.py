@@ -1,0 +1,100 @@
+"""The running `NowcastService` behind the API: opened and warmed beside the answers, so that /livez never waits."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+
+from core.errors import ConfigError, NowcastError, UnavailableError
+from core.settings import Settings
+from service.nowcast import NowcastService
+
+log = logging.getLogger(__name__)
+
+RETRY_S: Final = (1.0, 2.0, 5.0, 10.0)
+"""Waits between attempts to open the store and warm the model; the last one repeats."""
+
+
+class Backend:
+    """Opens the service in a thread and holds it.
+
+    Attributes:
+        settings: of this process.
+        warm: whether the model answered once.
+    """
+
+    def __init__(self, settings: Settings, build: Callable[[], NowcastService]) -> None:
+        self.settings = settings
+        self.warm = False
+        self._build = build
+        self._service: NowcastService | None = None
+        self._reason = "the service is starting"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._open_and_warm, name="warm", daemon=True)
+
+    @property
+    def service(self) -> NowcastService:
+        """The service.
+
+        Raises:
+            UnavailableError: it is not open yet.
+        """
+        if self._service is None:
+            raise UnavailableError(f"{self._reason}; an answer is due in some seconds")
+        return self._service
+
+    @property
+    def reason(self) -> str:
+        """Why it is not warm yet."""
+        return self._reason
+
+    def start(self) -> None:
+        """Begin to open and warm."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give up what has not begun; what runs ends by itself."""
+        self._stop.set()
+
+    def wait_warm(self, timeout_s: float) -> bool:
+        """Wait for the thread; whether the model is warm."""
+        self._thread.join(timeout_s)
+        return self.warm
+
+    def _open_and_warm(self) -> None:
+        attempt = 0
+        while not self._stop.is_set():
+            try:
+                self._service = self._service or self._build()
+                self._service.predictor.warm(self.settings.model)
+                self.warm = True
+                return
+            except Exception as err:
+                # an operator reads /readyz: whatever stops the start is told there, and tried again
+                self._reason = f"the model is not warm: {err}" if self._service else f"the store does not open: {err}"
+                log.error("%s", self._reason, exc_info=not isinstance(err, NowcastError))
+                if isinstance(err, ConfigError):
+                    return
+            self._stop.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            attempt += 1
+
+
+def backend_of(request: Request) -> Backend:
+    """The backend of the application."""
+    backend: Backend = request.app.state.backend
+    return backend
+
+
+def service_of(backend: Annotated[Backend, Depends(backend_of)]) -> NowcastService:
+    """The service.
+
+    Raises:
+        UnavailableError: it is not open yet.
+    """
+    return backend.service
+
+
+BackendDep = Annotated[Backend, Depends(backend_of)]
+ServiceDep = Annotated[NowcastService, Depends(service_of)]

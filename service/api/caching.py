@@ -1,0 +1,61 @@
+"""Validators and lifetimes of answers (RFC 9110 section 13, RFC 9111)."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Final
+
+from fastapi import Request, Response
+
+from core.settings import Settings
+from service.nowcast import Forecast
+
+SCAN_MINUTES: Final = 5
+"""DWD's composites come every five minutes, and a forecast with each."""
+
+SHORTEST_S: Final = 1
+FOREVER_S: Final = 365 * 24 * 3600
+
+
+def etag(forecast: Forecast, *parts: str) -> str:
+    """A strong validator: the forecast's id, and which of its parts."""
+    return '"' + "-".join((forecast.id, *parts)) + '"'
+
+
+def weak_etag(forecast: Forecast, *changing: str) -> str:
+    """A weak validator for answers whose status and scores change while the forecast stays."""
+    digest = hashlib.sha256("|".join(changing).encode()).hexdigest()[:12]
+    return f'W/"{forecast.id}-{digest}"'
+
+
+def headers(forecast: Forecast, tag: str, *, lifetime_s: int) -> dict[str, str]:
+    """The headers that let a client keep an answer for so long and ask again cheaply."""
+    expires = datetime.now(UTC) + timedelta(seconds=lifetime_s)
+    return {
+        "ETag": tag,
+        "Last-Modified": http_date(forecast.issued_at),
+        "Cache-Control": f"public, max-age={lifetime_s}",
+        "Expires": http_date(expires),
+        "Vary": "Accept",
+    }
+
+
+def until_next_run_s(forecast: Forecast, settings: Settings) -> int:
+    """Seconds from now to the next expected run: one scan after this one was issued, at a replay's pace."""
+    pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
+    next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
+    return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
+
+
+def not_modified(request: Request, answer_headers: dict[str, str]) -> Response | None:
+    """The 304 where the client holds this very answer (weak comparison), else None."""
+    wanted = request.headers.get("if-none-match", "")
+    held = {tag.strip().removeprefix("W/") for tag in wanted.split(",")}
+    if "*" in held or answer_headers["ETag"].removeprefix("W/") in held:
+        return Response(status_code=304, headers=answer_headers)
+    return None
+
+
+def http_date(time: datetime) -> str:
+    """A time as HTTP writes it."""
+    return format_datetime(time.astimezone(UTC), usegmt=True)

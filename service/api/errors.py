@@ -1,0 +1,128 @@
+"""The one place where an error becomes an RFC 9457 `application/problem+json` answer."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from core.errors import InputError, NowcastError, UnavailableError
+from service.api.schemas import Problem
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 5
+MOST_SHOWN: Final = 120
+"""Characters of a wrong value that an answer repeats."""
+
+WORDS: Final[Mapping[int, str]] = {
+    404: "What was asked for does not exist, or is not stored (yet)",
+    406: "The answer does not exist in a format of `Accept`",
+    409: "The frames are each readable but make no window: times, number, grids or products",
+    413: "More bytes, frames or cells than the limit",
+    415: "The body is neither JSON nor multipart",
+    422: "What came cannot be used; the answer says what came and what was due",
+    500: "An error of the service",
+    503: "A part is not answering now; `Retry-After` says when to ask again",
+}
+
+
+class ProblemResponse(JSONResponse):
+    """A problem document."""
+
+    media_type = MEDIA_TYPE
+
+
+def problem(
+    request: Request, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> ProblemResponse:
+    """The answer for one problem; `more` are RFC 9457 extension members."""
+    body = Problem(title=title, status=status, detail=detail, instance=request.url.path).model_dump()
+    return ProblemResponse({**body, **more}, status, headers=dict(headers or {}))
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that may answer with these problems."""
+    return {status: {"model": Problem, "description": WORDS[status]} for status in (*statuses, 500, 503)}
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Give `app` the handlers, and an OpenAPI document whose errors are problem documents."""
+    app.add_exception_handler(NowcastError, _nowcast_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+
+
+async def _nowcast_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, NowcastError)
+    headers: dict[str, str] = {}
+    if isinstance(error, UnavailableError):
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    elif not isinstance(error, InputError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        headers["Connection"] = "close"  # the rest of the upload is not read
+    return problem(request, error.status, error.title, str(error), headers=headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [_field_error(each) for each in error.errors()]
+    detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
+    return problem(request, InputError.status, InputError.title, detail, errors=errors)
+
+
+async def _http_error(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    headers = error.headers or {}
+    detail = error.detail
+    if status == HTTPStatus.NOT_FOUND:
+        detail = f"nothing at {request.url.path}; /docs lists what there is"
+    elif status == HTTPStatus.METHOD_NOT_ALLOWED:
+        detail = f"{request.method} came for {request.url.path}; {headers.get('Allow', 'another method')} was due"
+    return problem(request, error.status_code, status.phrase, detail, headers=headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
+    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    detail = "the service failed on this request; nothing of it was kept, and the log says why"
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", detail)
+
+
+def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
+    place, *path = error.get("loc", ())
+    field = ".".join(str(part) for part in path) or str(place)
+    if error["type"] == "missing":
+        return {"field": field, "in": str(place), "message": "nothing came; it is required"}
+    return {"field": field, "in": str(place), "message": f"{error['msg']} ({_came(error.get('input'))})"}
+
+
+def _came(value: object) -> str:
+    text = repr(value)
+    return f"came {text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + '...'}"
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        operations: Sequence[Any] = [op for path in schema["paths"].values() for op in path.values()]
+        for operation in operations:
+            for status, response in operation["responses"].items():
+                if status.startswith(("4", "5")):
+                    response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    response["description"] = WORDS.get(int(status), response["description"])
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema["components"]["schemas"].pop(unused, None)
+        app.openapi_schema = schema
+    return app.openapi_schema

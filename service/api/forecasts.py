@@ -1,0 +1,217 @@
+"""GET /nowcast/latest and /nowcast/{id}: the forecast, a place of it, its pictures and its files."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+
+from core.errors import InputError, NoDataError
+from service.api import caching
+from service.api.backend import Backend, BackendDep
+from service.api.errors import documented
+from service.api.negotiate import NETCDF, chosen_type
+from service.api.places import graticule, map_cities
+from service.api.schemas import ColourOut, ForecastOut, MapOut, PointOut
+from service.api.views import forecast_out, point_out, status_of
+from service.image import NO_DATA, RAIN_COLOURS, Colour
+from service.nowcast import Forecast
+from service.products import inputs_png, lead_png
+
+router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+
+LATEST: Final = "latest"
+INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
+FILE: Final[dict[str, Any]] = {"content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}}}
+PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
+NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this answer"}
+FIELD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "the forecast, as JSON or as the CF-NetCDF file", **FILE},
+    304: NOT_MODIFIED,
+}
+
+ForecastId = Annotated[
+    str,
+    PathParameter(
+        description="`latest`, or the id of a forecast", examples=["latest", "6f1c2c3e-7d7b-5d0a-9c58-0d8f2f3a4b5c"]
+    ),
+]
+
+
+def chosen_forecast(forecast_id: ForecastId, backend: BackendDep) -> Forecast:
+    """The forecast that the path names.
+
+    Raises:
+        InputError: neither `latest` nor a UUID.
+        NoDataError: it is not stored.
+    """
+    if forecast_id == LATEST:
+        return backend.service.latest()
+    try:
+        wanted = UUID(forecast_id)
+    except ValueError as err:
+        raise InputError(f"forecast id {forecast_id[:80]!r} came; `latest` or a UUID was due") from err
+    return backend.service.get(str(wanted))
+
+
+def place(
+    lat: Annotated[
+        float, Query(description="degrees north", json_schema_extra={"minimum": -90, "maximum": 90}, examples=[52.52])
+    ],
+    lon: Annotated[
+        float, Query(description="degrees east", json_schema_extra={"minimum": -180, "maximum": 180}, examples=[13.4])
+    ],
+) -> tuple[float, float]:
+    """A place on Earth.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise InputError(f"lat {lat}, lon {lon} is not on Earth; lat -90 to 90 and lon -180 to 180 were due")
+    return lat, lon
+
+
+ForecastDep = Annotated[Forecast, Depends(chosen_forecast)]
+PlaceDep = Annotated[tuple[float, float], Depends(place)]
+
+
+@router.get(
+    "/{forecast_id}",
+    summary="A forecast",
+    response_model=ForecastOut,
+    responses={**documented(404, 406, 422), **FIELD_ANSWERS},
+)
+def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """The whole answer as JSON, or with `Accept: application/netcdf` the file itself."""
+    if chosen_type(request.headers.get("accept")) == NETCDF:
+        return file_answer(request, forecast, forecast.path, lifetime_s=_lifetime_s(forecast_id, forecast, backend))
+    answer = forecast_out(backend, forecast)
+    scores = answer.verification.model_dump_json() if answer.verification else ""
+    tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
+    lifetime_s = caching.until_next_run_s(forecast, backend.settings)  # an old forecast's scores change with a new run
+    return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
+
+
+@router.get(
+    "/{forecast_id}/point",
+    summary="The forecast of one place",
+    response_model=PointOut,
+    responses={304: NOT_MODIFIED, **documented(404, 422)},
+)
+def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """The rate at each lead and the next rain; a place off the grid is `no coverage` with nulls, and not an error."""
+    answer = point_out(backend, forecast, *where)
+    tag = caching.weak_etag(forecast, str(where), status_of(backend, forecast))
+    lifetime_s = caching.until_next_run_s(forecast, backend.settings)
+    return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
+
+
+@router.get(
+    "/{forecast_id}/image/{lead}.png",
+    summary="The picture of a lead",
+    response_class=Response,
+    responses={200: PICTURE, 304: NOT_MODIFIED, **documented(404, 422)},
+)
+def read_image(
+    forecast_id: ForecastId,
+    lead: Annotated[int, PathParameter(description="minutes after the reference time", examples=[30])],
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+) -> Response:
+    """Rain by colour (`/map` has the legend), transparent where dry, grey without radar data; north is on top."""
+    png = lead_png(forecast, lead)
+    return _picture(request, forecast, png, f"image-{lead}", _lifetime_s(forecast_id, forecast, backend))
+
+
+@router.get(
+    "/{forecast_id}/observed/{index}.png",
+    summary="The picture of an input scan",
+    response_class=Response,
+    responses={200: PICTURE, 304: NOT_MODIFIED, **documented(404, 422)},
+)
+def read_observed(
+    forecast_id: ForecastId,
+    index: Annotated[int, PathParameter(ge=0, description="0 is the oldest scan of the window")],
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+) -> Response:
+    """What the model saw, on the forecast's grid, in the same colours."""
+    png = inputs_png(forecast, index)
+    return _picture(request, forecast, png, f"observed-{index}", _lifetime_s(forecast_id, forecast, backend))
+
+
+@router.get(
+    "/{forecast_id}/file.nc",
+    summary="The forecast as CF-NetCDF",
+    response_class=Response,
+    responses={200: FILE, 304: NOT_MODIFIED, **documented(404, 422)},
+)
+def read_file(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """`rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; xarray, GDAL and QGIS open it."""
+    return file_answer(request, forecast, forecast.path, lifetime_s=_lifetime_s(forecast_id, forecast, backend))
+
+
+@router.get(
+    "/{forecast_id}/observations.nc",
+    summary="What followed, as CF-NetCDF",
+    response_class=Response,
+    responses={200: FILE, **documented(404, 422)},
+)
+def read_observations(forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """The observed frames of the leads on the forecast's grid, as the scores were taken; NaN where there is none."""
+    backend.service.verification_of(forecast)  # gathers what has come in since
+    path = forecast.observations_path
+    if path is None:
+        raise NoDataError(f"nothing that followed {forecast.reference_time:%Y-%m-%d %H:%M} UTC is stored yet")
+    tag = f"observations-{path.stat().st_mtime_ns}"
+    return file_answer(request, forecast, path, tag, lifetime_s=caching.SHORTEST_S)
+
+
+@router.get("/{forecast_id}/map", summary="Orientation for the pictures", responses=documented(404, 422))
+def read_map(forecast: ForecastDep, backend: BackendDep) -> MapOut:
+    """Cities, graticule and legend in the pictures' coordinates."""
+    invented = backend.settings.invented and forecast.origin == "scans"
+    return MapOut(
+        width=forecast.grid.width,
+        height=forecast.grid.height,
+        cities=map_cities(forecast.grid),
+        graticule=graticule(forecast.grid),
+        legend=[ColourOut(from_mmh=rate_mmh, colour=_css(colour)) for rate_mmh, colour in RAIN_COLOURS],
+        no_data_colour=_css(NO_DATA),
+        attribution=INVENTED if invented else f"Radar product {forecast.product}.",
+    )
+
+
+def file_answer(request: Request, forecast: Forecast, path: Path, *parts: str, lifetime_s: int) -> Response:
+    """A stored file as it is."""
+    headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
+    name = f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z{'_observations' if parts else ''}.nc"
+    return caching.not_modified(request, headers) or FileResponse(
+        path, media_type=NETCDF, headers=headers, filename=name, content_disposition_type="inline"
+    )
+
+
+def _json(request: Request, answer: ForecastOut | PointOut, headers: dict[str, str]) -> Response:
+    return caching.not_modified(request, headers) or Response(
+        answer.model_dump_json(), media_type="application/json", headers=headers
+    )
+
+
+def _picture(request: Request, forecast: Forecast, png: bytes, part: str, lifetime_s: int) -> Response:
+    headers = caching.headers(forecast, caching.etag(forecast, part), lifetime_s=lifetime_s)
+    return caching.not_modified(request, headers) or Response(png, media_type="image/png", headers=headers)
+
+
+def _lifetime_s(forecast_id: str, forecast: Forecast, backend: Backend) -> int:
+    """What an id names never changes; what is the latest does."""
+    return caching.until_next_run_s(forecast, backend.settings) if forecast_id == LATEST else caching.FOREVER_S
+
+
+def _css(colour: Colour) -> str:
+    red, green, blue, opacity = colour
+    return f"rgba({red}, {green}, {blue}, {opacity / 255:.2f})"

@@ -1,0 +1,43 @@
+"""Which of the formats that exist a client takes (RFC 9110, section 12.5.1)."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from core.errors import NotAcceptableError
+
+JSON: Final = "application/json"
+NETCDF: Final = "application/netcdf"
+QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
+SAME_AS: Final = {"application/x-netcdf": NETCDF, "application/x-netcdf4": NETCDF}
+
+
+def chosen_type(accept: str | None, offered: Sequence[str] = (JSON, NETCDF)) -> str:
+    """The offered media type that `accept` likes best, the first offered among equals.
+
+    Raises:
+        NotAcceptableError: none of them is wanted.
+    """
+    ranges = _ranges(accept or "*/*")
+    qualities = [_quality(media_type, ranges) for media_type in offered]
+    best = max(qualities)
+    if best <= 0:
+        raise NotAcceptableError(f"Accept {accept!r} came; one of {', '.join(offered)} was due")
+    return offered[qualities.index(best)]
+
+
+def _ranges(accept: str) -> list[tuple[str, float]]:
+    ranges = []
+    for part in accept.split(","):
+        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
+        if QUALITY.fullmatch(quality):  # else: as if this range had not come
+            ranges.append((SAME_AS.get(media_range, media_range), float(quality)))
+    return ranges
+
+
+def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
+    """The quality of the most specific range that covers the type; 0 where none does."""
+    by_precision = {media_type: 3, f"{media_type.split('/')[0]}/*": 2, "*/*": 1}
+    fitting = [(by_precision[name], quality) for name, quality in ranges if name in by_precision]
+    return max(fitting)[1] if fitting else 0.0

@@ -1,0 +1,117 @@
+"""POST /nowcast: a forecast from the ingested scans (JSON) or from uploaded frames (multipart)."""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from core.errors import InputError
+from core.frame import iso
+from service.api import jobs
+from service.api.backend import Backend, BackendDep
+from service.api.caching import SHORTEST_S
+from service.api.errors import documented
+from service.api.forecasts import FIELD_ANSWERS, file_answer
+from service.api.listings import JobOut
+from service.api.models import known_model
+from service.api.negotiate import JSON, NETCDF, chosen_type
+from service.api.schemas import ForecastOut, NowcastRequest
+from service.api.uploads import Upload, decoded, read_body
+from service.api.views import forecast_out
+from service.nowcast import Forecast
+
+router = APIRouter(tags=["forecasts"])
+
+BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "content": {
+            JSON: {
+                "schema": NowcastRequest.model_json_schema(),
+                "examples": {
+                    "newest": {"summary": "from the newest scans", "value": {}},
+                    "past": {
+                        "summary": "from the scans of a past time",
+                        "value": {"reference_time": "2024-06-01T12:00:00Z", "model": "default", "verify": True},
+                    },
+                },
+            },
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["frames"],
+                    "properties": {
+                        "frames": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "radar files of any supported format, or one NetCDF with five times or more",
+                        },
+                        "observations": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "the frames that followed: scored in the same answer",
+                        },
+                        "model": {"type": "string", "default": "default", "description": "a name of GET /models"},
+                    },
+                }
+            },
+        }
+    }
+}
+
+
+async def body_of(request: Request, backend: BackendDep) -> NowcastRequest | Upload:
+    """The request's body, read while it streams; everything after it runs in a thread."""
+    return await read_body(request, backend.settings)
+
+
+def wanted_type(request: Request) -> str:
+    """The media type of the answer, settled before any work is done."""
+    return chosen_type(request.headers.get("accept"))
+
+
+BodyDep = Annotated[NowcastRequest | Upload, Depends(body_of)]
+TypeDep = Annotated[str, Depends(wanted_type)]
+
+
+@router.post(
+    "/nowcast",
+    summary="Make a forecast",
+    response_model=ForecastOut,
+    openapi_extra=BODY,
+    responses={
+        **documented(404, 406, 409, 413, 415, 422),
+        200: FIELD_ANSWERS[200],
+        202: {"model": JobOut, "description": "`Prefer: respond-async` was granted; `Location` is the job to follow"},
+    },
+)
+def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
+    """The same input and model version give the same id, computed once.
+
+    With `Prefer: respond-async` the JSON form may get 202 and a job; the header `Preference-Applied` says so.
+    """
+    known_model(backend.service, body.model)
+    if isinstance(body, Upload):
+        return _answer(request, backend, _from_upload(backend, body), media_type, verify=True)
+    if jobs.is_preferred(request) and jobs.is_possible(backend.settings):
+        reference = iso(body.reference_time) if body.reference_time else None
+        return jobs.accepted(jobs.enqueue(reference, body.model, backend.settings))
+    forecast = backend.service.forecast_stored(body.reference_time, body.model)
+    return _answer(request, backend, forecast, media_type, verify=body.verify)
+
+
+def _from_upload(backend: Backend, upload: Upload) -> Forecast:
+    frames = decoded(upload.frames, backend.settings)
+    observations = decoded(upload.observations, backend.settings)
+    if upload.observations and not observations:
+        raise InputError("the files in `observations` hold no frame; the frames that followed were due")
+    return backend.service.forecast_upload(frames, observations, upload.model)
+
+
+def _answer(request: Request, backend: Backend, forecast: Forecast, media_type: str, *, verify: bool) -> Response:
+    if media_type == NETCDF:
+        return file_answer(request, forecast, forecast.path, lifetime_s=SHORTEST_S)
+    answer = forecast_out(backend, forecast, verify=verify)
+    return Response(
+        answer.model_dump_json(),
+        media_type=JSON,
+        headers={"Content-Location": answer.links.self, "Cache-Control": "no-store", "Vary": "Accept"},
+    )

@@ -1,0 +1,125 @@
+"""Cities and a graticule for orientation, in the pictures' own coordinates: no map data is needed."""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from core.grid import Grid
+from service.api.schemas import CityOut, MapCityOut, MapLineOut
+
+CITIES: Final = (
+    ("Hamburg", 53.55, 10.00),
+    ("Berlin", 52.52, 13.405),
+    ("Munich", 48.137, 11.575),
+    ("Cologne", 50.938, 6.96),
+    ("Frankfurt", 50.11, 8.68),
+    ("Stuttgart", 48.776, 9.18),
+    ("Leipzig", 51.34, 12.375),
+    ("Hanover", 52.375, 9.735),
+    ("Amsterdam", 52.37, 4.9),
+    ("Prague", 50.088, 14.42),
+    ("Zurich", 47.37, 8.54),
+    ("Strasbourg", 48.58, 7.75),
+    ("Vienna", 48.21, 16.37),
+    ("Paris", 48.857, 2.352),
+    ("London", 51.507, -0.128),
+    ("Copenhagen", 55.676, 12.568),
+    ("Warsaw", 52.23, 21.01),
+    ("Milan", 45.464, 9.19),
+    ("Helsinki", 60.17, 24.94),
+    ("Tampere", 61.498, 23.76),
+    ("Brisbane", -27.47, 153.02),
+)
+"""Name, latitude and longitude (degrees) of city centres."""
+
+STEPS_DEG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+MOST_LINES: Final = 6
+POINTS_PER_LINE: Final = 49
+LABEL_INSET: Final = 0.02
+"""Distance of a label from the picture's edge, as a share of its size."""
+
+FloatArray = NDArray[np.float64]
+
+
+def cities_of(grid: Grid) -> list[CityOut]:
+    """The cities on the grid, with their cells."""
+    cells = [(city, grid.cell_of(city[1], city[2])) for city in CITIES]
+    return [CityOut(name=name, lat=lat, lon=lon, row=cell[0], col=cell[1]) for (name, lat, lon), cell in cells if cell]
+
+
+def map_cities(grid: Grid) -> list[MapCityOut]:
+    """The cities on the grid, in picture coordinates."""
+    inside = [(city.name, *to_picture(grid, [city.lon], [city.lat])) for city in cities_of(grid)]
+    return [MapCityOut(name=name, x=round(float(x[0]), 2), y=round(float(y[0]), 2)) for name, x, y in inside]
+
+
+def graticule(grid: Grid) -> list[MapLineOut]:
+    """Meridians and parallels at round degrees across the grid."""
+    lon, lat = _edge(grid)
+    if lon.size == 0:
+        return []  # no edge of the grid is on Earth
+    lons, lats = _round_degrees(lon), _round_degrees(lat)
+    along_lon, along_lat = (np.linspace(v.min(), v.max(), POINTS_PER_LINE) for v in (lon, lat))
+    lines = [_line(grid, np.full_like(along_lat, degree), along_lat, _label(degree, "EW")) for degree in lons]
+    lines += [_line(grid, along_lon, np.full_like(along_lon, degree), _label(degree, "NS")) for degree in lats]
+    return [line for line in lines if line is not None]
+
+
+def to_picture(
+    grid: Grid, lon: Sequence[float] | FloatArray, lat: Sequence[float] | FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Places in cells from the picture's north-western corner: x to the east, y to the south."""
+    projection = grid.projection
+    x_m, y_m = Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True).transform(lon, lat)
+    return (np.asarray(x_m) - grid.west_m) / grid.pixel_x_m, (grid.north_m - np.asarray(y_m)) / grid.pixel_y_m
+
+
+def _edge(grid: Grid) -> tuple[FloatArray, FloatArray]:
+    """Longitudes and latitudes along the grid's outline."""
+    lon_HW, lat_HW = grid.resized(min(grid.height, 32), min(grid.width, 32)).lon_lat_HW()
+    sides = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
+    lon, lat = (np.concatenate([field_HW[side] for side in sides]) for field_HW in (lon_HW, lat_HW))
+    known = np.isfinite(lon) & np.isfinite(lat)
+    return lon[known], lat[known]
+
+
+def _round_degrees(values: FloatArray) -> list[float]:
+    low, high = float(values.min()), float(values.max())
+    step = next((step for step in STEPS_DEG if (high - low) / step <= MOST_LINES), STEPS_DEG[-1])
+    return [step * index for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _line(grid: Grid, lon: FloatArray, lat: FloatArray, label: str) -> MapLineOut | None:
+    x, y = to_picture(grid, lon, lat)
+    known = np.isfinite(x) & np.isfinite(y)
+    inside = known & (x >= 0) & (x <= grid.width) & (y >= 0) & (y <= grid.height)
+    if inside.sum() < 2:
+        return None
+    shown = inside | np.roll(inside, 1) | np.roll(inside, -1)  # one point beyond each edge, so that the line meets it
+    points = [
+        (round(float(px), 2), round(float(py), 2)) for px, py in zip(x[shown & known], y[shown & known], strict=True)
+    ]
+    if label[-1] in "EW":  # named where it meets the southern edge
+        end = (points[0][0], grid.height * (1 - LABEL_INSET / 2))
+        named = points[0][1] > grid.height * (1 - LABEL_INSET) and _is_inside(grid, end)
+        return MapLineOut(label=label, label_at=end if named else None, anchor="middle", points=points)
+    end = (
+        grid.width * LABEL_INSET / 2,
+        points[0][1] - grid.height * LABEL_INSET / 2,
+    )  # at the western edge, above the line
+    named = points[0][0] < grid.width * LABEL_INSET and _is_inside(grid, end)
+    return MapLineOut(label=label, label_at=end if named else None, anchor="start", points=points)
+
+
+def _is_inside(grid: Grid, point: tuple[float, float]) -> bool:
+    """Whether a label there is not cut by the picture's edge."""
+    x, y = point[0] / grid.width, point[1] / grid.height
+    return LABEL_INSET / 2 <= x <= 1 - 2 * LABEL_INSET and 2 * LABEL_INSET <= y <= 1 - LABEL_INSET / 2
+
+
+def _label(degree: float, signs: str) -> str:
+    return f"{abs(degree):g}°{signs[degree < 0] if degree else ''}" if degree else f"0°{signs[0]}"

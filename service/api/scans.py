@@ -1,0 +1,37 @@
+"""GET /scans: the radar scans that are stored."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from service.api.backend import ServiceDep
+from service.api.errors import documented
+from service.api.listings import ScanOut, ScansOut
+from service.api.schemas import Time
+
+router = APIRouter(tags=["scans"])
+
+
+@router.get("/scans", summary="Stored radar scans, newest first", responses=documented(422))
+def read_scans(
+    service: ServiceDep,
+    product: Annotated[str | None, Query(description="RY, RV, ...; none is all", max_length=40)] = None,
+    start: Annotated[Time | None, Query(description="first valid time, ISO 8601; UTC without a zone")] = None,
+    end: Annotated[Time | None, Query(description="last valid time, ISO 8601; UTC without a zone")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> ScansOut:
+    """What came in, when it is valid and when it came, how much of the grid it covers and which radars are missing."""
+    scans = service.store.scans(product=product, start=start, end=end)
+    newest = sorted(scans, key=lambda scan: scan.valid_time, reverse=True)[:limit]
+    rows = [
+        ScanOut(
+            product=scan.product,
+            valid_time=scan.valid_time,
+            received_at=scan.received_at,
+            coverage=scan.coverage,
+            missing_radars=list(scan.missing_radars),
+            grid_key=scan.grid_key,
+        )
+        for scan in newest
+    ]
+    return ScansOut(count=len(scans), scans=rows)

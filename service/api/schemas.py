@@ -1,0 +1,246 @@
+"""What the REST interface takes and gives, as documented in its OpenAPI page."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from core.frame import utc
+
+YEARS = range(1900, 2200)
+
+
+def _in_utc(time: datetime) -> datetime:
+    """Aware UTC, and far enough from the ends of the calendar to count from."""
+    if time.year not in YEARS:
+        raise ValueError(f"a time in the years {YEARS.start} to {YEARS.stop - 1} was due")
+    return utc(time)
+
+
+Time = Annotated[datetime, AfterValidator(_in_utc)]
+RadarCoverage = Literal["ok", "temporarily unavailable", "no coverage"]
+Status = Literal["ok", "degraded", "stale"]
+Rate = Annotated[float | None, Field(description="mm/h; null is not observed")]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Out(BaseModel):
+    """Base of every answer: a value that is not a number never leaves as one."""
+
+    model_config = ConfigDict(ser_json_inf_nan="null", frozen=True)
+
+
+class Problem(Out):
+    """RFC 9457 problem document."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Frames do not fit together",
+                    "status": 409,
+                    "detail": "4 frames came; 5 frames 30 minutes apart were due",
+                    "instance": "/nowcast",
+                }
+            ]
+        },
+    )
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = Field(description="what came and what was due")
+    instance: str
+
+
+class NowcastRequest(BaseModel):
+    """A forecast from the ingested scans."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference_time: Time | None = Field(
+        None,
+        description="the newest input scan, ISO 8601; without a zone it is UTC; null takes the newest there is",
+        examples=["2024-06-01T12:00:00Z"],
+    )
+    model: str = Field("default", max_length=200, description="a name of GET /models")
+    verify: bool = Field(True, description="give the scores too")
+
+
+class ModelOut(Out):
+    """Which model made the forecast."""
+
+    name: str
+    version: str
+
+
+class CityOut(Out):
+    """A place for orientation, and its cell."""
+
+    name: str
+    lat: float
+    lon: float
+    row: int
+    col: int
+
+
+class GridOut(Out):
+    """Where the cells lie; row 0 is the northern one."""
+
+    name: str
+    crs: str
+    height: int
+    width: int
+    pixel_x_m: float
+    pixel_y_m: float
+    west_m: float = Field(description="outer western edge in the projection's unit")
+    north_m: float = Field(description="outer northern edge in the projection's unit")
+    corners_lon_lat: list[tuple[float, float]] = Field(description="outer corners: NW, NE, SE, SW")
+    cities: list[CityOut]
+
+
+class LeadOut(Out):
+    """One forecast field in numbers; null where nothing is covered."""
+
+    valid_time: datetime
+    lead_minutes: int
+    max: Rate
+    mean: Rate
+    wet_fraction: float | None = Field(description="share of the covered cells with 0.1 mm/h or more")
+    coverage: Share = Field(description="share of the cells that have a value")
+
+
+class ScoreOut(Out):
+    """Counts and scores of one model at one lead and threshold; a score that is undefined is null."""
+
+    model: str
+    lead_minutes: int
+    threshold_mmh: float
+    hits: int
+    misses: int
+    false_alarms: int
+    correct_negatives: int
+    csi: float | None = Field(description="critical success index")
+    hss: float | None = Field(description="Heidke skill score")
+
+
+class VerificationOut(Out):
+    """Scores of the model, of persistence and of extrapolation over the same cells."""
+
+    kind: Literal["this_forecast", "rolling_24h"] = Field(
+        description="of this forecast where the frames that followed are there, else of the latest forecasts"
+    )
+    scores: list[ScoreOut]
+
+
+class PictureOut(Out):
+    """One picture of the row of observed and forecast fields."""
+
+    kind: Literal["observed", "forecast"]
+    valid_time: datetime
+    lead_minutes: int = Field(description="after the reference time; 0 and below is observed")
+    href: str | None = Field(description="null where no scan was there")
+
+
+class LinksOut(Out):
+    """Where the rest of the forecast is."""
+
+    self: str
+    file: str = Field(description="the forecast as CF-NetCDF")
+    observations: str | None = Field(description="the frames that followed, on the forecast's grid; null before")
+    point: str = Field(description="URI template with lat and lon")
+    map: str = Field(description="cities and graticule in picture coordinates")
+    pictures: list[PictureOut]
+
+
+class ForecastOut(Out):
+    """A forecast, its age and its scores."""
+
+    forecast_id: UUID
+    status: Status = Field(description="stale: the newest scan is too old; degraded: the notes say why")
+    stale: bool = Field(description="the reference time is older than a live forecast may be")
+    reference_time: datetime = Field(description="valid time of the newest input scan")
+    issued_at: datetime
+    data_age_s: float = Field(description="age of the newest input scan when this answer was written")
+    stale_after_s: float = Field(description="the age from which a forecast is stale")
+    invented: bool = Field(description="made from invented weather, not from radar")
+    model: ModelOut
+    method: str = Field(description="what made the values: the model, or the baseline that stood in for it")
+    product: str
+    origin: Literal["scans", "upload"]
+    notes: list[str]
+    grid: GridOut
+    radar_coverage: RadarCoverage
+    missing_radars: list[str]
+    input_times: list[datetime | None] = Field(description="null where no scan was there")
+    leads: list[LeadOut]
+    verification: VerificationOut | None
+    links: LinksOut
+
+
+class PointLeadOut(Out):
+    """The rate of one cell at one time."""
+
+    valid_time: datetime
+    lead_minutes: int
+    rate_mmh: Rate
+
+
+class PointOut(Out):
+    """The forecast of one place."""
+
+    forecast_id: UUID
+    status: Status
+    stale: bool
+    reference_time: datetime
+    data_age_s: float
+    model: ModelOut
+    lat: float
+    lon: float
+    row: int | None = Field(description="of the grid, from the north; null off the grid")
+    col: int | None = Field(description="of the grid, from the west; null off the grid")
+    radar_coverage: RadarCoverage
+    series: list[PointLeadOut]
+    outlook: Literal["rain", "dry", "unknown"] = Field(description="dry only where every lead is known and dry")
+    next_rain_start: datetime | None = Field(description="first lead with rain; null: none, or not known")
+    next_rain_end: datetime | None = Field(description="first dry lead after it; null: none, or not known")
+    rain_from_mmh: float = Field(description="the rate from which it rains")
+
+
+class MapLineOut(Out):
+    """A meridian or a parallel in picture coordinates (cells from the north-western corner)."""
+
+    label: str
+    label_at: tuple[float, float] | None = Field(description="null where there is no room for it")
+    anchor: Literal["start", "middle", "end"]
+    points: list[tuple[float, float]]
+
+
+class MapCityOut(Out):
+    """A city in picture coordinates."""
+
+    name: str
+    x: float
+    y: float
+
+
+class ColourOut(Out):
+    """One class of the pictures' colours."""
+
+    from_mmh: float
+    colour: str = Field(description="CSS colour")
+
+
+class MapOut(Out):
+    """What a picture needs for orientation; x to the east and y to the south, in cells."""
+
+    width: int
+    height: int
+    cities: list[MapCityOut]
+    graticule: list[MapLineOut]
+    legend: list[ColourOut] = Field(description="ascending; below the first it is dry")
+    no_data_colour: str
+    attribution: str = Field(description="whose data the pictures are made of")

@@ -1,0 +1,174 @@
+"""From the service's records to the documented answers."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import numpy as np
+
+from service.api.backend import Backend
+from service.api.places import cities_of
+from service.api.schemas import (
+    ForecastOut,
+    GridOut,
+    LeadOut,
+    LinksOut,
+    ModelOut,
+    PictureOut,
+    PointLeadOut,
+    PointOut,
+    RadarCoverage,
+    ScoreOut,
+    Status,
+    VerificationOut,
+)
+from service.nowcast import Forecast, Verification
+from service.point import RAIN_MMH, point_series
+from verification.verify import ScoreRow
+
+
+def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -> ForecastOut:
+    """The whole answer for a forecast, with its scores if `verify`."""
+    service, settings = backend.service, backend.settings
+    scores = service.verification_of(forecast) if verify else None
+    leads = lead_rows(forecast)
+    return ForecastOut(
+        forecast_id=forecast.id,
+        status=status_of(backend, forecast),
+        stale=is_stale(backend, forecast),
+        reference_time=forecast.reference_time,
+        issued_at=forecast.issued_at,
+        data_age_s=round(service.data_age_s(forecast), 3),
+        stale_after_s=settings.stale_after_s,
+        invented=settings.invented and forecast.origin == "scans",
+        model=ModelOut(name=forecast.model, version=forecast.version),
+        method=forecast.method,
+        product=forecast.product,
+        origin=forecast.origin,
+        notes=list(forecast.notes),
+        grid=grid_out(forecast),
+        radar_coverage=radar_coverage(forecast, leads),
+        missing_radars=list(forecast.missing_radars),
+        input_times=list(forecast.input_times),
+        leads=leads,
+        verification=verification_out(scores),
+        links=links_out(forecast),
+    )
+
+
+def point_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> PointOut:
+    """The answer for one place."""
+    point = point_series(forecast, lat, lon)
+    row, col = forecast.grid.cell_of(lat, lon) or (None, None)
+    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, strict=True)
+    return PointOut(
+        forecast_id=forecast.id,
+        status=status_of(backend, forecast),
+        stale=is_stale(backend, forecast),
+        reference_time=forecast.reference_time,
+        data_age_s=round(backend.service.data_age_s(forecast), 3),
+        model=ModelOut(name=forecast.model, version=forecast.version),
+        lat=lat,
+        lon=lon,
+        row=row,
+        col=col,
+        radar_coverage=point.coverage,
+        series=[PointLeadOut(valid_time=time, lead_minutes=lead, rate_mmh=rate) for time, lead, rate in rows],
+        outlook=point.outlook,
+        next_rain_start=point.next_rain_start,
+        next_rain_end=point.next_rain_end,
+        rain_from_mmh=RAIN_MMH,
+    )
+
+
+def is_stale(backend: Backend, forecast: Forecast) -> bool:
+    """Whether the newest input is older now than a live forecast's may be."""
+    return backend.service.data_age_s(forecast) > backend.settings.stale_after_s
+
+
+def status_of(backend: Backend, forecast: Forecast) -> Status:
+    """The status now: a forecast from scans goes stale while it lies there."""
+    return "stale" if is_stale(backend, forecast) else forecast.status
+
+
+def lead_rows(forecast: Forecast) -> list[LeadOut]:
+    """Each forecast field in numbers, over the cells that have a value."""
+    rows = []
+    for time, lead, rate_mmh_HW in zip(forecast.valid_times, forecast.lead_minutes, forecast.rate_mmh_THW, strict=True):
+        known_N = rate_mmh_HW[np.isfinite(rate_mmh_HW)]
+        some = known_N.size > 0
+        rows.append(
+            LeadOut(
+                valid_time=time,
+                lead_minutes=lead,
+                max=float(known_N.max()) if some else None,
+                mean=float(known_N.mean(dtype=np.float64)) if some else None,
+                wet_fraction=float((known_N >= RAIN_MMH).mean()) if some else None,
+                coverage=known_N.size / rate_mmh_HW.size,
+            )
+        )
+    return rows
+
+
+def radar_coverage(forecast: Forecast, leads: list[LeadOut]) -> RadarCoverage:
+    """The whole grid in met.no's words."""
+    if not any(lead.coverage for lead in leads):
+        return "no coverage"
+    return "temporarily unavailable" if forecast.missing_radars else "ok"
+
+
+def verification_out(scores: Verification | None) -> VerificationOut | None:
+    """The scores of one forecast, flat."""
+    return None if scores is None else VerificationOut(kind=scores.kind, scores=score_rows(scores.scores))
+
+
+def score_rows(rows: Iterable[ScoreRow]) -> list[ScoreOut]:
+    """Counts and their ratios; an undefined ratio is null."""
+    return [
+        ScoreOut(
+            model=row.model,
+            lead_minutes=row.lead_minutes,
+            threshold_mmh=row.threshold_mmh,
+            hits=row.counts.hits,
+            misses=row.counts.misses,
+            false_alarms=row.counts.false_alarms,
+            correct_negatives=row.counts.correct_negatives,
+            csi=row.counts.value("csi"),
+            hss=row.counts.value("hss"),
+        )
+        for row in rows
+    ]
+
+
+def grid_out(forecast: Forecast) -> GridOut:
+    """Where the forecast's cells lie."""
+    grid = forecast.grid
+    return GridOut(**grid.to_dict(), corners_lon_lat=grid.corners_lon_lat(), cities=cities_of(grid))
+
+
+def links_out(forecast: Forecast) -> LinksOut:
+    """Where the forecast's parts are: by id, so that they stay those of this forecast."""
+    here = f"/nowcast/{forecast.id}"
+    return LinksOut(
+        self=here,
+        file=f"{here}/file.nc",
+        observations=f"{here}/observations.nc" if forecast.observations_path else None,
+        point=f"{here}/point{{?lat,lon}}",
+        map=f"{here}/map",
+        pictures=pictures_out(forecast, here),
+    )
+
+
+def pictures_out(forecast: Forecast, here: str) -> list[PictureOut]:
+    """The row of pictures: the window's fields, then the leads."""
+    kept = forecast.inputs_path.is_file()
+    step = forecast.lead_minutes[0]  # leads are multiples of the window's cadence, from one on
+    observed = []
+    for index, time in enumerate(forecast.input_times):
+        lead = (index - len(forecast.input_times) + 1) * step
+        nominal_time = forecast.reference_time + timedelta(minutes=lead)
+        href = f"{here}/observed/{index}.png" if kept and time else None
+        observed.append(PictureOut(kind="observed", valid_time=time or nominal_time, lead_minutes=lead, href=href))
+    return observed + [
+        PictureOut(kind="forecast", valid_time=time, lead_minutes=lead, href=f"{here}/image/{lead}.png")
+        for time, lead in zip(forecast.valid_times, forecast.lead_minutes, strict=True)
+    ]

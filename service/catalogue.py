@@ -1,0 +1,173 @@
+"""The SQL catalogue of forecasts and jobs; what it says of forecasts can be rebuilt from their files."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Select, delete, inspect, select
+
+from core.errors import NoDataError
+from ingest.catalogue import open_engine, reading, translated, upsert, writing
+from ingest.turns import turn
+from service.products import forecast_attributes, forecast_from, read_forecast
+from service.records import BASELINES, Forecast, Origin
+from service.tables import Base, ForecastRow, JobRow
+
+log = logging.getLogger(__name__)
+
+FOLDER: Final = "forecasts"
+JobState = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A forecast that was asked for and is followed; `problem` is the problem document of a failed one."""
+
+    id: str
+    state: JobState
+    created_at: datetime
+    forecast_id: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+class Catalogue:
+    """Forecasts by id, time, model and input.
+
+    Args:
+        home: the live store; forecast files lie below its folder `forecasts`.
+        database_url: None is the SQLite file of the live store.
+    """
+
+    def __init__(self, home: Path, database_url: str | None = None) -> None:
+        home = home.resolve()
+        self.folder = home / FOLDER
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
+        with turn(home), translated():
+            is_new = not inspect(self.engine).has_table(ForecastRow.__tablename__)
+            Base.metadata.create_all(self.engine)
+            if is_new:
+                self.rebuild()
+
+    def put(self, forecast: Forecast) -> None:
+        """Enter a forecast whose file is written; doing it again changes nothing."""
+        with writing(self.engine) as connection:
+            connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
+
+    def find(self, forecast_id: str) -> Forecast | None:
+        """A forecast whose row and file are there."""
+        found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))
+        return next((forecast for forecast in found if forecast.path.is_file()), None)
+
+    def get(self, forecast_id: str) -> Forecast:
+        """A forecast.
+
+        Raises:
+            NoDataError: none has that id.
+        """
+        forecast = self.find(forecast_id)
+        if forecast is None:
+            raise NoDataError(f"no forecast has the id {forecast_id}")
+        return forecast
+
+    def select(
+        self,
+        *,
+        model: str | None = None,
+        origin: Origin | None = None,
+        product: str | None = None,
+        inputs_sha256: str | None = None,
+        baselines: bool = True,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Forecast]:
+        """Forecasts, the newest reference time first.
+
+        Args:
+            model: the forecaster's name, or the name that was asked for.
+            origin: scans or upload.
+            product: of the radar.
+            inputs_sha256: of one window.
+            baselines: False leaves persistence and extrapolation out.
+            start: first reference time.
+            end: last reference time.
+            limit: at most so many.
+        """
+        row = ForecastRow
+        query = select(row.path, row.attributes).order_by(row.reference_time.desc(), row.id)
+        equal = {row.origin: origin, row.product: product, row.inputs_sha256: inputs_sha256}
+        query = query.where(*(column == wanted for column, wanted in equal.items() if wanted is not None))
+        if model is not None:
+            query = query.where((row.model == model) | (row.requested_model == model))
+        if not baselines:
+            query = query.where(row.model.not_in(BASELINES))
+        if start is not None:
+            query = query.where(row.reference_time >= start)
+        if end is not None:
+            query = query.where(row.reference_time <= end)
+        return self._read(query.limit(limit))
+
+    def rebuild(self) -> int:
+        """Enter every forecast file anew and drop rows without one; the number of forecasts."""
+        rows = []
+        for path in sorted(self.folder.glob("*/*/*/*.nc")):
+            if path.name.startswith("inputs-") or path.name.endswith(".observations.nc"):
+                continue
+            try:
+                rows.append(self._row(read_forecast(path)))
+            except (OSError, KeyError, ValueError, TypeError) as err:
+                log.warning("%s is no forecast file of ours: %s: %s", path, type(err).__name__, err)
+        with writing(self.engine) as connection:
+            connection.execute(delete(ForecastRow))
+            for row in rows:
+                connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
+        return len(rows)
+
+    def put_job(self, job: Job) -> None:
+        """Enter a job or renew it."""
+        row = {
+            "id": job.id,
+            "state": job.state,
+            "forecast_id": job.forecast_id,
+            "problem": job.problem,
+            "created_at": job.created_at.astimezone(UTC),
+        }
+        with writing(self.engine) as connection:
+            connection.execute(upsert(JobRow, [row], connection.dialect.name))
+
+    def job(self, job_id: str) -> Job:
+        """A job.
+
+        Raises:
+            NoDataError: none has that id.
+        """
+        with reading(self.engine) as connection:
+            row = connection.execute(select(JobRow.__table__).where(JobRow.id == job_id)).one_or_none()
+        if row is None:
+            raise NoDataError(f"no job has the id {job_id}")
+        return Job(row.id, row.state, row.created_at, row.forecast_id, row.problem)
+
+    def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[Forecast]:
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [forecast_from(attributes, self.folder / path) for path, attributes in rows]
+
+    def _row(self, forecast: Forecast) -> dict[str, Any]:
+        return {
+            "id": forecast.id,
+            "origin": forecast.origin,
+            "requested_model": forecast.requested_model,
+            "model": forecast.model,
+            "version": forecast.version,
+            "product": forecast.product,
+            "grid_key": forecast.grid.key,
+            "reference_time": forecast.reference_time,
+            "inputs_sha256": forecast.inputs_sha256,
+            "leads": len(forecast.lead_minutes),
+            "path": forecast.path.relative_to(self.folder).as_posix(),
+            "attributes": forecast_attributes(forecast),
+        }

@@ -1,0 +1,110 @@
+"""Makes a forecast and the baselines beside it, each once."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.catalogue import Catalogue
+from service.inputs import ModelInput, forecast_id
+from service.predictor import Forecaster, Prediction, Predictor
+from service.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
+from service.records import BASELINES, Forecast, Origin
+
+LOCKS: Final = 64
+
+
+class Maker:
+    """From an input to stored forecasts; calls for the same forecast wait for the first and get its result.
+
+    Between processes two may make the same forecast: both files are whole and alike, and the row is the last one's.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, predictor: Predictor, lead_steps: int, clock: Callable[[], datetime]
+    ) -> None:
+        self._catalogue = catalogue
+        self._predictor = predictor
+        self._lead_steps = lead_steps
+        self._clock = clock
+        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
+
+    def make(self, inputs: ModelInput, model: str, origin: Origin) -> Forecast:
+        """The forecast of a model; persistence and extrapolation of the same input are stored too."""
+        forecast = self._one(inputs, model, origin)
+        for baseline in BASELINES:
+            if baseline != forecast.model:
+                self._one(inputs, baseline, origin)
+        return forecast
+
+    def _one(self, inputs: ModelInput, model: str, origin: Origin) -> Forecast:
+        forecaster = self._predictor.forecaster(model)
+        name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
+        with self._locks[hash(name) % LOCKS]:
+            known = self._catalogue.find(name)
+            if known is not None:
+                return known
+            prediction = self._predictor.predict(
+                model,
+                inputs.rate_mmh_THW,
+                self._lead_steps,
+                inputs.cadence_minutes,
+                model_usable=inputs.window.model_usable,
+            )
+            forecast = self._record(name, inputs, model, forecaster, prediction, origin)
+            self._keep_inputs(forecast, inputs)
+            write_forecast(forecast, prediction.rate_mmh_THW)
+            self._catalogue.put(forecast)
+            return forecast
+
+    def _record(
+        self,
+        name: str,
+        inputs: ModelInput,
+        model: str,
+        forecaster: Forecaster,
+        prediction: Prediction,
+        origin: Origin,
+    ) -> Forecast:
+        window = inputs.window
+        return Forecast(
+            id=name,
+            status="degraded" if window.status == "degraded" or prediction.notes else "ok",
+            method=prediction.method,
+            reference_time=window.reference_time,
+            issued_at=self._clock(),
+            requested_model=model,
+            model=forecaster.name,
+            version=forecaster.version,
+            product=window.product,
+            grid=inputs.grid,
+            input_times=window.input_times,
+            notes=(*window.notes, *prediction.notes),
+            missing_radars=window.missing_radars,
+            lead_minutes=tuple(inputs.cadence_minutes * (step + 1) for step in range(self._lead_steps)),
+            inputs_sha256=inputs.sha256,
+            path=forecast_path(self._catalogue.folder, window.reference_time, name),
+            origin=origin,
+        )
+
+    def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:
+        if not forecast.inputs_path.is_file():
+            seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
+            usual_HW = self._usual_coverage(forecast, seen_HW)
+            write_inputs(forecast, inputs.nominal_times, inputs.rate_mmh_THW, usual_HW)
+
+    def _usual_coverage(self, forecast: Forecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""
+        if forecast.origin == "upload":
+            return seen_HW
+        earlier = self._catalogue.select(
+            origin="scans",
+            product=forecast.product,
+            end=forecast.reference_time - timedelta(seconds=1),
+            limit=len(BASELINES) + 1,
+        )
+        same = [one for one in earlier if one.grid.same_place(forecast.grid)]
+        return seen_HW | read_usual_coverage(same[0]) if same else seen_HW

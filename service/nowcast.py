@@ -1,0 +1,239 @@
+"""The use case: from a window of radar frames to a stored, scored forecast. Plain functions, no web and no queue."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from core.errors import ConflictError, NoDataError
+from core.frame import RadarFrame, iso
+from core.grid import Grid
+from core.settings import Settings
+from ingest.store import TOLERANCE_MINUTES, Store
+from ingest.window import build_window
+from service.catalogue import Catalogue
+from service.inputs import model_input
+from service.maker import Maker
+from service.predictor import Predictor
+from service.records import BASELINES as BASELINES
+from service.records import Forecast as Forecast
+from service.records import Origin
+from service.records import Verification as Verification
+from service.scoring import SCAN_TOLERANCE, Scoring
+from verification.verify import ScoreRow
+
+Clock = Callable[[], datetime]
+
+NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
+WINDOW_STEPS: Final = 5
+"""Fields of a window at least, so that persistence and extrapolation start from the same frames as a model."""
+
+
+def utcnow() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class NowcastService:
+    """Makes, keeps, finds and scores forecasts; safe to share between threads and to run in several processes."""
+
+    def __init__(
+        self, settings: Settings, store: Store, catalogue: Catalogue, predictor: Predictor, clock: Clock = utcnow
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.catalogue = catalogue
+        self.predictor = predictor
+        self._clock = clock
+        self._maker = Maker(catalogue, predictor, settings.lead_steps, clock)
+        self._scoring = Scoring(store, catalogue, settings.thresholds_mmh)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The service on the live store of the settings; models are loaded at their first use."""
+        database_url = settings.database_url.get_secret_value() if settings.database_url else None
+        store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
+        predictor = Predictor.on_device(settings.device, also=[settings.model])
+        return cls(settings, store, Catalogue(settings.home, database_url), predictor)
+
+    def forecast_stored(
+        self, reference_time: datetime | None = None, model: str = "default", *, scheduled: bool = False
+    ) -> Forecast:
+        """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
+
+        Args:
+            reference_time: of the scan at most 5 minutes off, whose own time the forecast has then; None is the newest.
+            model: "default" or a name of `models.load_forecaster`.
+            scheduled: a forecast that nobody asked for: refused where its data are older than `refuse_after_s`.
+
+        Raises:
+            NoDataError: no scan, or none of that time; or scheduled and too old.
+            ConflictError: the scans make no window; the message names the missing times.
+            UnknownNameError: no such model.
+        """
+        reference_time = self._scan_time(reference_time)
+        age_s = (self.now() - reference_time).total_seconds()
+        if scheduled and age_s > self.settings.refuse_after_s:
+            raise NoDataError(
+                f"the scan of {iso(reference_time)} is {age_s:.0f} s old; a scheduled forecast starts from one of at "
+                f"most {self.settings.refuse_after_s:.0f} s"
+            )
+        forecaster = self.predictor.forecaster(model)
+        steps, cadence_minutes = max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
+        window = self.store.window(reference_time, steps=steps, cadence_minutes=cadence_minutes)
+        return self._aged(self._maker.make(model_input(window, forecaster.pixel_m, cadence_minutes), model, "scans"))
+
+    def forecast_upload(
+        self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
+    ) -> Forecast:
+        """The forecast from a user's frames; `observations` are the frames that followed, kept for `verification_of`.
+
+        Raises:
+            ConflictError: two grids or products, wrong spacing, too few frames, or observations at none of the leads.
+            UnknownNameError: no such model.
+        """
+        forecaster = self.predictor.forecaster(model)
+        steps, cadence_minutes = max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
+        window = build_window(frames, steps=steps, cadence_minutes=cadence_minutes, strict=True)
+        leads = [
+            window.reference_time + timedelta(minutes=cadence_minutes) * n
+            for n in range(1, self.settings.lead_steps + 1)
+        ]
+        _check_observations(window.grid, leads, observations)
+        forecast = self._maker.make(model_input(window, forecaster.pixel_m, cadence_minutes), model, "upload")
+        if observations:
+            self._scoring.keep_observations(forecast, observations)
+        return self._aged(forecast)
+
+    def latest(self, model: str | None = None) -> Forecast:
+        """The forecast from scans with the newest reference time (None: of the scheduled model, before any other).
+
+        Raises:
+            NoDataError: there is none yet.
+        """
+        asked = None if model in (None, self.settings.model) else model
+        wanted = asked or (self.settings.model if self.settings.model in BASELINES else None)
+        found = self.catalogue.select(origin="scans", model=wanted, baselines=wanted is not None, limit=1)
+        found = found or (() if asked else self.catalogue.select(origin="scans", limit=1))
+        if not found:
+            raise NoDataError(f"no forecast{f' of {model}' if model else ''} is made from stored scans yet")
+        return self._aged(found[0])
+
+    def get(self, forecast_id: str) -> Forecast:
+        """One forecast.
+
+        Raises:
+            NoDataError: no forecast has that id.
+        """
+        return self._aged(self.catalogue.get(forecast_id))
+
+    def data_age_s(self, forecast: Forecast) -> float:
+        """Seconds since the reference time, by the wall clock (a replayed scan: by the replay's clock), at least 0."""
+        now = self._clock() if forecast.origin == "upload" else self.now()
+        return max(0.0, (now - forecast.reference_time).total_seconds())
+
+    def now(self) -> datetime:
+        """The time that ages are counted against: the wall clock, or the newest scan's time in a replay."""
+        newest = self.store.latest() if self.settings.source_kind == "replay" else None
+        return newest.valid_time if newest else self._clock()
+
+    def verification_of(self, forecast: Forecast) -> Verification | None:
+        """Scores of this forecast where what followed is known, else of its model's last 24 hours; None before any.
+
+        Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
+        """
+        rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
+        if rows:
+            return Verification("this_forecast", rows)
+        rows = self.rolling(model=forecast.model)
+        return Verification("rolling_24h", rows) if rows else None
+
+    def verify_due(self) -> int:
+        """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new rows."""
+        return self._scoring.verify_due()
+
+    def rolling(self, hours: float = 24, model: str | None = None) -> Sequence[ScoreRow]:
+        """Counts summed by model, lead and threshold over the valid times of the last hours.
+
+        Args:
+            hours: back from `now()`.
+            model: of that model, with both baselines over the same forecasts; None is every model, each over its own.
+        """
+        until = self.now()
+        return self._scoring.book.rolling(until - timedelta(hours=hours), until, model)
+
+    def pending(self) -> Sequence[tuple[datetime, str]]:
+        """(reference time, model) of scans that still want their scheduled forecast, newest first, none too old."""
+        newest, model = self.store.latest(), self.settings.model
+        if newest is None:
+            return []
+        oldest = self.now() - timedelta(seconds=self.settings.refuse_after_s)
+        scans = self.store.scans(product=newest.product, start=oldest)
+        made = {
+            forecast.reference_time for forecast in self.catalogue.select(model=model, origin="scans", start=oldest)
+        }
+        return [(scan.valid_time, model) for scan in reversed(scans) if scan.valid_time not in made]
+
+    def list(
+        self,
+        *,
+        model: str | None = None,
+        origin: Origin | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 100,
+    ) -> Sequence[Forecast]:
+        """Forecasts by reference time, the newest first."""
+        found = self.catalogue.select(model=model, origin=origin, start=start, end=end, limit=limit)
+        return [self._aged(forecast) for forecast in found]
+
+    def _scan_time(self, wanted: datetime | None) -> datetime:
+        """The time of the scan nearest to the wanted one: a forecast never claims a newer time than its data have.
+
+        Raises:
+            NoDataError: no scan is near.
+        """
+        newest = self.store.latest()
+        if newest is None:
+            raise NoDataError("no scan is stored yet; forecasts start from ingested scans or from an upload")
+        if wanted is None:
+            return newest.valid_time
+        try:
+            time = wanted.astimezone(UTC)
+            near = [scan.valid_time for scan in self.store.scans(start=time - NEAR, end=time + NEAR)]
+        except OverflowError:  # within 5 minutes of the first or last time that there is
+            near = []
+        if not near:
+            raise NoDataError(
+                f"no scan within {NEAR / timedelta(minutes=1):.0f} minutes of {wanted.isoformat()}; the newest is "
+                f"{newest.product} of {iso(newest.valid_time)}"
+            )
+        return min(near, key=lambda scan_time: abs(scan_time - time))
+
+    def _aged(self, forecast: Forecast) -> Forecast:
+        """The forecast with the status that it has now."""
+        return replace(forecast, status="stale") if self._is_stale(forecast) else forecast
+
+    def _is_stale(self, forecast: Forecast) -> bool:
+        return self.data_age_s(forecast) > self.settings.stale_after_s
+
+
+def _check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequence[RadarFrame]) -> None:
+    """Raises ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
+    for frame in observations:
+        if frame.is_forecast:
+            raise ConflictError(
+                f"the observation of {iso(frame.valid_time)} is a forecast of {frame.product}, {frame.lead_minutes} "
+                "minutes ahead; observed frames were due"
+            )
+        if not frame.grid.same_place(grid):
+            raise ConflictError(
+                f"two grids in one request: frames on {grid.height} x {grid.width} {grid.name}, the observation of "
+                f"{iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}; one was due"
+            )
+    near = any(abs(frame.valid_time - lead) <= SCAN_TOLERANCE for frame in observations for lead in leads)
+    if observations and not near:
+        came = sorted(frame.valid_time for frame in observations)
+        raise ConflictError(
+            f"observations of {', '.join(map(iso, came))} came; the leads' {', '.join(map(iso, leads))} were due"
+        )

@@ -1,0 +1,313 @@
+"use strict";
+
+const REFRESH_MS = 15_000;
+const FRAME_MS = 650;
+const HOLD_FRAMES = 2; // the last picture stays a little longer
+const CITY_TEXT_SHARE = 1 / 42; // of the picture's height, and at least
+const CITY_TEXT_PX = 11;
+
+const $ = (id) => document.getElementById(id);
+const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null };
+
+/* ---------- talking to the service ---------- */
+
+async function get(path) {
+  const answer = await fetch(path, { cache: "no-cache", headers: { Accept: "application/json" } });
+  if (!answer.ok) throw Object.assign(new Error(`${path}: ${answer.status}`), { status: answer.status });
+  return answer.json();
+}
+
+async function refresh() {
+  try {
+    const forecast = await get("nowcast/latest");
+    state.fetchedAt = performance.now();
+    state.failure = "";
+    const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id;
+    if (isNew) state.map = await get(forecast.links.map.replace(/^\//, ""));
+    state.forecast = forecast;
+    show(isNew);
+    await showScores();
+  } catch (error) {
+    waitOrWarn(error);
+  } finally {
+    setTimeout(refresh, REFRESH_MS);
+  }
+}
+
+function waitOrWarn(error) {
+  const words =
+    error.status === 404
+      ? ["Waiting for the first forecast", "It should be here in about a minute. This page looks again by itself."]
+      : error.status === 503
+        ? ["The service is starting", "The model is being loaded. This page looks again by itself."]
+        : ["The service does not answer", "This page tries again every 15 seconds."];
+  if (state.forecast) {
+    state.failure = `${words[0]}: what you see is not being updated.`;
+    showAge();
+    return;
+  }
+  [$("waiting-title").textContent, $("waiting-text").textContent] = words;
+}
+
+/* ---------- words ---------- */
+
+const two = (number) => String(number).padStart(2, "0");
+
+function clock(iso) {
+  const time = new Date(iso);
+  return `${two(time.getUTCHours())}:${two(time.getUTCMinutes())}`;
+}
+
+function dayAndClock(iso) {
+  return `${iso.slice(0, 10)} ${clock(iso)} UTC`;
+}
+
+function duration(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 1) return `${Math.floor(seconds)} s`;
+  if (minutes < 90) return `${minutes} min ${two(Math.floor(seconds % 60))} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${two(minutes % 60)} min` : `${Math.floor(hours / 24)} days`;
+}
+
+function leadWords(minutes) {
+  return minutes === 0 ? "newest" : `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;
+}
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+/* ---------- the forecast ---------- */
+
+function show(isNew) {
+  $("waiting").hidden = true;
+  $("forecast").hidden = $("age").hidden = false;
+  showFacts();
+  showAge();
+  if (!isNew) return;
+  const hadOne = state.pictures.length > 0;
+  state.pictures = state.forecast.links.pictures;
+  state.images = state.pictures.map((picture) => {
+    const image = new Image();
+    if (picture.href) image.src = picture.href.replace(/^\//, "");
+    return image;
+  });
+  const newest = state.pictures.findLastIndex((picture) => picture.kind === "observed");
+  document.documentElement.style.setProperty("--shape", `${state.map.width} / ${state.map.height}`);
+  $("slider").max = state.pictures.length - 1;
+  showLegend();
+  showOverlay();
+  showStrips();
+  showFrame(hadOne ? Math.min(state.frame, state.pictures.length - 1) : newest);
+}
+
+function showFacts() {
+  const forecast = state.forecast;
+  $("reference").textContent = dayAndClock(forecast.reference_time);
+  $("reference").dateTime = forecast.reference_time;
+  $("issued").textContent = dayAndClock(forecast.issued_at);
+  $("issued").dateTime = forecast.issued_at;
+  $("model").textContent = forecast.model.name;
+  $("version").textContent = forecast.model.version;
+  const standIn = forecast.method !== forecast.model.name;
+  $("method").textContent = standIn ? `${forecast.method}, standing in for ${forecast.model.name}` : "the model";
+  $("method").classList.toggle("warned", standIn);
+  $("product").textContent = forecast.product;
+  const covered = forecast.leads.length ? forecast.leads[0].coverage : 0;
+  $("coverage").textContent = `${Math.round(100 * covered)} % of the picture`;
+  $("missing").textContent = forecast.missing_radars.length ? forecast.missing_radars.join(", ") : "none";
+  $("missing").classList.toggle("warned", forecast.missing_radars.length > 0);
+  $("notes-box").hidden = forecast.notes.length === 0;
+  $("notes").replaceChildren(...forecast.notes.map((note) => element("li", {}, note)));
+  $("invented").hidden = !forecast.invented;
+  $("numbers").replaceChildren(...forecast.leads.map((lead) => element("tr", {}, element("th", { scope: "row" }, `${clock(lead.valid_time)} UTC`),
+    element("td", {}, lead.max === null ? "–" : `${lead.max.toFixed(1)} mm/h`),
+    element("td", {}, lead.wet_fraction === null ? "–" : `${(100 * lead.wet_fraction).toFixed(1)} %`))));
+  $("file").href = forecast.links.file.replace(/^\//, "");
+  $("json").href = forecast.links.self.replace(/^\//, "");
+  $("source").textContent = state.map.attribution;
+}
+
+function showAge() {
+  const forecast = state.forecast;
+  if (!forecast) return;
+  const age = forecast.data_age_s + (performance.now() - state.fetchedAt) / 1000;
+  const stale = forecast.stale || age > forecast.stale_after_s;
+  const status = stale ? "stale" : forecast.status;
+  $("age").classList.toggle("stale", stale);
+  $("age-value").textContent = `Radar data ${duration(age)} old`;
+  $("status").className = `chip ${status}`;
+  $("status").textContent = status;
+  const warning = [state.failure, stale ? "The newest radar scan is too old: do not read this as the weather of now." : ""].filter(Boolean).join(" ");
+  $("banner").hidden = !warning;
+  if ($("banner").textContent !== warning) $("banner").textContent = warning; // said aloud once, not every second
+}
+
+function showStrips() {
+  for (const [kind, id] of [["observed", "observed"], ["forecast", "predicted"]]) {
+    $(id).replaceChildren(
+      ...state.pictures.flatMap((picture, index) => (picture.kind === kind ? [thumbnail(picture, index)] : [])),
+    );
+  }
+}
+
+function thumbnail(picture, index) {
+  const label = `${picture.kind}, ${clock(picture.valid_time)} UTC`;
+  const image = picture.href
+    ? element("img", { src: picture.href.replace(/^\//, ""), alt: label, loading: "lazy" })
+    : element("span", { class: "none" }, "no scan");
+  const button = element("button", { type: "button", "data-index": index }, image,
+    element("time", { datetime: picture.valid_time }, `${clock(picture.valid_time)}`),
+    element("span", { class: "lead" }, leadWords(picture.lead_minutes)));
+  button.addEventListener("click", () => { stop(); showFrame(index); });
+  return element("li", {}, button);
+}
+
+function showFrame(index) {
+  const picture = state.pictures[index];
+  state.frame = index;
+  $("slider").value = index;
+  $("slider").setAttribute("aria-valuetext", `${picture.kind} ${clock(picture.valid_time)} UTC`);
+  $("offset").textContent = leadWords(picture.lead_minutes);
+  $("kind").textContent = picture.kind === "observed" ? "Observed" : "Forecast";
+  $("when").textContent = `${clock(picture.valid_time)} UTC`;
+  $("picture").classList.toggle("forecast", picture.kind === "forecast");
+  $("absent").hidden = Boolean(picture.href);
+  $("big").classList.toggle("empty", !picture.href);
+  if (picture.href) $("big").src = state.images[index].src;
+  $("big").alt = altText(picture);
+  for (const button of document.querySelectorAll(".strip button")) {
+    button.setAttribute("aria-current", String(Number(button.dataset.index) === index));
+  }
+}
+
+function altText(picture) {
+  const lead = state.forecast.leads.find((each) => picture.kind === "forecast" && each.lead_minutes === picture.lead_minutes);
+  const most = lead && lead.max !== null ? `, at most ${lead.max.toFixed(1)} millimetres per hour` : "";
+  return `Rain ${picture.kind} for ${clock(picture.valid_time)} UTC${most}`;
+}
+
+/* ---------- play ---------- */
+
+function play() {
+  stop();
+  if (state.frame === state.pictures.length - 1) showFrame(0);
+  let held = 0;
+  state.timer = setInterval(() => {
+    const last = state.frame === state.pictures.length - 1;
+    if (last && held++ < HOLD_FRAMES) return;
+    held = 0;
+    showFrame(last ? 0 : state.frame + 1);
+  }, FRAME_MS);
+  $("play").textContent = "Pause";
+  $("play").setAttribute("aria-pressed", "true");
+}
+
+function stop() {
+  clearInterval(state.timer);
+  state.timer = 0;
+  $("play").textContent = "Play";
+  $("play").setAttribute("aria-pressed", "false");
+}
+
+/* ---------- legend and map ---------- */
+
+function showLegend() {
+  const steps = state.map.legend.map((step) =>
+    element("li", {}, element("i", { style: `background:${step.colour}` }), element("span", {}, String(step.from_mmh))));
+  const missing = element("li", { class: "nodata" }, element("i", { style: `background:${state.map.no_data_colour}` }), element("span", {}, "no radar"));
+  const dry = element("li", { class: "dry" }, element("i", { style: "background:#fff" }), element("span", {}, "dry"));
+  $("legend").replaceChildren(missing, dry, ...steps);
+}
+
+function svg(name, attributes, text = "") {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+function showOverlay() {
+  const { width, height, cities, graticule } = state.map;
+  const size = height * Math.max(CITY_TEXT_SHARE, CITY_TEXT_PX / ($("overlay").clientHeight || 500));
+  $("overlay").setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const lines = graticule.map((line) => svg("path", { d: "M" + line.points.map((point) => point.join(" ")).join("L") }));
+  const degrees = graticule.filter((line) => line.label_at).map((line) => {
+    const [x, y] = line.label_at;
+    return svg("text", { class: "degree", x, y, "font-size": size * 0.8, "stroke-width": size / 5, "text-anchor": line.anchor }, line.label);
+  });
+  const dots = cities.map((city) => svg("circle", { cx: city.x, cy: city.y, r: size / 4 }));
+  const names = cities.map((city) => {
+    const toTheLeft = city.x > width * 0.85;
+    return svg("text", { x: city.x + (toTheLeft ? -size / 2 : size / 2), y: city.y - size / 4, "font-size": size, "stroke-width": size / 4,
+      "text-anchor": toTheLeft ? "end" : "start" }, city.name);
+  });
+  $("overlay").replaceChildren(...lines, ...degrees, ...dots, ...names);
+}
+
+/* ---------- scores ---------- */
+
+async function showScores() {
+  const forecast = state.forecast;
+  const today = await get(`verification?period_hours=24&model=${encodeURIComponent(forecast.model.name)}`);
+  const own = forecast.verification && forecast.verification.kind === "this_forecast";
+  state.scores = today.scores.length ? today.scores : forecast.verification ? forecast.verification.scores : [];
+  $("scores-of").textContent = today.scores.length
+    ? "All forecasts of the last 24 hours that could be checked against what the radar then saw"
+    : own ? "This forecast against what the radar then saw" : "";
+  const thresholds = [...new Set(state.scores.map((row) => row.threshold_mmh))].sort((a, b) => a - b);
+  const chosen = Number($("threshold").value || 0.5);
+  $("threshold").replaceChildren(...thresholds.map((value) => element("option", { value }, `${value} mm/h`)));
+  $("threshold").value = thresholds.includes(chosen) ? chosen : thresholds[0];
+  drawScores();
+}
+
+function drawScores() {
+  const none = state.scores.length === 0;
+  $("threshold").parentElement.hidden = $("scores-hint").hidden = none;
+  if (none) {
+    $("scores").replaceChildren(element("caption", {}, "No forecast has come of age yet: the first scores follow half an hour after the first forecast."));
+    return;
+  }
+  const threshold = Number($("threshold").value);
+  const rows = state.scores.filter((row) => row.threshold_mmh === threshold);
+  const baselines = ["persistence", "extrapolation"];
+  const models = [...new Set(rows.map((row) => row.model))].sort((a, b) => baselines.indexOf(a) - baselines.indexOf(b));
+  const leads = [...new Set(rows.map((row) => row.lead_minutes))].sort((a, b) => a - b);
+  $("scores").replaceChildren(scoresHead(models), element("tbody", {}, ...leads.map((lead) => scoresRow(rows, models, lead))));
+}
+
+function scoresHead(models) {
+  const group = (text, span) => element("th", { scope: "colgroup", class: "group", colspan: span }, text);
+  const column = (text, index) => element("th", { scope: "col", class: index ? "" : "first" }, text);
+  return element("thead", {},
+    element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Lead"), group("CSI", models.length), group("HSS", models.length), group("Cells", 2)),
+    element("tr", {}, ...models.map(column), ...models.map(column), column("rain seen", 0), column("compared", 1)));
+}
+
+function scoresRow(rows, models, lead) {
+  const of = (model) => rows.find((row) => row.model === model && row.lead_minutes === lead);
+  const values = (score) => {
+    const all = models.map((model) => (of(model) ? of(model)[score] : null));
+    const best = Math.max(...all.filter((value) => value !== null));
+    return all.map((value, index) => element("td", { class: `${index ? "" : "first"} ${value !== null && value === best ? "best" : ""}` },
+      value === null ? "–" : value.toFixed(2).replace("-0.00", "0.00")));
+  };
+  const any = rows.find((row) => row.lead_minutes === lead);
+  const seen = any.hits + any.misses;
+  const all = seen + any.false_alarms + any.correct_negatives;
+  return element("tr", {}, element("th", { scope: "row" }, `+${lead} min`), ...values("csi"), ...values("hss"),
+    element("td", { class: "count first" }, seen.toLocaleString("en")), element("td", { class: "count" }, all.toLocaleString("en")));
+}
+
+/* ---------- start ---------- */
+
+$("play").addEventListener("click", () => (state.timer ? stop() : play()));
+$("slider").addEventListener("input", () => { stop(); showFrame(Number($("slider").value)); });
+$("threshold").addEventListener("change", drawScores);
+setInterval(showAge, 1000);
+refresh();

@@ -1,0 +1,56 @@
+"""Settings come from `NOWCAST_*`; a wrong one stops the start and is named."""
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import ConfigError
+from core.settings import PREFIX, Settings, settings_from_environment
+from core.units import THRESHOLDS_MMH
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+
+
+def test_defaults_need_no_environment() -> None:
+    settings = settings_from_environment()
+    assert settings.home == Path("var")
+    assert settings.thresholds_mmh == THRESHOLDS_MMH == (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+    assert settings.redis_url is None
+
+
+def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOWCAST_PORT", "9000")
+    monkeypatch.setenv("NOWCAST_REDIS_URL", "redis://:secret@host/0")
+    monkeypatch.setenv("NOWCAST_THRESHOLDS_MMH", "[0.5, 2]")
+    settings = settings_from_environment()
+    assert (settings.port, settings.thresholds_mmh) == (9000, (0.5, 2.0))
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:secret@host/0"
+    assert "secret" not in repr(settings)
+
+
+def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOWCAST_REDIS_ULR", "redis://host")
+    with pytest.raises(ConfigError, match=r"unknown settings NOWCAST_REDIS_ULR; there are .*NOWCAST_REDIS_URL"):
+        settings_from_environment()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "70000"), ("PORT", "http"), ("SOURCE_KIND", "ftp"), ("REPLAY_SPEED", "0"), ("LEAD_STEPS", "0")],
+)
+def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(ConfigError, match=rf"NOWCAST_{name}: .* \(came '{value}'\)"):
+        settings_from_environment()
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,93 @@
+"""ASCII grids: a name that tells the time, a no-data value that tells the unit, rows that tell a cut."""
+
+import numpy as np
+import pytest
+
+from core.errors import FrameError
+from core.frame import RadarFrame, utc
+from core.grid import RADOLAN_900, RADOLAN_1100
+from ingest.readers import read_frames
+
+NAME = "RW_20240601-1550.asc"
+ROW_OF_900 = "0 " * 899 + "-1\n"
+
+
+def grid(
+    rows: list[str] | None = None,
+    *,
+    ncols: int = 900,
+    nrows: int = 900,
+    west: float = -523462,
+    south: float = -4658645,
+    cell: int = 1000,
+    nodata: str = "-1",
+) -> bytes:
+    lines = [ROW_OF_900] * 900 if rows is None else rows
+    header = (
+        f"ncols {ncols}\nnrows {nrows}\nxllcorner {west}\nyllcorner {south}\ncellsize {cell}\nNODATA_value {nodata}\n"
+    )
+    return (header + "".join(lines)).encode()
+
+
+def read(content: bytes, name: str = NAME) -> RadarFrame:
+    (frame,) = read_frames(content, name=name)
+    return frame
+
+
+def test_tenths_of_a_millimetre_from_the_north() -> None:
+    frame = read(grid(["25 " + "0 " * 899 + "\n", *[ROW_OF_900] * 899]))
+    assert (frame.valid_time, frame.product) == (utc("2024-06-01T15:50Z"), "RW")
+    assert (frame.interval_minutes, frame.lead_minutes, frame.grid) == (60.0, 0, RADOLAN_900)
+    assert frame.rate_mmh_HW[0, 0] == pytest.approx(2.5)
+    assert np.isfinite(frame.rate_mmh_HW[0]).all()
+    assert np.isnan(frame.rate_mmh_HW[1:, -1]).all()
+    assert (frame.rate_mmh_HW[1:, :-1] == 0).all()
+
+
+def test_radklim_counts_millimetres_on_the_extended_grid() -> None:
+    row = "0.3 " + "0 " * 898 + "-9999\n"
+    content = grid([row] * 1100, nrows=1100, west=-443462, south=-4758645, nodata="-9999")
+    frame = read(content, "folder/RW_2017.002_20160601_1550.asc")
+    assert (frame.valid_time, frame.grid) == (utc("2016-06-01T15:50Z"), RADOLAN_1100)
+    assert frame.rate_mmh_HW[0, 0] == pytest.approx(0.3)
+    assert np.isnan(frame.rate_mmh_HW[:, -1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "holds no time; a name like RW_20221018-0050.asc was due"),
+        ("latest.asc", "holds no time"),
+        ("RY_20240601-1550.asc", "product RY; RW was due"),
+        ("RW_20241301-1550.asc", "20241301-1550 in the ASCII grid's name is no time"),
+    ],
+)
+def test_names_without_product_or_time(name: str, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        read(grid(), name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (grid([ROW_OF_900] * 899), r"holds \(899, 900\) numbers; its header states \(900, 900\)"),
+        (grid([ROW_OF_900] * 901), r"holds \(901, 900\) numbers"),
+        (grid(["0 0\n", *[ROW_OF_900] * 899]), "does not parse"),
+        (grid([ROW_OF_900.replace("0 ", "x ", 1), *[ROW_OF_900] * 899]), "does not parse"),
+        (grid([ROW_OF_900.replace("0 ", "-5 ", 1), *[ROW_OF_900] * 899]), "down to -0.5 mm/h; 0 or more was due"),
+        (grid([ROW_OF_900.replace("0 ", "inf ", 1), *[ROW_OF_900] * 899]), "infinite rates"),
+        (grid()[:-1], "ends within a line: cut"),
+        (grid([]), "ends within a line: cut"),
+        (grid(west=-520000), "corner at -520000, .* -523462, -4658645 and 1000 m were due"),
+        (grid(cell=2000), "cells of 2000 m"),
+        (grid(ncols=800), "900 x 800 cells is not known"),
+        (grid(nodata="-7"), r"no-data value -7; -1 \(0.1 mm\) or -9999 \(1.0 mm\) was due"),
+        (grid(nodata="nan"), "no-data value nan"),
+        (grid().replace(b"cellsize", b"cellsise"), "cellsize, nodata_value were due"),
+        (grid().replace(b"nrows 900", b"nrows"), "header does not parse"),
+        (b"ncols 900\n", "six lines of a name and a number were due"),
+    ],
+)
+def test_unusable_grids_say_what_came_and_what_was_due(content: bytes, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        read(content)

@@ -1,0 +1,154 @@
+"""RADOLAN binary, on composites that are written here: flags, header tokens, and headers that contradict themselves."""
+
+import re
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from core.errors import FrameError
+from core.frame import RadarFrame, utc
+from core.grid import dwd_grid
+from core.units import DWD_ZR
+from ingest.readers import read_frames
+
+RADARS = "<asb,boo,drs,eis,ess,fbg,fld,hnr,isn,mem,neu,nhb,oft,pro,ros,tur,umd>"
+
+
+def composite(
+    raw: NDArray[np.unsignedinteger] | None = None,
+    *,
+    product: str = "RY",
+    precision: str = "E-02",
+    interval: str = "   5",
+    more: str = "",
+    radars: str = RADARS,
+    station: str = "10000",
+    time: str = "011530",
+    date: str = "0624",
+    size: str = " 900x 900",
+    version: int = 3,
+    extra_bytes: int = 0,
+) -> bytes:
+    """A composite with `raw` (row 0 in the south) as its values."""
+    values = np.zeros((900, 900), "<u2") if raw is None else raw
+    rest = f"VS{version:2}SW   2.29.1PR {precision}INT{interval}GP{size}{more}MS{len(radars):3}{radars}"
+    length = len(product) + 6 + 5 + 4 + 2 + 7 + len(rest) + 1 + values.nbytes + extra_bytes
+    return f"{product}{time}{station}{date}BY{length:7}{rest}\x03".encode() + values.tobytes()
+
+
+def read(content: bytes) -> RadarFrame:
+    (frame,) = read_frames(content)
+    return frame
+
+
+def test_plain_header() -> None:
+    frame = read(composite())
+    assert frame.valid_time == utc("2024-06-01T15:30Z")
+    assert (frame.product, frame.interval_minutes, frame.lead_minutes) == ("RY", 5.0, 0)
+    assert frame.missing_radars == ()
+    assert (frame.rate_mmh_HW == 0).all()
+
+
+def test_flags_of_16_bit_values() -> None:
+    raw = np.zeros((900, 900), "<u2")
+    raw[0, :7] = [100, 0x1000 | 100, 0x2000 | 2500, 0x8000 | 100, 0x8000 | 0x2000 | 2500, 0x4000 | 100, 0xFFF]
+    south_row = read(composite(raw)).rate_mmh_HW[-1]
+    np.testing.assert_allclose(south_row[:7], [12.0, 12.0, np.nan, np.nan, np.nan, np.nan, 491.4], rtol=1e-6)
+    assert (south_row[7:] == 0).all()
+
+
+def test_counts_of_8_bit_products_go_through_the_zr_relation() -> None:
+    raw = np.zeros((900, 900), "u1")
+    raw[0, :7] = [0, 1, 110, 248, 249, 250, 255]
+    frame = read(composite(raw, product="RX", precision="E+00"))
+    due = [0.0, *DWD_ZR.rate_mmh(np.array([-32.0, 22.5, 91.5])), np.nan, np.nan, np.nan]
+    np.testing.assert_allclose(frame.rate_mmh_HW[-1, :7], due, rtol=1e-6)
+    assert frame.rate_mmh_HW[-1, 2] == pytest.approx((10**2.25 / 256) ** (1 / 1.42), rel=1e-6)
+    assert frame.interval_minutes == 0
+
+
+@given(units=st.integers(0, 4095), minutes=st.sampled_from([5, 10, 60, 1440]), digits=st.sampled_from([0, 1, 2, 3]))
+@settings(max_examples=25, deadline=None)
+def test_rate_is_depth_over_the_interval_of_the_header(units: int, minutes: int, digits: int) -> None:
+    raw = np.full((900, 900), units, "<u2")
+    frame = read(composite(raw, interval=f"{minutes:4}", precision=f"E-0{digits}"))
+    assert frame.rate_mmh_HW[0, 0] == pytest.approx(units * 10**-digits * 60 / minutes, rel=1e-6)
+    assert frame.interval_minutes == minutes
+
+
+def test_interval_may_count_days() -> None:
+    assert read(composite(interval="   2", more="", precision="E-01")).interval_minutes == 2
+    assert read(composite(interval="   2U1", precision="E-01")).interval_minutes == 2 * 1440
+
+
+@pytest.mark.parametrize("product", ["RV", "RQ"])
+def test_lead_moves_the_valid_time(product: str) -> None:
+    frame = read(composite(product=product, more="VV 120MF 00000008", version=5))
+    assert (frame.lead_minutes, frame.is_forecast) == (120, True)
+    assert frame.reference_time == utc("2024-06-01T15:30Z")
+    assert frame.valid_time == frame.reference_time + timedelta(hours=2)
+
+
+def test_format_version_chooses_the_figure_of_the_earth() -> None:
+    assert read(composite(version=3)).grid is dwd_grid(900, 900, wgs84=False)
+    assert read(composite(version=5)).grid is dwd_grid(900, 900, wgs84=True)
+
+
+@pytest.mark.parametrize(
+    ("radars", "date", "missing"),
+    [
+        (RADARS.replace("umd,", "").replace("umd", "").replace(",>", ">").replace("boo,", ""), "0624", ("boo", "umd")),
+        (RADARS.replace("asb", "deasb").replace("boo,", ""), "0624", ("boo",)),
+        (RADARS.replace("asb", "emd"), "0817", ()),
+        (RADARS.replace("asb", "emd"), "0624", ("asb",)),
+        ("", "0624", ()),
+    ],
+)
+def test_missing_radars(radars: str, date: str, missing: tuple[str, ...]) -> None:
+    assert read(composite(radars=radars, date=date)).missing_radars == missing
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (composite(product="RE", precision="E-03"), "product RE is the solid fraction .* one of RY, .* was due"),
+        (composite(product="PG"), "product PG is seven levels"),
+        (composite(product="WN"), "product WN is not known; one of RY, RZ, YW, RV, RW, SF, RQ, RX, EX, WX was due"),
+        (composite(station="10132"), r"station 10132; a composite \(10000\) was due"),
+        (composite(size=" 800x 900"), "1,620,000 bytes of data; 800 x 900 cells of 16 bits were due"),
+        (composite(np.zeros((460, 460), "<u2"), size=" 460x 460"), "460 x 460 cells is not known; known are 900 x 900"),
+        (composite(product="RX"), "1,620,000 bytes of data; 900 x 900 cells of 8 bits were due"),
+        (composite(extra_bytes=2), r"its header states [\d,]+ \(BY\): cut"),
+        (composite(extra_bytes=-2), r"its header states [\d,]+ \(BY\): longer"),
+        (composite(precision="E-07"), "precision 1e-07; one of"),
+        (composite(interval="   0"), "interval of 0 s; more than 0"),
+        (composite(more="VV -60"), "lead of -60 minutes; 0 or more was due"),
+        (composite(time="321530"), "does not parse"),
+        (composite(date="1324"), "does not parse"),
+        (composite(precision="E-xx"), "does not parse"),
+        (composite().replace(b"PR E-02", b""), "RADOLAN header without PR"),
+        (b"RY011530100000624BY1620142" + bytes(5000), "no end mark in its first 2048 bytes"),
+    ],
+)
+def test_unusable_headers_say_what_came_and_what_was_due(content: bytes, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        read(content)
+
+
+@given(length=st.integers(0, 1_620_140))
+@settings(max_examples=40, deadline=None)
+def test_cut_at_any_length(length: int) -> None:
+    content = composite()
+    assert length < len(content)
+    with pytest.raises(FrameError):
+        read(content[:length])
+
+
+def test_a_mislabelled_file_is_read_for_what_it_is() -> None:
+    (frame,) = read_frames(composite(product="RZ"), name="raa01-ry_10000-2001010000-dwd---bin.hdf5")
+    assert frame.product == "RZ"
+    assert re.match("2024", frame.valid_time.isoformat())

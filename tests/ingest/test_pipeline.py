@@ -1,0 +1,186 @@
+"""One file at a time into the store: the real files of DWD, and everything that is none."""
+
+import bz2
+import gzip
+import json
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from core.errors import UnavailableError
+from core.grid import RADOLAN_900
+from ingest import pipeline
+from ingest.pipeline import Outcome, ingest_file
+from ingest.readers import read_frames
+from ingest.store import Store
+
+RY = "sequence_ry_20200101/raa01-ry_10000-2001011500-dwd---bin.gz"
+T0 = datetime(2020, 1, 1, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+@pytest.fixture
+def radolan(shared_data: Path) -> Path:
+    return shared_data / "radolan"
+
+
+def quarantined(store: Store) -> dict[str, str]:
+    """Name of each quarantined file (without the digest before it) and the first line of its reason."""
+    folder = store.home / "quarantine"
+    reasons = sorted(folder.glob("*.reason.txt"))
+    return {
+        path.name.split("_", 1)[1].removesuffix(".reason.txt"): path.read_text().split("\n", 1)[0] for path in reasons
+    }
+
+
+def test_a_real_scan_is_stored_once(store, radolan):
+    assert ingest_file(radolan / RY, store) == Outcome(stored=1, newest=T0)
+    assert ingest_file(radolan / RY, store) == Outcome(duplicates=1)
+    (scan,) = store.scans()
+    assert (scan.product, scan.valid_time) == ("RY", T0)
+    assert store.load(scan).grid == RADOLAN_900
+    assert not (store.home / "quarantine").exists()
+
+
+def test_the_same_scan_in_another_wrapping_or_under_another_name_is_a_duplicate(store, radolan):
+    content = (radolan / RY).read_bytes()
+    raw = gzip.decompress(content)
+    assert ingest_file(content, store, name="a.gz").stored == 1
+    for name, other in {"b.gz": content, "c": raw, "d.bz2": bz2.compress(raw)}.items():
+        assert ingest_file(other, store, name=name) == Outcome(duplicates=1, newest=T0), name
+    assert len(store.scans()) == 1
+
+
+def test_two_dry_hours_that_are_the_same_bytes_are_two_scans(store, monkeypatch, radolan):
+    """An ASCII grid holds no time: its name does."""
+    frame = read_frames(radolan / RY)[0]
+    times = {"one.asc": T0, "two.asc": T0.replace(hour=16)}
+    monkeypatch.setattr(
+        pipeline, "read_frames", lambda _content, name: [type(frame)(times[name], frame.grid, frame.rate_mmh_HW, "RW")]
+    )
+    assert [ingest_file(b"dry", store, name=name).stored for name in times] == [1, 1]
+    assert len(store.scans()) == 2
+
+
+def test_a_forecast_in_a_file_is_kept_apart(store, radolan):
+    outcome = ingest_file(radolan / "composite_rv_20250923_0855.tar", store)
+    assert (outcome.stored, outcome.forecasts, outcome.rejected) == (1, 1, None)
+    (scan,) = store.scans()
+    assert scan.valid_time == datetime(2025, 9, 23, 8, 55, tzinfo=UTC)
+    assert ingest_file(radolan / "composite_rv_20250923_0855.tar", store).duplicates == 2
+    assert len(list((store.home / "others").rglob("*.nc"))) == 1
+
+
+def test_bad_files_are_quarantined_with_the_reason_and_the_originals_stay(store, radolan, tmp_path):
+    content = (radolan / RY).read_bytes()
+    bad = {
+        "cut.gz": content[:4000],
+        "cut": gzip.decompress(content)[:500_000],
+        "empty": b"",
+        "foreign.gz": gzip.compress(b"%PDF-1.7 a bill"),
+        "picture.png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+        "half.tar": (radolan / "composite_rv_20250923_0855.tar").read_bytes()[:50_000],
+    }
+    for name, wrong in bad.items():
+        path = tmp_path / name
+        path.write_bytes(wrong)
+        outcome = ingest_file(path, store)
+        assert outcome.rejected is not None, name
+        assert name in outcome.rejected
+        assert (outcome.stored, outcome.duplicates) == (0, 0)
+        assert path.read_bytes() == wrong
+    reasons = quarantined(store)
+    assert sorted(reasons) == sorted(bad)
+    assert all("due" in reason or "cut" in reason for reason in reasons.values()), reasons
+    assert store.scans() == []
+    assert ingest_file(radolan / RY, store).stored == 1
+
+
+def test_products_that_are_no_rain_rate_are_refused_by_name(store, radolan):
+    for name, product in {"RE2210180700_060.gz": "RE", "raa01-pg_10000-1408102045-dwd---bin.gz": "PG"}.items():
+        outcome = ingest_file(radolan / name, store)
+        assert outcome.rejected is not None
+        assert product in outcome.rejected
+
+
+def test_a_file_that_may_still_grow_is_not_quarantined(store, radolan):
+    outcome = ingest_file((radolan / RY).read_bytes()[:4000], store, name="growing.gz", final=False)
+    assert outcome.rejected is not None
+    assert not (store.home / "quarantine").exists()
+    assert ingest_file((radolan / RY).read_bytes(), store, name="growing.gz", final=False).stored == 1
+
+
+def test_a_rejected_file_may_be_understood_later(store, radolan, monkeypatch):
+    content = (radolan / RY).read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "read_frames", lambda *_, **__: 1 / 0)
+        outcome = ingest_file(content, store, name="ry.gz")
+    assert outcome.rejected == "ry.gz: the reader failed: ZeroDivisionError: division by zero"
+    assert "ry.gz" in quarantined(store)
+    assert ingest_file(content, store, name="ry.gz").stored == 1
+
+
+def test_a_file_that_is_not_there_is_rejected_and_not_quarantined(store, tmp_path):
+    outcome = ingest_file(tmp_path / "gone.gz", store)
+    assert outcome.rejected == "gone.gz: cannot be read: No such file or directory"
+    assert not (store.home / "quarantine").exists()
+
+
+def test_of_a_file_over_the_limit_only_the_start_is_kept(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipeline, "MAX_FILE_BYTES", 10_000)
+    path = tmp_path / "large"
+    path.write_bytes(bytes(20_000))
+    assert ingest_file(path, store).rejected == "large: 20,000 bytes; at most 10,000 were due"
+    (kept,) = (path for path in (store.home / "quarantine").iterdir() if path.name.endswith("_large"))
+    assert kept.stat().st_size == 4096
+
+
+def test_a_scan_from_the_future_does_not_become_the_newest(store, radolan):
+    raw = gzip.decompress((radolan / RY).read_bytes())
+    assert raw.startswith(b"RY011500100000120")
+    outcome = ingest_file(raw.replace(b"RY011500100000120", b"RY011500100000168", 1), store, name="odd")
+    assert outcome.rejected is not None
+    assert "a scan of 2068-01-01T15:00:00Z came" in outcome.rejected
+    assert store.latest() is None
+
+
+def test_a_store_that_is_down_is_no_fault_of_the_file(store, radolan, monkeypatch):
+    def fail(*_: object, **__: object) -> bool:
+        raise UnavailableError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put", fail)
+        with pytest.raises(UnavailableError, match="disk full"):
+            ingest_file(radolan / RY, store)
+    assert not (store.home / "quarantine").exists()
+    assert ingest_file(radolan / RY, store).stored == 1, "what was not stored is not remembered"
+
+
+def test_each_file_is_one_structured_line(store, radolan, caplog):
+    caplog.set_level(logging.INFO, "ingest.pipeline")
+    ingest_file(radolan / RY, store)
+    ingest_file(b"no", store, name='odd "name"\n')
+    lines = [record.getMessage() for record in caplog.records if record.name == "ingest.pipeline"]
+    assert [line.split(" ", 1)[0] for line in lines] == ["ingested", "rejected"]
+    told = json.loads(lines[0].split(" ", 1)[1])
+    assert (told["file"], told["stored"], told["newest"]) == (Path(RY).name, 1, "2020-01-01T15:00:00Z")
+    assert "\n" not in lines[1]
+
+
+def test_no_real_file_stops_the_pipeline(store, radolan):
+    files = [path for path in radolan.iterdir() if path.is_file()]
+    outcomes = {path.name: ingest_file(path, store) for path in files}
+    refused = {name for name, outcome in outcomes.items() if outcome.rejected is not None}
+    assert {name for name in refused if not name.startswith("RE22")} == {
+        "README.md",
+        "expected_values.json",
+        "raa01-pg_10000-1408102045-dwd---bin.gz",
+    }
+    assert set(store.products()) >= {"RX", "RY", "RZ", "RW", "SF", "WX", "EX", "YW", "RV"}
+    assert all(outcome.rejected is None or name in quarantined(store) for name, outcome in outcomes.items())

@@ -1,0 +1,311 @@
+"""The poller of DWD's open data against a real HTTP server on the loopback, which serves real files."""
+
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from core.errors import UnavailableError
+from ingest.pipeline import Outcome
+from ingest.sources import dwd
+from ingest.sources.dwd import DwdSource, first_member
+from ingest.sources.listing import RV, RY, files_of
+from ingest.store import Store
+from ingest.worker import IngestWorker
+
+NOW = datetime(2020, 1, 1, 16, 3, tzinfo=UTC)
+
+
+class Server:
+    """Files by path, listings of folders as nginx writes them, and everything that was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.status: dict[str, int] = {}
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.url = ""
+
+    def paths(self) -> list[str]:
+        asked, self.asked = [path for path, _ in self.asked], []
+        return asked
+
+    def answer(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        self.asked.append((path, headers))
+        if path in self.status:
+            return self.status[path], {}, b"as ordered"
+        if not path.endswith("/"):
+            return (200, {}, self.files[path]) if path in self.files else (404, {}, b"")
+        inside = sorted(name.rsplit("/", 1)[1] for name in self.files if name.startswith(path))
+        if not inside:
+            return 404, {}, b""
+        tag = f'"{hash(tuple(inside))}"'
+        if headers.get("If-None-Match") == tag:
+            return 304, {}, b""
+        lines = [f'<a href="{name}">{name}</a>   01-Jan-2020 16:02  9379' for name in inside]
+        page = "<html><a href='../'>../</a>\n" + "\n".join(lines) + "</html>"
+        return 200, {"ETag": tag}, page.encode()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    state = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = state.answer(self.path, dict(self.headers.items()))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    state.url = f"http://127.0.0.1:{http.server_address[1]}"
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "home")
+
+
+def source_of(server, store: Store, *, now: datetime = NOW) -> DwdSource:
+    return DwdSource(
+        server.url, store.home / "inbox", known=store.remembers_name, poll_s=30, clock=lambda: now, jitter=lambda: 0.5
+    )
+
+
+def worker_of(source: DwdSource, store: Store) -> IngestWorker:
+    return IngestWorker(source, store, list, threading.Event())
+
+
+def offer(server, shared_data: Path, *, first: int = 0, last: int = 13) -> None:
+    for path in sorted((shared_data / "radolan/sequence_ry_20200101").glob("*.gz"))[first:last]:
+        server.files[f"/radolan/ry/{path.name}"] = path.read_bytes()
+
+
+def test_the_back_fill_and_then_only_what_is_new(server, store, shared_data):
+    offer(server, shared_data, last=12)
+    server.files["/radolan/ry/raa01-ry_10000-2001011300-dwd---bin.gz"] = b"older than two and a half hours"
+    server.files["/radolan/ry/raa01-ry_10000-latest-dwd---bin.gz"] = b"no time in its name"
+    source = source_of(server, store)
+    worker = worker_of(source, store)
+    worker.look()
+    asked = server.paths()
+    assert asked[0] == "/radolan/ry/"
+    assert asked[1].endswith("2001011555-dwd---bin.gz"), "the newest first"
+    assert len(asked) == 13
+    assert len(store.scans()) == 12
+    worker.look()
+    assert server.paths() == ["/radolan/ry/"]
+    offer(server, shared_data)
+    worker.look()
+    assert server.paths()[1:] == ["/radolan/ry/raa01-ry_10000-2001011600-dwd---bin.gz"]
+    assert len(store.scans()) == 13
+    assert list((store.home / "inbox").iterdir()) == []
+    assert worker.totals.rejected == 0
+
+
+def test_it_says_who_asks_and_asks_only_for_changes(server, store, shared_data):
+    offer(server, shared_data, last=1)
+    worker = worker_of(source_of(server, store, now=NOW - timedelta(hours=1)), store)
+    worker.look()
+    worker.look()
+    listings = [headers for path, headers in server.asked if path == "/radolan/ry/"]
+    assert "If-None-Match" not in listings[0]
+    assert server.answer("/radolan/ry/", listings[1])[0] == 304
+    assert all("ms-rnn-nowcast" in headers["User-Agent"] for _, headers in server.asked)
+
+
+def test_a_restart_fetches_nothing_twice(server, store, shared_data):
+    offer(server, shared_data)
+    worker_of(source_of(server, store), store).look()
+    server.paths()
+    worker_of(source_of(server, Store(store.home)), store).look()
+    assert server.paths() == ["/radolan/ry/"]
+
+
+def test_what_a_crash_left_in_the_inbox_is_taken_up(server, store, shared_data):
+    offer(server, shared_data)
+    name, content = next(iter(server.files.items()))
+    inbox = store.home / "inbox"
+    inbox.mkdir()
+    (inbox / name.rsplit("/", 1)[1]).write_bytes(content)
+    worker = worker_of(source_of(server, store), store)
+    worker.look()
+    assert name not in server.paths()
+    assert len(store.scans()) == 13
+    assert list(inbox.iterdir()) == []
+
+
+@pytest.mark.parametrize("ry", ["missing", "late"])
+def test_the_analysis_of_rv_stands_in_for_ry(server, store, shared_data, ry, caplog):
+    content = (shared_data / "radolan/composite_rv_20250923_0855.tar").read_bytes()
+    server.files["/composite/rv/composite_rv_20250923_0855.tar"] = content
+    if ry == "late":
+        offer(server, shared_data)
+    worker = worker_of(source_of(server, store, now=datetime(2025, 9, 23, 8, 58, tzinfo=UTC)), store)
+    worker.look()
+    (scan,) = store.scans()
+    assert (scan.product, scan.valid_time) == ("RV", datetime(2025, 9, 23, 8, 55, tzinfo=UTC))
+    assert worker.totals.forecasts == 0
+    assert f"RY is {'late' if ry == 'late' else 'not there'}" in caplog.text
+    server.paths()
+    worker.look()
+    assert server.paths() == ["/radolan/ry/", "/composite/rv/"]
+
+
+def test_a_server_that_fails_is_asked_less_and_less(server, store, shared_data):
+    offer(server, shared_data, last=2)
+    server.status["/radolan/ry/"] = 503
+    source = source_of(server, store, now=NOW - timedelta(hours=1))
+    waits = []
+    for _ in range(6):
+        with pytest.raises(UnavailableError, match="503"):
+            list(source.look())
+        waits.append(source.wait_s)
+    assert waits == [60, 120, 240, 300, 300, 300]
+    del server.status["/radolan/ry/"]
+    worker_of(source, store).look()
+    assert source.wait_s == 30
+    assert len(store.scans()) == 2
+
+
+def test_the_waits_differ_by_chance(server, store):
+    source = DwdSource(server.url, store.home / "inbox", known=lambda _: False, poll_s=30)
+    with pytest.raises(UnavailableError, match=r"no file in radolan/ry/ and composite/rv/"):
+        list(source.look())
+    waits = {source.wait_s for _ in range(20)}
+    assert len(waits) > 10
+    assert all(30 <= wait_s <= 90 for wait_s in waits)
+
+
+def test_nobody_there_is_unavailable(store):
+    source = DwdSource("http://127.0.0.1:9", store.home / "inbox", known=lambda _: False)
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9"):
+        list(source.look())
+    source = DwdSource("no url", store.home / "inbox", known=lambda _: False)
+    with pytest.raises(UnavailableError, match="no url"):
+        list(source.look())
+
+
+def test_a_file_that_is_gone_or_too_large_does_not_stop_the_others(server, store, shared_data, monkeypatch, caplog):
+    offer(server, shared_data)
+    newest = "/radolan/ry/raa01-ry_10000-2001011600-dwd---bin.gz"
+    server.status[newest] = 404
+    monkeypatch.setattr(dwd, "MAX_FILE_BYTES", 9_500)
+    worker = worker_of(source_of(server, store), store)
+    worker.look()
+    assert len(store.scans()) == 11
+    assert "too large" in caplog.text
+    assert "status 404" in caplog.text
+
+
+def test_a_file_fetched_while_it_was_written_is_fetched_again(server, store, shared_data):
+    offer(server, shared_data)
+    newest = "/radolan/ry/raa01-ry_10000-2001011600-dwd---bin.gz"
+    whole = server.files[newest]
+    server.files[newest] = whole[:3000]
+    worker = worker_of(source_of(server, store), store)
+    worker.look()
+    worker.look()
+    assert not (store.home / "quarantine").exists()
+    server.files[newest] = whole
+    worker.look()
+    assert len(store.scans()) == 13
+    server.paths()
+    worker.look()
+    assert server.paths() == ["/radolan/ry/"]
+
+
+def test_a_file_that_stays_broken_is_quarantined_and_given_up(server, store, shared_data):
+    offer(server, shared_data, first=12)
+    server.files["/radolan/ry/raa01-ry_10000-2001011555-dwd---bin.gz"] = b"broken for good"
+    worker = worker_of(source_of(server, store), store)
+    for _ in range(5):
+        worker.look()
+    assert worker.totals.rejected == 1
+    assert server.paths().count("/radolan/ry/raa01-ry_10000-2001011555-dwd---bin.gz") == 3
+    assert len(list((store.home / "quarantine").iterdir())) == 2
+
+
+def test_what_the_store_could_not_take_stays_in_the_inbox(server, store, shared_data):
+    offer(server, shared_data, first=12)
+    source = source_of(server, store)
+    for arrival in source.look():
+        source.settle(arrival, None)
+    (kept,) = (store.home / "inbox").iterdir()
+    (arrival, *_) = source.look()
+    assert arrival.path == kept
+    source.settle(arrival, Outcome(stored=1))
+    assert not kept.exists()
+
+
+def test_ticks_wait_and_end(server, store):
+    stop = threading.Event()
+    source = DwdSource(server.url, store.home / "inbox", known=lambda _: False, poll_s=0.01)
+    ticks = source.ticks(stop)
+    assert [next(ticks) for _ in range(3)] == [None] * 3
+    stop.set()
+    assert list(ticks) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '<a href="{}">x</a>',
+        "<A class=x HREF = '{}'>x</A>",
+        "<td><a href={}>x</a></td>",
+        '<a href="/weather/radar/radolan/ry/{}?a=1">x</a>',
+        '<a href="https://opendata.dwd.de/weather/radar/radolan/ry/{}" title="y">x</a>',
+    ],
+)
+def test_listings_of_any_layout(line):
+    names = ["raa01-ry_10000-2608240615-dwd---bin.bz2", "raa01%2Dry_10000-2608240610-dwd---bin.bz2"]
+    files = files_of(
+        RY, "\n".join(map(line.format, [*names, "../", "?C=M;O=A", "raa01-rw_10000-2608240620-dwd---bin"]))
+    )
+    assert [file.time for file in files] == [datetime(2026, 8, 24, 6, minute, tzinfo=UTC) for minute in (10, 15)]
+    assert files[1].name == names[0]
+
+
+def test_of_several_formats_of_the_newest_scan_one_is_taken():
+    names = [f"raa01-ry_10000-26082406{m}-dwd---bin{kind}" for m in (10, 15) for kind in (".bz2", ".hdf5", ".xyz")]
+    assert [file.kind for file in files_of(RY, " ".join(f'<a href="{name}">' for name in names))] == [".bz2"] * 2
+    later = [*names, "raa01-ry_10000-2608240620-dwd---bin.hdf5"]
+    assert [file.kind for file in files_of(RY, " ".join(f'<a href="{name}">' for name in later))] == [".hdf5"] * 3
+    assert files_of(RY, "<html>") == []
+    assert files_of(RY, '<a href="raa01-ry_10000-2613990615-dwd---bin">') == [], "no such month"
+
+
+def test_both_generations_of_rv_names():
+    page = '<a href="composite_rv_20250923_0855.tar"><a href="composite_rv_LATEST.tar">'
+    assert [file.time for file in files_of(RV, page)] == [datetime(2025, 9, 23, 8, 55, tzinfo=UTC)]
+    page = '<a href="DE1200_RV2305081330.tar.bz2"><a href="DE1200_RV_LATEST.tar.bz2">'
+    assert [file.time for file in files_of(RV, page)] == [datetime(2023, 5, 8, 13, 30, tzinfo=UTC)]
+
+
+def test_the_first_member_is_the_one_of_lead_0():
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:bz2") as tar:
+        for name in ("rv_120", "rv_000", "rv_005"):
+            info = tarfile.TarInfo(name)
+            info.size = len(name)
+            tar.addfile(info, io.BytesIO(name.encode()))
+    assert first_member(packed.getvalue()) == b"rv_000"
+    assert first_member(b"no archive") == b"no archive"
+    assert first_member(packed.getvalue()[:30]) == packed.getvalue()[:30]

@@ -1,0 +1,117 @@
+"""A real `NowcastService` on a small grid behind the real app, and files to send to it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.testclient import TestClient
+
+from core.cf import rate_dataset, write_dataset
+from core.frame import RadarFrame
+from core.grid import RADOLAN_900, Grid
+from core.registry import Registry
+from core.settings import Settings
+from ingest.store import Store
+from service.app import create_app
+from service.catalogue import Catalogue
+from service.nowcast import NowcastService
+from service.predictor import Predictor
+
+Float32Field = NDArray[np.float32]
+
+GRID = RADOLAN_900.resized(72, 60)
+NOW = datetime(2024, 6, 1, 12, 3, tzinfo=UTC)
+REFERENCE = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
+STEP = timedelta(minutes=30)
+MISSING_CORNER = np.s_[:, :8, :8]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """A forecaster that a test can follow: the newest field, `cells` columns further east at each step."""
+
+    name: str
+    cells: int
+    version: str = "7"
+    cadence_minutes: int = 30
+    pixel_m: float = 7258.0
+    input_steps: int = 5
+    card: Mapping[str, Any] = field(default_factory=lambda: {"licence": "Apache-2.0"})
+
+    def forecast(self, rate_mmh_THW: Float32Field, lead_steps: int = 5, **_: float | None) -> Float32Field:
+        newest_HW = np.nan_to_num(rate_mmh_THW[-1])
+        moved_THW = np.stack([np.roll(newest_HW, self.cells * (step + 1), axis=1) for step in range(lead_steps)])
+        return np.where(np.isfinite(rate_mmh_THW[-1]), moved_THW, np.float32("nan")).astype(np.float32)
+
+
+def load(name: str) -> Shift:
+    names: Registry[Shift] = Registry("model")
+    for known, cells in (("default", 3), ("extrapolation", 2), ("persistence", 0)):
+        names.register(known)(Shift(known, cells))
+    return names.get(name)
+
+
+def rain_THW(times: Sequence[datetime], grid: Grid = GRID) -> Float32Field:
+    """A shower that moves three columns per half hour, some drizzle, and a corner that no radar sees."""
+    rows_HW, cols_HW = np.mgrid[: grid.height, : grid.width]
+    steps = [(time - REFERENCE) / STEP for time in times]
+    distances = [np.hypot(rows_HW - 40, cols_HW - 20 - 3 * step) for step in steps]
+    rate_mmh_THW = np.stack([np.where(d < 9, 12 * np.exp(-((d / 4) ** 2)), 0) for d in distances]).astype(np.float32)
+    rate_mmh_THW[:, 60:64, :20] = 0.3
+    rate_mmh_THW[MISSING_CORNER] = np.nan
+    return rate_mmh_THW
+
+
+def window_times(reference_time: datetime = REFERENCE, count: int = 5) -> list[datetime]:
+    return [reference_time + STEP * (index - count + 1) for index in range(count)]
+
+
+def lead_times(reference_time: datetime = REFERENCE, count: int = 5) -> list[datetime]:
+    return [reference_time + STEP * (index + 1) for index in range(count)]
+
+
+def frames_at(times: Sequence[datetime], product: str = "RY") -> list[RadarFrame]:
+    return [RadarFrame(t, GRID, rate_HW, product) for t, rate_HW in zip(times, rain_THW(times), strict=True)]
+
+
+def netcdf(folder: Path, times: Sequence[datetime], *, grid: Grid = GRID, product: str = "RY") -> bytes:
+    """The bytes of a CF-NetCDF file as a user would send it."""
+    path = folder / f"{times[0]:%H%M}-{len(times)}-{grid.height}.nc"
+    write_dataset(rate_dataset(rain_THW(times, grid), times, grid, attributes={"product": product}), path)
+    return path.read_bytes()
+
+
+def service_at(home: Path, *, clock: Callable[[], datetime] = lambda: NOW, **settings: Any) -> NowcastService:
+    chosen = Settings(home=home, thresholds_mmh=(0.1, 0.5, 5.0), **settings)
+    store = Store(home, clock=clock)
+    return NowcastService(chosen, store, Catalogue(home), Predictor(load), clock)
+
+
+@contextmanager
+def running(service: NowcastService) -> Iterator[TestClient]:
+    """The app with a warm model."""
+    app = create_app(service)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        assert app.state.backend.wait_warm(timeout_s=20)
+        yield client
+
+
+def fill(service: NowcastService, reference_time: datetime = REFERENCE) -> None:
+    for frame in frames_at(window_times(reference_time)):
+        service.store.put(frame)
+
+
+def stored_state(service: NowcastService) -> tuple[dict[str, str], int, int]:
+    """Every data file by its content, and the catalogue's numbers of scans and forecasts."""
+    home = service.settings.home
+    files = {
+        str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(home.rglob("*.nc"))
+    }
+    return files, len(service.store.scans()), len(service.list(limit=1000))

@@ -1,0 +1,76 @@
+"""The OpenAPI document tells the truth: every operation is described, and its errors are problem documents."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from core.errors import NotAcceptableError
+from service.api.negotiate import JSON, NETCDF, chosen_type
+from service.app import create_app
+
+SCHEMA = create_app().openapi()
+OPERATIONS = [(path, verb, op) for path, verbs in SCHEMA["paths"].items() for verb, op in verbs.items()]
+
+
+@pytest.mark.parametrize(("path", "verb", "operation"), OPERATIONS)
+def test_operations_are_described_and_their_errors_are_problems(path, verb, operation):
+    assert operation["summary"]
+    assert operation["description"]
+    for status, response in operation["responses"].items():
+        assert response["description"]
+        if int(status) >= 400:
+            assert response["content"] == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }
+    for parameter in operation.get("parameters", []):
+        assert parameter.get("description") or parameter["name"] in ("limit", "job_id"), parameter
+
+
+def test_what_the_design_names_is_there():
+    paths = set(SCHEMA["paths"])
+    ends = {"", "/point", "/image/{lead}.png", "/file.nc", "/observations.nc"}
+    assert {f"/nowcast/{{forecast_id}}{end}" for end in ends} <= paths
+    assert {"/nowcast", "/verification", "/models", "/scans", "/livez", "/readyz"} <= paths
+    body = SCHEMA["paths"]["/nowcast"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
+    assert {"404", "406", "409", "413", "415", "422", "503", "202"} <= set(
+        SCHEMA["paths"]["/nowcast"]["post"]["responses"]
+    )
+
+
+def test_references_lead_somewhere():
+    names = set(re.findall(r"#/components/schemas/(\w+)", str(SCHEMA)))
+    assert names <= set(SCHEMA["components"]["schemas"])
+    assert "HTTPValidationError" not in SCHEMA["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "due"),
+    [
+        (None, JSON),
+        ("", JSON),
+        ("*/*", JSON),
+        ("application/*", JSON),
+        ("application/netcdf", NETCDF),
+        ("APPLICATION/NetCDF", NETCDF),
+        ("application/x-netcdf4", NETCDF),
+        ("application/json;q=0.5, application/netcdf;q=0.6", NETCDF),
+        ("application/json;q=0, */*", NETCDF),
+        ("text/html, */*;q=0.1", JSON),
+        ("application/netcdf;q=oops, application/json", JSON),
+    ],
+)
+def test_the_best_liked_type_is_chosen(accept, due):
+    assert chosen_type(accept) == due
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "text/*", ",", "application/json;q=nan"])
+def test_a_type_that_is_not_offered(accept):
+    with pytest.raises(NotAcceptableError, match="was due"):
+        chosen_type(accept)
+
+
+def test_api_modules_stay_small():
+    folder = Path(__file__).resolve().parents[2] / "service" / "api"
+    assert all(len(file.read_text().splitlines()) < 300 for file in folder.glob("*.py"))

@@ -1,0 +1,152 @@
+"""/livez answers at once, /readyz only when a forecast could be served; faults of the service are problems too."""
+
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from starlette.testclient import TestClient
+
+from core.errors import ConfigError, UnavailableError
+from core.settings import Settings
+from service.app import create_app
+from service.nowcast import NowcastService
+from tests.service.api_support import fill, running, service_at
+
+
+def test_a_warm_service_is_ready(tmp_path: Path):
+    with running(service_at(tmp_path)) as client:
+        assert client.get("/livez").json() == {"status": "alive"}
+        body = client.get("/readyz").json()
+        assert body == {"status": "ready", "checks": {"model": "ok", "catalogue": "ok", "broker": "not configured"}}
+        assert client.get("/nowcast/latest").status_code == 404  # ready, though there is nothing yet
+
+
+def test_it_is_alive_but_not_ready_while_the_model_warms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    service, begun, let_go = service_at(tmp_path), threading.Event(), threading.Event()
+    fill(service)
+
+    def slow(name: str) -> None:
+        begun.set()
+        assert let_go.wait(20)
+
+    monkeypatch.setattr(service.predictor, "warm", slow)
+    app = create_app(service)
+    with TestClient(app) as client:
+        assert begun.wait(20)
+        assert client.get("/livez").status_code == 200
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert int(answer.headers["retry-after"]) > 0
+        assert "model" in answer.json()["detail"]
+        assert client.get("/scans").json()["count"] == 5  # what needs no model is there already
+        let_go.set()
+        assert app.state.backend.wait_warm(20)
+        assert client.get("/readyz").status_code == 200
+
+
+def test_until_the_store_is_open_every_answer_says_when_to_ask_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    opening, let_go = threading.Event(), threading.Event()
+
+    def from_settings(settings: Settings) -> NowcastService:
+        opening.set()
+        assert let_go.wait(20)
+        return service_at(settings.home)
+
+    monkeypatch.setattr(NowcastService, "from_settings", from_settings)
+    app = create_app(settings=Settings(home=tmp_path))
+    with TestClient(app) as client:
+        assert opening.wait(20)
+        assert client.get("/livez").status_code == 200
+        for path in ("/nowcast/latest", "/models", "/scans", "/verification", "/readyz"):
+            answer = client.get(path)
+            assert (answer.status_code, answer.json()["title"]) == (503, "Temporarily unavailable"), path
+            assert "retry-after" in answer.headers
+        let_go.set()
+        assert app.state.backend.wait_warm(20)
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_store_that_does_not_open_at_first_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tries = []
+
+    def from_settings(settings: Settings) -> NowcastService:
+        tries.append(1)
+        if len(tries) == 1:
+            raise UnavailableError("the database does not answer")
+        return service_at(settings.home)
+
+    monkeypatch.setattr(NowcastService, "from_settings", from_settings)
+    monkeypatch.setattr("service.api.backend.RETRY_S", (0.01,))
+    app = create_app(settings=Settings(home=tmp_path))
+    with TestClient(app) as client:
+        assert app.state.backend.wait_warm(20)
+        assert client.get("/readyz").status_code == 200
+
+
+def test_a_wrong_setting_is_told_and_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def from_settings(settings: Settings) -> NowcastService:
+        raise ConfigError("no such database driver")
+
+    monkeypatch.setattr(NowcastService, "from_settings", from_settings)
+    app = create_app(settings=Settings(home=tmp_path))
+    with TestClient(app) as client:
+        assert not app.state.backend.wait_warm(20)
+        assert "no such database driver" in client.get("/readyz").json()["detail"]
+
+
+def test_a_broker_that_does_not_answer_is_not_ready_and_takes_no_jobs(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    url = SecretStr(f"redis://:secret-word@127.0.0.1:{port}/0")
+    service = service_at(tmp_path, redis_url=url)
+    fill(service)
+    with running(service) as client:
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert "broker" in answer.json()["detail"]
+        assert "secret-word" not in answer.text
+        assert client.get("/livez").status_code == 200
+        assert client.post("/nowcast", json={}).status_code == 200  # forecasts need no broker
+
+
+def test_a_catalogue_that_does_not_answer_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    service = service_at(tmp_path)
+    with running(service) as client:
+
+        def broken(*_: object, **__: object) -> None:
+            raise UnavailableError("the database is gone")
+
+        monkeypatch.setattr(service, "latest", broken)
+        answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert "catalogue: no answer: the database is gone" in answer.json()["detail"]
+
+
+def test_a_fault_of_the_service_tells_nothing_of_its_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    service = service_at(tmp_path)
+    with running(service) as client:
+
+        def broken(*_: object, **__: object) -> None:
+            raise RuntimeError("secret path /home/x")
+
+        monkeypatch.setattr(service, "latest", broken)
+        answer = client.get("/nowcast/latest")
+        assert answer.status_code == 500
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert "secret" not in answer.text
+        assert client.get("/livez").status_code == 200
+
+
+def test_importing_the_app_opens_nothing_and_loads_no_torch(tmp_path: Path):
+    code = "import sys, service.app; sys.exit('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", code]
+    environment = {"PYTHONPATH": str(root), "NOWCAST_NO_SUCH_SETTING": "1"}  # would stop whoever reads the settings
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []

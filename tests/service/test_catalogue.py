@@ -1,0 +1,74 @@
+"""The catalogue comes back from the files, and other files do not disturb it."""
+
+from datetime import timedelta
+
+import pytest
+
+from core.errors import NoDataError
+from service.catalogue import Catalogue, Job
+
+
+def test_rebuild_gives_the_same_forecasts(world, window_frames, later_frames):
+    world.put(*window_frames)
+    stored = world.service.forecast_stored()
+    world.service.forecast_upload(window_frames, later_frames)
+    before = world.service.list()
+    assert len(before) == 6
+    assert world.service.catalogue.rebuild() == 6
+    assert world.service.list() == before
+    assert world.service.get(stored.id) == stored
+
+
+def test_a_new_database_finds_the_forecasts_by_itself(world, window_frames, tmp_path):
+    world.put(*window_frames)
+    world.service.forecast_stored()
+    fresh = Catalogue(world.home, f"sqlite:///{tmp_path / 'other.sqlite'}")
+    assert fresh.select() == world.service.catalogue.select()
+
+
+def test_foreign_and_cut_files_are_left_out(world, window_frames):
+    world.put(*window_frames)
+    forecast = world.service.forecast_stored()
+    forecast.path.with_name("foreign.nc").write_bytes(b"not a file of ours")
+    forecast.path.with_name("cut.nc").write_bytes(forecast.path.read_bytes()[:1000])
+    forecast.path.with_name("scan.nc").write_bytes(world.store.scans()[0].path.read_bytes())
+    assert world.service.catalogue.rebuild() == 3
+
+
+def test_scores_come_back_from_scans(world, window_frames, later_frames):
+    world.put(*window_frames, *later_frames)
+    world.service.forecast_stored(window_frames[-1].valid_time)
+    count = world.service.verify_due()
+    world.now += timedelta(hours=3)
+    rolling = world.service.rolling()
+    with world.service.catalogue.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM scores")
+    assert world.service.verify_due() == count
+    assert world.service.rolling() == rolling
+
+
+def test_selection(world, rain):
+    world.put(*(rain(minutes) for minutes in range(0, 181, 30)))
+    times = [rain(minutes).valid_time for minutes in (120, 150, 180)]
+    for time in times:
+        world.service.forecast_stored(time)
+    found = world.service.list(model="default")
+    assert [one.reference_time for one in found] == times[::-1]
+    assert world.service.list(model="fading") == found
+    assert [one.reference_time for one in world.service.list(model="fading", start=times[1], end=times[1])] == [
+        times[1]
+    ]
+    assert len(world.service.list(limit=4)) == 4
+    assert world.service.latest() == found[0]
+
+
+def test_jobs(world):
+    catalogue = world.service.catalogue
+    job = Job("job-1", "waiting", world.now)
+    catalogue.put_job(job)
+    assert catalogue.job("job-1") == job
+    done = Job("job-1", "failed", world.now, problem={"status": 409, "detail": "too few"})
+    catalogue.put_job(done)
+    assert catalogue.job("job-1") == done
+    with pytest.raises(NoDataError, match="job-2"):
+        catalogue.job("job-2")

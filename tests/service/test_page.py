@@ -1,0 +1,126 @@
+"""The page: served whole by the service alone, and its script finds what it names."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from core.grid import DE1200, RADOLAN_900, Grid
+from service.api.places import CITIES, cities_of, graticule, map_cities, to_picture
+from service.image import RAIN_COLOURS
+from tests.service.api_support import fill, running, service_at
+
+PAGE = Path(__file__).resolve().parents[2] / "service" / "page"
+HTML, CSS, JS = ((PAGE / name).read_text() for name in ("index.html", "page.css", "page.js"))
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    service = service_at(tmp_path_factory.mktemp("home"), invented=True)
+    fill(service)
+    service.forecast_stored()
+    with running(service) as client:
+        yield client
+
+
+def test_the_page_and_its_parts_are_served(client):
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    for part in re.findall(r'(?:src|href)="(page/[^"]+)"', page.text):
+        assert client.get(f"/{part}").status_code == 200
+    assert {"page/page.css", "page/page.js"} <= set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
+
+
+def test_nothing_comes_from_elsewhere():
+    for text in (HTML, CSS, JS):
+        addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+", text)) - {"http://www.w3.org"}  # SVG's name
+        assert not addresses
+    assert "@import" not in CSS
+    assert "url(" not in CSS
+
+
+def test_the_script_names_only_elements_that_there_are():
+    ids = set(re.findall(r'\bid="([^"]+)"', HTML))
+    assert set(re.findall(r'\$\("([^"]+)"\)', JS)) <= ids
+
+
+def test_the_page_says_what_it_has_to():
+    for word in ("Observed", "Forecast", "UTC", "Play", "Missing radars", "Notes", "Model", "mm/h", "CSI", "HSS"):
+        assert word in HTML
+    assert "first forecast" in JS
+
+
+def test_every_field_that_the_script_reads_is_in_the_answer(client):
+    forecast = client.get("/nowcast/latest").json()
+    used = set(re.findall(r"\bforecast\.(\w+)", JS)) - {"kind"}
+    assert used <= set(forecast)
+    lead = forecast["leads"][0]
+    assert set(re.findall(r"\blead\.(\w+)", JS)) <= set(lead)
+    assert set(re.findall(r"\bpicture\.(\w+)", JS)) <= set(forecast["links"]["pictures"][0])
+    assert set(re.findall(r"state\.map\.(\w+)", JS)) <= set(client.get(forecast["links"]["map"]).json())
+
+
+def test_invented_weather_is_called_so(client):
+    forecast = client.get("/nowcast/latest").json()
+    assert forecast["invented"] is True
+    assert "nvented" in client.get(forecast["links"]["map"]).json()["attribution"]
+
+
+def test_the_legend_is_that_of_the_pictures(client):
+    legend = client.get("/nowcast/latest/map").json()["legend"]
+    assert [step["from_mmh"] for step in legend] == [rate for rate, _ in RAIN_COLOURS]
+    red, green, blue, _ = RAIN_COLOURS[0][1]
+    assert legend[0]["colour"] == f"rgba({red}, {green}, {blue}, 1.00)"
+
+
+@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, RADOLAN_900.resized(124, 124)])
+def test_cities_lie_in_their_cells(grid: Grid):
+    at = {city.name: city for city in cities_of(grid)}
+    assert {"Hamburg", "Berlin", "Munich", "Cologne", "Frankfurt"} <= set(at)
+    assert "Brisbane" not in at
+    for city in map_cities(grid):
+        assert (int(city.y), int(city.x)) == (at[city.name].row, at[city.name].col)
+    assert at["Hamburg"].row < at["Berlin"].row < at["Frankfurt"].row < at["Munich"].row
+    assert at["Cologne"].col < at["Frankfurt"].col < at["Hamburg"].col < at["Munich"].col < at["Berlin"].col
+
+
+def test_graticule_lines_run_where_their_label_says():
+    lines = {line.label: line for line in graticule(RADOLAN_900)}
+    assert {"50°N", "10°E"} <= set(lines)
+    x, _ = to_picture(RADOLAN_900, [10.0], [50.0])
+    assert all(abs(px - float(x[0])) < 0.01 for px, _ in lines["10°E"].points)  # the grid's own meridian is straight
+    for line in lines.values():
+        assert line.label_at is None or all(0 < v < 900 for v in line.label_at)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        Grid("EPSG:4326", -180.0, 90.0, 1.0, 1.0, 180, 360),
+        Grid("+proj=laea +lat_0=55 +lon_0=10 +units=m", -1_900_000.0, 2_200_000.0, 4000.0, 4000.0, 1100, 950),
+        Grid(
+            "+proj=ortho +lat_0=0 +lon_0=0 +a=6371000 +b=6371000",
+            -7_000_000.0,
+            7_000_000.0,
+            100_000.0,
+            100_000.0,
+            140,
+            140,
+        ),
+    ],
+)
+def test_any_grid_has_a_map(grid: Grid):
+    json.dumps([line.model_dump() for line in graticule(grid)], allow_nan=False)
+    assert len(map_cities(grid)) <= len(CITIES)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to parse the script with")
+def test_the_script_parses():
+    done = subprocess.run(["node", "--check", str(PAGE / "page.js")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,97 @@
+"""Whatever a model does, a forecast goes out, and it says whose it is."""
+
+import numpy as np
+import pytest
+
+from core.errors import ForecastError, InputError, UnavailableError, UnknownNameError
+from models.baselines import Persistence
+from service.predictor import Predictor
+
+
+@pytest.fixture
+def rates(window_frames):
+    return np.stack([frame.rate_mmh_HW for frame in window_frames])
+
+
+def test_a_good_model_serves_itself(world, rates):
+    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    assert (prediction.method, prediction.notes) == ("fading", ())
+    np.testing.assert_array_equal(np.isnan(prediction.rate_mmh_THW), np.isnan(rates[[-1] * 5]))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "reason"),
+    [
+        ({"fails": ForecastError("it diverged")}, "default failed: it diverged"),
+        ({"fails": RuntimeError("out of memory")}, "default failed: RuntimeError: out of memory"),
+        ({"spoils": np.nan}, "1 values that are no rain rate"),
+        ({"spoils": np.inf}, "1 values that are no rain rate"),
+        ({"spoils": -1.0}, "1 values that are no rain rate"),
+    ],
+)
+def test_a_failing_model_is_replaced_by_extrapolation(world, rates, window_frames, spoilt, reason):
+    for name, value in spoilt.items():
+        setattr(world.model, name, value)
+    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    assert prediction.method == "extrapolation"
+    assert reason in prediction.notes[0]
+    assert np.isfinite(prediction.rate_mmh_THW[:, 10:, 10:]).all()
+    forecast = world.service.forecast_upload(window_frames)
+    assert (forecast.method, forecast.model) == ("extrapolation", "fading")
+    world.put(*window_frames)
+    stored = world.service.forecast_stored()
+    assert stored.status == "degraded"
+    assert reason in stored.notes[0]
+
+
+def test_values_where_nothing_was_observed_do_not_matter(world, rates):
+    world.model.spoils = np.nan
+    rates[-1, 10, 10] = np.nan
+    assert world.service.predictor.predict("default", rates, 5, 30).method == "fading"
+
+
+def test_persistence_is_the_last_resort(world, rates):
+    world.model.fails = ForecastError("it diverged")
+    rates[:-1] = np.nan  # too little for a motion
+    prediction = world.service.predictor.predict("default", rates, 3, 30)
+    assert prediction.method == "persistence"
+    assert len(prediction.notes) == 3
+    np.testing.assert_array_equal(prediction.rate_mmh_THW, rates[[-1] * 3])
+
+
+def test_a_request_that_is_wrong_itself_is_no_model_failure(world, rates):
+    rates[-1, 0, 0] = -1
+    with pytest.raises(InputError, match="below 0"):
+        world.service.predictor.predict("persistence", rates, 5, 30)
+
+
+def test_a_model_that_does_not_load_is_stood_in_for_and_tried_again(rates):
+    broken = [OSError("checkpoint is cut"), None]
+
+    def load(name):
+        if name == "default" and (err := broken.pop(0)):
+            raise err
+        return Persistence()
+
+    predictor = Predictor(load)
+    stand_in = predictor.forecaster("default")
+    assert (stand_in.version, stand_in.card) == ("not-loaded", {"error": "OSError: checkpoint is cut"})
+    assert predictor.forecaster("default").version == "1"
+    assert predictor.forecaster("default") is predictor.forecaster("default")
+
+
+def test_warming_says_what_is_wrong(world):
+    world.service.predictor.warm("default")
+    assert world.model.calls == 1
+    world.model.fails = RuntimeError("no memory")
+    with pytest.raises(UnavailableError, match="no memory"):
+        world.service.predictor.warm("default")
+
+
+def test_a_request_cannot_name_a_folder(tmp_path):
+    predictor = Predictor.on_device("cpu")
+    with pytest.raises(UnknownNameError, match="persistence"):
+        predictor.forecaster(str(tmp_path))
+    with pytest.raises(UnknownNameError, match="did you mean persistence"):
+        predictor.forecaster("../persistence")
+    assert predictor.forecaster("persistence").name == "persistence"

@@ -1,0 +1,126 @@
+"""Playing radar files into the watched folder, against a clock of the test's own."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import ConfigError
+from ingest.radolan_writer import ry_file_name
+from ingest.readers import read_frames
+from ingest.store import Store
+from ingest.synthetic import weather, write_weather
+from service.history import history_is_stored
+from service.replay import HISTORY, Scan, day_start, invented, play, recorded
+
+START = datetime(2026, 6, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Clock:
+    """A clock that moves only when somebody waits."""
+
+    def __init__(self, now: datetime):
+        self.now = now
+        self.waits: list[float] = []
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+def scans(*minutes: float) -> Iterator[Scan]:
+    for minute in minutes:
+        yield Scan(START + minute * MINUTE, f"{minute}", Path.touch)
+
+
+def test_history_comes_at_once_and_then_time_runs_faster(tmp_path: Path):
+    clock = Clock(START + timedelta(days=1))
+    history = HISTORY / MINUTE
+    played = play(scans(0, 60, history, history + 5, history + 15), tmp_path, 20, clock=clock, wait=clock.wait)
+    assert played == 5
+    assert clock.waits == [15, 30]
+    assert len(list(tmp_path.glob("[0-9]*"))) == 5
+
+
+def test_the_schedule_waits_until_the_history_is_stored(tmp_path: Path):
+    clock = Clock(START + timedelta(days=1))
+    inbox, home = tmp_path / "inbox", tmp_path / "home"
+    inbox.mkdir()
+    play(scans(0, 60, 120), inbox, 20, clock=clock, wait=clock.wait)
+    assert not history_is_stored(home, inbox)
+    play(scans(0, 120, 200), inbox, 20, clock=clock, wait=clock.wait)
+    assert not history_is_stored(home, inbox)
+    store = Store(home)
+    store.put(next(weather(START + 120 * MINUTE, 0)))
+    assert not history_is_stored(home, inbox)
+    store.put(next(weather(START, 0)))
+    assert history_is_stored(home, inbox)
+
+
+def test_a_long_gap_is_cut_to_an_hour(tmp_path: Path):
+    clock = Clock(START + timedelta(days=400))
+    play(scans(0, 500, 500 + 1e5), tmp_path, 60, clock=clock, wait=clock.wait)
+    assert clock.waits == [60, 60]
+
+
+def test_no_scan_is_played_before_its_time(tmp_path: Path):
+    clock = Clock(START + 4 * MINUTE)
+    play(scans(0, 5, 10), tmp_path, 1000, START, clock=clock, wait=clock.wait)
+    assert clock.waits == pytest.approx([60, 300])
+
+
+def test_time_lost_in_writing_is_made_up(tmp_path: Path):
+    clock = Clock(START + timedelta(days=1))
+
+    def slow(target: Path) -> None:
+        clock.now += timedelta(seconds=2)
+
+    play((Scan(START + n * MINUTE, "x", slow) for n in range(3)), tmp_path, 10, START, clock=clock, wait=clock.wait)
+    assert clock.waits == [4, 4]
+
+
+def test_recorded_files_are_played_by_the_time_in_them_byte_for_byte(tmp_path: Path, capsys):
+    folder, inbox = tmp_path / "recorded", tmp_path / "inbox"
+    later, earlier = (write_weather(folder, START + n * 5 * MINUTE, 0)[0] for n in (1, 0))
+    later.rename(folder / "a.gz")
+    (folder / "broken.gz").write_bytes(b"no radar file")
+    (folder / ".hidden").write_bytes(b"")
+    found = list(recorded(folder))
+    assert [(scan.name, scan.valid_time) for scan in found] == [
+        (earlier.name, START),
+        ("a.gz", START + 5 * MINUTE),
+    ]
+    assert "left out broken.gz: " in capsys.readouterr().out
+    inbox.mkdir()
+    play(found, inbox, 1)
+    assert (inbox / "a.gz").read_bytes() == (folder / "a.gz").read_bytes()
+
+
+def test_a_folder_without_radar_files_is_an_error(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"no radar file in .*ingest reads were due"):
+        next(recorded(tmp_path))
+
+
+def test_the_invented_day_goes_on_where_it_was(tmp_path: Path):
+    first = list(islice(invented(tmp_path, START), 2))
+    first[0].write(tmp_path / first[0].name)
+    (again,) = islice(invented(tmp_path, START), 1)
+    assert again.valid_time == first[1].valid_time == START + 5 * MINUTE
+    assert again.name == ry_file_name(again.valid_time)
+    again.write(tmp_path / again.name)
+    (frame,) = read_frames(tmp_path / again.name)
+    (due,) = weather(again.valid_time, 0)
+    assert frame.valid_time == again.valid_time
+    np.testing.assert_allclose(frame.rate_mmh_HW, due.rate_mmh_HW, rtol=1e-5)
+
+
+def test_a_whole_day_is_past_before_the_present_is_reached():
+    now = datetime(2026, 3, 1, 0, 0, 1, tzinfo=UTC)
+    assert day_start(now) == datetime(2026, 2, 28, tzinfo=UTC)

@@ -1,0 +1,109 @@
+"""What `python -m service.run` decides before it starts anything."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from core.errors import ConfigError
+from core.settings import Settings
+from service.run import alone_in, parts, plan
+
+NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
+
+
+def settings(tmp_path: Path, **told: object) -> Settings:
+    return Settings(home=tmp_path / "home", **told)  # type: ignore[arg-type]
+
+
+def test_a_watched_folder_uses_the_home_itself(tmp_path: Path):
+    chosen = plan(settings(tmp_path), tmp_path, dwd=False, replay=None, now=NOW)
+    assert chosen.settings.home == tmp_path / "home"
+    assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "directory"
+    assert [part.name for part in parts(chosen, "redis://x", None)] == ["api", "ingest", "worker", "beat"]
+    assert parts(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--source", str(tmp_path))
+
+
+def test_dwd(tmp_path: Path):
+    chosen = plan(settings(tmp_path), None, dwd=True, replay=None, now=NOW)
+    assert parts(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--dwd")
+    assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "dwd"
+
+
+def test_a_replay_has_a_home_of_its_own_and_is_told_as_one(tmp_path: Path):
+    chosen = plan(settings(tmp_path, replay_speed=7), None, dwd=False, replay=tmp_path, now=NOW)
+    assert chosen.settings.home == tmp_path / "home" / "replay" / "20260601T123000Z"
+    environment = chosen.environment("redis://x")
+    assert environment["NOWCAST_SOURCE_KIND"] == "replay"
+    assert environment["NOWCAST_INVENTED"] == "False"
+    radar = parts(chosen, "redis://x", None)[-1]
+    assert radar.ends
+    assert radar.command[-4:] == ("--speed", "7.0", "--recorded", str(tmp_path))
+
+
+def test_with_nothing_given_the_day_is_invented_and_says_so(tmp_path: Path):
+    chosen = plan(settings(tmp_path), None, dwd=False, replay=None, now=NOW)
+    assert chosen.settings.home == tmp_path / "home" / "invented"
+    assert chosen.environment("redis://x")["NOWCAST_INVENTED"] == "True"
+    assert chosen.environment("redis://x")["NOWCAST_REDIS_URL"] == "redis://x"
+
+
+def test_what_the_parts_are_told_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    chosen = plan(settings(tmp_path), None, dwd=False, replay=None, now=NOW)
+    for name, value in chosen.environment("redis://x").items():
+        monkeypatch.setenv(name, value)
+    told = Settings()
+    assert told == chosen.settings.model_copy(update={"source": chosen.source, "redis_url": SecretStr("redis://x")})
+
+
+@pytest.mark.parametrize(("kind", "due"), [("directory", "directory"), ("replay", "replay"), ("dwd", "dwd")])
+def test_the_settings_choose_where_the_command_line_does_not(tmp_path: Path, kind: str, due: str):
+    chosen = plan(settings(tmp_path, source=tmp_path, source_kind=kind), None, dwd=False, replay=None, now=NOW)
+    assert chosen.settings.source_kind == due
+    assert not chosen.settings.invented
+
+
+def test_two_sources_are_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="one of them was due"):
+        plan(settings(tmp_path), tmp_path, dwd=True, replay=None, now=NOW)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"no folder .*/none; a folder of radar files was due"):
+        plan(settings(tmp_path), tmp_path / "none", dwd=False, replay=None, now=NOW)
+
+
+def test_two_trees_do_not_share_a_home(tmp_path: Path):
+    with alone_in(tmp_path):
+        with pytest.raises(ConfigError, match=r"another service.run works in"), alone_in(tmp_path):
+            pass
+        assert (tmp_path / "run.lock").read_text() == f"{os.getpid()}\n"
+    with alone_in(tmp_path):
+        pass
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("arguments", "environment", "due"),
+    [
+        (["--source", "/no/such/folder"], {}, "cannot start: no folder /no/such/folder"),
+        ([], {"NOWCAST_PROT": "80"}, "cannot start: unknown settings NOWCAST_PROT"),
+        ([], {"NOWCAST_PORT": "eighty"}, "cannot start: NOWCAST_PORT: "),
+    ],
+)
+def test_a_wrong_start_is_one_clear_line_and_starts_nothing(tmp_path: Path, arguments, environment, due):
+    done = subprocess.run(
+        [sys.executable, "-m", "service.run", *arguments],
+        env={**os.environ, "NOWCAST_HOME": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(due)
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""

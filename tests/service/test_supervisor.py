@@ -1,0 +1,149 @@
+"""The tree of processes, with real processes."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.supervisor import LEASH, Kept, Part
+
+pytestmark = pytest.mark.stack
+
+SLEEPER = (sys.executable, "-c", "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)")
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def until(met: Callable[[], object], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not met():
+            await asyncio.sleep(0.01)
+
+
+def test_a_killed_part_is_started_again_and_a_stopped_one_is_not(capsys):
+    async def scenario() -> None:
+        starts: list[int] = []
+        kept = Kept(Part("sleeper", SLEEPER, before_start=lambda: starts.append(len(starts))))
+        await until(lambda: kept.process)
+        assert kept.process
+        first = kept.process.pid
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: kept.process and kept.process.pid != first)
+        second = kept.process.pid
+        assert alive(second)
+        await kept.stop()
+        assert not alive(second)
+        assert starts == [0, 1]
+
+    asyncio.run(scenario())
+    assert "ended unasked (signal SIGKILL); started again in 0.5 s" in capsys.readouterr().out
+
+
+def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
+    deaf = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "child = subprocess.Popen([sys.executable, '-c', 'import signal, time;"
+        ' signal.signal(signal.SIGTERM, signal.SIG_IGN); print("deaf", flush=True); time.sleep(600)\']);'
+        "print('child', child.pid, flush=True); time.sleep(600)"
+    )
+
+    async def scenario() -> list[int]:
+        kept = Kept(Part("deaf", (sys.executable, "-c", deaf)))
+        said = ""
+
+        def started() -> bool:
+            nonlocal said
+            said += str(capsys.readouterr().out)
+            return "| child" in said and "| deaf" in said
+
+        await until(started)
+        assert kept.process
+        await kept.stop(grace_s=0.2)
+        return [kept.process.pid, int(said.split("| child ")[1].split()[0])]
+
+    for pid in asyncio.run(scenario()):
+        deadline = time.monotonic() + 10
+        while alive(pid):
+            assert time.monotonic() < deadline, f"process {pid} is still there"
+
+
+def test_a_part_whose_work_ends_is_not_started_again(capsys):
+    async def scenario() -> None:
+        kept = Kept(Part("short", (sys.executable, "-c", "print('one line')"), ends=True))
+        async with asyncio.timeout(20):
+            await kept._keeping
+
+    asyncio.run(scenario())
+    out = capsys.readouterr().out
+    assert out.count("one line") == 1
+    assert "   short | one line\n" in out
+
+
+def test_what_keeps_a_part_from_starting_is_said_and_tried_again(capsys):
+    async def scenario() -> None:
+        fails = iter([True, False])
+
+        def before_start() -> None:
+            if next(fails):
+                raise ConnectionError("the queue does not answer")
+
+        kept = Kept(Part("sleeper", SLEEPER, before_start=before_start))
+        await until(lambda: kept.process)
+        await kept.stop()
+
+    asyncio.run(scenario())
+    assert "sleeper | cannot start: the queue does not answer\n" in capsys.readouterr().out
+
+
+def test_a_program_that_is_not_there_is_said_and_tried_again(capsys):
+    async def scenario() -> None:
+        kept = Kept(Part("none", ("/no/such/program",)))
+        out = ""
+
+        def tried_twice() -> bool:
+            nonlocal out
+            out += str(capsys.readouterr().out)
+            return out.count("started again in") == 2
+
+        await until(tried_twice)
+        await kept.stop()
+        assert "cannot run /no/such/program: No such file or directory" in out
+        assert "in 0.5 s" in out
+        assert "in 1 s" in out
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+def test_no_orphan_is_left_when_the_parent_is_killed():
+    parent_code = (
+        "import os, subprocess, sys, time;"
+        f"subprocess.Popen([sys.executable, {str(LEASH)!r}, str(os.getpid()), *{SLEEPER!r}]); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent_code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline().split()[1])
+        assert alive(child)
+        parent.kill()
+        deadline = time.monotonic() + 10
+        while alive(child):
+            assert time.monotonic() < deadline, "the child outlived its parent"
+
+
+def test_nothing_is_started_for_a_parent_that_is_gone():
+    done = subprocess.run(
+        [sys.executable, str(LEASH), "999999999", *SLEEPER], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 1
+    assert "process 999999999 has ended" in done.stderr

@@ -1,0 +1,117 @@
+"""The Celery app: its settings, and the time limits of a real worker process."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from core.settings import Settings
+from service.broker import embedded
+from service.worker import LOCAL_REDIS_URL, broker_url, queue_settings, schedule, task_settings
+
+CYCLE_S = 300
+
+TASKS = """
+import time
+from pathlib import Path
+from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import worker_init
+from service.worker import warm_up  # connects the limits; the model is not needed here
+
+worker_init.disconnect(warm_up)
+app = Celery("limits", broker="{url}", backend="{url}")
+app.conf.update(worker_pool="solo", task_acks_late=True, task_soft_time_limit=0.3, task_time_limit=1.0)
+
+@app.task
+def soft():
+    try:
+        time.sleep(600)
+    except SoftTimeLimitExceeded:
+        return "asked to end"
+
+@app.task
+def after():
+    time.sleep(0.01)
+    return "no limit of an earlier task is left"
+
+@app.task
+def hang_here():
+    while True:
+        try:
+            time.sleep(600)
+        except SoftTimeLimitExceeded:
+            continue
+"""
+
+
+def test_a_lost_task_comes_back_after_any_task_has_ended_and_before_the_next_scan():
+    settings = Settings()
+    queue, task = queue_settings(settings), task_settings(settings)
+    back_s = queue["broker_transport_options"]["visibility_timeout"]
+    assert task["task_soft_time_limit"] < task["task_time_limit"] < back_s < CYCLE_S
+    assert queue["broker_transport_options"]["unacked_restore_interval"] < 10
+    assert task["task_acks_late"]
+    assert task["task_reject_on_worker_lost"]
+    assert task["worker_prefetch_multiplier"] == 1
+
+
+def test_only_json_is_taken_and_answers_expire():
+    queue = queue_settings(Settings())
+    assert queue["accept_content"] == ["json"]
+    assert queue["task_serializer"] == queue["result_serializer"] == "json"
+    assert queue["result_expires"] <= 3600
+
+
+def test_scheduled_tasks_expire_so_that_none_pile_up():
+    for entry in schedule(Settings()).values():
+        assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_the_queue_is_the_one_of_the_settings():
+    assert broker_url(Settings()) == LOCAL_REDIS_URL
+    assert broker_url(Settings.model_validate({"redis_url": "redis://queue:6379/2"})) == "redis://queue:6379/2"
+
+
+def test_importing_the_app_reads_no_settings():
+    code = "import service.worker"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "NOWCAST_PROT": "wrong"}, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+@pytest.mark.stack
+def test_the_solo_worker_keeps_its_time_limits(tmp_path: Path):
+    broker = embedded(tmp_path)
+    (tmp_path / "limits.py").write_text(TASKS.format(url=broker.url))
+    command = [sys.executable, "-m", "celery", "-A", "limits", "worker", "--loglevel", "WARNING"]
+    path = os.pathsep.join([str(tmp_path), str(Path.cwd())])
+    app = Celery("client", broker=broker.url, backend=broker.url)
+    with subprocess.Popen(broker.command) as server:
+        try:
+            _until(broker.answers)
+            with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE) as worker:
+                try:
+                    assert app.send_task("limits.soft").get(timeout=30) == "asked to end"
+                    assert app.send_task("limits.after").get(timeout=30) == "no limit of an earlier task is left"
+                    app.send_task("limits.hang_here")
+                    _, stderr = worker.communicate(timeout=30)
+                finally:
+                    worker.kill()
+            assert worker.returncode == 1
+            assert b"Timeout (0:00:01)!" in stderr
+            assert b"in hang_here" in stderr
+        finally:
+            app.close()
+            server.kill()
+
+
+def _until(met) -> None:
+    deadline = time.monotonic() + 20
+    while not met():
+        assert time.monotonic() < deadline
