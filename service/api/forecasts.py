@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 
+from core.colours import NO_DATA, RAIN_COLOURS, Colour
 from core.errors import InputError, NoDataError
 from service.api import caching
 from service.api.backend import Backend, BackendDep
@@ -16,7 +17,6 @@ from service.api.negotiate import NETCDF, chosen_type
 from service.api.places import graticule, map_cities
 from service.api.schemas import ColourOut, ForecastOut, MapOut, PointOut
 from service.api.views import forecast_out, point_out, status_of
-from service.image import NO_DATA, RAIN_COLOURS, Colour
 from service.nowcast import Forecast
 from service.products import inputs_png, lead_png
 

@@ -1,5 +1,7 @@
 """The reference's parameters in our modules give the reference's predictions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from core.errors import InputError
 from models import build_model
 from models.convert import convert, load_reference
 
-GOLDEN = {
+GOLDEN: dict[str, tuple[str, dict[str, Any]]] = {
     "convlstm": ("convlstm", {}),
     "ms-convlstm": ("ms-convlstm", {}),
     "predrnn": ("predrnn", {}),
@@ -27,7 +29,7 @@ def _parameters(file):
 def test_predictions_of_the_reference(golden, name):
     model_name, options = GOLDEN[name]
     file = np.load(golden / f"{name}.npz")
-    model = build_model(model_name, hidden_channels=8, **options)
+    model: Any = build_model(model_name, hidden_channels=8, **options)
     load_reference(model, _parameters(file))
     with torch.no_grad():
         predictions = model.predict_all(torch.from_numpy(file["frames"][:, :3]), 3)
@@ -46,7 +48,7 @@ VALUES_OF_EQUAL_WEIGHTS = {  # ms_rnn_facts.md, 11.16: p_0, p_1, p_2, p_3 at (16
 
 @pytest.mark.parametrize("name", VALUES_OF_EQUAL_WEIGHTS)
 def test_values_of_equal_weights_at_the_papers_width(name):
-    model = build_model(name)
+    model: Any = build_model(name)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             parameter.fill_(0.05 if parameter_name.endswith("bias") else 0.002)

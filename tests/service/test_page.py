@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from core.colours import RAIN_COLOURS
 from core.grid import DE1200, RADOLAN_900, Grid
 from service.api.places import CITIES, cities_of, graticule, map_cities, to_picture
-from service.image import RAIN_COLOURS
 from tests.service.api_support import fill, running, service_at
 
 PAGE = Path(__file__).resolve().parents[2] / "service" / "page"

@@ -11,10 +11,11 @@ import xarray as xr
 from PIL import Image
 from pyproj import Transformer
 
+from core.colours import DRY, NO_DATA, RAIN_COLOURS, colours
 from core.errors import NoDataError
 from core.frame import utc
 from core.grid import RADOLAN_900
-from service.image import DRY, NO_DATA, RAIN_COLOURS, colours, image_png, visible_scale
+from service.image import image_png, visible_scale
 from service.inputs import forecast_id, model_input
 from service.products import inputs_png, lead_png, read_forecast, write_forecast
 
