@@ -1,0 +1,52 @@
+# Every target sets up what it needs: .venv with the pinned packages, once, and again when the pins change.
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The first Python of at least 3.11 that can make an environment; `make PYTHON=/path/to/python` takes another.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+
+.PHONY: help install run test test-long check lint bench clean
+
+help:
+	@echo "make run        the whole service on http://127.0.0.1:8000, with an invented radar day"
+	@echo "make test       every test"
+	@echo "make check      lint, types, import contract and every test: what .ci/run calls"
+	@echo "make test-long  the slow tests"
+	@echo "make bench      the benchmarks"
+	@echo "make install    the environment alone"
+
+install: $(STAMP)
+
+$(STAMP): constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "no Python of at least 3.11 with the venv module was found;" \
+		"install one (Debian: python3-venv) or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+run: install
+	$(BIN)/python -m service.run
+
+test: install
+	$(BIN)/python -m pytest
+
+test-long: install
+	$(BIN)/python -m pytest -m long
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint
+	$(MAKE) test
+
+bench: install
+	$(BIN)/python -m benchmarks.run
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,194 @@
+"""The whole service as one supervised tree: queue, ingest, worker, beat, API, and where no radar is given a replay.
+
+`python -m service.run [--source DIR | --dwd | --replay DIR --speed N] [--host HOST --port PORT]`
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from core.errors import ConfigError
+from core.settings import Settings, settings_from_environment
+from service.broker import Broker, check_port, embedded, free_port
+from service.history import history_is_stored
+from service.supervisor import Kept, Part, say
+
+BROKER_WAIT_S: Final = 30.0
+PYTHON: Final = (sys.executable, "-m")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will run: the settings of every part, and which radar files are played, if any."""
+
+    settings: Settings
+    source: Path | None
+    """Watched folder; None is DWD's open data."""
+    replay: Path | None = None
+    """Recorded files to play into `source`."""
+
+    @property
+    def plays(self) -> bool:
+        """True where the radar files are played by this tree itself."""
+        return self.settings.source_kind == "replay"
+
+    def history_is_in(self) -> bool:
+        """True when the schedule may begin: at once, or with a replay's history stored."""
+        return not (self.plays and self.source) or history_is_stored(self.settings.home, self.source)
+
+    def environment(self, redis_url: str) -> dict[str, str]:
+        """What the parts are told; everything else they inherit."""
+        told = {
+            "HOME": self.settings.home,
+            "HOST": self.settings.host,
+            "PORT": self.settings.port,
+            "INVENTED": self.settings.invented,
+            "SOURCE_KIND": self.settings.source_kind,
+            "REPLAY_SPEED": self.settings.replay_speed,
+            "REDIS_URL": redis_url,
+        }
+        if self.source:
+            told["SOURCE"] = self.source
+        return {f"NOWCAST_{name}": str(value) for name, value in told.items()}
+
+
+def plan(settings: Settings, source: Path | None, *, dwd: bool, replay: Path | None, now: datetime) -> Plan:
+    """Decide what runs; a replay and an invented day get a home of their own, apart from observed scans.
+
+    Raises:
+        ConfigError: more than one source, or a folder that is not there.
+    """
+    if sum((source is not None, dwd, replay is not None)) > 1:
+        raise ConfigError("--source, --dwd and --replay came together; one of them was due")
+    if not (source or dwd or replay):
+        source = settings.source if settings.source_kind == "directory" else None
+        replay = settings.source if settings.source_kind == "replay" else None
+        dwd = settings.source_kind == "dwd"
+    if missing := next((folder for folder in (source, replay) if folder and not folder.is_dir()), None):
+        raise ConfigError(f"no folder {missing}; a folder of radar files was due")
+    home = settings.home.resolve()
+    if source or dwd:
+        told = {"home": home, "source_kind": "dwd" if dwd else "directory", "invented": False}
+        return Plan(settings.model_copy(update=told), source.resolve() if source else None)
+    home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
+    told = {"home": home, "source_kind": "replay", "invented": replay is None}
+    return Plan(settings.model_copy(update=told), home / "inbox", replay.resolve() if replay else None)
+
+
+def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
+    """The processes of the tree but for the queue; each is a command that also runs by itself."""
+    environment = chosen.environment(redis_url)
+    settings = chosen.settings
+    listen = ("--host", settings.host, "--port", str(settings.port))
+    ingest = ("--source", str(chosen.source)) if chosen.source else ("--dwd",)
+    celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
+    worker = (*celery, "worker", "--loglevel", settings.log_level)
+    made = [
+        Part("api", (*PYTHON, "uvicorn", "service.app:app", *listen, "--no-access-log"), environment),
+        Part("ingest", (*PYTHON, "ingest.run", *ingest), environment),
+        Part("worker", worker, environment, before_start=broker.give_back if broker else lambda: None),
+        Part("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
+    ]
+    if chosen.plays:
+        played = ("--recorded", str(chosen.replay)) if chosen.replay else ()
+        speed = ("--speed", str(settings.replay_speed))
+        command = (*PYTHON, "service.replay", "--inbox", str(chosen.source), *speed, *played)
+        made.append(Part("radar", command, environment, ends=True))
+    return made
+
+
+async def serve(chosen: Plan) -> None:
+    """Run the tree until it is told to stop (SIGTERM, SIGINT)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    url = chosen.settings.redis_url
+    broker = None if url else embedded(chosen.settings.home)
+    running: list[Kept] = []
+    try:
+        if broker:
+            running.append(Kept(Part("queue", broker.command)))
+            await _until_it_answers(broker, stop)
+        if not stop.is_set():
+            redis_url = broker.url if broker else url.get_secret_value() if url else ""
+            running += [Kept(part) for part in parts(chosen, redis_url, broker)]
+            say("run", _greeting(chosen))
+        await stop.wait()
+        say("run", "stopping")
+    finally:
+        await asyncio.gather(*(kept.stop() for kept in running[1 if broker else 0 :]))
+        for kept in running[: 1 if broker else 0]:
+            await kept.stop()
+
+
+async def _until_it_answers(broker: Broker, stop: asyncio.Event) -> None:
+    async with asyncio.timeout(BROKER_WAIT_S):
+        while not stop.is_set() and not broker.answers():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), 0.05)
+
+
+def _greeting(chosen: Plan) -> str:
+    settings = chosen.settings
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    radar = "DWD's open data" if chosen.source is None else f"files in {chosen.source}"
+    if chosen.plays:
+        radar = f"{chosen.replay or 'an invented radar day'}, {settings.replay_speed:g} times as fast"
+    return f"http://{host}:{settings.port} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
+
+
+@contextmanager
+def alone_in(home: Path) -> Iterator[None]:
+    """Hold the live store for this tree alone.
+
+    Raises:
+        ConfigError: another tree runs on it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "run.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as err:
+            raise ConfigError(f"another service.run works in {home}; stop it, or set NOWCAST_HOME to another") from err
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def main(
+    source: Annotated[Path | None, typer.Option(help="watched folder of radar files")] = None,
+    dwd: Annotated[bool, typer.Option("--dwd", help="DWD's open radar data")] = False,
+    replay: Annotated[Path | None, typer.Option(help="recorded radar files, played as if they came now")] = None,
+    speed: Annotated[float | None, typer.Option(min=0.01, help="replayed minutes per minute")] = None,
+    host: Annotated[str | None, typer.Option()] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one")] = None,
+) -> None:
+    """Run the whole service; with no radar files given it plays an invented radar day."""
+    try:
+        given = {"replay_speed": speed, "host": host, "port": port}
+        settings = settings_from_environment()
+        settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+        if settings.port == 0:
+            settings = settings.model_copy(update={"port": free_port(settings.host)})
+        chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC))
+        check_port(settings.host, settings.port)
+        with alone_in(chosen.settings.home):
+            asyncio.run(serve(chosen))
+    except (ConfigError, TimeoutError) as err:
+        typer.echo(f"cannot start: {err or 'the queue server does not answer'}", err=True)
+        raise typer.Exit(2) from err
+
+
+if __name__ == "__main__":
+    typer.run(main)

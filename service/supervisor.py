@@ -1,0 +1,128 @@
+"""A tree of processes as one thing: started in order, started again when one dies, stopped together, no orphans."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+LEASH: Final = Path(__file__).with_name("leash.py")
+FIRST_WAIT_S: Final = 0.5
+LONGEST_WAIT_S: Final = 30.0
+STEADY_S: Final = 20.0
+GRACE_S: Final = 8.0
+LINE_BYTES: Final = 2**20
+
+
+def say(name: str, text: str) -> None:
+    """Print one log line of the process `name`."""
+    print(f"{name:>8} | {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the tree."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    after: Callable[[], bool] = lambda: True
+    """The process is first started when this is true, or after `LONGEST_WAIT_S`."""
+    before_start: Callable[[], None] = lambda: None
+    """Called each time before the process is started."""
+    ends: bool = False
+    """The process has work that ends: after a good end it is not started again."""
+
+
+class Kept:
+    """One part under supervision; made in a running event loop, which must be the main thread's (see `leash`)."""
+
+    def __init__(self, part: Part):
+        self.part = part
+        self.process: asyncio.subprocess.Process | None = None
+        self._stopping = False
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """Ask the process to end, and end it with all that it started if it takes longer than `grace_s`."""
+        self._stopping = True
+        if self.process is None or self.process.returncode is not None:
+            self._keeping.cancel()
+        else:
+            self._signal(signal.SIGTERM)
+        _, unfinished = await asyncio.wait([self._keeping], timeout=grace_s)
+        if unfinished:
+            say(self.part.name, f"still there after {grace_s:g} s: killed")
+            self._signal(signal.SIGKILL)
+            await asyncio.wait([self._keeping])
+
+    async def _keep(self) -> None:
+        wait_s = FIRST_WAIT_S
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_WAIT_S):
+                while not self.part.after():
+                    await asyncio.sleep(0.2)
+        while not self._stopping:
+            started = time.monotonic()
+            code = await self._run_once()
+            if self._stopping or (self.part.ends and code == 0):
+                say(self.part.name, "stopped" if self._stopping else "done")
+                return
+            wait_s = FIRST_WAIT_S if time.monotonic() - started > STEADY_S else wait_s
+            say(self.part.name, f"ended unasked ({_reason(code)}); started again in {wait_s:g} s")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    async def _run_once(self) -> int:
+        try:
+            self.part.before_start()
+            self.process = await self._start()
+        except Exception as err:  # whatever keeps a part from starting is said and tried again, as its death would be
+            say(self.part.name, f"cannot start: {err}")
+            return 1
+        say(self.part.name, f"started, process {self.process.pid}")
+        printing = asyncio.create_task(_print_lines(self.part.name, self.process.stdout))
+        code = await self.process.wait()
+        await asyncio.wait([printing], timeout=1)
+        printing.cancel()
+        self._signal(signal.SIGKILL)
+        return code
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(LEASH), str(os.getpid())),
+            *self.part.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.part.environment},
+            process_group=0,
+            limit=LINE_BYTES,
+        )
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the process and all that it started (they share its process group)."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
+
+async def _print_lines(name: str, stream: asyncio.StreamReader | None) -> None:
+    while stream is not None:
+        try:
+            line = await stream.readline()
+        except ValueError:
+            say(name, f"(a line of more than {LINE_BYTES} bytes left out)")
+            continue
+        if not line:
+            return
+        say(name, line.decode(errors="replace").rstrip())
+
+
+def _reason(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

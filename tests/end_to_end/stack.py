@@ -1,0 +1,160 @@
+"""Starting, asking and watching the running system."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from service.broker import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+FORECAST_DEADLINE_S = 120.0
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], seconds: float, due: str, log: Callable[[], str] = str) -> Found:
+    """What `look` finds as soon as it finds something; fails with what was due."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"after {seconds} s still no {due}\n{log()}"
+        time.sleep(0.1)  # between two looks, so that looking does not take the machine from what is looked for
+    return found
+
+
+def fetch(url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
+    """Status and body of one request; (0, b"") where nobody listens."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as err:
+        with err:
+            return err.code, err.read()
+    except OSError:
+        return 0, b""
+
+
+def alive(pid: int) -> bool:
+    """True for a process that runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Every process below `pid`, with its command line."""
+    found: dict[int, str] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+            command = (stat.parent / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == pid:
+            found |= {int(stat.parent.name): command, **descendants(int(stat.parent.name))}
+    return found
+
+
+def process_environment() -> dict[str, str]:
+    """What a process of the tests starts with: this Python's commands first, the project importable, one thread."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    return {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def end(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGTERM, grace_s: float = 30) -> None:
+    """Ask a process to end; kill it, and whatever is left below it, if it does not."""
+    below = descendants(process.pid)
+    process.send_signal(number)
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in filter(alive, below):
+        os.kill(pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running `python -m service.run`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    home: Path
+    log_file: Path
+    started: float
+
+    def log(self) -> str:
+        """What it printed so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def get(self, path: str) -> Any:
+        """The JSON answer to GET `path`, None unless it is 200."""
+        status, body = fetch(self.url + path)
+        return json.loads(body) if status == 200 else None
+
+    def await_(self, look: Callable[[], Found], seconds: float, due: str) -> Found:
+        """`until`, with this stack's log in the failure."""
+        assert self.process.poll() is None, self.log()
+        return until(look, seconds, due, self.log)
+
+    def first_forecast(self) -> Any:
+        """The latest forecast, waited for."""
+        return self.await_(lambda: self.get("/nowcast/latest"), FORECAST_DEADLINE_S, "forecast")
+
+    def parts(self) -> dict[str, int]:
+        """Process ids by what runs."""
+        marks = {
+            "queue": "-server 127.0.0.1:",
+            "api": "uvicorn service.app:app",
+            "ingest": "ingest.run",
+            "worker": "-A service.worker worker",
+            "beat": "-A service.worker beat",
+            "radar": "service.replay",
+        }
+        running = descendants(self.process.pid)
+        return {
+            name: pid
+            for name, mark in marks.items()
+            for pid, command in running.items()
+            if mark in command and "leash" not in command
+        }
+
+    def redis_url(self) -> str:
+        """The queue that the worker was told."""
+        environment = Path(f"/proc/{self.parts()['worker']}/environ").read_bytes().split(b"\0")
+        return next(line.decode().split("=", 1)[1] for line in environment if line.startswith(b"NOWCAST_REDIS_URL="))
+
+
+@contextmanager
+def running_stack(
+    home: Path, *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start `python -m service.run` on a free port; at the end nothing of it is left."""
+    port = free_port("127.0.0.1")
+    log_file = home / "stack.log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service.run", "--port", str(port), *arguments],
+            env={**process_environment(), "NOWCAST_HOME": str(home / "var"), **(environment or {})},
+            cwd=cwd,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    stack = Stack(process, f"http://127.0.0.1:{port}", home, log_file, time.monotonic())
+    try:
+        yield stack
+    finally:
+        end(process)

@@ -1,0 +1,135 @@
+"""Every command of README.md, run.
+
+What is mapped, and nothing else:
+
+- `make run` is the stack of the fixture (tests/end_to_end/test_stack.py checks that the target starts just that);
+- `make test` is this very run: the target is only asked what it would do;
+- `.venv/bin/python` is the Python of the tests, http://127.0.0.1:8000 the address of the fixture's stack;
+- `service.run` gets a free port, runs until its parts are there, and is stopped; DWD's server does not answer;
+- `training.run` gets the options of a few seconds' training; a command that needs data of the world outside
+  (`events`) finds a short event that the test invents.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.cf import rate_dataset
+from ingest.synthetic import weather, write_weather
+from service.broker import free_port
+from tests.end_to_end.stack import ROOT, Stack, process_environment, running_stack
+
+pytestmark = pytest.mark.stack
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+MAKE, CURL, SERVE, TRAIN = "make ", "curl", "-m service.run", "-m training.run"
+START = datetime(2026, 6, 1, tzinfo=UTC)
+QUICK = {
+    "moving_mnist": "--max-steps 1 --batch-size 1 --set hidden_channels=2 --set num_layers=2",
+    "germany": "--max-steps 10 --batch-size 1 --set hidden_channels=2",
+}
+
+
+def lines(mark: str) -> list[str]:
+    """The README's lines that hold `mark`."""
+    return [line for block in BLOCKS for line in block.splitlines() if mark in line]
+
+
+def test_every_block_is_run_by_a_test_below():
+    assert [next((mark for mark in (MAKE, SERVE, TRAIN, CURL) if mark in block), None) for block in BLOCKS] == [
+        *(MAKE, MAKE),
+        *(CURL, CURL, CURL),
+        SERVE,
+        TRAIN,
+    ]
+    assert README.index("make run") < README.index("make test") < README.index("curl")
+
+
+def test_the_first_two_commands_set_up_run_and_test():
+    assert lines(MAKE) == ["make run", "make test"]
+    for command, due in (("make run", "-m service.run"), ("make test", "-m pytest")):
+        done = subprocess.run([*command.split(), "-n", "--always-make"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0
+        *_, install, _, last = done.stdout.splitlines()
+        assert install.endswith("pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'")
+        assert last.endswith(due)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if CURL in block])
+def test_the_requests(block: str, stack: Stack, tmp_path: Path):
+    stack.first_forecast()
+    script = 'curl() { command curl --fail-with-body --max-time 100 "$@" && echo; }\n' + mapped(block, stack.url)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr + stack.log()
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    requests = re.findall(r"^curl .*?(?<!\\)$", block, re.MULTILINE | re.DOTALL)
+    files = [match[1] for request in requests if (match := re.search(r" -o (\S+)", request))]
+    assert len(answers) == len(requests) - len(files)
+    assert all((tmp_path / name).stat().st_size > 1000 for name in files)
+    uploaded = [answer for answer in answers if answer.get("origin") == "upload"]
+    assert len(uploaded) == ("observations=" in block)
+    for answer in uploaded:
+        assert answer["verification"]["kind"] == "this_forecast"
+        assert {score["model"] for score in answer["verification"]["scores"]} > {"persistence", "extrapolation"}
+
+
+@pytest.mark.parametrize("line", lines(SERVE))
+def test_the_ways_to_start(line: str, tmp_path: Path):
+    write_weather(tmp_path / "radar", START, hours=0.1)
+    arguments = shlex.split(line.split(SERVE)[1])
+    nowhere = f"http://127.0.0.1:{free_port('127.0.0.1')}"
+    told = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere}
+    with running_stack(tmp_path, *arguments, cwd=tmp_path, environment=told) as started:
+        due = {"queue", "api", "worker", "ingest"}
+        started.await_(lambda: started.parts().keys() >= due and started.get("/livez"), 60, "whole tree")
+        if "--dwd" not in arguments:
+            started.await_(lambda: (scans := started.get("/scans")) and scans["count"] == 2, 60, "stored scan")
+
+
+@pytest.mark.parametrize("line", lines(TRAIN))
+def test_the_trainings(line: str, tmp_path: Path):
+    events = tmp_path / "events"
+    events.mkdir()
+    frames = list(weather(START, hours=8, step_minutes=30))
+    rate_mmh_THW = np.stack([frame.rate_mmh_HW for frame in frames])
+    dataset = rate_dataset(rate_mmh_THW, [frame.valid_time for frame in frames], frames[0].grid)
+    dataset.to_netcdf(events / "invented.nc")
+    (quick,) = (options for name, options in QUICK.items() if name in line)
+    done = subprocess.run(
+        shlex.split(f"{mapped(line, '')} {quick}"),
+        cwd=tmp_path,
+        env=process_environment(),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = tmp_path / shlex.split(line)[shlex.split(line).index("--out") + 1]
+    for name in ("last.ckpt", "metrics.csv", "config.yaml", "checkpoint"):
+        assert (run / name).exists(), name
+
+
+def test_every_file_that_the_readme_names_is_there():
+    links = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"`([\w./-]+\.(?:py|yml|toml|txt)|deploy/\w+)`", README)
+    assert "docs/images/forecast_knmi.png" in links
+    produced = {"config.yaml", "metrics.csv"}
+    assert [name for name in links if not (ROOT / name).exists() and name not in produced] == []
+
+
+def mapped(text: str, url: str) -> str:
+    return text.replace(".venv/bin/python", sys.executable).replace("http://127.0.0.1:8000", url)
