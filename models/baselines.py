@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -70,7 +71,10 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
     lucas_kanade = _pysteps("motion.lucaskanade").dense_lucaskanade
-    return np.asarray(lucas_kanade(scaled_THW), np.float64)
+    with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
+        warnings.simplefilter("ignore", RuntimeWarning)
+        motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
+    return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> Float32Field:

@@ -79,6 +79,7 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, devices: int
         ConfigError: wrong names, values or data; nothing to resume.
     """
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    revision = code_revision()  # of the code that trains, not of what the checkout holds when it is done
     pl.seed_everything(config.seed, verbose=False)
     training, validation = _datasets(config)
     total_steps = config.max_steps or config.epochs * math.ceil(len(training) / config.batch_size)
@@ -105,7 +106,7 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, devices: int
         held_out = DataLoader(validation, batch_size=1) if len(validation) else None
         trainer.fit(module, loader, held_out, ckpt_path=last, weights_only=False)
     checkpoint = folder / "checkpoint"
-    save_model(checkpoint, module.model, _card(config, training, trainer))
+    save_model(checkpoint, module.model, _card(config, training, trainer, revision))
     log.info("wrote %s", checkpoint)
     return checkpoint
 
@@ -158,8 +159,7 @@ def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_ever
     )
 
 
-def _card(config: RunConfig, dataset: NowcastDataset, trainer: pl.Trainer) -> dict[str, Any]:
-    revision = code_revision()
+def _card(config: RunConfig, dataset: NowcastDataset, trainer: pl.Trainer, revision: str) -> dict[str, Any]:
     return {
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
         "architecture": {

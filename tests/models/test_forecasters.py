@@ -67,6 +67,12 @@ def test_extrapolation_moves_on_with_the_observed_motion():
         assert abs(col - (15 + 3 * (4 + step))) <= 2
 
 
+def test_extrapolation_of_a_single_small_shower_warns_of_nothing():
+    rate = np.zeros((5, 16, 16), np.float32)
+    rate[:, 7:9, 7:9] = 5.0
+    assert np.isfinite(load_forecaster("extrapolation").forecast(rate, 5)).all()
+
+
 def test_extrapolation_from_what_there_is():
     rate = _moving_blob()
     rate[1] = rate[3] = np.nan

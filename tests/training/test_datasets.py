@@ -85,6 +85,9 @@ def test_random_cuts_are_a_function_of_seed_and_index(tmp_path):
         assert torch.equal(one[index].future_TCHW, two[index].future_TCHW)
         assert one[index].past_TCHW.shape == (2, 1, 16, 16)
     assert not torch.equal(one[0].past_TCHW, one[1].past_TCHW)
+    dry = _germany(tmp_path, "train", **options, dry_share=0.5)
+    sums = [float(dry[i].past_TCHW.nansum()) for i in range(20)]
+    assert 4 <= sum(total == 0 for total in sums) <= 16
     with pytest.raises(IndexError):
         one[20]
 

@@ -37,6 +37,9 @@ class GermanyOptions(BaseModel):
     pixel_m: float = Field(900_000 / 124, gt=0, description="cell size of a cut at cadence_minutes")
     scale_jitter: float = Field(0.5, ge=0, description="a cut's cells are larger or smaller by up to this share")
     samples: int = Field(4000, ge=1, description="random cuts in an epoch")
+    dry_share: float = Field(
+        0.0, ge=0, le=1, description="share of cuts that are made all dry: rain from nothing costs"
+    )
     min_wet: float = Field(
         0.03, ge=0, le=1, description="share of wet cells that a cut is drawn again for (four tries)"
     )
@@ -118,6 +121,8 @@ class Germany(NowcastDataset):
             rate_mmh_THW = self._cut(random)
             if (rate_mmh_THW[self.input_steps - 1] >= WET_MMH).mean() >= self.options.min_wet:
                 break
+        if random.random() < self.options.dry_share:
+            rate_mmh_THW = np.minimum(rate_mmh_THW, 0.0)
         rate_mmh_THW = np.rot90(rate_mmh_THW, int(random.integers(4)), axes=(1, 2))
         return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW
 
