@@ -158,3 +158,11 @@ def running_stack(
         yield stack
     finally:
         end(process)
+
+
+def make_recipe(target: str, *options: str) -> list[str]:
+    """The commands that `make TARGET` would run, also where the tests themselves run under make."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--no-print-directory", "-n", *options, target]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()

@@ -24,7 +24,7 @@ import pytest
 from core.cf import rate_dataset
 from ingest.synthetic import weather, write_weather
 from service.broker import free_port
-from tests.end_to_end.stack import ROOT, Stack, process_environment, running_stack
+from tests.end_to_end.stack import ROOT, Stack, make_recipe, process_environment, running_stack
 
 pytestmark = pytest.mark.stack
 
@@ -55,10 +55,8 @@ def test_every_block_is_run_by_a_test_below():
 
 def test_the_first_two_commands_set_up_run_and_test():
     assert lines(MAKE) == ["make run", "make test"]
-    for command, due in (("make run", "-m service.run"), ("make test", "-m pytest")):
-        done = subprocess.run([*command.split(), "-n", "--always-make"], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 0
-        *_, install, _, last = done.stdout.splitlines()
+    for target, due in (("run", "-m service.run"), ("test", "-m pytest")):
+        *_, install, _, last = make_recipe(target, "--always-make")
         assert install.endswith("pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'")
         assert last.endswith(due)
 

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery
 
 from service.broker import embedded
-from tests.end_to_end.stack import ROOT, Stack, alive, descendants, fetch, running_stack, until
+from tests.end_to_end.stack import ROOT, Stack, alive, descendants, fetch, make_recipe, running_stack, until
 
 pytestmark = pytest.mark.stack
 
@@ -23,8 +23,7 @@ REPLACED_WITHIN_S = 60.0
 
 
 def test_make_run_starts_exactly_this():
-    recipe = subprocess.run(["make", "-n", "run"], cwd=ROOT, capture_output=True, text=True).stdout
-    assert recipe.splitlines()[-1].endswith("bin/python -m service.run")
+    assert make_recipe("run")[-1].endswith("bin/python -m service.run")
 
 
 def test_a_forecast_with_rain_is_there_within_two_minutes(stack: Stack):
