@@ -1,5 +1,6 @@
 """The resolved configuration of a run: preset, then file, then command line; an unknown key is an error."""
 
+import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,6 +43,9 @@ class RunConfig(BaseModel):
     max_steps: int | None = Field(None, ge=1, description="optimiser steps; None is what the epochs take")
     validate_every: int = Field(0, ge=0, description="steps between validations; 0 is once per epoch")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
+    compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")
+    devices: int = Field(1, ge=1, description="processes that share a batch")
     seed: int = 2022
     workers: int = Field(0, ge=0, description="processes that read data")
     thresholds_mmh: tuple[float, ...] = (0.5, 2.0, 5.0)
@@ -115,6 +119,11 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 MODEL_OPTIONS = ("skip", "residual")
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes, of those that a launcher started for one run (torchrun, Lightning)."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def dataset_options(dataset: str) -> list[str]:

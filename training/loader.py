@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 
 import numpy as np
+import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
+from core.errors import ConfigError
+from training.config import RunConfig
 from training.datasets import NowcastDataset, Sample
 
 
@@ -16,15 +19,26 @@ class StepSampler(Sampler[int]):
         total: indices to give in all, over all epochs.
         start: indices that an earlier part of the run has had already.
         seed: of the permutations.
+        batch: of all processes together; each process gets its own run of every batch.
+        processes: how many share a batch.
     """
 
-    def __init__(self, length: int, *, total: int, start: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, length: int, *, total: int, start: int = 0, seed: int = 0, batch: int = 1, processes: int = 1
+    ) -> None:
         self.length, self.total, self.start, self.seed = length, total, start, seed
+        self.batch, self.processes = batch, processes
 
     def __len__(self) -> int:
-        return self.total
+        return self.total // self.processes
 
     def __iter__(self) -> Iterator[int]:
+        share, rank = self.batch // self.processes, process_rank() if self.processes > 1 else 0
+        for position, index in enumerate(self._all(), start=self.start):
+            if position % self.batch // share == rank:
+                yield index
+
+    def _all(self) -> Iterator[int]:
         position = self.start
         while position < self.total:
             order = np.random.default_rng((self.seed, position // self.length)).permutation(self.length)
@@ -33,15 +47,33 @@ class StepSampler(Sampler[int]):
                 position += 1
 
 
+def process_rank() -> int:
+    """Number of this process among those that train together."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
 def train_loader(
-    dataset: NowcastDataset, *, batch_size: int, total_steps: int, first_step: int, seed: int, workers: int
+    dataset: NowcastDataset, config: RunConfig, *, total_steps: int, first_step: int
 ) -> DataLoader[Sample]:
-    """The batches from `first_step` to `total_steps` of a run."""
-    sampler = StepSampler(len(dataset), total=total_steps * batch_size, start=first_step * batch_size, seed=seed)
+    """The batches from `first_step` to `total_steps` of a run.
+
+    Raises:
+        ConfigError: a batch that the processes cannot share evenly.
+    """
+    if config.batch_size % config.devices:
+        raise ConfigError(f"a batch of {config.batch_size} for {config.devices} devices; a multiple of them was due")
+    sampler = StepSampler(
+        len(dataset),
+        total=total_steps * config.batch_size,
+        start=first_step * config.batch_size,
+        seed=config.seed,
+        batch=config.batch_size,
+        processes=config.devices,
+    )
     return DataLoader(
         dataset,
-        batch_size=batch_size,
+        batch_size=config.batch_size // config.devices,
         sampler=sampler,
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        num_workers=config.workers,
+        persistent_workers=config.workers > 0,
     )

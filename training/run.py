@@ -17,11 +17,11 @@ import yaml
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from torch.utils.data import DataLoader
 
-from core.errors import ConfigError, NowcastError
+from core.errors import ConfigError, NowcastError, UnavailableError
 from models import build_model
 from models.checkpoint import save_model
 from models.rollout import RecurrentModel
-from training.config import RunConfig, resolve
+from training.config import RunConfig, is_first_process, resolve
 from training.datasets import NowcastDataset, build_dataset
 from training.loader import train_loader
 from training.metrics_file import MetricsFile
@@ -43,40 +43,43 @@ def main(
     batch_size: Annotated[int | None, typer.Option(min=1)] = None,
     resume: Annotated[Path | None, typer.Option(help="a run folder or its last.ckpt, to go on with")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed")] = None,
-    devices: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
+    recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory for a third more work")] = None,
+    compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any configuration key")] = None,
 ) -> None:
     """Train a model; the data set's preset is the paper's setting."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     try:
         given = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps, "batch_size": batch_size}
+        given |= {"precision": precision, "devices": devices, "recompute": recompute, "compile": compiled}
         if resume is not None:
             run_folder = resume if resume.is_dir() else resume.parent
             file = config or run_folder / "config.yaml"
-            resolved = resolve(dataset, file=file, sets=sets or [], precision=precision, **given)
+            resolved = resolve(dataset, file=file, sets=sets or [], **given)
         else:
-            resolved = resolve(dataset, file=config, sets=sets or [], precision=precision, **given)
+            resolved = resolve(dataset, file=config, sets=sets or [], **given)
             run_folder = _new_folder(out, resolved)
-        train(resolved, run_folder, resume=resume is not None, devices=devices)
+        train(resolved, run_folder, resume=resume is not None)
     except NowcastError as err:
         typer.echo(f"error: {err}", err=True)
         raise typer.Exit(2) from err
 
 
-def train(config: RunConfig, folder: Path, *, resume: bool = False, devices: int = 1) -> Path:
+def train(config: RunConfig, folder: Path, *, resume: bool = False) -> Path:
     """Train by a resolved configuration and write the checkpoint.
 
     Args:
         config: the resolved configuration.
         folder: the run folder.
         resume: go on from `folder/last.ckpt`.
-        devices: processes; more than one needs DistributedDataParallel.
 
     Returns:
         The checkpoint's folder.
 
     Raises:
         ConfigError: wrong names, values or data; nothing to resume.
+        UnavailableError: interrupted before its end.
     """
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     revision = code_revision()  # of the code that trains, not of what the checkout holds when it is done
@@ -86,28 +89,25 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False, devices: int
     last = _last_checkpoint(folder) if resume else None
     first_step = int(torch.load(last, weights_only=False)["global_step"]) if last else 0
     module = _module(config, training, total_steps)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
-    loader = train_loader(
-        training,
-        batch_size=config.batch_size,
-        total_steps=total_steps,
-        first_step=first_step,
-        seed=config.seed,
-        workers=config.workers,
-    )
+    if is_first_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    loader = train_loader(training, config, total_steps=total_steps, first_step=first_step)
     if len(validation) == 0:
         log.warning("the data are too short for a validation part beside the training windows: there is no validation")
     every = config.validate_every or math.ceil(len(training) / config.batch_size)
-    trainer = _trainer(config, folder, total_steps=total_steps, validate_every=min(every, total_steps), devices=devices)
+    trainer = _trainer(config, folder, total_steps=total_steps, validate_every=min(every, total_steps))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", module="lightning_fabric")
         held_out = DataLoader(validation, batch_size=1) if len(validation) else None
         trainer.fit(module, loader, held_out, ckpt_path=last, weights_only=False)
+    if trainer.interrupted:
+        raise UnavailableError(f"stopped at step {trainer.global_step} of {total_steps}; --resume {folder} goes on")
     checkpoint = folder / "checkpoint"
-    save_model(checkpoint, module.model, _card(config, training, trainer, revision))
-    log.info("wrote %s", checkpoint)
+    if is_first_process():
+        save_model(checkpoint, module.model, _card(config, training, trainer, revision))
+        log.info("wrote %s", checkpoint)
     return checkpoint
 
 
@@ -133,7 +133,7 @@ def _module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -> Now
     )
 
 
-def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_every: int, devices: int) -> pl.Trainer:
+def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_every: int) -> pl.Trainer:
     keep: list[Callback] = [
         ModelCheckpoint(
             dirpath=folder, filename="last", every_n_train_steps=validate_every, enable_version_counter=False
@@ -143,7 +143,8 @@ def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_ever
     return pl.Trainer(
         max_steps=total_steps,
         max_epochs=-1,
-        devices=devices,
+        devices=config.devices,
+        use_distributed_sampler=False,
         accelerator="auto",
         precision=config.precision,
         gradient_clip_val=config.gradient_clip or None,
@@ -206,7 +207,7 @@ def code_revision() -> str:
 
 def _new_folder(out: Path | None, config: RunConfig) -> Path:
     folder = out or Path("runs") / f"{config.dataset}-{config.model}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-    if folder.exists() and any(folder.iterdir()):
+    if is_first_process() and folder.exists() and any(folder.iterdir()):
         raise ConfigError(f"run folder {folder} is not empty; a new one was due, or --resume {folder} to go on")
     return folder
 

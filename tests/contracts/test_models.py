@@ -1,5 +1,7 @@
 """What every registered model keeps, flat and multi-scale."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -24,7 +26,7 @@ def name(request):
     return request.param
 
 
-def _build(name, **options):
+def _build(name, **options) -> Any:
     torch.manual_seed(3)
     return build_model(name, hidden_channels=4, **options)
 
@@ -55,6 +57,18 @@ def test_save_and_load_give_the_same_forecast(name, tmp_path):
     architecture = {"name": name, "options": {"hidden_channels": 4, "residual": True}}
     save_model(tmp_path / "c", model, {**CARD, "architecture": architecture})
     assert torch.equal(load_model(tmp_path / "c")(frames, lead_steps=3), model(frames, lead_steps=3))
+
+
+def test_recomputing_gives_the_same_gradients(name):
+    model, frames = _build(name), torch.rand(1, 3, 1, 12, 12)
+    gradients = []
+    for recompute in (False, True):
+        model.recompute = recompute
+        model.zero_grad()
+        model.predict_all(frames, 3).square().sum().backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for plain, recomputed in zip(*gradients, strict=True):
+        assert torch.equal(plain, recomputed)
 
 
 def test_type_of_the_input_is_kept_and_bf16_is_finite(name):

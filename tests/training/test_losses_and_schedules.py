@@ -67,3 +67,13 @@ def test_a_resumed_sampler_goes_on_where_it_was():
     assert whole[:7] != whole[7:14]
     for start in (0, 5, 7, 20, 30):
         assert list(StepSampler(7, total=30, start=start, seed=3)) == whole[start:]
+
+
+def test_processes_share_every_batch(monkeypatch):
+    whole = list(StepSampler(7, total=24, seed=3))
+    shares = []
+    for rank in (0, 1):
+        monkeypatch.setattr("training.loader.process_rank", lambda rank=rank: rank)
+        shares.append(list(StepSampler(7, total=24, start=4, seed=3, batch=4, processes=2)))
+    pairs = zip(*(np.reshape(share, (-1, 2)) for share in shares), strict=True)
+    assert [int(i) for pair in pairs for half in pair for i in half] == whole[4:]

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -183,3 +185,16 @@ def unseen_table(shared_data):
     windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)
     assert len(windows) == 6
     return evaluate.evaluate([load_forecaster(n) for n in ("default", "persistence", "extrapolation")], windows)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("options", [["--devices", "2"], ["--recompute"], ["--compile"]])
+def test_other_ways_of_running_end_in_the_same_weights(event, tmp_path, options):
+    command = [sys.executable, "-m", "training.run", "--dataset", "germany", "--data", str(event), *SMALL]
+    command += ["--max-steps", "3", "--set", "height=16", "--set", "width=16"]
+    for name, more in (("plain", []), ("other", options)):
+        done = subprocess.run([*command, "--out", str(tmp_path / name), *more], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    plain, other = (load_model(tmp_path / name / "checkpoint").state_dict() for name in ("plain", "other"))
+    for name, value in plain.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-4, atol=1e-6)
