@@ -35,7 +35,7 @@ def opened(file: BinaryIO) -> Iterator[Any]:
     try:
         root = h5py.File(file, "r")
     except (OSError, RuntimeError, ValueError, KeyError) as err:
-        raise FrameError(f"HDF5 file is cut or damaged: {err}") from err
+        raise FrameError(f"HDF5 file is cut or damaged, a whole one was due: {err}") from err
     with root:
         yield root
 
