@@ -10,6 +10,7 @@ from models.cells import CELLS
 from models.rollout import RecurrentModel
 
 MULTISCALE = "ms-"
+OPTIONS = ("skip", "memory_skip", "patch", "residual")
 
 
 def list_models() -> list[str]:
@@ -34,7 +35,7 @@ def build_model(
         hidden_channels: channels of every layer (the paper: 64).
         num_layers: layers (the paper: 6).
         kernel_size: of the cell's convolutions (the paper: 3).
-        **options: `skip` (none, unet, unet3+, full), `residual`.
+        **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`.
 
     Raises:
         UnknownNameError: no model has that name; the message lists the near ones.
@@ -52,7 +53,7 @@ def build_model(
             **options,
         )
     except TypeError as err:
-        raise InputError(f"options {options} for model {name!r}; skip and residual are its options ({err})") from err
+        raise InputError(f"options {options} for model {name!r}; {', '.join(OPTIONS)} are its options ({err})") from err
 
 
 def _names() -> Registry[str]:

@@ -4,11 +4,25 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core.errors import InputError
 from models.stack import RecurrentStack, StackState
+
+
+def to_patches(x_BCHW: Tensor, patch: int) -> Tensor:
+    """Space to depth: (B, C, H, W) to (B, C patch^2, ceil(H / patch), ceil(W / patch))."""
+    if patch == 1:
+        return x_BCHW
+    below, right = -x_BCHW.shape[-2] % patch, -x_BCHW.shape[-1] % patch
+    return F.pixel_unshuffle(F.pad(x_BCHW, (0, right, 0, below), mode="replicate"), patch)
+
+
+def from_patches(x_BCHW: Tensor, patch: int, size: Sequence[int]) -> Tensor:
+    """Depth to space, cut to a size: the inverse of `to_patches`."""
+    return x_BCHW if patch == 1 else F.pixel_shuffle(x_BCHW, patch)[..., : size[0], : size[1]]
 
 
 class RecurrentModel(nn.Module):
@@ -21,7 +35,9 @@ class RecurrentModel(nn.Module):
         num_layers: layers of the stack.
         kernel_size: of the cell's convolutions.
         multiscale: see `RecurrentStack`.
-        skip: see `RecurrentStack`.
+        skip, memory_skip: see `RecurrentStack`.
+        patch: edge of the squares of pixels that become channels before the network, and pixels again behind it (the
+            paper's last section); sides that it does not divide are filled up by their last row and column.
         residual: predict the change on top of the frame that goes in, instead of the frame itself.
 
     Attributes:
@@ -39,17 +55,27 @@ class RecurrentModel(nn.Module):
         kernel_size: int = 3,
         multiscale: bool = True,
         skip: str | None = None,
+        memory_skip: str = "none",
+        patch: int = 1,
         residual: bool = False,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.residual = residual
         self.recompute = False
-        self.embed = nn.Conv2d(in_channels, hidden_channels, 1)
+        self.patch = patch
+        channels = in_channels * patch**2
+        self.embed = nn.Conv2d(channels, hidden_channels, 1)
         self.stack = RecurrentStack(
-            cell, hidden_channels, num_layers=num_layers, kernel_size=kernel_size, multiscale=multiscale, skip=skip
+            cell,
+            hidden_channels,
+            num_layers=num_layers,
+            kernel_size=kernel_size,
+            multiscale=multiscale,
+            skip=skip,
+            memory_skip=memory_skip,
         )
-        self.head = nn.Conv2d(hidden_channels, in_channels, 1)
+        self.head = nn.Conv2d(hidden_channels, channels, 1)
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
         """The forecast after the given frames, (B, lead_steps, C, H, W)."""
@@ -78,27 +104,40 @@ class RecurrentModel(nn.Module):
         Raises:
             InputError: not (B, T, C, H, W) with this model's channels, or no lead step.
         """
+        return self.predict_with_loss(frames_BTCHW, lead_steps, future_BTCHW=future_BTCHW, use_truth_TB=use_truth_TB)[0]
+
+    def predict_with_loss(
+        self,
+        frames_BTCHW: Tensor,
+        lead_steps: int,
+        *,
+        future_BTCHW: Tensor | None = None,
+        use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`predict_all`, and the cells' own loss (mean over the steps) where they have one and gradients are wanted."""
         self._check(frames_BTCHW, lead_steps)
         given = frames_BTCHW.shape[1]
         truth_BTCHW = frames_BTCHW if future_BTCHW is None else torch.cat([frames_BTCHW, future_BTCHW], dim=1)
         state: StackState | None = None
         predictions: list[Tensor] = []
+        losses: list[Tensor] = []
         for t in range(given + lead_steps - 1):
             if use_truth_TB is None:
                 frame_BCHW = truth_BTCHW[:, t] if t < given else predictions[-1]
             else:
                 frame_BCHW = self._mixed(truth_BTCHW, predictions, t, use_truth_TB)
             if self.recompute and torch.is_grad_enabled():
-                prediction_BCHW, state = checkpoint(self._step, frame_BCHW, state, use_reentrant=False)
+                prediction_BCHW, state, loss = checkpoint(self._step, frame_BCHW, state, use_reentrant=False)
             else:
-                prediction_BCHW, state = self._step(frame_BCHW, state)
+                prediction_BCHW, state, loss = self._step(frame_BCHW, state)
             predictions.append(prediction_BCHW)
-        return torch.stack(predictions, dim=1)
+            losses += [] if loss is None else [loss]
+        return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
 
-    def _step(self, frame_BCHW: Tensor, state: StackState | None) -> tuple[Tensor, StackState]:
-        y_BCHW, state = self.stack(self.embed(frame_BCHW), state)
-        change_BCHW = self.head(y_BCHW)
-        return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state
+    def _step(self, frame_BCHW: Tensor, state: StackState | None) -> tuple[Tensor, StackState, Tensor | None]:
+        y_BCHW, state, loss = self.stack(self.embed(to_patches(frame_BCHW, self.patch)), state)
+        change_BCHW = from_patches(self.head(y_BCHW), self.patch, frame_BCHW.shape[-2:])
+        return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss
 
     def _mixed(self, truth_BTCHW: Tensor, predictions: list[Tensor], t: int, use_truth_TB: Any) -> Tensor:
         choice_B = torch.as_tensor(use_truth_TB[t], device=truth_BTCHW.device, dtype=torch.bool)

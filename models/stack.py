@@ -8,10 +8,10 @@ data, without skips, and leaves the last layer at full resolution, where the nex
 from typing import NamedTuple, cast
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, is_grad_enabled, nn, stack
 
 from core.errors import InputError
-from models.cells.base import CELLS, RecurrentCell, State
+from models.cells.base import CELLS, Place, RecurrentCell, State, Step
 from models.skips import SKIPS
 
 
@@ -20,6 +20,7 @@ class StackState(NamedTuple):
 
     layers: tuple[State, ...]
     memory_BCHW: Tensor | None
+    outputs: tuple[Tensor, ...] = ()
 
 
 class RecurrentStack(nn.Module):
@@ -32,10 +33,19 @@ class RecurrentStack(nn.Module):
         kernel_size: of the cell's convolutions, odd.
         multiscale: whether the inner layers run at lower resolution.
         skip: none, unet, unet3+ or full; None is `unet` for a multi-scale stack and `none` for a flat one.
+        memory_skip: the same for the zigzag memory M; the paper leaves it open and has none.
     """
 
     def __init__(
-        self, cell: str, channels: int, *, num_layers: int, kernel_size: int, multiscale: bool, skip: str | None
+        self,
+        cell: str,
+        channels: int,
+        *,
+        num_layers: int,
+        kernel_size: int,
+        multiscale: bool,
+        skip: str | None = None,
+        memory_skip: str = "none",
     ) -> None:
         super().__init__()
         if num_layers < 1 or channels < 1 or kernel_size < 1 or kernel_size % 2 == 0:
@@ -45,36 +55,44 @@ class RecurrentStack(nn.Module):
             )
         cell_class = CELLS.get(cell)
         self.levels = tuple(min(n, num_layers - 1 - n) if multiscale else 0 for n in range(num_layers))
-        connect = SKIPS.get(skip or ("unet" if multiscale else "none"))
+        connect, connect_memory = SKIPS.get(skip or ("unet" if multiscale else "none")), SKIPS.get(memory_skip)
         self.skips = tuple(tuple(connect(n, self.levels)) for n in range(num_layers))
-        self.cells = nn.ModuleList(cell_class(channels, kernel_size) for _ in range(num_layers))
-        self.uses_memory = cell_class.uses_memory
+        self.memory_skips = tuple(tuple(connect_memory(n, self.levels)) for n in range(num_layers))
+        self.cells = nn.ModuleList(
+            cell_class(channels, kernel_size, Place(layer, num_layers)) for layer in range(num_layers)
+        )
+        self.auxiliary = cell_class.auxiliary(channels)
 
-    def forward(self, x_BCHW: Tensor, state: StackState | None = None) -> tuple[Tensor, StackState]:
+    def forward(self, x_BCHW: Tensor, state: StackState | None = None) -> tuple[Tensor, StackState, Tensor | None]:
         """One time step of all layers.
 
         Returns:
-            The last layer's output at full resolution, and the state for the next step.
+            The last layer's output at full resolution, the state for the next step, and the cells' own loss where they
+            have one and gradients are wanted.
 
         Raises:
             InputError: the field is too small to be halved that often.
         """
         sizes = self._sizes(x_BCHW)
         memory_BCHW = state.memory_BCHW if state is not None else None
-        outputs: list[Tensor] = []
-        states: list[State] = []
+        steps: list[Step] = []
         for n, module in enumerate(self.cells):
             cell = cast(RecurrentCell, module)
             if n > 0:
-                x_BCHW = resample(outputs[-1], sizes[n])
-                for source in self.skips[n]:
-                    x_BCHW = x_BCHW + resample(outputs[source], sizes[n])
-                memory_BCHW = None if memory_BCHW is None else resample(memory_BCHW, sizes[n])
-            step = cell(x_BCHW, state.layers[n] if state is not None else cell.init_state(x_BCHW), memory_BCHW)
-            outputs.append(step.y_BCHW)
-            states.append(step.state)
-            memory_BCHW = step.memory_BCHW
-        return outputs[-1], StackState(tuple(states), memory_BCHW)
+                x_BCHW = _joined([step.y_BCHW for step in steps], self.skips[n], sizes[n])
+                memories = [step.memory_BCHW for step in steps if step.memory_BCHW is not None]
+                memory_BCHW = _joined(memories, self.memory_skips[n], sizes[n]) if memories else None
+            own = state.layers[n] if state is not None else cell.init_state(x_BCHW)
+            diagonal = (_diagonal(state, n, sizes[n]),) if cell.uses_diagonal else ()
+            steps.append(cell(x_BCHW, own, memory_BCHW, *diagonal))
+        outputs = tuple(step.y_BCHW for step in steps) if cell.uses_diagonal else ()
+        new_state = StackState(tuple(step.state for step in steps), steps[-1].memory_BCHW, outputs)
+        return steps[-1].y_BCHW, new_state, self._own_loss(steps)
+
+    def _own_loss(self, steps: list[Step]) -> Tensor | None:
+        if self.auxiliary is None or not is_grad_enabled():
+            return None
+        return stack([self.auxiliary(*step.increments) for step in steps]).sum()
 
     def _sizes(self, x_BCHW: Tensor) -> list[tuple[int, int]]:
         height, width = x_BCHW.shape[-2:]
@@ -82,6 +100,18 @@ class RecurrentStack(nn.Module):
         if min(height, width) < needed:
             raise InputError(f"field of {height} x {width}; this stack needs at least {needed} x {needed}")
         return [(height >> level, width >> level) for level in self.levels]
+
+
+def _joined(below: list[Tensor], skips: tuple[int, ...], size: tuple[int, int]) -> Tensor:
+    """The newest layer's tensor with those of its skips, at one size."""
+    x_BCHW = resample(below[-1], size)
+    for source in skips:
+        x_BCHW = x_BCHW + resample(below[source], size)
+    return x_BCHW
+
+
+def _diagonal(state: StackState | None, layer: int, size: tuple[int, int]) -> Tensor | None:
+    return None if state is None or layer == 0 else resample(state.outputs[layer - 1], size)
 
 
 def resample(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
+from models.build import OPTIONS as MODEL_OPTIONS
 from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"
@@ -116,9 +117,6 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     raise ConfigError(
         f"unknown key {key!r}; {'did you mean ' + ', '.join(near) if near else 'there are ' + ', '.join(known)}"
     )
-
-
-MODEL_OPTIONS = ("skip", "residual")
 
 
 def is_first_process() -> bool:

@@ -38,13 +38,15 @@ class NowcastModule(pl.LightningModule):
             batch=past_BTCHW.shape[0],
             seed=self.config.seed,
         )
-        predicted_BTCHW = self.model.predict_all(
+        predicted_BTCHW, own_loss = self.model.predict_with_loss(
             self.transform.encode(past_BTCHW),
             future_BTCHW.shape[1],
             future_BTCHW=self.transform.encode(future_BTCHW),
             use_truth_TB=torch.from_numpy(use_truth_TB),
         )
         loss = self._loss(predicted_BTCHW, torch.cat([past_BTCHW, future_BTCHW], dim=1)[:, 1:])
+        if own_loss is not None:
+            loss = loss + own_loss
         self.log("train/loss", loss, prog_bar=True)
         return loss
 

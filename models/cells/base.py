@@ -18,27 +18,60 @@ class Step(NamedTuple):
         y_BCHW: goes up to the next layer.
         state: goes to the same layer's next time step.
         memory_BCHW: the zigzag memory M, goes to the next layer; None for cells without one.
+        increments: what a cell's `auxiliary` module takes for a loss of its own; empty for most cells.
     """
 
     y_BCHW: Tensor
     state: State
     memory_BCHW: Tensor | None
+    increments: tuple[Tensor, ...] = ()
+
+
+class Place(NamedTuple):
+    """Where a cell stands in its stack, for the cells whose first, second or last layer differs from the others."""
+
+    layer: int = 1
+    num_layers: int = 3
+
+    @property
+    def is_first(self) -> bool:
+        """At the bottom."""
+        return self.layer == 0
+
+    @property
+    def is_last(self) -> bool:
+        """At the top."""
+        return self.layer == self.num_layers - 1
+
+
+MIDDLE = Place()
+"""A place in which no cell leaves anything out: what a cell gets that is made alone."""
 
 
 class RecurrentCell(nn.Module, ABC):
     """One layer of a stack; input, output and every state have `channels` channels.
 
     A cell keeps size, type and device of its input, treats each sample of a batch alone, starts from zeros and passes a
-    gradient to every parameter. `uses_memory` says that it takes and gives the zigzag memory M.
+    gradient to every parameter. `uses_memory` says that it takes and gives the zigzag memory M; `uses_diagonal` that
+    its `forward` has a fourth argument, `diagonal_BCHW`: the output of the layer below at the time before, brought to
+    this layer's size without any skip (None at the first time step and in the first layer).
     """
 
     uses_memory: ClassVar[bool] = False
+    uses_diagonal: ClassVar[bool] = False
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 
-    def __init__(self, channels: int, kernel_size: int = 3) -> None:
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
         super().__init__()
         self.channels = channels
         self.kernel_size = kernel_size
+        self.place = place
+
+    @classmethod
+    def auxiliary(cls, channels: int) -> nn.Module | None:
+        """A module that a whole stack shares and that makes a loss (a scalar) of a layer's `increments`, or None."""
+        del channels
+        return None
 
     def init_state(self, x_BCHW: Tensor) -> State:
         """Zeros, one tensor per state, shaped as the layer's input."""

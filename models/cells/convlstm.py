@@ -2,15 +2,15 @@
 
 from torch import Tensor
 
-from models.cells.base import CELLS, JointConv2d, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
 
 
 @CELLS.register("convlstm")
 class ConvLSTMCell(RecurrentCell):
     """Convolutional LSTM (Shi et al. 2015, arXiv:1506.04214, eq. 3, without peepholes); state: (h_BCHW, c_BCHW)."""
 
-    def __init__(self, channels: int, kernel_size: int = 3) -> None:
-        super().__init__(channels, kernel_size)
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, place)
         self.gates = JointConv2d((channels, channels), 4 * channels, kernel_size)
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, cat, nn
 
-from models.cells.base import CELLS, JointConv2d, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
 
 
 @CELLS.register("predrnn")
@@ -13,8 +13,8 @@ class PredRNNCell(RecurrentCell):
 
     uses_memory: ClassVar[bool] = True
 
-    def __init__(self, channels: int, kernel_size: int = 3) -> None:
-        super().__init__(channels, kernel_size)
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, place)
         pair = (channels, channels)
         self.gates = JointConv2d(pair, 4 * channels, kernel_size)
         self.memory_gates = JointConv2d(pair, 3 * channels, kernel_size)

@@ -9,6 +9,7 @@ import torch
 from core.errors import InputError, UnknownNameError
 from models import build_model, list_models
 from models.checkpoint import load_model, save_model
+from models.rollout import from_patches, to_patches
 from models.skips import SKIPS
 from models.stack import RecurrentStack
 
@@ -48,7 +49,8 @@ def test_samples_of_a_batch_do_not_mix(name):
 @pytest.mark.parametrize("num_layers", [1, 2, 3, 5, 6, 7])
 def test_every_depth_and_skip_uses_every_parameter(name, skip, num_layers):
     model = _build(name, num_layers=num_layers, skip=skip)
-    model(torch.rand(1, 3, 1, 16, 19), lead_steps=2).square().sum().backward()
+    predictions, own_loss = model.predict_with_loss(torch.rand(1, 3, 1, 16, 19), 2)
+    (predictions.square().sum() + (own_loss or 0)).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
@@ -57,6 +59,14 @@ def test_save_and_load_give_the_same_forecast(name, tmp_path):
     architecture = {"name": name, "options": {"hidden_channels": 4, "residual": True}}
     save_model(tmp_path / "c", model, {**CARD, "architecture": architecture})
     assert torch.equal(load_model(tmp_path / "c")(frames, lead_steps=3), model(frames, lead_steps=3))
+
+
+@pytest.mark.parametrize("patch", [2, 4])
+def test_patches_of_any_size_come_back(name, patch):
+    model = _build(name, patch=patch, memory_skip="unet")
+    assert model(torch.rand(1, 3, 1, 19, 30), lead_steps=2).shape == (1, 2, 1, 19, 30)
+    field = torch.rand(2, 3, 9, 14)
+    torch.testing.assert_close(from_patches(to_patches(field, patch), patch, (9, 14)), field)
 
 
 def test_recomputing_gives_the_same_gradients(name):
@@ -108,7 +118,7 @@ def test_multiscale_levels_mirror(multiscale, num_layers, levels):
 def test_bad_names_options_and_shapes_say_what_was_due():
     with pytest.raises(UnknownNameError, match=r"did you mean .*ms-convlstm"):
         build_model("ms-convltsm")
-    with pytest.raises(InputError, match="skip and residual"):
+    with pytest.raises(InputError, match="skip, memory_skip, patch, residual"):
         build_model("ms-convlstm", dropout=0.5)
     model = build_model("ms-convlstm", hidden_channels=2)
     with pytest.raises(InputError, match=r"\(batch, time, 1, rows, columns\) was due"):
