@@ -72,7 +72,7 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
     lucas_kanade = _pysteps("motion.lucaskanade").dense_lucaskanade
     with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
-        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore")
         motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
     return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 

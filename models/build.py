@@ -1,5 +1,7 @@
-"""Models by name: every cell flat, and multi-scale with the prefix `ms-`."""
+"""Models by name: every cell flat, and multi-scale with the prefix `ms-`; beside them the models without recurrence."""
 
+from collections.abc import Callable
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -7,14 +9,35 @@ from torch import nn
 from core.errors import InputError
 from core.registry import Registry
 from models.cells import CELLS
+from models.earthformer import Earthformer
 from models.rollout import RecurrentModel
+from models.simvp import SimVP
 
 MULTISCALE = "ms-"
-OPTIONS = ("skip", "memory_skip", "patch", "residual")
+MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
+"""Factories of the models without recurrence: keywords as `build_model`'s, and options of their own."""
+
+MODELS.register("simvp")(SimVP)
+MODELS.register("earthformer")(Earthformer)
+
+RECURRENT_OPTIONS = ("skip", "memory_skip", "patch", "residual")
+
+
+def options_of(name: str) -> tuple[str, ...]:
+    """The options of a model, beside the arguments that all have."""
+    if name not in MODELS:
+        return RECURRENT_OPTIONS
+    shared = signature(build_model).parameters
+    return tuple(option for option in signature(MODELS.get(name)).parameters if option not in shared)
 
 
 def list_models() -> list[str]:
     """The names that `build_model` takes."""
+    return sorted([*recurrent_models(), *MODELS.names()])
+
+
+def recurrent_models() -> list[str]:
+    """Those of them that run a stack of cells frame by frame."""
     return sorted([*CELLS.names(), *(MULTISCALE + name for name in CELLS.names())])
 
 
@@ -30,30 +53,36 @@ def build_model(
     """A model that maps `frames_BTCHW` and `lead_steps=n` to (B, n, C, H, W).
 
     Args:
-        name: a cell's name, flat, or with `ms-` before it, multi-scale.
+        name: a cell's name, flat, or with `ms-` before it, multi-scale; or `simvp` or `earthformer`.
         in_channels: channels of a frame.
-        hidden_channels: channels of every layer (the paper: 64).
-        num_layers: layers (the paper: 6).
-        kernel_size: of the cell's convolutions (the paper: 3).
-        **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`.
+        hidden_channels: channels of every layer (the paper: 64); of the spatial layers of SimVP, of Earthformer's
+            finest attention.
+        num_layers: layers (the paper: 6); Inception modules of SimVP's translator. Earthformer takes no other number
+            and has `depth` instead.
+        kernel_size: of the cell's convolutions (the paper: 3), of SimVP's spatial ones, of all of Earthformer's.
+        **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`; those of
+            `SimVP` and `Earthformer`, first `input_steps`, stand with these classes.
 
     Raises:
         UnknownNameError: no model has that name; the message lists the near ones.
         InputError: an unknown option or an impossible number.
     """
     _names().get(name)
-    try:
-        return RecurrentModel(
-            name.removeprefix(MULTISCALE),
-            in_channels=in_channels,
-            hidden_channels=hidden_channels,
-            num_layers=num_layers,
-            kernel_size=kernel_size,
-            multiscale=name.startswith(MULTISCALE),
-            **options,
+    sizes: dict[str, Any] = {
+        "in_channels": in_channels,
+        "hidden_channels": hidden_channels,
+        "num_layers": num_layers,
+        "kernel_size": kernel_size,
+    }
+    wrong = [option for option in options if option not in options_of(name)]
+    if wrong:
+        raise InputError(
+            f"options {', '.join(wrong)} for model {name!r}; {', '.join(options_of(name))} are its options"
         )
-    except TypeError as err:
-        raise InputError(f"options {options} for model {name!r}; {', '.join(OPTIONS)} are its options ({err})") from err
+    if name in MODELS:
+        return MODELS.get(name)(**sizes, **options)
+    cell, multiscale = name.removeprefix(MULTISCALE), name.startswith(MULTISCALE)
+    return RecurrentModel(cell, multiscale=multiscale, **sizes, **options)
 
 
 def _names() -> Registry[str]:

@@ -13,7 +13,60 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 
+_NESTED: Final[Mapping[str, str]] = {  # MIM-N and MIM-S
+    "_conv_x2h_n": "nested.change_gates.parts.0",
+    "_conv_n2h_n": "nested.change_gates.parts.1",
+    "_conv_diff2o": "nested.change_output.parts.0",
+    "_conv_n2o": "nested.change_output.parts.1",
+    "_conv_x2h_s": "nested.lasting_gates.parts.0",
+    "_conv_c2h_s": "nested.lasting_gates.parts.1",
+    "_conv_s2o": "nested.lasting_output",
+}
+_CASCADE: Final[Mapping[str, str]] = {  # PredRNN++; merged as PredRNN
+    "_conv_x_h_c": "gates",
+    "_conv_x_c_m": "memory_gates",
+    "_conv_m": "memory_map",
+    "_conv_o": "output_gate",
+    "_conv_x": "highway.gates.parts.0",
+    "_conv_z": "highway.gates.parts.1",
+}
+_PRECIP: Final[Mapping[str, str]] = {  # PrecipLSTM, besides what it shares with PredRNN
+    "LA.conv1": "attention.query",
+    "LA.conv2": "attention.key",
+    "LA.conv3": "attention.value",
+    "_conv_x_x_att": "attended",
+    "_conv_x2h_ms": "spatial_gates.parts.0",
+    "_conv_ms2h_ms": "spatial_gates.parts.1",
+    "_conv_x2h_mt": "temporal_gates.parts.0",
+    "_conv_mt2h_mt": "temporal_gates.parts.1",
+    "_conv_ms2o": "output_gate.parts.2",
+    "_conv_mt2o": "output_gate.parts.3",
+    "c_m_ms_mt": "merge",
+}
+_EXPRESSION: Final[Mapping[str, str]] = {  # CMS-LSTM, besides ConvLSTM
+    "convQ": "from_h",
+    "convR": "from_x",
+    **{
+        f"SEBlock.stages.{n}.f_{part}": f"expression.scales.{n}.{part}"
+        for n in range(3)
+        for part in ("query", "key", "value")
+    },
+    "SEBlock.conv_bn": "expression.join",
+    "SEBlock.w_z": "expression.merge",
+    "SEBlock.w_h2h": "expression.gates.parts.0",
+    "SEBlock.w_z2h": "expression.gates.parts.1",
+}
+_DETAIL: Final[Mapping[str, str]] = {  # MoDeRNN, besides ConvLSTM
+    f"conv{kernel}{kernel}_{source.upper()}": f"from_{source}.parts.{n}"
+    for n, kernel in enumerate((3, 5, 7))
+    for source in ("h", "x")
+}
 OURS: Final[Mapping[str, str]] = {
+    **_NESTED,
+    **_CASCADE,
+    **_PRECIP,
+    **_EXPRESSION,
+    **_DETAIL,
     "_conv_x2h": "gates.parts.0",
     "_conv_h2h": "gates.parts.1",
     "_conv_x2h_m": "memory_gates.parts.0",
@@ -22,12 +75,22 @@ OURS: Final[Mapping[str, str]] = {
     "_conv_m2o": "output_gate.parts.1",
     "_conv_c_m": "merge",
 }
-_IN_OUT: Final[Mapping[str, str]] = {"embed.conv_embed": "embed", "fc.conv_fc": "head"}
-_LAYER: Final = re.compile(r"rnns\.\w+\.(\d+)\.(\w+)\.(weight|bias)")
+_IN_OUT: Final[Mapping[str, str]] = {
+    "embed.conv_embed": "embed",
+    "fc.conv_fc": "head",
+    "rnns.adapter": "stack.auxiliary.adapter",
+}
+_LAYER: Final = re.compile(r"rnns\.\w+\.(\d+)\.([\w.]+)\.(weight|bias)")
+_UNUSED: Final = (  # what the reference holds, but no prediction of its depends on; dropped
+    re.compile(rf"rnns\.\w+\.0\.({'|'.join(_NESTED)})\.(weight|bias)"),  # MIM: nothing is nested in the first layer
+    re.compile(r"rnns\.\w+\.(?!1\.)\d+\._conv_[xz]\.(weight|bias)"),  # PredRNN++: one highway, in the second layer
+)
 
 
 def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a reference state dict (or the `param/` arrays of a golden file) to our names.
+
+    What the reference holds, but never uses, is dropped.
 
     Raises:
         InputError: names that no module of ours has.
@@ -35,6 +98,8 @@ def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
     ours: dict[str, Tensor] = {}
     left_over: list[str] = []
     for name, value in reference.items():
+        if any(pattern.fullmatch(name.removeprefix("param/")) for pattern in _UNUSED):
+            continue
         target = our_name(name.removeprefix("param/"))
         if target is None:
             left_over.append(name)
@@ -72,3 +137,9 @@ def load_reference(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
     if missing or extra or shapes:
         raise InputError(f"checkpoint does not fit; missing: {missing}; left over: {extra}; shapes: {sorted(shapes)}")
     model.load_state_dict(converted)
+
+
+if __name__ == "__main__":
+    from models.convert_command import app
+
+    app()

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
-from models.build import OPTIONS as MODEL_OPTIONS
+from models.build import options_of
 from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"
@@ -107,12 +107,13 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     if key in RunConfig.model_fields and key not in NESTED:
         values[key] = value
         return
-    options = {"model_options": MODEL_OPTIONS, "dataset_options": dataset_options(str(values["dataset"]))}
+    model = str(values.get("model", RunConfig.model_fields["model"].default))
+    options = {"model_options": options_of(model), "dataset_options": dataset_options(str(values["dataset"]))}
     for nested, names in options.items():
         if key in names:
             values[nested] = {**values.get(nested, {}), key: value}
             return
-    known = [*RunConfig.model_fields, *MODEL_OPTIONS, *options["dataset_options"]]
+    known = [*RunConfig.model_fields, *options["model_options"], *options["dataset_options"]]
     near = get_close_matches(key, known, n=3, cutoff=0.5)
     raise ConfigError(
         f"unknown key {key!r}; {'did you mean ' + ', '.join(near) if near else 'there are ' + ', '.join(known)}"

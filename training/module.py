@@ -27,7 +27,7 @@ class NowcastModule(pl.LightningModule):
         self.counts: dict[float, Counts] = {}
 
     def training_step(self, batch: Sample) -> Tensor:
-        """Loss over all T + lead - 1 predictions, as the paper (given frames count too)."""
+        """Loss over all T + lead - 1 predictions, as the paper (given frames count too), or over the leads alone."""
         past_BTCHW, future_BTCHW = batch
         use_truth_TB = self.schedule.use_truth_TB(
             self.global_step,
@@ -44,7 +44,8 @@ class NowcastModule(pl.LightningModule):
             future_BTCHW=self.transform.encode(future_BTCHW),
             use_truth_TB=torch.from_numpy(use_truth_TB),
         )
-        loss = self._loss(predicted_BTCHW, torch.cat([past_BTCHW, future_BTCHW], dim=1)[:, 1:])
+        every_BTCHW = torch.cat([past_BTCHW, future_BTCHW], dim=1)
+        loss = self._loss(predicted_BTCHW, every_BTCHW[:, -predicted_BTCHW.shape[1] :])
         if own_loss is not None:
             loss = loss + own_loss
         self.log("train/loss", loss, prog_bar=True)

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressB
 from torch.utils.data import DataLoader
 
 from core.errors import ConfigError, NowcastError, UnavailableError
-from models import build_model
+from models.build import build_model, options_of
 from models.checkpoint import save_model
 from models.rollout import RecurrentModel
 from training.config import RunConfig, is_first_process, resolve
@@ -84,11 +84,11 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> Path:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     revision = code_revision()  # of the code that trains, not of what the checkout holds when it is done
     pl.seed_everything(config.seed, verbose=False)
-    training, validation = _datasets(config)
+    training, validation = build_datasets(config)
     total_steps = config.max_steps or config.epochs * math.ceil(len(training) / config.batch_size)
     last = _last_checkpoint(folder) if resume else None
     first_step = int(torch.load(last, weights_only=False)["global_step"]) if last else 0
-    module = _module(config, training, total_steps)
+    module = build_module(config, training, total_steps)
     if is_first_process():
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
@@ -111,7 +111,12 @@ def train(config: RunConfig, folder: Path, *, resume: bool = False) -> Path:
     return checkpoint
 
 
-def _datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
+def build_datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
+    """Training and validation set of a configuration.
+
+    Raises:
+        ConfigError: no such data, or options that do not fit.
+    """
     default = Path("data") / config.dataset
     data = config.data or (default if default.exists() else None)
     steps = {"input_steps": config.input_steps, "lead_steps": config.lead_steps, "seed": config.seed}
@@ -120,17 +125,14 @@ def _datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
     return training, validation
 
 
-def _module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -> NowcastModule:
-    model = build_model(
-        config.model,
-        hidden_channels=config.hidden_channels,
-        num_layers=config.num_layers,
-        kernel_size=config.kernel_size,
-        **config.model_options,
-    )
-    return NowcastModule(
-        cast(RecurrentModel, model), config.build_transform(), config, total_steps=total_steps, rain=dataset.is_rain
-    )
+def build_module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -> NowcastModule:
+    """What Lightning trains: the model, with what the configuration says of running it."""
+    architecture = _architecture(config)
+    model = cast(RecurrentModel, build_model(architecture["name"], **architecture["options"]))
+    model.recompute = config.recompute
+    if config.compile:
+        getattr(model, "stack", model).compile()
+    return NowcastModule(model, config.build_transform(), config, total_steps=total_steps, rain=dataset.is_rain)
 
 
 def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_every: int) -> pl.Trainer:
@@ -160,18 +162,22 @@ def _trainer(config: RunConfig, folder: Path, *, total_steps: int, validate_ever
     )
 
 
+def _architecture(config: RunConfig) -> dict[str, Any]:
+    own = {"input_steps": config.input_steps} if "input_steps" in options_of(config.model) else {}
+    options = {
+        "hidden_channels": config.hidden_channels,
+        "num_layers": config.num_layers,
+        "kernel_size": config.kernel_size,
+        **own,
+        **config.model_options,
+    }
+    return {"name": config.model, "options": options}
+
+
 def _card(config: RunConfig, dataset: NowcastDataset, trainer: pl.Trainer, revision: str) -> dict[str, Any]:
     return {
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
-        "architecture": {
-            "name": config.model,
-            "options": {
-                "hidden_channels": config.hidden_channels,
-                "num_layers": config.num_layers,
-                "kernel_size": config.kernel_size,
-                **config.model_options,
-            },
-        },
+        "architecture": _architecture(config),
         "transform": config.build_transform().to_dict(),
         "input_steps": config.input_steps,
         "lead_steps": config.lead_steps,

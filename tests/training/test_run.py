@@ -187,6 +187,18 @@ def unseen_table(shared_data):
     return evaluate.evaluate([load_forecaster(n) for n in ("default", "persistence", "extrapolation")], windows)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler, when it is imported
+def test_recompute_and_compile_reach_the_model(event):
+    def module(*sets):
+        config = resolve("germany", file=None, sets=["hidden_channels=2", *sets], data=event)
+        return run.build_module(config, run.build_datasets(config)[0], total_steps=1)
+
+    assert module().model.recompute is False
+    assert module("recompute=true").model.recompute is True
+    assert module().model.stack._compiled_call_impl is None
+    assert module("compile=true").model.stack._compiled_call_impl is not None
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("options", [["--devices", "2"], ["--recompute"], ["--compile"]])
 def test_other_ways_of_running_end_in_the_same_weights(event, tmp_path, options):

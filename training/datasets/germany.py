@@ -121,7 +121,7 @@ class Germany(NowcastDataset):
             rate_mmh_THW = self._cut(random)
             if (rate_mmh_THW[self.input_steps - 1] >= WET_MMH).mean() >= self.options.min_wet:
                 break
-        if random.random() < self.options.dry_share:
+        if self.options.dry_share and random.random() < self.options.dry_share:
             rate_mmh_THW = np.minimum(rate_mmh_THW, 0.0)
         rate_mmh_THW = np.rot90(rate_mmh_THW, int(random.integers(4)), axes=(1, 2))
         return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW

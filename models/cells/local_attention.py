@@ -1,0 +1,81 @@
+"""Attention of each pixel over a window around it, tile by tile, so that no (B, H, W, window^2) tensor is ever held."""
+
+from typing import Final, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+WINDOW: Final = 30
+TILE: Final = 16
+"""Edge of a tile of queries: larger ones share more keys, but compare each with more that are outside its window."""
+
+
+class LocalAttention(nn.Module):
+    """Single-head dot-product attention over the window (PrecipLSTM, Ma et al. 2022, doi:10.1109/TGRS.2022.3198222).
+
+    An even window reaches one pixel further up and left. Offsets outside the field take part with logit 0 and value 0.
+    """
+
+    def __init__(self, channels: int, window: int = WINDOW) -> None:
+        super().__init__()
+        self.window = window
+        self.query = nn.Conv2d(channels, channels, 1, bias=False)
+        self.key = nn.Conv2d(channels, channels, 1, bias=False)
+        self.value = nn.Conv2d(channels, channels, 1, bias=False)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """One value per pixel, (B, C, H, W)."""
+        return local_attention(self.query(x_BCHW), self.key(x_BCHW), self.value(x_BCHW), self.window)
+
+
+def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int) -> Tensor:
+    """Softmax over all window^2 offsets of <q(p), k(p + offset)>, applied to v; zeros stand outside the field.
+
+    The field is cut into strips of tiles; a tile's queries meet the keys of all its windows at once. Only q, k and v
+    are kept for the gradient: a strip is computed again when it is due.
+    """
+    height, width = q_BCHW.shape[-2:]
+    rows, columns = _tile_edge(height), _tile_edge(width)
+    strips = []
+    for top in range(0, height, rows):
+        inputs = (q_BCHW, k_BCHW, v_BCHW, top, rows, columns, window)
+        if torch.is_grad_enabled():
+            strips.append(cast(Tensor, checkpoint(_strip, *inputs, use_reentrant=False, preserve_rng_state=False)))
+        else:
+            strips.append(_strip(*inputs))
+    return torch.cat(strips, dim=2)[..., :height, :width]
+
+
+def _strip(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, top: int, rows: int, columns: int, window: int) -> Tensor:
+    """Attention of the row of tiles that starts at `top`: (B, C, rows, whole tiles of columns)."""
+    height, width = q_BCHW.shape[-2:]
+    right, below = -width % columns, top + rows - height  # a negative padding cuts
+    before, after = window // 2, window - 1 - window // 2
+    around = (before, right + after, before - top, below + after)
+    q_BNQC = _tiles(F.pad(q_BCHW, (0, right, -top, below)), columns, columns)
+    k_BNKC, v_BNKC = (_tiles(F.pad(x, around), columns + window - 1, columns) for x in (k_BCHW, v_BCHW))
+    seen = _in_window(rows, columns, window, q_BCHW.device)
+    y_BNQC = F.scaled_dot_product_attention(q_BNQC, k_BNKC, v_BNKC, attn_mask=seen, scale=1.0)
+    return y_BNQC.reshape(*y_BNQC.shape[:2], rows, columns, -1).permute(0, 4, 2, 1, 3).flatten(3)
+
+
+def _tiles(x_BCHW: Tensor, width: int, step: int) -> Tensor:
+    """Pieces of a strip, `width` wide, one each `step` columns: (B, piece, pixel, C)."""
+    return x_BCHW.unfold(3, width, step).permute(0, 3, 2, 4, 1).flatten(2, 3)
+
+
+def _in_window(rows: int, columns: int, window: int, device: torch.device) -> Tensor:
+    """(query, key) of a tile, whether the key lies in the query's window."""
+    inside = []
+    for edge in (rows, columns):
+        offset = torch.arange(edge + window - 1, device=device)[None, :] - torch.arange(edge, device=device)[:, None]
+        inside.append((offset >= 0) & (offset < window))
+    both = inside[0][:, None, :, None] & inside[1][None, :, None, :]
+    return both.flatten(2).flatten(0, 1)
+
+
+def _tile_edge(length: int) -> int:
+    """At most `TILE`, such that equal tiles cover the length with little to spare."""
+    return -(-length // -(-length // TILE))

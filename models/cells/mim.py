@@ -1,0 +1,80 @@
+"""Memory In Memory: the forget gate is replaced by two memories, of what changes and of what lasts."""
+
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor, cat, nn
+
+from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, State, Step
+from models.cells.predrnn import PredRNNCell, updated
+
+
+class Advance(NamedTuple):
+    """What a MIM layer works out in one time step: output, its gate, the states that stay, the zigzag memory."""
+
+    h_BCHW: Tensor
+    gate_BCHW: Tensor
+    kept: State
+    memory_BCHW: Tensor
+
+
+class NestedMemory(nn.Module):
+    """MIM-N and MIM-S (Wang et al. 2019): what a cell state keeps, from the change of the layer below."""
+
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        pair = (channels, channels)
+        self.change_gates = JointConv2d(pair, 3 * channels, kernel_size)
+        self.change_output = JointConv2d(pair, channels, kernel_size)
+        self.lasting_gates = JointConv2d(pair, 4 * channels, kernel_size)
+        self.lasting_output = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+
+    def forward(self, change_BCHW: Tensor, c_BCHW: Tensor, n_BCHW: Tensor, s_BCHW: Tensor) -> tuple[Tensor, ...]:
+        """Give (t_BCHW, n_BCHW, s_BCHW), where t takes the place of the forget gate times the cell state."""
+        n_BCHW, _ = updated(n_BCHW, *self.change_gates(change_BCHW, n_BCHW).chunk(3, dim=1))
+        q_BCHW = self.change_output(change_BCHW, n_BCHW).sigmoid() * n_BCHW.tanh()
+        i, f, g, o = self.lasting_gates(q_BCHW, c_BCHW).chunk(4, dim=1)
+        s_BCHW, _ = updated(s_BCHW, i, f, g)
+        return (o + self.lasting_output(s_BCHW)).sigmoid() * s_BCHW.tanh(), n_BCHW, s_BCHW
+
+
+@CELLS.register("mim")
+class MIMCell(PredRNNCell):
+    """Memory In Memory (Wang et al. 2019, arXiv:1811.07490, without norms): PredRNN's cell, another way to forget.
+
+    State: (h, c, n, s), and (h, c) in the first layer, which has no layer below whose change it could follow: it keeps
+    the plain forget gate and builds no nested memory. (Above it, a quarter of `gates` is the unused forget gate.)
+    """
+
+    uses_diagonal: ClassVar[bool] = True
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c", "n", "s")
+
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, place)
+        self.nested = None if place.is_first else NestedMemory(channels, kernel_size)
+
+    def init_state(self, x_BCHW: Tensor) -> State:
+        return super().init_state(x_BCHW)[: 2 if self.nested is None else 4]
+
+    def forward(
+        self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None = None
+    ) -> Step:
+        new = self.advance(x_BCHW, state, memory_BCHW, diagonal_BCHW)
+        return Step(new.h_BCHW, (new.h_BCHW, *new.kept), new.memory_BCHW)
+
+    def advance(
+        self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None
+    ) -> Advance:
+        """One time step, with the output gate, which MotionRNN's highway takes, too."""
+        h_BCHW, c_BCHW, *nested = state
+        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)
+        if self.nested is None:
+            lasting_BCHW = f.sigmoid() * c_BCHW
+        else:
+            change_BCHW = x_BCHW if diagonal_BCHW is None else x_BCHW - diagonal_BCHW
+            lasting_BCHW, *nested = self.nested(change_BCHW, c_BCHW, *nested)
+        c_BCHW = lasting_BCHW + i.sigmoid() * g.tanh()
+        m_BCHW, _ = updated(m_BCHW, *self.memory_gates(x_BCHW, m_BCHW).chunk(3, dim=1))
+        gate_BCHW = (o + self.output_gate(c_BCHW, m_BCHW)).sigmoid()
+        h_BCHW = gate_BCHW * self.merge(cat([c_BCHW, m_BCHW], dim=1)).tanh()
+        return Advance(h_BCHW, gate_BCHW, (c_BCHW, *nested), m_BCHW)

@@ -1,0 +1,50 @@
+"""MoDeRNN: ConvLSTM behind a detail context block."""
+
+from typing import Final
+
+import torch.nn.functional as F
+from torch import Tensor, nn, stack
+
+from models.cells.base import CELLS, MIDDLE, Place, State, Step
+from models.cells.context import in_context
+from models.cells.convlstm import ConvLSTMCell
+
+KERNELS: Final = (3, 5, 7)
+
+
+class MeanConv2d(nn.Module):
+    """The mean of convolutions with kernels 3, 5 and 7, each with its own weight and bias, computed as one of kernel 7.
+
+    A smaller kernel is the largest one with zeros around, so the sum costs 49 taps instead of 83.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(nn.Conv2d(channels, channels, kernel) for kernel in KERNELS)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Size and channels stay."""
+        largest = KERNELS[-1]
+        weight = stack(
+            [
+                F.pad(part.get_parameter("weight"), [(largest - kernel) // 2] * 4)
+                for part, kernel in zip(self.parts, KERNELS, strict=True)
+            ]
+        ).mean(dim=0)
+        bias = stack([part.get_parameter("bias") for part in self.parts]).mean(dim=0)
+        return F.conv2d(x_BCHW, weight, bias, padding=largest // 2)
+
+
+@CELLS.register("modernn")
+class MoDeRNNCell(ConvLSTMCell):
+    """MoDeRNN (Chai et al. 2021, arXiv:2110.12978); state: (h_BCHW, c_BCHW): detail context block, then ConvLSTM."""
+
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, place)
+        self.from_h = MeanConv2d(channels)
+        self.from_x = MeanConv2d(channels)
+
+    def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
+        h_BCHW, c_BCHW = state
+        x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x)
+        return super().forward(x_BCHW, (h_BCHW, c_BCHW), memory_BCHW)

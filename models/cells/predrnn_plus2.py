@@ -1,0 +1,61 @@
+"""PredRNN++: two memories in cascade, and one gradient highway."""
+
+from typing import ClassVar
+
+from torch import Tensor, cat, nn
+
+from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.predrnn import updated
+
+
+class GradientHighway(nn.Module):
+    """Gradient highway unit (Wang et al. 2018, arXiv:1804.06300): a short way for the gradient through time."""
+
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.gates = JointConv2d((channels, channels), 2 * channels, kernel_size)
+
+    def forward(self, x_BCHW: Tensor, z_BCHW: Tensor) -> Tensor:
+        """The new Z from the layer's input and the Z of the time before."""
+        p_BCHW, q_BCHW = self.gates(x_BCHW, z_BCHW).chunk(2, dim=1)
+        new_BCHW: Tensor = q_BCHW.sigmoid() * p_BCHW.tanh() + (1 - q_BCHW.sigmoid()) * z_BCHW
+        return new_BCHW
+
+
+@CELLS.register("predrnn++")
+class CausalLSTMCell(RecurrentCell):
+    """Causal LSTM (Wang et al. 2018, arXiv:1804.06300, without norms); state: (h_BCHW, c_BCHW[, z_BCHW]).
+
+    The second layer alone has the highway, with its state Z; its causal LSTM sees Z in place of the layer's input.
+    """
+
+    uses_memory: ClassVar[bool] = True
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c", "z")
+
+    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, place)
+        padding = kernel_size // 2
+        self.gates = nn.Conv2d(3 * channels, 3 * channels, kernel_size, padding=padding)
+        self.memory_gates = nn.Conv2d(3 * channels, 3 * channels, kernel_size, padding=padding)
+        self.memory_map = nn.Conv2d(channels, channels, 1)
+        self.output_gate = nn.Conv2d(3 * channels, channels, kernel_size, padding=padding)
+        self.merge = nn.Conv2d(2 * channels, channels, 1)
+        self.highway = GradientHighway(channels, kernel_size) if place.layer == 1 else None
+
+    def init_state(self, x_BCHW: Tensor) -> State:
+        h_BCHW, c_BCHW, z_BCHW = super().init_state(x_BCHW)
+        return (h_BCHW, c_BCHW) if self.highway is None else (h_BCHW, c_BCHW, z_BCHW)
+
+    def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
+        h_BCHW, c_BCHW, *highway_state = state
+        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        if self.highway is not None:
+            x_BCHW = self.highway(x_BCHW, highway_state[0])
+            highway_state = [x_BCHW]
+        i, f, g = self.gates(cat([x_BCHW, h_BCHW, c_BCHW], dim=1)).chunk(3, dim=1)
+        c_BCHW, _ = updated(c_BCHW, i, f, g)
+        i_m, f_m, g_m = self.memory_gates(cat([x_BCHW, c_BCHW, m_BCHW], dim=1)).chunk(3, dim=1)
+        m_BCHW, _ = updated(self.memory_map(m_BCHW).tanh(), i_m, f_m, g_m)
+        o_BCHW = self.output_gate(cat([x_BCHW, c_BCHW, m_BCHW], dim=1)).tanh()
+        h_BCHW = o_BCHW * self.merge(cat([c_BCHW, m_BCHW], dim=1)).tanh()
+        return Step(h_BCHW, (h_BCHW, c_BCHW, *highway_state), m_BCHW)

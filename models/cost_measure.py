@@ -1,0 +1,212 @@
+"""What a model really computes and keeps: multiply-accumulates, saved activations, the allocator's peak.
+
+On the device "shapes" tensors have no numbers (PyTorch's fake tensors), so a full-size model is counted in seconds and
+without its memory: operators and autograd graph are those of a run on the CPU, and so is every count.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from core.errors import ConfigError, UnavailableError
+
+DEVICES = ("auto", "shapes", "cpu", "cuda")
+TAPS = 4
+"""Multiply-accumulates per output value of bilinear resampling and warping."""
+
+_ATEN = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates of one forward pass, each counted once as it is computed; biases are free.
+
+    Attributes:
+        products: elementwise multiplications (gates, scaling), which are not in `total`, as the paper has them.
+    """
+
+    convolutions: int
+    matrix_products: int
+    resampling: int
+    products: int
+
+    @property
+    def total(self) -> int:
+        """All but the elementwise products."""
+        return self.convolutions + self.matrix_products + self.resampling
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What one training forward keeps for its gradient.
+
+    Attributes:
+        activation_bytes: unique storages that autograd saves, without parameters and what is made of them only.
+        joined_weight_bytes: saved copies of weights (`JointConv2d` joins its parts at every step).
+        peak_bytes: the allocator's peak of a forward and backward pass above what lay there before; None off a GPU.
+    """
+
+    activation_bytes: int
+    joined_weight_bytes: int
+    peak_bytes: int | None = None
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that training fits."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def measure_work(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Work:
+    """Count one forward pass."""
+    taps, once = _per_output_value(TAPS), _per_output_value(1)
+    resampling = {_ATEN.upsample_bilinear2d: taps, _ATEN.grid_sampler_2d: taps}
+    attention = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _attention}
+    counter = FlopCounterMode(display=False, custom_mapping={**resampling, **attention, _ATEN.mul: once})
+    with counter, torch.no_grad():
+        model(frames_BTCHW, lead_steps)
+    counts = {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
+    convolutions = sum(count for name, count in counts.items() if "conv" in name)
+    sampled = sum(counts.get(str(operator), 0) for operator in resampling)
+    products = counts.get(str(_ATEN.mul), 0)
+    return Work(convolutions, sum(counts.values()) - convolutions - sampled - products, sampled, products)
+
+
+def _per_output_value(times: int) -> Callable[..., int]:
+    def flops(*_: Any, out_shape: Any, **__: Any) -> int:
+        return 2 * times * int(prod(out_shape))
+
+    return flops
+
+
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    """Two products per head: (B, heads, L, C) with (B, heads, S, C), and its (L, S) with (B, heads, S, V)."""
+    return 2 * int(prod(query[:3])) * int(key[2]) * (int(query[3]) + int(value[3]))
+
+
+def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Memory:
+    """Count what one training forward saves; on a GPU also the allocator's peak with the backward pass."""
+    own = {_key(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if _key(tensor) not in own:
+            kept[_key(tensor)] = tensor.untyped_storage()
+        return tensor
+
+    with _MadeOf(own) as joined, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = _train_forward(model, frames_BTCHW, lead_steps)
+    copies = sum(storage.nbytes() for key, storage in kept.items() if key in joined.keys)
+    activations = sum(storage.nbytes() for storage in kept.values()) - copies
+    kept.clear()
+    del result, joined
+    peak = _peak(model, frames_BTCHW, lead_steps) if frames_BTCHW.is_cuda else None
+    return Memory(activations, copies, peak)
+
+
+def _train_forward(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
+    """What training runs: the cells' own loss too where there is one."""
+    with_loss = getattr(model, "predict_with_loss", None)
+    loss: Tensor | None = None
+    predictions: Tensor
+    if with_loss is None:
+        predictions = model(frames_BTCHW, lead_steps)
+    else:
+        predictions, loss = with_loss(frames_BTCHW, lead_steps)
+    return predictions.sum() if loss is None else predictions.sum() + loss
+
+
+def _peak(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> int:
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    torch.autograd.backward(_train_forward(model, frames_BTCHW, lead_steps))
+    torch.cuda.synchronize()
+    model.zero_grad(set_to_none=True)
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _key(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+class _MadeOf(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows which storages are made of the given ones alone, and keeps them alive so that no address comes twice."""
+
+    def __init__(self, keys: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.keys = set(keys)
+        self.alive: list[torch.UntypedStorage] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        sources = [_key(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        made = bool(sources) and self.keys.issuperset(sources)
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor) and made:
+                self.keys.add(_key(leaf))
+                self.alive.append(leaf.untyped_storage())
+            elif isinstance(leaf, Tensor):
+                self.keys.discard(_key(leaf))
+        return out
+
+
+@contextmanager
+def measuring_on(name: str, model: nn.Module) -> Iterator[torch.device]:
+    """Bring a model to one of `DEVICES`, for runs inside this; `auto` is a GPU where there is one, else shapes.
+
+    On shapes the model loses its numbers for good.
+
+    Raises:
+        ConfigError: no such device here.
+        UnavailableError: the GPU is too small for what is measured.
+    """
+    if name not in DEVICES or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigError(
+            f"device {name!r}; one of {', '.join(DEVICES)} was due, and cuda only where PyTorch sees a GPU"
+        )
+    try:
+        if chosen(name) == "shapes":
+            _forget()
+            with _without_numbers(model):
+                yield torch.device("cpu")
+        else:
+            model.to(chosen(name))
+            yield torch.device(chosen(name))
+    except torch.OutOfMemoryError as err:
+        raise UnavailableError(f"device {name} is too small for this; --device shapes needs no memory") from err
+    finally:
+        _forget()
+
+
+def chosen(name: str) -> str:
+    """What `auto` stands for here."""
+    return ("cuda" if torch.cuda.is_available() else "shapes") if name == "auto" else name
+
+
+def _without_numbers(model: nn.Module) -> FakeTensorMode:
+    """Made first and emptied then, since some initial values come by rejection, which shapes alone cannot do."""
+    shapes = FakeTensorMode()
+    for module in model.modules():
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for name, tensor in own:
+            setattr(module, name, shapes.from_tensor(tensor))
+    return shapes
+
+
+def _forget() -> None:
+    """Empty what cells keep between calls: tensors with and without numbers must not meet."""
+    for module in [module for key, module in sys.modules.items() if key.startswith("models.cells.")]:
+        for entry in vars(module).values():
+            if hasattr(entry, "cache_clear"):
+                entry.cache_clear()
