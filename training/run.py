@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import subprocess
 import sys
 import warnings
@@ -226,5 +225,4 @@ def _last_checkpoint(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("PYTHONUNBUFFERED", "1")
     app()

@@ -92,6 +92,15 @@ def test_recomputing_gives_the_same_gradients(name):
         assert torch.equal(plain, recomputed)
 
 
+def test_a_seed_decides_the_parameters_and_nothing_else_the_forecast(name):
+    frames = torch.rand(1, 3, 1, 12, 12)
+    one, two = _build(name), _build(name)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    forecast = one(frames, lead_steps=2)
+    assert torch.equal(forecast, two(frames, lead_steps=2))
+    assert torch.equal(forecast, one(frames, lead_steps=2))
+
+
 def test_type_of_the_input_is_kept_and_bf16_is_finite(name):
     model, frames = _build(name), torch.rand(1, 3, 1, 12, 12)
     assert model.double()(frames.double(), lead_steps=1).dtype == torch.float64
