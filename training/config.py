@@ -74,14 +74,23 @@ def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -
         _merge(values, _read(file))
     _merge(values, {key: value for key, value in given.items() if value is not None})
     for text in sets:
-        key, found, value = text.partition("=")
-        if not found:
-            raise ConfigError(f"--set {text!r}; KEY=VALUE was due")
-        _set(values, key.strip(), yaml.safe_load(value))
+        _set(values, *key_value(text))
     try:
         return RunConfig.model_validate(values)
     except ValidationError as err:
         raise ConfigError("; ".join(_problem(one) for one in err.errors())) from err
+
+
+def key_value(text: str) -> tuple[str, Any]:
+    """Key and value of a `--set KEY=VALUE`; the value is YAML.
+
+    Raises:
+        ConfigError: there is no `=`.
+    """
+    key, found, value = text.partition("=")
+    if not found:
+        raise ConfigError(f"--set {text!r}; KEY=VALUE was due")
+    return key.strip(), yaml.safe_load(value)
 
 
 def _read(path: Path) -> dict[str, Any]:

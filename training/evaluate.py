@@ -12,6 +12,7 @@ import typer
 from core.errors import ConfigError, NowcastError
 from core.units import THRESHOLDS_MMH
 from models import Forecaster, load_forecaster
+from training.config import key_value
 from training.datasets import NowcastDataset, build_dataset
 from verification.counts import Counts
 from verification.verify import score_table
@@ -31,7 +32,7 @@ def main(
 ) -> None:
     """Score a checkpoint, persistence and extrapolation on the test windows of a data set."""
     try:
-        options = dict(_pair(text) for text in sets or [])
+        options = dict(key_value(text) for text in sets or [])
         forecaster = load_forecaster(checkpoint)
         test = build_dataset(
             dataset,
@@ -129,15 +130,6 @@ def as_json(table: Table, dataset: NowcastDataset, forecaster: Forecaster) -> di
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, found, value = text.partition("=")
-    if not found:
-        raise ConfigError(f"--set {text!r}; KEY=VALUE was due")
-    return key, yaml.safe_load(value)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,17 @@ def _moving_blob(steps=5, size=64, speed=3, rate=8.0):
     )
 
 
+def _card(name, hidden_channels):
+    return {
+        "architecture": {"name": name, "options": {"hidden_channels": hidden_channels}},
+        "transform": {"name": "log"},
+        "input_steps": 5,
+        "cadence_minutes": 30,
+        "pixel_m": 1000.0,
+        "version": "1",
+    }
+
+
 @pytest.fixture(scope="module", params=["persistence", "extrapolation", "network"])
 def forecaster(request):
     if request.param == "network":
@@ -114,14 +125,7 @@ def test_the_shipped_default_is_small_and_whole():
 @pytest.mark.parametrize("spoil", ["weights", "card", "key", "architecture"])
 def test_a_spoilt_checkpoint_is_refused(tmp_path, spoil):
     folder = tmp_path / "checkpoint"
-    card = {
-        "architecture": {"name": "convlstm", "options": {"hidden_channels": 2}},
-        "transform": {"name": "log"},
-        "input_steps": 5,
-        "cadence_minutes": 30,
-        "pixel_m": 1000.0,
-        "version": "1",
-    }
+    card = _card("convlstm", 2)
     save_model(folder, build_model("convlstm", hidden_channels=2), card)
     assert load_forecaster(folder).name == tmp_path.name
     if spoil == "weights":
@@ -139,14 +143,7 @@ def test_a_spoilt_checkpoint_is_refused(tmp_path, spoil):
 def test_half_precision_checkpoint_is_close(tmp_path):
     torch.manual_seed(0)
     model = build_model("ms-convlstm", hidden_channels=4)
-    card = {
-        "architecture": {"name": "ms-convlstm", "options": {"hidden_channels": 4}},
-        "transform": {"name": "log"},
-        "input_steps": 5,
-        "cadence_minutes": 30,
-        "pixel_m": 1000.0,
-        "version": "1",
-    }
+    card = _card("ms-convlstm", 4)
     save_model(tmp_path / "full", model, card)
     save_model(tmp_path / "half", model, card, half=True)
     full, half = (load_forecaster(tmp_path / name).forecast(_moving_blob(), 2) for name in ("full", "half"))
