@@ -87,6 +87,8 @@ def build_dataset(
     try:
         checked = kind.options_class.model_validate(options)
     except ValidationError as err:
-        problems = "; ".join(f"{e['loc'][0]}: {e['msg']} (came {e['input']!r})" for e in err.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']} (came {e['input']!r})" for e in err.errors()
+        )
         raise ConfigError(f"options of {name}: {problems}") from err
     return kind(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed, options=checked)
