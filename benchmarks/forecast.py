@@ -1,24 +1,116 @@
-"""One forecast at the paper's Germany size: multi-scale against flat, and the shipped default against extrapolation."""
+"""One forecast: every multi-scale model and two flat ones against the textbook, and the multi-scale one at 1 km."""
 
 from functools import partial
 
-import numpy as np
+import torch
+from torch import nn
 
-from benchmarks.timing import BENCHMARKS, Result, compare
-from models import Forecaster, build_model, load_forecaster
+from benchmarks.fresh import in_fresh_process, peak_resident_bytes, resident_bytes
+from benchmarks.goals import goals_on
+from benchmarks.limits import measure_limits
+from benchmarks.page import BENCHMARKS, Goal, Row, Section
+from benchmarks.setting import Setting
+from benchmarks.sides import convolution_type, forecast_macs, our_forecaster, rain_mmh, textbook_forecaster
+from benchmarks.textbook import build_textbook
+from benchmarks.timing import compare, geometric_mean, seconds
+from models import build_model
+
+FIRST = "ms-convlstm"
 
 
 @BENCHMARKS.register("forecast")
-def forecast() -> list[Result]:
-    """5 in, 5 out, 124 x 124, batch 1, 64 channels, float32."""
-    rate_mmh_THW = np.random.default_rng(0).gamma(0.3, 3.0, (5, 124, 124)).astype(np.float32)
-    results = []
-    for cell in ("convlstm", "predrnn"):
-        multiscale, flat = (Forecaster.from_model(build_model(name)) for name in (f"ms-{cell}", cell))
-        ours = (f"ms-{cell}", partial(multiscale.forecast, rate_mmh_THW))
-        results.append(compare("forecast 124x124", ours, (cell, partial(flat.forecast, rate_mmh_THW)), runs=3))
-    default, extrapolation = load_forecaster("default"), load_forecaster("extrapolation")
-    ours = ("default", partial(default.forecast, rate_mmh_THW))
-    theirs = ("pysteps extrapolation", partial(extrapolation.forecast, rate_mmh_THW))
-    results.append(compare("forecast 124x124", ours, theirs))
-    return results
+def forecast(setting: Setting) -> Section:
+    """5 in, 5 out, 124 x 124, one sample, 64 channels, six layers, from mm/h to mm/h on both sides."""
+    rows = [_row(name, setting) for name in (*setting.multiscale, *setting.flat_cells)]
+    mean = geometric_mean(float(row["times faster"] or 0) for row in rows[: len(setting.multiscale)])
+    goals = _goals({str(row["model"]): row for row in rows}, mean, setting)
+    text = (
+        f"One forecast of {setting.size()}, batch 1, {setting.hidden_channels} channels, six layers, untrained "
+        "weights. Ours is `Forecaster.from_model(build_model(name)).forecast(rate)` as a user gets it; the textbook "
+        "is `benchmarks.textbook`, float32, eager and contiguous, with the same transform around it. Both sides in "
+        "turns; medians. The share of the peak is twice the multiply-accumulates that each side does over its "
+        "seconds, over the machine's peak in the type that its convolutions run in."
+    )
+    return Section(f"Forecast at {setting.height}x{setting.width}", text, [*rows, _mean_row(mean)], goals)
+
+
+def _goals(rows: dict[str, Row], mean: float, setting: Setting) -> list[Goal]:
+    due, goals = goals_on(setting.device), []
+    if FIRST in rows:
+        faster, time_s = (float(rows[FIRST][column] or 0) for column in ("times faster", "ours, s"))
+        goals.append(Goal(f"forecast, {FIRST}", due.forecast[0], faster, "times faster", True))
+        if due.forecast_s is not None:
+            goals.append(Goal(f"forecast, {FIRST}", due.forecast_s, time_s, "s", False))
+    if setting.complete:
+        goals.append(Goal("forecast, geometric mean of the ms- models", due.forecast[1], mean, "times faster", True))
+    return goals
+
+
+def _row(name: str, setting: Setting) -> Row:
+    rate_mmh_THW = rain_mmh(setting.height, setting.width, setting.input_steps)
+    forecasters = our_forecaster(name, setting), textbook_forecaster(name, setting)
+    ours, theirs = (partial(each.forecast, rate_mmh_THW, setting.lead_steps) for each in forecasters)
+    result = compare(name, ("ours", ours), ("textbook", theirs), runs=setting.runs)
+    used = convolution_type(ours)
+    sides = (build_model, result.ours_s, used), (build_textbook, result.theirs_s, torch.float32)
+    shares = [
+        _share(build(name, hidden_channels=setting.hidden_channels), time_s, dtype, setting)
+        for build, time_s, dtype in sides
+    ]
+    return {
+        "model": name,
+        "textbook, s": result.theirs_s,
+        "ours, s": result.ours_s,
+        "times faster": result.ratio,
+        "ours, % of its peak": 100 * shares[0],
+        "textbook, % of its peak": 100 * shares[1],
+        "ours, type": str(used).removeprefix("torch."),
+        "pairs": result.runs,
+    }
+
+
+def _share(model: nn.Module, time_s: float, dtype: torch.dtype, setting: Setting) -> float:
+    """Of the machine's peak in that type; counting takes the model's numbers."""
+    macs = forecast_macs(model, (1, *setting.shape[1:]), setting.lead_steps)
+    return measure_limits(setting.device, setting.scale).fraction(macs, time_s, dtype)
+
+
+def _mean_row(mean: float) -> Row:
+    return {"model": "geometric mean of the ms- models", "times faster": mean}
+
+
+@BENCHMARKS.register("forecast-1km")
+def forecast_1km(setting: Setting) -> Section:
+    """MS-ConvLSTM on the whole composite at 1 km, in a process of its own."""
+    height, width = setting.large
+    time_s, level_bytes, peak_bytes = in_fresh_process(large_forecast, setting)
+    rows: list[Row] = [
+        {
+            "model": FIRST,
+            "cells": f"{height}x{width}",
+            "seconds": time_s,
+            "before it, GB": level_bytes / 1e9,
+            "peak, GB": peak_bytes / 1e9,
+        }
+    ]
+    due, work = goals_on(setting.device), f"forecast at {height}x{width}, {FIRST}"
+    goals = [
+        Goal(work, due.large_s, time_s, "s", False),
+        Goal(f"{work}, memory of the process", due.large_gb, peak_bytes / 1e9, "GB", False),
+    ]
+    text = (
+        f"One forecast of {height}x{width}, {setting.input_steps} in and {setting.lead_steps} out, "
+        f"{setting.hidden_channels} channels: the first of a fresh process, nothing warmed up. The peak is the "
+        "resident set of the whole process, Python and PyTorch in it."
+    )
+    return Section("Forecast at 1 km", text, rows, goals)
+
+
+def large_forecast(setting: Setting) -> tuple[float, int, int]:
+    """Seconds, and resident bytes of the process before and at most."""
+    forecaster = our_forecaster(FIRST, setting)
+    rate_mmh_THW = rain_mmh(*setting.large, setting.input_steps)
+    before = resident_bytes(setting.device)
+    with peak_resident_bytes(setting.device) as peak:
+        time_s = seconds(partial(forecaster.forecast, rate_mmh_THW, setting.lead_steps))
+    return time_s, before, peak()

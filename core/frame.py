@@ -1,6 +1,6 @@
 """One radar composite as the whole program sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from core.grid import Grid
 
 Float32Field = NDArray[np.float32]
+BoolField = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RadarFrame:
         interval_minutes: length of the interval; 0 for an instantaneous value.
         lead_minutes: 0 for an observation; above it the frame is somebody's forecast and is never stored as observed.
         missing_radars: sites that the file itself lists as absent, else those of its product's usual list.
+        clutter_HW: cells that the file flags as clutter (not observed in `rate_mmh_HW`); None where it flags none.
     """
 
     valid_time: datetime
@@ -32,6 +34,7 @@ class RadarFrame:
     interval_minutes: float = 5.0
     lead_minutes: int = 0
     missing_radars: tuple[str, ...] = ()
+    clutter_HW: BoolField | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.valid_time.utcoffset() != timedelta(0):
@@ -40,6 +43,8 @@ class RadarFrame:
             raise ValueError(f"field of {self.rate_mmh_HW.shape} on a grid of {self.grid.shape}")
         if self.rate_mmh_HW.dtype != np.float32:
             raise ValueError(f"field of {self.rate_mmh_HW.dtype}; float32 was due")
+        if self.clutter_HW is not None and self.clutter_HW.shape != self.grid.shape:
+            raise ValueError(f"clutter flags of {self.clutter_HW.shape} on a grid of {self.grid.shape}")
 
     @property
     def is_forecast(self) -> bool:

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, description="SQL catalogue; None is SQLite in the live store")
     redis_url: SecretStr | None = Field(None, description="broker; None starts the embedded server")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the models' states; auto is bfloat16 where the device multiplies it"
+    )
     model: str = Field("default", description="the model of the scheduled forecasts")
     source: Path | None = Field(None, description="watched folder of incoming radar files")
     source_kind: Literal["directory", "dwd", "replay"] = "directory"
@@ -46,6 +49,14 @@ class Settings(BaseSettings):
         60.0, ge=20, description="longest run of one task; a lost worker's task comes back later"
     )
     cycle_s: float = Field(5.0, gt=0, description="seconds between two looks for new scans")
+    scans_keep_days: float = Field(14.0, ge=1, description="of scans, counted from the newest one")
+    scans_max_bytes: int = Field(20 * 2**30, ge=0, description="of all scans; the newest six hours stay in any case")
+    others_keep_days: float = Field(2.0, ge=0, description="of forecasts by others that came with the scans")
+    others_max_bytes: int = Field(5 * 2**30, ge=0)
+    quarantine_keep_days: float = Field(30.0, ge=0, description="of copies of files that could not be used")
+    quarantine_max_bytes: int = Field(2**30, ge=0)
+    min_free_bytes: int = Field(2**29, ge=0, description="with less room on the disk ingest pauses")
+    isolated_cells: int = Field(0, ge=0, description="wet groups of at most so many cells are taken for dry; 0: none")
     invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
     log_level: str = "INFO"
 

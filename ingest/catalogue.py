@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Connection,
     DateTime,
     Dialect,
@@ -32,12 +33,17 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.dml import Insert
 
 from core.errors import ConfigError, UnavailableError
+from ingest.turns import DiskFullError
 
 BUSY_TIMEOUT_S: Final = 30.0
 """How long a process waits for another one's transaction; transactions here last milliseconds."""
 
 _CORRUPT_CODES: Final = (11, 26)
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
+
+
+FULL: Final = "database or disk is full"
+"""SQLITE_FULL in words."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -72,6 +78,11 @@ class ScanRow(Base):
     grid_key: Mapped[str] = mapped_column(String(64))
     coverage: Mapped[float]
     missing_radars: Mapped[list[str]] = mapped_column(JSON)
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    wet_fraction: Mapped[float]
+    wet_mean_mmh: Mapped[float]
+    max_mmh: Mapped[float]
+    field_digest: Mapped[str] = mapped_column(String(32))
 
 
 class FileRow(Base):
@@ -87,6 +98,27 @@ class FileRow(Base):
     observations: Mapped[int]
     forecasts: Mapped[int]
     ingested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RejectedRow(Base):
+    """One file that could not be used, once for each content and name; a copy of it lies in the quarantine."""
+
+    __tablename__ = "rejected_files"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CountRow(Base):
+    """How often something happened since the catalogue was made."""
+
+    __tablename__ = "ingest_counts"
+
+    what: Mapped[str] = mapped_column(String(64), primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
 
 
 def open_engine(database_url: str) -> Engine:
@@ -135,11 +167,14 @@ def translated() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as err:
-        raise UnavailableError(f"the catalogue does not answer: {type(err).__name__}: {err}") from err
+        kind = DiskFullError if FULL in str(err) else UnavailableError
+        raise kind(f"the catalogue does not answer: {type(err).__name__}: {err}") from err
 
 
-def upsert(model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], dialect: str) -> Insert:
-    """Insert rows, or renew those whose primary key is there already.
+def upsert(
+    model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], dialect: str, *, add: bool = False
+) -> Insert:
+    """Insert rows, or renew those whose primary key is there already; `add` sums their numbers up instead.
 
     Raises:
         ConfigError: a database for which no such statement is known.
@@ -150,7 +185,11 @@ def upsert(model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], dial
     if dialect not in ("sqlite", "postgresql"):
         raise ConfigError(f"database {dialect}; SQLite or PostgreSQL was due")
     insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
-    renewed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
+    renewed: dict[str, Any] = {
+        column.name: column + insert.excluded[column.name] if add else insert.excluded[column.name]
+        for column in table.columns
+        if column.name not in keys
+    }
     return insert.values([dict(row) for row in rows]).on_conflict_do_update(index_elements=keys, set_=renewed)
 
 

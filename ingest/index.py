@@ -2,15 +2,29 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Connection, Engine, Table, delete, func, inspect, select
 
 from core.errors import UnavailableError
-from ingest.catalogue import Base, FileRow, ScanRow, count, is_sound, open_engine, reading, translated, upsert, writing
+from ingest.catalogue import (
+    Base,
+    CountRow,
+    FileRow,
+    RejectedRow,
+    ScanRow,
+    count,
+    is_sound,
+    open_engine,
+    reading,
+    translated,
+    upsert,
+    writing,
+)
+from ingest.quality import Facts
 from ingest.scanfile import ScanHeader, stamp
 from ingest.turns import storing
 
@@ -30,6 +44,8 @@ class Scan:
     grid_key: str
     coverage: float
     missing_radars: tuple[str, ...]
+    issued_at: datetime
+    facts: Facts
 
 
 class Index:
@@ -48,6 +64,7 @@ class Index:
         if not is_sound(self.engine):
             self._set_aside(now)
         with translated():
+            self._drop_outdated()
             Base.metadata.create_all(self.engine)
 
     def __len__(self) -> int:
@@ -78,15 +95,28 @@ class Index:
         with reading(self.engine) as connection:
             return list(connection.scalars(select(ScanRow.product).distinct().order_by(ScanRow.product)))
 
-    def sha256_of(self, product: str, valid_time: datetime) -> str | None:
-        """The content of the scan of a product and time."""
-        query = select(ScanRow.sha256).where(ScanRow.product == product, ScanRow.valid_time == valid_time)
-        with reading(self.engine) as connection:
-            return connection.scalar(query)
+    def scan_of(self, product: str, valid_time: datetime) -> Scan | None:
+        """The scan of a product and time."""
+        found = self.scans(product=product, start=valid_time, end=valid_time)
+        return found[0] if found else None
 
-    def enter(self, scans: Sequence[tuple[Path, ScanHeader]], *, anew: bool = False) -> None:
-        """Rows of stored files, all or none; `anew` forgets everything else, the ingested files too."""
-        rows = [{**asdict(header), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
+    def enter(
+        self,
+        scans: Sequence[tuple[Path, ScanHeader]],
+        *,
+        file: Mapping[str, Any] | None = None,
+        counts: Mapping[str, int] | None = None,
+        anew: bool = False,
+    ) -> None:
+        """Rows of stored files, all or none.
+
+        Args:
+            scans: the files and what they say of themselves.
+            file: the `FileRow` of the file that brought them.
+            counts: what to count with it.
+            anew: forget every other scan, and the ingested files.
+        """
+        rows = [{**header.row(), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
         with writing(self.engine) as connection:
             if anew:
                 connection.execute(delete(ScanRow))
@@ -94,11 +124,36 @@ class Index:
             for at in range(0, len(rows), ROWS_PER_STATEMENT):
                 some = rows[at : at + ROWS_PER_STATEMENT]
                 connection.execute(upsert(ScanRow, some, self.engine.dialect.name))
+            if file is not None:
+                connection.execute(upsert(FileRow, [file], self.engine.dialect.name))
+            self._add(connection, counts or {})
 
     def remember(self, row: Mapping[str, Any]) -> None:
         """Enter a `FileRow`."""
+        self.enter([], file=row)
+
+    def reject(self, row: Mapping[str, Any]) -> bool:
+        """Enter a `RejectedRow` and count it; False where it is there already."""
+        known = (RejectedRow.sha256 == row["sha256"]) & (RejectedRow.name == row["name"])
         with writing(self.engine) as connection:
-            connection.execute(upsert(FileRow, [row], self.engine.dialect.name))
+            if connection.scalar(select(func.count()).select_from(RejectedRow).where(known)):
+                return False
+            connection.execute(upsert(RejectedRow, [row], self.engine.dialect.name))
+            self._add(connection, {f"rejected:{row['kind']}": 1})
+        return True
+
+    def forget(self, paths: Sequence[Path], counts: Mapping[str, int]) -> None:
+        """Take the scans of files out that are about to be deleted, and count what is deleted."""
+        names = [path.relative_to(self.home).as_posix() for path in paths]
+        with writing(self.engine) as connection:
+            for at in range(0, len(names), ROWS_PER_STATEMENT):
+                connection.execute(delete(ScanRow).where(ScanRow.path.in_(names[at : at + ROWS_PER_STATEMENT])))
+            self._add(connection, counts)
+
+    def counts(self) -> dict[str, int]:
+        """How often each thing happened since the catalogue was made."""
+        with reading(self.engine) as connection:
+            return {row.what: row.n for row in connection.execute(select(CountRow.what, CountRow.n))}
 
     def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
         """Observations and forecasts in an ingested file of that content and name."""
@@ -113,6 +168,21 @@ class Index:
         with reading(self.engine) as connection:
             return connection.scalar(select(FileRow.sha256).where(FileRow.name == name).limit(1)) is not None
 
+    def _add(self, connection: Connection, counts: Mapping[str, int]) -> None:
+        rows = [{"what": what, "n": n} for what, n in counts.items() if n]
+        if rows:
+            connection.execute(upsert(CountRow, rows, self.engine.dialect.name, add=True))
+
+    def _drop_outdated(self) -> None:
+        """Drop the scans' table of an earlier version; it is made anew from the files."""
+        table = ScanRow.__table__
+        assert isinstance(table, Table)
+        known = inspect(self.engine)
+        if known.has_table(table.name) and {column["name"] for column in known.get_columns(table.name)} != {
+            column.name for column in table.columns
+        }:
+            table.drop(self.engine)
+
     def _set_aside(self, now: datetime) -> None:
         """Rename a corrupt SQLite file with what belongs to it, for whoever wants to look into it."""
         if not self.engine.url.database:
@@ -126,4 +196,5 @@ class Index:
 
     def _scan(self, row: Mapping[Any, Any]) -> Scan:
         values = {**row, "path": self.home / row["path"], "missing_radars": tuple(row["missing_radars"])}
-        return Scan(**values)
+        facts = Facts(**{field.name: values.pop(field.name) for field in fields(Facts)})
+        return Scan(**values, facts=facts)

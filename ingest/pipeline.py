@@ -3,15 +3,18 @@
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from core.errors import FrameError, InputError, TooLargeError
 from core.frame import RadarFrame, iso
+from ingest.quality import without_isolated
 from ingest.readers import read_frames
+from ingest.readers.base import ForeignError, ProductError
 from ingest.store import Store
 
 MAX_FILE_BYTES: Final = 256 * 2**20
@@ -30,20 +33,46 @@ class Outcome:
 
     Attributes:
         stored: new observations, or ones that replaced another content.
+        replaced: of these, the ones that replaced another content.
+        late: of these, the new ones that came after a newer one of their product.
         duplicates: frames that were stored already.
+        worse: other contents of stored observations that are not as good (`ingest.rank`).
         forecasts: new frames with a lead above 0, kept apart.
+        known: the file itself, by content and name, had gone in before; nothing was counted.
         rejected: why nothing of the file was taken; None if it was.
+        kind: what a rejected file is counted as.
         newest: valid time of the newest observation in the file, if it was read.
     """
 
     stored: int = 0
+    replaced: int = 0
+    late: int = 0
     duplicates: int = 0
+    worse: int = 0
     forecasts: int = 0
+    known: bool = False
     rejected: str | None = None
+    kind: str | None = None
     newest: datetime | None = None
 
 
-def ingest_file(source: Path | bytes, store: Store, *, name: str = "", final: bool = True) -> Outcome:
+class FutureError(FrameError):
+    """A scan of a time that has not been yet."""
+
+
+KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
+    (TooLargeError, "too_large"),
+    (ProductError, "product"),
+    (ForeignError, "foreign"),
+    (FutureError, "future"),
+    (InputError, "damaged"),
+)
+"""What a rejected file is counted as; the first that fits."""
+
+
+def ingest_file(
+    source: Path | bytes, store: Store, *, name: str = "", final: bool = True, isolated_cells: int = 0
+) -> Outcome:
     """Put one file's frames into the store; doing it again changes nothing.
 
     Args:
@@ -51,42 +80,48 @@ def ingest_file(source: Path | bytes, store: Store, *, name: str = "", final: bo
         store: the live store.
         name: what logs and the quarantine call it; by default the file's name.
         final: quarantine what cannot be read; False for a file that may still be growing.
+        isolated_cells: wet groups of at most so many cells are taken for dry.
 
     Raises:
         UnavailableError: the store cannot be used now; never for a bad or unreadable file.
     """
     name = name or (source.name if isinstance(source, Path) else "upload")
     try:
-        content, size = _content(source)
+        content, size, issued_at = _content(source)
     except OSError as err:
-        outcome = Outcome(rejected=f"{name}: cannot be read: {err.strerror or err}")
+        outcome = Outcome(rejected=f"{name}: cannot be read: {err.strerror or err}", kind="unreadable")
         _log(name, 0, outcome, final=final)
         return outcome
     try:
         if size > MAX_FILE_BYTES:
             raise TooLargeError(f"{name}: {size:,} bytes; at most {MAX_FILE_BYTES:,} were due")
-        outcome = _ingest(content, store, name)
+        outcome = _ingest(content, store, name, issued_at, isolated_cells)
     except InputError as err:
-        outcome = Outcome(rejected=str(err))
+        kind = next(kind for error, kind in KINDS if isinstance(err, error))
+        outcome = Outcome(rejected=str(err), kind=kind)
         if final:
-            store.quarantine(content, name, str(err))
+            store.quarantine(content, name, str(err), kind)
     _log(name, size, outcome, final=final)
     return outcome
 
 
-def _ingest(content: bytes, store: Store, name: str) -> Outcome:
+def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None, isolated_cells: int) -> Outcome:
     sha256 = hashlib.sha256(content).hexdigest()
     known = store.remembered(sha256, name)
     if known is not None:
-        return Outcome(duplicates=sum(known))
-    frames = _frames(content, name)
-    outcome = Outcome(newest=max((frame.valid_time for frame in frames if not frame.is_forecast), default=None))
-    for frame in frames:
-        kind = "duplicates" if not store.put(frame) else "forecasts" if frame.is_forecast else "stored"
-        outcome = replace(outcome, **{kind: getattr(outcome, kind) + 1})
-    forecasts = sum(frame.is_forecast for frame in frames)
-    store.remember(sha256, name, observations=len(frames) - forecasts, forecasts=forecasts)
-    return outcome
+        return Outcome(duplicates=sum(known), known=True)
+    frames = [without_isolated(frame, isolated_cells) for frame in _frames(content, name)]
+    newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)
+    counts = store.put_file(frames, sha256, name, issued_at=issued_at)
+    return Outcome(
+        stored=counts["stored"],
+        replaced=counts["replaced"],
+        late=counts["late"],
+        duplicates=counts["duplicates"],
+        worse=counts["worse"],
+        forecasts=counts["forecasts"],
+        newest=newest,
+    )
 
 
 def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
@@ -101,19 +136,22 @@ def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
     latest_due = datetime.now(UTC) + MAX_AHEAD
     ahead = [frame for frame in frames if frame.reference_time > latest_due]
     if ahead:
-        raise FrameError(f"{name}: a scan of {iso(ahead[0].reference_time)} came; none after {iso(latest_due)} was due")
+        raise FutureError(
+            f"{name}: a scan of {iso(ahead[0].reference_time)} came; none after {iso(latest_due)} was due"
+        )
     return frames
 
 
-def _content(source: Path | bytes) -> tuple[bytes, int]:
-    """The bytes (only the first few of a file over the limit) and the size."""
+def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:
+    """The bytes (only the first few of a file over the limit), the size and the time of the last change."""
     if isinstance(source, bytes):
-        return source, len(source)
+        return source, len(source), None
     with source.open("rb") as file:
+        changed_at = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
         content = file.read(MAX_FILE_BYTES + 1)
         if len(content) <= MAX_FILE_BYTES:
-            return content, len(content)
-        return content[:KEPT_OF_TOO_LARGE_BYTES], source.stat().st_size
+            return content, len(content), changed_at
+        return content[:KEPT_OF_TOO_LARGE_BYTES], source.stat().st_size, changed_at
 
 
 def _log(name: str, size: int, outcome: Outcome, *, final: bool) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from core.errors import ConfigError, NowcastError
 from core.settings import Settings, settings_from_environment
+from ingest.retention import Keep
 from ingest.served import INSTALLED, served_models
 from ingest.sources.base import Source
 from ingest.sources.directory import DirectorySource
@@ -43,8 +44,18 @@ def main(
         with stopped_by_signals(stop):
             store = open_store(settings)
             chosen = choose_source(settings, store, source, dwd=dwd, once=once, poll_s=poll_s, grace_s=grace_s)
-            worker = IngestWorker(chosen, store, lambda: served_models(weights), stop)
-            log.info("ingest of %s into %s", "DWD's open data" if dwd else source or settings.source, store.home)
+            name = settings.dwd_url if isinstance(chosen, DwdSource) else str(source or settings.source)
+            worker = IngestWorker(
+                chosen,
+                store,
+                lambda: served_models(weights),
+                stop,
+                name=name,
+                keep=Keep.of(settings),
+                min_free_bytes=settings.min_free_bytes,
+                isolated_cells=settings.isolated_cells,
+            )
+            log.info("ingest of %s into %s", name, store.home)
             if once:
                 worker.run_once()
             else:

@@ -1,17 +1,21 @@
 """The live store: one file per scan in `home`, and a catalogue of them in SQL that can be made anew from the files."""
 
+import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from core.errors import ConflictError, NoDataError
+from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame, iso
-from ingest import quarantine, ready, scanfile
+from ingest import quarantine, ready, retention, scanfile, status
 from ingest.choice import choose
 from ingest.index import Index, Scan
-from ingest.scanfile import ScanHeader, safe_name, stamp
+from ingest.retention import Keep
+from ingest.scanfile import safe_name, stamp
+from ingest.shelf import Shelf
 from ingest.turns import storing, turn
 from ingest.window import Window, build_window
 
@@ -47,30 +51,62 @@ class Store:
         with storing(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
         self._index = Index(self.home, self.database_url)
+        self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine
         with turn(self.home):
             self._index.open(clock())
-            if not len(self._index) and next(self._scan_files(), None) is not None:
+            if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
                 log.warning("the catalogue is empty beside stored scans; made anew from %d files", self._rebuild())
 
-    def put(self, frame: RadarFrame, *, content_sha256: str | None = None, received_at: datetime | None = None) -> bool:
-        """Store a frame; one of the same product and time replaces what was there unless the content is the same.
+    def put(
+        self,
+        frame: RadarFrame,
+        *,
+        content_sha256: str | None = None,
+        received_at: datetime | None = None,
+        issued_at: datetime | None = None,
+    ) -> bool:
+        """Store a frame; it replaces one of the same product and time that is not the same or better (`ingest.rank`).
 
         Args:
             frame: a scan, or somebody's forecast (lead above 0), which is kept apart and never becomes a scan.
             content_sha256: identity of the content; None takes it from the frame itself.
             received_at: None is now.
+            issued_at: age of the file that it came in; None is `received_at`.
 
         Returns:
-            False for a duplicate: same product, time and content.
+            False for a duplicate (same product, time and content), and where the better one stays.
 
         Raises:
             UnavailableError: the disk or the database did not take it; putting it again is safe.
         """
         sha256 = content_sha256 or scanfile.frame_sha256(frame)
-        header = scanfile.header_of(frame, sha256, received_at or self._clock())
+        header = scanfile.header_of(frame, sha256, received_at or self._clock(), issued_at)
         with turn(self.home):
-            return self._put_forecast(frame, header) if frame.is_forecast else self._put_scan(frame, header)
+            counts, rows = self._shelf.write([(frame, header)])
+            if rows or counts:
+                self._index.enter(rows, counts=counts)
+        return bool(counts["stored"] or counts["forecasts"])
+
+    def put_file(
+        self, frames: Sequence[RadarFrame], sha256: str, name: str, *, issued_at: datetime | None = None
+    ) -> Counter[str]:
+        """Store all frames of a file and remember it, so that it is not read again; one transaction after the files.
+
+        Returns:
+            How many were stored (of them replaced, late), forecasts, duplicates and worse, as the catalogue has it.
+
+        Raises:
+            UnavailableError: the disk or the database did not take it; putting it again is safe.
+        """
+        now = self._clock()
+        headers = [scanfile.header_of(frame, scanfile.frame_sha256(frame), now, issued_at) for frame in frames]
+        forecasts = sum(frame.is_forecast for frame in frames)
+        file = {"sha256": sha256, "name": name, "observations": len(frames) - forecasts, "forecasts": forecasts}
+        with turn(self.home):
+            counts, rows = self._shelf.write(list(zip(frames, headers, strict=True)))
+            self._index.enter(rows, file={**file, "ingested_at": now}, counts={**counts, "files": 1})
+        return counts
 
     def scans(
         self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
@@ -161,15 +197,53 @@ class Store:
         """
         return ready.read_ready(self.ready_window(model, reference_time))
 
-    def quarantine(self, path_or_bytes: Path | bytes, name: str, reason: str) -> Path:
+    def quarantine(self, path_or_bytes: Path | bytes, name: str, reason: str, kind: str = "damaged") -> Path:
         """Keep a copy of what could not be read, with the reason beside it; the same content and name is kept once.
 
+        Args:
+            path_or_bytes: the file.
+            name: what it was called.
+            reason: for people.
+            kind: what it is counted as.
+
         Raises:
-            UnavailableError: the disk did not take it.
+            UnavailableError: the disk or the database did not take it.
         """
         with storing(self.home):
             content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
-            return quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
+            path = quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})
+        return path
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to what the catalogue counts."""
+        self._index.enter([], counts=counts)
+
+    def ingest_status(self) -> status.IngestStatus:
+        """What ingest did and how it stands: counters, the newest scans and what is wrong with them, the sources."""
+        now, beat = self._clock(), status.read_beat(self.home)
+        try:
+            newest = [scan for product in self.products() if (scan := self.latest(product)) is not None]
+            recent = {
+                scan.product: self.scans(product=scan.product, start=scan.valid_time - status.LOOK_BACK)
+                for scan in newest
+            }
+            return status.status_of(recent, self._index.counts(), beat, now)
+        except UnavailableError as err:
+            return status.IngestStatus(now, {}, (), beat, catalogue_error=str(err))
+
+    def sweep(self, keep: Keep) -> dict[str, int]:
+        """Delete what is too old or too much of scans, others' forecasts, old windows and quarantine; files by kind.
+
+        Raises:
+            UnavailableError: the disk or the database does not let us.
+        """
+        newest = self.latest()
+        with turn(self.home), storing(self.home):
+            return retention.sweep(
+                self.home, keep, newest.valid_time if newest else None, self._clock(), self._index.forget
+            )
 
     def remember(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
         """Note that all of a file's content is in the store, so that it is not read again."""
@@ -189,26 +263,6 @@ class Store:
         with turn(self.home):
             return self._rebuild()
 
-    def _put_scan(self, frame: RadarFrame, header: ScanHeader) -> bool:
-        path = self.home / "scans" / _place(frame, stamp(frame.valid_time))
-        known = self._index.sha256_of(frame.product, frame.valid_time)
-        if known == header.sha256 and path.exists():
-            return False
-        if known is not None and known != header.sha256:
-            log.warning("scan %s of %s: another content replaces it", frame.product, iso(frame.valid_time))
-        with storing(self.home):
-            scanfile.write_scan(frame, path, header)
-        self._index.enter([(path, header)])
-        return True
-
-    def _put_forecast(self, frame: RadarFrame, header: ScanHeader) -> bool:
-        path = self.home / "others" / _place(frame, f"{stamp(frame.reference_time)}_{frame.lead_minutes:03d}")
-        if path.exists() and _is_same(path, header):
-            return False
-        with storing(self.home):
-            scanfile.write_scan(frame, path, header)
-        return True
-
     def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
         """The frames whose files can be read; another one is a gap like any other."""
         for scan in scans:
@@ -218,28 +272,6 @@ class Store:
                 log.warning("taken as missing: %s", err)
 
     def _rebuild(self) -> int:
-        files: dict[tuple[str, datetime], tuple[Path, ScanHeader]] = {}
-        for path in sorted(self._scan_files()):
-            try:
-                header = scanfile.read_header(path)
-                files[header.product, header.valid_time] = (path, header)
-            except NoDataError as err:
-                log.warning("left out of the catalogue: %s", err)
-        self._index.enter(list(files.values()), anew=True)
+        files = self._shelf.read_headers()
+        self._index.enter(files, anew=True)
         return len(files)
-
-    def _scan_files(self) -> Iterator[Path]:
-        return (path for path in (self.home / "scans").rglob("*.nc") if not path.name.startswith("."))
-
-
-def _place(frame: RadarFrame, name: str) -> Path:
-    """PRODUCT/YYYY/MM/DD/PRODUCT_NAME.nc."""
-    product = safe_name(frame.product)
-    return Path(product, frame.valid_time.strftime("%Y/%m/%d"), f"{product}_{name}.nc")
-
-
-def _is_same(path: Path, header: ScanHeader) -> bool:
-    try:
-        return scanfile.read_header(path).sha256 == header.sha256
-    except NoDataError:
-        return False

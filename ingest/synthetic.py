@@ -1,4 +1,4 @@
-"""Invented weather as RADOLAN RY files: `python -m ingest.synthetic --out DIR --start T --hours N [--seed S]`.
+"""Invented weather as files of RY: `python -m ingest.synthetic --out DIR --start T --hours N [--seed S] [--odim]`.
 
 A frame is a function of the seed and its time alone. Rain falls where the sum of random fields of several sizes and of
 wavy fronts is high. Each field drifts with the wind and fades into the next one, the sooner the smaller it is; so
@@ -6,7 +6,7 @@ persistence fails, extrapolation is good for a while, and nothing forecasts the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +18,13 @@ import typer
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.files import write_bytes_atomically
 from core.frame import RadarFrame, iso, utc
-from core.grid import RADOLAN_900
+from core.grid import DE1200, RADOLAN_900
+from ingest.odim_writer import DWD_SOURCE, odim_bytes, odim_file_name
 from ingest.radar_sites import DWD_RADARS, coverage_HW
 from ingest.radolan_writer import COUNT_MMH, ry_file_name, write_ry
+from ingest.regrid import onto
 
 __all__ = ["weather", "write_ry", "write_weather"]
 
@@ -55,8 +58,9 @@ LAYERS: Final = (
     Layer(240.0, 6.0, 0.60),
     Layer(120.0, 4.0, 0.46),
     Layer(60.0, 2.5, 0.33, cellular=True),
-    Layer(30.0, 1.3, 0.23, cellular=True),
-    Layer(14.0, 0.7, 0.14, cellular=True),
+    Layer(30.0, 1.3, 0.25, cellular=True),
+    Layer(14.0, 0.7, 0.17, cellular=True),
+    Layer(7.0, 0.35, 0.10, cellular=True),
 )
 SHOWERINESS: Final = Layer(320.0, 8.0, 0.5)
 """Logarithm of how much showers stand out from the rain around them, from region to region."""
@@ -213,13 +217,35 @@ def _cell_numbers() -> Displacement:
     return row_HW, col_HW
 
 
-def write_weather(out: Path, start: datetime, hours: float, seed: int = 0, step_minutes: int = 5) -> list[Path]:
-    """Write invented weather into a folder under DWD's file names; a file appears whole."""
+def write_weather(
+    out: Path, start: datetime, hours: float, seed: int = 0, step_minutes: int = 5, *, odim: bool = False
+) -> list[Path]:
+    """Write invented weather into a folder under DWD's file names; a file appears whole.
+
+    Args:
+        out: made if it is not there.
+        start: as `weather`.
+        hours: as `weather`.
+        seed: as `weather`.
+        step_minutes: as `weather`.
+        odim: ODIM HDF5 on DWD's grid of 1200 x 1100 cells, as since 2025, instead of RADOLAN binary.
+    """
     paths = []
     for frame in weather(start, hours, seed, step_minutes):
-        paths.append(out / ry_file_name(frame.valid_time))
-        write_ry(paths[-1], frame.rate_mmh_HW, frame.valid_time)
+        paths.append(out / (odim_file_name(frame) if odim else ry_file_name(frame.valid_time)))
+        if odim:
+            content = odim_bytes([on_de1200(frame)], quantum_mmh=COUNT_MMH, source=DWD_SOURCE)
+            write_bytes_atomically(paths[-1], content)
+        else:
+            write_ry(paths[-1], frame.rate_mmh_HW, frame.valid_time)
     return paths
+
+
+def on_de1200(frame: RadarFrame) -> RadarFrame:
+    """The frame at the same places on the grid of DWD's HDF5 composites; not observed outside of its own."""
+    rate_mmh_HW = onto(frame.rate_mmh_HW[np.newaxis], frame.grid, DE1200)[0]
+    rate_mmh_HW = np.asarray(np.rint(rate_mmh_HW / COUNT_MMH) * COUNT_MMH, np.float32)
+    return replace(frame, grid=DE1200, rate_mmh_HW=rate_mmh_HW)
 
 
 def main(
@@ -227,14 +253,15 @@ def main(
     start: Annotated[str, typer.Option(help="time of the first file, ISO 8601, UTC where it names no zone")],
     hours: Annotated[float, typer.Option(min=0, help="length; a file every 5 minutes, both ends included")],
     seed: Annotated[int, typer.Option(min=0, help="each is other weather")] = 0,
+    odim: Annotated[bool, typer.Option("--odim", help="ODIM HDF5 on 1200 x 1100 cells instead of RADOLAN")] = False,
 ) -> None:
-    """Write RADOLAN RY files of invented weather."""
+    """Write RY files of invented weather."""
     try:
         first = utc(start)
     except ValueError as err:
         raise typer.BadParameter(f"{start!r}; a time like 2026-06-01T12:00Z was due", param_hint="--start") from err
     try:
-        paths = write_weather(out, first, hours, seed)
+        paths = write_weather(out, first, hours, seed, odim=odim)
     except InputError as err:
         raise typer.BadParameter(str(err)) from err
     typer.echo(f"{len(paths)} files from {iso(first)} in {out}")

@@ -1,21 +1,45 @@
 """What every writer of the live store needs: a turn of its own, and disk errors by our name."""
 
+import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from core.errors import UnavailableError
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM_BYTES: Final = 2**20
+
+
+class DiskFullError(UnavailableError):
+    """No room is left to write to; ingest pauses until there is."""
 
 
 @contextmanager
 def storing(home: Path) -> Iterator[None]:
-    """Errors of the disk as `UnavailableError`."""
+    """Errors of the disk as `UnavailableError`, a full one as `DiskFullError`; netCDF-C's are plain RuntimeErrors."""
     try:
         yield
-    except OSError as err:
-        raise UnavailableError(f"the live store {home} cannot be used: {type(err).__name__}: {err}") from err
+    except (OSError, RuntimeError) as err:
+        full = getattr(err, "errno", None) in FULL or _has_no_room(home)
+        told = f"the live store {home} cannot be used: {type(err).__name__}: {err}"
+        raise (DiskFullError if full else UnavailableError)(told) from err
+
+
+def free_bytes(home: Path) -> int:
+    """Room left for us on the store's disk."""
+    return shutil.disk_usage(home).free
+
+
+def _has_no_room(home: Path) -> bool:
+    try:
+        return free_bytes(home) < NO_ROOM_BYTES
+    except OSError:
+        return False
 
 
 @contextmanager

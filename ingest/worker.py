@@ -1,53 +1,33 @@
 """The ingest worker's loop: what a source brings goes into the store, and the windows of the models follow."""
 
-import json
 import logging
-import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from core.errors import UnavailableError
-from core.files import write_bytes_atomically
-from core.frame import iso
-from ingest.pipeline import Outcome, ingest_file
+from ingest.beat import Pause, SourceBeat, Totals, write_beat
+from ingest.pipeline import ingest_file
 from ingest.ready import ServedModel
+from ingest.retention import Keep
 from ingest.sources.base import Arrival, Source
+from ingest.status import read_beat
 from ingest.store import Store
-from ingest.turns import storing
+from ingest.turns import DiskFullError, free_bytes
 
-STATUS_FILE: Final = "ingest-status.json"
+SWEEP_EVERY: Final = timedelta(minutes=10)
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Totals:
-    """What this worker did since its start, as `ingest-status.json` tells it."""
-
-    last_file: str | None = None
-    last_scan_time: str | None = None
-    stored: int = 0
-    duplicates: int = 0
-    forecasts: int = 0
-    rejected: int = 0
-    error: str | None = None
-
-    def add(self, arrival: Arrival, outcome: Outcome) -> None:
-        """Count a file in; one that may still be growing is not yet rejected."""
-        self.stored += outcome.stored
-        self.duplicates += outcome.duplicates
-        self.forecasts += outcome.forecasts
-        self.rejected += outcome.rejected is not None and arrival.final
-        if outcome.rejected is None:
-            self.last_file = arrival.path.name
-        if outcome.newest is not None:
-            self.last_scan_time = max(self.last_scan_time or "", iso(outcome.newest))
+class OutageError(UnavailableError):
+    """The source did not answer."""
 
 
 class IngestWorker:
     """Takes files from a source until it is stopped; a failure of the source or the store is waited out.
+
+    With too little room on the disk it pauses, says so, and goes on by itself when there is room again.
 
     Args:
         source: where files come from.
@@ -55,6 +35,11 @@ class IngestWorker:
         served: the models to keep windows ready for, asked after every batch.
         stop: set it to end after the file in hand.
         clock: the present time.
+        name: of the source in the status.
+        keep: how long and how much is kept.
+        min_free_bytes: with less room on the disk nothing is taken in.
+        isolated_cells: wet groups of at most so many cells are taken for dry.
+        free: room on the disk.
     """
 
     def __init__(
@@ -65,10 +50,21 @@ class IngestWorker:
         stop: threading.Event,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: str = "source",
+        keep: Keep | None = None,
+        min_free_bytes: int = 0,
+        isolated_cells: int = 0,
+        free: Callable[[], int] | None = None,
     ) -> None:
         self._source, self._store, self._served, self._stop, self._clock = source, store, served, stop, clock
+        self._keep, self._min_free_bytes, self._isolated_cells = keep or Keep(), min_free_bytes, isolated_cells
+        self._free = free or (lambda: free_bytes(store.home))
         self._windows_due = True
+        self._is_first_look = True
+        self._swept_at: datetime | None = None
         self.totals = Totals()
+        self._beat = SourceBeat(name, read_beat(store.home))
+        self._pause = Pause()
 
     def run(self) -> None:
         """Look whenever the source says that it is worth while."""
@@ -87,25 +83,61 @@ class IngestWorker:
         Raises:
             UnavailableError: the source or the store does not answer.
         """
-        self.look()
-        self._tell()
+        try:
+            self.look()
+        except UnavailableError as err:
+            self.totals.error = str(err)
+            raise
+        finally:
+            self._tell()
 
     def look(self) -> None:
-        """Ingest what is due now, then write the windows if there are new scans."""
+        """Ingest what is due now, then write the windows if there are new scans.
+
+        Raises:
+            UnavailableError: the source or the store does not answer, or there is no room.
+        """
         try:
-            for arrival in self._source.look():
+            self._sweep()
+            self._check_room()
+            self._ingest()
+        except DiskFullError as err:
+            if self._pause.begin(self._clock(), str(err)):
+                log.error("paused: %s", err)
+            raise
+        except OutageError as err:
+            self._beat.failed(self._clock(), str(err))
+            raise
+
+    def _ingest(self) -> None:
+        try:
+            for arrival in self._arrivals():
                 if self._stop.is_set():
                     return
+                self._check_room()
                 self._take(arrival)
+            self._beat.answered(self._clock())
+            self._is_first_look = False
         finally:
             if self._windows_due and not self._stop.is_set():
                 for model in self._served():
                     self._store.write_windows(model.name, model.pixel_m, model.cadence_minutes, model.steps)
                 self._windows_due = False
+        if self._pause.end():
+            log.warning("there is room again: going on")
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        """What the source brings; only its own failures become an outage, not those of the store in between."""
+        try:
+            yield from self._source.look()
+        except UnavailableError as err:
+            raise OutageError(str(err)) from err
 
     def _take(self, arrival: Arrival) -> None:
         try:
-            outcome = ingest_file(arrival.path, self._store, final=arrival.final)
+            outcome = ingest_file(arrival.path, self._store, final=arrival.final, isolated_cells=self._isolated_cells)
+            if outcome.known and not self._is_first_look:  # at a start every file of a folder is looked at again
+                self._store.count({"duplicates": outcome.duplicates})
         except UnavailableError:
             self._source.settle(arrival, None)
             raise
@@ -113,11 +145,23 @@ class IngestWorker:
         self.totals.add(arrival, outcome)
         self._windows_due |= outcome.stored > 0
 
+    def _check_room(self) -> None:
+        free = self._free()
+        if free < self._min_free_bytes:
+            raise DiskFullError(
+                f"{free:,} bytes are free on the disk of {self._store.home}; {self._min_free_bytes:,} were due "
+                "(NOWCAST_MIN_FREE_BYTES): nothing is taken in, and nothing but what is over its limits is deleted"
+            )
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        if self._swept_at is None or now - self._swept_at >= SWEEP_EVERY or self._pause.since:
+            self._store.sweep(self._keep)
+            self._swept_at = now
+
     def _tell(self) -> None:
         """Write the heartbeat; a full disk is no reason to end."""
-        told = {"pid": os.getpid(), "updated_at": iso(self._clock()), **asdict(self.totals)}
         try:
-            with storing(self._store.home):
-                write_bytes_atomically(self._store.home / STATUS_FILE, json.dumps(told, indent=1).encode())
+            write_beat(self._store, self._clock(), self.totals, self._beat, self._pause)
         except UnavailableError as err:
             log.warning("no heartbeat: %s", err)

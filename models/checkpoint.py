@@ -84,7 +84,7 @@ def load_model(folder: Path) -> nn.Module:
     return model.eval()
 
 
-def load_network(folder: Path, *, name: str, device: str = "auto") -> NetworkForecaster:
+def load_network(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> NetworkForecaster:
     """A checkpoint as a forecaster."""
     card = read_card(folder)
     forecaster = NetworkForecaster(
@@ -93,6 +93,7 @@ def load_network(folder: Path, *, name: str, device: str = "auto") -> NetworkFor
         name,
         str(card["version"]),
         device=device,
+        precision=precision,
         input_steps=int(card["input_steps"]),
         cadence_minutes=int(card["cadence_minutes"]),
         pixel_m=float(card["pixel_m"]),

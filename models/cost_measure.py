@@ -4,6 +4,7 @@ On the device "shapes" tensors have no numbers (PyTorch's fake tensors), so a fu
 without its memory: operators and autograd graph are those of a run on the CPU, and so is every count.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,14 +104,24 @@ def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> M
             kept[_key(tensor)] = tensor.untyped_storage()
         return tensor
 
+    before = _alive()
     with _MadeOf(own) as joined, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         result = _train_forward(model, frames_BTCHW, lead_steps)
+    not_kept = own | before.keys() | {_key(result)}
+    kept |= {key: storage for key, storage in _alive().items() if key not in not_kept}
     copies = sum(storage.nbytes() for key, storage in kept.items() if key in joined.keys)
     activations = sum(storage.nbytes() for storage in kept.values()) - copies
     kept.clear()
     del result, joined
     peak = _peak(model, frames_BTCHW, lead_steps) if frames_BTCHW.is_cuda else None
     return Memory(activations, copies, peak)
+
+
+def _alive() -> dict[int, torch.UntypedStorage]:
+    """Storages of all tensors that Python holds: what is computed again in the backward pass keeps its inputs so."""
+    gc.collect()
+    tensors = [held for held in gc.get_objects() if issubclass(type(held), Tensor)]
+    return {_key(tensor): tensor.untyped_storage() for tensor in tensors}
 
 
 def _train_forward(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.errors import ForecastError, InputError
+from models.fast import ready
+from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
 
 Float32Field = NDArray[np.float32]
@@ -100,17 +102,22 @@ class Forecaster(ABC):
         name: str = "untrained",
         version: str = "0",
         device: str = "auto",
+        precision: str = "auto",
         input_steps: int = 5,
         cadence_minutes: int = 30,
         pixel_m: float = 900_000 / 124,
     ) -> "NetworkForecaster":
-        """Wrap a module that maps (B, T, 1, H, W) and `lead_steps` to (B, n, 1, H, W)."""
+        """Wrap a module that maps (B, T, 1, H, W) and `lead_steps` to (B, n, 1, H, W).
+
+        A recurrent model is copied and made fast (`models.fast`); any other module runs as it is.
+        """
         return NetworkForecaster(
             model,
             transform or ReflectivityTransform(),
             name,
             version,
             device=device,
+            precision=precision,
             input_steps=input_steps,
             cadence_minutes=cadence_minutes,
             pixel_m=pixel_m,
@@ -130,13 +137,16 @@ class NetworkForecaster(Forecaster):
         version: str,
         *,
         device: str = "auto",
+        precision: str = "auto",
         input_steps: int,
         cadence_minutes: int,
         pixel_m: float,
     ) -> None:
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
         self.device = pick_device(device)
-        self.model = model.to(self.device).eval()
+        self.model = (
+            ready(model, self.device, precision) if isinstance(model, RecurrentModel) else model.to(self.device).eval()
+        )
         self.transform = transform
 
     def _forecast(

@@ -17,12 +17,13 @@ def list_forecasters() -> list[str]:
     return sorted({*shipped(), *BASELINES})
 
 
-def load_forecaster(checkpoint: str | Path = "default", device: str = "auto") -> Forecaster:
+def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", precision: str = "auto") -> Forecaster:
     """A forecaster that is ready to use.
 
     Args:
         checkpoint: a shipped name (`default`), a baseline (`persistence`, `extrapolation`), or a checkpoint's folder.
         device: auto, cpu, cuda, cuda:1, ...
+        precision: auto, float32 or bfloat16, see `models.fast.ready`.
 
     Raises:
         UnknownNameError: nothing has that name; the message lists the near ones.
@@ -31,10 +32,10 @@ def load_forecaster(checkpoint: str | Path = "default", device: str = "auto") ->
     folder = Path(checkpoint)
     if folder.parent != Path() or (folder / CARD).is_file():
         name = folder.parent.name if folder.name == "checkpoint" else folder.name
-        return load_network(folder, name=name, device=device)
+        return load_network(folder, name=name, device=device, precision=precision)
     names: Registry[Callable[[], Forecaster]] = Registry("model")
     for name, make in BASELINES.items():
         names.register(name)(make)
     for name in shipped():
-        names.register(name)(partial(load_network, SHIPPED / name, name=name, device=device))
+        names.register(name)(partial(load_network, SHIPPED / name, name=name, device=device, precision=precision))
     return names.get(str(checkpoint))()

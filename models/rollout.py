@@ -135,8 +135,9 @@ class RecurrentModel(nn.Module):
         return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
 
     def _step(self, frame_BCHW: Tensor, state: StackState | None) -> tuple[Tensor, StackState, Tensor | None]:
-        y_BCHW, state, loss = self.stack(self.embed(to_patches(frame_BCHW, self.patch)), state)
-        change_BCHW = from_patches(self.head(y_BCHW), self.patch, frame_BCHW.shape[-2:])
+        patches_BCHW = to_patches(frame_BCHW, self.patch).to(self.embed.weight.dtype)
+        y_BCHW, state, loss = self.stack(self.embed(patches_BCHW), state)
+        change_BCHW = from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, frame_BCHW.shape[-2:])
         return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss
 
     def _mixed(self, truth_BTCHW: Tensor, predictions: list[Tensor], t: int, use_truth_TB: Any) -> Tensor:

@@ -7,11 +7,11 @@ data, without skips, and leaves the last layer at full resolution, where the nex
 
 from typing import NamedTuple, cast
 
-import torch.nn.functional as F
 from torch import Tensor, is_grad_enabled, nn, stack
 
 from core.errors import InputError
 from models.cells.base import CELLS, Place, RecurrentCell, State, Step
+from models.resample import resample
 from models.skips import SKIPS
 
 
@@ -112,18 +112,3 @@ def _joined(below: list[Tensor], skips: tuple[int, ...], size: tuple[int, int]) 
 
 def _diagonal(state: StackState | None, layer: int, size: tuple[int, int]) -> Tensor | None:
     return None if state is None or layer == 0 else resample(state.outputs[layer - 1], size)
-
-
-def resample(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Max-pool down or bilinear up to a size; the same size is returned as it is.
-
-    Going down, the window is the power of two between the levels, so that odd sizes lose their last row or column;
-    going up, the exact size of the finer level is restored.
-    """
-    height, width = x_BCHW.shape[-2:]
-    if (height, width) == size:
-        return x_BCHW
-    if size[0] <= height and size[1] <= width:
-        window = 1 << max((height // size[0]).bit_length(), (width // size[1]).bit_length()) - 1
-        return F.max_pool2d(x_BCHW, window)
-    return F.interpolate(x_BCHW, size=size, mode="bilinear", align_corners=False)

@@ -53,7 +53,7 @@ class NowcastService:
         """The service on the live store of the settings; models are loaded at their first use."""
         database_url = settings.database_url.get_secret_value() if settings.database_url else None
         store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
-        predictor = Predictor.on_device(settings.device, also=[settings.model])
+        predictor = Predictor.on_device(settings.device, precision=settings.precision, also=[settings.model])
         return cls(settings, store, Catalogue(settings.home, database_url), predictor)
 
     def forecast_stored(

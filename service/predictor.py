@@ -109,11 +109,12 @@ class Predictor:
         self._warm: dict[str, Forecaster] = {}
 
     @classmethod
-    def on_device(cls, device: str = "auto", *, also: Sequence[str] = ()) -> "Predictor":
+    def on_device(cls, device: str = "auto", *, precision: str = "auto", also: Sequence[str] = ()) -> "Predictor":
         """A predictor of the project's own models.
 
         Args:
             device: where they run.
+            precision: of their states, see `models.load_forecaster`.
             also: checkpoint folders that the operator named; a request cannot name one.
         """
         from models import list_forecasters, load_forecaster  # torch: not every process forecasts
@@ -124,7 +125,7 @@ class Predictor:
                 for known in list_forecasters():
                     names.register(known)(None)
                 names.get(name)
-            return load_forecaster(name, device)
+            return load_forecaster(name, device, precision)
 
         return cls(load)
 

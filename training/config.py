@@ -15,6 +15,10 @@ from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
+HOW_IT_RUNS = frozenset({"data", "devices", "workers", "recompute", "compile", "checkpoint_every"})
+HOW_IT_IS_WATCHED = frozenset({"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard"})
+FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping"}
+"""Keys that a resumed run may change: how it is run, watched and ended, not what it trains."""
 
 
 class RunConfig(BaseModel):
@@ -33,27 +37,43 @@ class RunConfig(BaseModel):
     model_options: dict[str, Any] = Field(default_factory=dict, description="skip, residual, ...")
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="see the data set's own page")
     transform: dict[str, Any] = Field(default_factory=lambda: {"name": "reflectivity"})
-    loss: str = "l1+l2"
+    loss: str = Field("l1+l2", description="l1, l2, l1+l2; weighted in steps by rain: b-mae, b-mse, b-mae+b-mse")
     balance: float = Field(0.0, ge=0, description="extra weight of a pixel in the loss per mm/h of true rain")
     schedule: str = "scheduled"
     learning_rate: float = Field(3e-4, gt=0)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"
+    warmup_steps: int = Field(0, ge=0, description="first steps, over which the learning rate rises evenly")
     gradient_clip: float = Field(0.0, ge=0, description="norm that gradients are clipped to; 0 does not clip")
-    batch_size: int = Field(4, ge=1)
+    ema_decay: float = Field(0.0, ge=0, lt=1, description="average the weights over steps, 0.999 say; 0 does not")
+    batch_size: int = Field(4, ge=1, description="samples in a step, of all processes together")
     epochs: int = Field(20, ge=1)
     max_steps: int | None = Field(None, ge=1, description="optimiser steps; None is what the epochs take")
     validate_every: int = Field(0, ge=0, description="steps between validations; 0 is once per epoch")
+    validation_clips: int = Field(64, ge=0, description="evenly spaced samples that are validated on; 0 is all")
+    early_stopping: int = Field(0, ge=0, description="end after so many validations without a lower loss; 0 never")
+    checkpoint_every: int = Field(500, ge=1, description="steps between writings of last.ckpt")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
     compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")
     devices: int = Field(1, ge=1, description="processes that share a batch")
     seed: int = 2022
-    workers: int = Field(0, ge=0, description="processes that read data")
+    workers: int = Field(0, ge=0, description="processes that read data; 0 is a thread beside the training")
     thresholds_mmh: tuple[float, ...] = (0.5, 2.0, 5.0)
+    log_every: int = Field(10, ge=1, description="steps between rows of metrics.csv and metrics.jsonl")
+    tensorboard: bool = Field(False, description="also logs and pictures of forecasts for TensorBoard")
 
     def build_transform(self) -> Transform:
-        """The transform between mm/h and network values."""
-        return transform_from_dict(self.transform)
+        """The transform between mm/h and network values.
+
+        Raises:
+            ConfigError: it has no such numbers.
+        """
+        try:
+            return transform_from_dict(self.transform)
+        except (KeyError, TypeError) as err:
+            raise ConfigError(
+                f"transform {self.transform}: {err}; a name with that transform's own keys was due"
+            ) from err
 
 
 def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -> RunConfig:
@@ -75,6 +95,10 @@ def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -
     _merge(values, {key: value for key, value in given.items() if value is not None})
     for text in sets:
         _set(values, *key_value(text))
+    if processes := launched_processes():
+        if given.get("devices") not in (None, processes):
+            raise ConfigError(f"--devices {given['devices']}, but {processes} processes were launched for this run")
+        values["devices"] = processes
     try:
         return RunConfig.model_validate(values)
     except ValidationError as err:
@@ -85,19 +109,22 @@ def key_value(text: str) -> tuple[str, Any]:
     """Key and value of a `--set KEY=VALUE`; the value is YAML.
 
     Raises:
-        ConfigError: there is no `=`.
+        ConfigError: there is no `=`, or the value is no YAML.
     """
     key, found, value = text.partition("=")
     if not found:
         raise ConfigError(f"--set {text!r}; KEY=VALUE was due")
-    return key.strip(), yaml.safe_load(value)
+    try:
+        return key.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"--set {text!r}: the value is no YAML") from err
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        raise ConfigError(f"configuration file {path} cannot be read: {err}") from err
+        raise ConfigError(f"configuration file {path} cannot be read: {' '.join(str(err).split())}") from err
     if not isinstance(values, dict):
         raise ConfigError(f"configuration file {path} holds {type(values).__name__}; keys with values were due")
     return values
@@ -132,6 +159,16 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def is_first_process() -> bool:
     """Whether this is the process that writes, of those that a launcher started for one run (torchrun, Lightning)."""
     return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+
+
+def launched_processes() -> int:
+    """How many processes a launcher started for this run, on all machines; 0 where none did."""
+    return int(os.environ.get("WORLD_SIZE", "0")) if {"RANK", "LOCAL_RANK"} & set(os.environ) else 0
+
+
+def processes_here() -> int:
+    """Those of them on this machine; 0 where no launcher says."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
 
 
 def dataset_options(dataset: str) -> list[str]:

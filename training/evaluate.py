@@ -2,134 +2,150 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from core.errors import ConfigError, NowcastError
-from core.units import THRESHOLDS_MMH
+from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.config import key_value
-from training.datasets import NowcastDataset, build_dataset
+from training.datasets import DATASETS, NowcastDataset, build_dataset
+from training.evaluation import Evaluation, counts_key
+from training.evaluation import evaluate as evaluate
+from training.evaluation_text import as_json, text_table
 from verification.counts import Counts
-from verification.verify import score_table
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 BASELINES = ("persistence", "extrapolation")
-Table = dict[tuple[str, int, float], Counts]
+FRAME_OPTIONS = ("size", "height", "width", "channels", "digit_size", "digits_per_clip", "cadence_minutes")
+"""What decides how frames look: taken from the checkpoint's training, and refused where it is asked for otherwise."""
+TEST_OPTIONS = (
+    *("digits", "invented_digits", "test_clips"),
+    *("stride", "running_stride", "ranges"),
+    *("years", "test_windows"),
+    *("test_from", "test_until", "min_wet_window"),
+)
+"""What decides which clips are for testing: taken from the checkpoint's training as well."""
+
+
+class Protocol(StrEnum):
+    """Which frames a mean is over."""
+
+    forecast = "forecast"
+    paper = "paper"
 
 
 @app.command()
 def main(
     checkpoint: Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")] = "default",
-    dataset: Annotated[str, typer.Option(help="a data set of radar rain rates")] = "germany",
-    data: Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET")] = None,
+    dataset: Annotated[str, typer.Option(help="germany, moving_mnist, ...")] = "germany",
+    data: Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET where it exists")] = None,
+    protocol: Annotated[Protocol, typer.Option(help="paper: also its mean over one-step frames")] = Protocol.forecast,
+    clips: Annotated[int | None, typer.Option(min=1, help="so many test clips, evenly spread; default all")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the table here")] = None,
+    transfer: Annotated[bool, typer.Option("--transfer", help="score what was trained on other data or sizes")] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the data set's options")] = None,
 ) -> None:
-    """Score a checkpoint, persistence and extrapolation on the test windows of a data set."""
+    """Score a checkpoint, persistence and extrapolation on the test clips of a data set.
+
+    The frames' sizes and the test split are those that the checkpoint was trained with.
+    """
     try:
         options = dict(key_value(text) for text in sets or [])
-        forecaster = load_forecaster(checkpoint)
-        test = build_dataset(
-            dataset,
-            data or Path("data") / dataset,
-            "test",
-            options,
-            input_steps=forecaster.input_steps,
-            lead_steps=int(forecaster.card.get("lead_steps", 5)),
-            seed=0,
-        )
-        if not test.is_rain:
-            raise ConfigError(f"{dataset} holds pictures, not rain; the rain scores of this command do not apply")
-        table = evaluate([forecaster, *(load_forecaster(name) for name in BASELINES)], test)
+        forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
+        test = scored_set(forecaster, dataset, data, options, transfer=transfer)
+        table = evaluate_beside_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
+        typer.echo(text_table(table, test, forecaster))
+        if json_file is not None:
+            command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
+            write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
     except NowcastError as err:
         typer.echo(f"error: {err}", err=True)
         raise typer.Exit(2) from err
-    typer.echo(text_table(table, windows=len(test), version=forecaster.version))
-    if json_file is not None:
-        json_file.write_text(json.dumps(as_json(table, test, forecaster), indent=1) + "\n")
 
 
-def evaluate(
-    forecasters: Iterable[Forecaster],
-    dataset: NowcastDataset,
-    thresholds_mmh: tuple[float, ...] = THRESHOLDS_MMH,
-) -> Table:
-    """Counts by (model, lead in minutes, threshold), summed over all windows of a data set.
+def scored_set(
+    forecaster: Forecaster, dataset: str, data: Path | None, options: dict[str, Any], *, transfer: bool = False
+) -> NowcastDataset:
+    """The test split that a checkpoint is to be scored on.
 
-    Cells count where the observation and every input field are there, the same ones for all forecasters.
+    Args:
+        forecaster: its card says what it was trained on.
+        dataset: name of a data set.
+        data: None is ./data/DATASET where that exists.
+        options: of the data set, over those that the checkpoint was trained with.
+        transfer: another data set, or frames of another size, than in training are meant.
+
+    Raises:
+        ConfigError: data that do not serve, or without `transfer` others than the checkpoint was trained on.
     """
-    forecasters = list(forecasters)
-    leads = [dataset.cadence_minutes * (n + 1) for n in range(dataset.lead_steps)]
-    table: Table = {}
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        past_THW, observed_THW = sample.past_TCHW[:, 0].numpy(), sample.future_TCHW[:, 0].numpy().copy()
-        observed_THW[:, np.isnan(past_THW).any(axis=0)] = np.nan
-        fields = {one.name: one.forecast(past_THW, dataset.lead_steps) for one in forecasters}
-        for row in score_table(fields, observed_THW, leads, thresholds_mmh):
-            key = (row.model, row.lead_minutes, row.threshold_mmh)
-            table[key] = table.get(key, Counts()) + row.counts
-    return table
-
-
-def pooled(table: Table, model: str, threshold_mmh: float) -> Counts:
-    """Counts of one model over all leads."""
-    return sum((c for (m, _, t), c in table.items() if m == model and t == threshold_mmh), Counts())
-
-
-def text_table(table: Table, *, windows: int, version: str) -> str:
-    """CSI by lead, then pooled CSI, HSS, frequency bias and the counts, for every threshold and model."""
-    leads = sorted({lead for _, lead, _ in table})
-    models = list(dict.fromkeys(model for model, _, _ in table))
-    lines = [f"{windows} windows, model version {version}; forecast frames only, counts pooled, undefined is -"]
-    head = "".join(f"{'+' + str(lead):>8}" for lead in leads)
-    for threshold in sorted({threshold for _, _, threshold in table}):
-        lines.append(
-            f"\n{threshold:g} mm/h{'':<10}CSI{head}{'pooled':>9}{'HSS':>8}{'bias':>7}  hits/misses/false alarms"
+    kind = DATASETS.get(dataset)
+    trained = trained_on(forecaster)
+    if trained and trained["dataset"] != dataset and not transfer:
+        raise ConfigError(
+            f"{forecaster.name} was trained on {trained['dataset']}; {dataset} was asked for. --dataset "
+            f"{trained['dataset']} was due, or --transfer to score it on {dataset} all the same"
         )
-        for model in models:
-            counts = pooled(table, model, threshold)
-            by_lead = "".join(f"{_number(table[model, lead, threshold].value('csi')):>8}" for lead in leads)
-            lines.append(
-                f"  {model:<15}   {by_lead}{_number(counts.value('csi')):>9}{_number(counts.value('hss')):>8}"
-                f"{_number(counts.value('bias'), 2):>7}  {counts.hits}/{counts.misses}/{counts.false_alarms}"
-            )
-    return "\n".join(lines)
+    own = trained.get("dataset_options", {}) if trained.get("dataset") == dataset else {}
+    if not transfer and not own.get("crop"):  # random cuts are of all sizes
+        _refuse_other_frames(forecaster.name, own, options, kind.options_class.model_fields)
+    kept = {key: own[key] for key in (*FRAME_OPTIONS, *TEST_OPTIONS) if key in own}
+    default = Path("data") / dataset
+    return build_dataset(
+        dataset,
+        data or (default if default.exists() or kind.is_rain else None),
+        "test",
+        {**kept, **options},
+        input_steps=forecaster.input_steps,
+        lead_steps=int(forecaster.card.get("lead_steps", 5)),
+        seed=0,
+    )
 
 
-def as_json(table: Table, dataset: NowcastDataset, forecaster: Forecaster) -> dict[str, Any]:
-    """The whole table with its counts, and what it was made of."""
-    return {
-        "command": " ".join(["python -m training.evaluate", *sys.argv[1:]]),
-        "model_version": forecaster.version,
-        "sha256": forecaster.card.get("sha256"),
-        "windows": len(dataset),
-        "data": dataset.fingerprint,
-        "scores": [
-            {
-                "model": model,
-                "lead_minutes": lead,
-                "threshold_mmh": threshold,
-                "hits": c.hits,
-                "misses": c.misses,
-                "false_alarms": c.false_alarms,
-                "correct_negatives": c.correct_negatives,
-                "csi": c.value("csi"),
-                "hss": c.value("hss"),
-                "bias": c.value("bias"),
-            }
-            for (model, lead, threshold), c in table.items()
-        ],
-    }
+def trained_on(forecaster: Forecaster) -> dict[str, Any]:
+    """The configuration of the training run; empty where the card does not say (baselines, converted weights)."""
+    return dict(forecaster.card.get("training", {}).get("config", {}))
 
 
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+def _refuse_other_frames(name: str, own: dict[str, Any], asked: dict[str, Any], fields: dict[str, Any]) -> None:
+    for key in FRAME_OPTIONS:
+        if key in asked and own:
+            was = own.get(key, fields[key].default if key in fields else None)
+            if asked[key] != was:
+                raise ConfigError(
+                    f"{name} was trained with {key}={was}; {key}={asked[key]} was asked for. No --set {key} was due, "
+                    "or --transfer to score it so all the same"
+                )
+
+
+def evaluate_beside_baselines(
+    forecaster: Forecaster, test: NowcastDataset, *, clips: int | None = None, one_step: bool = False
+) -> Evaluation:
+    """The rows of every table: the checkpoint, persistence and extrapolation."""
+    baselines = [load_forecaster(name) for name in BASELINES if name != forecaster.name]
+    return evaluate([forecaster, *baselines], test, clips=clips, one_step=one_step)
+
+
+def pooled(table: Evaluation, model: str, threshold_mmh: float) -> Counts:
+    """Counts of one model over all leads."""
+    counts: Counts = table.pooled(counts_key(threshold_mmh), model)
+    return counts
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a table whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as err:
+        raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 """Batches by step number, so that a resumed run goes on with exactly the samples that were next."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from torch.utils.data import DataLoader, Sampler
 
@@ -47,15 +50,62 @@ class StepSampler(Sampler[int]):
                 position += 1
 
 
+class ShareSampler(Sampler[int]):
+    """Evenly spaced indices of a data set, each process its share of them.
+
+    Args:
+        length: samples in the data set.
+        count: how many to take in all; 0 is every one.
+    """
+
+    def __init__(self, length: int, count: int) -> None:
+        taken = min(count or length, length)
+        self.indices = [int(i) for i in np.linspace(0, length - 1, taken).round()] if length else []
+
+    def __len__(self) -> int:
+        return len(self.indices[process_rank() :: process_count()])
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.indices[process_rank() :: process_count()]
+
+
+class Ahead:
+    """A loader whose next batches are made by a thread while the model works on this one.
+
+    Args:
+        loader: of the batches.
+        depth: how many are made ahead.
+    """
+
+    def __init__(self, loader: DataLoader[Sample], depth: int = 2) -> None:
+        self.loader, self.depth = loader, depth
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Sample]:
+        batches = iter(self.loader)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
+            ahead = deque(thread.submit(next, batches, None) for _ in range(self.depth))
+            while (batch := ahead.popleft().result()) is not None:
+                ahead.append(thread.submit(next, batches, None))
+                yield batch
+
+
 def process_rank() -> int:
     """Number of this process among those that train together."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+def process_count() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def train_loader(
     dataset: NowcastDataset, config: RunConfig, *, total_steps: int, first_step: int
-) -> DataLoader[Sample]:
-    """The batches from `first_step` to `total_steps` of a run.
+) -> DataLoader[Sample] | Ahead:
+    """The batches from `first_step` to `total_steps` of a run; made ahead by a thread, or by processes.
 
     Raises:
         ConfigError: a batch that the processes cannot share evenly.
@@ -70,10 +120,20 @@ def train_loader(
         batch=config.batch_size,
         processes=config.devices,
     )
-    return DataLoader(
+    loader = DataLoader(
         dataset,
         batch_size=config.batch_size // config.devices,
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,
+        pin_memory=torch.cuda.is_available(),
     )
+    return loader if config.workers else Ahead(loader)
+
+
+def validation_loader(dataset: NowcastDataset, config: RunConfig) -> DataLoader[Sample] | None:
+    """The clips that are validated on, the same ones each time; None where the data have no validation part."""
+    if len(dataset) == 0:
+        return None
+    sampler = ShareSampler(len(dataset), config.validation_clips)
+    return DataLoader(dataset, batch_size=max(config.batch_size // config.devices, 1), sampler=sampler)

@@ -1,43 +1,16 @@
 """Losses in network values: per frame and sample, a sum over observed pixels, as the paper has it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from core.registry import Registry
+from verification.weights import EDGES_MMH, WEIGHTS
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(prediction_BTCHW, target_BTCHW, weight_BTCHW) -> scalar; the weight is 0 where nothing was observed."""
-
-LOSSES: Registry[Loss] = Registry("loss")
-
-
-def _mean_of_sums(per_pixel_BTCHW: Tensor) -> Tensor:
-    """Sum over channels and pixels, mean over frames and samples (`reference`, section 4)."""
-    return per_pixel_BTCHW.sum(dim=(2, 3, 4)).mean()
-
-
-@LOSSES.register("l1")
-def l1(prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
-    """Sum of absolute differences."""
-    return _mean_of_sums(weight_BTCHW * (prediction_BTCHW - target_BTCHW).abs())
-
-
-@LOSSES.register("l2")
-def l2(prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
-    """Sum of squared differences."""
-    return _mean_of_sums(weight_BTCHW * (prediction_BTCHW - target_BTCHW).square())
-
-
-@LOSSES.register("l1+l2")
-def l1_l2(prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
-    """The paper's loss: both with equal weight (section 4.3, Table 11)."""
-    difference_BTCHW = prediction_BTCHW - target_BTCHW
-    return _mean_of_sums(weight_BTCHW * (difference_BTCHW.abs() + difference_BTCHW.square()))
-
-
-HEAVIEST_MMH = 30.0
+HEAVIEST_MMH: Final = 30.0
 """Rates above this weigh no more: beyond lie hail and clutter."""
 
 
@@ -49,3 +22,43 @@ def rain_weight(rate_mmh: Tensor, balance: float) -> Tensor:
     """
     weight = 1.0 + balance * rate_mmh.clamp(0.0, HEAVIEST_MMH)
     return torch.nan_to_num(weight, nan=0.0)
+
+
+def step_weight(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
+    """The weight of the scores B-MSE and B-MAE (`verification.weights`); 0 for NaN. `balance` has no part in it."""
+    del balance
+    weights, edges_mmh = rate_mmh.new_tensor(WEIGHTS), rate_mmh.new_tensor(EDGES_MMH)
+    weight = weights[torch.bucketize(rate_mmh.contiguous(), edges_mmh, right=True)]
+    return torch.where(torch.isnan(rate_mmh), torch.zeros_like(weight), weight)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A mean over frames and samples of sums over channels and pixels (`reference`, section 4).
+
+    Attributes:
+        per_pixel: of the difference between prediction and target.
+        weight: of a pixel, by its true rate in mm/h and the configuration's `balance`.
+        needs_rain: means nothing for pictures.
+    """
+
+    per_pixel: Callable[[Tensor], Tensor]
+    weight: Callable[[Tensor, float], Tensor] = rain_weight
+    needs_rain: bool = False
+
+    def __call__(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
+        """The scalar loss; the weight is 0 where nothing was observed."""
+        return (weight_BTCHW * self.per_pixel(prediction_BTCHW - target_BTCHW)).sum(dim=(2, 3, 4)).mean()
+
+
+def _both(difference: Tensor) -> Tensor:
+    return difference.abs() + difference.square()
+
+
+LOSSES: Registry[Loss] = Registry("loss")
+LOSSES.register("l1")(Loss(torch.abs))
+LOSSES.register("l2")(Loss(torch.square))
+LOSSES.register("l1+l2")(Loss(_both))  # the paper's (section 4.3, Table 11): both with equal weight
+LOSSES.register("b-mae")(Loss(torch.abs, step_weight, needs_rain=True))
+LOSSES.register("b-mse")(Loss(torch.square, step_weight, needs_rain=True))
+LOSSES.register("b-mae+b-mse")(Loss(_both, step_weight, needs_rain=True))  # the balanced loss of Shi et al. 2017

@@ -1,5 +1,7 @@
 """When a training step takes the true frame and when the model's own prediction."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,8 +10,15 @@ from core.registry import Registry
 BoolField = NDArray[np.bool_]
 
 
+@dataclass(frozen=True)
 class Schedule:
-    """Base: which frames are true, for one optimiser step; drawn by (seed, step, sample), the same on every rank."""
+    """Base: which frames are true, for one optimiser step; drawn by (seed, step, sample), the same on every rank.
+
+    Attributes:
+        epochs: of the run; what changes by epoch changes in as many equal parts of it.
+    """
+
+    epochs: int = 20
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
         """Probability of the true frame at each recurrent step, shape (given + leads - 1,)."""
@@ -34,7 +43,7 @@ class ScheduledSampling(Schedule):
     """Given frames are true; later ones with a probability that falls evenly from 1 to 0 (paper, section 4.3)."""
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
-        """1 for given frames, eta = 1 - step / total for the others."""
+        """1 for given frames, eta = 1 - step / total for the others: a little less after every step."""
         eta = max(0.0, 1.0 - step / max(total_steps, 1))
         return np.array([1.0] * given + [eta] * (leads - 1))
 
@@ -51,16 +60,20 @@ class OwnPredictions(Schedule):
 
 @SCHEDULES.register("reverse")
 class ReverseScheduledSampling(Schedule):
-    """PredRNN-V2's reverse scheduled sampling (Wang et al. 2021, arXiv:2103.09504; numbers of the paper's code)."""
+    """PredRNN-V2's reverse scheduled sampling (Wang et al. 2021, arXiv:2103.09504; numbers of the paper's code).
+
+    It changes once per epoch e = 1 ... E. A run that `max_steps` cuts short has the same E parts, shorter ones.
+    """
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
         """The first frame is true; other given ones with a rising, later ones with a falling probability."""
-        done, first, last = step / max(total_steps, 1), 1 / 3, 2 / 3
-        if done < first:
+        epoch = min(step * self.epochs // max(total_steps, 1), self.epochs - 1) + 1
+        first, last, tau = self.epochs / 3, 2 * self.epochs / 3, self.epochs / 15
+        if epoch < first:
             eta_given, eta_later = 0.5, 0.5
-        elif done < last:
-            eta_given = 1.0 - 0.5 * float(np.exp(-(done - first) * 15.0))
-            eta_later = 0.5 - 0.5 * (done - first) / (last - first)
+        elif epoch < last:
+            eta_given = 1.0 - 0.5 * float(np.exp(-(epoch - first) / tau))
+            eta_later = 0.5 - 0.5 * (epoch - first) / (last - first)
         else:
             eta_given, eta_later = 1.0, 0.0
         return np.array([1.0] + [eta_given] * (given - 1) + [eta_later] * (leads - 1))

@@ -32,14 +32,18 @@ class Counts:
         return self.hits + self.misses + self.false_alarms + self.correct_negatives
 
     def value(self, score_name: str) -> float | None:
-        """A registered score of these counts; None where it is undefined.
+        """A registered categorical score of these counts; None where it is undefined.
 
         Raises:
             UnknownNameError: no score has that name.
+            ValueError: the score takes other totals than counts.
         """
-        from verification.scores import SCORES  # here, since every score is built on this file
+        from verification.scores import SCORES, CategoricalScore  # here, since every score is built on this file
 
-        value = SCORES.get(score_name)().value(self)
+        score = SCORES.get(score_name)()
+        if not isinstance(score, CategoricalScore):
+            raise ValueError(f"score {score_name!r} takes other totals than counts of events")
+        value = score.value(self)
         return value if math.isfinite(value) else None
 
 

@@ -43,6 +43,14 @@ class OtherFormatError(FrameError):
     """The first bytes fit, the content is another format's (every HDF5 file starts alike): the next reader is asked."""
 
 
+class ProductError(FrameError):
+    """A whole file of a known format that holds no rain."""
+
+
+class ForeignError(FrameError):
+    """Bytes of no format that we know."""
+
+
 class Limits:
     """What one call may still unpack; every layer and every HDF5 data set takes its bytes from here."""
 
@@ -91,10 +99,11 @@ def rate_field(rate_mmh_HW: AnyField) -> Float32Field:
         FrameError: no rain rate: values below 0, or infinite ones.
     """
     field_HW = np.array(rate_mmh_HW, np.float32, order="C")
-    observed = np.isfinite(field_HW)
-    if np.isinf(field_HW).any():
+    lowest, highest = np.fmin.reduce(field_HW, axis=None), np.fmax.reduce(field_HW, axis=None)
+    if np.isinf(lowest) or np.isinf(highest):
         raise FrameError("the field holds infinite rates; finite ones or no data were due")
-    if (field_HW[observed] < -ROUNDING_MMH).any():
-        raise FrameError(f"the field holds rates down to {np.nanmin(field_HW):g} mm/h; 0 or more was due")
-    field_HW[observed] = np.maximum(field_HW[observed], 0.0)
+    if lowest < -ROUNDING_MMH:
+        raise FrameError(f"the field holds rates down to {lowest:g} mm/h; 0 or more was due")
+    if lowest < 0:
+        np.maximum(field_HW, 0.0, out=field_HW)
     return field_HW

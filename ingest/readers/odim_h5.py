@@ -11,7 +11,16 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid, known
 from core.units import DWD_ZR, rate_from_depth
-from ingest.readers.base import READERS, AnyField, Float32Field, OtherFormatError, Reader, limits_of, rate_field
+from ingest.readers.base import (
+    READERS,
+    AnyField,
+    Float32Field,
+    OtherFormatError,
+    ProductError,
+    Reader,
+    limits_of,
+    rate_field,
+)
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
 from ingest.readers.radars import dwd_site, missing_dwd_radars
 
@@ -52,7 +61,7 @@ def _check_kind(root: Any) -> None:
         raise OtherFormatError(f"HDF5 file with the conventions {conventions!r}, not ODIM_H5")
     kind = text(_attribute("object", root, "what"))
     if kind not in OBJECTS:
-        raise FrameError(f"ODIM object {kind}; one of {', '.join(OBJECTS)} was due")
+        raise ProductError(f"ODIM object {kind}; one of {', '.join(OBJECTS)} was due")
 
 
 def _frame(root: Any, dataset: Any) -> RadarFrame:
@@ -87,7 +96,7 @@ def _data(dataset: Any) -> tuple[Any, str]:
     for quantity in QUANTITIES:
         if quantity in found:
             return found[quantity], quantity
-    raise FrameError(f"{dataset.name} has {', '.join(sorted(found)) or 'no data'}; {', '.join(QUANTITIES)} was due")
+    raise ProductError(f"{dataset.name} has {', '.join(sorted(found)) or 'no data'}; {', '.join(QUANTITIES)} was due")
 
 
 def _rate(group: Any, quantity: str, grid: Grid, interval_minutes: float) -> Float32Field:

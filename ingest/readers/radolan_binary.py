@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Mapping
 from datetime import UTC, timedelta
+from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
-from ingest.readers.base import READERS, AnyField, Reader, rate_field
+from ingest.readers.base import READERS, AnyField, Float32Field, ProductError, Reader, rate_field
 from ingest.readers.radars import missing_dwd_radars
 
 DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
@@ -33,7 +34,11 @@ EUROPEAN: Final = ("EX",)
 
 MAX_HEADER_BYTES: Final = 2048
 WGS84_SINCE_VERSION: Final = 5
+NO_DATA_FLAG: Final = 0x2000
+DEPTH_BITS: Final = 0x0FFF
 NEGATIVE_FLAG: Final = 0x4000
+CLUTTER_FLAG: Final = 0x8000
+CLUTTER_COUNT: Final = 249
 FIRST_FLAG_COUNT: Final = 249
 """8-bit counts from here on are clutter (249), no data (250) or undefined."""
 
@@ -53,8 +58,9 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
 
     Depths (RY, RZ, YW, RV, RW, SF, RQ) become the mean rate over the header's interval, counts (RX, EX, WX) go through
     DWD's Z-R relation with -32.5 dBZ as dry. Valid time is the header's time plus the lead `VV`. Cells with the no-data
-    flag, the clutter flag (YW keeps a plausible value under it, which is not trusted) or the negative flag are not
-    observed; cells of the secondary source are. Grids of format version 5 lie on WGS84, older ones on the sphere.
+    flag, the clutter flag (YW keeps a plausible value under it, which is not trusted; the flags go with the frame) or
+    the negative flag are not observed; cells of the secondary source are. Grids of format version 5 lie on WGS84, older
+    ones on the sphere.
 
     Raises:
         FrameError: damaged or cut, a size that no DWD composite has, or a product that is no rain rate (RE, PG).
@@ -67,6 +73,7 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
     valid_time = attrs["datetime"].replace(tzinfo=UTC) + timedelta(minutes=lead_minutes)
     sites = () if product in EUROPEAN else attrs.get("radarlocations", ())
     rate_mmh_HW = _rate_from_counts(content) if product in REFLECTIVITIES else _rate_from_depths(content, attrs)
+    clutter_HW = _clutter(content, attrs)
     frame = RadarFrame(
         valid_time,
         grid,
@@ -75,6 +82,7 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
         interval_minutes=0.0 if product in REFLECTIVITIES else attrs["intervalseconds"] / 60,
         lead_minutes=lead_minutes,
         missing_radars=missing_dwd_radars(sites, valid_time),
+        clutter_HW=clutter_HW[::-1] if clutter_HW.any() else None,
     )
     return [frame]
 
@@ -89,9 +97,9 @@ def _header(content: bytes) -> tuple[str, dict[str, Any]]:
         header = content[:end].decode("ascii")
         product = header[:2]
         if product in REFUSED:
-            raise FrameError(f"product {product} is {REFUSED[product]}; one of {_products()} was due")
+            raise ProductError(f"product {product} is {REFUSED[product]}; one of {_products()} was due")
         if product not in DEPTHS + REFLECTIVITIES:
-            raise FrameError(f"product {product} is not known; one of {_products()} was due")
+            raise ProductError(f"product {product} is not known; one of {_products()} was due")
         return header, parse_dwd_composite_header(header)
     except (ValueError, LookupError, TypeError, AttributeError) as err:
         raise FrameError(f"RADOLAN header {content[:40]!r}... does not parse: {err}") from err
@@ -135,11 +143,28 @@ def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
 
 
 def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> AnyField:
-    depth_mm_HW, found = read_radolan_composite(io.BytesIO(content), missing=np.nan)
-    depth_mm_HW.flat[found["cluttermask"]] = np.nan
     raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
-    depth_mm_HW.flat[np.flatnonzero(raw_N & NEGATIVE_FLAG)] = np.nan
-    return rate_from_depth(depth_mm_HW, attrs["intervalseconds"] / 60)
+    table_mmh = _rate_of_counts(float(attrs["precision"]), float(attrs["intervalseconds"]))
+    return table_mmh.take(raw_N).reshape(attrs["nrow"], attrs["ncol"])
+
+
+@lru_cache(maxsize=16)
+def _rate_of_counts(precision_mm: float, interval_s: float) -> Float32Field:
+    """mm/h of each 16-bit count: half the time of decoding a field cell by cell, with the same result."""
+    counts_N = np.arange(2**16)
+    is_lost_N = (counts_N & (NO_DATA_FLAG | NEGATIVE_FLAG | CLUTTER_FLAG)) > 0
+    depth_mm_N = np.where(is_lost_N, np.nan, (counts_N & DEPTH_BITS) * precision_mm)
+    return rate_from_depth(depth_mm_N, interval_s / 60).astype(np.float32)
+
+
+def _clutter(content: bytes, attrs: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Cells with the clutter flag, rows as in the file; one that is outside of every radar's reach is no clutter."""
+    shape = attrs["nrow"], attrs["ncol"]
+    if attrs["producttype"] in REFLECTIVITIES:
+        counts_N = np.frombuffer(content, np.uint8, offset=len(content) - attrs["datasize"])
+        return np.asarray(counts_N == CLUTTER_COUNT).reshape(shape)
+    raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
+    return np.asarray((raw_N & (CLUTTER_FLAG | NO_DATA_FLAG)) == CLUTTER_FLAG).reshape(shape)
 
 
 READERS.register("radolan-binary")(Reader(matches, read_radolan_binary))

@@ -4,7 +4,16 @@ from pathlib import Path
 
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
-from ingest.readers.base import HEAD_BYTES, MAX_BYTES, MAX_FRAMES, READERS, Limits, Member, OtherFormatError
+from ingest.readers.base import (
+    HEAD_BYTES,
+    MAX_BYTES,
+    MAX_FRAMES,
+    READERS,
+    ForeignError,
+    Limits,
+    Member,
+    OtherFormatError,
+)
 from ingest.readers.containers import printable, unpack
 
 
@@ -62,4 +71,4 @@ def _read_member(content: bytes, name: str, limits: Limits) -> list[RadarFrame]:
         except Exception as err:  # decoders of other people raise anything on hostile bytes
             raise FrameError(f"{name}: damaged {format_name} file: {type(err).__name__}: {err}") from err
     came = "; ".join(others) or f"starts with {content[:12]!r}"
-    raise FrameError(f"{name}: {came}; one of the formats {', '.join(READERS.names())} was due")
+    raise ForeignError(f"{name}: {came}; one of the formats {', '.join(READERS.names())} was due")

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import random
 import tarfile
 import threading
@@ -16,6 +17,7 @@ from core.errors import UnavailableError
 from core.files import write_bytes_atomically
 from ingest.pipeline import Outcome
 from ingest.sources.base import Arrival
+from ingest.sources.http import FAILURES, Answer, BusyError, get
 from ingest.sources.listing import RV, RY, Product, Remote, files_of
 
 USER_AGENT: Final = "ms-rnn-nowcast/0.1 (radar ingest; one listing per poll, each file once)"
@@ -24,7 +26,11 @@ BACKFILL: Final = timedelta(minutes=150)
 
 LATE: Final = timedelta(minutes=20)
 AHEAD: Final = timedelta(minutes=10)
-"""No file of a later time than the clock's and this is believed."""
+"""No file of a later time than the server's clock and this is believed."""
+
+SKEW: Final = timedelta(minutes=2)
+MAX_SKEW: Final = timedelta(days=1)
+"""A server whose clock differs by more is not believed, but ours."""
 
 MAX_TRIES: Final = 3
 """A file that cannot be read may have been fetched while the server wrote it."""
@@ -32,6 +38,10 @@ MAX_TRIES: Final = 3
 MAX_LISTING_BYTES: Final = 8 * 2**20
 MAX_FILE_BYTES: Final = 64 * 2**20
 MAX_WAIT_S: Final = 300.0
+MAX_RETRY_AFTER_S: Final = 3600.0
+MAX_FAILED_FILES: Final = 2
+"""After so many files that did not come in one look, the server is taken to be down."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +55,8 @@ class DwdSource:
         poll_s: seconds between two looks while all is well; grows and varies while it is not.
         clock: the present time.
         jitter: a number in [0, 1).
+        timeout_s: for a connection and for each part of an answer.
+        deadline_s: for a whole answer.
     """
 
     def __init__(
@@ -56,32 +68,41 @@ class DwdSource:
         poll_s: float = 30.0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
+        timeout_s: float = 20.0,
+        deadline_s: float = 120.0,
     ) -> None:
         self._url, self._inbox, self._known = url.rstrip("/"), inbox, known
         self._poll_s, self._clock, self._jitter = poll_s, clock, jitter
         self._listings: dict[str, tuple[dict[str, str], list[Remote]]] = {}
-        self._done: set[str] = set()
-        self._tries: dict[str, int] = {}
+        self._timeout_s, self._deadline_s = timeout_s, deadline_s
+        self._done: dict[str, str] = {}  # what became of a file: the listing's mark of it then
+        self._marks: dict[str, str] = {}
+        self._tries: dict[tuple[str, str], int] = {}
         self._failures = 0
+        self._retry_after_s = 0.0
+        self._ahead = timedelta()
 
     def look(self) -> Iterator[Arrival]:
         """New files, the newest first, so that a forecast is there before the back-fill is."""
         inbox = sorted(self._inbox.glob("[!.]*")) if self._inbox.is_dir() else []
         yield from (Arrival(path, final=True) for path in inbox)
         try:
-            with httpx.Client(headers={"User-Agent": USER_AGENT}, timeout=20.0, follow_redirects=True) as client:
+            with httpx.Client(
+                headers={"User-Agent": USER_AGENT}, timeout=self._timeout_s, follow_redirects=True
+            ) as client:
                 yield from self._new_files(client)
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as err:
+        except FAILURES as err:
             self._failures += 1
+            self._retry_after_s = min(err.retry_after_s, MAX_RETRY_AFTER_S) if isinstance(err, BusyError) else 0.0
             raise UnavailableError(f"{self._url}: {type(err).__name__}: {err}") from err
-        self._failures = 0
+        self._failures, self._retry_after_s = 0, 0.0
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
         """Drop the copy in the inbox: the store has it, or the quarantine, or it will be fetched once more."""
         if outcome is not None:
             arrival.path.unlink(missing_ok=True)
             if outcome.rejected is None or arrival.final:
-                self._done.add(arrival.path.name)
+                self._done[arrival.path.name] = self._marks.get(arrival.path.name, "")
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """At once, then every `poll_s`, or after longer and longer waits while the server fails."""
@@ -91,37 +112,82 @@ class DwdSource:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until the next look: doubles with each failure, within half of it either way by chance."""
+        """Seconds until the next look: doubles with each failure, within half of it either way by chance.
+
+        Never sooner than the server asked for.
+        """
         backed_off_s = min(self._poll_s * 2**self._failures, MAX_WAIT_S)
-        return backed_off_s * (0.5 + self._jitter()) if self._failures else self._poll_s
+        wait_s = backed_off_s * (0.5 + self._jitter()) if self._failures else self._poll_s
+        return max(wait_s, self._retry_after_s)
+
+    @property
+    def now(self) -> datetime:
+        """The present by the server's clock, which its files' times go by."""
+        return self._clock() + self._ahead
 
     def _new_files(self, client: httpx.Client) -> Iterator[Arrival]:
         product, files = self._newest_product(client)
+        failed: list[Exception] = []
         for file in reversed(files):
             name = product.local_name(file)
-            if name in self._done or self._known(name):
+            if not self._is_due(name, file):
                 continue
-            content = self._fetch(client, product, file)
-            if content is None:
-                self._done.add(name)
+            try:
+                arrival = self._arrival(client, product, file)
+            except BusyError:
+                raise
+            except FAILURES as err:
+                log.warning("not fetched now: %s: %s: %s", file.name, type(err).__name__, err)
+                failed.append(err)
+                if len(failed) == MAX_FAILED_FILES:
+                    break
                 continue
-            write_bytes_atomically(self._inbox / name, content)
-            self._tries[name] = self._tries.get(name, 0) + 1
-            yield Arrival(self._inbox / name, final=self._tries[name] >= MAX_TRIES)
-        self._done &= {product.local_name(file) for file in files}
+            if arrival is not None:
+                yield arrival
+        names = {product.local_name(file) for file in files}
+        self._done = {name: mark for name, mark in self._done.items() if name in names}
+        self._tries = {key: tries for key, tries in self._tries.items() if key[0] in names}
+        if failed:
+            raise failed[-1]
+
+    def _is_due(self, name: str, file: Remote) -> bool:
+        """Whether a file is new, or another one than when it was done; what an earlier run took is taken as it is."""
+        if not self._done.get(name) and (name in self._done or self._known(name)):
+            self._done[name] = file.mark
+        return self._done.get(name) != file.mark
+
+    def _arrival(self, client: httpx.Client, product: Product, file: Remote) -> Arrival | None:
+        """Fetch a file into the inbox; None where there is none to be had, which is settled after some tries."""
+        name = product.local_name(file)
+        key = name, file.mark
+        self._marks[name] = file.mark
+        self._tries[key] = self._tries.get(key, 0) + 1
+        last = self._tries[key] >= MAX_TRIES
+        answer = self._fetch(client, product, file)
+        if answer.status != httpx.codes.OK or answer.content is None:
+            said = "too large" if answer.content is None else "200 was due"
+            log.warning("left out %s: status %d, %s", file.name, answer.status, said)
+            if last or answer.content is None:
+                self._done[name] = file.mark
+            return None
+        path = self._inbox / name
+        write_bytes_atomically(path, first_member(answer.content) if product.first_member else answer.content)
+        issued_at = answer.time_of("last-modified")
+        if issued_at is not None:
+            os.utime(path, (issued_at.timestamp(), issued_at.timestamp()))
+        return Arrival(path, final=last)
 
     def _newest_product(self, client: httpx.Client) -> tuple[Product, list[Remote]]:
         """RY if its newest file is recent, else whichever has the newest one."""
         ry = self._list(client, RY)
-        if ry and self._clock() - ry[-1].time <= LATE:
+        if ry and self.now - ry[-1].time <= LATE:
             return RY, self._recent(ry)
         rv = self._list(client, RV)
         if rv and (not ry or rv[-1].time > ry[-1].time):
             log.warning("RY is %s; taking the analyses of RV", "late" if ry else "not there")
             return RV, self._recent(rv)
         if not ry:
-            self._failures += 1
-            raise UnavailableError(f"{self._url}: no file in {RY.folder}/ and {RV.folder}/; radar files were due")
+            raise FileNotFoundError(f"{self._url}: no file in {RY.folder}/ and {RV.folder}/; radar files were due")
         return RY, self._recent(ry)
 
     def _recent(self, files: list[Remote]) -> list[Remote]:
@@ -131,25 +197,32 @@ class DwdSource:
         """The product's files; the last answer where the server says that nothing changed, none where it has none."""
         url = f"{self._url}/{product.folder}/"
         conditions, files = self._listings.get(url, ({}, []))
-        status, headers, page = _get(client, url, MAX_LISTING_BYTES, conditions)
-        if status == httpx.codes.NOT_MODIFIED:
+        answer = get(client, url, max_bytes=MAX_LISTING_BYTES, deadline_s=self._deadline_s, headers=conditions)
+        self._set_clock(answer)
+        if answer.status == httpx.codes.NOT_MODIFIED:
             return files
-        if status != httpx.codes.OK or page is None:
+        if answer.status != httpx.codes.OK or answer.content is None:
             return []
-        due = self._clock() + AHEAD
-        files = [file for file in files_of(product, page.decode("utf-8", "replace")) if file.time <= due]
+        due = self.now + AHEAD
+        page = answer.content.decode("utf-8", "replace")
+        files = [file for file in files_of(product, page) if file.time <= due]
         asked = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
-        self._listings[url] = ({ask: headers[told] for ask, told in asked if told in headers}, files)
+        told = {ask: answer.headers[header] for ask, header in asked if header in answer.headers}
+        self._listings[url] = (told, files)
         return files
 
-    def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> bytes | None:
-        """A file's bytes; None where the server has it no more, or it is too large."""
+    def _set_clock(self, answer: Answer) -> None:
+        """Go by the server's clock where it differs from ours, but not where it is wrong by days."""
+        theirs = answer.time_of("date")
+        ahead = theirs - self._clock() if theirs else timedelta()
+        ahead = ahead if SKEW < abs(ahead) < MAX_SKEW else timedelta()
+        if abs(ahead - self._ahead) > SKEW:
+            log.warning("the server's clock is %.0f s ahead of ours; going by it", ahead.total_seconds())
+        self._ahead = ahead
+
+    def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> Answer:
         url = f"{self._url}/{product.folder}/{file.name}"
-        status, _, content = _get(client, url, MAX_FILE_BYTES, {})
-        if status != httpx.codes.OK or content is None:
-            log.warning("left out %s: status %d, %s", url, status, "too large" if content is None else "200 was due")
-            return None
-        return first_member(content) if product.first_member else content
+        return get(client, url, max_bytes=MAX_FILE_BYTES, deadline_s=self._deadline_s)
 
 
 def first_member(archive: bytes) -> bytes:
@@ -161,18 +234,3 @@ def first_member(archive: bytes) -> bytes:
             return file.read() if file is not None else archive
     except (tarfile.TarError, EOFError, OSError, ValueError):
         return archive
-
-
-def _get(
-    client: httpx.Client, url: str, max_bytes: int, headers: dict[str, str]
-) -> tuple[int, httpx.Headers, bytes | None]:
-    """Status, headers and body (None over the limit); a server that is not well is an `HTTPError`."""
-    with client.stream("GET", url, headers=headers) as response:
-        if response.is_server_error or response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            response.raise_for_status()
-        content = bytearray()
-        for chunk in response.iter_bytes():
-            content += chunk
-            if len(content) > max_bytes:
-                return response.status_code, response.headers, None
-        return response.status_code, response.headers, bytes(content)

@@ -9,14 +9,24 @@ from urllib.parse import unquote
 
 HREF: Final = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
 
+TAG: Final = re.compile(r"^[^<]*>|<[^>]*>|<[^>]*$")
+
 
 @dataclass(frozen=True)
 class Remote:
-    """A file of a listing; `kind` is the end of its name."""
+    """A file of a listing.
+
+    Attributes:
+        name: last part of its address.
+        time: in its name.
+        kind: end of its name.
+        mark: what else the listing says of it, as a rule its date and size: when it changes, the file has changed.
+    """
 
     name: str
     time: datetime
     kind: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,12 +68,26 @@ RV: Final = Product(
 
 def files_of(product: Product, page: str) -> list[Remote]:
     """A product's files in a listing of any layout, in ascending time; of one kind, so that a scan comes once."""
-    names = {unquote(next(filter(None, found), "")).split("?")[0].rsplit("/", 1)[-1] for found in HREF.findall(page)}
-    matches = [match for match in map(product.pattern.fullmatch, names) if match and match["kind"] in product.kinds]
-    files = [Remote(match.string, time, match["kind"]) for match in matches if (time := _time(match["time"]))]
+    files = []
+    for name, mark in _rows(page).items():
+        match = product.pattern.fullmatch(name)
+        time = _time(match["time"]) if match and match["kind"] in product.kinds else None
+        if match and time:
+            files.append(Remote(name, time, match["kind"], mark))
     newest = max((file.time for file in files), default=None)
     kind = _preferred(product, [file.kind for file in files if file.time == newest])
     return sorted((file for file in files if file.kind == kind), key=lambda file: file.time)
+
+
+def _rows(page: str) -> dict[str, str]:
+    """Names that the page leads to, each with the text from there to the next one."""
+    found = list(HREF.finditer(page))
+    ends = [match.start() for match in found[1:]] + [len(page)] * bool(found)
+    rows = {}
+    for match, end in zip(found, ends, strict=True):
+        name = unquote(next(filter(None, match.groups()), "")).split("?")[0].rsplit("/", 1)[-1]
+        rows[name] = " ".join(TAG.sub(" ", page[match.end() : end]).split())
+    return rows
 
 
 def _preferred(product: Product, kinds: Sequence[str]) -> str | None:

@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
-import torch.nn.functional as F
-from torch import Tensor, cat, nn, stack
+from torch import Tensor, nn, zeros_like
 
 from core.registry import Registry
+from models.cells.joint import CatConv2d as CatConv2d
+from models.cells.joint import JointConv2d as JointConv2d
 
 State = tuple[Tensor, ...]
 
@@ -75,29 +76,11 @@ class RecurrentCell(nn.Module, ABC):
 
     def init_state(self, x_BCHW: Tensor) -> State:
         """Zeros, one tensor per state, shaped as the layer's input."""
-        return tuple(x_BCHW.new_zeros(x_BCHW.shape) for _ in self.state_names)
+        return tuple(zeros_like(x_BCHW) for _ in self.state_names)
 
     @abstractmethod
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         """One time step; `memory_BCHW` is None for cells without the zigzag memory."""
-
-
-class JointConv2d(nn.Module):
-    """The sum of one convolution per input, each with its own weight and bias, computed as a single convolution.
-
-    The parameters are those of separate convolutions, as in the reference, so its checkpoints load and its counts hold.
-    """
-
-    def __init__(self, in_channels: tuple[int, ...], out_channels: int, kernel_size: int) -> None:
-        super().__init__()
-        self.padding = kernel_size // 2
-        self.parts = nn.ModuleList(nn.Conv2d(channels, out_channels, kernel_size) for channels in in_channels)
-
-    def forward(self, *inputs_BCHW: Tensor) -> Tensor:
-        """One tensor per part, all of one size; gives (B, out_channels, H, W)."""
-        weight = cat([part.get_parameter("weight") for part in self.parts], dim=1)
-        bias = stack([part.get_parameter("bias") for part in self.parts]).sum(dim=0)
-        return F.conv2d(cat(inputs_BCHW, dim=1), weight, bias, padding=self.padding)
 
 
 CELLS: Registry[type[RecurrentCell]] = Registry("cell")

@@ -5,6 +5,8 @@ from typing import Final
 
 from torch import Tensor
 
+from models.cells.gates import scaled
+
 ROUNDS: Final = 5
 
 
@@ -14,7 +16,7 @@ def in_context(
     """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), by turns: x, h, x, h, x."""
     for turn in range(ROUNDS):
         if turn % 2 == 0:
-            x_BCHW = 2 * from_h(h_BCHW).sigmoid() * x_BCHW
+            x_BCHW = scaled(from_h(h_BCHW), x_BCHW)
         else:
-            h_BCHW = 2 * from_x(x_BCHW).sigmoid() * h_BCHW
+            h_BCHW = scaled(from_x(x_BCHW), h_BCHW)
     return x_BCHW, h_BCHW

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.gates import gated, updated
 
 
 @CELLS.register("convlstm")
@@ -16,6 +17,6 @@ class ConvLSTMCell(RecurrentCell):
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
         i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)
-        c_BCHW = f.sigmoid() * c_BCHW + i.sigmoid() * g.tanh()
-        h_BCHW = o.sigmoid() * c_BCHW.tanh()
+        c_BCHW, _ = updated(c_BCHW, i, f, g)
+        h_BCHW = gated(o, c_BCHW)
         return Step(h_BCHW, (h_BCHW, c_BCHW), memory_BCHW)

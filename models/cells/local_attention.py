@@ -1,5 +1,6 @@
 """Attention of each pixel over a window around it, tile by tile, so that no (B, H, W, window^2) tensor is ever held."""
 
+from functools import lru_cache
 from typing import Final, cast
 
 import torch
@@ -38,9 +39,10 @@ def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int)
     """
     height, width = q_BCHW.shape[-2:]
     rows, columns = _tile_edge(height), _tile_edge(width)
+    kv_BCHW = torch.cat([k_BCHW, v_BCHW], dim=1)  # cut into tiles together, with half as many and longer copies
     strips = []
     for top in range(0, height, rows):
-        inputs = (q_BCHW, k_BCHW, v_BCHW, top, rows, columns, window)
+        inputs = (q_BCHW, kv_BCHW, top, rows, columns, window)
         if torch.is_grad_enabled():
             strips.append(cast(Tensor, checkpoint(_strip, *inputs, use_reentrant=False, preserve_rng_state=False)))
         else:
@@ -48,32 +50,46 @@ def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int)
     return torch.cat(strips, dim=2)[..., :height, :width]
 
 
-def _strip(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, top: int, rows: int, columns: int, window: int) -> Tensor:
+def _strip(q_BCHW: Tensor, kv_BCHW: Tensor, top: int, rows: int, columns: int, window: int) -> Tensor:
     """Attention of the row of tiles that starts at `top`: (B, C, rows, whole tiles of columns)."""
     height, width = q_BCHW.shape[-2:]
     right, below = -width % columns, top + rows - height  # a negative padding cuts
     before, after = window // 2, window - 1 - window // 2
     around = (before, right + after, before - top, below + after)
     q_BNQC = _tiles(F.pad(q_BCHW, (0, right, -top, below)), columns, columns)
-    k_BNKC, v_BNKC = (_tiles(F.pad(x, around), columns + window - 1, columns) for x in (k_BCHW, v_BCHW))
-    seen = _in_window(rows, columns, window, q_BCHW.device)
-    y_BNQC = F.scaled_dot_product_attention(q_BNQC, k_BNKC, v_BNKC, attn_mask=seen, scale=1.0)
+    k_BNKC, v_BNKC = _tiles(F.pad(kv_BCHW, around), columns + window - 1, columns).chunk(2, dim=3)
+    bias = _outside_window(rows, columns, window, q_BCHW.dtype, q_BCHW.device)
+    y_BNQC = F.scaled_dot_product_attention(q_BNQC, k_BNKC, v_BNKC, attn_mask=bias, scale=1.0)
     return y_BNQC.reshape(*y_BNQC.shape[:2], rows, columns, -1).permute(0, 4, 2, 1, 3).flatten(3)
 
 
 def _tiles(x_BCHW: Tensor, width: int, step: int) -> Tensor:
     """Pieces of a strip, `width` wide, one each `step` columns: (B, piece, pixel, C)."""
-    return x_BCHW.unfold(3, width, step).permute(0, 3, 2, 4, 1).flatten(2, 3)
+    x_BHWC = x_BCHW.permute(0, 2, 3, 1)
+    starts = range(0, x_BHWC.shape[2] - width + 1, step)
+    return torch.stack([x_BHWC[:, :, start : start + width] for start in starts], dim=1).flatten(2, 3)
 
 
-def _in_window(rows: int, columns: int, window: int, device: torch.device) -> Tensor:
-    """(query, key) of a tile, whether the key lies in the query's window."""
+def _outside_window(rows: int, columns: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(query, key) of a tile: 0 where the key lies in the query's window, else minus infinity; kept, as it is large."""
+    if torch.compiler.is_compiling():
+        return _made_bias(rows, columns, window, dtype, device)
+    return _kept_bias(rows, columns, window, dtype, device)
+
+
+def _made_bias(rows: int, columns: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     inside = []
     for edge in (rows, columns):
         offset = torch.arange(edge + window - 1, device=device)[None, :] - torch.arange(edge, device=device)[:, None]
         inside.append((offset >= 0) & (offset < window))
     both = inside[0][:, None, :, None] & inside[1][None, :, None, :]
-    return both.flatten(2).flatten(0, 1)
+    return torch.where(both.flatten(2).flatten(0, 1), 0.0, float("-inf")).to(dtype)
+
+
+@lru_cache(maxsize=16)
+def _kept_bias(rows: int, columns: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # what is first made for a forecast serves a later training step, too
+        return _made_bias(rows, columns, window, dtype, device)
 
 
 def _tile_edge(length: int) -> int:

@@ -2,10 +2,11 @@
 
 from typing import ClassVar, NamedTuple
 
-from torch import Tensor, cat, nn
+from torch import Tensor, nn, zeros_like
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, State, Step
-from models.cells.predrnn import PredRNNCell, updated
+from models.cells.gates import gated, tanh, updated
+from models.cells.predrnn import PredRNNCell
 
 
 class Advance(NamedTuple):
@@ -31,10 +32,10 @@ class NestedMemory(nn.Module):
     def forward(self, change_BCHW: Tensor, c_BCHW: Tensor, n_BCHW: Tensor, s_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Give (t_BCHW, n_BCHW, s_BCHW), where t takes the place of the forget gate times the cell state."""
         n_BCHW, _ = updated(n_BCHW, *self.change_gates(change_BCHW, n_BCHW).chunk(3, dim=1))
-        q_BCHW = self.change_output(change_BCHW, n_BCHW).sigmoid() * n_BCHW.tanh()
+        q_BCHW = gated(self.change_output(change_BCHW, n_BCHW), n_BCHW)
         i, f, g, o = self.lasting_gates(q_BCHW, c_BCHW).chunk(4, dim=1)
         s_BCHW, _ = updated(s_BCHW, i, f, g)
-        return (o + self.lasting_output(s_BCHW)).sigmoid() * s_BCHW.tanh(), n_BCHW, s_BCHW
+        return gated(o + self.lasting_output(s_BCHW), s_BCHW), n_BCHW, s_BCHW
 
 
 @CELLS.register("mim")
@@ -66,15 +67,15 @@ class MIMCell(PredRNNCell):
     ) -> Advance:
         """One time step, with the output gate, which MotionRNN's highway takes, too."""
         h_BCHW, c_BCHW, *nested = state
-        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW
         i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)
         if self.nested is None:
             lasting_BCHW = f.sigmoid() * c_BCHW
         else:
             change_BCHW = x_BCHW if diagonal_BCHW is None else x_BCHW - diagonal_BCHW
             lasting_BCHW, *nested = self.nested(change_BCHW, c_BCHW, *nested)
-        c_BCHW = lasting_BCHW + i.sigmoid() * g.tanh()
+        c_BCHW = lasting_BCHW + gated(i, g)
         m_BCHW, _ = updated(m_BCHW, *self.memory_gates(x_BCHW, m_BCHW).chunk(3, dim=1))
         gate_BCHW = (o + self.output_gate(c_BCHW, m_BCHW)).sigmoid()
-        h_BCHW = gate_BCHW * self.merge(cat([c_BCHW, m_BCHW], dim=1)).tanh()
+        h_BCHW = gate_BCHW * tanh(self.merge(c_BCHW, m_BCHW))
         return Advance(h_BCHW, gate_BCHW, (c_BCHW, *nested), m_BCHW)

@@ -24,6 +24,17 @@ class MeanConv2d(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Size and channels stay."""
+        weight, bias = self._mean()
+        return F.conv2d(x_BCHW, weight, bias, padding=KERNELS[-1] // 2)
+
+    def merged(self) -> nn.Conv2d:
+        """The same as one layer: for a model that is not trained any more."""
+        weight, bias = self._mean()
+        conv = nn.Conv2d(weight.shape[1], weight.shape[0], KERNELS[-1], padding=KERNELS[-1] // 2)
+        conv.load_state_dict({"weight": weight, "bias": bias})
+        return conv.to(weight)
+
+    def _mean(self) -> tuple[Tensor, Tensor]:
         largest = KERNELS[-1]
         weight = stack(
             [
@@ -31,8 +42,7 @@ class MeanConv2d(nn.Module):
                 for part, kernel in zip(self.parts, KERNELS, strict=True)
             ]
         ).mean(dim=0)
-        bias = stack([part.get_parameter("bias") for part in self.parts]).mean(dim=0)
-        return F.conv2d(x_BCHW, weight, bias, padding=largest // 2)
+        return weight, stack([part.get_parameter("bias") for part in self.parts]).mean(dim=0)
 
 
 @CELLS.register("modernn")

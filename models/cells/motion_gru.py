@@ -46,7 +46,12 @@ class MotionGRU(nn.Module):
         z = self.candidate(cat([e_BCHW, r * flow_BCHW], dim=1)).tanh()
         trend_BCHW = trend_BCHW + TREND_STEP * (flow_BCHW - trend_BCHW)
         flow_BCHW = u * z + (1 - u) * flow_BCHW + trend_BCHW
-        samples_BCLHW = warp(e_BCHW, unflatten(flow_BCHW, 1, (FLOWS, 2))) * self.weights(e_BCHW).sigmoid()[:, None]
-        decoded_BCHW = self.decode(self.merge(samples_BCLHW.flatten(1, 2)))[..., :height, :width]
+        samples_BLCHW = warp(e_BCHW, unflatten(flow_BCHW, 1, (FLOWS, 2))) * self.weights(e_BCHW).sigmoid()[:, :, None]
+        decoded_BCHW = self.decode(self._merged(samples_BLCHW))[..., :height, :width]
         gate_BCHW = self.gate(cat([decoded_BCHW, h_BCHW], dim=1)).sigmoid()
         return gate_BCHW * h_BCHW + (1 - gate_BCHW) * decoded_BCHW, flow_BCHW, trend_BCHW
+
+    def _merged(self, samples_BLCHW: Tensor) -> Tensor:
+        """The 1 x 1 convolution of all flows; its weight has flows inside channels, as the reference, not as `warp`."""
+        weight = unflatten(self.merge.weight, 1, (-1, FLOWS)).transpose(1, 2).flatten(1, 2)
+        return F.conv2d(samples_BLCHW.flatten(1, 2), weight, self.merge.bias)

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from torch import Tensor, cat, nn
+from torch import Tensor, nn, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.gates import gated, updated
 from models.cells.local_attention import LocalAttention
-from models.cells.predrnn import updated
 
 
 @CELLS.register("preciplstm")
@@ -32,11 +32,11 @@ class PrecipLSTMCell(RecurrentCell):
         self.spatial_gates = JointConv2d(pair, 3 * channels, kernel_size)
         self.temporal_gates = JointConv2d(pair, 3 * channels, kernel_size)
         self.output_gate = JointConv2d((channels,) * 4, channels, kernel_size)
-        self.merge = nn.Conv2d(4 * channels, channels, 1)
+        self.merge = CatConv2d(4 * channels, channels, 1)
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW, spatial_BCHW, temporal_BCHW, last_x_BCHW = state
-        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW
         seen_BCHW = x_BCHW + self.attended(self.attention(x_BCHW))
         change_BCHW = x_BCHW - last_x_BCHW
         i, f, g, o = self.gates(seen_BCHW, h_BCHW).chunk(4, dim=1)
@@ -44,6 +44,6 @@ class PrecipLSTMCell(RecurrentCell):
         m_BCHW, _ = updated(m_BCHW, *self.memory_gates(seen_BCHW, m_BCHW).chunk(3, dim=1))
         spatial_BCHW, _ = updated(spatial_BCHW, *self.spatial_gates(seen_BCHW, spatial_BCHW).chunk(3, dim=1))
         temporal_BCHW, _ = updated(temporal_BCHW, *self.temporal_gates(change_BCHW, temporal_BCHW).chunk(3, dim=1))
-        o_BCHW = (o + self.output_gate(c_BCHW, m_BCHW, spatial_BCHW, temporal_BCHW)).sigmoid()
-        h_BCHW = o_BCHW * self.merge(cat([c_BCHW, spatial_BCHW, temporal_BCHW, m_BCHW], dim=1)).tanh()
+        o_BCHW = o + self.output_gate(c_BCHW, m_BCHW, spatial_BCHW, temporal_BCHW)
+        h_BCHW = gated(o_BCHW, self.merge(c_BCHW, spatial_BCHW, temporal_BCHW, m_BCHW))
         return Step(h_BCHW, (h_BCHW, c_BCHW, spatial_BCHW, temporal_BCHW, x_BCHW), m_BCHW)

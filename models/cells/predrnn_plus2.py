@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from torch import Tensor, cat, nn
+from torch import Tensor, lerp, nn, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
-from models.cells.predrnn import updated
+from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.gates import tanh, updated
 
 
 class GradientHighway(nn.Module):
@@ -18,8 +18,7 @@ class GradientHighway(nn.Module):
     def forward(self, x_BCHW: Tensor, z_BCHW: Tensor) -> Tensor:
         """The new Z from the layer's input and the Z of the time before."""
         p_BCHW, q_BCHW = self.gates(x_BCHW, z_BCHW).chunk(2, dim=1)
-        new_BCHW: Tensor = q_BCHW.sigmoid() * p_BCHW.tanh() + (1 - q_BCHW.sigmoid()) * z_BCHW
-        return new_BCHW
+        return lerp(z_BCHW, tanh(p_BCHW), q_BCHW.sigmoid())
 
 
 @CELLS.register("predrnn++")
@@ -34,12 +33,11 @@ class CausalLSTMCell(RecurrentCell):
 
     def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
         super().__init__(channels, kernel_size, place)
-        padding = kernel_size // 2
-        self.gates = nn.Conv2d(3 * channels, 3 * channels, kernel_size, padding=padding)
-        self.memory_gates = nn.Conv2d(3 * channels, 3 * channels, kernel_size, padding=padding)
+        self.gates = CatConv2d(3 * channels, 3 * channels, kernel_size)
+        self.memory_gates = CatConv2d(3 * channels, 3 * channels, kernel_size)
         self.memory_map = nn.Conv2d(channels, channels, 1)
-        self.output_gate = nn.Conv2d(3 * channels, channels, kernel_size, padding=padding)
-        self.merge = nn.Conv2d(2 * channels, channels, 1)
+        self.output_gate = CatConv2d(3 * channels, channels, kernel_size)
+        self.merge = CatConv2d(2 * channels, channels, 1)
         self.highway = GradientHighway(channels, kernel_size) if place.layer == 1 else None
 
     def init_state(self, x_BCHW: Tensor) -> State:
@@ -48,14 +46,13 @@ class CausalLSTMCell(RecurrentCell):
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW, *highway_state = state
-        m_BCHW = x_BCHW.new_zeros(x_BCHW.shape) if memory_BCHW is None else memory_BCHW
+        m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW
         if self.highway is not None:
             x_BCHW = self.highway(x_BCHW, highway_state[0])
             highway_state = [x_BCHW]
-        i, f, g = self.gates(cat([x_BCHW, h_BCHW, c_BCHW], dim=1)).chunk(3, dim=1)
+        i, f, g = self.gates(x_BCHW, h_BCHW, c_BCHW).chunk(3, dim=1)
         c_BCHW, _ = updated(c_BCHW, i, f, g)
-        i_m, f_m, g_m = self.memory_gates(cat([x_BCHW, c_BCHW, m_BCHW], dim=1)).chunk(3, dim=1)
-        m_BCHW, _ = updated(self.memory_map(m_BCHW).tanh(), i_m, f_m, g_m)
-        o_BCHW = self.output_gate(cat([x_BCHW, c_BCHW, m_BCHW], dim=1)).tanh()
-        h_BCHW = o_BCHW * self.merge(cat([c_BCHW, m_BCHW], dim=1)).tanh()
+        i_m, f_m, g_m = self.memory_gates(x_BCHW, c_BCHW, m_BCHW).chunk(3, dim=1)
+        m_BCHW, _ = updated(tanh(self.memory_map(m_BCHW)), i_m, f_m, g_m)
+        h_BCHW = tanh(self.output_gate(x_BCHW, c_BCHW, m_BCHW)) * tanh(self.merge(c_BCHW, m_BCHW))
         return Step(h_BCHW, (h_BCHW, c_BCHW, *highway_state), m_BCHW)

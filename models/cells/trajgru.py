@@ -1,9 +1,11 @@
 """Trajectory GRU: a recurrence that looks along learned flows."""
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
+import torch
 import torch.nn.functional as F
-from torch import Tensor, nn, unflatten
+from torch import Tensor, nn, split, unflatten
+from torch.utils.checkpoint import checkpoint
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
 from models.cells.warp import warp
@@ -45,11 +47,12 @@ class TrajGRUCell(RecurrentCell):
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         (h_BCHW,) = state
-        x_z, x_r, x_q = self.input_gates(x_BCHW).chunk(3, dim=1)
-        h_z, h_r, h_q = self._from_state(warp(h_BCHW, -self._flow(x_BCHW, h_BCHW))).chunk(3, dim=1)
-        z, r = (x_z + h_z).sigmoid(), (x_r + h_r).sigmoid()
-        q = F.leaky_relu(x_q + r * h_q, SLOPE)
-        h_BCHW = (1 - z) * q + z * h_BCHW
+        both = [2 * self.channels, self.channels]
+        x_zr, x_q = split(self.input_gates(x_BCHW), both, dim=1)
+        h_zr, h_q = split(self._moved(h_BCHW, self._flow(x_BCHW, h_BCHW)), both, dim=1)
+        z, r = (x_zr + h_zr).sigmoid().chunk(2, dim=1)
+        q = F.leaky_relu(torch.addcmul(x_q, r, h_q), SLOPE)
+        h_BCHW = torch.lerp(q, h_BCHW, z)
         return Step(h_BCHW, (h_BCHW,), memory_BCHW)
 
     def _flow(self, x_BCHW: Tensor, h_BCHW: Tensor) -> Tensor:
@@ -57,7 +60,16 @@ class TrajGRUCell(RecurrentCell):
         features = F.leaky_relu(self.flow_features(x_BCHW, h_BCHW), SLOPE)
         return unflatten(self.flows(features), 1, (self.links, 2))
 
-    def _from_state(self, warped_BCLHW: Tensor) -> Tensor:
-        """The 1 x 1 convolution of all links; its weight has channels inside links, as the reference, not as `warp`."""
-        weight = unflatten(self.state_gates.weight, 1, (self.links, self.channels)).transpose(1, 2).flatten(1, 2)
-        return F.conv2d(warped_BCLHW.flatten(1, 2), weight, self.state_gates.bias)
+    def _moved(self, h_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+        """The state's part of the gates; its L warped copies are not kept for the gradient but made again."""
+        if torch.is_grad_enabled():
+            moved = checkpoint(self._sampled, h_BCHW, flow_BL2HW, use_reentrant=False, preserve_rng_state=False)
+            return cast(Tensor, moved)
+        return self._sampled(h_BCHW, flow_BL2HW)
+
+    def _sampled(self, h_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+        """The 1 x 1 convolution of all links, as a matrix product: `warp` has links and channels side by side."""
+        warped_BHWK = warp(h_BCHW, -flow_BL2HW).flatten(1, 2).permute(0, 2, 3, 1)
+        moved_BHWC = F.linear(warped_BHWK, self.state_gates.weight.flatten(1), self.state_gates.bias)
+        moved_BCHW = moved_BHWC.permute(0, 3, 1, 2)
+        return moved_BCHW.contiguous() if h_BCHW.is_contiguous() else moved_BCHW  # what it is added to lies like h

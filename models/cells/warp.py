@@ -1,49 +1,130 @@
 """Sampling a field along flows: where TrajGRU and MotionGRU look for what moves."""
 
-from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+BORDER: Final = 2
+"""Zeros around an image, in pixels: whatever points outside is moved to where all four neighbours are zeros."""
 
 
 def warp(image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
     """Bilinear samples of an image at every pixel plus its flow; outside is zero.
 
-    Corners are aligned, so that a zero flow gives the image itself (the reference's grid is stretched by W / (W - 1)).
-    All links of a sample go into one taller grid: one call, and the image is neither copied nor saved once per link.
+    A zero flow gives the image itself (the reference's grid is stretched by W / (W - 1)). The channels of a pixel are
+    read side by side, so what comes out lies in memory as (B, H, W, L, C): `flatten(1, 2)` of it is channels_last. For
+    the gradient image and flow alone are kept.
 
     Args:
         image_BCHW: what is sampled.
-        flow_BL2HW: L flows in pixels of the image, each (u to the right, v downwards). Along an axis of a single pixel
-            a flow has no effect.
+        flow_BL2HW: L flows in pixels of the image, each (u to the right, v downwards).
 
     Returns:
-        (B, C, L, H, W), in the image's type; positions are worked out in float32 at least, also under autocast.
+        (B, L, C, H, W), in the image's type; positions are worked out in float32 at least, also under autocast.
     """
-    links = flow_BL2HW.shape[1]
-    height, width = image_BCHW.shape[-2:]
-    dtype = torch.promote_types(image_BCHW.dtype, torch.float32)
-    u_BLHW, v_BLHW = flow_BL2HW.to(dtype).unbind(dim=2)
-    x_BLHW = _positions(width, dtype, image_BCHW.device) + u_BLHW * (2 / max(width - 1, 1))
-    y_BLHW = _positions(height, dtype, image_BCHW.device)[:, None] + v_BLHW * (2 / max(height - 1, 1))
-    grid = torch.stack([x_BLHW, y_BLHW], dim=-1).flatten(1, 2)
-    warped = F.grid_sample(image_BCHW.to(dtype), grid, padding_mode="zeros", align_corners=True)
-    return torch.unflatten(warped.to(image_BCHW.dtype), 2, (links, height))
+    warped_BLCHW: Tensor = _Warp.apply(image_BCHW, flow_BL2HW)  # type: ignore[no-untyped-call]
+    return warped_BLCHW
 
 
-def _positions(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Pixel centres along one axis, from -1 to 1; kept per size, type and device, but by no compiler that traces."""
-    if torch.compiler.is_compiling():
-        return _made_positions(size, dtype, device)
-    return _kept_positions(size, dtype, device)
+class _Corners(NamedTuple):
+    """Where the samples lie, a row per sample in the order (B, H, W, L).
+
+    Attributes:
+        cell_N: row of `_table` that holds the upper left of the four neighbours.
+        right_N: how far the sample lies from the left neighbours to the right ones, from 0 to 1.
+        down_N: the same from the upper to the lower ones.
+    """
+
+    cell_N: Tensor
+    right_N: Tensor
+    down_N: Tensor
 
 
-def _made_positions(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.linspace(-1, 1, size, dtype=dtype, device=device)
+class _Warp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+        ctx.save_for_backward(image_BCHW, flow_BL2HW)
+        corners = _corners(image_BCHW, flow_BL2HW)
+        sampled_NC = _sampled(image_BCHW, corners.cell_N, _weights(corners))
+        return _as_links(sampled_NC, image_BCHW, flow_BL2HW)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BLCHW: Tensor) -> tuple[Tensor, Tensor]:
+        image_BCHW, flow_BL2HW = ctx.saved_tensors
+        corners = _corners(image_BCHW, flow_BL2HW)
+        gradient_NC = gradient_BLCHW.permute(0, 3, 4, 1, 2).flatten(0, 3)
+        slopes = [
+            _sampled(image_BCHW, corners.cell_N, weights).mul_(gradient_NC).sum(dim=1)
+            for weights in _slope_weights(corners)
+        ]
+        by_flow = _as_links(torch.stack(slopes, dim=1), image_BCHW, flow_BL2HW).to(flow_BL2HW.dtype)
+        return _scattered(gradient_NC, corners, image_BCHW), by_flow
 
 
-@lru_cache(maxsize=128)
-def _kept_positions(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is first made for a forecast serves a later training step, too
-        return _made_positions(size, dtype, device)
+def _corners(image_BCHW: Tensor, flow_BL2HW: Tensor) -> _Corners:
+    dtype, device = torch.promote_types(image_BCHW.dtype, torch.float32), image_BCHW.device
+    batch, _, height, width = image_BCHW.shape
+    rows, columns = height + 2 * BORDER, width + 2 * BORDER
+    u_BHWL, v_BHWL = flow_BL2HW.permute(2, 0, 3, 4, 1).to(dtype)
+    left_BHWL, right_BHWL = _split(u_BHWL + torch.arange(width, dtype=dtype, device=device)[:, None], width)
+    top_BHWL, down_BHWL = _split(v_BHWL + torch.arange(height, dtype=dtype, device=device)[:, None, None], height)
+    first_B = torch.arange(0, batch * rows, rows, dtype=torch.int32, device=device)
+    cell_BHWL = (top_BHWL + first_B[:, None, None, None]) * columns + left_BHWL
+    return _Corners(cell_BHWL.flatten(), right_BHWL.flatten(), down_BHWL.flatten())
+
+
+def _split(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The pixel at or before a position, counted with the border, and the rest; NaN gives a pixel and stays NaN."""
+    position = position.clamp(-BORDER, size)
+    before = position.floor()
+    return before.int().clamp_(-BORDER, size) + BORDER, position - before
+
+
+def _weights(corners: _Corners) -> tuple[Tensor, ...]:
+    """Of upper left, upper right, lower left, lower right."""
+    right, down = corners.right_N, corners.down_N
+    left, up = 1 - right, 1 - down
+    return up * left, up * right, down * left, down * right
+
+
+def _slope_weights(corners: _Corners) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The same for the derivatives of a sample with respect to u and v."""
+    right, down = corners.right_N, corners.down_N
+    left, up = 1 - right, 1 - down
+    return (-up, up, -down, down), (-left, -right, left, right)
+
+
+def _sampled(image_BCHW: Tensor, cell_N: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
+    """The weighted sum of each cell's four corners, (N, C)."""
+    columns = image_BCHW.shape[3] + 2 * BORDER
+    table = F.pad(image_BCHW, (BORDER,) * 4).permute(0, 2, 3, 1).flatten(0, 2)
+    corners_N4 = cell_N[:, None] + cell_N.new_tensor([0, 1, columns, columns + 1])
+    weights_N4 = table.new_empty(corners_N4.shape)
+    for corner, weight_N in enumerate(weights):
+        weights_N4[:, corner] = weight_N.to(weights_N4.dtype)  # `stack` takes twice as long
+    return F.embedding_bag(corners_N4, table, mode="sum", per_sample_weights=weights_N4)
+
+
+def _scattered(gradient_NC: Tensor, corners: _Corners, image_BCHW: Tensor) -> Tensor:
+    """The transpose of `_sampled`: samples are sorted by cell, so that a corner's share is a sum of rows again."""
+    batch, _, height, width = image_BCHW.shape
+    rows, columns = height + 2 * BORDER, width + 2 * BORDER
+    cell_N, order_N = corners.cell_N.sort()
+    starts = torch.searchsorted(cell_N, torch.arange(batch * rows * columns, dtype=cell_N.dtype, device=cell_N.device))
+    shares = []
+    for corner, weight_N in enumerate(_weights(corners)):
+        weight_N = weight_N.to(gradient_NC.dtype)[order_N]
+        share = F.embedding_bag(order_N, gradient_NC, starts, mode="sum", per_sample_weights=weight_N)
+        top, left = BORDER - corner // 2, BORDER - corner % 2
+        shares.append(torch.unflatten(share, 0, (batch, rows, columns))[:, top:, left:][:, :height, :width])
+    return (shares[0] + shares[1] + shares[2] + shares[3]).permute(0, 3, 1, 2)
+
+
+def _as_links(x_NC: Tensor, image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+    """A row per sample to (B, L, C, H, W)."""
+    sizes = (image_BCHW.shape[0], *image_BCHW.shape[2:], flow_BL2HW.shape[1])
+    return torch.unflatten(x_NC, 0, sizes).permute(0, 3, 4, 1, 2)

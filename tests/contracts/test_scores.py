@@ -10,7 +10,7 @@ from scores.categorical import ThresholdEventOperator
 from xarray import DataArray
 
 from verification.counts import Counts
-from verification.scores import SCORES
+from verification.scores import SCORES, CategoricalScore
 
 NAMES = SCORES.names()
 LIBRARY = {
@@ -21,6 +21,7 @@ LIBRARY = {
     "bias": "frequency_bias",
 }
 COUNTS = st.builds(Counts, *[st.integers(0, 10**9)] * 4)
+CHUNKS = (slice(0, 2), slice(2, 3), slice(3, None))
 
 
 @pytest.fixture(params=NAMES)
@@ -28,47 +29,81 @@ def score(request):
     return SCORES.get(request.param)()
 
 
-def fields(seed):
-    forecast, observed = np.random.default_rng(seed).gamma(0.5, 2.0, (2, 30, 20)).astype(np.float32)
-    forecast[0], observed[:, 0] = np.nan, np.nan
+def fields(score, seed):
+    """Seven frames: rain with what was not observed on either side, or pictures."""
+    random = np.random.default_rng(seed)
+    if score.takes == "pictures":
+        return random.random((2, 7, 14, 12)).astype(np.float32)
+    forecast, observed = random.gamma(0.5, 2.0, (2, 7, 30, 20)).astype(np.float32)
+    forecast[:, 0], observed[:, :, 0], observed[4] = np.nan, np.nan, np.nan
     return forecast, observed
 
 
-def test_there_are_five_scores():
-    assert set(NAMES) >= set(LIBRARY)
+def test_the_scores_of_the_paper_and_of_forecasters_are_there():
+    assert set(NAMES) == {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss"}
 
 
 def test_score_of_chunks_is_the_score_of_the_whole(score):
-    forecast, observed = fields(1)
-    chunks = [score.totals(forecast[rows], observed[rows]) for rows in (slice(0, 7), slice(7, 8), slice(8, None))]
-    assert score.value(sum(chunks, Counts())) == score.value(score.totals(forecast, observed))
+    forecast, observed = fields(score, 1)
+    first, second, third = (score.totals(forecast[frames], observed[frames]) for frames in CHUNKS)
+    whole = score.value(score.totals(forecast, observed))
+    assert math.isfinite(whole)
+    assert score.value(first + second + third) == pytest.approx(whole, rel=1e-12)
 
 
-def test_unobserved_cells_do_not_count(score):
-    forecast, observed = fields(2)
-    seen = np.isfinite(forecast) & np.isfinite(observed)
-    assert score.totals(forecast, observed) == score.totals(forecast[seen], observed[seen])
+def test_leading_axes_count_frames(score):
+    forecast, observed = fields(score, 2)
+    folded = [field[:6].reshape(2, 3, *field.shape[1:]) for field in (forecast, observed)]
+    assert score.value(score.totals(*folded)) == pytest.approx(score.value(score.totals(forecast[:6], observed[:6])))
 
 
-def test_a_perfect_forecast_scores_best(score):
-    _, observed = fields(3)
+def test_what_one_side_did_not_observe_does_not_count(score):
+    forecast, observed = fields(score, 3)
+    if score.takes == "pictures":
+        observed[0, 0, 0] = np.nan
+        with pytest.raises(ValueError, match="a picture with NaN"):
+            score.totals(forecast, observed)
+        return
+    other = forecast.copy()
+    other[np.isnan(observed)] = 99.0
+    assert score.totals(other, observed) == score.totals(forecast, observed)
+    assert score.value(score.totals(np.zeros_like(forecast), observed)) != score.value(score.totals(forecast, observed))
+
+
+def test_a_perfect_forecast_scores_best_and_another_does_not(score):
+    forecast, observed = fields(score, 4)
     assert score.value(score.totals(observed, observed)) == pytest.approx(score.best)
+    assert abs(score.value(score.totals(forecast, observed)) - score.best) > 1e-3
 
 
-def test_undefined_is_none_and_never_the_best(score):
-    name = next(name for name, kind in SCORES.items() if kind is type(score))
+def test_nothing_is_undefined_and_never_the_best(score):
+    forecast, observed = fields(score, 5)
+    assert math.isnan(score.value(score.totals(forecast[:0], observed[:0])))
+    if score.takes == "rain":
+        unobserved = np.full_like(observed, np.nan)
+        assert math.isnan(score.value(score.totals(forecast, unobserved)))
+
+
+def test_shapes_must_agree(score):
+    forecast, observed = fields(score, 6)
+    with pytest.raises(ValueError, match=r"forecast of .* against observations of"):
+        score.totals(forecast[:, :-1], observed)
+
+
+@pytest.mark.parametrize("name", sorted(LIBRARY))
+def test_no_event_at_all_is_none(name):
+    assert isinstance(SCORES.get(name)(), CategoricalScore)
     for nothing in (Counts(), Counts(correct_negatives=49)):
-        assert math.isnan(score.value(nothing))
         assert nothing.value(name) is None
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))
 def test_value_is_the_library_s_own(name):
-    forecast, observed = fields(4)
-    dims = ("y", "x")
+    score = SCORES.get(name)()
+    forecast, observed = fields(score, 7)
+    dims = ("time", "y", "x")
     match = ThresholdEventOperator(default_event_threshold=1.0)
     table = match.make_contingency_manager(DataArray(forecast, dims=dims), DataArray(observed, dims=dims)).transform()
-    score = SCORES.get(name)()
     assert score.value(score.totals(forecast, observed)) == pytest.approx(float(getattr(table, LIBRARY[name])()))
 
 
@@ -80,3 +115,8 @@ def test_heidke_by_its_integer_formula(counts):
     assert (value is None) == (below == 0)
     if value is not None:
         assert value == pytest.approx(2 * (a * d - b * c) / below, rel=1e-6, abs=1e-6)
+
+
+def test_counts_have_no_value_of_a_score_of_frames():
+    with pytest.raises(ValueError, match="other totals than counts"):
+        Counts(1, 1, 1, 1).value("mse")

@@ -41,7 +41,7 @@ def quarantined(store: Store) -> dict[str, str]:
 
 def test_a_real_scan_is_stored_once(store, radolan):
     assert ingest_file(radolan / RY, store) == Outcome(stored=1, newest=T0)
-    assert ingest_file(radolan / RY, store) == Outcome(duplicates=1)
+    assert ingest_file(radolan / RY, store) == Outcome(duplicates=1, known=True)
     (scan,) = store.scans()
     assert (scan.product, scan.valid_time) == ("RY", T0)
     assert store.load(scan).grid == RADOLAN_900
@@ -155,7 +155,7 @@ def test_a_store_that_is_down_is_no_fault_of_the_file(store, radolan, monkeypatc
         raise UnavailableError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "put", fail)
+        patch.setattr(store, "put_file", fail)
         with pytest.raises(UnavailableError, match="disk full"):
             ingest_file(radolan / RY, store)
     assert not (store.home / "quarantine").exists()

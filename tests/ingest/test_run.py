@@ -207,15 +207,15 @@ def test_a_failing_source_and_a_failing_store_are_waited_out(tmp_path, folder, m
     (first, second, *_) = (Arrival(path, final=True) for path in sorted(folder.glob("*.gz")))
     source = Scripted([first], UnavailableError("server down"), [first, second])
     worker = IngestWorker(source, store, list, threading.Event())
-    put = store.put
+    put = store.put_file
     failing = iter([True])
 
-    def put_or_fail(*args, **kwargs) -> bool:
+    def put_or_fail(*args, **kwargs):
         if next(failing, False):
             raise UnavailableError("disk full")
         return put(*args, **kwargs)
 
-    monkeypatch.setattr(store, "put", put_or_fail)
+    monkeypatch.setattr(store, "put_file", put_or_fail)
     worker.run()
     assert [outcome and outcome.stored for _, outcome in source.settled] == [None, 1, 1]
     assert worker.totals.error is None

@@ -1,10 +1,14 @@
 """The poller of DWD's open data against a real HTTP server on the loopback, which serves real files."""
 
+import gzip
 import io
+import select
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,6 +21,7 @@ from ingest.sources.dwd import DwdSource, first_member
 from ingest.sources.listing import RV, RY, files_of
 from ingest.store import Store
 from ingest.worker import IngestWorker
+from tests.ingest.small_scans import GRID, small_file
 
 NOW = datetime(2020, 1, 1, 16, 3, tzinfo=UTC)
 
@@ -29,6 +34,12 @@ class Server:
         self.status: dict[str, int] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.url = ""
+        self.now = NOW
+        self.changed: dict[str, str] = {}
+        self.modified: dict[str, str] = {}
+        self.extra: dict[str, str] = {}
+        self.trouble: dict[str, str] = {}
+        self.closed = threading.Event()
 
     def paths(self) -> list[str]:
         asked, self.asked = [path for path, _ in self.asked], []
@@ -37,18 +48,23 @@ class Server:
     def answer(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         self.asked.append((path, headers))
         if path in self.status:
-            return self.status[path], {}, b"as ordered"
+            return self.status[path], self.extra, b"as ordered"
         if not path.endswith("/"):
-            return (200, {}, self.files[path]) if path in self.files else (404, {}, b"")
+            told = {"Last-Modified": self.modified[path]} if path in self.modified else {}
+            return (200, told, self.files[path]) if path in self.files else (404, {}, b"")
         inside = sorted(name.rsplit("/", 1)[1] for name in self.files if name.startswith(path))
         if not inside:
             return 404, {}, b""
-        tag = f'"{hash(tuple(inside))}"'
+        lines = [self.line(path, name) for name in inside]
+        tag = f'"{hash(tuple(lines))}"'
         if headers.get("If-None-Match") == tag:
             return 304, {}, b""
-        lines = [f'<a href="{name}">{name}</a>   01-Jan-2020 16:02  9379' for name in inside]
         page = "<html><a href='../'>../</a>\n" + "\n".join(lines) + "</html>"
         return 200, {"ETag": tag}, page.encode()
+
+    def line(self, path: str, name: str) -> str:
+        size, changed = len(self.files[path + name]), self.changed.get(path + name, "01-Jan-2020 16:02")
+        return f'<a href="{name}">{name}</a>   {changed}  {size}'
 
 
 @pytest.fixture
@@ -63,7 +79,23 @@ def server() -> Iterator[Server]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.send(body, state.trouble.get(self.path))
+
+        def send(self, body: bytes, trouble: str | None) -> None:
+            if trouble is None:
+                self.wfile.write(body)
+                return
+            self.wfile.write(body[:100])
+            self.close_connection = True
+            with suppress(OSError):
+                while trouble != "broken" and not state.closed.wait(0.02):
+                    if trouble == "dripping":
+                        self.wfile.write(body[100:101])
+                    elif select.select([self.connection], [], [], 0)[0]:
+                        return  # the other side gave up
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return format_datetime(state.now, usegmt=True)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -73,6 +105,7 @@ def server() -> Iterator[Server]:
     thread.start()
     state.url = f"http://127.0.0.1:{http.server_address[1]}"
     yield state
+    state.closed.set()
     http.shutdown()
     thread.join()
     http.server_close()
@@ -309,3 +342,164 @@ def test_the_first_member_is_the_one_of_lead_0():
     assert first_member(packed.getvalue()) == b"rv_000"
     assert first_member(b"no archive") == b"no archive"
     assert first_member(packed.getvalue()[:30]) == packed.getvalue()[:30]
+
+
+def newest_of(server: Server) -> str:
+    return max(path for path in server.files if path.startswith("/radolan/ry/"))
+
+
+def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store, shared_data):
+    """The listing says that it changed: a final file under the name of the provisional one."""
+    offer(server, shared_data)
+    newest = newest_of(server)
+    source = source_of(server, store)
+    worker = worker_of(source, store)
+    server.modified[newest] = "Wed, 01 Jan 2020 16:02:00 GMT"
+    worker.look()
+    before = store.scans()
+    server.paths()
+    worker.look()
+    assert server.paths() == ["/radolan/ry/"]
+    server.files[newest] = gzip.compress(gzip.decompress(server.files[newest]).replace(b"\x00\x00", b"\x01\x00", 1))
+    server.changed[newest] = "01-Jan-2020 16:04"
+    server.modified[newest] = "Wed, 01 Jan 2020 16:04:00 GMT"
+    worker.look()
+    assert server.paths() == ["/radolan/ry/", newest]
+    assert [scan.sha256 for scan in store.scans()[:-1]] == [scan.sha256 for scan in before[:-1]]
+    scan = store.scans()[-1]
+    assert scan.sha256 != before[-1].sha256
+    assert scan.issued_at == datetime(2020, 1, 1, 16, 4, tzinfo=UTC)
+    assert store.ingest_status().counts["replaced"] == 1
+
+
+@pytest.mark.parametrize(("said", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_names_a_time_is_left_alone_until_then(server, store, shared_data, said, wait_s, status):
+    offer(server, shared_data)
+    server.status["/radolan/ry/"], server.extra = status, {"Retry-After": said}
+    source = source_of(server, store)
+    with pytest.raises(UnavailableError, match=f"{status} .* again in"):
+        list(source.look())
+    assert source.wait_s == wait_s
+    server.status, server.extra = {}, {}
+    worker_of(source, store).look()
+    assert source.wait_s == 30
+
+
+def test_a_file_that_does_not_come_leaves_the_others_alone(server, store, shared_data, caplog):
+    offer(server, shared_data)
+    server.status[newest_of(server)] = 500
+    source = source_of(server, store)
+    with pytest.raises(UnavailableError, match="500"):
+        worker_of(source, store).look()
+    assert len(store.scans()) == 12
+    assert source.wait_s == 60
+    server.status = {}
+    worker_of(source, store).look()
+    assert len(store.scans()) == 13
+
+
+def test_a_server_that_goes_down_is_not_asked_for_every_file(server, store, shared_data):
+    offer(server, shared_data)
+    server.status = dict.fromkeys(server.files, 502)
+    with pytest.raises(UnavailableError, match="502"):
+        list(source_of(server, store).look())
+    assert len(server.paths()) == 3
+
+
+def test_a_file_that_is_listed_before_it_is_there_comes_later(server, store, shared_data):
+    offer(server, shared_data)
+    server.status[newest_of(server)] = 404
+    worker = worker_of(source_of(server, store), store)
+    worker.look()
+    assert len(store.scans()) == 12
+    server.status = {}
+    worker.look()
+    assert len(store.scans()) == 13
+
+
+@pytest.mark.parametrize("where", ["listing", "file"])
+@pytest.mark.parametrize("how", ["broken", "silent", "dripping"])
+def test_broken_and_slow_connections_end(server, store, shared_data, where, how):
+    """A connection that closes early, one that sends nothing, and one that sends a byte at a time for ever."""
+    offer(server, shared_data)
+    server.trouble["/radolan/ry/" if where == "listing" else newest_of(server)] = how
+    limits = {"timeout_s": 0.2, "deadline_s": 0.3}
+    source = DwdSource(
+        server.url, store.home / "inbox", known=store.remembers_name, clock=lambda: NOW, jitter=lambda: 0.5, **limits
+    )
+    worker = worker_of(source, store)
+    with pytest.raises(UnavailableError, match=r"RemoteProtocolError|ReadTimeout|TimeoutError"):
+        worker.look()
+    assert len(store.scans()) == (0 if where == "listing" else 12)
+    assert not (store.home / "quarantine").exists()
+    server.trouble = {}
+    worker.look()
+    assert len(store.scans()) == 13
+
+
+def test_a_length_over_the_limit_is_refused_before_it_is_read(server, store, shared_data, monkeypatch):
+    offer(server, shared_data, first=12)
+    monkeypatch.setattr(dwd, "MAX_FILE_BYTES", 1000)
+    server.files["/radolan/ry/raa01-ry_10000-2001011555-dwd---bin.gz"] = bytes(10**6)
+    worker = worker_of(source_of(server, store), store)
+    worker.look()
+    worker.look()
+    assert store.scans() == []
+    assert len(server.paths()) == 4, "each once, and the listings"
+
+
+@pytest.mark.parametrize("off", [-25, 25], ids=["ours is slow", "ours is fast"])
+def test_clocks_that_differ_go_by_the_servers(server, store, shared_data, off, caplog):
+    """With a clock 25 minutes off, nothing is taken for the future's, and RY is not taken for late."""
+    offer(server, shared_data)
+    source = source_of(server, store, now=NOW + timedelta(minutes=off))
+    worker_of(source, store).look()
+    assert len(store.scans()) == 13
+    assert "/composite/rv/" not in server.paths()
+    assert source.now == NOW
+    assert f"the server's clock is {-60 * off} s ahead of ours" in caplog.text
+
+
+def test_a_server_whose_clock_is_wrong_by_days_is_not_believed(server, store, shared_data):
+    offer(server, shared_data)
+    server.now = NOW - timedelta(days=400)
+    worker_of(source_of(server, store), store).look()
+    assert len(store.scans()) == 13
+
+
+def test_a_file_of_tomorrow_is_not_believed(server, store, shared_data):
+    offer(server, shared_data)
+    server.files["/radolan/ry/raa01-ry_10000-2001021600-dwd---bin.gz"] = b"tomorrow's"
+    worker_of(source_of(server, store), store).look()
+    assert len(store.scans()) == 13
+
+
+def test_an_outage_is_in_the_status_until_it_ends(server, store, shared_data):
+    offer(server, shared_data)
+    source = source_of(server, store)
+    now = [NOW]
+    worker = IngestWorker(source, store, list, threading.Event(), clock=lambda: now[0], name="dwd")
+    source.ticks = lambda _stop: iter([None])  # type: ignore[method-assign, assignment]
+    worker.run()
+    server.status["/radolan/ry/"] = 500
+    for late in (5, 10):
+        now[0] = NOW + timedelta(minutes=late)
+        worker.run()
+    told = store.ingest_status().worker["sources"]["dwd"]
+    assert (told["outage_since"], told["last_success_at"]) == ("2020-01-01T16:08:00Z", "2020-01-01T16:03:00Z")
+    assert "500" in told["error"]
+    restarted = IngestWorker(source, store, list, threading.Event(), clock=lambda: now[0], name="dwd")
+    restarted.run()
+    assert store.ingest_status().worker["sources"]["dwd"]["outage_since"] == "2020-01-01T16:08:00Z"
+    server.status = {}
+    restarted.run()
+    assert store.ingest_status().worker["sources"]["dwd"]["outage_since"] is None
+
+
+def test_hdf5_files_of_the_new_generation_come_in(server, store):
+    name, content = small_file(2)
+    server.files[f"/radolan/ry/{name}"] = content
+    server.now = datetime(2024, 7, 1, 0, 12, tzinfo=UTC)
+    worker_of(source_of(server, store, now=server.now), store).look()
+    assert [scan.grid_key for scan in store.scans()] == [GRID.key]

@@ -145,7 +145,7 @@ def test_a_file_that_is_gone_or_broken_is_no_data(store):
 @pytest.mark.parametrize("repair", ["put", "rebuild", "reopen"])
 def test_a_crash_between_file_and_row_is_repaired(store, monkeypatch, repair):
     with monkeypatch.context() as patch:
-        patch.setattr(Index, "enter", lambda *_: (_ for _ in ()).throw(UnavailableError("killed here")))
+        patch.setattr(Index, "enter", lambda *_, **__: (_ for _ in ()).throw(UnavailableError("killed here")))
         with pytest.raises(UnavailableError, match="killed here"):
             store.put(frame_at())
     assert store.scans() == []

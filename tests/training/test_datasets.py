@@ -13,8 +13,8 @@ import torch
 from core import cf
 from core.errors import ConfigError, UnknownNameError
 from core.grid import RADOLAN_900
-from training.datasets import build_dataset
-from training.datasets.moving_mnist import invent_digits, read_digits
+from training.datasets import build_dataset, moving_mnist
+from training.datasets.digits import invent_digits, read_digits
 from training.datasets.series import open_series
 
 START = datetime(2020, 6, 1, tzinfo=UTC)
@@ -134,6 +134,42 @@ def test_moving_mnist_is_a_function_of_split_and_index():
     assert all(not torch.equal(a, b) for a, b in pairwise(frames))
 
 
+def test_the_paper_s_generator_step_by_step():
+    """The rules of Srivastava et al. as scalars: truncation, and the turn before 2 pixels beyond the edge."""
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        y, x = random.uniform(0, 36, 2)
+        angle, speed = random.uniform(-np.pi, np.pi), random.integers(2, 7)
+        dy, dx = speed * np.sin(angle), speed * np.cos(angle)
+        due = []
+        for _ in range(20):
+            due.append((int(y), int(x)))
+            dy = -dy if not -2 <= y + dy <= 38 else dy
+            dx = -dx if not -2 <= x + dx <= 38 else dx
+            y, x = y + dy, x + dx
+        assert moving_mnist._path(np.random.default_rng(seed), 20, 36, 1.0) == due
+        assert all(-2 <= place <= 38 for places in due for place in places)
+
+
+def test_digits_hang_over_the_edge_are_cut_and_add_up():
+    frame, ink = np.zeros((6, 6), np.float32), np.array([[0.2, 0.4], [0.6, 0.8]], np.float32)
+    for y, x in ((-1, -1), (5, 2), (0, 0)):
+        moving_mnist._paste(frame, ink, y, x)
+    np.testing.assert_allclose(frame[:2, :2], [[0.8 + 0.2, 0.4], [0.6, 0.8]])
+    np.testing.assert_allclose(frame[5, 2:4], [0.2, 0.4])
+
+
+def test_the_paper_s_numbers_of_clips_and_pools():
+    def build(split, **options):
+        chosen = moving_mnist.MovingMNISTOptions(invented_digits=20, **options)
+        return moving_mnist.MovingMNIST(None, split, options=chosen)
+
+    assert (len(build("train")), len(build("test"))) == (10_500, 4_500)
+    same, other = build("test", digits="paper"), build("test")
+    assert np.array_equal(same.digits, build("train").digits)
+    assert not np.array_equal(other.digits, same.digits)
+
+
 def test_training_and_test_digits_differ_and_every_digit_has_ink():
     train, test = invent_digits(50, "train"), invent_digits(50, "test")
     assert not any(np.array_equal(a, b) for a in train for b in test)
@@ -171,7 +207,7 @@ def test_half_size_digits_move_at_half_the_speed():
     options = {"size": 32, "digit_size": 14, "digits_per_clip": 1, "train_clips": 40, "invented_digits": 20}
     clips = build_dataset("moving_mnist", None, "train", options, input_steps=2, lead_steps=1, seed=0)
     speeds = []
-    for past_TCHW, _ in clips:
+    for past_TCHW, _ in (clips[i] for i in range(len(clips))):
         rows, columns = np.mgrid[:32, :32]
         fields = past_TCHW[:, 0].numpy()
         (y0, x0), (y1, x1) = (((f * rows).sum() / f.sum(), (f * columns).sum() / f.sum()) for f in fields)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.loader import StepSampler
+from training.learning_rate import share_of_rate
+from training.loader import Ahead, ShareSampler, StepSampler
 from training.losses import LOSSES, rain_weight
 from training.schedules import SCHEDULES
 
@@ -35,6 +36,19 @@ def test_rain_weighs_by_its_true_rate():
     assert rain_weight(rate, 0.5).tolist() == [1, 1.5, 2.5, 16, 16, 0]
 
 
+def test_the_balanced_loss_weighs_in_the_papers_steps():
+    rate = torch.tensor([0.0, 0.4, 1.99, 2.0, 4.9, 5.0, 9.9, 10.0, 29.0, 30.0, 200.0, float("nan")])
+    due = [1, 1, 1, 2, 2, 5, 5, 10, 10, 30, 30, 0]
+    loss = LOSSES.get("b-mae+b-mse")
+    assert loss.weight(rate, 0.0).tolist() == due
+    truth = torch.zeros(1, 1, 1, 3, 4)
+    off = torch.full_like(truth, 0.5)
+    weight = loss.weight(rate, 0.0).reshape(truth.shape)
+    assert LOSSES.get("b-mse")(off, truth, weight) == sum(due) * 0.25
+    assert LOSSES.get("b-mae")(off, truth, weight) == sum(due) * 0.5
+    assert loss(off, truth, weight) == sum(due) * 0.75
+
+
 def test_scheduled_sampling_falls_in_equal_steps():
     schedule = SCHEDULES.get("scheduled")()
     assert schedule.probabilities(0, 52_500, 10, 10).tolist() == [1.0] * 19
@@ -42,13 +56,50 @@ def test_scheduled_sampling_falls_in_equal_steps():
     assert schedule.probabilities(52_500, 52_500, 5, 5).tolist() == [1.0] * 5 + [0.0] * 4
 
 
-def test_reverse_schedule_of_twenty_epochs():
-    due = {7: (0.610600, 0.475), 8: (0.816060, 0.400), 10: (0.958958, 0.250), 13: (0.995674, 0.025), 14: (1.0, 0.0)}
-    schedule = SCHEDULES.get("reverse")()
-    for epoch, (eta_given, eta_later) in due.items():
-        found = schedule.probabilities(epoch, 20, 3, 3)
-        np.testing.assert_allclose(found, [1.0, eta_given, eta_given, eta_later, eta_later], atol=1e-6)
-    assert schedule.probabilities(6, 20, 3, 3).tolist() == [1.0, 0.5, 0.5, 0.5, 0.5]
+REVERSE_20 = {
+    **dict.fromkeys(range(1, 7), (0.5, 0.5)),
+    7: (0.610600, 0.475),
+    8: (0.816060, 0.400),
+    9: (0.913113, 0.325),
+    10: (0.958958, 0.250),
+    11: (0.980613, 0.175),
+    12: (0.990842, 0.100),
+    13: (0.995674, 0.025),
+    **dict.fromkeys(range(14, 21), (1.0, 0.0)),
+}
+"""The paper's code for E = 20: epoch from 1, probability of the truth among given and among later frames."""
+
+
+@pytest.mark.parametrize("steps_per_epoch", [2625, 1, 100])
+def test_reverse_schedule_is_the_papers_at_every_step_of_twenty_epochs(steps_per_epoch):
+    schedule = SCHEDULES.get("reverse")(20)
+    for epoch, (eta_given, eta_later) in REVERSE_20.items():
+        for step in {(epoch - 1) * steps_per_epoch, epoch * steps_per_epoch - 1}:
+            found = schedule.probabilities(step, 20 * steps_per_epoch, 3, 3)
+            np.testing.assert_allclose(found, [1.0, eta_given, eta_given, eta_later, eta_later], atol=1e-6)
+
+
+def test_a_reverse_schedule_cut_short_still_has_all_its_parts():
+    schedule = SCHEDULES.get("reverse")(16)
+    found = [schedule.probabilities(step, 100, 2, 2)[1:] for step in range(100)]
+    assert found[0].tolist() == [0.5, 0.5]
+    assert found[-1].tolist() == [1.0, 0.0]
+    assert len({tuple(one) for one in found}) == 1 + 5 + 1
+    assert (np.diff([one[0] for one in found]) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "warmup", "due"),
+    [
+        ("constant", 0, {0: 1.0, 50: 1.0, 99: 1.0}),
+        ("constant", 10, {0: 0.1, 4: 0.5, 9: 1.0, 50: 1.0}),
+        ("cosine", 0, {0: 1.0, 50: 0.505, 100: 0.01}),
+        ("cosine", 50, {24: 0.5 * (0.01 + 0.99 * 0.864484), 50: 0.505}),
+    ],
+)
+def test_learning_rates(name, warmup, due):
+    share = share_of_rate(name, 100, warmup)
+    assert {step: pytest.approx(share(step), abs=1e-6) for step in due} == due
 
 
 @pytest.mark.parametrize("name", SCHEDULES.names())
@@ -77,3 +128,29 @@ def test_processes_share_every_batch(monkeypatch):
         shares.append(list(StepSampler(7, total=24, start=4, seed=3, batch=4, processes=2)))
     pairs = zip(*(np.reshape(share, (-1, 2)) for share in shares), strict=True)
     assert [int(i) for pair in pairs for half in pair for i in half] == whole[4:]
+
+
+def test_processes_share_the_validation_clips(monkeypatch):
+    assert ShareSampler(1000, 5).indices == [0, 250, 500, 749, 999]
+    assert ShareSampler(3, 64).indices == ShareSampler(3, 0).indices == [0, 1, 2]
+    monkeypatch.setattr("training.loader.process_count", lambda: 2)
+    shares = []
+    for rank in (0, 1):
+        monkeypatch.setattr("training.loader.process_rank", lambda rank=rank: rank)
+        sampler = ShareSampler(9, 5)
+        shares += list(sampler)
+        assert len(list(sampler)) == len(sampler)
+    assert sorted(shares) == [0, 2, 4, 6, 8]
+
+
+def test_batches_made_ahead_are_the_same_and_an_error_in_them_comes_out():
+    batches = [torch.full((2,), k) for k in range(5)]
+    assert list(Ahead(batches)) == batches  # type: ignore[arg-type]
+    assert len(Ahead(batches)) == 5  # type: ignore[arg-type]
+
+    def broken():
+        yield batches[0]
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(Ahead(broken()))

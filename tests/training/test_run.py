@@ -4,33 +4,20 @@ import csv
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from typer.testing import CliRunner
 
-from core import cf
 from core.errors import ConfigError
-from core.grid import RADOLAN_900
 from models.checkpoint import load_model, read_card
 from training import evaluate, run
 from training.config import resolve
+from training.datasets import DATASETS
 from training.module import NowcastModule
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
-
-
-@pytest.fixture(scope="module")
-def event(tmp_path_factory):
-    y, x = np.mgrid[:40, :40]
-    rate = np.stack([6 * np.exp(-((x - 5 - k) ** 2 + (y - 20) ** 2) / 30.0) for k in range(40)]).astype(np.float32)
-    times = [datetime(2021, 7, 1, tzinfo=UTC) + timedelta(minutes=30 * k) for k in range(40)]
-    path = tmp_path_factory.mktemp("events") / "event.nc"
-    cf.write_dataset(cf.rate_dataset(rate, times, RADOLAN_900.resized(40, 40)), path)
-    return path
 
 
 def _run(*arguments):
@@ -92,6 +79,28 @@ def test_moving_mnist_through_the_same_trainer(tmp_path):
     )
     assert result.exit_code == 0, result.output
     assert read_card(tmp_path / "run" / "checkpoint")["architecture"]["name"] == "predrnn"
+
+
+def test_frames_of_two_channels_make_a_model_of_two(tmp_path):
+    (tmp_path / "data").mkdir()
+    options = {**DATASETS.get("taxibj").miniature(tmp_path / "data"), "channels": 2, "input_steps": 3, "lead_steps": 2}
+    sets = [part for key, value in options.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    result = _run(
+        *(
+            "--dataset",
+            "taxibj",
+            "--data",
+            tmp_path / "data",
+            "--out",
+            tmp_path / "run",
+            "--max-steps",
+            1,
+            *SMALL,
+            *sets,
+        )
+    )
+    assert result.exit_code == 0, result.output
+    assert load_model(tmp_path / "run" / "checkpoint")(torch.rand(1, 3, 2, 9, 9), lead_steps=2).shape[2] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """One file per data set; a new one adds its line here."""
 
 from training.datasets import germany as germany
+from training.datasets import kth as kth
 from training.datasets import moving_mnist as moving_mnist
+from training.datasets import taxibj as taxibj
 from training.datasets.base import DATASETS as DATASETS
 from training.datasets.base import NowcastDataset as NowcastDataset
 from training.datasets.base import Sample as Sample

@@ -26,12 +26,14 @@ class NowcastDataset(Dataset[Sample], ABC):
 
     Attributes:
         is_rain: values are mm/h; else pictures with values 0 to 1.
+        channels: of a frame.
         cadence_minutes, pixel_m: of the frames as they are given (0 for pictures).
         fingerprint: what the data were: files with their sha256, or the generator's name and seed.
     """
 
     options_class: ClassVar[type[BaseModel]]
     is_rain: bool = True
+    channels: int = 1
     cadence_minutes: int = 0
     pixel_m: float = 0.0
     fingerprint: dict[str, Any]
@@ -64,6 +66,15 @@ class NowcastDataset(Dataset[Sample], ABC):
 
         Raises:
             IndexError: outside of 0 to len - 1.
+        """
+
+    @classmethod
+    @abstractmethod
+    def miniature(cls, folder: Path) -> dict[str, Any]:
+        """Write a tiny example of the data, in the layout that is read, into an empty folder.
+
+        Returns:
+            The options that suit it, in types that YAML has.
         """
 
     def _check(self, index: int) -> None:

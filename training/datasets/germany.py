@@ -1,36 +1,49 @@
-"""Radar rain rates: the Germany setting of the paper, on a Zarr archive or on event files."""
+"""Radar rain rates: the Germany setting of the paper, on archives and on event files."""
 
 import logging
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from core import cf
 from core.errors import ConfigError
 from core.frame import utc
+from core.grid import RADOLAN_900
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+from training.datasets.field_cache import ResizedFields, cache_folder, resize
 from training.datasets.series import Float32Field, RadarSeries, find_series
-from training.datasets.windows import Window, all_windows, before, since, split_in_time
+from training.datasets.windows import Window, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
 WET_MMH = 0.5
+Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
+"""A time in ISO 8601; YAML gives a bare one as a date."""
 
 
 class GermanyOptions(BaseModel):
-    """Options of the data set; defaults are the paper's."""
+    """Options of the data set; the paper's years and its number of windows stand in the preset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     height: int = Field(124, ge=1, description="rows of a whole field")
     width: int = Field(124, ge=1, description="columns of a whole field")
     cadence_minutes: int = Field(30, ge=1, description="between two fields")
-    test_from: str | None = Field(None, description="first day of the test set; None: every window may be tested")
+    train_from: Day = Field(None, description="first day of the training set, where test_from divides the data")
+    test_from: Day = Field(None, description="first day of the test set; None: every window may be tested")
+    test_until: Day = Field(None, description="day after the test set, where test_from divides the data")
     validation_fraction: float = Field(0.2, gt=0, lt=1, description="last share of the fields, kept from training")
+    max_windows: int = Field(0, ge=0, description="windows of a split, evenly thinned to so many; 0 keeps all")
+    min_wet_window: float = Field(
+        0.0, ge=0, le=1, description="share of wet cells in the last given field of a training or validation window"
+    )
+    flips: bool = Field(False, description="mirror and turn whole training windows too")
+    cache: Path | None = Field(None, description="folder for resized fields of large archives; None: beside the data")
     exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
     crop: int = Field(0, ge=0, description="edge of random training cuts in cells; 0 trains on whole fields")
     cadences: tuple[int, ...] = Field((), description="cadences of random cuts; empty: cadence_minutes alone")
@@ -44,15 +57,23 @@ class GermanyOptions(BaseModel):
         0.03, ge=0, le=1, description="share of wet cells that a cut is drawn again for (four tries)"
     )
 
+    @model_validator(mode="after")
+    def _days_are_times_in_order(self) -> Self:
+        days = [utc(day) for day in (self.train_from, self.test_from, self.test_until) if day is not None]
+        if sorted(set(days)) != days:
+            raise ValueError("train_from before test_from before test_until was due")
+        return self
+
 
 @DATASETS.register("germany")
 class Germany(NowcastDataset):
     """Windows of fields 30 minutes apart on 124 x 124 cells by plain bilinear resizing (paper, section 5.1).
 
     Training and validation are cut in time, with at least a window between them; data too short for that leave the
-    validation empty. With `crop`, a training item is a
-    random cut of a random window: its cells grow with its cadence, so that speeds in cells per step stay alike, and it
-    is flipped and turned. Item i of a seed is always the same. Options: `GermanyOptions`.
+    validation empty. `test_from` holds where there are data before and after it; else every window may be trained on
+    and tested, and the log says so. With `crop`, a training item is a random cut of a random window: its cells grow
+    with its cadence, so that speeds in cells per step stay alike, and it is flipped and turned. Item i of a seed is
+    always the same. Options: `GermanyOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = GermanyOptions
@@ -72,48 +93,96 @@ class Germany(NowcastDataset):
         self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
         self.random_cuts = split == "train" and self.options.crop > 0
         series = [s for s in find_series(data) if not any(part in s.path.name for part in self.options.exclude)]
+        self.divided = _divides(series, self.options.test_from)
+        if self.options.test_from and not self.divided:
+            log.warning("no data on both sides of test_from %s: every window may be trained on", self.options.test_from)
         self.windows = self._split(series) if series else []
         if not self.windows and split != "validation":
             raise ConfigError(
                 f"no window of {input_steps + lead_steps} fields {self.cadence_minutes} minutes apart for the {split} "
                 f"split; {len(series)} series in {data} were looked at"
             )
-        used = [one for one in series if any(w.series is one for w in self.windows)]
-        for one in series:
-            if one not in used:
-                log.info("%s holds no window of the %s split", one.path.name, split)
-        for one in used:
-            one.keep_in_memory()
-        self.fingerprint = {"files": [one.fingerprint() for one in used]}
-        self._groups = _groups(self.windows)
+        self._prepare(series)
 
     def __len__(self) -> int:
         return self.options.samples if self.random_cuts else len(self.windows)
 
     def __getitem__(self, index: int) -> Sample:
         self._check(index)
-        rate_mmh_THW = self._random_cut(index) if self.random_cuts else self._whole(self.windows[index])
+        rate_mmh_THW = self._random_cut(index) if self.random_cuts else self._whole(index)
         frames_TCHW = torch.from_numpy(np.ascontiguousarray(rate_mmh_THW, np.float32))[:, None]
         return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
 
+    @classmethod
+    def miniature(cls, folder: Path) -> dict[str, Any]:
+        """An event file of 30 hours with a shower that drifts east."""
+        y, x = np.mgrid[:24, :24]
+        rate = np.stack([6 * np.exp(-((x - 2 - k / 4) ** 2 + (y - 12) ** 2) / 30) for k in range(60)])
+        times = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=30 * k) for k in range(60)]
+        cf.write_dataset(
+            cf.rate_dataset(rate.astype(np.float32), times, RADOLAN_900.resized(24, 24)), folder / "event.nc"
+        )
+        return {"height": 12, "width": 12, "test_from": "2020-01-01T18:00", "train_from": None, "test_until": None}
+
+    def _prepare(self, series: list[RadarSeries]) -> None:
+        """Open what the windows need, filter the dry ones, and say what the data were."""
+        shape, folder = (
+            (self.options.height, self.options.width),
+            cache_folder(self.options.cache, Path(str(self.data))),
+        )
+        used = [one for one in series if any(w.series is one for w in self.windows)]
+        for one in series:
+            if one not in used:
+                log.info("%s holds no window of the %s split", one.path.name, self.split)
+        for one in used:
+            one.keep_in_memory()
+        if self.options.min_wet_window and self.split != "test":
+            self.windows = self._wet(used, shape, folder)
+        if not self.random_cuts:
+            self.windows = thinned(self.windows, self.options.max_windows)
+            fields = {one.path: fields_of(w for w in self.windows if w.series is one) for one in used}
+            self._resized = {one.path: ResizedFields(one, shape, folder, fields[one.path]) for one in used}
+        self.fingerprint = {
+            "files": [one.fingerprint() for one in used],
+            "windows": len(self.windows),
+            "test_from": self.options.test_from if self.divided else None,
+        }
+        self._groups = _groups(self.windows)
+
     def _split(self, series: list[RadarSeries]) -> list[Window]:
         steps = self.input_steps + self.lead_steps
-        first_test = utc(self.options.test_from) if self.options.test_from else None
+        days = (self.options.train_from, self.options.test_from, self.options.test_until)
+        first, first_test, end = (utc(day) if day and self.divided else None for day in days)
         if self.split == "test":
-            return since(all_windows(series, steps, [self.cadence_minutes]), first_test)
+            return before(since(all_windows(series, steps, [self.cadence_minutes]), first_test), end)
         cadences = self.options.cadences or (self.cadence_minutes,)
         if not self.options.crop and self.split == "train":
             cadences = (self.cadence_minutes,)
-        windows = before(all_windows(series, steps, cadences), first_test)
-        train, held_out = split_in_time(windows, series, self.options.validation_fraction)
+        windows = before(since(all_windows(series, steps, cadences), first), first_test)
+        train, held_out = split_in_time(windows, _minutes(series, first, first_test), self.options.validation_fraction)
         if self.split == "train":
             return train
         slowest = max((w.cadence_minutes for w in held_out), default=0)
         return [w for w in held_out if w.cadence_minutes == slowest]
 
-    def _whole(self, window: Window) -> Float32Field:
-        size = (self.options.width, self.options.height)
-        return np.stack([_resize(window.series.field_mmh(i).astype(np.float32), size) for i in window.fields])
+    def _wet(self, used: list[RadarSeries], shape: tuple[int, int], folder: Path) -> list[Window]:
+        """The windows with rain in their last given field; every such field is looked at, once."""
+        log.info("looking for rain in the %d windows of the %s split", len(self.windows), self.split)
+        wet: list[Window] = []
+        for one in used:
+            windows = [w for w in self.windows if w.series is one]
+            last_given = np.array([w.fields[self.input_steps - 1] for w in windows], np.int64)
+            needed = np.unique(last_given)
+            shares = ResizedFields(one, shape, folder, needed).wet_shares(WET_MMH)[np.searchsorted(needed, last_given)]
+            wet += [w for w, share in zip(windows, shares, strict=True) if share >= self.options.min_wet_window]
+        return wet
+
+    def _whole(self, index: int) -> Float32Field:
+        window = self.windows[index]
+        rate_mmh_THW = self._resized[window.series.path].fields_mmh(window.fields)
+        if self.split == "train" and self.options.flips:
+            return _turned(rate_mmh_THW, np.random.default_rng((self.seed, index)))
+        return rate_mmh_THW
 
     def _random_cut(self, index: int) -> Float32Field:
         random = np.random.default_rng((self.seed, index))
@@ -123,8 +192,7 @@ class Germany(NowcastDataset):
                 break
         if self.options.dry_share and random.random() < self.options.dry_share:
             rate_mmh_THW = np.minimum(rate_mmh_THW, 0.0)
-        rate_mmh_THW = np.rot90(rate_mmh_THW, int(random.integers(4)), axes=(1, 2))
-        return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW
+        return _turned(rate_mmh_THW, random)
 
     def _cut(self, random: Generator) -> Float32Field:
         group = self._groups[int(random.integers(len(self._groups)))]
@@ -134,7 +202,22 @@ class Germany(NowcastDataset):
         edge = max(round(self.options.crop * pixel_m / window.series.pixel_m), self.options.crop)
         rows, cols = (_random_span(size, edge, random) for size in window.series.shape)
         size = (self.options.crop, self.options.crop)
-        return np.stack([_resize(_padded(window.series.field_mmh(i)[rows, cols], edge), size) for i in window.fields])
+        return np.stack([resize(_padded(window.series.field_mmh(i)[rows, cols], edge), size) for i in window.fields])
+
+
+def _divides(series: list[RadarSeries], test_from: str | None) -> bool:
+    """Whether there are fields before a day and after it."""
+    if test_from is None or not series:
+        return False
+    day = utc(test_from).timestamp() / 60
+    return any(one.minutes[0] < day for one in series) and any(one.minutes[-1] >= day for one in series)
+
+
+def _minutes(series: list[RadarSeries], first: datetime | None, end: datetime | None) -> NDArray[np.int64]:
+    """Times of all fields of a period, in minutes since 1970, ascending."""
+    minutes = np.sort(np.concatenate([one.minutes for one in series]))
+    since_first = minutes if first is None else minutes[minutes * 60 >= first.timestamp()]
+    return since_first if end is None else since_first[since_first * 60 < end.timestamp()]
 
 
 def _groups(windows: list[Window]) -> list[list[Window]]:
@@ -143,6 +226,15 @@ def _groups(windows: list[Window]) -> list[list[Window]]:
     for window in windows:
         groups.setdefault((window.series.path.name, window.cadence_minutes), []).append(window)
     return list(groups.values())
+
+
+def _turned(rate_mmh_THW: Float32Field, random: Generator) -> Float32Field:
+    """One of the eight orientations of a square; of the four of a field that is not one."""
+    quarters = int(random.integers(4))
+    if rate_mmh_THW.shape[1] != rate_mmh_THW.shape[2]:
+        quarters = 2 * (quarters // 2)
+    rate_mmh_THW = np.rot90(rate_mmh_THW, quarters, axes=(1, 2))
+    return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW
 
 
 def _random_span(size: int, edge: int, random: Generator) -> slice:
@@ -157,8 +249,3 @@ def _padded(field_HW: NDArray[np.floating[Any]], edge: int) -> Float32Field:
     height, width = field_HW.shape
     padding = ((0, edge - height), (0, edge - width))
     return np.pad(field_HW.astype(np.float32), padding, constant_values=np.nan)
-
-
-def _resize(field_HW: Float32Field, size: tuple[int, int]) -> Float32Field:
-    """Bilinear, centre-aligned, without anti-aliasing; NaN spreads to every cell that it has a part in."""
-    return np.asarray(cv2.resize(np.ascontiguousarray(field_HW), size, interpolation=cv2.INTER_LINEAR), np.float32)

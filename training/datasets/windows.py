@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.datasets.series import RadarSeries
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """A run of fields of one series at one cadence, without a gap."""
 
@@ -34,6 +35,19 @@ class Window:
         return [int(i) for i in self.series.window_indices(self.start, self.steps, self.cadence_minutes)]
 
 
+def fields_of(windows: Iterable[Window]) -> NDArray[np.int64]:
+    """Indices of all fields of windows of one series, ascending."""
+    shapes: dict[tuple[int, int], list[Window]] = {}
+    for window in windows:
+        shapes.setdefault((window.steps, window.cadence_minutes), []).append(window)
+    found = [np.empty(0, np.int64)]
+    for (steps, cadence), alike in shapes.items():
+        minutes = alike[0].series.minutes
+        due = minutes[[w.start for w in alike]][:, None] + cadence * np.arange(steps)
+        found.append(np.searchsorted(minutes, np.unique(due)))
+    return np.unique(np.concatenate(found))
+
+
 def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[int]) -> list[Window]:
     """Every window of every series at every cadence; a window starts at each field, so they overlap."""
     cadences = tuple(cadences)
@@ -55,8 +69,14 @@ def since(windows: Iterable[Window], time: datetime | None) -> list[Window]:
     return [w for w in windows if time is None or w.begin * 60 >= time.timestamp()]
 
 
+def thinned(windows: list[Window], most: int) -> list[Window]:
+    """At most so many windows, evenly spread over those that came; 0 keeps all."""
+    count = len(windows)
+    return windows if not 0 < most < count else [windows[i * count // most] for i in range(most)]
+
+
 def split_in_time(
-    windows: Sequence[Window], series: Sequence[RadarSeries], last_share: float
+    windows: Sequence[Window], minutes: NDArray[np.int64], last_share: float
 ) -> tuple[list[Window], list[Window]]:
     """Cut windows into an earlier and a later part with at least a window's length between them.
 
@@ -66,21 +86,20 @@ def split_in_time(
 
     Args:
         windows: of any cadence.
-        series: their series, in the order of time.
+        minutes: times of the fields that are divided, ascending, in minutes since 1970.
         last_share: share of the fields that belong to the later part.
     """
     if not windows:
         return [], []
     gap = max(w.end - w.begin for w in windows)
-    cut = min(_cut(series, last_share, gap), max(w.begin for w in windows))
+    cut = min(_cut(minutes, last_share, gap), max(w.begin for w in windows))
     earlier = [w for w in windows if w.end + gap <= cut]
     later = [w for w in windows if w.begin >= cut]
     return (earlier, later) if earlier else (list(windows), [])
 
 
-def _cut(series: Sequence[RadarSeries], last_share: float, gap: int) -> int:
+def _cut(minutes: NDArray[np.int64], last_share: float, gap: int) -> int:
     """Time of the first field of the later part, in minutes since 1970."""
-    minutes = np.sort(np.concatenate([one.minutes for one in series]))
     cut = min(round(len(minutes) * (1 - last_share)), len(minutes) - 1)
     pauses = np.flatnonzero(np.diff(minutes) > gap) + 1
     if pauses.size:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, Score, ratio
+from verification.scores.base import SCORES, CategoricalScore, ratio
 
 
 @SCORES.register("csi")
 @dataclass(frozen=True)
-class CSI(Score):
+class CSI(CategoricalScore):
     """hits / (hits + misses + false alarms) (Schaefer 1990); NaN where nothing was forecast or seen."""
 
     def value(self, totals: Counts) -> float:

@@ -1,17 +1,18 @@
 """False alarm ratio."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, Score, ratio
+from verification.scores.base import SCORES, CategoricalScore, ratio
 
 
 @SCORES.register("far")
 @dataclass(frozen=True)
-class FAR(Score):
+class FAR(CategoricalScore):
     """false alarms / (hits + false alarms); 0 is best; NaN where nothing was forecast, which is not a best value."""
 
-    best: float = 0.0
+    best: ClassVar[float] = 0.0
 
     def value(self, totals: Counts) -> float:
         return ratio(totals, "false_alarm_ratio")

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, Score, ratio
+from verification.scores.base import SCORES, CategoricalScore, ratio
 
 
 @SCORES.register("hss")
 @dataclass(frozen=True)
-class HSS(Score):
+class HSS(CategoricalScore):
     """Share of correct cells above chance (Heidke 1926); NaN where both sides are all events, or both none."""
 
     def value(self, totals: Counts) -> float:

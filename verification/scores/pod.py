@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, Score, ratio
+from verification.scores.base import SCORES, CategoricalScore, ratio
 
 
 @SCORES.register("pod")
 @dataclass(frozen=True)
-class POD(Score):
+class POD(CategoricalScore):
     """hits / (hits + misses), the hit rate; NaN where nothing was seen."""
 
     def value(self, totals: Counts) -> float:

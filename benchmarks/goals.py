@@ -1,0 +1,36 @@
+"""What was aimed at, on the processor and on a GPU: the bounds that the page holds its figures against."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Goals:
+    """Bounds; speeds are times faster than the textbook, shares are per cent of the textbook's.
+
+    Attributes:
+        forecast, training: of MS-ConvLSTM, and the geometric mean of the multi-scale models.
+        forecast_s: of MS-ConvLSTM; None: no bound.
+        large_s, large_gb: of a forecast at 1 km, and of the process that makes it (on a GPU, of what lies there).
+        saved, saved_recomputed: saved activations, mean of the multi-scale models.
+        peak: of one training step of the largest model.
+        idle: per cent of a training loop's time that it waits for data.
+    """
+
+    forecast: tuple[float, float]
+    training: tuple[float, float]
+    large_s: float
+    forecast_s: float | None = None
+    large_gb: float = 4.0
+    saved: float = 50.0
+    saved_recomputed: float = 15.0
+    peak: float = 25.0
+    idle: float = 5.0
+
+
+CPU = Goals(forecast=(4.0, 3.0), training=(2.5, 2.5), large_s=45.0)
+CUDA = Goals(forecast=(4.0, 4.0), training=(4.0, 4.0), large_s=0.25, forecast_s=0.005)
+
+
+def goals_on(device: str) -> Goals:
+    """Those of a device."""
+    return CUDA if device.startswith("cuda") else CPU

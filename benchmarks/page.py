@@ -1,0 +1,114 @@
+"""What a benchmark hands back: a section of the page, with its table, and the goals that it decides."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.setting import Setting
+from core.registry import Registry
+
+Value = str | int | float | None
+Row = dict[str, Value]
+"""One line of a table: the column's heading and what stands in it; None is "not measured"."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure that was aimed at.
+
+    Attributes:
+        work: of what.
+        due: the figure aimed at.
+        measured: the figure that came.
+        unit: of both.
+        at_least: whether more is better.
+    """
+
+    work: str
+    due: float
+    measured: float
+    unit: str
+    at_least: bool
+
+    @property
+    def reached(self) -> bool:
+        """Whether the figure is as good as the one aimed at."""
+        return self.measured >= self.due if self.at_least else self.measured <= self.due
+
+    def row(self) -> Row:
+        """For the table of goals."""
+        bound = "at least" if self.at_least else "at most"
+        return {
+            "work": self.work,
+            "aimed at": f"{bound} {number(self.due)} {self.unit}",
+            "measured": f"{number(self.measured)} {self.unit}",
+            "": "reached" if self.reached else "**not reached**",
+        }
+
+
+@dataclass(frozen=True)
+class Section:
+    """One benchmark's part of the page.
+
+    Attributes:
+        text: what was run on both sides; how to read the table.
+        skipped: what was left out here, and why.
+        draw: writes the section's picture to a path; None has none.
+    """
+
+    title: str
+    text: str
+    rows: Sequence[Row]
+    goals: Sequence[Goal] = ()
+    skipped: Sequence[str] = ()
+    draw: Callable[[Path], None] | None = field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        goals = [{**asdict(goal), "reached": goal.reached} for goal in self.goals]
+        return {"title": self.title, "rows": list(self.rows), "goals": goals, "skipped": list(self.skipped)}
+
+
+BENCHMARKS: Registry[Callable[[Setting], Section]] = Registry("benchmark")
+
+
+def number(value: Value) -> str:
+    """Three digits that count, thousands with commas; text as it is."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 0.1 else f"{value:.2f}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """A Markdown table whose columns are those of all rows in the order of their first coming."""
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    cells = [columns, *([number(row.get(column)) for column in columns] for row in rows)]
+    widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
+    right = [all(not isinstance(row.get(column), str) for row in rows) for column in columns]
+    lines = ["| " + " | ".join(_pad(*cell) for cell in zip(line, widths, right, strict=True)) + " |" for line in cells]
+    rule = "| " + " | ".join("-" * (w - 1) + ":" if r else "-" * w for w, r in zip(widths, right, strict=True)) + " |"
+    return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)
+
+
+def section_text(name: str, section: Section, command: str, picture: str | None = None) -> str:
+    """Markdown of one section, with the command that makes it again."""
+    parts = [f"## {section.title}", f"```\n{command} --only {name}\n```", section.text]
+    parts += [table(section.rows)] if section.rows else []
+    parts += [f"![{section.title}]({picture})"] if picture else []
+    parts += ["Left out here:\n\n" + "\n".join(f"- {line}" for line in section.skipped)] if section.skipped else []
+    return "\n\n".join(part for part in parts if part)
+
+
+def goals_text(sections: Iterable[Section]) -> str:
+    """The table of all goals; empty where no section has one."""
+    rows = [goal.row() for section in sections for goal in section.goals]
+    return f"## What was aimed at\n\n{table(rows)}" if rows else ""

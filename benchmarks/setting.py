@@ -1,0 +1,93 @@
+"""What the benchmarks run on: one frozen object, handed to each of them."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from models.build import MULTISCALE
+from models.cells import CELLS
+
+Shape = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Points of the growth curves."""
+
+    edges: tuple[int, ...] = (62, 124, 248, 496, 1200)
+    frames: tuple[int, ...] = (4, 8, 12, 16, 20)
+    batches: tuple[int, ...] = (1, 2, 4, 8)
+    layers: tuple[int, ...] = (2, 4, 6, 8, 10)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The paper's Germany size by default.
+
+    Attributes:
+        runs: pairs that are timed of each comparison.
+        batch: of training; a forecast is of one sample.
+        compiled: also time training with `torch.compile`, where a C++ compiler is; minutes per model.
+        data: a folder with radar event files, for the loader; None skips what needs it.
+        cells: the cells of the tables.
+        large: rows and columns of the forecast at 1 km.
+        growth: points of the growth curves: image edges, frames in and out together, samples, layers.
+        steps: training steps of the loader's measurement.
+        scale: of the sizes at which the machine's limits are taken, 1 in earnest.
+    """
+
+    height: int = 124
+    width: int = 124
+    input_steps: int = 5
+    lead_steps: int = 5
+    batch: int = 1
+    hidden_channels: int = 64
+    device: str = "cpu"
+    compiled: bool = False
+    runs: int = 3
+    data: Path | None = None
+    cells: tuple[str, ...] = tuple(CELLS.names())
+    flat_cells: tuple[str, ...] = ("convlstm", "predrnn")
+    largest: str = "preciplstm"
+    large: tuple[int, int] = (1200, 1100)
+    growth: Growth = field(default_factory=Growth)
+    steps: int = 4
+    scale: float = 1.0
+
+    @property
+    def multiscale(self) -> tuple[str, ...]:
+        """The multi-scale models of the cells."""
+        return tuple(MULTISCALE + cell for cell in self.cells)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the tables have every cell, as the goals for the means take them."""
+        return set(self.cells) == set(CELLS.names())
+
+    @property
+    def shape(self) -> Shape:
+        """Of the given frames, (B, T, C, H, W)."""
+        return (self.batch, self.input_steps, 1, self.height, self.width)
+
+    def size(self) -> str:
+        """Size in words."""
+        return f"{self.height}x{self.width}, {self.input_steps} in and {self.lead_steps} out"
+
+
+def quick(setting: Setting) -> Setting:
+    """The same work at sizes at which nothing but its running is shown."""
+    return replace(
+        setting,
+        height=32,
+        width=32,
+        input_steps=2,
+        lead_steps=2,
+        hidden_channels=8,
+        runs=1,
+        cells=tuple(cell for cell in setting.cells if cell in ("convlstm", "trajgru")),
+        flat_cells=("convlstm",),
+        largest="convlstm",
+        large=(48, 40),
+        growth=Growth(edges=(16, 32), frames=(2, 4), batches=(1, 2), layers=(2, 4)),
+        steps=2,
+        scale=0.05,
+    )

@@ -1,0 +1,132 @@
+"""Fetching over HTTP, politely: one connection, resumed where cut, growing waits while the server is not well."""
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import httpx2 as httpx
+
+from core.errors import NoDataError, UnavailableError
+from ingest.archive.partial import Part, RemoteFile
+
+MAX_FAILURES: Final = 8
+"""In a row, without a byte in between."""
+
+FIRST_WAIT_S: Final = 2.0
+MAX_WAIT_S: Final = 300.0
+TIMEOUT_S: Final = 60.0
+TOO_BUSY: Final = (408, 425, 429)
+ABSENT: Final = (403, 404, 410)
+"""An object store that may not be listed answers 403 for what is not there."""
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class Downloader:
+    """Fetches one thing at a time over one connection.
+
+    Args:
+        user_agent: who asks.
+        wait: how to wait for seconds.
+        jitter: a number in [0, 1).
+    """
+
+    def __init__(
+        self,
+        user_agent: str,
+        *,
+        wait: Callable[[float], None] = time.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        limits = httpx.Limits(max_connections=1)
+        headers = {"User-Agent": user_agent}
+        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, follow_redirects=True, limits=limits)
+        self._wait, self._jitter = wait, jitter
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def content(self, url: str) -> bytes:
+        """A small answer.
+
+        Raises:
+            NoDataError: there is none.
+            UnavailableError: the server fails again and again.
+        """
+        return self._patiently(url, lambda: _checked(self._client.get(url), url).content)
+
+    def size_bytes(self, url: str) -> int | None:
+        """What the server says of a file's size; errors as of `content`."""
+        head = {"Accept-Encoding": "identity"}
+        answer = self._patiently(url, lambda: _checked(self._client.head(url, headers=head), url))
+        length = answer.headers.get("content-length")
+        return int(length) if length is not None else None
+
+    def fetch(self, file: RemoteFile, told: Callable[[int], None] = lambda _: None) -> None:
+        """Fetch a file unless it is there; what came of it before a break is kept, also over a restart.
+
+        Args:
+            file: what to fetch.
+            told: called with the number of bytes that came, from time to time.
+
+        Raises:
+            NoDataError: the server has no such file.
+            UnavailableError: it fails again and again, or gives other bytes than the source states.
+        """
+        if file.is_there:
+            return
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        part = Part(file)
+        self._patiently(file.url, lambda: self._more(part, told), progress=lambda: part.size_bytes)
+        part.finish()
+
+    def _more(self, part: Part, told: Callable[[int], None]) -> None:
+        with self._client.stream("GET", part.file.url, headers=part.headers()) as response:
+            if response.status_code == httpx.codes.RANGE_NOT_SATISFIABLE:
+                if part.is_whole(response):
+                    return
+                part.drop()
+                raise httpx.ReadError("what came before is no part of the file any more")
+            _checked(response, part.file.url)
+            part.begin(response)
+            with part.path.open("ab") as written:
+                for chunk in response.iter_raw():
+                    written.write(chunk)
+                    told(len(chunk))
+        part.check_length()
+
+    def _patiently(self, url: str, work: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+        """Try until it works; a try that brought bytes counts as none."""
+        failures, before = 0, progress()
+        while True:
+            try:
+                return work()
+            except (httpx.HTTPError, httpx.StreamError, OSError) as err:
+                failures, before = (1 if progress() > before else failures + 1), progress()
+                if failures > MAX_FAILURES:
+                    raise UnavailableError(f"{url}: {type(err).__name__}: {err}; {failures} failures in a row") from err
+                wait_s = self._wait_s(err, failures)
+                log.warning("%s: %s; again in %.0f s", url, err, wait_s)
+                self._wait(wait_s)
+
+    def _wait_s(self, err: Exception, failures: int) -> float:
+        """As long as the server asks for, else twice as long each time, within half of it either way by chance."""
+        asked = err.response.headers.get("retry-after", "") if isinstance(err, httpx.HTTPStatusError) else ""
+        if asked.isdecimal():
+            return min(float(asked), MAX_WAIT_S)
+        backed_off_s: float = min(FIRST_WAIT_S * 2 ** (failures - 1), MAX_WAIT_S)
+        return backed_off_s * (0.5 + self._jitter())
+
+
+def _checked(response: httpx.Response, url: str) -> httpx.Response:
+    if response.status_code in ABSENT:
+        raise NoDataError(f"{url}: status {response.status_code}; a file was due")
+    if response.is_server_error or response.status_code in TOO_BUSY:
+        response.raise_for_status()
+    if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
+        raise UnavailableError(f"{url}: status {response.status_code}; 200 was due")
+    return response

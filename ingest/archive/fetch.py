@@ -1,0 +1,98 @@
+"""Fetching a data set: what it is and how large, then file by file; run again, it goes on where it was."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from core.errors import ConfigError, NoDataError
+from ingest.archive.download import Downloader
+from ingest.archive.mirror import plan_mirror
+from ingest.archive.plans import Plan, Years, plan_listing, plan_record
+from ingest.archive.settings import FetchSettings, ListedFiles, RecordFiles
+
+FIRST_YEAR: Final = 1990
+LAST_YEAR: Final = 2100
+log = logging.getLogger(__name__)
+
+
+def fetch_dataset(
+    dataset: str,
+    years: Years,
+    out: Path,
+    settings: FetchSettings,
+    downloader: Downloader,
+    agreed: Callable[[str], bool],
+) -> bool:
+    """Fetch a data set of some years.
+
+    Args:
+        dataset: radolan-ry, radklim-yw, rydl (all its years are one file) or mlcast-radklim.
+        years: first and last.
+        out: folder for the files.
+        settings: where it lies.
+        downloader: the one connection.
+        agreed: asked with what will be fetched, before it is.
+
+    Returns:
+        whether it was agreed to.
+    """
+    remote = settings.remote(dataset)
+    if isinstance(remote, ListedFiles):
+        plan, finish = plan_listing(remote, years, out, downloader), None
+    elif isinstance(remote, RecordFiles):
+        plan, finish = plan_record(remote, out, downloader), None
+    else:
+        mirror = plan_mirror(remote, years, out, downloader)
+        plan, finish = mirror.plan, None if mirror.archive.exists() else mirror.finish
+    if not agreed(describe(plan, dataset, out)):
+        return False
+    fetch_plan(plan, downloader)
+    if finish is not None:
+        finish()
+    return True
+
+
+def describe(plan: Plan, dataset: str, out: Path) -> str:
+    """What will be fetched, for the question before it is."""
+    left = [file for file in plan.files if not file.is_there]
+    left_bytes = plan.size_bytes if plan.is_estimate else sum(file.size_bytes or 0 for file in left)
+    about = "about " if plan.is_estimate else ""
+    unknown = sum(file.size_bytes is None for file in left)
+    note = f", {unknown:,} of them of unknown size" if unknown and not plan.is_estimate else ""
+    counted = f"{len(left):,} of {len(plan.files):,} files to fetch{note}"
+    return f"{dataset}: {counted}, {about}{decimal(left_bytes)}, into {out}"
+
+
+def fetch_plan(plan: Plan, downloader: Downloader) -> None:
+    """Fetch the files of a plan one after the other, with a progress bar."""
+    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("fetching", total=plan.size_bytes)
+        for file in plan.files:
+            if file.is_there:
+                progress.advance(bar, 0 if plan.is_estimate else file.path.stat().st_size)
+                continue
+            try:
+                downloader.fetch(file, lambda count: progress.advance(bar, count))
+            except NoDataError:
+                if not plan.may_lack:
+                    raise
+                log.debug("%s is not there: a chunk without values", file.url)
+
+
+def parse_years(text: str) -> Years:
+    """`2012` or `2012-2016`.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    first, _, last = text.partition("-")
+    years = (int(first), int(last or first)) if first.isdecimal() and (last or first).isdecimal() else (0, 0)
+    if not FIRST_YEAR <= years[0] <= years[1] <= LAST_YEAR:
+        raise ConfigError(f"--years {text}; a year or two like 2012-2016 were due")
+    return years

@@ -1,0 +1,123 @@
+"""Files of many fields, read field by field: CF NetCDF of any length, and RainNet's RYDL.hdf5."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import h5py
+import numpy as np
+import xarray as xr
+
+from core.cf import NETCDF_C, find_grid, find_rate, mmh_per_unit, times_of
+from core.errors import FrameError
+from core.frame import RadarFrame
+from core.grid import dwd_grid
+from core.units import rate_from_depth
+from ingest.readers.base import rate_field
+from ingest.readers.hdf5 import MAGIC, is_hdf5
+
+RYDL_MINUTES: Final = 5
+RYDL_KEYS_PER_UNIT: Final = 512
+_RYDL_KEY: Final = re.compile(r"\d{12}")
+
+Loader = tuple[str, Callable[[], list[RadarFrame]]]
+
+
+def is_field_file(path: Path) -> bool:
+    """An HDF5 file that is RYDL or NetCDF4, or a classic NetCDF file; ODIM files are the readers'."""
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    if head.startswith((b"CDF\x01", b"CDF\x02")):
+        return True
+    if not is_hdf5(head):
+        return False
+    try:
+        with h5py.File(path, "r") as root:
+            return "Conventions" not in root.attrs or "ODIM" not in str(root.attrs["Conventions"])
+    except (OSError, RuntimeError, ValueError, KeyError):
+        return False  # the readers say what is wrong with it
+
+
+def rydl_keys(path: Path) -> list[str]:
+    """The fields' names of an HDF5 file that has nothing but 12-digit times at its root; else none."""
+    with path.open("rb") as file:
+        if not is_hdf5(file.read(len(MAGIC))):
+            return []
+    try:
+        with h5py.File(path, "r") as root:
+            keys = sorted(root)
+    except (OSError, RuntimeError, ValueError):
+        return []
+    return keys if keys and all(_RYDL_KEY.fullmatch(key) for key in keys) else []
+
+
+def field_pieces(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
+    """One loader per field, named by its time.
+
+    Raises:
+        OSError: does not open.
+    """
+    keys = keys or tuple(rydl_keys(path))
+    yield from _rydl(path, name, keys) if keys else _netcdf(path, name)
+
+
+def _rydl(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
+    with h5py.File(path, "r") as root:
+        for key in keys:
+            yield f"{name}/{key}", partial(_rydl_frame, root, key)
+
+
+def _rydl_frame(root: Any, key: str) -> list[RadarFrame]:
+    """Depth in mm per 5 minutes, row 0 in the south (RainNet, Zenodo 3629951); NaN or below 0 is not observed."""
+    try:
+        depth_mm_HW = np.asarray(root[key], np.float64)
+        valid_time = datetime.strptime(key, "%Y%m%d%H%M").replace(tzinfo=UTC)
+    except (OSError, KeyError, ValueError, TypeError) as err:
+        raise FrameError(f"{key}: damaged field: {err}; depths at a time YYYYmmddHHMM were due") from err
+    if depth_mm_HW.ndim != 2:
+        raise FrameError(f"{key}: a field of shape {depth_mm_HW.shape}; (rows, columns) was due")
+    depth_mm_HW = np.where(depth_mm_HW >= 0, depth_mm_HW, np.nan)
+    rate_mmh_HW = rate_field(rate_from_depth(depth_mm_HW[::-1], RYDL_MINUTES))
+    grid = dwd_grid(*depth_mm_HW.shape, wgs84=False)
+    return [RadarFrame(valid_time, grid, rate_mmh_HW, "RY", interval_minutes=RYDL_MINUTES)]
+
+
+def _netcdf(path: Path, name: str) -> Iterator[Loader]:
+    try:
+        with NETCDF_C:
+            dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
+    except Exception as err:  # netCDF-C and xarray's time decoding raise anything on damaged files
+        yield name, partial(_fail, f"{name}: no NetCDF file: {err}; a whole file with CF times was due")
+        return
+    with dataset:
+        try:
+            rate = find_rate(dataset)
+            if rate.ndim != 3 or rate.dims[0] != "time":
+                raise FrameError(f"{rate.name} has the dimensions {rate.dims}; (time, y, x) was due")
+            grid, south_first = find_grid(dataset, rate)
+            times = times_of(dataset)
+            if "forecast_reference_time" in dataset.coords:
+                raise FrameError("a forecast; observations were due")
+        except FrameError as err:
+            yield name, partial(_fail, f"{name}: {err}")
+            return
+        minutes = float(dataset.attrs.get("interval_minutes", 0.0))
+        product = str(dataset.attrs.get("product", rate.name)).upper()
+        for number, valid_time in enumerate(times):
+            frame = partial(RadarFrame, valid_time, grid, product=product, interval_minutes=minutes)
+            yield f"{name}/{number}", partial(_netcdf_frame, rate, number, frame, south_first=south_first)
+
+
+def _netcdf_frame(
+    rate: xr.DataArray, number: int, frame: Callable[..., RadarFrame], *, south_first: bool
+) -> list[RadarFrame]:
+    with NETCDF_C:
+        values_HW = rate[number].values * mmh_per_unit(rate)
+    return [frame(rate_mmh_HW=rate_field(values_HW[:: -1 if south_first else 1]))]
+
+
+def _fail(reason: str) -> list[RadarFrame]:
+    raise FrameError(reason)

@@ -1,0 +1,124 @@
+"""What an archive holds: numbers of its fields, and a picture of its coverage and of how often it rains where."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from core import cf
+from core.errors import ConfigError, FrameError
+from ingest.archive.gaps import gap_report
+from ingest.archive.staging import WET_MMH
+
+QUANTILES: Final = (0.0, 0.01, 0.5, 0.99, 1.0)
+BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])
+
+Float64Field = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What was seen of an archive.
+
+    Attributes:
+        report: plain values for JSON.
+        sampled_seconds: times of the fields that were read, shape (N,).
+        observed_N, wet_N: share of observed cells, and of wet cells among them, of each field that was read.
+        observed_HW: share of the fields in which a cell is observed.
+        wet_HW: share of those in which it has 0.1 mm/h or more; NaN where it is never observed.
+    """
+
+    report: dict[str, Any]
+    sampled_seconds: NDArray[np.int64]
+    observed_N: Float64Field
+    wet_N: Float64Field
+    observed_HW: Float64Field
+    wet_HW: Float64Field
+
+
+def inspect_archive(archive: Path, *, fields: int = 500) -> Contents:
+    """Look at all times and at up to `fields` fields, evenly spread.
+
+    Raises:
+        ConfigError: no Zarr store with a rain rate.
+    """
+    dataset, rate = _open(archive)
+    seconds = np.array([round(time.timestamp()) for time in cf.times_of(dataset, str(rate.dims[0]))], np.int64)
+    chosen = np.unique(np.linspace(0, len(seconds) - 1, min(fields, len(seconds))).round().astype(int))
+    observed_N, wet_N = np.zeros((2, len(chosen)))
+    observed_HW, wet_HW = np.zeros((2, *rate.shape[1:]))
+    histogram = np.zeros(len(BINS_MMH) - 1, np.int64)
+    largest_mmh = 0.0
+    for number, rate_mmh_HW in enumerate(_read(rate, chosen)):
+        seen_HW, rains_HW = np.isfinite(rate_mmh_HW), rate_mmh_HW >= WET_MMH
+        observed_N[number] = seen_HW.mean()
+        wet_N[number] = rains_HW.sum() / seen_HW.sum() if seen_HW.any() else np.nan
+        observed_HW += seen_HW
+        wet_HW += rains_HW
+        largest_mmh = max(largest_mmh, float(np.fmax.reduce(rate_mmh_HW, axis=None, initial=0.0)))
+        histogram += np.histogram(rate_mmh_HW[rains_HW], BINS_MMH)[0]
+    report = {
+        "archive": archive.name,
+        **{key: str(dataset.attrs[key]) for key in ("title", "product", "license") if key in dataset.attrs},
+        "grid": list(rate.shape[1:]),
+        **gap_report(seconds),
+        "fields_read": len(chosen),
+        "observed_share": _quantiles(observed_N),
+        "wet_share": _quantiles(wet_N),
+        "wet_rate_mmh": _rate_quantiles(histogram),
+        "largest_mmh": round(largest_mmh, 2),
+    }
+    with np.errstate(invalid="ignore"):
+        return Contents(report, seconds[chosen], observed_N, wet_N, observed_HW / len(chosen), wet_HW / observed_HW)
+
+
+def contents_text(report: dict[str, Any]) -> str:
+    """The numbers for a person; the gaps come after them."""
+    lines = [f"{key}: {report[key]}" for key in ("archive", "title", "product", "license") if key in report]
+    lines.append(f"grid: {report['grid'][0]} x {report['grid'][1]}")
+    for key, text in (("observed_share", "observed share"), ("wet_share", "wet share (0.1 mm/h or more)")):
+        values = ", ".join(f"{name} {value:.3f}" for name, value in report[key].items())
+        lines.append(f"{text} of {report['fields_read']:,} fields: {values}")
+    rates = ", ".join(f"{name} {value:g}" for name, value in report["wet_rate_mmh"].items())
+    return "\n".join([*lines, f"wet rates in mm/h: {rates}; largest {report['largest_mmh']:g}"]) + "\n"
+
+
+def _open(archive: Path) -> tuple[xr.Dataset, xr.DataArray]:
+    try:
+        dataset = xr.open_zarr(archive, chunks=None)
+        rate = cf.find_rate(dataset)
+    except (OSError, ValueError, KeyError, FrameError) as err:
+        raise ConfigError(f"{archive} is no archive: {err}; a Zarr store with a rain rate was due") from err
+    if rate.ndim != 3 or not rate.shape[0]:
+        raise ConfigError(f"{archive}: {rate.name} has shape {rate.shape}; (time, y, x) with a field was due")
+    return dataset, rate
+
+
+def _read(rate: xr.DataArray, chosen: NDArray[np.int_]) -> Iterator[NDArray[np.float32]]:
+    factor = np.float32(cf.mmh_per_unit(rate))
+    y_name = str(rate.dims[-2])
+    rows = slice(None, None, -1 if rate[y_name].values[-1] > rate[y_name].values[0] else 1)
+    for index in track(chosen.tolist(), "reading", console=Console(stderr=True)):
+        yield np.asarray(rate[index].values, np.float32)[rows] * factor
+
+
+def _quantiles(values: Float64Field) -> dict[str, float]:
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return {}
+    named = {f"{q:.0%}": round(float(np.quantile(known, q)), 5) for q in QUANTILES}
+    return {"mean": round(float(known.mean()), 5), **named}
+
+
+def _rate_quantiles(histogram: NDArray[np.int64]) -> dict[str, float]:
+    """Of the wet cells of all fields, from bins 12 % wide."""
+    if not histogram.sum():
+        return {}
+    share = histogram.cumsum() / histogram.sum()
+    return {f"{q:.1%}": round(float(BINS_MMH[1:][np.searchsorted(share, q)]), 2) for q in (0.5, 0.9, 0.99, 0.999)}

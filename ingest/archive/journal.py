@@ -1,0 +1,114 @@
+"""What a unit of work has done so far: one JSON line per piece, appended after its fields are stored."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+FINISHED: Final[dict[str, Any]] = {"finished": True}
+
+
+@dataclass(frozen=True)
+class StoredField:
+    """One field of the archive to be.
+
+    Attributes:
+        seconds: valid time since 1970.
+        observed: observed cells.
+        wet_fraction: share of the observed cells with 0.1 mm/h or more; None where nothing is observed.
+        mean_mmh, max_mmh: over the observed cells; None where there is none.
+        missing_radars: sites that the file lists as absent.
+    """
+
+    seconds: int
+    observed: int
+    wet_fraction: float | None
+    mean_mmh: float | None
+    max_mmh: float | None
+    missing_radars: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One piece that is done: its fields in the unit's order, or why it was left out."""
+
+    name: str
+    at_bytes: int
+    fields: tuple[StoredField, ...] = field(default=())
+    rejected: str | None = None
+
+
+class Journal:
+    """Appends entries to a unit's file; a line that a kill cut short is dropped when it is opened again."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        whole = whole_bytes(self._path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a", encoding="utf-8")
+        self._file.truncate(whole)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, entry: Entry) -> None:
+        """Append an entry."""
+        self._write(asdict(entry))
+
+    def finish(self) -> None:
+        """Say that the unit has no further piece."""
+        self._write(FINISHED)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the journal is not open")
+        self._file.write(json.dumps(values, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+def whole_bytes(path: Path) -> int:
+    """Length of a journal up to its last whole line."""
+    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the unit of a journal is done."""
+    return _last_line(path) == FINISHED
+
+
+def bytes_done(path: Path) -> int:
+    """How far into its files an unfinished unit is."""
+    return int(_last_line(path).get("at_bytes", 0))
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """All entries of a journal, one in memory at a time."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            values: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else FINISHED
+            if values != FINISHED:
+                fields = (StoredField(**{**f, "missing_radars": tuple(f["missing_radars"])}) for f in values["fields"])
+                yield Entry(values["name"], values["at_bytes"], tuple(fields), values["rejected"])
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last whole line, or nothing where there is none."""
+    if not path.exists():
+        return {}
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        for reach in (2**13, 2**20, size):
+            file.seek(max(0, size - reach))
+            lines = file.read().split(b"\n")
+            if len(lines) > 2 or reach >= size:
+                break
+    values: dict[str, Any] = json.loads(lines[-2]) if len(lines) > 1 else {}
+    return values

@@ -1,0 +1,106 @@
+"""What a data set's files are, before any of them is fetched: by listing, by record, or by a Zarr store's metadata."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from core.errors import NoDataError, UnavailableError
+from ingest.archive.download import Downloader
+from ingest.archive.partial import RemoteFile
+from ingest.archive.settings import ListedFiles, Place, RecordFiles
+from ingest.sources.listing import HREF
+
+Years = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files to fetch.
+
+    Attributes:
+        files: in the order in which they come.
+        size_bytes: of all together, as far as it can be known before.
+        is_estimate: the size comes from samples.
+        may_lack: a file that the server does not have is none that there should be (a Zarr chunk without values).
+    """
+
+    files: tuple[RemoteFile, ...]
+    size_bytes: int
+    is_estimate: bool = False
+    may_lack: bool = False
+
+
+def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downloader) -> Plan:
+    """Files of DWD's tree whose names lie in the years; where two folders have one name, the first counts.
+
+    Raises:
+        NoDataError: no such file in any of the folders.
+    """
+    found: dict[str, str] = {}
+    looked = []
+    for place, url in _folders(remote, years):
+        looked.append(url)
+        try:
+            page = downloader.content(url).decode("utf-8", "replace")
+        except NoDataError:
+            continue
+        for name in sorted(_names(page)):
+            if name not in found and _in_years(name, place, years):
+                found[name] = f"{url}{name}"
+    if not found:
+        raise NoDataError(f"no file of {years[0]} to {years[1]} in {', '.join(looked)}")
+    files = []
+    for name, url in sorted(found.items()):
+        file = RemoteFile(url, out / name)
+        size = file.path.stat().st_size if file.is_there else downloader.size_bytes(url)
+        files.append(RemoteFile(url, out / name, size))
+    return Plan(tuple(files), sum(file.size_bytes or 0 for file in files))
+
+
+def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> Plan:
+    """Files of a Zenodo record, with the sizes and MD5 sums that it states.
+
+    Raises:
+        NoDataError: the record has no such file.
+        UnavailableError: the answer is no record.
+    """
+    content = downloader.content(remote.root)
+    try:
+        entries = {entry["key"]: entry for entry in json.loads(content)["files"]}
+        files = []
+        for name in remote.files:
+            if name not in entries:
+                raise NoDataError(f"{remote.root} has {', '.join(sorted(entries)) or 'no files'}; {name} was due")
+            algorithm, _, digest = str(entries[name]["checksum"]).partition(":")
+            md5 = digest if algorithm == "md5" else None
+            files.append(RemoteFile(entries[name]["links"]["self"], out / name, int(entries[name]["size"]), md5))
+    except (ValueError, KeyError, TypeError) as err:
+        raise UnavailableError(f"{remote.root}: {content[:80]!r}... is no record of files: {err!r}") from err
+    return Plan(tuple(files), sum(file.size_bytes or 0 for file in files))
+
+
+def _folders(remote: ListedFiles, years: Years) -> Iterator[tuple[Place, str]]:
+    for place in remote.places:
+        in_place = range(years[0], years[1] + 1) if "{year}" in place.folder else range(1)
+        for year in in_place:
+            yield place, f"{remote.root.rstrip('/')}/{place.folder.format(year=year).strip('/')}/"
+
+
+def _names(page: str) -> set[str]:
+    links = (unquote(next(filter(None, found), "")) for found in HREF.findall(page))
+    return {urlsplit(link).path.rsplit("/", 1)[-1] for link in links}
+
+
+def _in_years(name: str, place: Place, years: Years) -> bool:
+    match = re.fullmatch(place.pattern, name)
+    if match is None:
+        return False
+    try:
+        time = datetime.strptime(match["time"], place.format).replace(tzinfo=UTC)
+    except ValueError:
+        return False
+    return years[0] <= time.year <= years[1]

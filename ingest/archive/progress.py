@@ -1,0 +1,81 @@
+"""The progress bar of a build: bytes read, fields per second, time left; it follows the journals of the workers."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ingest.archive.journal import bytes_done, is_finished
+from ingest.archive.staging import Target
+from ingest.archive.units import Unit
+
+LOOK_S = 0.5
+
+
+class FieldRate(ProgressColumn):
+    """Fields per second since the start of this run."""
+
+    def render(self, task: Task) -> Text:
+        """The text of the column."""
+        fields, elapsed_s = task.fields["stored"], task.elapsed or 0.0
+        return Text(f"{fields / elapsed_s:6.1f} fields/s" if fields and elapsed_s else "   ... fields/s")
+
+
+@contextmanager
+def shown(units: Sequence[Unit], target: Target) -> Iterator[None]:
+    """A bar on standard error while the workers write."""
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), FieldRate(), TimeRemainingColumn())
+    stop = threading.Event()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        follower = Follower(units, target)
+        bar = progress.add_task("reading", total=sum(unit.size_bytes for unit in units), stored=0)
+
+        def follow() -> None:
+            going = True
+            while going:
+                going = not stop.wait(LOOK_S)
+                done_bytes, stored = follower.look()
+                progress.update(bar, completed=done_bytes, stored=stored)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+
+class Follower:
+    """Counts what the journals say; a journal is read again only where it has grown."""
+
+    def __init__(self, units: Sequence[Unit], target: Target) -> None:
+        self._units, self._target = units, target
+        self._sizes = [self._size(unit) for unit in units]
+        self._bytes = [self._done(unit) for unit in units]
+        self._lines = [0] * len(units)
+
+    def look(self) -> tuple[int, int]:
+        """Bytes that are read altogether, and pieces that were done since the start."""
+        for index, unit in enumerate(self._units):
+            size = self._size(unit)
+            if size > self._sizes[index]:
+                self._lines[index] += self._new_lines(unit, self._sizes[index], size)
+                self._sizes[index], self._bytes[index] = size, self._done(unit)
+        return sum(self._bytes), sum(self._lines)
+
+    def _size(self, unit: Unit) -> int:
+        path = self._target.journal(unit)
+        return path.stat().st_size if path.exists() else 0
+
+    def _done(self, unit: Unit) -> int:
+        path = self._target.journal(unit)
+        return unit.size_bytes if is_finished(path) else min(bytes_done(path), unit.size_bytes)
+
+    def _new_lines(self, unit: Unit, start: int, end: int) -> int:
+        with self._target.journal(unit).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start).count(b"\n")

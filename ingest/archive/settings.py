@@ -1,0 +1,124 @@
+"""The settings of archives: addresses of the data, and what an archive says of itself: `archive.yaml`."""
+
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import ConfigError
+
+PACKAGE = "ms-rnn-nowcast"
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProductText(_Checked):
+    """What an archive of a product says of itself."""
+
+    identifier: str
+    title: str
+    institution: str
+    license: str = Field(description="SPDX identifier")
+    source: str
+
+
+class Place(_Checked):
+    """A folder of a listing and the files that belong to a data set there."""
+
+    folder: str
+    pattern: str
+    format: str
+
+
+class ListedFiles(_Checked):
+    """Files of DWD's open-data tree, found in its listings."""
+
+    kind: Literal["listing"]
+    root: str
+    places: tuple[Place, ...]
+
+
+class RecordFiles(_Checked):
+    """Files of a Zenodo record, with sizes and checksums from its interface."""
+
+    kind: Literal["record"]
+    root: str
+    files: tuple[str, ...]
+
+
+class ZarrStore(_Checked):
+    """A public Zarr store, object by object."""
+
+    kind: Literal["zarr"]
+    root: str
+
+
+Remote = Annotated[ListedFiles | RecordFiles | ZarrStore, Field(discriminator="kind")]
+
+
+class FetchSettings(_Checked):
+    """Where the data sets lie."""
+
+    user_agent: str
+    radolan_ry: Remote = Field(alias="radolan-ry")
+    radklim_yw: Remote = Field(alias="radklim-yw")
+    rydl: Remote
+    mlcast_radklim: Remote = Field(alias="mlcast-radklim")
+
+    def remote(self, dataset: str) -> ListedFiles | RecordFiles | ZarrStore:
+        """Where a data set lies, by its name on the command line."""
+        found: ListedFiles | RecordFiles | ZarrStore = getattr(self, dataset.replace("-", "_"))
+        return found
+
+
+class ArchiveSettings(_Checked):
+    """All of `archive.yaml`."""
+
+    created_by: str
+    created_with: str
+    dataset_version: str
+    validator_version: str
+    products: dict[str, ProductText]
+    fetch: FetchSettings
+
+    def text(self, product: str) -> ProductText:
+        """What an archive of the product says of itself."""
+        return self.products.get(product, self.products["other"])
+
+
+def archive_settings(override: Path | None = None) -> ArchiveSettings:
+    """The settings of the package, with those of a file over them, key by key.
+
+    Raises:
+        ConfigError: the file is not there, no YAML, or has a key or value that no setting has.
+    """
+    values = yaml.safe_load(files("ingest.archive").joinpath("archive.yaml").read_text(encoding="utf-8"))
+    if override is not None:
+        try:
+            values = _merged(values, yaml.safe_load(override.read_text(encoding="utf-8")) or {})
+        except (OSError, yaml.YAMLError) as err:
+            raise ConfigError(f"settings {override}: {err}; a readable YAML file was due") from err
+    try:
+        return ArchiveSettings.model_validate(values)
+    except ValidationError as err:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in err.errors())
+        raise ConfigError(f"settings {override or 'archive.yaml'}: {problems}") from err
+
+
+def program_version() -> str:
+    """The version of this program, 0 where it runs without being installed."""
+    try:
+        return version(PACKAGE)
+    except PackageNotFoundError:
+        return "0"
+
+
+def _merged(values: Any, over: Any) -> Any:
+    if isinstance(values, dict) and isinstance(over, dict):
+        return {key: _merged(values.get(key), over[key]) if key in over else values[key] for key in {**values, **over}}
+    return over

@@ -1,0 +1,144 @@
+"""Storing the fields of one unit of work under their number in the unit; done anew, it goes on where it was."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from core.errors import FrameError, TooLargeError
+from core.frame import RadarFrame
+from core.grid import Grid
+from ingest.archive.journal import Entry, Journal, StoredField, entries, is_finished
+from ingest.archive.pieces import Piece, pieces
+from ingest.archive.units import Unit
+
+RATE: Final = "rainfall_rate"
+WET_MMH: Final = 0.1
+ZSTD: Final = {"id": "zstd", "level": 3}
+MOST_FIELDS: Final = 2**31 - 1
+"""Length of an array whose end is not known; Zarr stores what is written to it alone."""
+
+Float32Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an archive holds; fields of anything else are left out.
+
+    Attributes:
+        folder: of the work that is not finished: `units/ID` for each unit.
+        root: the folder that the units' files lie below.
+    """
+
+    folder: Path
+    root: Path
+    grid: Grid
+    product: str
+
+    def unit_folder(self, unit: Unit) -> Path:
+        """Where a unit's fields and journal lie."""
+        return self.folder / "units" / unit.id
+
+    def journal(self, unit: Unit) -> Path:
+        """A unit's journal."""
+        return self.unit_folder(unit) / "journal.jsonl"
+
+
+def stage(unit: Unit, target: Target) -> None:
+    """Store all fields of a unit that are not stored yet; safe to run again after a kill at any point."""
+    with _at_work(target.folder):
+        path = target.journal(unit)
+        if is_finished(path):
+            return
+        done = stored = 0
+        for entry in entries(path):
+            done, stored = done + 1, stored + len(entry.fields)
+        writer = ChunkWriter(target.unit_folder(unit) / "fields", target.grid)
+        with Journal(path) as journal:
+            for number, piece in enumerate(pieces(unit, target.root)):
+                if number >= done:
+                    entry = _store(piece, target, writer, stored)
+                    journal.add(entry)
+                    stored += len(entry.fields)
+            journal.finish()
+
+
+def create_array(path: Path, grid: Grid, length: int) -> Any:
+    """An array of fields, one chunk each (Zarr version 2, ZSTD)."""
+    return (
+        zarr.create_array(
+            str(path),
+            shape=(length, *grid.shape),
+            chunks=(1, *grid.shape),
+            dtype="float32",
+            zarr_format=2,
+            compressors=ZSTD,
+            fill_value=float("nan"),
+            config={"write_empty_chunks": True},
+            overwrite=False,
+        )
+        if not (path / ".zarray").exists()
+        else zarr.open_array(str(path), mode="r+", zarr_format=2)
+    )
+
+
+class ChunkWriter:
+    """Writes chunks of an array as Zarr does, without its detour over threads; what a kill cuts is written again."""
+
+    def __init__(self, path: Path, grid: Grid) -> None:
+        self._path = path
+        self._codec = create_array(path, grid, MOST_FIELDS).compressors[0]
+
+    def write(self, number: int, field_HW: Float32Field) -> None:
+        """Write one field."""
+        (self._path / f"{number}.0.0").write_bytes(self._codec.encode(np.ascontiguousarray(field_HW, "<f4")))
+
+
+def _store(piece: Piece, target: Target, writer: ChunkWriter, at: int) -> Entry:
+    try:
+        frames = piece.load()
+        for frame in frames:
+            _check(frame, target)
+    except (FrameError, TooLargeError) as err:
+        return Entry(piece.name, piece.at_bytes, rejected=str(err))
+    for number, frame in enumerate(frames, start=at):
+        writer.write(number, frame.rate_mmh_HW)
+    return Entry(piece.name, piece.at_bytes, tuple(map(_summary, frames)))
+
+
+def _check(frame: RadarFrame, target: Target) -> None:
+    if frame.is_forecast:
+        raise FrameError(f"a forecast of {frame.lead_minutes} minutes; observations were due")
+    if frame.product != target.product:
+        raise FrameError(f"product {frame.product}; {target.product} was due, as the archive holds")
+    if not frame.grid.same_place(target.grid):
+        raise FrameError(f"grid {frame.grid.name or frame.grid.shape}; {target.grid.name or target.grid.shape} was due")
+
+
+def _summary(frame: RadarFrame) -> StoredField:
+    values_N = frame.rate_mmh_HW[frame.rate_mmh_HW == frame.rate_mmh_HW]
+    seconds = round(frame.valid_time.timestamp())
+    if not values_N.size:
+        return StoredField(seconds, 0, None, None, None, frame.missing_radars)
+    return StoredField(
+        seconds,
+        values_N.size,
+        round(np.count_nonzero(values_N >= WET_MMH) / values_N.size, 6),
+        round(float(values_N.mean(dtype=np.float64)), 6),
+        round(float(values_N.max()), 3),
+        frame.missing_radars,
+    )
+
+
+@contextmanager
+def _at_work(folder: Path) -> Iterator[None]:
+    """Held while files are written, so that a new build waits for a worker that outlives its killed parent."""
+    with (folder / "workers.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield

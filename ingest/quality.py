@@ -1,0 +1,92 @@
+"""What a field says of its own quality: figures that go with each stored scan, and a filter for single wet cells."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from core.frame import RadarFrame
+from core.units import CLIP_MMH
+
+JUMP: Final = 5.0
+"""The mean over wet cells grows or shrinks by less between two scans; mm for mm/h (x 12) and dBZ for mm/h by more."""
+
+JUMP_WITHIN: Final = timedelta(minutes=15)
+WET_ENOUGH: Final = 0.002
+"""Share of wet cells from which their mean is more than the chance of a few showers."""
+
+WET_MEAN_MMH: Final = 30.0
+"""No composite of a region has this as the mean over its wet cells; real events have 1 to 8 mm/h."""
+
+FROZEN_SCANS: Final = 3
+EIGHT_NEIGHBOURS: Final = np.ones((3, 3), np.int8)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Figures of one field.
+
+    Attributes:
+        wet_fraction: share of the observed cells with any rain, 0 where nothing is observed.
+        wet_mean_mmh: mean over these, 0 where there are none.
+        max_mmh: largest rate, 0 where nothing is observed.
+        field_digest: the same for equal fields, whatever their time.
+    """
+
+    wet_fraction: float
+    wet_mean_mmh: float
+    max_mmh: float
+    field_digest: str
+
+
+def facts_of(rate_mmh_HW: NDArray[np.float32]) -> Facts:
+    """The figures of a field; NaN is "not observed"."""
+    wet = rate_mmh_HW[rate_mmh_HW > 0]
+    observed = int(np.isfinite(rate_mmh_HW).sum())
+    return Facts(
+        wet_fraction=wet.size / observed if observed else 0.0,
+        wet_mean_mmh=float(wet.mean(dtype=np.float64)) if wet.size else 0.0,
+        max_mmh=float(wet.max()) if wet.size else 0.0,
+        field_digest=hashlib.blake2b(np.ascontiguousarray(rate_mmh_HW).data, digest_size=16).hexdigest(),
+    )
+
+
+def is_frozen(newest_first: Sequence[Facts]) -> bool:
+    """Whether the newest scans show the same rain, cell by cell; dry fields are alike without being frozen."""
+    last = newest_first[:FROZEN_SCANS]
+    same = len({facts.field_digest for facts in last}) == 1
+    return len(last) == FROZEN_SCANS and same and last[0].max_mmh > 0
+
+
+def implausible(facts: Facts, before: Facts | None) -> str | None:
+    """Why a field can hardly be a rain rate in mm/h, or None; `before` is the scan some minutes earlier, if any."""
+    if facts.max_mmh > CLIP_MMH:
+        return f"a cell of {facts.max_mmh:.0f} mm/h; at most {CLIP_MMH:.0f} mm/h was due"
+    if facts.wet_mean_mmh > WET_MEAN_MMH:
+        return f"{facts.wet_mean_mmh:.0f} mm/h as the mean of all wet cells; at most {WET_MEAN_MMH:.0f} mm/h was due"
+    if before is None or min(facts.wet_fraction, before.wet_fraction) < WET_ENOUGH:
+        return None
+    factor = facts.wet_mean_mmh / before.wet_mean_mmh
+    if 1 / JUMP < factor < JUMP:
+        return None
+    return f"the mean of all wet cells is {factor:.2g} times the one of the scan before: another unit?"
+
+
+def without_isolated(frame: RadarFrame, max_cells: int) -> RadarFrame:
+    """The frame with every wet group of at most `max_cells` cells (eight neighbours) set to dry; 0 leaves it as it is.
+
+    Such specks are clutter, ships and aircraft far more often than rain; a group at the edge of what is observed is
+    taken for what it shows.
+    """
+    if max_cells <= 0:
+        return frame
+    groups_HW, count = ndimage.label(frame.rate_mmh_HW > 0, structure=EIGHT_NEIGHBOURS)
+    sizes = np.bincount(groups_HW.ravel(), minlength=count + 1)
+    small = sizes <= max_cells
+    small[0] = False
+    return replace(frame, rate_mmh_HW=np.where(small[groups_HW], np.float32(0), frame.rate_mmh_HW))

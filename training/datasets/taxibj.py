@@ -1,0 +1,190 @@
+"""TaxiBJ: taxi flows in Beijing on 32 x 32 cells in steps of 30 minutes (Zhang et al. 2017), 2013 to 2016."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import ConfigError
+from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+
+SLOTS: Final = 48
+"""Half-hours of a day; a date is YYYYMMDDss with ss from 01."""
+CELLS: Final = (2, 32, 32)
+NAME: Final = "BJ{year}_M32x32_T30_InOut.h5"
+Flows = NDArray[np.float32]
+
+
+class TaxiBJOptions(BaseModel):
+    """Options of the data set; defaults are the paper's but for the validation part, which is cut from training."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: Literal[1, 2] = Field(1, description="1: inflow, as the paper; 2: inflow and outflow")
+    years: tuple[int, ...] = Field((13, 14, 15, 16), min_length=1, description="of the files, in the order of time")
+    test_windows: int = Field(1344, ge=1, description="last windows, for the test: 28 days of 48 slots")
+    validation_windows: int = Field(1344, ge=0, description="windows before them, kept from training; 0 trains on all")
+
+
+class TaxiBJWindow(NamedTuple):
+    """A run of slots by the index of the first among all frames, and its times in slots since 1970."""
+
+    start: int
+    first_slot: int
+    last_slot: int
+
+
+@DATASETS.register("taxibj")
+class TaxiBJ(NowcastDataset):
+    """Windows of eight half-hours in the order of time, four given and four to forecast (paper, section 5.1).
+
+    `data` is the folder with the four files BJ13 to BJ16. Only complete days count; negative flows are 0. One minimum
+    and one maximum of both channels, without the last 28 days, make values 0 to 1 (a later maximum is above 1). The
+    last 1,344 windows test; as in the reference, the last slot of an unbroken run is in no window. The parts are a
+    window's length apart, so training has a few windows fewer than the paper's 19,560. Options: `TaxiBJOptions`.
+    """
+
+    options_class: ClassVar[type[BaseModel]] = TaxiBJOptions
+    is_rain = False
+    cadence_minutes = 30
+
+    def __init__(
+        self,
+        data: Path | None,
+        split: Split,
+        *,
+        input_steps: int = 4,
+        lead_steps: int = 4,
+        seed: int = 0,
+        options: BaseModel | None = None,
+    ) -> None:
+        super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
+        self.options = options if isinstance(options, TaxiBJOptions) else TaxiBJOptions()
+        self.channels = self.options.channels
+        files = _files(data, self.options.years)
+        parts = [_complete_days(*read_flows(path), path.name) for path in files]
+        flows_TCHW = np.concatenate([flows for flows, _ in parts])
+        windows = _windows([slots for _, slots in parts], input_steps + lead_steps)
+        self.windows = self._split(windows)
+        if not self.windows and not (split == "validation" and self.options.validation_windows == 0):
+            raise ConfigError(
+                f"no window for the {split} split: {len(windows)} windows in {', '.join(p.name for p in files)}, of "
+                f"which {self.options.test_windows} test and {self.options.validation_windows} validate; more were due"
+            )
+        self.lowest, self.highest = _extremes(flows_TCHW, self.options.test_windows)
+        self.frames_TCHW = flows_TCHW[:, : self.channels] - np.float32(self.lowest)
+        self.frames_TCHW /= np.float32(max(self.highest - self.lowest, 1e-9))
+        digests = [{"file": p.name, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files]
+        self.fingerprint = {"files": digests, "windows": len(self.windows), "range": [self.lowest, self.highest]}
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> Sample:
+        self._check(index)
+        start = self.windows[index].start
+        steps = self.input_steps + self.lead_steps
+        frames_TCHW = torch.from_numpy(self.frames_TCHW[start : start + steps].copy())
+        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+
+    @classmethod
+    def miniature(cls, folder: Path) -> dict[str, Any]:
+        """Two days of 2013 and two of 2014, one of them without its last slot."""
+        random = np.random.default_rng(0)
+        for year, days in ((13, ("20130701", "20130702")), (14, ("20140301", "20140303", "20140304"))):
+            dates = [f"{day}{slot:02d}".encode() for day in days for slot in range(1, SLOTS + 1)]
+            dates = dates[:-1] if year == 14 else dates
+            with h5py.File(folder / NAME.format(year=year), "w") as file:
+                file["data"] = random.integers(0, 1200, (len(dates), *CELLS)).astype(np.float64)
+                file["date"] = np.array(dates)
+        return {"years": [13, 14], "test_windows": 20, "validation_windows": 20}
+
+    def _split(self, windows: list[TaxiBJWindow]) -> list[TaxiBJWindow]:
+        """Train, validation and test in the order of time, each a window's length before the next."""
+        earlier, test = _cut(windows, self.options.test_windows)
+        train, validation = _cut(earlier, self.options.validation_windows)
+        return {"train": train, "validation": validation, "test": test}[self.split]
+
+
+def _cut(windows: list[TaxiBJWindow], last: int) -> tuple[list[TaxiBJWindow], list[TaxiBJWindow]]:
+    later = windows[max(len(windows) - last, 0) :]
+    if not later:
+        return windows, []
+    begin = later[0].first_slot
+    return [w for w in windows if 2 * w.last_slot - w.first_slot < begin], later
+
+
+def _files(data: Path | None, years: tuple[int, ...]) -> list[Path]:
+    due = [NAME.format(year=year) for year in years]
+    if data is None or not data.is_dir():
+        raise ConfigError(
+            f"no folder {data or 'data/taxibj'}: the TaxiBJ files of DeepST ({', '.join(due)}) were due in one folder, "
+            "--data FOLDER or ./data/taxibj"
+        )
+    missing = [name for name in due if not (data / name).is_file()]
+    if missing:
+        raise ConfigError(f"{data} holds no {', '.join(missing)}; the files {', '.join(due)} of TaxiBJ were due")
+    return [data / name for name in due]
+
+
+def read_flows(path: Path) -> tuple[Flows, NDArray[np.int64]]:
+    """Flows (N, 2, 32, 32), not below 0, and their times in slots since 1970.
+
+    Raises:
+        ConfigError: no HDF5 file with `data` and `date` of TaxiBJ's layout.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            flows_TCHW = np.asarray(file["data"], np.float32)
+            dates = [bytes(date).decode() for date in file["date"][:]]
+        slots = np.array([_slot(date) for date in dates], np.int64)
+    except (OSError, KeyError, ValueError, TypeError) as err:
+        raise ConfigError(
+            f"{path.name} is not of TaxiBJ's layout ({err}); HDF5 with `data` and, as 2013070101, `date` was due"
+        ) from err
+    if flows_TCHW.shape != (len(slots), *CELLS):
+        raise ConfigError(f"{path.name}: data of {flows_TCHW.shape} for {len(slots)} dates; (N, 2, 32, 32) was due")
+    if (np.diff(slots) <= 0).any():
+        order = np.argsort(slots, kind="stable")
+        flows_TCHW, slots = flows_TCHW[order], slots[order]
+    if (np.diff(slots) == 0).any():
+        raise ConfigError(f"{path.name}: the same date twice; each half-hour once was due")
+    return np.maximum(flows_TCHW, 0, out=flows_TCHW), slots
+
+
+def _slot(date: str) -> int:
+    day, slot = datetime.strptime(date[:8], "%Y%m%d").replace(tzinfo=UTC), int(date[8:])
+    if not (len(date) == 10 and 1 <= slot <= SLOTS):
+        raise ValueError(f"date {date!r}")
+    return int(day.timestamp()) // 86_400 * SLOTS + slot - 1
+
+
+def _complete_days(flows_TCHW: Flows, slots: NDArray[np.int64], name: str) -> tuple[Flows, NDArray[np.int64]]:
+    days, counts = np.unique(slots // SLOTS, return_counts=True)
+    whole = np.isin(slots // SLOTS, days[counts == SLOTS])
+    if not whole.any():
+        raise ConfigError(f"{name}: no day of its {len(days)} has all {SLOTS} half-hours; complete days were due")
+    return flows_TCHW[whole], slots[whole]
+
+
+def _windows(parts: list[NDArray[np.int64]], steps: int) -> list[TaxiBJWindow]:
+    """Every run of `steps` slots of a file that another slot follows, as the reference takes them."""
+    windows: list[TaxiBJWindow] = []
+    before = 0
+    for slots in parts:
+        starts = np.flatnonzero(slots[steps:] - slots[:-steps] == steps)
+        windows += [TaxiBJWindow(before + int(i), int(slots[i]), int(slots[i]) + steps - 1) for i in starts]
+        before += len(slots)
+    return windows
+
+
+def _extremes(flows_TCHW: Flows, last: int) -> tuple[float, float]:
+    """Minimum and maximum of both channels of all but the last frames."""
+    known = flows_TCHW[:-last] if last < len(flows_TCHW) else flows_TCHW
+    return float(known.min()), float(known.max())

@@ -1,0 +1,190 @@
+"""`python -m training.report --runs DIR --out DIR`: the paper's tables and figures from run folders."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import ConfigError, NowcastError
+from core.files import write_bytes_atomically
+from models import load_forecaster
+from training.datasets import NowcastDataset
+from training.evaluate import BASELINES, scored_set, write_json
+from training.evaluation import Evaluation, evaluate
+from training.evaluation_text import as_json
+from training.report_claim import claim
+from training.report_figures import EXAMPLES, draw_example, draw_memory, one_of_each
+from training.report_runs import Run, by_setting, evaluation_file, find_runs, read_evaluation
+from training.report_tables import Table, make_table, paper_tables
+from training.report_text import commands, csv_text, latex, markdown, runs_table, setting_text
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+HEAD = """# Tables and figures of the paper, from runs
+
+Beside each of our numbers stands the paper's. Ours are over the forecast frames; "all frames" is the paper's mean over
+its m + n - 1 positions, one-step forecasts of given frames among them. The paper's numbers hold for its scale (64
+channels; 64 x 64 Moving MNIST, 88 x 88 KTH, 32 x 32 TaxiBJ, 124 x 124 Germany), its budget and its data: compare what
+changes from row to row, not the numbers. MSE, MAE and GDL are sums over a frame, so they grow with its size. "MiB
+saved" is what one training forward of one clip keeps for its gradient, counted on shapes by `models.cost_measure`
+(float32); the paper's GB are of one card. Multiply-adds are of one forward of one clip. An empty place was not run.
+"""
+
+
+@app.command()
+def main(
+    runs: Annotated[Path, typer.Option(help="folder of run folders")],
+    out: Annotated[Path, typer.Option(help="folder to write to")],
+    evaluate_missing: Annotated[bool, typer.Option("--evaluate", help="evaluate runs that lack it")] = False,
+    again: Annotated[bool, typer.Option("--again", help="with --evaluate: evaluate every run anew")] = False,
+    clips: Annotated[int | None, typer.Option(min=1, help="with --evaluate: so many test clips, default all")] = None,
+    evaluations: Annotated[
+        Path | None, typer.Option(help="folder of NAME.json, instead of RUN/evaluation.json")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="file or folder, instead of the one each run was trained on")
+    ] = None,
+    clip: Annotated[int, typer.Option(min=0, help="the test clip that is drawn, from 0")] = 0,
+) -> None:
+    """Write README.md, tables as Markdown, CSV and LaTeX, and figures as PNG; runs that are not finished are listed."""
+    try:
+        found, left_out = find_runs(runs, evaluations, forget=again)
+        if evaluate_missing:
+            found, failed = evaluate_runs(found, clips=clips, evaluations=evaluations, data=data)
+            left_out |= failed
+        left_out |= {run.name: "not evaluated; --evaluate was due" for run in found if run.evaluation is None}
+        usable = [run for run in found if run.evaluation is not None]
+        write_report(usable, left_out, out, data=data, clip=clip)
+    except NowcastError as err:
+        typer.echo(f"error: {err}", err=True)
+        raise typer.Exit(2) from err
+    typer.echo(f"wrote {out / 'README.md'}: {len(usable)} runs, {len(left_out)} left out")
+
+
+def evaluate_runs(
+    runs: Sequence[Run], *, clips: int | None, evaluations: Path | None, data: Path | None
+) -> tuple[list[Run], dict[str, str]]:
+    """Runs with their evaluations, written where they lack one, and why others could not be evaluated."""
+    done, failed = [], {}
+    baselines: dict[str, Evaluation] = {}
+    for run in runs:
+        try:
+            done.append(run if run.evaluation else _evaluated(run, clips, evaluations, data, baselines))
+        except NowcastError as err:
+            failed[run.name] = f"not evaluated: {err}"
+    return done, failed
+
+
+def _evaluated(
+    run: Run, clips: int | None, evaluations: Path | None, data: Path | None, baselines: dict[str, Evaluation]
+) -> Run:
+    """Score a run by the paper's protocol; the baselines of one setting are scored once."""
+    typer.echo(f"evaluating {run.name}", err=True)
+    forecaster = load_forecaster(run.folder / "checkpoint", precision="float32")
+    test, where = _test_clips(run, data), json.dumps([run.setting, str(_data(run, data))])
+    table = evaluate([forecaster], test, clips=clips, one_step=True)
+    if where not in baselines:
+        baselines[where] = evaluate([load_forecaster(name) for name in BASELINES], test, clips=clips, one_step=True)
+    table.totals.update(baselines[where].totals)
+    dataset = str(run.config["dataset"])
+    command = (
+        f"python -m training.evaluate --checkpoint RUNS/{run.name}/checkpoint --dataset {dataset} --protocol paper"
+    )
+    command += (" --data DATA" if _data(run, data) else "") + (f" --clips {clips}" if clips else "")
+    content = as_json(table, test, forecaster, dataset_name=dataset, command=command)
+    file = evaluation_file(run, evaluations)
+    write_json(file, content)
+    return replace(run, evaluation=read_evaluation(file, run.card))
+
+
+def _data(run: Run, data: Path | None) -> Path | None:
+    own = run.config.get("data")
+    return data or (Path(own) if own else None)
+
+
+def _test_clips(run: Run, data: Path | None) -> NowcastDataset:
+    forecaster = load_forecaster(run.folder / "checkpoint", precision="float32")
+    return scored_set(forecaster, str(run.config["dataset"]), _data(run, data), {})
+
+
+def write_report(
+    runs: Sequence[Run], left_out: dict[str, str], out: Path, *, data: Path | None = None, clip: int = 0
+) -> None:
+    """Write the page, its tables and its figures.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    groups = by_setting(runs)
+    sections = [HEAD]
+    for number, group in enumerate(groups, start=1):
+        alone = sum(group[0].config["dataset"] == other[0].config["dataset"] for other in groups) == 1
+        sections.append(_section(group, out, "" if alone else f"setting-{number}", data, clip))
+    if left_out:
+        sections.append("## Runs that are not used\n\n" + "\n".join(f"- {n}: {why}" for n, why in left_out.items()))
+    _write(out / "README.md", "\n\n".join(section.rstrip() for section in sections) + "\n")
+
+
+def _section(runs: list[Run], out: Path, folder: str, data: Path | None, clip: int) -> str:
+    """One setting: its tables, its figures, its runs and their commands."""
+    where = out / folder
+    made = f"{setting_text(runs)}.\n\n{runs_table(runs)}\n\n{commands(runs)}\n"
+    parts = [f"## {setting_text(runs)}", *_differences(runs)]
+    numbers = [n for n, spec in paper_tables().items() if spec["dataset"] == runs[0].config["dataset"]]
+    tables = [table for table in (make_table(number, runs) for number in numbers) if table.runs]
+    for table in tables:
+        _write_table(table, where, made)
+        parts.append(markdown(table))
+    parts += [claim(tables), *_figures(runs, where, out, data, clip)]
+    placed = {run.name for table in tables for run in table.runs}
+    others = [f"{run.name} ({run.variant or 'no such row'})" for run in runs if run.name not in placed]
+    parts += [f"In no table of the paper: {', '.join(others)}."] if others else []
+    return "\n\n".join(
+        part.rstrip() for part in [*filter(None, parts), "### Runs and commands", made.split("\n\n", 1)[1]]
+    )
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """What makes the scores of these runs no fair comparison, said."""
+    clips = {(run.evaluation or {})["windows"] for run in runs}
+    tests = {json.dumps((run.evaluation or {})["data"], sort_keys=True) for run in runs}
+    said = [f"The runs were scored on different numbers of clips: {sorted(clips)}."] if len(clips) > 1 else []
+    return said + (["The runs were scored on different data."] if len(tests) > 1 else [])
+
+
+def _write_table(table: Table, where: Path, made: str) -> None:
+    own = f"Setting: {made}"
+    _write(where / f"table{table.number}.md", f"{markdown(table)}\n{own}")
+    _write(where / f"table{table.number}.csv", csv_text(table))
+    _write(where / f"table{table.number}.tex", latex(table))
+
+
+def _figures(runs: list[Run], where: Path, out: Path, data: Path | None, clip: int) -> list[str]:
+    """The pictures of a setting as Markdown; what could not be drawn is said."""
+    drawn = one_of_each(runs)
+    if not drawn:
+        return []
+    parts = []
+    path = draw_memory(runs, where)
+    parts.append(f"### Figure 1. Memory against score\n\n![memory against score]({path.relative_to(out)})")
+    dataset = str(runs[0].config["dataset"])
+    title = f"### Figure {EXAMPLES[dataset].number}. Forecasts" if dataset in EXAMPLES else "### Forecasts"
+    try:
+        path = draw_example(drawn, _test_clips(drawn[0], data), clip, where)
+        parts.append(f"{title}\n\n![forecasts]({path.relative_to(out)})")
+    except NowcastError as err:
+        parts.append(f"{title}\n\nNot drawn: {err}")
+    return parts
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_bytes_atomically(path, text.encode())
+    except OSError as err:
+        raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,46 @@
+"""The paper's claim, pair by pair: the multi-scale model against the flat one at equal parameters."""
+
+from collections.abc import Iterable
+
+from models.build import MULTISCALE
+from models.cost_tables import table as markdown_table
+from training.report_tables import COSTS, Row, Table, change, column
+from verification.scores import SCORES
+
+
+def claim(tables: Iterable[Table]) -> str:
+    """Changes from flat to multi-scale in percent, ours and the paper's, and how many pairs got better.
+
+    Empty where no pair was run.
+    """
+    pairs: dict[str, dict[str, tuple[str, str]]] = {}
+    better: dict[str, list[bool]] = {}
+    for table in tables:
+        for row in _pairs_run(table):
+            for key in table.columns:
+                ours, printed = change(table, row, key, printed=False), change(table, row, key, printed=True)
+                if ours is not None and key != "parameters":
+                    pairs.setdefault(row.name, {})[key] = (f"{ours:+.1f}", "" if printed is None else f"{printed:+.1f}")
+                    better.setdefault(key, []).append(ours > 0 if is_better_high(key) else ours < 0)
+    if not pairs:
+        return ""
+    head = ["Pair", *(text for key in better for text in (f"{column(key).label}, %", "paper, %"))]
+    lines = [
+        [f"{name} against {name.removeprefix(MULTISCALE)}", *(v for key in better for v in found.get(key, ("", "")))]
+        for name, found in pairs.items()
+    ]
+    counts = [f"{column(key).label} {sum(won)} of {len(won)}" for key, won in better.items()]
+    said = "Changes from the flat model to the multi-scale one, means over seeds. Pairs in which multi-scale is better:"
+    return f"### Multi-scale against flat\n\n{markdown_table(head, lines)}\n\n{said} {', '.join(counts)}.\n"
+
+
+def _pairs_run(table: Table) -> list[Row]:
+    if any(row.part for row in table.rows):
+        return []
+    run = {row.name for row in table.rows if row.runs}
+    return [row for row in table.rows if row.runs and row.name.removeprefix(MULTISCALE) in run - {row.name}]
+
+
+def is_better_high(key: str) -> bool:
+    """Whether a larger value of a column is a better one."""
+    return key not in COSTS and SCORES.get(key.split("_")[0])().best > 0

@@ -1,0 +1,134 @@
+"""The paper's figures from runs: forecasts in rows (Figures 3, 6, 8, 9), and memory against score (Figure 1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ConfigError
+from models import load_forecaster
+from models.build import MULTISCALE
+from training.datasets import NowcastDataset
+from training.evaluation import predictions
+from training.picture import draw
+from training.report_runs import Run, default_skip
+from training.report_tables import forecast_value, run_cost
+
+Float32Field = NDArray[np.float32]
+Rows = list[tuple[str, Float32Field]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """How the forecasts of a data set are drawn; the paper's own layout was not at hand, so this one is ours."""
+
+    number: int
+    palette: str = "gray"
+    unit: str = ""
+
+
+EXAMPLES: Final = {
+    "moving_mnist": Example(3),
+    "taxibj": Example(6, "viridis", "inflow, share of the training maximum"),
+    "kth": Example(8),
+    "germany": Example(9),
+}
+
+
+def one_of_each(runs: Sequence[Run]) -> list[Run]:
+    """The first run of each model as the paper has it (its own skip and loss), flat before multi-scale."""
+    first: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: (str(run.config.get("seed")), run.name)):
+        own = run.skip in (None, default_skip(run.model)) and run.config.get("loss", "l1+l2") == "l1+l2"
+        if own and not run.variant:
+            first.setdefault(run.model, run)
+    return [first[model] for model in sorted(first, key=lambda m: (m.removeprefix(MULTISCALE), len(m)))]
+
+
+def draw_example(runs: Sequence[Run], test: NowcastDataset, clip: int, out: Path) -> Path:
+    """One clip: what was given, what came, and every model's forecast of it.
+
+    Raises:
+        ConfigError: no such clip, or no figure for this data set.
+    """
+    if clip >= len(test):
+        raise ConfigError(f"clip {clip} of {len(test)} (0 to {len(test) - 1})")
+    example = EXAMPLES.get(str(runs[0].config["dataset"]), Example(0))
+    past_TCHW, future_TCHW = test[clip]
+    rows: Rows = [("given", past_TCHW[:, 0].numpy()), ("truth", future_TCHW[:, 0].numpy())]
+    sources = [
+        (run.model, load_forecaster(run.folder / "checkpoint", precision="float32")) for run in one_of_each(runs)
+    ]
+    for name, forecaster in [*sources, ("extrapolation", load_forecaster("extrapolation"))]:
+        frames_BTCHW = predictions(forecaster, past_TCHW[None], test.lead_steps, one_step=False)
+        rows.append((name, frames_BTCHW[0, :, 0]))
+    path = out / f"figure{example.number}.png"
+    if test.is_rain:
+        unseen_HW = np.isnan(rows[0][1]).any(axis=0)
+        rows = rows[:2] + [(name, np.where(unseen_HW, np.nan, fields_THW)) for name, fields_THW in rows[2:]]
+        draw(rows, path, title=f"window {clip} of the test set", note="", step_minutes=test.cadence_minutes)
+    else:
+        draw_pictures(rows, path, example, title=f"clip {clip} of the test set")
+    return path
+
+
+def draw_pictures(rows: Rows, path: Path, example: Example, *, title: str) -> None:
+    """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
+    from matplotlib.figure import Figure
+
+    columns = max(len(frames_THW) for _, frames_THW in rows)
+    figure = Figure(figsize=(1.0 * columns + 1.2, 1.08 * len(rows) + 0.7), layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[], frame_on=False)
+    shown = None
+    for r, (label, frames_THW) in enumerate(rows):
+        for c, frame_HW in enumerate(frames_THW):
+            shown = axes[r, c].imshow(frame_HW, cmap=example.palette, vmin=0, vmax=1, interpolation="nearest")
+            time = c - len(frames_THW) + 1 if r == 0 else c + 1
+            if r < 2:
+                axes[r, c].set_title(f"{time:+d}" if time else "0", fontsize=7, pad=2)
+        axes[r, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
+    if example.unit and shown is not None:
+        figure.colorbar(shown, ax=axes, shrink=0.6, label=example.unit)
+    figure.suptitle(f"{title}; numbers are frames after the last given one", fontsize=8)
+    _save(figure, path)
+
+
+def draw_memory(runs: Sequence[Run], out: Path) -> Path:
+    """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
+    from matplotlib.figure import Figure
+
+    key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
+    places: dict[str, tuple[float, float]] = {}
+    for run in one_of_each(runs):
+        same = [other for other in runs if (other.model, other.skip) == (run.model, run.skip) and not other.variant]
+        same = [other for other in same if other.config.get("loss") == run.config.get("loss")]
+        values = [value for other in same if (value := forecast_value(other, key)) is not None]
+        if values:
+            places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
+    axis = figure.subplots()
+    for model, place in places.items():
+        multiscale = model.startswith(MULTISCALE)
+        axis.plot(*place, "o" if multiscale else "s", color="tab:red" if multiscale else "tab:blue")
+        axis.annotate(model, place, textcoords="offset points", xytext=(6, 4), fontsize=8)
+        if MULTISCALE + model in places:
+            arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 5, "shrinkB": 5}
+            axis.annotate("", places[MULTISCALE + model], place, arrowprops=arrow)
+    better = "up" if key.startswith("csi") else "down"
+    axis.set_xlabel("saved activations of one clip in MiB, counted on shapes (models.cost_measure)")
+    axis.set_ylabel(f"{key.upper()} of the forecast frames ({better} is better)")
+    axis.set_title("flat (blue squares) and multi-scale (red circles)", fontsize=9)
+    axis.margins(0.15)
+    path = out / "figure1.png"
+    _save(figure, path)
+    return path
+
+
+def _save(figure: object, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)  # type: ignore[attr-defined]

@@ -1,0 +1,203 @@
+"""Run folders as a report sees them: what was trained, whether it is finished, and its evaluation."""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.errors import ConfigError, NowcastError
+from models.build import MULTISCALE, recurrent_models
+from models.checkpoint import CARD, read_card
+from training.config import NESTED, PRESETS, RunConfig
+
+EVALUATION = "evaluation.json"
+PLAIN = {"residual": False, "patch": 1, "memory_skip": "none"}
+"""Options of a recurrent model as the paper has them; a run with others belongs to none of its rows."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder.
+        config: its config.yaml.
+        card: its checkpoint's JSON.
+        evaluation: what `training.evaluate --json` wrote of it; None where there is none yet.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    card: dict[str, Any]
+    evaluation: dict[str, Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return str(self.config["model"])
+
+    @property
+    def skip(self) -> str | None:
+        """Of a recurrent model."""
+        if self.model not in recurrent_models():
+            return None
+        given = self.config.get("model_options", {}).get("skip")
+        return str(given or default_skip(self.model))
+
+    @property
+    def variant(self) -> str:
+        """What sets the run apart from every row of the paper; empty where nothing does."""
+        differs = {"balance": self.config.get("balance", 0.0) or None}
+        if self.model in recurrent_models():
+            options = self.config.get("model_options", {})
+            differs |= {key: value for key, value in options.items() if key != "skip" and value != PLAIN.get(key)}
+        return ", ".join(f"{key}={value}" for key, value in differs.items() if value is not None)
+
+    @cached_property
+    def setting(self) -> tuple[str, ...]:
+        """What runs of one table have in common."""
+        keys = ["dataset", "dataset_options", "input_steps", "lead_steps", "batch_size"]
+        steps = self.config.get("max_steps") or f"{self.config.get('epochs')} epochs"
+        return (*(json.dumps(self.config.get(key), sort_keys=True) for key in keys), str(steps))
+
+    @property
+    def width(self) -> tuple[Any, ...]:
+        """Size of a recurrent model; the others have sizes of their own."""
+        return tuple(self.config.get(key) for key in ("hidden_channels", "num_layers", "kernel_size"))
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Of training, by the last line of the metrics that says them; None where none does."""
+        path = self.folder / "metrics.csv"
+        if not path.is_file():
+            return None
+        with path.open(newline="") as file:
+            found = [row["value"] for row in csv.DictReader(file) if row.get("name") == "train/seconds"]
+        return float(found[-1]) if found else None
+
+    @property
+    def scored_name(self) -> str:
+        """The model's name within its evaluation."""
+        return str((self.evaluation or {}).get("model", self.name))
+
+
+def default_skip(model: str) -> str:
+    """What a recurrent model has where no skip is named."""
+    return "unet" if model.startswith(MULTISCALE) else "none"
+
+
+def find_runs(
+    folder: Path, evaluations: Path | None = None, *, forget: bool = False
+) -> tuple[list[Run], dict[str, str]]:
+    """Finished runs below a folder in order of their names, and why others are left out.
+
+    Args:
+        folder: holds run folders, or is one.
+        evaluations: where NAME.json of each run lies instead of in the run folder.
+        forget: do not read evaluations.
+
+    Raises:
+        ConfigError: there is no run at all.
+    """
+    configs = sorted({*folder.glob("config.yaml"), *folder.glob("*/config.yaml")})
+    if not configs:
+        raise ConfigError(f"no run folder in {folder}: none holds a config.yaml")
+    runs, left_out = [], {}
+    for path in configs:
+        if not (path.parent / "checkpoint" / CARD).is_file():
+            left_out[path.parent.name] = "not finished: it has no checkpoint yet"
+            continue
+        try:
+            config, card = _config(path), read_card(path.parent / "checkpoint")
+            run = Run(path.parent, config, card)
+            known = None if forget else read_evaluation(evaluation_file(run, evaluations), card)
+            runs.append(replace(run, evaluation=known))
+        except NowcastError as err:
+            left_out[path.parent.name] = str(err)
+    return runs, left_out
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise ConfigError(f"{path} cannot be read: {err}") from err
+    if not isinstance(config, dict) or not {"dataset", "model"} <= set(config):
+        raise ConfigError(f"{path} is no configuration of a run: `dataset` and `model` were due")
+    return config
+
+
+def evaluation_file(run: Run, evaluations: Path | None) -> Path:
+    """Where a run's evaluation stands."""
+    return run.folder / EVALUATION if evaluations is None else evaluations / f"{run.name}.json"
+
+
+def read_evaluation(path: Path, card: dict[str, Any]) -> dict[str, Any] | None:
+    """The evaluation of these weights; None where there is none.
+
+    Raises:
+        ConfigError: not an evaluation, or one of other weights.
+    """
+    if not path.is_file():
+        return None
+    try:
+        evaluation = json.loads(path.read_text())
+        of = evaluation["sha256"]
+        complete = {"model", "overall", "paper", "by_lead", "windows", "frame_CHW"} <= set(evaluation)
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise ConfigError(f"{path} is no evaluation; what training.evaluate --json writes was due") from err
+    trained = card.get("training", {}).get("config", {}).get("dataset")
+    if trained not in (None, evaluation.get("dataset")):
+        raise ConfigError(f"{path} is of {evaluation.get('dataset')}; {trained}, which the run was trained on, was due")
+    if of != card["sha256"] or not complete:
+        raise ConfigError(f"{path} is of other weights, or of an older version; evaluate again (--evaluate --again)")
+    return dict(evaluation)
+
+
+def command(run: Run) -> str:
+    """The training command: what the run's configuration has beside its data set's preset and the defaults."""
+    preset = PRESETS / f"{run.config['dataset']}.yaml"
+    base: dict[str, Any] = yaml.safe_load(preset.read_text()) if preset.is_file() else {}
+    parts = ["python -m training.run", f"--dataset {run.config['dataset']}", f"--model {run.model}"]
+    if run.config.get("data"):
+        parts.append("--data DATA")
+    for key, value in run.config.items():
+        if key in ("dataset", "model", "data"):
+            continue
+        known = RunConfig.model_fields.get(key)
+        default = base.get(key, known.get_default(call_default_factory=True) if known else None)
+        if key in NESTED:
+            before = base.get(key, {})
+            parts += [f"--set {k}={_yaml(v)}" for k, v in value.items() if v != before.get(k)]
+        elif value != (list(default) if isinstance(default, tuple) else default):
+            parts.append(f"--set {key}={_yaml(value)}")
+    return " ".join(parts)
+
+
+def _yaml(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, list | dict) else yaml.safe_dump(value).splitlines()[0]
+    return f"'{text}'" if " " in text else text
+
+
+def by_setting(runs: Iterable[Run]) -> list[list[Run]]:
+    """Runs that may stand in one table; models without recurrence join every group of their data and budget."""
+    runs = list(runs)
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        if run.skip is not None:
+            groups.setdefault((run.setting, run.width), []).append(run)
+    for run in [run for run in runs if run.skip is None]:
+        joined = [group for (setting, _), group in groups.items() if setting == run.setting]
+        for group in joined or [groups.setdefault((run.setting, ()), [])]:
+            group.append(run)
+    return list(groups.values())

@@ -1,0 +1,21 @@
+"""Balanced absolute error of rain."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verification.counts import FloatField
+from verification.pixels import pixel_values
+from verification.scores.base import SCORES, RainFrameScore
+from verification.weights import rain_weight
+
+
+@SCORES.register("b-mae")
+@dataclass(frozen=True)
+class BMAE(RainFrameScore):
+    """Absolute difference of pixel values 0 to 1 by weight of the rain, summed over a frame (Shi et al. 2017)."""
+
+    def per_cell(self, forecast_mmh: FloatField, observed_mmh: FloatField) -> NDArray[np.float64]:
+        difference = pixel_values(forecast_mmh) - pixel_values(observed_mmh)
+        return np.asarray(rain_weight(observed_mmh) * np.abs(difference), np.float64)

@@ -1,0 +1,21 @@
+"""Absolute error of pictures."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verification.counts import FloatField
+from verification.scores.base import SCORES, PictureScore
+
+
+@SCORES.register("mae")
+@dataclass(frozen=True)
+class MAE(PictureScore):
+    """Absolute difference, summed (not averaged) over the pixels of a frame, as the paper has it."""
+
+    best: ClassVar[float] = 0.0
+
+    def per_frame_N(self, forecast_NHW: FloatField, observed_NHW: FloatField) -> NDArray[np.float64]:
+        return np.asarray(np.abs(forecast_NHW - observed_NHW).sum(axis=(1, 2)), np.float64)

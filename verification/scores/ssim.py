@@ -1,0 +1,52 @@
+"""Structural similarity of pictures."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import convolution_matrix
+
+from verification.counts import FloatField
+from verification.scores.base import SCORES, PictureScore
+
+WINDOW: Final = 11
+SIGMA: Final = 1.5
+C1: Final = 0.01**2
+C2: Final = 0.03**2
+"""(K1 L)^2 and (K2 L)^2 with the dynamic range L = 1."""
+
+
+@SCORES.register("ssim")
+@dataclass(frozen=True)
+class SSIM(PictureScore):
+    """Mean structural similarity (Wang et al. 2004) over the places where the whole window lies in the frame.
+
+    Gaussian window 11 x 11 with sigma 1.5, both smaller in proportion in a frame with a side under 11; weighted
+    (biased) variances. `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)` of
+    scikit-image gives the same for larger frames, one at a time.
+    """
+
+    def per_frame_N(self, forecast_NHW: FloatField, observed_NHW: FloatField) -> NDArray[np.float64]:
+        height, width = forecast_NHW.shape[1:]
+        size = min(WINDOW, height, width)
+        rows, columns = _smoothing(height, size), _smoothing(width, size)
+
+        def smooth(x_NHW: FloatField) -> FloatField:
+            smoothed: FloatField = rows @ x_NHW @ columns.T
+            return smoothed
+
+        mean_f, mean_o = smooth(forecast_NHW), smooth(observed_NHW)
+        variances = smooth(forecast_NHW**2) + smooth(observed_NHW**2) - mean_f**2 - mean_o**2
+        covariance = smooth(forecast_NHW * observed_NHW) - mean_f * mean_o
+        alike = (2 * mean_f * mean_o + C1) * (2 * covariance + C2)
+        return np.asarray((alike / ((mean_f**2 + mean_o**2 + C1) * (variances + C2))).mean(axis=(1, 2)), np.float64)
+
+
+@lru_cache(maxsize=16)
+def _smoothing(length: int, size: int) -> NDArray[np.float64]:
+    """The Gaussian window along one axis as a matrix, only where it fits whole."""
+    place = np.arange(size) - (size - 1) / 2
+    weight = np.exp(-0.5 * (place / (SIGMA * size / WINDOW)) ** 2)
+    return np.asarray(convolution_matrix(weight / weight.sum(), length, mode="valid"), np.float64)
