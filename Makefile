@@ -14,7 +14,7 @@ help:
 	@echo "make test       every test"
 	@echo "make check      lint, types, import contract and every test: what .ci/run calls"
 	@echo "make test-long  the slow tests"
-	@echo "make bench      the benchmarks"
+	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make install    the environment alone"
 
 install: $(STAMP)
@@ -46,7 +46,7 @@ check: lint
 	$(MAKE) test
 
 bench: install
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run --json docs/results/performance.json --markdown docs/results/performance.md $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

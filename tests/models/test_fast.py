@@ -1,0 +1,158 @@
+"""The fast paths give what the plain ones give: gates, joined convolutions, pooling, and the forecaster's copy."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from core.errors import InputError
+from models import Forecaster, build_model, list_models, load_forecaster
+from models.cells import gates
+from models.cells.joint import CatConv2d, JointConv2d
+from models.fast import number_type, ready
+from models.resample import resample
+from training.datasets import build_dataset
+from verification.counts import contingency
+
+MULTISCALE = [name for name in list_models() if name.startswith("ms-")]
+CPU = torch.device("cpu")
+
+
+def _double(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("fast", "plain"),
+    [
+        (gates.gated, lambda a, b: a.sigmoid() * b.tanh()),
+        (gates.scaled, lambda a, b: 2 * a.sigmoid() * b),
+        (lambda a, b: gates.tanh(a) + b, lambda a, b: a.tanh() + b),
+    ],
+)
+def test_gates_and_their_gradients_are_those_of_the_formula(fast, plain):
+    a, b = _double(2, 3, 5, 4), _double(2, 3, 5, 4)
+    assert torch.autograd.gradcheck(fast, (a, b))
+    torch.testing.assert_close(fast(a, b), plain(a, b))
+    with torch.no_grad():
+        torch.testing.assert_close(fast(a, b), plain(a, b))
+
+
+def test_a_gate_keeps_no_more_than_its_own_slice():
+    packed: list[torch.Tensor] = []
+    whole = torch.randn(1, 8, 6, 6, requires_grad=True) * 1
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: packed.append(t) or t, lambda t: t):
+        i, g = whole.chunk(2, dim=1)
+        gates.gated(i, g)
+    assert {t.untyped_storage().nbytes() for t in packed} == {4 * 4 * 36}
+
+
+@pytest.mark.parametrize("slope", [0.0, 1e-3, 30.0])
+def test_bfloat16_tanh_is_as_exact_as_bfloat16_can_be(slope):
+    x = (slope * torch.linspace(-1, 1, 101)).bfloat16().requires_grad_()
+    y = gates.tanh(x)
+    torch.testing.assert_close(y.float(), x.float().tanh(), rtol=2**-8, atol=0)
+    y.sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad.float(), 1 - y.float().square(), rtol=2**-7, atol=2**-8)
+
+
+def test_joined_convolution_is_the_sum_of_its_parts():
+    joint = JointConv2d((2, 3), 4, 3).double()
+    x, y = _double(2, 2, 5, 6), _double(2, 3, 5, 6)
+    parts = [F.conv2d(z, p.weight, p.bias, padding=1) for z, p in zip((x, y), joint.parts, strict=True)]
+    torch.testing.assert_close(joint(x, y), parts[0] + parts[1])
+    torch.testing.assert_close(joint.merged()(x, y), parts[0] + parts[1])
+    assert torch.autograd.gradcheck(joint, (x, y))
+    wanted = torch.autograd.grad(parts[0].square().sum() + (parts[1] * 2).sum(), joint.parts[0].weight)
+    got = torch.autograd.grad(
+        parts[0].square().sum() + 2 * (joint(x, y) - parts[0].detach()).sum(), joint.parts[1].bias
+    )
+    assert wanted[0].shape == joint.parts[0].weight.shape
+    torch.testing.assert_close(got[0], torch.full((4,), 2.0 * 2 * 30, dtype=torch.float64))
+
+
+def test_concatenating_convolution_takes_gradients_to_weight_and_to_each_input():
+    conv, plain = CatConv2d(5, 4, 3).double(), torch.nn.Conv2d(5, 4, 3, padding=1).double()
+    plain.load_state_dict(conv.state_dict())
+    x, y = _double(2, 2, 5, 6), _double(2, 3, 5, 6)
+    inputs = (x, y, conv.weight, conv.bias)
+    got = torch.autograd.grad(conv(x, y).square().sum(), inputs)
+    due = torch.autograd.grad(plain(torch.cat([x, y], 1)).square().sum(), (x, y, plain.weight, plain.bias))
+    for one, other in zip(got, due, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_pooling_without_indices_sends_the_gradient_where_pytorch_sends_it(ties):
+    x = (torch.zeros(2, 3, 9, 7) if ties else torch.randn(2, 3, 9, 7)).requires_grad_()
+    weight = torch.randn(2, 3, 4, 3)
+    got = torch.autograd.grad((resample(x, (4, 3)) * weight).sum(), x)[0]
+    due = torch.autograd.grad((F.max_pool2d(x, 2) * weight).sum(), x)[0]
+    assert torch.equal(got, due)
+
+
+@pytest.mark.parametrize("name", MULTISCALE)
+def test_the_ready_copy_forecasts_as_the_model(name):
+    torch.manual_seed(0)
+    model = build_model(name, hidden_channels=8, num_layers=3).eval()
+    frames_BTCHW = torch.rand(1, 3, 1, 17, 22)
+    with torch.no_grad():
+        due = model(frames_BTCHW, 3)
+        same = ready(model, CPU, "float32")(frames_BTCHW, 3)
+        half = ready(model, CPU, "bfloat16")(frames_BTCHW, 3)
+    torch.testing.assert_close(same, due, rtol=1e-4, atol=2e-6)
+    assert half.dtype == torch.float32
+    assert float((half - due).abs().max()) < 0.02 * max(float(due.abs().max()), 0.1)
+    assert not torch.equal(half, due)
+
+
+def test_the_ready_copy_stays_as_it_was_made():
+    model = build_model("ms-convlstm", hidden_channels=4, num_layers=3)
+    frames_BTCHW = torch.rand(1, 2, 1, 8, 8)
+    copied, before = ready(model, CPU, "float32"), copy.deepcopy(model.state_dict())
+    due = copied(frames_BTCHW, 1)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    with torch.no_grad():
+        [parameter.add_(1) for parameter in model.parameters()]
+    assert torch.equal(copied(frames_BTCHW, 1), due)
+    assert not any(parameter.requires_grad for parameter in copied.parameters())
+
+
+def test_number_type_follows_the_device(monkeypatch):
+    for amx, avx, due in ((False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
+        assert number_type(CPU) == due
+    assert number_type(CPU, "float32") == torch.float32
+    assert number_type(torch.device("meta")) == torch.float32
+    with pytest.raises(InputError, match=r"'half'.*float32, bfloat16 was due"):
+        number_type(CPU, "half")
+
+
+def test_another_module_runs_as_it_is():
+    class Doubled(torch.nn.Module):
+        def forward(self, frames_BTCHW: torch.Tensor, lead_steps: int) -> torch.Tensor:
+            return frames_BTCHW[:, -1:].expand(-1, lead_steps, -1, -1, -1) * 2
+
+    module = Doubled()
+    forecaster = Forecaster.from_model(module, precision="bfloat16")
+    assert forecaster.model is module
+
+
+def test_bfloat16_moves_no_score_of_the_default_by_more_than_two_thousandths(shared_data):
+    (event,) = (shared_data / "events").glob("opera_germany_20180824*")
+    windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)
+    forecasters = [load_forecaster("default", precision=name) for name in ("float32", "bfloat16")]
+    for threshold_mmh in (0.5, 2.0, 5.0):
+        scores = []
+        for forecaster in forecasters:
+            counts = [
+                contingency(forecaster.forecast(past[:, 0].numpy()), future[:, 0].numpy(), threshold_mmh)
+                for past, future in (windows[index] for index in range(len(windows)))
+            ]
+            scores.append(sum(counts[1:], counts[0]).value("csi"))
+        assert abs(np.subtract(*scores)) < 0.002
+        assert scores[0] > 0
