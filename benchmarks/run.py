@@ -12,6 +12,7 @@ import torch
 import typer
 
 from benchmarks import against_peers as against_peers
+from benchmarks import archive as archive
 from benchmarks import forecast as forecast
 from benchmarks import growth as growth
 from benchmarks import limits as limits

@@ -70,7 +70,8 @@ def count_parameters(model: nn.Module) -> int:
 def measure_work(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Work:
     """Count one forward pass."""
     taps, once = _per_output_value(TAPS), _per_output_value(1)
-    resampling = {_ATEN.upsample_bilinear2d: taps, _ATEN.grid_sampler_2d: taps}
+    warps = {_ATEN._embedding_bag: _four_rows, _ATEN._embedding_bag_forward_only: _four_rows}
+    resampling = {_ATEN.upsample_bilinear2d: taps, **warps}
     attention = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _attention}
     counter = FlopCounterMode(display=False, custom_mapping={**resampling, **attention, _ATEN.mul: once})
     with counter, torch.no_grad():
@@ -87,6 +88,11 @@ def _per_output_value(times: int) -> Callable[..., int]:
         return 2 * times * int(prod(out_shape))
 
     return flops
+
+
+def _four_rows(*_: Any, out_shape: Any, **__: Any) -> int:
+    """`models.cells.warp` sums four weighted rows per sample; the sums are the first of several results."""
+    return 2 * TAPS * int(prod(out_shape[0]))
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

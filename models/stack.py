@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 from torch import Tensor, is_grad_enabled, nn, stack
 
 from core.errors import InputError
+from models.bands import advanced
 from models.cells.base import CELLS, Place, RecurrentCell, State, Step
 from models.resample import resample
 from models.skips import SKIPS
@@ -84,7 +85,7 @@ class RecurrentStack(nn.Module):
                 memory_BCHW = _joined(memories, self.memory_skips[n], sizes[n]) if memories else None
             own = state.layers[n] if state is not None else cell.init_state(x_BCHW)
             diagonal = (_diagonal(state, n, sizes[n]),) if cell.uses_diagonal else ()
-            steps.append(cell(x_BCHW, own, memory_BCHW, *diagonal))
+            steps.append(advanced(cell, x_BCHW, own, memory_BCHW, *diagonal))
         outputs = tuple(step.y_BCHW for step in steps) if cell.uses_diagonal else ()
         new_state = StackState(tuple(step.state for step in steps), steps[-1].memory_BCHW, outputs)
         return steps[-1].y_BCHW, new_state, self._own_loss(steps)

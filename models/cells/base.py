@@ -68,6 +68,11 @@ class RecurrentCell(nn.Module, ABC):
         self.kernel_size = kernel_size
         self.place = place
 
+    @property
+    def reach(self) -> int | None:
+        """How many pixels away a step looks, for large fields; None where nothing bounds it (attention, flows)."""
+        return None
+
     @classmethod
     def auxiliary(cls, channels: int) -> nn.Module | None:
         """A module that a whole stack shares and that makes a loss (a scalar) of a layer's `increments`, or None."""

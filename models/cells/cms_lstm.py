@@ -89,6 +89,10 @@ class CMSLSTMCell(ConvLSTMCell):
         self.from_x = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.expression = Expression(channels, kernel_size)
 
+    @property
+    def reach(self) -> int | None:
+        return None  # attention over the field
+
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
         x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x)

@@ -14,6 +14,10 @@ class ConvLSTMCell(RecurrentCell):
         super().__init__(channels, kernel_size, place)
         self.gates = JointConv2d((channels, channels), 4 * channels, kernel_size)
 
+    @property
+    def reach(self) -> int | None:
+        return self.kernel_size // 2
+
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
         i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)

@@ -12,8 +12,10 @@ from torch.autograd.function import once_differentiable
 
 def gated(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
     """sigmoid(gate) tanh(x), from which both the input and the output side of an LSTM are made."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return gate_BCHW.sigmoid() * tanh(x_BCHW)
+    if torch.compiler.is_compiling():
+        return gate_BCHW.sigmoid() * x_BCHW.tanh()
+    if not torch.is_grad_enabled():
+        return gate_BCHW.sigmoid().mul_(_tanh(x_BCHW))
     result: Tensor = _Gated.apply(gate_BCHW, x_BCHW)  # type: ignore[no-untyped-call]
     return result
 

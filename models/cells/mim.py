@@ -56,6 +56,10 @@ class MIMCell(PredRNNCell):
     def init_state(self, x_BCHW: Tensor) -> State:
         return super().init_state(x_BCHW)[: 2 if self.nested is None else 4]
 
+    @property
+    def reach(self) -> int | None:
+        return 5 * (self.kernel_size // 2)  # two memories with their outputs, then the output gate
+
     def forward(
         self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None = None
     ) -> Step:

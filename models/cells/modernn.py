@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn, stack
 
 from models.cells.base import CELLS, MIDDLE, Place, State, Step
-from models.cells.context import in_context
+from models.cells.context import ROUNDS, in_context
 from models.cells.convlstm import ConvLSTMCell
 
 KERNELS: Final = (3, 5, 7)
@@ -53,6 +53,10 @@ class MoDeRNNCell(ConvLSTMCell):
         super().__init__(channels, kernel_size, place)
         self.from_h = MeanConv2d(channels)
         self.from_x = MeanConv2d(channels)
+
+    @property
+    def reach(self) -> int | None:
+        return ROUNDS * (KERNELS[-1] // 2) + self.kernel_size // 2
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state

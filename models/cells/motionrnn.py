@@ -22,6 +22,10 @@ class MotionRNNCell(MIMCell):
     def init_state(self, x_BCHW: Tensor) -> State:
         return super().init_state(x_BCHW) + (() if self.motion is None else self.motion.init_state(x_BCHW))
 
+    @property
+    def reach(self) -> int | None:
+        return None  # flows lead anywhere
+
     def forward(
         self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None = None
     ) -> Step:

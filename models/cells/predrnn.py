@@ -23,6 +23,10 @@ class PredRNNCell(RecurrentCell):
         self.output_gate = JointConv2d(pair, channels, kernel_size)
         self.merge = CatConv2d(2 * channels, channels, 1)
 
+    @property
+    def reach(self) -> int | None:
+        return 2 * (self.kernel_size // 2)  # the output gate sees the new memories
+
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
         m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW

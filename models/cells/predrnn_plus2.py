@@ -44,6 +44,10 @@ class CausalLSTMCell(RecurrentCell):
         h_BCHW, c_BCHW, z_BCHW = super().init_state(x_BCHW)
         return (h_BCHW, c_BCHW) if self.highway is None else (h_BCHW, c_BCHW, z_BCHW)
 
+    @property
+    def reach(self) -> int | None:
+        return 4 * (self.kernel_size // 2)  # highway, cell, memory and output gate, one after the other
+
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW, *highway_state = state
         m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW
