@@ -26,6 +26,8 @@ TAPS = 4
 """Multiply-accumulates per output value of bilinear resampling and warping."""
 
 _ATEN = torch.ops.aten
+PRODUCTS = (_ATEN.mul, _ATEN.mul_, _ATEN.addcmul, _ATEN.lerp)
+"""Operators with one elementwise product per value."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,13 @@ def measure_work(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Wor
     warps = {_ATEN._embedding_bag: _four_rows, _ATEN._embedding_bag_forward_only: _four_rows}
     resampling = {_ATEN.upsample_bilinear2d: taps, **warps}
     attention = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _attention}
-    counter = FlopCounterMode(display=False, custom_mapping={**resampling, **attention, _ATEN.mul: once})
+    counter = FlopCounterMode(display=False, custom_mapping={**resampling, **attention, **dict.fromkeys(PRODUCTS, once)})
     with counter, torch.no_grad():
         model(frames_BTCHW, lead_steps)
     counts = {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}
     convolutions = sum(count for name, count in counts.items() if "conv" in name)
     sampled = sum(counts.get(str(operator), 0) for operator in resampling)
-    products = counts.get(str(_ATEN.mul), 0)
+    products = sum(counts.get(str(operator), 0) for operator in PRODUCTS)
     return Work(convolutions, sum(counts.values()) - convolutions - sampled - products, sampled, products)
 
 
