@@ -15,6 +15,7 @@ from benchmarks import against_peers as against_peers
 from benchmarks import archive as archive
 from benchmarks import forecast as forecast
 from benchmarks import growth as growth
+from benchmarks import landing as landing
 from benchmarks import limits as limits
 from benchmarks import loading as loading
 from benchmarks import memory as memory

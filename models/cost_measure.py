@@ -75,7 +75,9 @@ def measure_work(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Wor
     warps = {_ATEN._embedding_bag: _four_rows, _ATEN._embedding_bag_forward_only: _four_rows}
     resampling = {_ATEN.upsample_bilinear2d: taps, **warps}
     attention = {_ATEN._scaled_dot_product_flash_attention_for_cpu: _attention}
-    counter = FlopCounterMode(display=False, custom_mapping={**resampling, **attention, **dict.fromkeys(PRODUCTS, once)})
+    counter = FlopCounterMode(
+        display=False, custom_mapping={**resampling, **attention, **dict.fromkeys(PRODUCTS, once)}
+    )
     with counter, torch.no_grad():
         model(frames_BTCHW, lead_steps)
     counts = {str(operator): flops // 2 for operator, flops in counter.get_flop_counts()["Global"].items()}

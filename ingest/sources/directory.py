@@ -1,6 +1,7 @@
 """A folder into which radar files are dropped, in any order and by any means: local, or a network drive."""
 
 import logging
+import math
 import os
 import stat
 import threading
@@ -19,6 +20,9 @@ from ingest.sources.base import Arrival
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
 """Names under which programs write a file before they rename it."""
+
+REPORT_S: Final = 0.2
+"""How soon after the change reports begin the folder is looked at again."""
 
 Signature = tuple[int, int, int]
 """Size and times of the last change of content and of attributes; a file with another one is a new file."""
@@ -91,21 +95,24 @@ class DirectorySource:
             self._states[arrival.path] = replace(state, offered=True, done=done)
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
-        """At once, at every change in the folder, and every `poll_s`."""
+        """At once, once more when changes are reported, at every change in the folder, and every `poll_s`."""
         yield None
+        looked_s = -math.inf  # what landed before the reports began is in none of them
         try:
-            for _changes in watchfiles.watch(
+            for changes in watchfiles.watch(
                 self.folder,
                 watch_filter=None,  # a filtered change would put the next look off
                 stop_event=stop,
-                rust_timeout=max(1, int(self._poll_s * 1000)),
+                rust_timeout=max(1, int(min(self._poll_s, REPORT_S) * 1000)),
                 yield_on_timeout=True,
                 recursive=self._recursive,
                 ignore_permission_denied=True,
             ):
                 if stop.is_set():
                     return
-                yield None
+                if changes or time.monotonic() - looked_s >= self._poll_s:
+                    looked_s = time.monotonic()
+                    yield None
         except (OSError, RuntimeError) as err:  # no such service here, or no more watches to be had
             log.warning("no change reports for %s (%s); looking every %g s", self.folder, err, self._poll_s)
         while not stop.wait(self._poll_s):

@@ -224,7 +224,7 @@ def stop() -> Iterator[threading.Event]:
 def test_a_change_in_the_folder_is_a_tick_long_before_the_poll(folder, stop):
     source = DirectorySource(folder, poll_s=600)
     ticks = source.ticks(stop)
-    next(ticks)
+    next(ticks), next(ticks)  # at once, and when the reports begin
     drop = threading.Timer(0.5, lambda: (folder / "a").write_bytes(b"x"))
     give_up = threading.Timer(60, stop.set)
     for timer in (drop, give_up):
@@ -249,3 +249,11 @@ def test_a_drive_that_reports_nothing_is_polled(folder, stop, monkeypatch, repor
     assert ("watch limit" in caplog.text) is not reports
     stop.set()
     assert list(ticks) == []
+
+
+def test_what_lands_before_the_reports_begin_is_looked_for_when_they_do(tmp_path, monkeypatch):
+    reports: list[set[object]] = [set(), set(), {"a change"}, set()]
+    monkeypatch.setattr("watchfiles.watch", lambda *_, **__: iter(reports))
+    ticks = DirectorySource(tmp_path, poll_s=3600).ticks(threading.Event())
+    assert [next(ticks) for _ in range(3)] == [None] * 3  # at once; at the first report, though empty; at the change
+    assert reports
