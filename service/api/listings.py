@@ -55,6 +55,37 @@ class ScansOut(Out):
     scans: list[ScanOut]
 
 
+class IngestProductOut(Out):
+    """The newest scan of a product and what is wrong with it."""
+
+    product: str
+    newest: datetime
+    received_at: datetime
+    age_s: float
+    coverage: Share
+    missing_radars: list[str]
+    cadence_minutes: float | None
+    gaps: list[datetime] = Field(description="times of the last two and a half hours without a scan")
+    overdue_since: datetime | None
+    all_dry: bool
+    frozen: bool = Field(description="the last three scans show the same rain")
+    implausible: str | None
+
+
+class IngestOut(Out):
+    """How ingest stands."""
+
+    at: datetime
+    warnings: list[str] = Field(description="what a person should look at; empty while all is well")
+    counts: dict[str, int] = Field(
+        description="files, stored, replaced, late, duplicates, rejected:KIND, deleted:KIND, ..."
+    )
+    rejected: dict[str, int] = Field(description="quarantined files by the kind of their fault")
+    products: list[IngestProductOut]
+    worker: dict[str, Any] = Field(description="the ingest worker's heartbeat: pause, sources and their outages")
+    catalogue_error: str | None = None
+
+
 class JobOut(Out):
     """A forecast that was asked for with `Prefer: respond-async`."""
 

@@ -1,4 +1,4 @@
-"""GET /scans: the radar scans that are stored."""
+"""GET /scans: the radar scans that are stored. GET /ingest: how they come in."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.listings import ScanOut, ScansOut
+from service.api.listings import IngestOut, ScanOut, ScansOut
 from service.api.schemas import Time
 
 router = APIRouter(tags=["scans"])
@@ -35,3 +35,9 @@ def read_scans(
         for scan in newest
     ]
     return ScansOut(count=len(scans), scans=rows)
+
+
+@router.get("/ingest", summary="How ingest stands: counts, gaps, outages, warnings", responses=documented())
+def read_ingest(service: ServiceDep) -> IngestOut:
+    """Counters since the catalogue was made, the newest scan of each product with its flags, and the sources' outages."""
+    return IngestOut.model_validate(service.store.ingest_status().to_dict())

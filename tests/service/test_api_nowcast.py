@@ -1,6 +1,7 @@
 """The way of a forecast through the API: made, found, read as numbers, pictures and files, and scored."""
 
 import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -283,6 +284,23 @@ def test_scans_are_listed_newest_first(client, forecast):
     assert [scan["valid_time"] for scan in body["scans"]] == ["2024-06-01T12:00:00Z", "2024-06-01T11:30:00Z"]
     assert body["scans"][0]["coverage"] == pytest.approx(1 - 64 / (72 * 60))
     assert client.get("/scans", params={"end": "2024-06-01T10:30:00"}).json()["count"] == 2
+
+
+def test_ingest_says_how_it_stands(tmp_path: Path):
+    service = service_at(tmp_path, clock=lambda: NOW)
+    fill(service)
+    service.store.quarantine(b"no radar file", "x.bin", "no radar file", kind="format")
+    beat = {"updated_at": "2024-06-01T12:01:00Z", "paused_since": "2024-06-01T12:00:30Z", "paused": "the disk is full"}
+    (tmp_path / "ingest-status.json").write_text(json.dumps(beat))
+    with running(service) as client:
+        body = client.get("/ingest").json()
+    assert body["rejected"] == {"format": 1}
+    assert body["worker"] == beat
+    assert body["warnings"][0] == "paused since 2024-06-01T12:00:30Z: the disk is full"
+    (product,) = body["products"]
+    assert (product["product"], product["newest"]) == ("RY", "2024-06-01T12:00:00Z")
+    assert product["cadence_minutes"] == 30
+    assert product["frozen"] is False
 
 
 def test_rolling_scores_appear_when_what_followed_is_stored(tmp_path: Path):
