@@ -39,5 +39,5 @@ def read_scans(
 
 @router.get("/ingest", summary="How ingest stands: counts, gaps, outages, warnings", responses=documented())
 def read_ingest(service: ServiceDep) -> IngestOut:
-    """Counters since the catalogue was made, the newest scan of each product with its flags, and the sources' outages."""
+    """Counters since the catalogue was made, the newest scan of each product with its flags, the sources' outages."""
     return IngestOut.model_validate(service.store.ingest_status().to_dict())
