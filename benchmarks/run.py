@@ -24,7 +24,8 @@ from benchmarks import training_step as training_step
 from benchmarks.machine import machine
 from benchmarks.page import BENCHMARKS, Section, goals_text, section_text
 from benchmarks.setting import Setting, quick
-from core.errors import ConfigError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import ConfigError
 from models.cells import CELLS
 
 ORDER = ("limits", "forecast", "forecast-1km", "training", "saved-activations", "peak-memory", "peers", "growth")
@@ -46,7 +47,7 @@ def main(
 ) -> None:
     """Run the benchmarks and print the page."""
     setting = Setting(device=device, batch=batch, runs=runs, compiled=compiled, data=data)
-    try:
+    with errors_in_one_line(OSError):
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"device {device!r}, but there is no GPU here; cpu was due")
         setting = _of_cells(setting, cell) if cell else setting
@@ -57,9 +58,6 @@ def main(
             markdown.write_text(text)
         if json_file is not None:
             json_file.write_text(json.dumps(_figures(sections, setting), indent=1) + "\n")
-    except (NowcastError, OSError) as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(text)
 
 

@@ -13,7 +13,8 @@ import torch
 import typer
 from torch import Tensor
 
-from core.errors import InputError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import InputError
 from models.build import build_model, recurrent_models
 from models.checkpoint import CARD, save_model
 from models.convert import load_reference
@@ -43,11 +44,8 @@ def main(
     option: Annotated[list[str] | None, typer.Option("--set", help="a model option, key=value")] = None,
 ) -> None:
     """Convert a reference checkpoint for the Germany data (30 minutes, 7.26 km, 5 frames in)."""
-    try:
+    with errors_in_one_line(OSError):
         options = convert_file(reference, model, out, parse_options(option or []))
-    except (NowcastError, OSError) as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(f"wrote {out}: {model} with {options['num_layers']} layers of {options['hidden_channels']} channels")
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from core.errors import InputError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import InputError
 from models.build import MULTISCALE, build_model, list_models, options_of, recurrent_models
 from models.cost_equations import CostModel
 from models.cost_measure import Memory, Work, chosen, count_parameters, measure_memory, measure_work, measuring_on
@@ -166,7 +167,7 @@ def main(
     out: Annotated[Path | None, typer.Option("--json", help="also write the figures to this file")] = None,
 ) -> None:
     """Print parameters, multiply-accumulates and activation memory of a model, flat and multi-scale."""
-    try:
+    with errors_in_one_line(OSError):
         if (model is None) == (not everything):
             raise InputError("either --model NAME or --all was due")
         setting = Setting(*size, *frames, batch, hidden_channels, num_layers, parse_options(option or []))
@@ -174,9 +175,6 @@ def main(
         reports = [report(name, setting, device=device) for name in names]
         if out is not None:
             out.write_text(json.dumps(reports[0] if model else reports, indent=2) + "\n")
-    except (NowcastError, OSError) as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(tables_of_one(reports[0]) if model else tables_of_all(reports))
 
 

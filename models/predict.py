@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from core import cf
-from core.errors import NowcastError
+from core.command import errors_in_one_line
 from core.frame import iso
 from ingest.readers import read_frames
 from ingest.regrid import bilinear, model_grid
@@ -27,11 +27,8 @@ def main(
     cadence_minutes: Annotated[int | None, typer.Option(min=1, help="of the input; default: the model's own")] = None,
 ) -> None:
     """Forecast from the newest frames of a file."""
-    try:
+    with errors_in_one_line():
         predict(frames, out, load_forecaster(checkpoint), lead_steps=lead_steps, cadence_minutes=cadence_minutes)
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(f"wrote {out}")
 
 

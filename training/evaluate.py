@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from core.errors import ConfigError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.config import key_value
@@ -53,7 +54,7 @@ def main(
 
     The frames' sizes and the test split are those that the checkpoint was trained with.
     """
-    try:
+    with errors_in_one_line():
         options = dict(key_value(text) for text in sets or [])
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         test = scored_set(forecaster, dataset, data, options, transfer=transfer)
@@ -62,9 +63,6 @@ def main(
         if json_file is not None:
             command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
             write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
 
 
 def scored_set(

@@ -7,7 +7,8 @@ import numpy as np
 import typer
 
 from core.colours import RAIN_COLOURS, Float32Field, colours
-from core.errors import ConfigError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import ConfigError
 from models import load_forecaster
 from training.datasets.germany import Germany, GermanyOptions
 
@@ -25,11 +26,8 @@ def main(
     note: Annotated[str, typer.Option(help="source of the data, written beneath")] = "",
 ) -> None:
     """Draw what was observed, and what the model and extrapolation forecast from the same five frames."""
-    try:
+    with errors_in_one_line():
         rows, title = _rows(data, checkpoint, window, size)
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     draw(rows, out, title=title, note=note)
     typer.echo(f"wrote {out}")
 

@@ -11,7 +11,8 @@ import typer
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.errors import ConfigError, InputError, NowcastError
+from core.command import errors_in_one_line
+from core.errors import ConfigError, InputError
 from models import build_model
 from models.cells import RecurrentCell
 from models.checkpoint import load_model, read_card
@@ -40,7 +41,7 @@ def main(
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the untrained model")] = None,
 ) -> None:
     """Print the receptive fields of the encoder layers; write their gradients, or with --layers outputs, as PNG."""
-    try:
+    with errors_in_one_line():
         if (model is None) == (checkpoint is None):
             raise ConfigError("one of --model and --checkpoint was due")
         if layers and out is None:
@@ -57,9 +58,6 @@ def main(
             fields = receptive_fields(source.module, size)
             typer.echo(text_table(source.name, fields, size))
             written = [draw(fields, out / "receptive_field.png", source.name)] if out else []
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     for path in written:
         typer.echo(f"wrote {path}")
 

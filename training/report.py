@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
+from core.command import errors_in_one_line
 from core.errors import ConfigError, NowcastError
 from core.files import write_bytes_atomically
-from models import load_forecaster
+from models import Forecaster, load_forecaster
 from training.datasets import NowcastDataset
 from training.evaluate import BASELINES, scored_set, write_json
 from training.evaluation import Evaluation, evaluate
@@ -49,7 +50,7 @@ def main(
     clip: Annotated[int, typer.Option(min=0, help="the test clip that is drawn, from 0")] = 0,
 ) -> None:
     """Write README.md, tables as Markdown, CSV and LaTeX, and figures as PNG; runs that are not finished are listed."""
-    try:
+    with errors_in_one_line():
         found, left_out = find_runs(runs, evaluations, forget=again)
         if evaluate_missing:
             found, failed = evaluate_runs(found, clips=clips, evaluations=evaluations, data=data)
@@ -57,9 +58,6 @@ def main(
         left_out |= {run.name: "not evaluated; --evaluate was due" for run in found if run.evaluation is None}
         usable = [run for run in found if run.evaluation is not None]
         write_report(usable, left_out, out, data=data, clip=clip)
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(f"wrote {out / 'README.md'}: {len(usable)} runs, {len(left_out)} left out")
 
 
@@ -82,8 +80,8 @@ def _evaluated(
 ) -> Run:
     """Score a run by the paper's protocol; the baselines of one setting are scored once."""
     typer.echo(f"evaluating {run.name}", err=True)
-    forecaster = load_forecaster(run.folder / "checkpoint", precision="float32")
-    test, where = _test_clips(run, data), json.dumps([run.setting, str(_data(run, data))])
+    forecaster = _forecaster(run)
+    test, where = _test_clips(run, data, forecaster), json.dumps([run.setting, str(_data(run, data))])
     table = evaluate([forecaster], test, clips=clips, one_step=True)
     if where not in baselines:
         baselines[where] = evaluate([load_forecaster(name) for name in BASELINES], test, clips=clips, one_step=True)
@@ -104,8 +102,11 @@ def _data(run: Run, data: Path | None) -> Path | None:
     return data or (Path(own) if own else None)
 
 
-def _test_clips(run: Run, data: Path | None) -> NowcastDataset:
-    forecaster = load_forecaster(run.folder / "checkpoint", precision="float32")
+def _forecaster(run: Run) -> Forecaster:
+    return load_forecaster(run.folder / "checkpoint", precision="float32")
+
+
+def _test_clips(run: Run, data: Path | None, forecaster: Forecaster) -> NowcastDataset:
     return scored_set(forecaster, str(run.config["dataset"]), _data(run, data), {})
 
 
@@ -172,7 +173,7 @@ def _figures(runs: list[Run], where: Path, out: Path, data: Path | None, clip: i
     dataset = str(runs[0].config["dataset"])
     title = f"### Figure {EXAMPLES[dataset].number}. Forecasts" if dataset in EXAMPLES else "### Forecasts"
     try:
-        path = draw_example(drawn, _test_clips(drawn[0], data), clip, where)
+        path = draw_example(drawn, _test_clips(drawn[0], data, _forecaster(drawn[0])), clip, where)
         parts.append(f"{title}\n\n![forecasts]({path.relative_to(out)})")
     except NowcastError as err:
         parts.append(f"{title}\n\nNot drawn: {err}")

