@@ -19,12 +19,13 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): constraints.txt pyproject.toml
+$(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt
 	@test -n "$(PYTHON)" || { echo "no Python of at least 3.11 with the venv module was found;" \
 		"install one (Debian: python3-venv) or say make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/mlcast.txt
 	@touch $@
 
 run: install

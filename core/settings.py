@@ -57,6 +57,7 @@ class Settings(BaseSettings):
     quarantine_max_bytes: int = Field(2**30, ge=0)
     min_free_bytes: int = Field(2**29, ge=0, description="with less room on the disk ingest pauses")
     isolated_cells: int = Field(0, ge=0, description="wet groups of at most so many cells are taken for dry; 0: none")
+    step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of so many mm/h; 0: as filed")
     invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
     log_level: str = "INFO"
 

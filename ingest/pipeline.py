@@ -12,7 +12,7 @@ from typing import Final
 
 from core.errors import FrameError, InputError, TooLargeError
 from core.frame import RadarFrame, iso
-from ingest.quality import without_isolated
+from ingest.cleaning import Cleaning
 from ingest.readers import read_frames
 from ingest.readers.base import ForeignError, ProductError
 from ingest.store import Store
@@ -21,6 +21,7 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 """Far above any radar file; a larger one is refused unread."""
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 4096
+AS_FILED: Final = Cleaning()
 MAX_AHEAD: Final = timedelta(days=2)
 """A scan that claims to come from later than this would be the newest one for ever."""
 
@@ -71,7 +72,7 @@ KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
 
 
 def ingest_file(
-    source: Path | bytes, store: Store, *, name: str = "", final: bool = True, isolated_cells: int = 0
+    source: Path | bytes, store: Store, *, name: str = "", final: bool = True, cleaning: Cleaning = AS_FILED
 ) -> Outcome:
     """Put one file's frames into the store; doing it again changes nothing.
 
@@ -80,7 +81,7 @@ def ingest_file(
         store: the live store.
         name: what logs and the quarantine call it; by default the file's name.
         final: quarantine what cannot be read; False for a file that may still be growing.
-        isolated_cells: wet groups of at most so many cells are taken for dry.
+        cleaning: what is changed in a field before it is stored.
 
     Raises:
         UnavailableError: the store cannot be used now; never for a bad or unreadable file.
@@ -95,7 +96,7 @@ def ingest_file(
     try:
         if size > MAX_FILE_BYTES:
             raise TooLargeError(f"{name}: {size:,} bytes; at most {MAX_FILE_BYTES:,} were due")
-        outcome = _ingest(content, store, name, issued_at, isolated_cells)
+        outcome = _ingest(content, store, name, issued_at, cleaning)
     except InputError as err:
         kind = next(kind for error, kind in KINDS if isinstance(err, error))
         outcome = Outcome(rejected=str(err), kind=kind)
@@ -105,12 +106,12 @@ def ingest_file(
     return outcome
 
 
-def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None, isolated_cells: int) -> Outcome:
+def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None, cleaning: Cleaning) -> Outcome:
     sha256 = hashlib.sha256(content).hexdigest()
     known = store.remembered(sha256, name)
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
-    frames = [without_isolated(frame, isolated_cells) for frame in _frames(content, name)]
+    frames = [cleaning(frame) for frame in _frames(content, name)]
     newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)
     counts = store.put_file(frames, sha256, name, issued_at=issued_at)
     return Outcome(

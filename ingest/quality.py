@@ -1,16 +1,14 @@
-"""What a field says of its own quality: figures that go with each stored scan, and a filter for single wet cells."""
+"""What a field says of its own quality: figures that go with each stored scan, and what is implausible in them."""
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from core.frame import RadarFrame
 from core.units import CLIP_MMH
 
 JUMP: Final = 5.0
@@ -24,7 +22,6 @@ WET_MEAN_MMH: Final = 30.0
 """No composite of a region has this as the mean over its wet cells; real events have 1 to 8 mm/h."""
 
 FROZEN_SCANS: Final = 3
-EIGHT_NEIGHBOURS: Final = np.ones((3, 3), np.int8)
 
 
 @dataclass(frozen=True)
@@ -75,18 +72,3 @@ def implausible(facts: Facts, before: Facts | None) -> str | None:
     if 1 / JUMP < factor < JUMP:
         return None
     return f"the mean of all wet cells is {factor:.2g} times the one of the scan before: another unit?"
-
-
-def without_isolated(frame: RadarFrame, max_cells: int) -> RadarFrame:
-    """The frame with every wet group of at most `max_cells` cells (eight neighbours) set to dry; 0 leaves it as it is.
-
-    Such specks are clutter, ships and aircraft far more often than rain; a group at the edge of what is observed is
-    taken for what it shows.
-    """
-    if max_cells <= 0:
-        return frame
-    groups_HW, count = ndimage.label(frame.rate_mmh_HW > 0, structure=EIGHT_NEIGHBOURS)
-    sizes = np.bincount(groups_HW.ravel(), minlength=count + 1)
-    small = sizes <= max_cells
-    small[0] = False
-    return replace(frame, rate_mmh_HW=np.where(small[groups_HW], np.float32(0), frame.rate_mmh_HW))

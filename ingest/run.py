@@ -13,6 +13,7 @@ import typer
 
 from core.errors import ConfigError, NowcastError
 from core.settings import Settings, settings_from_environment
+from ingest.cleaning import Cleaning
 from ingest.retention import Keep
 from ingest.served import INSTALLED, served_models
 from ingest.sources.base import Source
@@ -53,7 +54,7 @@ def main(
                 name=name,
                 keep=Keep.of(settings),
                 min_free_bytes=settings.min_free_bytes,
-                isolated_cells=settings.isolated_cells,
+                cleaning=Cleaning.of(settings),
             )
             log.info("ingest of %s into %s", name, store.home)
             if once:

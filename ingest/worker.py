@@ -8,7 +8,8 @@ from typing import Final
 
 from core.errors import UnavailableError
 from ingest.beat import Pause, SourceBeat, Totals, write_beat
-from ingest.pipeline import ingest_file
+from ingest.cleaning import Cleaning
+from ingest.pipeline import AS_FILED, ingest_file
 from ingest.ready import ServedModel
 from ingest.retention import Keep
 from ingest.sources.base import Arrival, Source
@@ -38,7 +39,7 @@ class IngestWorker:
         name: of the source in the status.
         keep: how long and how much is kept.
         min_free_bytes: with less room on the disk nothing is taken in.
-        isolated_cells: wet groups of at most so many cells are taken for dry.
+        cleaning: what is changed in a field before it is stored.
         free: room on the disk.
     """
 
@@ -53,11 +54,11 @@ class IngestWorker:
         name: str = "source",
         keep: Keep | None = None,
         min_free_bytes: int = 0,
-        isolated_cells: int = 0,
+        cleaning: Cleaning = AS_FILED,
         free: Callable[[], int] | None = None,
     ) -> None:
         self._source, self._store, self._served, self._stop, self._clock = source, store, served, stop, clock
-        self._keep, self._min_free_bytes, self._isolated_cells = keep or Keep(), min_free_bytes, isolated_cells
+        self._keep, self._min_free_bytes, self._cleaning = keep or Keep(), min_free_bytes, cleaning
         self._free = free or (lambda: free_bytes(store.home))
         self._windows_due = True
         self._is_first_look = True
@@ -135,7 +136,7 @@ class IngestWorker:
 
     def _take(self, arrival: Arrival) -> None:
         try:
-            outcome = ingest_file(arrival.path, self._store, final=arrival.final, isolated_cells=self._isolated_cells)
+            outcome = ingest_file(arrival.path, self._store, final=arrival.final, cleaning=self._cleaning)
             if outcome.known and not self._is_first_look:  # at a start every file of a folder is looked at again
                 self._store.count({"duplicates": outcome.duplicates})
         except UnavailableError:

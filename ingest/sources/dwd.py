@@ -1,6 +1,7 @@
 """DWD's open data: asks for new scans of RY, and for the analyses of RV where RY is missing or late."""
 
 import io
+import json
 import logging
 import os
 import random
@@ -39,6 +40,9 @@ MAX_LISTING_BYTES: Final = 8 * 2**20
 MAX_FILE_BYTES: Final = 64 * 2**20
 MAX_WAIT_S: Final = 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
+MARKS: Final = ".marks.json"
+"""Ending of the file beside the inbox: what the listing said of each file when it was done, for the next start."""
+
 MAX_FAILED_FILES: Final = 2
 """After so many files that did not come in one look, the server is taken to be down."""
 
@@ -75,7 +79,8 @@ class DwdSource:
         self._poll_s, self._clock, self._jitter = poll_s, clock, jitter
         self._listings: dict[str, tuple[dict[str, str], list[Remote]]] = {}
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
-        self._done: dict[str, str] = {}  # what became of a file: the listing's mark of it then
+        self._marks_path = inbox.with_name(inbox.name + MARKS)
+        self._done = self._read_marks()  # the listing's mark of each file when it was done
         self._marks: dict[str, str] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._failures = 0
@@ -103,6 +108,7 @@ class DwdSource:
             arrival.path.unlink(missing_ok=True)
             if outcome.rejected is None or arrival.final:
                 self._done[arrival.path.name] = self._marks.get(arrival.path.name, "")
+                self._write_marks()
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """At once, then every `poll_s`, or after longer and longer waits while the server fails."""
@@ -147,11 +153,15 @@ class DwdSource:
         names = {product.local_name(file) for file in files}
         self._done = {name: mark for name, mark in self._done.items() if name in names}
         self._tries = {key: tries for key, tries in self._tries.items() if key[0] in names}
+        self._write_marks()
         if failed:
             raise failed[-1]
 
     def _is_due(self, name: str, file: Remote) -> bool:
-        """Whether a file is new, or another one than when it was done; what an earlier run took is taken as it is."""
+        """Whether a file is new, or another one than when it was done, by this run or an earlier one.
+
+        Where an earlier run left no mark of a file that went in, the file is taken to be that one.
+        """
         if not self._done.get(name) and (name in self._done or self._known(name)):
             self._done[name] = file.mark
         return self._done.get(name) != file.mark
@@ -176,6 +186,23 @@ class DwdSource:
         if issued_at is not None:
             os.utime(path, (issued_at.timestamp(), issued_at.timestamp()))
         return Arrival(path, final=last)
+
+    def _read_marks(self) -> dict[str, str]:
+        path = self._marks_path
+        try:
+            marks = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as err:
+            log.warning("%s cannot be read (%s): files that went in are taken to be unchanged", path, err)
+            return {}
+        return {str(name): str(mark) for name, mark in marks.items()} if isinstance(marks, dict) else {}
+
+    def _write_marks(self) -> None:
+        path = self._marks_path
+        content = json.dumps(self._done, sort_keys=True).encode()
+        if self._done and (not path.is_file() or path.read_bytes() != content):
+            write_bytes_atomically(path, content)
 
     def _newest_product(self, client: httpx.Client) -> tuple[Product, list[Remote]]:
         """RY if its newest file is recent, else whichever has the newest one."""

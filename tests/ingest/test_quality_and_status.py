@@ -11,9 +11,13 @@ import pytest
 import xarray as xr
 
 from core.errors import UnavailableError
+from core.grid import RADOLAN_900
 from ingest import scanfile
+from ingest.cleaning import Cleaning, without_isolated
+from ingest.odim_writer import odim_bytes
 from ingest.pipeline import ingest_file
-from ingest.quality import facts_of, implausible, is_frozen, without_isolated
+from ingest.quality import facts_of, implausible, is_frozen
+from ingest.radolan_writer import COUNT_MMH, ry_bytes
 from ingest.readers import read_frames
 from ingest.status import read_beat
 from ingest.store import Store
@@ -213,8 +217,36 @@ def test_isolated_cells_are_taken_for_dry_only_if_asked(store):
         assert np.isnan(filtered_HW).sum() == 1
         assert filtered_HW.dtype == np.float32
     content = small_file(0)[1]
-    assert ingest_file(content, store, name="a", isolated_cells=10**6).stored == 1
+    assert ingest_file(content, store, name="a", cleaning=Cleaning(isolated_cells=10**6)).stored == 1
     assert flags(store)[0]
+
+
+def test_the_steps_of_binary_and_hdf5_files_are_made_alike_only_if_asked(tmp_path):
+    """Trap 5: binary RY and RV count 0.12 mm/h, RV in HDF5 0.012: drizzle is wet in one and dry in the other."""
+    frame = small_frame(0)
+    fine = np.random.default_rng(5).integers(0, 400, RADOLAN_900.shape)
+    fine[fine % 10 == 5] = 0  # no ties
+    rate_mmh_HW = (fine * COUNT_MMH / 10).astype(np.float32)
+    rate_mmh_HW[:50] = np.nan
+    frame = replace(frame, grid=RADOLAN_900, rate_mmh_HW=rate_mmh_HW)
+    files = {"ry": ry_bytes(rate_mmh_HW, frame.valid_time), "h5": odim_bytes([frame], quantum_mmh=COUNT_MMH / 10)}
+
+    def stored(name, cleaning):
+        store = Store(tmp_path / f"{name}-{cleaning.step_mmh}")
+        assert ingest_file(files[name], store, name=name, cleaning=cleaning).stored == 1
+        (scan,) = store.scans()
+        return store.load(scan).rate_mmh_HW
+
+    coarse_HW, fine_HW = stored("ry", Cleaning()), stored("h5", Cleaning())
+    np.testing.assert_allclose(fine_HW, rate_mmh_HW, atol=1e-5)
+    assert np.nanmax(np.abs(coarse_HW - fine_HW)) == pytest.approx(COUNT_MMH / 10 * 4, abs=1e-5)
+    drizzle_HW = (fine_HW > 0) & (coarse_HW == 0)
+    assert drizzle_HW.any()
+    assert fine_HW[drizzle_HW].max() < COUNT_MMH / 2
+    alike = Cleaning(step_mmh=COUNT_MMH)
+    ry_HW = stored("ry", alike)
+    np.testing.assert_array_equal(ry_HW, coarse_HW)
+    np.testing.assert_allclose(stored("h5", alike), ry_HW, atol=1e-6)
 
 
 def test_figures_of_a_field_that_nobody_observed():

@@ -172,6 +172,17 @@ def test_a_restart_fetches_nothing_twice(server, store, shared_data):
     assert server.paths() == ["/radolan/ry/"]
 
 
+def test_marks_that_cannot_be_read_cost_nothing_but_a_line(server, store, shared_data, caplog):
+    offer(server, shared_data)
+    worker_of(source_of(server, store), store).look()
+    (marks,) = store.home.glob("*.marks.json")
+    marks.write_text("[1")
+    server.paths()
+    worker_of(source_of(server, Store(store.home)), store).look()
+    assert server.paths() == ["/radolan/ry/"]
+    assert "taken to be unchanged" in caplog.text
+
+
 def test_what_a_crash_left_in_the_inbox_is_taken_up(server, store, shared_data):
     offer(server, shared_data)
     name, content = next(iter(server.files.items()))
@@ -348,12 +359,12 @@ def newest_of(server: Server) -> str:
     return max(path for path in server.files if path.startswith("/radolan/ry/"))
 
 
-def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store, shared_data):
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "ingest was down"])
+def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store, shared_data, restarted):
     """The listing says that it changed: a final file under the name of the provisional one."""
     offer(server, shared_data)
     newest = newest_of(server)
-    source = source_of(server, store)
-    worker = worker_of(source, store)
+    worker = worker_of(source_of(server, store), store)
     server.modified[newest] = "Wed, 01 Jan 2020 16:02:00 GMT"
     worker.look()
     before = store.scans()
@@ -363,6 +374,7 @@ def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store
     server.files[newest] = gzip.compress(gzip.decompress(server.files[newest]).replace(b"\x00\x00", b"\x01\x00", 1))
     server.changed[newest] = "01-Jan-2020 16:04"
     server.modified[newest] = "Wed, 01 Jan 2020 16:04:00 GMT"
+    worker = worker_of(source_of(server, Store(store.home)), store) if restarted else worker
     worker.look()
     assert server.paths() == ["/radolan/ry/", newest]
     assert [scan.sha256 for scan in store.scans()[:-1]] == [scan.sha256 for scan in before[:-1]]
