@@ -29,6 +29,9 @@ from ingest.scanfile import ScanHeader, stamp
 from ingest.turns import storing
 
 ROWS_PER_STATEMENT: Final = 500
+SUMS: Final = ("RW", "SF", "RQ")
+"""Rain of an hour or a day: no forecast starts from it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -83,8 +86,9 @@ class Index:
             return [self._scan(row._mapping) for row in connection.execute(query)]
 
     def latest(self, product: str | None = None) -> Scan | None:
-        """The newest scan, or None where there is none."""
-        query = select(ScanRow.__table__).order_by(ScanRow.valid_time.desc(), ScanRow.received_at.desc()).limit(1)
+        """The newest scan, or None where there is none; a sum of hours only where there is nothing else."""
+        newest = (ScanRow.product.in_(SUMS), ScanRow.valid_time.desc(), ScanRow.received_at.desc())
+        query = select(ScanRow.__table__).order_by(*newest).limit(1)
         query = query.where(ScanRow.product == product) if product is not None else query
         with reading(self.engine) as connection:
             row = connection.execute(query).first()

@@ -90,7 +90,13 @@ def choose_source(
     if folder is not None and dwd:
         raise ConfigError(f"--source {folder} and --dwd came; one of them was due")
     if dwd or (folder is None and settings.source_kind == "dwd"):
-        return DwdSource(settings.dwd_url, store.home / "inbox", known=store.remembers_name, poll_s=max(poll_s, 15.0))
+        return DwdSource(
+            settings.dwd_url,
+            store.home / "inbox",
+            known=store.remembers_name,
+            poll_s=max(poll_s, 15.0),
+            hourly=settings.dwd_hourly,
+        )
     folder = folder or settings.source
     if folder is None:
         raise ConfigError("no source came; --source DIR or --dwd was due (or NOWCAST_SOURCE, NOWCAST_SOURCE_KIND=dwd)")

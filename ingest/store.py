@@ -115,7 +115,7 @@ class Store:
         return self._index.scans(product=product, start=start, end=end)
 
     def latest(self, product: str | None = None) -> Scan | None:
-        """The newest scan, or None in an empty store."""
+        """The newest scan, or None in an empty store; a sum of hours (RW, SF, RQ) only where there is nothing else."""
         return self._index.latest(product)
 
     def products(self) -> list[str]:

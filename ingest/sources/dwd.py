@@ -1,7 +1,6 @@
-"""DWD's open data: asks for new scans of RY, and for the analyses of RV where RY is missing or late."""
+"""DWD's open data: new scans of RY, the analyses of RV where RY is missing or late, and hours of RW if asked for."""
 
 import io
-import json
 import logging
 import os
 import random
@@ -19,7 +18,8 @@ from core.files import write_bytes_atomically
 from ingest.pipeline import Outcome
 from ingest.sources.base import Arrival
 from ingest.sources.http import FAILURES, Answer, BusyError, get
-from ingest.sources.listing import RV, RY, Product, Remote, files_of
+from ingest.sources.listing import RV, RW, RY, Product, Remote, files_of
+from ingest.sources.marks import Marks
 
 USER_AGENT: Final = "ms-rnn-nowcast/0.1 (radar ingest; one listing per poll, each file once)"
 BACKFILL: Final = timedelta(minutes=150)
@@ -41,7 +41,7 @@ MAX_FILE_BYTES: Final = 64 * 2**20
 MAX_WAIT_S: Final = 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
 MARKS: Final = ".marks.json"
-"""Ending of the file beside the inbox: what the listing said of each file when it was done, for the next start."""
+"""Ending of the name of the file beside the inbox that keeps what the listing said of each file."""
 
 MAX_FAILED_FILES: Final = 2
 """After so many files that did not come in one look, the server is taken to be down."""
@@ -57,6 +57,7 @@ class DwdSource:
         inbox: a folder of our own; what a crash left in it is taken up at the next start.
         known: whether a file of that name went in already.
         poll_s: seconds between two looks while all is well; grows and varies while it is not.
+        hourly: fetch RW too, the sums of an hour that are adjusted to gauges.
         clock: the present time.
         jitter: a number in [0, 1).
         timeout_s: for a connection and for each part of an answer.
@@ -70,17 +71,17 @@ class DwdSource:
         *,
         known: Callable[[str], bool],
         poll_s: float = 30.0,
+        hourly: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[], float] = random.random,
         timeout_s: float = 20.0,
         deadline_s: float = 120.0,
     ) -> None:
         self._url, self._inbox, self._known = url.rstrip("/"), inbox, known
-        self._poll_s, self._clock, self._jitter = poll_s, clock, jitter
+        self._poll_s, self._hourly, self._clock, self._jitter = poll_s, hourly, clock, jitter
         self._listings: dict[str, tuple[dict[str, str], list[Remote]]] = {}
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
-        self._marks_path = inbox.with_name(inbox.name + MARKS)
-        self._done = self._read_marks()  # the listing's mark of each file when it was done
+        self._done = Marks(inbox.with_name(inbox.name + MARKS))  # the listing's mark of each file when it was done
         self._marks: dict[str, str] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._failures = 0
@@ -107,8 +108,8 @@ class DwdSource:
         if outcome is not None:
             arrival.path.unlink(missing_ok=True)
             if outcome.rejected is None or arrival.final:
-                self._done[arrival.path.name] = self._marks.get(arrival.path.name, "")
-                self._write_marks()
+                self._done.set(arrival.path.name, self._marks.get(arrival.path.name, ""))
+                self._done.write()
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """At once, then every `poll_s`, or after longer and longer waits while the server fails."""
@@ -132,11 +133,10 @@ class DwdSource:
         return self._clock() + self._ahead
 
     def _new_files(self, client: httpx.Client) -> Iterator[Arrival]:
-        product, files = self._newest_product(client)
+        listed = self._listed(client)
         failed: list[Exception] = []
-        for file in reversed(files):
-            name = product.local_name(file)
-            if not self._is_due(name, file):
+        for product, file in listed:
+            if not self._is_due(product.local_name(file), file):
                 continue
             try:
                 arrival = self._arrival(client, product, file)
@@ -150,10 +150,10 @@ class DwdSource:
                 continue
             if arrival is not None:
                 yield arrival
-        names = {product.local_name(file) for file in files}
-        self._done = {name: mark for name, mark in self._done.items() if name in names}
+        names = {product.local_name(file) for product, file in listed}
+        self._done.keep(names)
         self._tries = {key: tries for key, tries in self._tries.items() if key[0] in names}
-        self._write_marks()
+        self._done.write()
         if failed:
             raise failed[-1]
 
@@ -163,7 +163,7 @@ class DwdSource:
         Where an earlier run left no mark of a file that went in, the file is taken to be that one.
         """
         if not self._done.get(name) and (name in self._done or self._known(name)):
-            self._done[name] = file.mark
+            self._done.set(name, file.mark)
         return self._done.get(name) != file.mark
 
     def _arrival(self, client: httpx.Client, product: Product, file: Remote) -> Arrival | None:
@@ -178,7 +178,7 @@ class DwdSource:
             said = "too large" if answer.content is None else "200 was due"
             log.warning("left out %s: status %d, %s", file.name, answer.status, said)
             if last or answer.content is None:
-                self._done[name] = file.mark
+                self._done.set(name, file.mark)
             return None
         path = self._inbox / name
         write_bytes_atomically(path, first_member(answer.content) if product.first_member else answer.content)
@@ -187,22 +187,11 @@ class DwdSource:
             os.utime(path, (issued_at.timestamp(), issued_at.timestamp()))
         return Arrival(path, final=last)
 
-    def _read_marks(self) -> dict[str, str]:
-        path = self._marks_path
-        try:
-            marks = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError) as err:
-            log.warning("%s cannot be read (%s): files that went in are taken to be unchanged", path, err)
-            return {}
-        return {str(name): str(mark) for name, mark in marks.items()} if isinstance(marks, dict) else {}
-
-    def _write_marks(self) -> None:
-        path = self._marks_path
-        content = json.dumps(self._done, sort_keys=True).encode()
-        if self._done and (not path.is_file() or path.read_bytes() != content):
-            write_bytes_atomically(path, content)
+    def _listed(self, client: httpx.Client) -> list[tuple[Product, Remote]]:
+        """The files worth having, the newest first; an hour of RW after what a forecast waits for."""
+        product, files = self._newest_product(client)
+        hours = self._recent(self._list(client, RW)) if self._hourly else []
+        return [(product, file) for file in reversed(files)] + [(RW, file) for file in reversed(hours)]
 
     def _newest_product(self, client: httpx.Client) -> tuple[Product, list[Remote]]:
         """RY if its newest file is recent, else whichever has the newest one."""
@@ -218,7 +207,7 @@ class DwdSource:
         return RY, self._recent(ry)
 
     def _recent(self, files: list[Remote]) -> list[Remote]:
-        return [file for file in files if file.time >= files[-1].time - BACKFILL]
+        return [file for file in files if file.time >= files[-1].time - BACKFILL]  # none of none
 
     def _list(self, client: httpx.Client, product: Product) -> list[Remote]:
         """The product's files; the last answer where the server says that nothing changed, none where it has none."""

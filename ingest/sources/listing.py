@@ -57,6 +57,13 @@ RY: Final = Product(
 )
 """Quality-checked 5-minute rates, kept for a day; the HDF5 files lie on another grid than the binary ones."""
 
+RW: Final = Product(
+    "radolan/rw",
+    re.compile(r"raa01-rw_10000-(?P<time>\d{10})-dwd---bin(?P<kind>(\.\w+)?)"),
+    (".bz2", ".gz", "", ".hdf5"),
+)
+"""Sums of an hour, adjusted to gauges, half an hour late."""
+
 RV: Final = Product(
     "composite/rv",
     re.compile(r"(composite_rv_|DE1200_RV)(?P<time>\d{8}_?\d{2,4})(?P<kind>\.tar(\.\w+)?)"),

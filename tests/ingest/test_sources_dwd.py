@@ -229,6 +229,23 @@ def test_a_server_that_fails_is_asked_less_and_less(server, store, shared_data):
     assert len(store.scans()) == 2
 
 
+def test_hours_of_rw_come_if_asked_and_start_no_forecast(server, store, shared_data):
+    offer(server, shared_data)
+    (rw,) = (shared_data / "radolan").glob("raa01-rw_10000-1408102050*")
+    name = "raa01-rw_10000-2001011550-dwd---bin"
+    content = gzip.decompress(rw.read_bytes()).replace(b"RW102050100000814", b"RW011550100000120", 1)
+    server.files[f"/radolan/rw/{name}"] = content
+    worker_of(source_of(server, store), store).look()
+    assert store.products() == ["RY"]
+    assert "/radolan/rw/" not in server.paths()
+    hourly = DwdSource(server.url, store.home / "inbox", known=store.remembers_name, clock=lambda: NOW, hourly=True)
+    worker_of(hourly, store).look()
+    assert server.paths() == ["/radolan/ry/", "/radolan/rw/", f"/radolan/rw/{name}"]
+    assert store.products() == ["RW", "RY"]
+    assert store.latest().product == "RY"
+    assert store.window().product == "RY"
+
+
 def test_the_waits_differ_by_chance(server, store):
     source = DwdSource(server.url, store.home / "inbox", known=lambda _: False, poll_s=30)
     with pytest.raises(UnavailableError, match=r"no file in radolan/ry/ and composite/rv/"):
@@ -436,9 +453,14 @@ def test_broken_and_slow_connections_end(server, store, shared_data, where, how)
     """A connection that closes early, one that sends nothing, and one that sends a byte at a time for ever."""
     offer(server, shared_data)
     server.trouble["/radolan/ry/" if where == "listing" else newest_of(server)] = how
-    limits = {"timeout_s": 0.2, "deadline_s": 0.3}
     source = DwdSource(
-        server.url, store.home / "inbox", known=store.remembers_name, clock=lambda: NOW, jitter=lambda: 0.5, **limits
+        server.url,
+        store.home / "inbox",
+        known=store.remembers_name,
+        clock=lambda: NOW,
+        jitter=lambda: 0.5,
+        timeout_s=0.2,
+        deadline_s=0.3,
     )
     worker = worker_of(source, store)
     with pytest.raises(UnavailableError, match=r"RemoteProtocolError|ReadTimeout|TimeoutError"):

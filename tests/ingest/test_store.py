@@ -119,6 +119,15 @@ def test_scans_are_chosen_by_product_and_time_in_order(store):
     assert store.latest("SF") is None
 
 
+def test_an_hour_of_rain_is_never_the_newest_scan_beside_others(store):
+    fill(store, 60, product="RW")
+    assert store.latest().product == "RW"
+    fill(store, 55, product="RY")
+    assert store.latest().product == "RY"
+    fill(store, 65, product="SF")
+    assert (store.latest().product, store.latest("SF").product) == ("RY", "SF")
+
+
 def test_a_name_from_outside_stays_in_the_store(store, tmp_path):
     store.put(frame_at(product="../../../RY"))
     (scan,) = store.scans()

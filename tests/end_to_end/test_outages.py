@@ -1,0 +1,221 @@
+"""Parts of the running service are killed while a radar day is played: afterwards every forecast is there, once."""
+
+import http.client
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import xarray as xr
+from scores.categorical import BinaryContingencyManager
+from sqlalchemy import func, select
+
+from core.settings import Settings
+from ingest.catalogue import reading
+from ingest.regrid import onto
+from ingest.store import Store
+from service.broker import embedded
+from service.catalogue import Catalogue
+from service.records import Forecast
+from service.tables import CountsRow
+from tests.end_to_end.stack import Stack, fetch, running_stack, until
+
+pytestmark = [pytest.mark.stack, pytest.mark.long]
+
+SPEED = 30
+KILLS = 20
+BACK_WITHIN_S = 90.0
+MODELS = {"default", "persistence", "extrapolation"}
+COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
+
+
+def stores_of(stack: Stack) -> tuple[Store, Catalogue]:
+    """The live store and the forecasts of a running stack, read from outside."""
+    (home,) = (path.parent for path in (stack.home / "var").rglob("catalogue.sqlite"))
+    return Store(home), Catalogue(home)
+
+
+def newest_scan(stack: Stack) -> datetime:
+    return datetime.fromisoformat(stack.get("/scans")["scans"][0]["valid_time"])
+
+
+def newest_forecast(stack: Stack) -> datetime | None:
+    latest = stack.get("/nowcast/latest")
+    return datetime.fromisoformat(latest["reference_time"]) if latest else None
+
+
+def caught_up(stack: Stack) -> bool:
+    """Whether the newest forecast is at most two scans behind the newest scan, and /readyz agrees that all is well."""
+    if not stack.get("/livez") or not stack.get("/readyz") or not (forecast := newest_forecast(stack)):
+        return False
+    return newest_scan(stack) - forecast <= timedelta(minutes=10)
+
+
+def kill_and_await_another(stack: Stack, part: str) -> None:
+    pid = stack.await_(lambda: stack.parts().get(part), BACK_WITHIN_S, f"running {part}") or 0
+    os.kill(pid, signal.SIGKILL)
+    stack.await_(lambda: stack.parts().get(part, pid) != pid, BACK_WITHIN_S, f"{part} in its place")
+
+
+def assert_each_forecast_once(stack: Stack) -> list[Forecast]:
+    """Every scan from the first forecast's to the last's has the model's forecast and the baselines', each once."""
+    store, catalogue = stores_of(stack)
+    made = catalogue.select(origin="scans", limit=100_000)
+    times = sorted({forecast.reference_time for forecast in made})
+    scans = [scan.valid_time for scan in store.scans(start=times[0], end=times[-1])]
+    assert len(scans) == len(set(scans))
+    assert times == scans, f"no forecast of {sorted(set(scans) - set(times))}"
+    twice = Counter((forecast.reference_time, forecast.model, forecast.version) for forecast in made)
+    assert set(twice.values()) == {1}
+    assert len(made) == len(MODELS) * len(times)
+    for forecast in made:
+        assert np.isfinite(forecast.rate_mmh_THW).any()
+    return list(made)
+
+
+def assert_counts_are_those_of_the_files(stack: Stack, made: list[Forecast]) -> int:
+    """The stored sums of the four counts against the package `scores` on the stored files; the number of leads."""
+    store, catalogue = stores_of(stack)
+    due: dict[tuple[str, int, float], np.ndarray] = {}
+    compared = set()
+    with reading(catalogue.engine) as connection:
+        entered = set(connection.execute(select(CountsRow.reference_time, CountsRow.lead_minutes).distinct()).all())
+        columns = [func.sum(getattr(CountsRow, name)) for name in COUNTS]
+        key = (CountsRow.model, CountsRow.lead_minutes, CountsRow.threshold_mmh)
+        sums = connection.execute(select(*key, *columns).group_by(*key))
+        stored = {tuple(row[:3]): np.array(row[3:]) for row in sums}
+    scans = {scan.valid_time: scan for scan in store.scans()}
+    for forecast in made:
+        for lead, minutes in enumerate(forecast.lead_minutes):
+            valid_time = forecast.reference_time + timedelta(minutes=minutes)
+            if (forecast.reference_time, minutes) not in entered:
+                continue
+            frame = store.load(scans[valid_time])
+            observed_HW = xr.DataArray(onto(frame.rate_mmh_HW[None], frame.grid, forecast.grid)[0])
+            predicted_HW = xr.DataArray(forecast.rate_mmh_THW[lead])
+            seen_HW = observed_HW.notnull() & predicted_HW.notnull()
+            compared.add((forecast.reference_time, minutes))
+            for threshold in Settings().thresholds_mmh:
+                events = ((field_HW >= threshold).where(seen_HW) for field_HW in (predicted_HW, observed_HW))
+                counts = BinaryContingencyManager(*events).get_counts()
+                four = [int(counts[name]) for name in ("tp_count", "fn_count", "fp_count", "tn_count")]
+                place = forecast.model, minutes, threshold
+                due[place] = due.get(place, np.zeros(4, int)) + np.array(four)
+    assert stored.keys() == due.keys()
+    for place, sums_due in due.items():
+        np.testing.assert_array_equal(stored[place], sums_due, err_msg=str(place))
+    return len(compared)
+
+
+def test_twenty_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
+    """Each part in turn and at random moments, at 30 times the speed of the radar."""
+    chance = random.Random(2026)
+    with running_stack(tmp_path, "--speed", str(SPEED)) as stack:
+        stack.first_forecast()
+        parts = ["worker", "api", "ingest", "beat", "queue", "radar"]
+        for kill in range(KILLS):
+            time.sleep(chance.uniform(1, 9))  # a random moment of the cycle is what is tested
+            part = parts[kill] if kill < len(parts) else chance.choice(parts)
+            kill_and_await_another(stack, part)
+            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, f"new forecast after {part} was killed")
+        before = stack.get("/verification")["scores"]
+        assert before
+        stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "last forecast")
+        os.kill(stack.parts()["radar"], signal.SIGSTOP)
+        stack.await_(lambda: newest_forecast(stack) == newest_scan(stack), BACK_WITHIN_S, "forecast of the last scan")
+        made = assert_each_forecast_once(stack)
+        assert assert_counts_are_those_of_the_files(stack, made) > 10
+
+
+def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
+    """The embedded kind of server, but started apart, so that nobody starts it again before the half minute is over."""
+    broker = embedded(tmp_path)
+    server = subprocess.Popen(broker.command)
+    try:
+        until(broker.answers, 20, "queue server")
+        with running_stack(tmp_path, "--speed", str(SPEED), environment={"NOWCAST_REDIS_URL": broker.url}) as stack:
+            stack.first_forecast()
+            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "steady state")
+            server.kill()
+            server.wait()
+            _half_a_minute_without(stack)
+            server = subprocess.Popen(broker.command)
+            until(broker.answers, 20, "queue server again")
+            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "forecast of the newest scans")
+            os.kill(stack.parts()["radar"], signal.SIGSTOP)
+            stack.await_(lambda: newest_forecast(stack) == newest_scan(stack), BACK_WITHIN_S, "last forecast")
+            _, catalogue = stores_of(stack)
+            made = catalogue.select(origin="scans", limit=100_000)
+            assert set(Counter((one.reference_time, one.model) for one in made).values()) == {1}
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _half_a_minute_without(stack: Stack) -> None:
+    """The API lives, answers from what is stored, and says that it is not ready."""
+    until(lambda: fetch(stack.url + "/readyz")[0] == 503, 15, "503 from /readyz", stack.log)
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends:
+        started = time.monotonic()
+        assert stack.get("/livez")
+        assert time.monotonic() - started < 1
+        assert stack.get("/nowcast/latest")
+        assert fetch(stack.url + "/readyz")[0] == 503
+        time.sleep(1)
+
+
+def test_an_api_killed_during_an_upload_leaves_no_trace(tmp_path: Path, shared_data: Path):
+    event = shared_data / "events" / "knmi_20100826.nc"
+    with xr.open_dataset(event) as dataset:
+        every = round(30 * 60e9 / float(np.diff(dataset.time.values)[0]))
+        dataset.isel(time=slice(0, 4 * every + 1, every)).to_netcdf(tmp_path / "five.nc")
+    content = (tmp_path / "five.nc").read_bytes()
+    (tmp_path / "empty").mkdir()
+    with running_stack(tmp_path, "--source", str(tmp_path / "empty")) as stack:
+        stack.await_(lambda: fetch(stack.url + "/livez")[0] == 200, 60, "API")
+        stack.await_(lambda: fetch(stack.url + "/models")[0] == 200, 60, "open service")
+        connection = _half_an_upload(stack, content)
+        kill_and_await_another(stack, "api")
+        connection.close()
+        stack.await_(lambda: fetch(stack.url + "/models")[0] == 200, 60, "open service again")
+        _, catalogue = stores_of(stack)
+        assert not catalogue.select(limit=10)
+        assert [path for path in catalogue.folder.rglob("*") if path.is_file()] == []
+        ids = {_upload(stack, content) for _ in range(2)}
+        assert len(ids) == 1
+
+
+def _body(content: bytes) -> tuple[bytes, dict[str, str]]:
+    head = b'--cut\r\nContent-Disposition: form-data; name="frames"; filename="five.nc"\r\n\r\n'
+    body = head + content + b"\r\n--cut--\r\n"
+    return body, {"Content-Type": "multipart/form-data; boundary=cut", "Content-Length": str(len(body))}
+
+
+def _half_an_upload(stack: Stack, content: bytes) -> http.client.HTTPConnection:
+    body, headers = _body(content)
+    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=30)
+    connection.putrequest("POST", "/nowcast")
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    connection.send(body[: len(body) // 2])
+    return connection
+
+
+def _upload(stack: Stack, content: bytes) -> str:
+    body, headers = _body(content)
+    with closing(http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=120)) as connection:
+        connection.request("POST", "/nowcast", body, headers)
+        answer = connection.getresponse()
+        said = answer.read().decode()
+        assert answer.status == 200, said
+        return str(answer.headers["Content-Location"])
