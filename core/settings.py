@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     source: Path | None = Field(None, description="watched folder of incoming radar files")
     source_kind: Literal["directory", "dwd", "replay"] = "directory"
     dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
+    dwd_hourly: bool = Field(False, description="fetch RW too, the gauge-adjusted hours; no forecast uses them")
     replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -44,6 +45,12 @@ class Settings(BaseSettings):
     )
     upload_max_frames: int = 64
     grid_max_cells: int = 4_000_000
+    upload_decode_s: float = Field(20.0, gt=0, description="longest decoding of one upload, in a process of its own")
+    upload_decode_bytes: int = Field(3 * 2**30, ge=2**28, description="memory of the process that decodes an upload")
+    queue_size: int = Field(32, ge=1, description="forecasts that a process works on or lets wait; more are 503")
+    request_limit_s: float = Field(30.0, gt=0, description="longest wait of a request for its forecast, else 503")
+    batch_size: int = Field(0, ge=0, description="forecasts in one call of a model; 0 is 1 on a CPU and 8 on a GPU")
+    batch_wait_s: float = Field(0.005, ge=0, description="wait for more of the same shape where a batch is above 1")
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
     task_limit_s: float = Field(
         60.0, ge=20, description="longest run of one task; a lost worker's task comes back later"
@@ -59,7 +66,19 @@ class Settings(BaseSettings):
     isolated_cells: int = Field(0, ge=0, description="wet groups of at most so many cells are taken for dry; 0: none")
     step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of so many mm/h; 0: as filed")
     invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
+    keys_home: Path | None = Field(None, description="folder of the API keys; None is `home`")
+    allow_no_keys: bool = Field(False, description="start on any address without an API key: only GET works there")
+    limit_per_key: str = Field("1200/minute", description="requests of one API key")
+    limit_per_address: str = Field(
+        "300/minute", description="requests of one address without a key, but this machine's"
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks whose X-Forwarded-For is believed")
+    cors_origins: tuple[str, ...] = Field((), description='web pages that may ask: ["https://example.org"], or ["*"]')
     log_level: str = "INFO"
+    log_format: Literal["text", "json"] = Field("text", description="one line of text or one JSON object per event")
+    heartbeat_s: float = Field(60.0, ge=0.5, description="seconds between two synthetic tasks that prove the worker")
+    deadline_s: float = Field(240.0, gt=0, description="a scheduled forecast not begun within it is dropped")
+    fss_windows_km: tuple[float, ...] = Field((17.0, 50.0), description="windows of the fractions skill score")
 
 
 def settings_from_environment() -> Settings:
