@@ -13,12 +13,15 @@ import typer
 
 from benchmarks import against_peers as against_peers
 from benchmarks import archive as archive
+from benchmarks import flood as flood
 from benchmarks import forecast as forecast
 from benchmarks import growth as growth
 from benchmarks import landing as landing
 from benchmarks import limits as limits
+from benchmarks import live as live
 from benchmarks import loading as loading
 from benchmarks import memory as memory
+from benchmarks import points as points
 from benchmarks import reading as reading
 from benchmarks import training_step as training_step
 from benchmarks.machine import machine

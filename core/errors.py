@@ -8,8 +8,11 @@ NowcastError
 │   ├── ConflictError         frames that do not make one window: 409
 │   ├── TooLargeError         over a size limit: 413
 │   └── MediaTypeError        a request body of another kind: 415
+├── AccessError           who asks did not say who it is: 401
+│   └── ForbiddenError        a key that does not reach so far: 403
 ├── NoDataError           nothing stored there (yet): 404
 ├── UnavailableError      a part is not answering now: retried, then 503
+│   └── BusyError             more work than is taken on now: 429
 ├── ConfigError           a wrong setting: stops the start
 └── ForecastError         the model failed: a baseline goes out instead
 """
@@ -72,6 +75,20 @@ class MediaTypeError(InputError):
     title = "Unsupported media type"
 
 
+class AccessError(NowcastError):
+    """No API key, or none that is valid."""
+
+    status = 401
+    title = "API key required"
+
+
+class ForbiddenError(AccessError):
+    """An API key whose scope is too small."""
+
+    status = 403
+    title = "Not allowed"
+
+
 class NoDataError(NowcastError):
     """What was asked for is not stored (yet)."""
 
@@ -84,6 +101,13 @@ class UnavailableError(NowcastError):
 
     status = 503
     title = "Temporarily unavailable"
+
+
+class BusyError(UnavailableError):
+    """More work came than is taken on now; the same request may succeed later."""
+
+    status = 429
+    title = "Too many requests"
 
 
 class ConfigError(NowcastError):

@@ -134,11 +134,20 @@ class Grid:
         col = int(np.floor((x_m - self.west_m) / self.pixel_x_m))
         return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
 
+    def to_xy(self, lon: Float64Field, lat: Float64Field) -> tuple[Float64Field, Float64Field]:
+        """Places on the projection, infinite where it has none; longitude and latitude as in `lon_lat_HW`."""
+        x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
+        return np.asarray(x_m), np.asarray(y_m)
+
+    def to_lon_lat(self, x_m: Float64Field, y_m: Float64Field) -> tuple[Float64Field, Float64Field]:
+        """Longitude and latitude of places on the projection."""
+        lon, lat = _from_lon_lat(self.crs).transform(x_m, y_m, direction="INVERSE")
+        return np.asarray(lon), np.asarray(lat)
+
     def lon_lat_HW(self) -> tuple[Float64Field, Float64Field]:
         """Longitude and latitude of every cell centre, degrees on WGS84 (on the sphere for spherical grids)."""
         x_HW, y_HW = np.meshgrid(self.x_centres_m, self.y_centres_m)
-        lon_HW, lat_HW = _from_lon_lat(self.crs).transform(x_HW, y_HW, direction="INVERSE")
-        return lon_HW, lat_HW
+        return self.to_lon_lat(x_HW, y_HW)
 
     def corners_lon_lat(self) -> list[tuple[float, float]]:
         """Longitude and latitude of the outer corners: NW, NE, SE, SW."""

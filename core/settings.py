@@ -45,10 +45,11 @@ class Settings(BaseSettings):
     )
     upload_max_frames: int = 64
     grid_max_cells: int = 4_000_000
+    upload_receive_s: float = Field(60.0, gt=0, description="longest time that the body of a request may take to come")
     upload_decode_s: float = Field(20.0, gt=0, description="longest decoding of one upload, in a process of its own")
-    upload_decode_bytes: int = Field(3 * 2**30, ge=2**28, description="memory of the process that decodes an upload")
-    queue_size: int = Field(32, ge=1, description="forecasts that a process works on or lets wait; more are 503")
-    request_limit_s: float = Field(30.0, gt=0, description="longest wait of a request for its forecast, else 503")
+    upload_decode_bytes: int = Field(2 * 2**30, ge=2**26, description="memory that decoding of one upload may take")
+    queue_size: int = Field(32, ge=1, description="forecasts that a process works on or lets wait; more are 429")
+    request_limit_s: float = Field(30.0, gt=0, description="longest wait of a request for its turn, else 429")
     batch_size: int = Field(0, ge=0, description="forecasts in one call of a model; 0 is 1 on a CPU and 8 on a GPU")
     batch_wait_s: float = Field(0.005, ge=0, description="wait for more of the same shape where a batch is above 1")
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
@@ -74,6 +75,8 @@ class Settings(BaseSettings):
     )
     trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks whose X-Forwarded-For is believed")
     cors_origins: tuple[str, ...] = Field((), description='web pages that may ask: ["https://example.org"], or ["*"]')
+    client_url: str = Field("http://127.0.0.1:8000", description="the service that `python -m service.client` asks")
+    client_key: SecretStr | None = Field(None, description="the API key that it sends")
     log_level: str = "INFO"
     log_format: Literal["text", "json"] = Field("text", description="one line of text or one JSON object per event")
     heartbeat_s: float = Field(60.0, ge=0.5, description="seconds between two synthetic tasks that prove the worker")

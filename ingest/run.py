@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from core.errors import ConfigError, NowcastError
+from core.logs import set_up_logs
 from core.settings import Settings, settings_from_environment
 from ingest.cleaning import Cleaning
 from ingest.retention import Keep
@@ -40,7 +41,7 @@ def main(
     """Put radar files into the live store (NOWCAST_HOME) as they come, until SIGTERM or SIGINT."""
     try:
         settings = settings_from_environment()
-        set_up_logging(settings.log_level)
+        set_up_logs("ingest", settings.log_level, settings.log_format)
         stop = threading.Event()
         with stopped_by_signals(stop):
             store = open_store(settings)
@@ -65,13 +66,6 @@ def main(
         typer.echo(f"ingest: {err}", err=True)
         raise typer.Exit(2 if isinstance(err, ConfigError) else 1) from err
     log.info("ingest ended: %s", worker.totals)
-
-
-def set_up_logging(level: str) -> None:
-    """One line per event on standard error; libraries that tell of every look are heard from a warning on."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("httpx2", "watchfiles"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def open_store(settings: Settings) -> Store:

@@ -154,9 +154,7 @@ class Store:
         if newest is None:
             raise NoDataError(f"no scan{f' of {product}' if product else ''} is stored yet")
         reference_time = reference_time or newest.valid_time
-        near, cadence = timedelta(minutes=TOLERANCE_MINUTES), timedelta(minutes=cadence_minutes)
-        nominal = [reference_time - cadence * step for step in reversed(range(steps))]
-        chosen = choose(self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near), nominal, near)
+        _, chosen = self._chosen(reference_time, steps, cadence_minutes, product)
         if not chosen:
             raise NoDataError(
                 f"no scan within {TOLERANCE_MINUTES} minutes of {iso(reference_time)}; the newest is {newest.product} "
@@ -174,10 +172,23 @@ class Store:
         """Where the ready window of a model and time lies, if it was written."""
         return self.home / "windows" / safe_name(model) / f"{stamp(reference_time)}.safetensors"
 
+    def current_window(
+        self, model: str, reference_time: datetime, *, steps: int = 5, cadence_minutes: int = 30
+    ) -> ready.ReadyWindow | None:
+        """The ready window, if it was made of the very scans that `window` would take now; else None."""
+        nominal, chosen = self._chosen(reference_time, steps, cadence_minutes)
+        try:
+            found = self.read_window(model, reference_time)
+        except NoDataError:
+            return None
+        return found if (found.nominal_times, found.sources) == (nominal, ready.sources_of(chosen)) else None
+
     def write_windows(self, model_name: str, pixel_m: float, cadence_minutes: int = 30, steps: int = 5) -> Path | None:
         """Write the newest window on a model's grid and drop old ones; None where scans make no usable one yet."""
-        try:
-            window = self.window(steps=steps, cadence_minutes=cadence_minutes)
+        newest = self.latest()
+        try:  # the scans are named before they are read: what is stored in between makes the window a past one
+            named = self._chosen(newest.valid_time, steps, cadence_minutes)[1] if newest else []
+            window = self.window(newest.valid_time if newest else None, steps=steps, cadence_minutes=cadence_minutes)
         except (NoDataError, ConflictError) as err:
             log.info("no ready window for %s: %s", model_name, err)
             return None
@@ -185,7 +196,7 @@ class Store:
             return None
         path = self.ready_window(model_name, window.reference_time)
         with storing(self.home):
-            ready.write_ready(window, pixel_m, path)
+            ready.write_ready(window, pixel_m, path, named)
             ready.prune(path.parent)
         return path
 
@@ -262,6 +273,15 @@ class Store:
         """Make the catalogue anew from the files; returns the number of scans. Unreadable files are named and left."""
         with turn(self.home):
             return self._rebuild()
+
+    def _chosen(
+        self, reference_time: datetime, steps: int, cadence_minutes: int, product: str | None = None
+    ) -> tuple[tuple[datetime, ...], list[Scan]]:
+        """The nominal times of a window and the scans that it takes."""
+        near, cadence = timedelta(minutes=TOLERANCE_MINUTES), timedelta(minutes=cadence_minutes)
+        nominal = tuple(reference_time - cadence * step for step in reversed(range(steps)))
+        scans = self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near)
+        return nominal, choose(scans, nominal, near)
 
     def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
         """The frames whose files can be read; another one is a gap like any other."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,23 @@ from torch import nn
 
 from core.errors import InputError
 from core.files import write_bytes_atomically
+from core.registry import Registry
 from models.build import build_model
-from models.forecaster import NetworkForecaster
+from models.calibration import Calibration
+from models.forecaster import Forecaster, NetworkForecaster
+from models.guided import GuidedModel, build_guided
+from models.guided_forecaster import GuidedForecaster
+from models.rebuild import Rebuild
 from models.transforms import transform_from_dict
 
 WEIGHTS = "model.safetensors"
 CARD = "model.json"
 SHIPPED = Path(__file__).parent / "weights"
+FIELD = "field"
+BUILDERS: Registry[Callable[..., nn.Module]] = Registry("kind of checkpoint")
+"""What a checkpoint's weights belong to, by the card's `kind`; cards without one are of fields."""
+BUILDERS.register(FIELD)(build_model)
+BUILDERS.register("exceedance")(build_guided)
 REQUIRED = ("architecture", "transform", "input_steps", "cadence_minutes", "pixel_m", "version", "sha256")
 
 
@@ -75,7 +86,7 @@ def load_model(folder: Path) -> nn.Module:
     if digest != card["sha256"]:
         raise InputError(f"{folder / WEIGHTS} has sha256 {digest}; its JSON says {card['sha256']}")
     architecture = card["architecture"]
-    model = build_model(architecture["name"], **architecture.get("options", {}))
+    model = BUILDERS.get(str(card.get("kind", FIELD)))(architecture["name"], **architecture.get("options", {}))
     try:
         tensors = {name: value.to(torch.float32) for name, value in load(content).items()}
         model.load_state_dict(tensors)
@@ -84,20 +95,24 @@ def load_model(folder: Path) -> nn.Module:
     return model.eval()
 
 
-def load_network(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> NetworkForecaster:
+def load_network(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Forecaster:
     """A checkpoint as a forecaster."""
     card = read_card(folder)
-    forecaster = NetworkForecaster(
-        load_model(folder),
-        transform_from_dict(card["transform"]),
-        name,
-        str(card["version"]),
-        device=device,
-        precision=precision,
-        input_steps=int(card["input_steps"]),
-        cadence_minutes=int(card["cadence_minutes"]),
-        pixel_m=float(card["pixel_m"]),
-    )
+    made_for = {key: int(card[key]) for key in ("input_steps", "cadence_minutes")}
+    how: dict[str, Any] = {"device": device, "precision": precision, "pixel_m": float(card["pixel_m"]), **made_for}
+    model = load_model(folder)
+    forecaster: Forecaster
+    if isinstance(model, GuidedModel):
+        forecaster = GuidedForecaster(
+            model,
+            name,
+            str(card["version"]),
+            calibration=Calibration.from_dict(card["calibration"]) if "calibration" in card else None,
+            rebuild=Rebuild(**card.get("rebuild", {})),
+            **how,
+        )
+    else:
+        forecaster = NetworkForecaster(model, transform_from_dict(card["transform"]), name, str(card["version"]), **how)
     forecaster.card = card
     return forecaster
 

@@ -1,14 +1,16 @@
 """A model made ready to forecast: joined weights, the layout and the number type that the device is fastest with."""
 
 from copy import deepcopy
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
 
 from core.errors import InputError
+from models.guided import GuidedModel
 from models.rollout import RecurrentModel
 
+M = TypeVar("M", RecurrentModel, GuidedModel)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
@@ -21,7 +23,7 @@ class Mergeable(Protocol):
         """The plain layer, with the weights as they are now."""
 
 
-def ready(model: RecurrentModel, device: torch.device, precision: str = "auto") -> RecurrentModel:
+def ready(model: M, device: torch.device, precision: str = "auto") -> M:
     """A copy of a model for forecasts on a device; later training of the model does not change it.
 
     Args:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from core.errors import ForecastError, InputError
+from models.device import NoDeviceError
 from models.fast import ready
 from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
@@ -61,15 +62,32 @@ class Forecaster(ABC):
             ForecastError: the result is not finite where it has to be.
         """
         fields_THW = self._checked(rate_mmh_THW, lead_steps)
-        result_LHW = np.maximum(
-            self._forecast(
-                fields_THW,
-                lead_steps,
-                float(cadence_minutes or self.cadence_minutes),
-                float(pixel_m or self.pixel_m),
-            ),
-            0.0,
-        ).astype(np.float32, copy=False)
+        result_LHW = self._forecast(fields_THW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
+        return self._finished(result_LHW, fields_THW)
+
+    def forecast_many(
+        self,
+        rate_mmh_BTHW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Float32Field:
+        """`forecast` of several inputs of one size, (B, lead_steps, H, W): one call of a network, else one by one.
+
+        Raises:
+            InputError, ForecastError: as `forecast`, if any of them is at fault; the others are lost with it.
+        """
+        fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
+        results_BLHW = self._forecast_many(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
+        pairs = zip(results_BLHW, fields_BTHW, strict=True)
+        return np.stack([self._finished(result_LHW, fields_THW) for result_LHW, fields_THW in pairs])
+
+    def _spacing(self, cadence_minutes: float | None, pixel_m: float | None) -> tuple[float, float]:
+        return float(cadence_minutes or self.cadence_minutes), float(pixel_m or self.pixel_m)
+
+    def _finished(self, result_LHW: Float32Field, fields_THW: Float32Field) -> Float32Field:
+        result_LHW = np.maximum(result_LHW, 0.0).astype(np.float32, copy=False)
         missing_HW = np.isnan(fields_THW[-1])
         if not np.isfinite(result_LHW[:, ~missing_HW]).all():
             raise ForecastError(f"{self.name} {self.version} gave values that are not finite")
@@ -81,6 +99,12 @@ class Forecaster(ABC):
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
         """The fields at the lead times, in a new array."""
+
+    def _forecast_many(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        """`_forecast` of several; a forecaster that does it in one call has its own."""
+        return np.stack([self._forecast(each_THW, lead_steps, cadence_minutes, pixel_m) for each_THW in rate_mmh_BTHW])
 
     def _checked(self, rate_mmh_THW: Float32Field, lead_steps: int) -> Float32Field:
         if rate_mmh_THW.ndim != 3 or rate_mmh_THW.shape[0] < self.minimum_steps:
@@ -152,13 +176,18 @@ class NetworkForecaster(Forecaster):
     def _forecast(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
+        return np.asarray(self._forecast_many(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)[0])
+
+    def _forecast_many(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
         del cadence_minutes, pixel_m
-        newest_THW = rate_mmh_THW[-self.input_steps :]
+        newest_BTHW = np.ascontiguousarray(rate_mmh_BTHW[:, -self.input_steps :])
         with torch.inference_mode():
-            frames_BTCHW = self.transform.encode(torch.from_numpy(np.ascontiguousarray(newest_THW))[None, :, None])
+            frames_BTCHW = self.transform.encode(torch.from_numpy(newest_BTHW)[:, :, None])
             value_BTCHW = self.model(frames_BTCHW.to(self.device), lead_steps=lead_steps)
-            rate_THW = self.transform.decode(value_BTCHW.float())[0, :, 0].cpu().numpy()
-        return np.array(rate_THW, np.float32)
+            rate_BTHW = self.transform.decode(value_BTCHW.float())[:, :, 0].cpu().numpy()
+        return np.array(rate_BTHW, np.float32)
 
 
 def pick_device(device: str) -> torch.device:
@@ -174,5 +203,5 @@ def pick_device(device: str) -> torch.device:
     except RuntimeError as err:
         raise InputError(f"device {device!r}; auto, cpu or cuda[:N] was due") from err
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {device!r}, but there is no GPU here; auto or cpu was due")
+        raise NoDeviceError(f"device {device!r}, but there is no GPU here; auto or cpu was due")
     return chosen

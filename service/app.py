@@ -7,17 +7,44 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from core.settings import Settings, get_settings
-from service.api import forecasts, health, jobs, models, nowcast_post, scans, verification
+from service.api import (
+    areas,
+    edr,
+    events,
+    forecast_list,
+    forecasts,
+    health,
+    jobs,
+    metrics,
+    models,
+    nowcast_post,
+    scans,
+    verification,
+)
+from service.api.access import Access, Guard
 from service.api.backend import Backend
+from service.api.compression import GZipForText
+from service.api.conditional import Conditional
+from service.api.cors import Cors
+from service.api.edr_meta import landing
 from service.api.errors import handle_errors
 from service.api.head import HeadAsGet
+from service.api.observe import Observed
+from service.api.recent import Recent
+from service.api.request_id import RequestId
+from service.api.start import StartInOneLine, check_start
 from service.nowcast import NowcastService
+from service.observing import start_observing
 
+PARTS: Final = (
+    *(nowcast_post, forecast_list, forecasts, areas, edr, jobs, events),
+    *(verification, models, scans, health, metrics),
+)
 PAGE: Final = Path(__file__).parent / "page"
 PACKAGE: Final = "ms-rnn-nowcast"
 DESCRIPTION: Final = """
@@ -39,24 +66,34 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = settings or (service.settings if service else get_settings())
+        if service is None and settings is None:
+            start_observing("api", chosen)
         build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
-        app.state.backend = Backend(chosen, build)
+        check_start(chosen)
+        app.state.guard = Guard(chosen)
+        app.state.backend, app.state.recent = Backend(chosen, build), Recent()
         app.state.backend.start()
         yield
         app.state.backend.stop()
+        await app.state.guard.close()
 
     app = FastAPI(title="Precipitation nowcast", version=_version(), description=DESCRIPTION, lifespan=lifespan)
-    for part in (nowcast_post, forecasts, jobs, verification, models, scans, health):
+    for part in PARTS:
         app.include_router(part.router)
-    app.add_api_route("/", _page, include_in_schema=False, response_class=FileResponse)
+    app.add_api_route("/", _page, include_in_schema=False, response_class=Response)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    app.add_middleware(HeadAsGet)
+    # the last is the outermost
+    for layer in (Conditional, Access, HeadAsGet, GZipForText, Cors, Observed, RequestId, StartInOneLine):
+        app.add_middleware(layer)
     handle_errors(app)
     return app
 
 
-async def _page() -> FileResponse:
-    return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache"})
+async def _page(request: Request) -> Response:
+    wanted = request.headers.get("accept", "")
+    if request.query_params.get("f") == "json" or ("application/json" in wanted and "text/html" not in wanted):
+        return JSONResponse(landing(str(request.base_url)), headers={"Vary": "Accept"})
+    return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
 
 
 def _version() -> str:

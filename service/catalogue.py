@@ -1,11 +1,12 @@
-"""The SQL catalogue of forecasts and jobs; what it says of forecasts can be rebuilt from their files."""
+"""The SQL catalogue of forecasts; what it says of forecasts can be rebuilt from their files."""
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
+from uuid import uuid4
 
 from sqlalchemy import Select, delete, inspect, select
 
@@ -14,23 +15,13 @@ from ingest.catalogue import open_engine, reading, translated, upsert, writing
 from ingest.turns import turn
 from service.products import forecast_attributes, forecast_from, read_forecast
 from service.records import BASELINES, Forecast, Origin
-from service.tables import Base, ForecastRow, JobRow
+from service.tables import Base, ForecastRow
 
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "forecasts"
-JobState = Literal["waiting", "running", "done", "failed"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A forecast that was asked for and is followed; `problem` is the problem document of a failed one."""
-
-    id: str
-    state: JobState
-    created_at: datetime
-    forecast_id: str | None = None
-    problem: dict[str, Any] | None = None
+STAMP: Final = ".changed"
+Version = tuple[int, int]
 
 
 class Catalogue:
@@ -56,6 +47,16 @@ class Catalogue:
         """Enter a forecast whose file is written; doing it again changes nothing."""
         with writing(self.engine) as connection:
             connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
+        self._changed()
+
+    @property
+    def version(self) -> Version:
+        """Another one after every entry by any process; costs one look at a file's time."""
+        try:
+            stamp = (self.folder / STAMP).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return stamp.st_mtime_ns, stamp.st_ino
 
     def find(self, forecast_id: str) -> Forecast | None:
         """A forecast whose row and file are there."""
@@ -83,6 +84,7 @@ class Catalogue:
         baselines: bool = True,
         start: datetime | None = None,
         end: datetime | None = None,
+        after: tuple[datetime, str] | None = None,
         limit: int | None = None,
     ) -> Sequence[Forecast]:
         """Forecasts, the newest reference time first.
@@ -95,6 +97,7 @@ class Catalogue:
             baselines: False leaves persistence and extrapolation out.
             start: first reference time.
             end: last reference time.
+            after: reference time and id of the last one that is known already.
             limit: at most so many.
         """
         row = ForecastRow
@@ -109,13 +112,17 @@ class Catalogue:
             query = query.where(row.reference_time >= start)
         if end is not None:
             query = query.where(row.reference_time <= end)
+        if after is not None:
+            time, forecast_id = after
+            later = (row.reference_time == time) & (row.id > forecast_id)
+            query = query.where((row.reference_time < time) | later)
         return self._read(query.limit(limit))
 
     def rebuild(self) -> int:
         """Enter every forecast file anew and drop rows without one; the number of forecasts."""
         rows = []
         for path in sorted(self.folder.glob("*/*/*/*.nc")):
-            if path.name.startswith("inputs-") or path.name.endswith(".observations.nc"):
+            if path.name.startswith("inputs-") or path.name.endswith((".observations.nc", ".source.nc")):
                 continue
             try:
                 rows.append(self._row(read_forecast(path)))
@@ -125,31 +132,14 @@ class Catalogue:
             connection.execute(delete(ForecastRow))
             for row in rows:
                 connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
+        self._changed()
         return len(rows)
 
-    def put_job(self, job: Job) -> None:
-        """Enter a job or renew it."""
-        row = {
-            "id": job.id,
-            "state": job.state,
-            "forecast_id": job.forecast_id,
-            "problem": job.problem,
-            "created_at": job.created_at.astimezone(UTC),
-        }
-        with writing(self.engine) as connection:
-            connection.execute(upsert(JobRow, [row], connection.dialect.name))
-
-    def job(self, job_id: str) -> Job:
-        """A job.
-
-        Raises:
-            NoDataError: none has that id.
-        """
-        with reading(self.engine) as connection:
-            row = connection.execute(select(JobRow.__table__).where(JobRow.id == job_id)).one_or_none()
-        if row is None:
-            raise NoDataError(f"no job has the id {job_id}")
-        return Job(row.id, row.state, row.created_at, row.forecast_id, row.problem)
+    def _changed(self) -> None:
+        stamp = self.folder / f"{STAMP}.{uuid4()}"
+        with suppress(OSError):  # a full disk: who asks `version` asks the catalogue itself from time to time
+            stamp.touch()
+            stamp.replace(self.folder / STAMP)  # another file, so that two changes within a clock's tick differ
 
     def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[Forecast]:
         with reading(self.engine) as connection:

@@ -14,7 +14,8 @@ from core.frame import iso
 from core.grid import Grid
 from ingest.regrid import model_grid, onto
 from ingest.window import Window
-from service.records import Origin
+from service.products import read_window
+from service.records import Forecast, Origin
 
 Float32Field = NDArray[np.float32]
 
@@ -60,6 +61,16 @@ def model_input(window: Window, pixel_m: float, cadence_minutes: int) -> ModelIn
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(rate_mmh_THW).data)
     return ModelInput(window, grid, rate_mmh_THW, cadence_minutes, digest.hexdigest())
+
+
+def kept_input(forecast: Forecast) -> ModelInput:
+    """The input of a stored forecast, from the file beside it.
+
+    Raises:
+        NoDataError: the file is gone, or of a time when it did not say all.
+    """
+    window = read_window(forecast)
+    return ModelInput(window, forecast.grid, window.rate_mmh_THW, forecast.lead_minutes[0], forecast.inputs_sha256)
 
 
 def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from service.catalogue import Catalogue
 from service.inputs import ModelInput, forecast_id
-from service.predictor import Forecaster, Prediction, Predictor
+from service.metrics import STAGE_SECONDS, timed
+from service.predictor import Choice, Forecaster, Prediction, Predictor
 from service.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
 from service.records import BASELINES, Forecast, Origin
 
-LOCKS: Final = 64
+LOCKS: Final = 1024
 
 
 class Maker:
@@ -32,57 +33,58 @@ class Maker:
         self._clock = clock
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
-    def make(self, inputs: ModelInput, model: str, origin: Origin) -> Forecast:
-        """The forecast of a model; persistence and extrapolation of the same input are stored too."""
-        forecast = self._one(inputs, model, origin)
-        for baseline in BASELINES:
-            if baseline != forecast.model:
-                self._one(inputs, baseline, origin)
-        return forecast
-
-    def _one(self, inputs: ModelInput, model: str, origin: Origin) -> Forecast:
-        forecaster = self._predictor.forecaster(model)
+    def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> Forecast:
+        """The forecast of a model."""
+        forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
         with self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
             if known is not None:
                 return known
-            prediction = self._predictor.predict(
-                model,
-                inputs.rate_mmh_THW,
-                self._lead_steps,
-                inputs.cadence_minutes,
-                model_usable=inputs.window.model_usable,
-            )
-            forecast = self._record(name, inputs, model, forecaster, prediction, origin)
-            self._keep_inputs(forecast, inputs)
-            write_forecast(forecast, prediction.rate_mmh_THW)
-            self._catalogue.put(forecast)
+            with timed(STAGE_SECONDS, forecaster.name if forecaster.name in BASELINES else "model"):
+                prediction = self._predictor.predict(
+                    choice.reference,
+                    inputs.rate_mmh_THW,
+                    self._lead_steps,
+                    inputs.cadence_minutes,
+                    model_usable=inputs.window.model_usable,
+                )
+            forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
+            with timed(STAGE_SECONDS, "write"):
+                self._keep_inputs(forecast, inputs)
+                write_forecast(forecast, prediction.rate_mmh_THW)
+                self._catalogue.put(forecast)
             return forecast
+
+    def make_beside(self, inputs: ModelInput, origin: Origin) -> None:
+        """Persistence and extrapolation of an input, where they are not stored yet."""
+        for baseline in BASELINES:
+            self.make(inputs, Choice(baseline, baseline), origin)
 
     def _record(
         self,
         name: str,
         inputs: ModelInput,
-        model: str,
+        choice: Choice,
         forecaster: Forecaster,
         prediction: Prediction,
         origin: Origin,
     ) -> Forecast:
         window = inputs.window
+        notes = (*choice.notes, *prediction.notes)
         return Forecast(
             id=name,
-            status="degraded" if window.status == "degraded" or prediction.notes else "ok",
+            status="degraded" if window.status == "degraded" or notes else "ok",
             method=prediction.method,
             reference_time=window.reference_time,
             issued_at=self._clock(),
-            requested_model=model,
+            requested_model=choice.requested,
             model=forecaster.name,
             version=forecaster.version,
             product=window.product,
             grid=inputs.grid,
             input_times=window.input_times,
-            notes=(*window.notes, *prediction.notes),
+            notes=(*window.notes, *notes),
             missing_radars=window.missing_radars,
             lead_minutes=tuple(inputs.cadence_minutes * (step + 1) for step in range(self._lead_steps)),
             inputs_sha256=inputs.sha256,
@@ -94,7 +96,7 @@ class Maker:
         if not forecast.inputs_path.is_file():
             seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
             usual_HW = self._usual_coverage(forecast, seen_HW)
-            write_inputs(forecast, inputs.nominal_times, inputs.rate_mmh_THW, usual_HW)
+            write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)
 
     def _usual_coverage(self, forecast: Forecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""

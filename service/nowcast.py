@@ -1,7 +1,8 @@
 """The use case: from a window of radar frames to a stored, scored forecast. Plain functions, no web and no queue."""
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -10,23 +11,32 @@ from core.frame import RadarFrame, iso
 from core.grid import Grid
 from core.settings import Settings
 from ingest.store import TOLERANCE_MINUTES, Store
-from ingest.window import build_window
+from service.beside import Beside
 from service.catalogue import Catalogue
-from service.inputs import model_input
 from service.maker import Maker
+from service.metrics import STAGE_SECONDS, timed
+from service.periods import Period, counts_over
 from service.predictor import Predictor
 from service.records import BASELINES as BASELINES
 from service.records import Forecast as Forecast
 from service.records import Origin
 from service.records import Verification as Verification
+from service.registry import ModelRegistry
 from service.scoring import SCAN_TOLERANCE, Scoring
-from verification.verify import ScoreRow
+from service.windows import Windows
+from verification.verify import ScoreRow, pooled
 
 Clock = Callable[[], datetime]
 
 NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
-WINDOW_STEPS: Final = 5
-"""Fields of a window at least, so that persistence and extrapolation start from the same frames as a model."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no scheduled forecast is made, and from which scan."""
+
+    scan_time: datetime
+    reason: str
 
 
 def utcnow() -> datetime:
@@ -38,26 +48,42 @@ class NowcastService:
     """Makes, keeps, finds and scores forecasts; safe to share between threads and to run in several processes."""
 
     def __init__(
-        self, settings: Settings, store: Store, catalogue: Catalogue, predictor: Predictor, clock: Clock = utcnow
+        self,
+        settings: Settings,
+        store: Store,
+        catalogue: Catalogue,
+        predictor: Predictor,
+        clock: Clock = utcnow,
+        *,
+        registry: ModelRegistry | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
         self.catalogue = catalogue
         self.predictor = predictor
         self._clock = clock
+        self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
+        self._windows = Windows(store, predictor, settings.model)
         self._maker = Maker(catalogue, predictor, settings.lead_steps, clock)
-        self._scoring = Scoring(store, catalogue, settings.thresholds_mmh)
+        self.beside = Beside(catalogue, self._maker)
+        self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """The service on the live store of the settings; models are loaded at their first use."""
         database_url = settings.database_url.get_secret_value() if settings.database_url else None
         store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
-        predictor = Predictor.on_device(settings.device, precision=settings.precision, also=[settings.model])
-        return cls(settings, store, Catalogue(settings.home, database_url), predictor)
+        registry = ModelRegistry(settings.home, also=[settings.model])
+        predictor = Predictor.from_settings(settings, registry)
+        return cls(settings, store, Catalogue(settings.home, database_url), predictor, registry=registry)
 
     def forecast_stored(
-        self, reference_time: datetime | None = None, model: str = "default", *, scheduled: bool = False
+        self,
+        reference_time: datetime | None = None,
+        model: str = "default",
+        *,
+        scheduled: bool = False,
+        beside: bool = True,
     ) -> Forecast:
         """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
 
@@ -65,6 +91,7 @@ class NowcastService:
             reference_time: of the scan at most 5 minutes off, whose own time the forecast has then; None is the newest.
             model: "default" or a name of `models.load_forecaster`.
             scheduled: a forecast that nobody asked for: refused where its data are older than `refuse_after_s`.
+            beside: wait for the baselines too; False leaves them to `beside.later`.
 
         Raises:
             NoDataError: no scan, or none of that time; or scheduled and too old.
@@ -72,16 +99,15 @@ class NowcastService:
             UnknownNameError: no such model.
         """
         reference_time = self._scan_time(reference_time)
-        age_s = (self.now() - reference_time).total_seconds()
-        if scheduled and age_s > self.settings.refuse_after_s:
-            raise NoDataError(
-                f"the scan of {iso(reference_time)} is {age_s:.0f} s old; a scheduled forecast starts from one of at "
-                f"most {self.settings.refuse_after_s:.0f} s"
-            )
-        forecaster = self.predictor.forecaster(model)
-        steps, cadence_minutes = max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
-        window = self.store.window(reference_time, steps=steps, cadence_minutes=cadence_minutes)
-        return self._aged(self._maker.make(model_input(window, forecaster.pixel_m, cadence_minutes), model, "scans"))
+        if scheduled and (refusal := self._refusal(reference_time)):
+            raise NoDataError(refusal.reason)
+        choice = self.predictor.choose(model)
+        with timed(STAGE_SECONDS, "window"):
+            inputs = self._windows.stored(reference_time, choice.reference)
+        forecast = self._maker.make(inputs, choice, "scans")
+        if beside:
+            self._maker.make_beside(inputs, "scans")
+        return self._aged(forecast)
 
     def forecast_upload(
         self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
@@ -92,15 +118,14 @@ class NowcastService:
             ConflictError: two grids or products, wrong spacing, too few frames, or observations at none of the leads.
             UnknownNameError: no such model.
         """
-        forecaster = self.predictor.forecaster(model)
-        steps, cadence_minutes = max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
-        window = build_window(frames, steps=steps, cadence_minutes=cadence_minutes, strict=True)
-        leads = [
-            window.reference_time + timedelta(minutes=cadence_minutes) * n
-            for n in range(1, self.settings.lead_steps + 1)
-        ]
+        choice = self.predictor.choose(model)
+        with timed(STAGE_SECONDS, "regrid"):
+            inputs = self._windows.of(frames, choice.reference)
+        window, cadence = inputs.window, timedelta(minutes=inputs.cadence_minutes)
+        leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
         _check_observations(window.grid, leads, observations)
-        forecast = self._maker.make(model_input(window, forecaster.pixel_m, cadence_minutes), model, "upload")
+        forecast = self._maker.make(inputs, choice, "upload")
+        self._maker.make_beside(inputs, "upload")
         if observations:
             self._scoring.keep_observations(forecast, observations)
         return self._aged(forecast)
@@ -145,22 +170,45 @@ class NowcastService:
         rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
         if rows:
             return Verification("this_forecast", rows)
-        rows = self.rolling(model=forecast.model)
+        rows = pooled(self.rolling(model=forecast.model))
         return Verification("rolling_24h", rows) if rows else None
 
-    def verify_due(self) -> int:
-        """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new rows."""
-        return self._scoring.verify_due()
+    def verify_due(self, within_s: float = math.inf) -> int:
+        """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new counts.
+
+        Args:
+            within_s: about how long it may take; what is left comes with the next call.
+        """
+        newest = self.store.latest()
+        kept = timedelta(days=self.settings.scans_keep_days + 1)
+        since = newest.valid_time - kept if newest else None
+        self.beside.make_up(since)
+        return self._scoring.verify_due(within_s, since)
 
     def rolling(self, hours: float = 24, model: str | None = None) -> Sequence[ScoreRow]:
-        """Counts summed by model, lead and threshold over the valid times of the last hours.
+        """Counts summed by model, version, lead and threshold over the valid times of the last hours.
 
         Args:
             hours: back from `now()`.
             model: of that model, with both baselines over the same forecasts; None is every model, each over its own.
         """
         until = self.now()
-        return self._scoring.book.rolling(until - timedelta(hours=hours), until, model)
+        return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model))
+
+    def refusal(self) -> Refusal | None:
+        """Why no scheduled forecast is made now, where the newest scan is too old."""
+        newest = self.store.latest()
+        return self._refusal(newest.valid_time) if newest else None
+
+    def _refusal(self, scan_time: datetime) -> Refusal | None:
+        age_s, most_s = (self.now() - scan_time).total_seconds(), self.settings.refuse_after_s
+        if age_s <= most_s:
+            return None
+        return Refusal(
+            scan_time,
+            f"the scan of {iso(scan_time)} is {age_s:.0f} s old; a scheduled forecast starts from one of at most "
+            f"{most_s:.0f} s",
+        )
 
     def pending(self) -> Sequence[tuple[datetime, str]]:
         """(reference time, model) of scans that still want their scheduled forecast, newest first, none too old."""
@@ -181,10 +229,11 @@ class NowcastService:
         origin: Origin | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        after: tuple[datetime, str] | None = None,
         limit: int = 100,
     ) -> Sequence[Forecast]:
-        """Forecasts by reference time, the newest first."""
-        found = self.catalogue.select(model=model, origin=origin, start=start, end=end, limit=limit)
+        """Forecasts by reference time, the newest first; `after` is time and id of the last one of the page before."""
+        found = self.catalogue.select(model=model, origin=origin, start=start, end=end, after=after, limit=limit)
         return [self._aged(forecast) for forecast in found]
 
     def _scan_time(self, wanted: datetime | None) -> datetime:

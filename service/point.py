@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from service.products import read_usual_coverage
+from service.fields import FIELDS
 from service.records import Forecast
 
 RAIN_MMH: Final = 0.1
@@ -21,7 +21,8 @@ class PointSeries:
     """The cell of one place.
 
     Attributes:
-        coverage: met.no's words; "temporarily unavailable" where radars saw the cell before, but not now.
+        coverage: met.no's words; "temporarily unavailable" where radars saw the cell before, but not now, and where
+            only some leads are known: a reader who stops at "no coverage" loses nothing that is known.
         rate_mmh: by lead; None where there is no data.
         outlook: "dry" only where every lead is known and dry; "unknown" where data are missing and no rain is known.
         next_rain_start, next_rain_end: None where unknown or not within the leads.
@@ -48,9 +49,13 @@ def point_series(forecast: Forecast, lat: float, lon: float) -> PointSeries:
         rates: list[float | None] = [None] * len(forecast.lead_minutes)
         coverage: Coverage = "no coverage"
     else:
-        series_T = forecast.rate_mmh_THW[:, cell[0], cell[1]]
+        fields = FIELDS.read(forecast)
+        series_T = fields.rate_mmh_THW[:, cell[0], cell[1]]
         rates = [float(rate) if np.isfinite(rate) else None for rate in series_T]
-        coverage = "ok" if None not in rates else _why_missing(forecast, *cell)
+        usual = bool(fields.usual_HW[cell])
+        coverage = (
+            "ok" if None not in rates else _why_missing(usual=usual, some=any(rate is not None for rate in rates))
+        )
     start, end = next_rain(forecast.valid_times, rates)
     known_wet = any(rate is not None and rate >= RAIN_MMH for rate in rates)
     outlook: Literal["rain", "dry", "unknown"] = "rain" if known_wet else "unknown" if None in rates else "dry"
@@ -75,5 +80,5 @@ def _first(rates: list[float | None], begin: int, wanted: Callable[[float], bool
     return None
 
 
-def _why_missing(forecast: Forecast, row: int, col: int) -> Coverage:
-    return "temporarily unavailable" if read_usual_coverage(forecast)[row, col] else "no coverage"
+def _why_missing(*, usual: bool, some: bool) -> Coverage:
+    return "temporarily unavailable" if usual or some else "no coverage"

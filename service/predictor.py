@@ -1,62 +1,26 @@
-"""Warm forecasters, one call of each at a time, and what goes out when one of them fails."""
+"""Which model makes a forecast, and what goes out when it fails: the CPU, extrapolation, persistence."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.errors import ForecastError, InputError, UnavailableError, UnknownNameError
-from core.registry import Registry
+from core.errors import ForecastError, InputError, UnavailableError
+from core.settings import Settings
+from service.batch import Batching
+from service.engine import Engine, Kind, Made, Notes
+from service.forecasters import Float32Field as Float32Field
+from service.forecasters import Forecaster as Forecaster
+from service.forecasters import Unloadable
+from service.metrics import FALLBACKS
 from service.records import BASELINES
-
-Float32Field = NDArray[np.float32]
-
-PAPER_PIXEL_M: Final = 900_000 / 124
-"""Cells of a forecast whose model did not load: the paper's Germany on 124 x 124."""
-
+from service.registry import ModelRegistry, ModelVersion
+from service.warm import Place, WarmModels
 
 WARM_CELLS: Final = 64
-
-
-class Forecaster(Protocol):
-    """What `models.load_forecaster` gives, as far as the service needs it."""
-
-    @property
-    def name(self) -> str:
-        """As served."""
-
-    @property
-    def version(self) -> str:
-        """A new one gives forecasts new ids."""
-
-    @property
-    def cadence_minutes(self) -> float:
-        """Spacing of its fields."""
-
-    @property
-    def pixel_m(self) -> float:
-        """Size of its cells."""
-
-    @property
-    def input_steps(self) -> int:
-        """Fields that it starts from."""
-
-    @property
-    def card(self) -> Mapping[str, Any]:
-        """Where it comes from."""
-
-    def forecast(
-        self,
-        rate_mmh_THW: Float32Field,
-        lead_steps: int = 5,
-        *,
-        cadence_minutes: float | None = None,
-        pixel_m: float | None = None,
-    ) -> Float32Field:
-        """Rain rate at the leads."""
+GPU_BATCH: Final = 8
 
 
 @dataclass(frozen=True)
@@ -66,68 +30,97 @@ class Prediction:
     Attributes:
         rate_mmh_THW: one field per lead; NaN exactly where the newest input is NaN.
         method: name of the forecaster that made them.
-        notes: why it was not the one that was asked for; empty if it was.
+        notes: why it was not the one that was asked for, on its device; empty if it was.
     """
 
     rate_mmh_THW: Float32Field
     method: str
-    notes: tuple[str, ...] = ()
+    notes: Notes = ()
 
 
 @dataclass(frozen=True)
-class Unloadable:
-    """Stands for a model whose checkpoint does not load, so that a baseline goes out under its name."""
+class Choice:
+    """What a request's name of a model means now; an alias may mean another one a moment later.
 
-    name: str
-    reason: str
-    version: str = "not-loaded"
-    cadence_minutes: int = 30
-    pixel_m: float = PAPER_PIXEL_M
-    input_steps: int = 5
+    Attributes:
+        requested: as it was asked for.
+        reference: one version of one model, as the predictor's other calls take it.
+        notes: why it is not the version that the alias names.
+    """
 
-    @property
-    def card(self) -> Mapping[str, Any]:
-        """What is known about it."""
-        return {"error": self.reason}
-
-    def forecast(self, *_: object, **__: object) -> Float32Field:
-        """Raises ForecastError, always."""
-        raise ForecastError(f"{self.name} did not load: {self.reason}")
+    requested: str
+    reference: str
+    notes: Notes = ()
 
 
 class Predictor:
-    """Keeps forecasters loaded by name and runs each under a lock of its own.
+    """Runs models, one call or batch at a time in one thread, and baselines in the thread of who asks.
 
     Args:
-        load: gives the forecaster of a name; an unknown name is an `UnknownNameError`.
+        load: gives the forecaster of a reference; an unknown one is an `UnknownNameError`.
+        on_cpu: gives it on the CPU, for when the device fails; None: as `load`.
+        resolve: the reference that a name means now.
+        batching: the bounds of the queue.
     """
 
-    def __init__(self, load: Callable[[str], Forecaster]) -> None:
-        self._load = load
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-        self._warm: dict[str, Forecaster] = {}
+    def __init__(
+        self,
+        load: Callable[[str], Forecaster],
+        on_cpu: Callable[[str], Forecaster] | None = None,
+        resolve: Callable[[str], str] = str,
+        batching: Batching | None = None,
+    ) -> None:
+        def load_in(reference: str, place: Place) -> Forecaster:
+            return (on_cpu or load)(reference) if place == "cpu" else load(reference)
+
+        self._resolve = resolve
+        self._warm = WarmModels(load_in)
+        self._good: dict[str, str] = {}
+        self._engine = Engine(self._warm, batching or Batching())
+        self._baseline_locks = {name: threading.Lock() for name in BASELINES}
 
     @classmethod
-    def on_device(cls, device: str = "auto", *, precision: str = "auto", also: Sequence[str] = ()) -> "Predictor":
-        """A predictor of the project's own models.
+    def on_device(
+        cls,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        threads: int = 0,
+        registry: ModelRegistry | None = None,
+        batching: Batching | None = None,
+    ) -> "Predictor":
+        """A predictor of registered models.
 
         Args:
             device: where they run.
             precision: of their states, see `models.load_forecaster`.
-            also: checkpoint folders that the operator named; a request cannot name one.
+            threads: of one call on a CPU; 0 leaves it to torch.
+            registry: None: what comes with the package, and nothing else.
+            batching: the bounds of the queue.
         """
-        from models import list_forecasters, load_forecaster  # torch: not every process forecasts
+        known = registry or ModelRegistry(None)
 
-        def load(name: str) -> Forecaster:
-            if name not in also and name not in list_forecasters():
-                names: Registry[None] = Registry("model")
-                for known in list_forecasters():
-                    names.register(known)(None)
-                names.get(name)
-            return load_forecaster(name, device, precision)
+        def load(reference: str, where: str = device) -> Forecaster:
+            return load_version(known.find(reference), where, precision, threads)
 
-        return cls(load)
+        return cls(load, lambda reference: load(reference, "cpu"), known.resolve, batching)
+
+    @classmethod
+    def from_settings(cls, settings: Settings, registry: ModelRegistry) -> "Predictor":
+        """A predictor on the device of the settings."""
+        batching = Batching(batch_size(settings), settings.batch_wait_s, settings.queue_size)
+        return cls.on_device(
+            settings.device,
+            precision=settings.precision,
+            threads=settings.threads,
+            registry=registry,
+            batching=batching,
+        )
+
+    @property
+    def trouble(self) -> str | None:
+        """Why models run on the CPU and not on their device; None if they do not."""
+        return self._warm.trouble
 
     def warm(self, name: str) -> None:
         """Load a model and run it once, so that the first forecast does not wait.
@@ -138,25 +131,35 @@ class Predictor:
         forecaster = self.forecaster(name)
         dry_THW = np.zeros((forecaster.input_steps, WARM_CELLS, WARM_CELLS), np.float32)
         try:
-            self._run(name, np.repeat(dry_THW, 2, axis=0), 1, round(forecaster.cadence_minutes))
+            self._run(self._resolve(name), np.repeat(dry_THW, 2, axis=0), 1, round(forecaster.cadence_minutes))
         except (ForecastError, InputError) as err:
             raise UnavailableError(f"model {name} does not run: {err}") from err
 
-    def forecaster(self, name: str) -> Forecaster:
-        """The forecaster of a name, loaded once; an `Unloadable` (tried again next time) where loading fails.
+    def choose(self, name: str) -> Choice:
+        """What a name means now; where that version does not load, the last one that did.
 
         Raises:
             UnknownNameError: no such model.
         """
-        with self._lock(name):
-            if name not in self._warm:
-                try:
-                    self._warm[name] = self._load(name)
-                except UnknownNameError:
-                    raise
-                except Exception as err:
-                    return Unloadable(name, f"{type(err).__name__}: {err}")
-            return self._warm[name]
+        reference = self._resolve(name)
+        forecaster = self._warm.get(reference)
+        if not isinstance(forecaster, Unloadable):
+            self._good[name] = reference
+        elif (good := self._good.get(name, reference)) != reference:
+            return Choice(name, good, (f"{reference} did not load ({forecaster.reason}): {good} stands for it",))
+        return Choice(name, reference)
+
+    def loaded(self, name: str) -> Forecaster | None:
+        """The forecaster of a name or reference if it is in memory."""
+        return self._warm.peek(self._resolve(name))
+
+    def forecaster(self, name: str) -> Forecaster:
+        """The forecaster of a name or reference; an `Unloadable` (tried again next time) where loading fails.
+
+        Raises:
+            UnknownNameError: no such model.
+        """
+        return self._warm.get(self._resolve(name))
 
     def predict(
         self, name: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int, *, model_usable: bool = True
@@ -164,7 +167,7 @@ class Predictor:
         """Forecast with a model, or with extrapolation or persistence where it fails, and say so.
 
         Args:
-            name: of the model.
+            name: of the model, or its reference.
             rate_mmh_THW: the window on the model's grid.
             lead_steps: fields wanted.
             cadence_minutes: of the window.
@@ -173,36 +176,61 @@ class Predictor:
         Raises:
             ForecastError: persistence fails too.
             InputError: the window itself is at fault (negative rates).
+            BusyError: the queue is full, or the request's time is over.
         """
-        chain = [name, *(baseline for baseline in reversed(BASELINES) if baseline != name)]
+        reference = self._resolve(name)
+        chain = [reference, *(baseline for baseline in reversed(BASELINES) if baseline != reference)]
         notes: list[str] = []
-        if not model_usable and name not in BASELINES:
+        if not model_usable and reference not in BASELINES:
             notes.append(f"{name} did not run: fields of its window are missing")
-            chain.remove(name)
+            chain.remove(reference)
         for candidate in chain:
             try:
-                forecast_THW = self._run(candidate, rate_mmh_THW, lead_steps, cadence_minutes)
+                forecast_THW, made_notes = self._run(candidate, rate_mmh_THW, lead_steps, cadence_minutes)
             except ForecastError as err:
-                notes.append(f"{candidate} failed: {err}")
+                notes.append(f"{name if candidate == reference else candidate} failed: {err}")
                 continue
+            method = self._warm.get(candidate).name
+            if notes:
+                FALLBACKS.labels(self._warm.get(reference).name, method).inc()
             said = (*notes, f"the forecast is {candidate}'s") if notes else ()
-            return Prediction(forecast_THW, self.forecaster(candidate).name, said)
+            return Prediction(forecast_THW, method, said + made_notes)
         raise ForecastError("; ".join(notes))
 
-    def _run(self, name: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Float32Field:
-        forecaster = self.forecaster(name)
-        with self._lock(name):
-            try:
-                forecast_THW = forecaster.forecast(rate_mmh_THW, lead_steps, cadence_minutes=cadence_minutes)
-            except (ForecastError, InputError):
-                raise
-            except Exception as err:  # whatever a model throws, the operator gets a forecast
-                raise ForecastError(f"{type(err).__name__}: {err}") from err
-        return _checked(np.asarray(forecast_THW, np.float32), rate_mmh_THW, lead_steps)
+    def _run(self, reference: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Made:
+        kind = Kind(reference, rate_mmh_THW.shape, lead_steps, cadence_minutes)
+        if reference in BASELINES:
+            with self._baseline_locks[reference]:
+                forecast_THW, notes = self._engine.run_here(kind, rate_mmh_THW)
+        else:
+            forecast_THW, notes = self._engine.run(kind, rate_mmh_THW)
+        return _checked(forecast_THW, rate_mmh_THW, lead_steps), notes
 
-    def _lock(self, name: str) -> threading.Lock:
-        with self._guard:
-            return self._locks.setdefault(name, threading.Lock())
+
+def batch_size(settings: Settings) -> int:
+    """Forecasts in one call: on a CPU a batch takes as long as its parts, one after the other (benchmark `serving`)."""
+    if settings.batch_size:
+        return settings.batch_size
+    from models.forecaster import pick_device
+
+    try:
+        return GPU_BATCH if pick_device(settings.device).type == "cuda" else 1
+    except InputError:  # no such device here: the models run on the CPU, and say so
+        return 1
+
+
+def load_version(found: ModelVersion, device: str, precision: str, threads: int) -> Forecaster:
+    """The forecaster of one version of a model."""
+    import torch  # not every process forecasts
+
+    from models.checkpoint import load_network
+    from models.load import load_forecaster
+
+    if threads:
+        torch.set_num_threads(threads)
+    if found.folder is None:
+        return load_forecaster(found.name)
+    return load_network(found.folder, name=found.name, device=device, precision=precision)
 
 
 def _checked(forecast_THW: Float32Field, rate_mmh_THW: Float32Field, lead_steps: int) -> Float32Field:

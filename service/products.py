@@ -13,6 +13,7 @@ from core.cf import rate_dataset, write_dataset
 from core.errors import NoDataError
 from core.frame import iso, utc
 from core.grid import Grid
+from ingest.window import Window
 from service.image import image_png as image_png
 from service.image import visible_scale
 from service.netcdf import read_attributes, read_variable
@@ -104,23 +105,53 @@ def read_forecast(path: Path) -> Forecast:
     return forecast_from(read_attributes(path), path)
 
 
-def write_inputs(
-    forecast: Forecast, times: Sequence[datetime], rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]
-) -> None:
-    """Write the window on the forecast's grid, with the cells that radars usually see."""
+def write_inputs(forecast: Forecast, window: Window, rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]) -> None:
+    """Write the window on the forecast's grid, with the cells that radars usually see and what `read_window` reads."""
     attributes = {
         "title": f"Input of the nowcasts of {iso(forecast.reference_time)}",
         "institution": INSTITUTION,
         "source": f"radar product {forecast.product}",
         "inputs_sha256": forecast.inputs_sha256,
+        "product": window.product,
+        "window_status": window.status,
+        "window_notes": json.dumps(window.notes),
+        "model_usable": int(window.model_usable),
+        "missing_radars": json.dumps(window.missing_radars),
+        "nominal_times": json.dumps([iso(time) for time in window.nominal_times]),
+        "input_times": json.dumps([time and iso(time) for time in window.input_times]),
     }
-    dataset = rate_dataset(rate_mmh_THW, times, forecast.grid, attributes=attributes)
+    dataset = rate_dataset(rate_mmh_THW, window.nominal_times, forecast.grid, attributes=attributes)
     dataset[USUAL] = (
         ("y", "x"),
         usual_HW.astype(np.int8),
         {"long_name": "observed in this window or an earlier one", "grid_mapping": "crs"},
     )
     write_dataset(dataset, forecast.inputs_path)
+
+
+def read_window(forecast: Forecast) -> Window:
+    """The window of a forecast on its grid, from the file of its inputs.
+
+    Raises:
+        NoDataError: the file is gone, or of a time when it did not say all.
+    """
+    try:
+        told = read_attributes(forecast.inputs_path)
+        input_times = json.loads(told["input_times"])
+        return Window(
+            reference_time=forecast.reference_time,
+            grid=forecast.grid,
+            rate_mmh_THW=read_rate(forecast.inputs_path),
+            nominal_times=tuple(utc(time) for time in json.loads(told["nominal_times"])),
+            input_times=tuple(utc(time) if time else None for time in input_times),
+            product=told["product"],
+            status=told["window_status"],
+            notes=tuple(json.loads(told["window_notes"])),
+            missing_radars=tuple(json.loads(told["missing_radars"])),
+            model_usable=bool(told["model_usable"]),
+        )
+    except (OSError, KeyError, ValueError) as err:
+        raise NoDataError(f"the inputs of forecast {forecast.id} do not read: {type(err).__name__}: {err}") from err
 
 
 def read_usual_coverage(forecast: Forecast) -> NDArray[np.bool_]:

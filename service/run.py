@@ -19,11 +19,15 @@ import typer
 
 from core.errors import ConfigError
 from core.settings import Settings, settings_from_environment
+from service.api.start import check_start
 from service.broker import Broker, check_port, embedded, free_port
 from service.history import history_is_stored
 from service.supervisor import Kept, Part, say
 
 BROKER_WAIT_S: Final = 30.0
+UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
+"""Whom a request is from, our own code finds out; who listens to events does not hold up the end."""
+
 PYTHON: Final = (sys.executable, "-m")
 
 
@@ -50,6 +54,7 @@ class Plan:
         """What the parts are told; everything else they inherit."""
         told = {
             "HOME": self.settings.home,
+            "KEYS_HOME": self.settings.keys_home or self.settings.home,
             "HOST": self.settings.host,
             "PORT": self.settings.port,
             "INVENTED": self.settings.invented,
@@ -77,11 +82,12 @@ def plan(settings: Settings, source: Path | None, *, dwd: bool, replay: Path | N
     if missing := next((folder for folder in (source, replay) if folder and not folder.is_dir()), None):
         raise ConfigError(f"no folder {missing}; a folder of radar files was due")
     home = settings.home.resolve()
+    keys_home = (settings.keys_home or home).resolve()  # one set of keys, whatever is shown
     if source or dwd:
-        told = {"home": home, "source_kind": "dwd" if dwd else "directory", "invented": False}
+        told = {"home": home, "keys_home": keys_home, "source_kind": "dwd" if dwd else "directory", "invented": False}
         return Plan(settings.model_copy(update=told), source.resolve() if source else None)
     home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
-    told = {"home": home, "source_kind": "replay", "invented": replay is None}
+    told = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
     return Plan(settings.model_copy(update=told), home / "inbox", replay.resolve() if replay else None)
 
 
@@ -94,7 +100,7 @@ def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
     celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
     worker = (*celery, "worker", "--loglevel", settings.log_level)
     made = [
-        Part("api", (*PYTHON, "uvicorn", "service.app:app", *listen, "--no-access-log"), environment),
+        Part("api", (*PYTHON, "uvicorn", "service.app:app", *listen, *UVICORN), environment),
         Part("ingest", (*PYTHON, "ingest.run", *ingest), environment),
         Part("worker", worker, environment, before_start=broker.give_back if broker else lambda: None),
         Part("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
@@ -182,6 +188,7 @@ def main(
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
         chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC))
+        check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):
             asyncio.run(serve(chosen))

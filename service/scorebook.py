@@ -1,18 +1,23 @@
 """The stored counts of forecasts from scans: each entered once, and summed exactly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Table, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import DeclarativeBase, aliased
+from sqlalchemy.sql.dml import Insert
 
 from ingest.catalogue import reading, writing
+from service import tables
 from service.records import BASELINES, Forecast
 from service.tables import CountsRow, ForecastRow
-from verification.counts import Counts
+from verification.fractions import FractionsOf
+from verification.reliability import ReliabilityRow
 from verification.verify import ScoreRow
+
+ROWS_PER_STATEMENT: Final = 500
 
 
 class Scorebook:
@@ -21,16 +26,26 @@ class Scorebook:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def enter(self, forecasts: Mapping[str, Forecast], rows: Sequence[ScoreRow]) -> int:
-        """Enter rows, whose `model` is a key of `forecasts`; the number of rows that were not there yet."""
-        values = [_values(forecasts[row.model], row) for row in rows]
-        if not values:
+    def enter(
+        self,
+        forecasts: Mapping[str, Forecast],
+        rows: Sequence[ScoreRow],
+        fractions: Sequence[FractionsOf] = (),
+        bins: Sequence[ReliabilityRow] = (),
+    ) -> int:
+        """Enter rows, whose `model` is a key of `forecasts`, all or none; the number of counts that are new."""
+        if not rows:
             return 0
-        table = CountsRow.__table__
-        assert isinstance(table, Table)
         with writing(self._engine) as connection:
-            insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(table)
-            return connection.execute(insert.values(values).on_conflict_do_nothing()).rowcount
+            for table, values in (
+                (tables.FractionsRow, [_fractions(forecasts[row.model], row) for row in fractions]),
+                (tables.ReliabilityRow, [_bin(forecasts[row.model], row) for row in bins]),
+            ):
+                for some in batched(values):
+                    connection.execute(_once(table, some, connection.dialect.name))
+            counts = [_counts(forecasts[row.model], row) for row in rows]
+            new = [connection.execute(_once(CountsRow, some, connection.dialect.name)) for some in batched(counts)]
+        return sum(result.rowcount for result in new)
 
     def scored_leads(self, forecast: Forecast) -> set[int]:
         """Leads of a forecast that have their counts, or whose counts came from another input of the same time."""
@@ -46,7 +61,7 @@ class Scorebook:
         with reading(self._engine) as connection:
             return set(connection.scalars(query))
 
-    def unscored_inputs(self) -> Sequence[str]:
+    def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
         """Windows (by their `inputs_sha256`) with a forecast from scans that lacks counts of a lead, oldest first."""
         scored = aliased(CountsRow)
         leads = select(func.count(scored.lead_minutes.distinct())).where(_same(scored, ForecastRow)).scalar_subquery()
@@ -56,54 +71,67 @@ class Scorebook:
             .group_by(ForecastRow.inputs_sha256)
             .order_by(func.min(ForecastRow.reference_time), ForecastRow.inputs_sha256)
         )
+        if since is not None:
+            query = query.where(ForecastRow.reference_time >= since)
         with reading(self._engine) as connection:
             return list(connection.scalars(query))
 
-    def rolling(self, after: datetime, until: datetime, model: str | None = None) -> Sequence[ScoreRow]:
-        """Counts summed over valid times in (after, until].
 
-        Args:
-            after: not included.
-            until: included.
-            model: of this model, and of the baselines over its very reference times and grids; None is every model.
-        """
-        row = CountsRow
-        counts = (row.hits, row.misses, row.false_alarms, row.correct_negatives)
-        sums = [func.sum(column) for column in counts]
-        query: Any = select(row.model, row.lead_minutes, row.threshold_mmh, *sums)
-        query = query.where(row.valid_time > after, row.valid_time <= until)
-        if model is not None:
-            own = aliased(CountsRow)
-            beside = select(own.model).where(own.model == model, own.lead_minutes == row.lead_minutes)
-            beside = beside.where(
-                own.product == row.product,
-                own.grid_key == row.grid_key,
-                own.reference_time == row.reference_time,
-                own.threshold_mmh == row.threshold_mmh,
-            )
-            query = query.where(row.model.in_((model, *BASELINES)), beside.exists())
-        query = query.group_by(row.model, row.lead_minutes, row.threshold_mmh)
-        with reading(self._engine) as connection:
-            found = connection.execute(query).all()
-        rows = [ScoreRow(name, lead, threshold, Counts(*map(int, four))) for name, lead, threshold, *four in found]
-        return ranked(rows)
+def batched(values: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    """As many as a statement takes: databases bind some thousands of values at once."""
+    for start in range(0, len(values), ROWS_PER_STATEMENT):
+        yield values[start : start + ROWS_PER_STATEMENT]
 
 
-def _values(forecast: Forecast, row: ScoreRow) -> dict[str, Any]:
+def _once(model: type[DeclarativeBase], values: Sequence[dict[str, Any]], dialect: str) -> Insert:
+    """Insert what is not there yet."""
+    table = model.__table__
+    assert isinstance(table, Table)
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    return insert.values(list(values)).on_conflict_do_nothing()
+
+
+def _key(forecast: Forecast, lead_minutes: int, threshold_mmh: float) -> dict[str, Any]:
     return {
         "product": forecast.product,
         "model": forecast.model,
         "version": forecast.version,
         "grid_key": forecast.grid.key,
         "reference_time": forecast.reference_time,
-        "lead_minutes": row.lead_minutes,
-        "threshold_mmh": row.threshold_mmh,
-        "valid_time": forecast.valid_times[forecast.lead_minutes.index(row.lead_minutes)],
+        "lead_minutes": lead_minutes,
+        "threshold_mmh": threshold_mmh,
+        "valid_time": forecast.valid_times[forecast.lead_minutes.index(lead_minutes)],
+    }
+
+
+def _counts(forecast: Forecast, row: ScoreRow) -> dict[str, Any]:
+    return {
+        **_key(forecast, row.lead_minutes, row.threshold_mmh),
         "forecast_id": forecast.id,
         "hits": row.counts.hits,
         "misses": row.counts.misses,
         "false_alarms": row.counts.false_alarms,
         "correct_negatives": row.counts.correct_negatives,
+    }
+
+
+def _fractions(forecast: Forecast, row: FractionsOf) -> dict[str, Any]:
+    return {
+        **_key(forecast, row.lead_minutes, row.threshold_mmh),
+        "window_km": row.window_km,
+        "difference": row.sums.difference,
+        "worst": row.sums.worst,
+        "windows": row.sums.windows,
+    }
+
+
+def _bin(forecast: Forecast, row: ReliabilityRow) -> dict[str, Any]:
+    return {
+        **_key(forecast, row.lead_minutes, row.threshold_mmh),
+        "bin": row.bin.number,
+        "cells": row.bin.cells,
+        "events": row.bin.events,
+        "probability_ppm": row.bin.probability_ppm,
     }
 
 

@@ -2,8 +2,11 @@
 
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
 
 import numpy as np
@@ -17,9 +20,12 @@ from ingest.store import Scan, Store
 from ingest.window import observations_at
 from service.catalogue import Catalogue
 from service.netcdf import read_attributes, read_variable
+from service.probabilities import read_probabilities
 from service.products import write_observations
 from service.records import BASELINES, Forecast
 from service.scorebook import Scorebook, ranked
+from verification.fractions import FractionsOf, fractions_table
+from verification.reliability import ReliabilityRow, reliability
 from verification.verify import ScoreRow, score_table
 
 Float32Field = NDArray[np.float32]
@@ -31,8 +37,15 @@ SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
 class Scoring:
     """Finds the observations of forecasts and counts; keeps nothing in memory."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, thresholds_mmh: Sequence[float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        thresholds_mmh: Sequence[float],
+        fss_windows_km: Sequence[float] = (),
+    ) -> None:
         self._store = store
+        self._fss_windows_km = tuple(fss_windows_km)
         self._catalogue = catalogue
         self._thresholds_mmh = tuple(thresholds_mmh)
         self.book = Scorebook(catalogue.engine)
@@ -51,9 +64,20 @@ class Scoring:
         leads = [index for index, field_HW in enumerate(observed_THW) if np.isfinite(field_HW).any()]
         return ranked(self._table(self._beside(forecast), observed_THW[leads], leads))
 
-    def verify_due(self) -> int:
-        """Enter the counts of every lead whose scan has come in; the number of rows that are new."""
-        return sum(self._verify(inputs_sha256) for inputs_sha256 in self.book.unscored_inputs())
+    def verify_due(self, within_s: float = math.inf, since: datetime | None = None) -> int:
+        """Enter the counts of every lead whose scan has come in, oldest first; the number of counts that are new.
+
+        Args:
+            within_s: after so many seconds no further window is begun; one is scored in any case, and what is left
+                comes with the next call.
+            since: windows that end earlier are given up.
+        """
+        ends_at, new = monotonic() + within_s, 0
+        for inputs_sha256 in self.book.unscored_inputs(since):
+            new += self._verify(inputs_sha256)
+            if new and monotonic() >= ends_at:
+                break
+        return new
 
     def _verify(self, inputs_sha256: str) -> int:
         by_leads: dict[tuple[int, ...], dict[str, Forecast]] = {}
@@ -71,7 +95,10 @@ class Scoring:
         fields = self._fields(one, due)
         if not fields:
             return 0
-        return self.book.enter(forecasts, self._table(forecasts, np.stack([*fields.values()]), list(fields)))
+        observed_LHW, leads = np.stack([*fields.values()]), list(fields)
+        rows = self._table(forecasts, observed_LHW, leads)
+        fractions = self._fractions(forecasts, observed_LHW, leads)
+        return self.book.enter(forecasts, rows, fractions, reliability_rows(forecasts, observed_LHW, leads))
 
     def _table(
         self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
@@ -79,7 +106,18 @@ class Scoring:
         """Score some leads, by their index; rows are labelled by the mapping's keys."""
         minutes = next(iter(forecasts.values())).lead_minutes
         rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
-        return score_table(rates, observed_LHW, [minutes[index] for index in leads], self._thresholds_mmh)
+        rows = score_table(rates, observed_LHW, [minutes[index] for index in leads], self._thresholds_mmh)
+        return [replace(row, version=forecasts[row.model].version) for row in rows]
+
+    def _fractions(
+        self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+    ) -> list[FractionsOf]:
+        one = next(iter(forecasts.values()))
+        rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
+        minutes = [one.lead_minutes[index] for index in leads]
+        return fractions_table(
+            rates, observed_LHW, minutes, self._thresholds_mmh, self._fss_windows_km, one.grid.pixel_m
+        )
 
     def _beside(self, forecast: Forecast) -> dict[str, Forecast]:
         """The forecast and the baselines of its window, by model."""
@@ -131,3 +169,20 @@ class Scoring:
                 continue
             fields[index] = onto(frame.rate_mmh_HW[None], frame.grid, forecast.grid)[0]
         return fields
+
+
+def reliability_rows(
+    forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+) -> list[ReliabilityRow]:
+    """Cells by probability, of the forecasts that have probabilities; labelled by the mapping's keys."""
+    rows = []
+    for label, forecast in forecasts.items():
+        found = read_probabilities(forecast.path)
+        if found is None:
+            continue
+        for threshold, probability_THW in zip(found.thresholds_mmh, found.probability_NTHW, strict=True):
+            for observed_HW, lead in zip(observed_LHW, leads, strict=True):
+                bins = reliability(probability_THW[lead], observed_HW, threshold)
+                minutes = forecast.lead_minutes[lead]
+                rows += [ReliabilityRow(label, minutes, threshold, one) for one in bins if one.cells]
+    return rows

@@ -1,6 +1,7 @@
 """A tree of processes as one thing: started in order, started again when one dies, stopped together, no orphans."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -8,8 +9,13 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
+
+from core.frame import iso
+from core.logs import without_passwords
+from core.settings import get_settings
 
 LEASH: Final = Path(__file__).with_name("leash.py")
 FIRST_WAIT_S: Final = 0.5
@@ -20,8 +26,13 @@ LINE_BYTES: Final = 2**20
 
 
 def say(name: str, text: str) -> None:
-    """Print one log line of the process `name`."""
-    print(f"{name:>8} | {text}", flush=True)
+    """Print one log line of the process `name`: a JSON object where logs are, and as it is where it is one already."""
+    if get_settings().log_format == "text":
+        print(f"{name:>8} | {text}", flush=True)
+    elif text.startswith("{"):
+        print(text, flush=True)
+    else:
+        print(json.dumps({"at": iso(datetime.now(UTC)), "part": name, "message": without_passwords(text)}), flush=True)
 
 
 @dataclass(frozen=True)

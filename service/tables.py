@@ -52,13 +52,49 @@ class CountsRow(Base):
     correct_negatives: Mapped[int] = mapped_column(BigInteger)
 
 
-class JobRow(Base):
-    """A forecast that somebody follows."""
+class FractionsRow(Base):
+    """Sums of the fractions skill score of one forecast at one lead, threshold and window; summed before the ratio."""
 
-    __tablename__ = "jobs"
+    __tablename__ = "fraction_sums"
 
-    id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    state: Mapped[str] = mapped_column(String(16))
-    forecast_id: Mapped[str | None] = mapped_column(String(36))
-    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    product: Mapped[str] = mapped_column(Text, primary_key=True)
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text, primary_key=True)
+    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    lead_minutes: Mapped[int] = mapped_column(primary_key=True)
+    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
+    window_km: Mapped[float] = mapped_column(primary_key=True)
+    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    difference: Mapped[float]
+    worst: Mapped[float]
+    windows: Mapped[int] = mapped_column(BigInteger)
+
+
+class ReliabilityRow(Base):
+    """Cells of one forecast by their probability of exceedance, and how often it was exceeded; all whole numbers."""
+
+    __tablename__ = "reliability"
+
+    product: Mapped[str] = mapped_column(Text, primary_key=True)
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    version: Mapped[str] = mapped_column(Text, primary_key=True)
+    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    lead_minutes: Mapped[int] = mapped_column(primary_key=True)
+    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
+    bin: Mapped[int] = mapped_column(primary_key=True)
+    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    cells: Mapped[int] = mapped_column(BigInteger)
+    events: Mapped[int] = mapped_column(BigInteger)
+    probability_ppm: Mapped[int] = mapped_column(BigInteger)
+
+
+class HeartbeatRow(Base):
+    """When a synthetic task was last completed, by who gave it out: `schedule`, or a worker's own watchdog."""
+
+    __tablename__ = "heartbeats"
+
+    giver: Mapped[str] = mapped_column(String(255), primary_key=True)
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    completed_at: Mapped[datetime] = mapped_column(UtcDateTime)

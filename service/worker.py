@@ -3,22 +3,42 @@
 import faulthandler
 import logging
 import signal
+import sys
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 from celery import Celery, Task
 from celery.concurrency import solo
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.signals import after_setup_logger, celeryd_after_setup, task_postrun, task_prerun, worker_init
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_ready,
+    worker_shutting_down,
+)
+from kombu import Exchange, Queue
 
+from core.logs import set_up_logs
 from core.settings import Settings, get_settings
+from service import task_signals as task_signals
+from service.heartbeat import SCHEDULE, late_after_s
+from service.metric_files import keep_in_files
+from service.queues import BEAT, QUEUES, VERIFICATION, own_queue
+from service.watchdog import TASK as HEARTBEAT
+from service.watchdog import Watchdog, give_heartbeat
 
 LOCAL_REDIS_URL: Final = "redis://127.0.0.1:6379/0"
 SOFT_BEFORE_HARD_S: Final = 10.0
 REDELIVERY_AFTER_LIMIT_S: Final = 15.0
 LOOK: Final = "service.tasks.cycle_task"
+VERIFY: Final = "service.tasks.verify_task"
+QUIET: Final = (LOOK, HEARTBEAT)
+"""Tasks that come all the time, and are told of only when they go wrong."""
 STDERR: Final = 2
-"""The real one; Celery puts its logger in the place of `sys.stderr`."""
 
 
 def broker_url(settings: Settings) -> str:
@@ -44,12 +64,18 @@ def queue_settings(settings: Settings) -> dict[str, Any]:
         "unacked_mutex_expire": 10,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
+        "queue_order_strategy": "sorted",
     }
     return {
         "broker_url": broker_url(settings),
         "result_backend": broker_url(settings),
         "broker_transport_options": transport,
-        "result_backend_transport_options": {"socket_connect_timeout": 5},
+        "result_backend_transport_options": {
+            "socket_connect_timeout": 5,
+            "visibility_timeout": transport["visibility_timeout"],
+        },
+        "task_queues": tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES),
+        "task_routes": {VERIFY: {"queue": VERIFICATION}, HEARTBEAT: {"queue": BEAT}},
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_serializer": "json",
@@ -74,7 +100,7 @@ def task_settings(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": True,
-        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_scheduler": "service.beat:OnceScheduler",
         "beat_max_loop_interval": settings.cycle_s,
     }
 
@@ -86,18 +112,46 @@ def schedule(settings: Settings) -> dict[str, Any]:
         "forecast new scans": {
             "task": LOOK,
             "schedule": settings.cycle_s,
-            "options": {"expires": settings.cycle_s},
+            "options": {"expires": settings.cycle_s, "ignore_result": True},
         },
         "score what was observed since": {
-            "task": "service.tasks.verify_task",
+            "task": VERIFY,
             "schedule": verify_s,
-            "options": {"expires": verify_s},
+            "options": {"expires": verify_s, "ignore_result": True},
+        },
+        "find lost jobs": {
+            "task": "service.job_tasks.find_lost_jobs_task",
+            "schedule": verify_s,
+            "options": {"expires": verify_s, "ignore_result": True},
+        },
+        "prove that tasks are completed": {
+            "task": HEARTBEAT,
+            "schedule": settings.heartbeat_s,
+            "args": (SCHEDULE,),
+            "options": {"expires": settings.heartbeat_s, "ignore_result": True},
         },
     }
 
 
-worker = Celery("nowcast", include=["service.tasks"])
+worker = Celery("nowcast", include=["service.tasks", "service.job_tasks"])
 worker.add_defaults(configuration)
+
+
+@celeryd_after_setup.connect
+def serve_own_queue(sender: str, instance: Any, **_: object) -> None:
+    """Take the synthetic tasks of this worker's own watchdog."""
+    instance.app.amqp.queues.select_add(own_queue(sender))
+
+
+@worker_ready.connect
+def watch(sender: Any, **_: object) -> None:
+    """Let a thread see to it that this worker completes tasks."""
+    settings, name = get_settings(), sender.hostname
+    give = partial(give_heartbeat, worker, name, own_queue(name), settings.heartbeat_s)
+    watchdog = Watchdog(give, settings.heartbeat_s, late_after_s(settings))
+    task_postrun.connect(watchdog.completed, weak=False)
+    worker_shutting_down.connect(lambda **_: watchdog.stop(), weak=False)
+    watchdog.start()
 
 
 @celeryd_after_setup.connect
@@ -129,11 +183,20 @@ def _over_the_soft_limit(_number: int, _frame: FrameType | None) -> None:
     raise SoftTimeLimitExceeded
 
 
-@after_setup_logger.connect
-def leave_out_looks(logger: logging.Logger, **_: object) -> None:
-    """Keep the schedule's look every few seconds out of the log, unless it goes wrong."""
-    for handler in logger.handlers:
-        handler.addFilter(lambda record: record.levelno > logging.INFO or LOOK not in record.getMessage())
+@setup_logging.connect
+def log_as_the_settings_say(loglevel: int | str, **_: object) -> None:
+    """Our lines instead of Celery's own; what comes every few seconds is told only when it goes wrong."""
+    part = "beat" if "beat" in sys.argv else "worker"
+    set_up_logs(
+        part, logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel, get_settings().log_format
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: record.levelno > logging.INFO or not _is_quiet(record))
+
+
+def _is_quiet(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    return any(name in text for name in QUIET)
 
 
 @worker_init.connect
@@ -141,6 +204,7 @@ def warm_up(**_: object) -> None:
     """Load the model before the first task is taken, so that loading does not count against its limit."""
     from service.tasks import service
 
+    keep_in_files(get_settings().home)
     for model in (get_settings().model, "extrapolation"):
         service().predictor.warm(model)
 

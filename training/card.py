@@ -10,7 +10,10 @@ from training.datasets import NowcastDataset
 
 
 def architecture(config: RunConfig, dataset: NowcastDataset) -> dict[str, Any]:
-    """Name and options, as `build_model` takes them, for the channels of a data set's frames."""
+    """Name and options, as `build_model` (or `build_guided`) takes them, for the channels of a data set's frames."""
+    if config.objective == "exceedance":
+        sizes = {"hidden_channels": config.hidden_channels, "num_layers": config.num_layers}
+        return {"name": config.model, "options": {**sizes, "kernel_size": config.kernel_size, **config.model_options}}
     channels = dataset[0].past_TCHW.shape[1]
     sizes = {} if channels == 1 else {"in_channels": channels}
     own = {"input_steps": config.input_steps} if "input_steps" in options_of(config.model) else {}
@@ -44,6 +47,7 @@ def card(
     """
     revision = str(record["revisions"][-1])
     return {
+        "kind": config.objective,
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
         "architecture": architecture(config, dataset),
         "transform": config.build_transform().to_dict(),

@@ -15,7 +15,7 @@ from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
-HOW_IT_RUNS = frozenset({"data", "devices", "workers", "recompute", "compile", "checkpoint_every"})
+HOW_IT_RUNS = frozenset({"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every"})
 HOW_IT_IS_WATCHED = frozenset({"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard"})
 FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping"}
 """Keys that a resumed run may change: how it is run, watched and ended, not what it trains."""
@@ -38,12 +38,19 @@ class RunConfig(BaseModel):
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="see the data set's own page")
     transform: dict[str, Any] = Field(default_factory=lambda: {"name": "reflectivity"})
     loss: str = Field("l1+l2", description="l1, l2, l1+l2; weighted in steps by rain: b-mae, b-mse, b-mae+b-mse")
+    objective: Literal["field", "exceedance"] = Field(
+        "field", description="fields of rain, or probabilities of exceeding rates on top of advection"
+    )
     balance: float = Field(0.0, ge=0, description="extra weight of a pixel in the loss per mm/h of true rain")
     schedule: str = "scheduled"
     learning_rate: float = Field(3e-4, gt=0)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0, description="first steps, over which the learning rate rises evenly")
     gradient_clip: float = Field(0.0, ge=0, description="norm that gradients are clipped to; 0 does not clip")
+    weight_decay: float = Field(0.0, ge=0, description="of guided models, by AdamW")
+    guided_crop: int = Field(64, ge=0, description="edge of the squares that a guided model trains on; 0: whole cuts")
+    guided_visits: int = Field(8, ge=1, description="squares that are taken from each cut in an epoch")
+    guided_cache: Path | None = Field(None, description="folder for predictors; None: .cache beside the data")
     ema_decay: float = Field(0.0, ge=0, lt=1, description="average the weights over steps, 0.999 say; 0 does not")
     batch_size: int = Field(4, ge=1, description="samples in a step, of all processes together")
     epochs: int = Field(20, ge=1)

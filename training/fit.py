@@ -19,7 +19,9 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from core.errors import ConfigError, InputError, UnavailableError
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
+from training.exceedance import ExceedanceModule
 from training.forecast_images import ForecastImages
+from training.guided_items import GuidedItems
 from training.keeper import AtomicCheckpointIO, Keeper, StopSignals
 from training.loader import train_loader, validation_loader
 from training.metrics_file import MetricsFile
@@ -28,12 +30,13 @@ from training.pace import Pace
 from training.run_folder import take_back, write_config
 
 BAR_EVERY = 10
+Items = NowcastDataset | GuidedItems
 
 
 def fit(
-    module: NowcastModule,
-    training: NowcastDataset,
-    validation: NowcastDataset,
+    module: NowcastModule | ExceedanceModule,
+    training: Items,
+    validation: Items,
     folder: Path,
     record: dict[str, Any],
     *,

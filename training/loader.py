@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 from core.errors import ConfigError
 from training.config import RunConfig
 from training.datasets import NowcastDataset, Sample
+from training.guided_items import GuidedItems
 
 
 class StepSampler(Sampler[int]):
@@ -103,7 +104,7 @@ def process_count() -> int:
 
 
 def train_loader(
-    dataset: NowcastDataset, config: RunConfig, *, total_steps: int, first_step: int
+    dataset: NowcastDataset | GuidedItems, config: RunConfig, *, total_steps: int, first_step: int
 ) -> DataLoader[Sample] | Ahead:
     """The batches from `first_step` to `total_steps` of a run; made ahead by a thread, or by processes.
 
@@ -131,7 +132,7 @@ def train_loader(
     return loader if config.workers else Ahead(loader)
 
 
-def validation_loader(dataset: NowcastDataset, config: RunConfig) -> DataLoader[Sample] | None:
+def validation_loader(dataset: NowcastDataset | GuidedItems, config: RunConfig) -> DataLoader[Sample] | None:
     """The clips that are validated on, the same ones each time; None where the data have no validation part."""
     if len(dataset) == 0:
         return None

@@ -20,7 +20,9 @@ from models.rollout import RecurrentModel
 from training.card import architecture, card
 from training.config import RunConfig, is_first_process, resolve
 from training.datasets import DATASETS, NowcastDataset, build_dataset
-from training.fit import fit
+from training.exceedance import ExceedanceModule, build_exceedance
+from training.fit import Items, fit
+from training.guided_items import guided_items
 from training.metrics_file import last_values
 from training.module import NowcastModule
 from training.run_folder import (
@@ -98,19 +100,26 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
     pl.seed_everything(config.seed, verbose=False)
     training, validation = build_datasets(config)
     saved = read_checkpoint(resume) if resume else {}
-    total_steps = config.max_steps or config.epochs * math.ceil(len(training) / config.batch_size)
+    items: tuple[Items, Items] = (training, validation)
+    if config.objective == "exceedance":
+        items = guided_items(config, training, validation)
+    total_steps = config.max_steps or config.epochs * math.ceil(len(items[0]) / config.batch_size)
     record = run_record(config, {"train": training, "validation": validation}, total_steps, saved.get("run", {}))
     if resume:
         refuse_another_run(resume, saved["run"], record)
     done = int(saved.get("global_step", 0))
     if done > total_steps:
         raise ConfigError(f"{resume} is of step {done}; the run was to end at step {total_steps}")
-    module = build_module(config, training, total_steps)
+    module: NowcastModule | ExceedanceModule
+    if config.objective == "exceedance":
+        module = build_exceedance(config, None if resume else items[0], total_steps)
+    else:
+        module = build_module(config, training, total_steps)
     if saved and is_over(saved["run"], record, done):
         module.load_state_dict(saved["state_dict"])
         log.info("the run had ended at step %d", done)
     else:
-        done = fit(module, training, validation, folder, record, total_steps=total_steps, resume=resume, done=done)
+        done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():
         scores = last_values(folder / "metrics.csv", "validation/")

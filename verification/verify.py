@@ -14,12 +14,13 @@ Float32Field = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """Counts of one model at one lead and threshold."""
+    """Counts of one model at one lead and threshold; `version` is None where it is not known, or of several."""
 
     model: str
     lead_minutes: int
     threshold_mmh: float
     counts: Counts
+    version: str | None = None
 
 
 def score_table(
@@ -49,9 +50,7 @@ def score_table(
             )
     rows = []
     for index, lead in enumerate(lead_minutes):
-        compared_HW = np.isfinite(observed_mmh_THW[index])
-        for rate_mmh_THW in forecasts.values():
-            compared_HW = compared_HW & np.isfinite(rate_mmh_THW[index])
+        compared_HW = compared(forecasts, observed_mmh_THW, index)
         observed_N = observed_mmh_THW[index][compared_HW]
         for model, rate_mmh_THW in forecasts.items():
             forecast_N = rate_mmh_THW[index][compared_HW]
@@ -62,10 +61,20 @@ def score_table(
     return rows
 
 
+def compared(forecasts: Mapping[str, Float32Field], observed_mmh_THW: Float32Field, index: int) -> NDArray[np.bool_]:
+    """Cells of one lead that count: observed, and with a value in every forecast."""
+    seen_HW = np.isfinite(observed_mmh_THW[index])
+    for rate_mmh_THW in forecasts.values():
+        seen_HW = seen_HW & np.isfinite(rate_mmh_THW[index])
+    return np.asarray(seen_HW, np.bool_)
+
+
 def pooled(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
-    """Sum the counts of rows with the same model, lead and threshold, in the order of their first."""
+    """Sum the counts of rows with the same model, lead and threshold over versions, in the order of their first."""
     sums: dict[tuple[str, int, float], ScoreRow] = {}
     for row in rows:
         key = (row.model, row.lead_minutes, row.threshold_mmh)
-        sums[key] = replace(row, counts=sums[key].counts + row.counts) if key in sums else row
+        before = sums.get(key, replace(row, counts=Counts()))
+        version = row.version if row.version == before.version else None
+        sums[key] = replace(row, counts=before.counts + row.counts, version=version)
     return list(sums.values())

@@ -54,9 +54,10 @@ class ForeignError(FrameError):
 class Limits:
     """What one call may still unpack; every layer and every HDF5 data set takes its bytes from here."""
 
-    def __init__(self, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_cells: int | None = None) -> None:
         self.max_bytes = self._bytes_left = max_bytes
         self.max_frames = max_frames
+        self.max_cells = max_cells
 
     def take_bytes(self, count: int, what: str) -> None:
         """Count bytes before, or while, they are unpacked.
@@ -67,6 +68,17 @@ class Limits:
         self._bytes_left -= count
         if self._bytes_left < 0:
             raise TooLargeError(f"{what} unpacks to more than the limit of {self.max_bytes:,} bytes")
+
+    def check_cells(self, height: int, width: int) -> None:
+        """Refuse a frame of more cells than the limit before it is decoded.
+
+        Raises:
+            TooLargeError: more than the limit.
+        """
+        if self.max_cells is not None and height * width > self.max_cells:
+            raise TooLargeError(
+                f"a frame of {height} x {width} = {height * width} cells; at most {self.max_cells} were due"
+            )
 
     def check_frames(self, count: int) -> None:
         """Refuse more frames than the limit before they are decoded.

@@ -42,6 +42,7 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
         if rate.ndim not in (2, 3) or (rate.ndim == 3 and rate.dims[0] != "time"):
             raise FrameError(f"{rate.name} has the dimensions {rate.dims}; (time, y, x) or (y, x) was due")
         limits_of(file).check_frames(rate.shape[0] if rate.ndim == 3 else 1)
+        limits_of(file).check_cells(*rate.shape[-2:])
         if not is_netcdf4:
             limits_of(file).take_bytes(dataset.nbytes, "NetCDF file")
         return _frames(dataset, rate.expand_dims("time") if rate.ndim == 2 else rate)

@@ -52,6 +52,8 @@ def read_odim_h5(file: BinaryIO) -> list[RadarFrame]:
         limits_of(file).check_frames(len(names))
         if not names:
             raise FrameError("ODIM file without dataset1")
+        for name in names:
+            limits_of(file).check_cells(*_grid(root, root[name]).shape)
         return [_frame(root, root[name]) for name in names]
 
 

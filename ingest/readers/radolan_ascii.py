@@ -13,7 +13,7 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid, dwd_grid
 from core.units import rate_from_depth
-from ingest.readers.base import READERS, Reader, rate_field
+from ingest.readers.base import READERS, Reader, limits_of, rate_field
 
 HEADER: Final = ("ncols", "nrows", "xllcorner", "yllcorner", "cellsize", "nodata_value")
 INTERVAL_MINUTES: Final = 60.0
@@ -43,6 +43,7 @@ def read_radolan_ascii(file: BinaryIO) -> list[RadarFrame]:
     lines = file.read().split(b"\n", len(HEADER))
     header = _header(lines[: len(HEADER)])
     grid = _grid(header)
+    limits_of(file).check_cells(*grid.shape)
     body = lines[len(HEADER)] if len(lines) > len(HEADER) else b""
     if not body.endswith(b"\n"):
         raise FrameError("the ASCII grid ends within a line: cut")

@@ -15,7 +15,7 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
-from ingest.readers.base import READERS, AnyField, Float32Field, ProductError, Reader, rate_field
+from ingest.readers.base import READERS, AnyField, Float32Field, ProductError, Reader, limits_of, rate_field
 from ingest.readers.radars import missing_dwd_radars
 
 DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
@@ -68,6 +68,7 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
     content = file.read()
     header, attrs = _header(content)
     _check_layout(header, attrs, len(content))
+    limits_of(file).check_cells(attrs["nrow"], attrs["ncol"])
     product, lead_minutes = attrs["producttype"], attrs.get("predictiontime", 0)
     grid = dwd_grid(attrs["nrow"], attrs["ncol"], wgs84=attrs.get("formatversion", 0) >= WGS84_SINCE_VERSION)
     valid_time = attrs["datetime"].replace(tzinfo=UTC) + timedelta(minutes=lead_minutes)

@@ -18,7 +18,12 @@ from ingest.readers.containers import printable, unpack
 
 
 def read_frames(
-    source: Path | bytes, *, name: str = "", max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES
+    source: Path | bytes,
+    *,
+    name: str = "",
+    max_bytes: int = MAX_BYTES,
+    max_frames: int = MAX_FRAMES,
+    max_cells: int | None = None,
 ) -> list[RadarFrame]:
     """Read all frames of a file in its order; gzip, bzip2, tar and the format are found by content.
 
@@ -27,6 +32,7 @@ def read_frames(
         name: what messages call it, by default the file's name; only an ASCII grid takes its time from it.
         max_bytes: at most so many bytes, packed and unpacked.
         max_frames: at most so many frames.
+        max_cells: a frame has at most so many cells, by its header; None: any number.
 
     Raises:
         FrameError: empty, cut, damaged, foreign, or of a product that is no rain rate.
@@ -34,7 +40,7 @@ def read_frames(
     """
     label = printable(name or (source.name if isinstance(source, Path) else "upload"))
     content = _content(source, label, max_bytes)
-    limits = Limits(max_bytes, max_frames)
+    limits = Limits(max_bytes, max_frames, max_cells)
     frames: list[RadarFrame] = []
     for member_name, member in unpack(content, label, limits):
         frames += _read_member(member, member_name, limits)

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigError, NowcastError, UnavailableError
 from core.settings import Settings
+from service.admission import admission_of
+from service.decode import decoders
 from service.nowcast import NowcastService
 
 log = logging.getLogger(__name__)
@@ -23,11 +26,13 @@ class Backend:
     Attributes:
         settings: of this process.
         warm: whether the model answered once.
+        admission: how many requests for forecasts are taken on.
     """
 
     def __init__(self, settings: Settings, build: Callable[[], NowcastService]) -> None:
         self.settings = settings
         self.warm = False
+        self.admission = admission_of(settings)
         self._build = build
         self._service: NowcastService | None = None
         self._reason = "the service is starting"
@@ -70,6 +75,7 @@ class Backend:
                 self._service = self._service or self._build()
                 self._service.predictor.warm(self.settings.model)
                 self.warm = True
+                self._after_warm(self._service)
                 return
             except Exception as err:
                 # an operator reads /readyz: whatever stops the start is told there, and tried again
@@ -80,14 +86,23 @@ class Backend:
             self._stop.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
 
+    def _after_warm(self, service: NowcastService) -> None:
+        """What the first requests would wait for, and what an earlier process left undone."""
+        try:
+            service.predictor.warm("extrapolation")
+            decoders().start()
+            service.beside.make_up()
+        except (NowcastError, SQLAlchemyError, OSError) as err:
+            log.warning("after the start: %s", err)
 
-def backend_of(request: Request) -> Backend:
-    """The backend of the application."""
+
+async def backend_of(request: Request) -> Backend:
+    """The backend of the application; like what follows no `def`, which would cost every request a thread."""
     backend: Backend = request.app.state.backend
     return backend
 
 
-def service_of(backend: Annotated[Backend, Depends(backend_of)]) -> NowcastService:
+async def service_of(backend: Annotated[Backend, Depends(backend_of)]) -> NowcastService:
     """The service.
 
     Raises:

@@ -1,8 +1,9 @@
 """Validators and lifetimes of answers (RFC 9110 section 13, RFC 9111)."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Final
 
 from fastapi import Request, Response
@@ -49,11 +50,25 @@ def until_next_run_s(forecast: Forecast, settings: Settings) -> int:
 
 def not_modified(request: Request, answer_headers: dict[str, str]) -> Response | None:
     """The 304 where the client holds this very answer (weak comparison), else None."""
-    wanted = request.headers.get("if-none-match", "")
-    held = {tag.strip().removeprefix("W/") for tag in wanted.split(",")}
-    if "*" in held or answer_headers["ETag"].removeprefix("W/") in held:
-        return Response(status_code=304, headers=answer_headers)
-    return None
+    return Response(status_code=304, headers=answer_headers) if holds(request.headers, answer_headers) else None
+
+
+def holds(request_headers: Mapping[str, str], answer_headers: Mapping[str, str]) -> bool:
+    """Whether the client holds this answer by its tag, or by its date where it sends no tag (RFC 9110, 13.2.2).
+
+    A date counts for strong validators alone: what changes while its forecast stays may do so twice in a second.
+    """
+    tag = answer_headers["ETag"]
+    if wanted := request_headers.get("if-none-match"):
+        held = {each.strip().removeprefix("W/") for each in wanted.split(",")}
+        return "*" in held or tag.removeprefix("W/") in held
+    if tag.startswith("W/") or not answer_headers.get("Last-Modified"):
+        return False
+    try:
+        since = parsedate_to_datetime(request_headers.get("if-modified-since", ""))
+        return parsedate_to_datetime(answer_headers["Last-Modified"]) <= since.replace(tzinfo=since.tzinfo or UTC)
+    except ValueError:
+        return False
 
 
 def http_date(time: datetime) -> str:

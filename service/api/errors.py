@@ -22,12 +22,15 @@ MOST_SHOWN: Final = 120
 """Characters of a wrong value that an answer repeats."""
 
 WORDS: Final[Mapping[int, str]] = {
+    401: "No API key came, or none that is valid",
+    403: "The scope of the API key is too small",
     404: "What was asked for does not exist, or is not stored (yet)",
     406: "The answer does not exist in a format of `Accept`",
     409: "The frames are each readable but make no window: times, number, grids or products",
     413: "More bytes, frames or cells than the limit",
     415: "The body is neither JSON nor multipart",
     422: "What came cannot be used; the answer says what came and what was due",
+    429: "More requests than the limit, or than are taken on now; `Retry-After` says when to ask again",
     500: "An error of the service",
     503: "A part is not answering now; `Retry-After` says when to ask again",
 }
@@ -49,7 +52,7 @@ def problem(
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may answer with these problems."""
-    return {status: {"model": Problem, "description": WORDS[status]} for status in (*statuses, 500, 503)}
+    return {status: {"model": Problem, "description": WORDS[status]} for status in (*statuses, 429, 500, 503)}
 
 
 def handle_errors(app: FastAPI) -> None:
@@ -63,7 +66,14 @@ def handle_errors(app: FastAPI) -> None:
 
 async def _nowcast_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, NowcastError)
+    return error_answer(request, error)
+
+
+def error_answer(request: Request, error: NowcastError) -> ProblemResponse:
+    """The problem document of an error of ours."""
     headers: dict[str, str] = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_S)
     elif not isinstance(error, InputError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

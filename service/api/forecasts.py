@@ -2,27 +2,29 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Final
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi import Path as PathParameter
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
 from core.colours import NO_DATA, RAIN_COLOURS, Colour
-from core.errors import InputError, NoDataError
+from core.errors import NoDataError
 from service.api import caching
 from service.api.backend import Backend, BackendDep
+from service.api.chosen import ForecastDep, ForecastId, PlaceDep
 from service.api.errors import documented
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.places import graticule, map_cities
+from service.api.recent import LATEST, needs_no_query
 from service.api.schemas import ColourOut, ForecastOut, MapOut, PointOut
 from service.api.views import forecast_out, point_out, status_of
+from service.fields import FIELDS
 from service.nowcast import Forecast
 from service.products import inputs_png, lead_png
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
-LATEST: Final = "latest"
 INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
 FILE: Final[dict[str, Any]] = {"content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}}}
 PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
@@ -31,51 +33,6 @@ FIELD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "the forecast, as JSON or as the CF-NetCDF file", **FILE},
     304: NOT_MODIFIED,
 }
-
-ForecastId = Annotated[
-    str,
-    PathParameter(
-        description="`latest`, or the id of a forecast", examples=["latest", "6f1c2c3e-7d7b-5d0a-9c58-0d8f2f3a4b5c"]
-    ),
-]
-
-
-def chosen_forecast(forecast_id: ForecastId, backend: BackendDep) -> Forecast:
-    """The forecast that the path names.
-
-    Raises:
-        InputError: neither `latest` nor a UUID.
-        NoDataError: it is not stored.
-    """
-    if forecast_id == LATEST:
-        return backend.service.latest()
-    try:
-        wanted = UUID(forecast_id)
-    except ValueError as err:
-        raise InputError(f"forecast id {forecast_id[:80]!r} came; `latest` or a UUID was due") from err
-    return backend.service.get(str(wanted))
-
-
-def place(
-    lat: Annotated[
-        float, Query(description="degrees north", json_schema_extra={"minimum": -90, "maximum": 90}, examples=[52.52])
-    ],
-    lon: Annotated[
-        float, Query(description="degrees east", json_schema_extra={"minimum": -180, "maximum": 180}, examples=[13.4])
-    ],
-) -> tuple[float, float]:
-    """A place on Earth.
-
-    Raises:
-        InputError: it is none.
-    """
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise InputError(f"lat {lat}, lon {lon} is not on Earth; lat -90 to 90 and lon -180 to 180 were due")
-    return lat, lon
-
-
-ForecastDep = Annotated[Forecast, Depends(chosen_forecast)]
-PlaceDep = Annotated[tuple[float, float], Depends(place)]
 
 
 @router.get(
@@ -101,12 +58,18 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     response_model=PointOut,
     responses={304: NOT_MODIFIED, **documented(404, 422)},
 )
-def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+async def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
     """The rate at each lead and the next rain; a place off the grid is `no coverage` with nulls, and not an error."""
-    answer = point_out(backend, forecast, *where)
+    if needs_no_query(backend.settings) and FIELDS.held(forecast):  # from memory: a thread would take longer
+        return _point(where, forecast, backend, request)
+    return await run_in_threadpool(_point, where, forecast, backend, request)
+
+
+def _point(where: tuple[float, float], forecast: Forecast, backend: Backend, request: Request) -> Response:
     tag = caching.weak_etag(forecast, str(where), status_of(backend, forecast))
-    lifetime_s = caching.until_next_run_s(forecast, backend.settings)
-    return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    unchanged = caching.not_modified(request, headers)
+    return unchanged or _json(request, point_out(backend, forecast, *where), headers)
 
 
 @router.get(
@@ -173,9 +136,11 @@ def read_observations(forecast: ForecastDep, backend: BackendDep, request: Reque
 
 
 @router.get("/{forecast_id}/map", summary="Orientation for the pictures", responses=documented(404, 422))
-def read_map(forecast: ForecastDep, backend: BackendDep) -> MapOut:
+def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, response: Response) -> MapOut:
     """Cities, graticule and legend in the pictures' coordinates."""
     invented = backend.settings.invented and forecast.origin == "scans"
+    lifetime_s = _lifetime_s(forecast_id, forecast, backend)
+    response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
     return MapOut(
         width=forecast.grid.width,
         height=forecast.grid.height,

@@ -1,42 +1,28 @@
-"""`Prefer: respond-async` (RFC 7240) and GET /jobs/{id}: forecasts that the worker makes."""
+"""`Prefer: respond-async` (RFC 7240) and /jobs: forecasts that the worker makes, to follow and to call off."""
 
-from typing import Final, Literal
-from uuid import UUID, uuid4
+from typing import Annotated, Final
+from uuid import UUID
 
 from celery.exceptions import CeleryError
-from celery.result import AsyncResult
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
 
-from core.errors import NoDataError, UnavailableError
+from core.errors import ForbiddenError, UnavailableError
 from core.settings import Settings
-from service.api.backend import BackendDep
+from service.api.access import CallerDep
+from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
-from service.api.listings import JobOut
-from service.tasks import make_forecast_task
-from service.worker import worker
+from service.api.listings import JobOut, JobsOut
+from service.api.paging import Cursor, Limit, next_link, place_of
+from service.job_tasks import run_job_task
+from service.jobbook import Job, JobBook, JobState
 
-router = APIRouter(prefix="/jobs", tags=["forecasts"])
-
-JobStatus = Literal["waiting", "running", "done", "failed"]
-
-ENQUEUED: Final = "ENQUEUED"
-"""Our own mark in the result backend, so that a job of ours that waits differs from an id that nobody gave out."""
+router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 NO_QUEUE: Final = "not configured"
 QUEUE_WAIT_S: Final = 1.0
-
-STATUS_OF: Final[dict[str, JobStatus]] = {
-    ENQUEUED: "waiting",
-    "RECEIVED": "waiting",
-    "RETRY": "waiting",
-    "STARTED": "running",
-    "SUCCESS": "done",
-    "FAILURE": "failed",
-    "REVOKED": "failed",
-}
 
 
 def is_preferred(request: Request) -> bool:
@@ -63,48 +49,82 @@ def queue_state(settings: Settings) -> str:
     return "ok"
 
 
-def enqueue(reference_time: str | None, model: str, settings: Settings) -> str:
-    """Give the forecast to the worker; the job's id.
+def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str | None = None) -> Job:
+    """Give the forecast to the worker.
 
     Raises:
         UnavailableError: the broker does not answer.
     """
-    _check_queue(settings)
-    job_id = str(uuid4())
+    _check_queue(backend.settings)
+    jobs = _book(backend)
+    job = jobs.add(reference_time, model, owner)
     try:
-        worker.backend.store_result(job_id, None, ENQUEUED)
-        make_forecast_task.apply_async((reference_time, model), task_id=job_id)
+        run_job_task.apply_async((job.id,), task_id=job.id)
     except (OperationalError, RedisError, CeleryError) as err:
+        jobs.remove(job.id)
         raise UnavailableError(f"the queue does not take the job ({type(err).__name__})") from err
-    return job_id
+    return job
 
 
-def accepted(job_id: str) -> Response:
+def accepted(job: Job) -> Response:
     """The 202 for a job."""
-    job = JobOut(job_id=job_id, status="waiting", links={"self": f"/jobs/{job_id}"})
-    headers = {"Location": f"/jobs/{job_id}", "Preference-Applied": "respond-async", "Retry-After": "1"}
-    return Response(job.model_dump_json(), 202, headers, "application/json")
+    headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": "respond-async", "Retry-After": "1"}
+    return Response(job_out(job).model_dump_json(), 202, headers, "application/json")
+
+
+@router.get("", summary="Jobs, newest first", responses=documented(422))
+def read_jobs(
+    backend: BackendDep,
+    request: Request,
+    response: Response,
+    status: Annotated[JobState | None, Query(description="only those; none is all")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> JobsOut:
+    """The jobs of the last day."""
+    found = _book(backend).select(state=status, after=place_of(cursor), limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    link = next_link(request, response, (last.created_at, last.id) if last else None)
+    return JobsOut(jobs=[job_out(job) for job in found[:limit]], next=link)
 
 
 @router.get("/{job_id}", summary="A job of `Prefer: respond-async`", responses=documented(404, 422))
 def read_job(job_id: UUID, backend: BackendDep) -> JobOut:
-    """Waiting, running, done (with the forecast's link) or failed; kept for an hour after its end."""
-    if not is_possible(backend.settings):
-        raise NoDataError(f"job {job_id} came; this service has no queue and so no jobs")
-    _check_queue(backend.settings)
-    result: AsyncResult[str] = worker.AsyncResult(str(job_id))
-    try:
-        state, value = result.state, result.result
-    except (OperationalError, RedisError) as err:
-        raise UnavailableError(f"the queue does not answer ({type(err).__name__})") from err
-    if state not in STATUS_OF:
-        raise NoDataError(f"no job {job_id}; the id of a job of the last hour was due")
-    links = {"self": f"/jobs/{job_id}"}
-    status = STATUS_OF[state]
-    if status == "done":
-        links["forecast"] = f"/nowcast/{value}"
-        return JobOut(job_id=str(job_id), status=status, forecast_id=UUID(str(value)), links=links)
-    return JobOut(job_id=str(job_id), status=status, detail=str(value) if status == "failed" else None, links=links)
+    """Waiting, running, done (with the forecast's link), failed or cancelled; told of for a day."""
+    return job_out(_book(backend).get(str(job_id)))
+
+
+@router.delete("/{job_id}", summary="Call a job off", responses=documented(401, 403, 404, 409, 422))
+def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
+    """One that waits is not begun; one that runs may still make its forecast, which nobody is told of."""
+    jobs = _book(backend)
+    owner = jobs.get(str(job_id)).owner
+    if owner != (caller.key.id if caller.key else None) and not caller.allows("admin"):
+        raise ForbiddenError(f"job {job_id} is another caller's; the key that asked for it was due, or one for admin")
+    return job_out(jobs.cancel(str(job_id)))
+
+
+def job_out(job: Job) -> JobOut:
+    """The answer for one job."""
+    links = {"self": f"/jobs/{job.id}"}
+    if job.forecast_id:
+        links["forecast"] = f"/nowcast/{job.forecast_id}"
+    forecast_id = UUID(job.forecast_id) if job.forecast_id else None
+    detail = str(job.problem["detail"]) if job.problem else None
+    return JobOut(
+        job_id=job.id,
+        status=job.state,
+        model=job.model,
+        created_at=job.created_at,
+        forecast_id=forecast_id,
+        detail=detail,
+        problem=job.problem,
+        links=links,
+    )
+
+
+def _book(backend: Backend) -> JobBook:
+    return JobBook(backend.service.catalogue.engine)
 
 
 def _check_queue(settings: Settings) -> None:

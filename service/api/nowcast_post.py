@@ -1,12 +1,16 @@
 """POST /nowcast: a forecast from the ingested scans (JSON) or from uploaded frames (multipart)."""
 
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any, Final
 
+from anyio import fail_after
 from fastapi import APIRouter, Depends, Request, Response
 
 from core.errors import InputError
 from core.frame import iso
 from service.api import jobs
+from service.api.access import caller_of
 from service.api.backend import Backend, BackendDep
 from service.api.caching import SHORTEST_S
 from service.api.errors import documented
@@ -17,6 +21,7 @@ from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.schemas import ForecastOut, NowcastRequest
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
+from service.metrics import STAGE_SECONDS, timed
 from service.nowcast import Forecast
 
 router = APIRouter(tags=["forecasts"])
@@ -58,9 +63,23 @@ BODY: Final[dict[str, Any]] = {
 }
 
 
-async def body_of(request: Request, backend: BackendDep) -> NowcastRequest | Upload:
+async def place_of(backend: BackendDep) -> AsyncIterator[None]:
+    """A place among the requests that are taken on, before anything of the body is read."""
+    async with backend.admission.place():
+        yield
+
+
+async def body_of(
+    request: Request, backend: BackendDep, _place: Annotated[None, Depends(place_of)]
+) -> NowcastRequest | Upload:
     """The request's body, read while it streams; everything after it runs in a thread."""
-    return await read_body(request, backend.settings)
+    try:
+        with timed(STAGE_SECONDS, "receive"), fail_after(backend.settings.upload_receive_s):
+            return await read_body(request, backend.settings)
+    except TimeoutError as err:
+        raise InputError(
+            f"the body was not whole after {backend.settings.upload_receive_s:g} s; it was due by then"
+        ) from err
 
 
 def wanted_type(request: Request) -> str:
@@ -83,24 +102,32 @@ TypeDep = Annotated[str, Depends(wanted_type)]
         202: {"model": JobOut, "description": "`Prefer: respond-async` was granted; `Location` is the job to follow"},
     },
 )
-def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
+async def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
     """The same input and model version give the same id, computed once.
 
     With `Prefer: respond-async` the JSON form may get 202 and a job; the header `Preference-Applied` says so.
     """
+    return await backend.admission.run(partial(_made, media_type, body, backend, request))
+
+
+def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, request: Request) -> Response:
     known_model(backend.service, body.model)
     if isinstance(body, Upload):
         return _answer(request, backend, _from_upload(backend, body), media_type, verify=True)
     if jobs.is_preferred(request) and jobs.is_possible(backend.settings):
         reference = iso(body.reference_time) if body.reference_time else None
-        return jobs.accepted(jobs.enqueue(reference, body.model, backend.settings))
-    forecast = backend.service.forecast_stored(body.reference_time, body.model)
-    return _answer(request, backend, forecast, media_type, verify=body.verify)
+        key = caller_of(request).key
+        return jobs.accepted(jobs.enqueue(reference, body.model, backend, key.id if key else None))
+    forecast = backend.service.forecast_stored(body.reference_time, body.model, beside=body.verify)
+    answer = _answer(request, backend, forecast, media_type, verify=body.verify)
+    if not body.verify:
+        backend.service.beside.later(forecast)
+    return answer
 
 
 def _from_upload(backend: Backend, upload: Upload) -> Forecast:
-    frames = decoded(upload.frames, backend.settings)
-    observations = decoded(upload.observations, backend.settings)
+    with timed(STAGE_SECONDS, "decode"):
+        frames, observations = decoded(upload, backend.settings)
     if upload.observations and not observations:
         raise InputError("the files in `observations` hold no frame; the frames that followed were due")
     return backend.service.forecast_upload(frames, observations, upload.model)

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
 from service.api.backend import ServiceDep
 from service.api.errors import documented
 from service.api.listings import IngestOut, ScanOut, ScansOut
+from service.api.paging import Cursor, Limit, next_link, place_of
 from service.api.schemas import Time
 
 router = APIRouter(tags=["scans"])
@@ -15,14 +16,21 @@ router = APIRouter(tags=["scans"])
 @router.get("/scans", summary="Stored radar scans, newest first", responses=documented(422))
 def read_scans(
     service: ServiceDep,
+    request: Request,
+    response: Response,
     product: Annotated[str | None, Query(description="RY, RV, ...; none is all", max_length=40)] = None,
     start: Annotated[Time | None, Query(description="first valid time, ISO 8601; UTC without a zone")] = None,
     end: Annotated[Time | None, Query(description="last valid time, ISO 8601; UTC without a zone")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    limit: Limit = 100,
+    cursor: Cursor = None,
 ) -> ScansOut:
     """What came in, when it is valid and when it came, how much of the grid it covers and which radars are missing."""
     scans = service.store.scans(product=product, start=start, end=end)
-    newest = sorted(scans, key=lambda scan: scan.valid_time, reverse=True)[:limit]
+    newest = sorted(scans, key=lambda scan: (scan.valid_time, scan.product), reverse=True)
+    if place := place_of(cursor):
+        newest = [scan for scan in newest if (scan.valid_time, scan.product) < place]
+    last = newest[limit - 1] if len(newest) > limit else None
+    link = next_link(request, response, (last.valid_time, last.product) if last else None)
     rows = [
         ScanOut(
             product=scan.product,
@@ -32,9 +40,9 @@ def read_scans(
             missing_radars=list(scan.missing_radars),
             grid_key=scan.grid_key,
         )
-        for scan in newest
+        for scan in newest[:limit]
     ]
-    return ScansOut(count=len(scans), scans=rows)
+    return ScansOut(count=len(scans), scans=rows, next=link)
 
 
 @router.get("/ingest", summary="How ingest stands: counts, gaps, outages, warnings", responses=documented())

@@ -125,6 +125,10 @@ class ScoreOut(Out):
     correct_negatives: int
     csi: float | None = Field(description="critical success index")
     hss: float | None = Field(description="Heidke skill score")
+    pod: float | None = Field(None, description="probability of detection")
+    far: float | None = Field(None, description="false-alarm ratio")
+    frequency_bias: float | None = Field(None, description="forecast events per observed one")
+    version: str | None = Field(None, description="of the model; null where the counts are of several")
 
 
 class VerificationOut(Out):

@@ -14,21 +14,13 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from core.errors import InputError, MediaTypeError, TooLargeError
 from core.frame import RadarFrame
 from core.settings import Settings
-from ingest.readers import read_frames
 from service.api.schemas import NowcastRequest
+from service.decode import DecodeLimits, UploadedFile, decoders
 
 JSON_MAX_BYTES: Final = 64 * 1024
 FILE_FIELDS: Final = ("frames", "observations")
 TEXT_FIELDS: Final = ("model",)
 BODIES_DUE: Final = "application/json, or multipart/form-data with the files `frames`, was due"
-
-
-@dataclass(frozen=True)
-class UploadedFile:
-    """One file of a form: its name for messages, and its bytes."""
-
-    name: str
-    content: bytes
 
 
 @dataclass(frozen=True)
@@ -83,31 +75,22 @@ async def read_body(request: Request, settings: Settings) -> NowcastRequest | Up
     return NowcastRequest()  # nothing at all was sent: the newest scans and the default model
 
 
-def decoded(files: tuple[UploadedFile, ...], settings: Settings) -> list[RadarFrame]:
-    """The frames of uploaded files, in the files' order.
+def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[RadarFrame]]:
+    """The frames and the observations of an upload, in the files' order, decoded in another process.
 
     Raises:
-        FrameError: a file is no radar file that we read.
-        TooLargeError: more frames, or larger ones, than the limits.
+        FrameError: a file is no radar file that we read, or decoding it took too long or broke.
+        TooLargeError: more bytes, frames or cells than the limits, found before they are decoded.
     """
-    frames: list[RadarFrame] = []
-    for file in files:
-        frames += read_frames(
-            file.content,
-            name=file.name,
-            max_bytes=settings.upload_max_unpacked_bytes,
-            max_frames=settings.upload_max_frames,
-        )
-        if len(frames) > settings.upload_max_frames:
-            raise TooLargeError(f"{len(frames)} frames and more came; at most {settings.upload_max_frames} were due")
-    for frame in frames:
-        cells = frame.grid.height * frame.grid.width
-        if cells > settings.grid_max_cells:
-            raise TooLargeError(
-                f"a frame of {frame.grid.height} x {frame.grid.width} = {cells} cells came; "
-                f"at most {settings.grid_max_cells} were due"
-            )
-    return frames
+    limits = DecodeLimits(
+        max_bytes=settings.upload_max_unpacked_bytes,
+        max_frames=settings.upload_max_frames,
+        max_cells=settings.grid_max_cells,
+        limit_s=settings.upload_decode_s,
+        memory_bytes=settings.upload_decode_bytes,
+    )
+    frames, observations = decoders().decode((upload.frames, upload.observations), limits)
+    return frames, observations
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

@@ -134,6 +134,10 @@ def score_rows(rows: Iterable[ScoreRow]) -> list[ScoreOut]:
             correct_negatives=row.counts.correct_negatives,
             csi=row.counts.value("csi"),
             hss=row.counts.value("hss"),
+            pod=row.counts.value("pod"),
+            far=row.counts.value("far"),
+            frequency_bias=row.counts.value("bias"),
+            version=row.version,
         )
         for row in rows
     ]

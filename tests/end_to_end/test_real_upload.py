@@ -38,7 +38,7 @@ def files(event: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes,
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
     app = create_app(NowcastService.from_settings(Settings(home=tmp_path_factory.mktemp("home"), device="cpu")))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:
         assert app.state.backend.wait_warm(timeout_s=60)
         yield client
 

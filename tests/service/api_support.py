@@ -29,6 +29,9 @@ GRID = RADOLAN_900.resized(72, 60)
 NOW = datetime(2024, 6, 1, 12, 3, tzinfo=UTC)
 REFERENCE = datetime(2024, 6, 1, 12, 0, tzinfo=UTC)
 STEP = timedelta(minutes=30)
+BASE_URL = "http://127.0.0.1:8000"
+HERE = ("127.0.0.1", 50000)
+"""A program of this machine, which needs no API key."""
 MISSING_CORNER = np.s_[:, :8, :8]
 
 
@@ -97,7 +100,7 @@ def service_at(home: Path, *, clock: Callable[[], datetime] = lambda: NOW, **set
 def running(service: NowcastService) -> Iterator[TestClient]:
     """The app with a warm model."""
     app = create_app(service)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, BASE_URL, raise_server_exceptions=False, client=HERE) as client:
         assert app.state.backend.wait_warm(timeout_s=20)
         yield client
 

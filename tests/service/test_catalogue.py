@@ -2,10 +2,7 @@
 
 from datetime import timedelta
 
-import pytest
-
-from core.errors import NoDataError
-from service.catalogue import Catalogue, Job
+from service.catalogue import Catalogue
 
 
 def test_rebuild_gives_the_same_forecasts(world, window_frames, later_frames):
@@ -60,15 +57,3 @@ def test_selection(world, rain):
     ]
     assert len(world.service.list(limit=4)) == 4
     assert world.service.latest() == found[0]
-
-
-def test_jobs(world):
-    catalogue = world.service.catalogue
-    job = Job("job-1", "waiting", world.now)
-    catalogue.put_job(job)
-    assert catalogue.job("job-1") == job
-    done = Job("job-1", "failed", world.now, problem={"status": 409, "detail": "too few"})
-    catalogue.put_job(done)
-    assert catalogue.job("job-1") == done
-    with pytest.raises(NoDataError, match="job-2"):
-        catalogue.job("job-2")

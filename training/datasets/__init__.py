@@ -1,5 +1,6 @@
 """One file per data set; a new one adds its line here."""
 
+from training.datasets import events as events
 from training.datasets import germany as germany
 from training.datasets import kth as kth
 from training.datasets import moving_mnist as moving_mnist

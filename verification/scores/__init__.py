@@ -3,6 +3,8 @@
 from verification.scores import b_mae as b_mae
 from verification.scores import b_mse as b_mse
 from verification.scores import bias as bias
+from verification.scores import brier as brier
+from verification.scores import crps as crps
 from verification.scores import csi as csi
 from verification.scores import far as far
 from verification.scores import fss as fss
@@ -12,6 +14,8 @@ from verification.scores import mae as mae
 from verification.scores import mse as mse
 from verification.scores import pod as pod
 from verification.scores import psnr as psnr
+from verification.scores import rate_mae as rate_mae
+from verification.scores import reliability as reliability
 from verification.scores import ssim as ssim
 from verification.scores.base import SCORES as SCORES
 from verification.scores.base import CategoricalScore as CategoricalScore

@@ -4,7 +4,10 @@ Score
 ├── CategoricalScore   rain in mm/h: events at or above a threshold, any cells
 ├── RainFrameScore     rain in mm/h: one value per frame, summed over its observed cells
 ├── PictureScore       pictures with values 0 to 1: one value per frame, the forecast clipped to 0 to 1 first
-└── FSS                rain in mm/h: events in a neighbourhood
+├── FSS                rain in mm/h: events in a neighbourhood
+├── RateMAE            rain in mm/h: absolute error of a cell
+├── ProbabilityScore   probability of an event against rain in mm/h
+└── CRPS               probabilities of exceeding several rates against rain in mm/h
 """
 
 from abc import ABC, abstractmethod
@@ -27,11 +30,12 @@ class Score(ABC, Generic[T]):
     """A score; every parameter has a default.
 
     Attributes:
-        takes: `rain` in mm/h with NaN where not observed, or `pictures` with values 0 to 1.
+        takes: `rain` in mm/h with NaN where not observed, `pictures` with values 0 to 1, or `probabilities`, whose
+            observations are rain in mm/h.
         best: the value of a perfect forecast.
     """
 
-    takes: ClassVar[Literal["rain", "pictures"]] = "rain"
+    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "rain"
     best: ClassVar[float] = 1.0
 
     @abstractmethod
@@ -62,10 +66,39 @@ class CategoricalScore(Score[Counts]):
 
 
 @dataclass(frozen=True)
+class ProbabilityScore(Score[T]):
+    """A score of the probability of an event.
+
+    Attributes:
+        threshold_mmh: the event is a rate at or above it.
+    """
+
+    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "probabilities"
+    threshold_mmh: float = 1.0
+
+
+def events_of(
+    probability: FloatField, observed_mmh: FloatField, threshold_mmh: float
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probability and whether the event came, of the cells where both are known.
+
+    Raises:
+        ValueError: fields of two shapes, or a probability outside of 0 to 1.
+    """
+    if probability.shape != observed_mmh.shape:
+        raise ValueError(f"forecast of {probability.shape} against observations of {observed_mmh.shape}")
+    both = np.isfinite(probability) & np.isfinite(observed_mmh)
+    probability_N = probability[both].astype(np.float64)
+    if probability_N.size and not 0.0 <= probability_N.min() <= probability_N.max() <= 1.0:
+        raise ValueError(f"probabilities from {probability_N.min()} to {probability_N.max()}; 0 to 1 was due")
+    return probability_N, observed_mmh[both] >= threshold_mmh
+
+
+@dataclass(frozen=True)
 class PictureScore(Score[FrameSum]):
     """A score of pictures: the mean over frames of one value per frame, as the paper's."""
 
-    takes: ClassVar[Literal["rain", "pictures"]] = "pictures"
+    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "pictures"
 
     def totals(self, forecast: FloatField, observed: FloatField) -> FrameSum:
         """Sum over frames; the forecast is clipped to 0 to 1.

@@ -55,15 +55,20 @@ class FSS(Score[FractionSums]):
         with np.errstate(invalid="ignore"):
             events = [seen_NHW & (rate_NHW >= self.threshold_mmh) for rate_NHW in (forecast_NHW, observed_NHW)]
         cells_N = window_sums(seen_NHW, self.window_cells)[seen_NHW]
-        fraction, true_fraction = (window_sums(event, self.window_cells)[seen_NHW] / cells_N for event in events)
-        return FractionSums(
-            float(np.square(fraction - true_fraction).sum()),
-            float(np.square(fraction).sum() + np.square(true_fraction).sum()),
-            len(cells_N),
-        )
+        fraction_N, true_N = (window_sums(event, self.window_cells)[seen_NHW] / cells_N for event in events)
+        return fraction_sums(fraction_N, true_N)
 
     def value(self, totals: FractionSums) -> float:
         return 1.0 - totals.difference / totals.worst if totals.worst else math.nan
+
+
+def fraction_sums(fraction_N: NDArray[np.float64], true_N: NDArray[np.float64]) -> FractionSums:
+    """What windows add, from the forecast's and the observed fraction of each."""
+    return FractionSums(
+        float(np.square(fraction_N - true_N).sum()),
+        float(np.square(fraction_N).sum() + np.square(true_N).sum()),
+        len(fraction_N),
+    )
 
 
 def window_sums(there_NHW: NDArray[np.bool_], edge: int) -> NDArray[np.int64]:

@@ -1,0 +1,152 @@
+"""Answers for places from one API process at a fixed rate of requests, over HTTP on this machine."""
+
+import asyncio
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from benchmarks.page import BENCHMARKS, Goal, Row, Section
+from benchmarks.setting import Setting
+from core.errors import UnavailableError
+from core.settings import Settings
+from ingest.synthetic import weather
+from service.nowcast import NowcastService
+
+RATE_HZ: Final = 200
+SECONDS: Final = 10
+CONNECTIONS: Final = 16
+PATIENCE_S: Final = 60.0
+TEXT: Final = (
+    "`uvicorn service.app:app`, one process with the default model's forecast of invented weather (124 x 124 cells), "
+    "is asked for `/nowcast/latest/point` at random places of Germany, 200 times a second for 10 s over 16 connections "
+    "that stay open. A request's time counts from the moment at which it was due, whether or not the one before it was "
+    "answered by then; client and server share this machine's cores. Afterwards the same with `If-None-Match`."
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: when it came after it was due, and what it was."""
+
+    wait_s: float
+    status: int
+    head: bytes
+
+
+@BENCHMARKS.register("points")
+def points(setting: Setting) -> Section:
+    """Random places, then the same ones again with their validators."""
+    seconds = max(1, round(SECONDS * setting.scale))
+    rng = random.Random(0)
+    paths = [_path(rng.uniform(48, 54), rng.uniform(7, 14)) for _ in range(RATE_HZ * seconds)]
+    with tempfile.TemporaryDirectory() as name:
+        fill(Path(name))
+        with serving(Path(name)) as port:
+            asyncio.run(asked(port, paths[:RATE_HZ], ()))  # the first second is not counted
+            fresh = asyncio.run(asked(port, paths, ()))
+            tags = [_tag(answer.head) for answer in fresh]
+            again = asyncio.run(asked(port, paths, [f"If-None-Match: {tag}" for tag in tags]))
+    rows = [_row("places", fresh, 200), _row("places, If-None-Match", again, 304)]
+    goals = [
+        Goal("p95 of an answer for a place at 200 requests a second", 20.0, _p95_ms(fresh), "ms", at_least=False),
+        Goal("p95 of a 304 at 200 requests a second", 5.0, _p95_ms(again), "ms", at_least=False),
+    ]
+    return Section("Answers for places", TEXT, rows, goals if setting.scale == 1 else ())
+
+
+def fill(home: Path) -> None:
+    """A live store with one window of half-hourly scans and the default model's forecast from it."""
+    service = NowcastService.from_settings(Settings(home=home, device="cpu"))
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
+    for frame in weather(start, 2.0, seed=1):
+        if (frame.valid_time - start) % timedelta(minutes=30) == timedelta(0):
+            service.store.put(frame)
+    service.forecast_stored()
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[int]:
+    """One API process on a free port of the loopback; gives the port once the forecast can be asked for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--no-access-log"]
+    environment = {**os.environ, "NOWCAST_HOME": str(home), "NOWCAST_DEVICE": "cpu"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            asyncio.run(_ready(port))
+            yield port
+        finally:
+            server.terminate()
+
+
+async def asked(port: int, paths: Sequence[str], headers: Sequence[str], *, rate_hz: float = RATE_HZ) -> list[Answer]:
+    """Ask for all paths at the rate, whatever the answers do; the answers in the order of the paths."""
+    answers: list[Answer | None] = [None] * len(paths)
+    start = time.perf_counter() + 0.1
+    headers = headers or [""] * len(paths)
+
+    async def connection(number: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for index in range(number, len(paths), CONNECTIONS):
+            due = start + index / rate_hz
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            extra = f"{headers[index]}\r\n" if headers[index] else ""
+            writer.write(f"GET {paths[index]} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode())
+            status, head = await _answer(reader)
+            answers[index] = Answer(time.perf_counter() - due, status, head)
+        writer.close()
+
+    await asyncio.gather(*(connection(number) for number in range(CONNECTIONS)))
+    return [answer for answer in answers if answer is not None]
+
+
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    status = int(head.split(b" ", 2)[1])
+    if b"content-length:" in head and status != 304:
+        await reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n")[0]))
+    return status, head
+
+
+async def _ready(port: int) -> None:
+    end = time.perf_counter() + PATIENCE_S
+    while time.perf_counter() < end:
+        try:
+            if (await asked(port, ["/readyz"], ()))[0].status == 200:
+                return
+        except OSError:
+            pass
+        await asyncio.sleep(0.1)
+    raise UnavailableError(f"the API was not ready within {PATIENCE_S:g} s")
+
+
+def _path(lat: float, lon: float) -> str:
+    return f"/nowcast/latest/point?lat={lat:.4f}&lon={lon:.4f}"
+
+
+def _tag(head: bytes) -> str:
+    return head.split(b"etag: ")[1].split(b"\r\n")[0].decode().replace("w/", "W/")
+
+
+def _p95_ms(answers: Sequence[Answer]) -> float:
+    return float(np.percentile([answer.wait_s for answer in answers], 95)) * 1000
+
+
+def _row(what: str, answers: Sequence[Answer], status: int) -> Row:
+    waits_ms = np.array([answer.wait_s for answer in answers]) * 1000
+    wrong = sum(answer.status != status for answer in answers)
+    quantiles = {f"p{q}, ms": float(np.percentile(waits_ms, q)) for q in (50, 95, 99)}
+    return {"asked for": what, "requests": len(answers), f"not {status}": wrong, **quantiles}

@@ -1,0 +1,70 @@
+"""Isotonic correction of probabilities, per lead and threshold, as straight lines between knots."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+MOST_KNOTS: Final = 40
+Float32Field = NDArray[np.float32]
+Knots = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Knots (probability as it came, frequency of the event) by lead and threshold; later leads share the last."""
+
+    knots: tuple[tuple[Knots, ...], ...]
+
+    def __call__(self, probability_LKHW: Float32Field) -> Float32Field:
+        """Corrected probabilities of the same shape."""
+        result_LKHW = np.empty_like(probability_LKHW)
+        for lead, chance_KHW in enumerate(probability_LKHW):
+            own = self.knots[min(lead, len(self.knots) - 1)]
+            for number, chance_HW in enumerate(chance_KHW):
+                said, seen = own[number]
+                result_LKHW[lead, number] = np.interp(chance_HW, said, seen)
+        return result_LKHW
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a card keeps it."""
+        return {"knots": [[[list(said), list(seen)] for said, seen in lead] for lead in self.knots]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Calibration":
+        """From `to_dict`."""
+        return cls(tuple(tuple((tuple(said), tuple(seen)) for said, seen in lead) for lead in values["knots"]))
+
+
+def fitted_knots(
+    probability_N: NDArray[np.float64], event_N: NDArray[np.bool_], weight_N: NDArray[np.float64]
+) -> Knots:
+    """Knots of one lead and threshold: means of probability and event in bins of equal weight, made to rise.
+
+    Args:
+        probability_N: as it came, of held-out cells.
+        event_N: whether the rate was reached.
+        weight_N: of the cells; such as to make events count alike.
+    """
+    order = np.argsort(probability_N, kind="stable")
+    said_N, weight_N = probability_N[order], weight_N[order]
+    passed_N = np.cumsum(weight_N * (0.02 + said_N))  # finer bins where the probability is higher
+    bin_N = np.minimum((passed_N / passed_N[-1] * MOST_KNOTS).astype(np.intp), MOST_KNOTS - 1)
+    weight_B = np.bincount(bin_N, weight_N, MOST_KNOTS)
+    there_B = weight_B > 0
+    said_B = np.bincount(bin_N, weight_N * said_N, MOST_KNOTS)[there_B] / weight_B[there_B]
+    seen_B = np.bincount(bin_N, weight_N * event_N[order], MOST_KNOTS)[there_B] / weight_B[there_B]
+    rising_B = isotonic_regression(seen_B, weights=weight_B[there_B]).x
+    return _ended(said_B, rising_B)
+
+
+def _ended(said_B: NDArray[np.float64], seen_B: NDArray[np.float64]) -> Knots:
+    """Knots from 0 to 1, each probability once."""
+    said_B, first_B = np.unique(said_B.round(6), return_index=True)
+    seen_B = seen_B[first_B].round(6)
+    inner = (said_B > 0) & (said_B < 1)
+    said = (0.0, *said_B[inner].tolist(), 1.0)
+    seen = (0.0, *seen_B[inner].tolist(), float(max(seen_B[-1], min(1.0, said_B[-1])) if len(seen_B) else 1.0))
+    return said, tuple(np.maximum.accumulate(seen).tolist())

@@ -1,0 +1,45 @@
+"""Where the air over a cell came from, and fields carried along."""
+
+import contextlib
+import importlib
+import io
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Field = NDArray[np.float32]
+Displacement = NDArray[np.float32]
+
+
+def displacements_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:
+    """From each cell back to where its air was 1, 2, ... steps ago, in cells, x first (semi-Lagrangian, pysteps)."""
+    extrapolate = library("extrapolation.semilagrangian").extrapolate
+    back_CHW, found = None, []
+    for _ in range(steps):
+        _, back_CHW = extrapolate(
+            None, motion_CHW.astype(np.float64), 1, displacement_prev=back_CHW, return_displacement=True
+        )
+        found.append(back_CHW.astype(np.float32))
+    return np.stack(found)
+
+
+def warped(field_HW: Float32Field, back_CHW: Displacement) -> Float32Field:
+    """A field carried along: each cell takes the value where its air was; NaN from where nothing was observed."""
+    rows, cols = np.mgrid[: field_HW.shape[0], : field_HW.shape[1]].astype(np.float32)
+    moved_HW = cv2.remap(
+        np.ascontiguousarray(field_HW, np.float32),
+        cols + back_CHW[0],
+        rows + back_CHW[1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(float("nan"),) * 4,
+    )
+    return np.asarray(moved_HW, np.float32)
+
+
+def library(module: str) -> Any:
+    """A pysteps module, imported at first use: its import prints and reads a configuration file."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return importlib.import_module(f"pysteps.{module}")

@@ -1,0 +1,100 @@
+"""One sharp field from probabilities: the cells where a rate is likeliest, as many of them as it should cover."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32Field = NDArray[np.float32]
+BoolField = NDArray[np.bool_]
+FAINT = 1e-6
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """How large an area exceeds a rate, and how the rate runs within it.
+
+    The area is a mean (of the logarithms) of two guesses: the sum of the probabilities, and what the newest field
+    covers. The first is right where the probabilities are, the second wherever rain keeps its extent; a single wrong
+    one then costs less.
+
+    Attributes:
+        area: forecast cells per guessed cell; a little above 1 wins more hits than it costs false alarms.
+        newest: weight of the newest field's extent.
+        least: lowest probability at which rain is shown.
+        largest: factor by which the newest field's extent may lie below the sum of probabilities.
+    """
+
+    area: float = 1.15
+    newest: float = 0.5
+    least: float = 0.01
+    largest: float = 4.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, as a card keeps them."""
+        return asdict(self)
+
+    def rate_mmh_LHW(
+        self, probability_LKHW: Float32Field, newest_mmh_HW: Float32Field, rates_mmh: tuple[float, ...]
+    ) -> Float32Field:
+        """Rain rate by lead; at a threshold, the cells at or above it are exactly those that the area allows."""
+        seen_HW = np.isfinite(newest_mmh_HW)
+        fields = [self._field(chance_KHW, newest_mmh_HW, seen_HW, rates_mmh) for chance_KHW in probability_LKHW]
+        return np.stack(fields).astype(np.float32)
+
+    def _field(
+        self, chance_KHW: Float32Field, newest_mmh_HW: Float32Field, seen_HW: BoolField, rates_mmh: tuple[float, ...]
+    ) -> Float32Field:
+        margin_KHW = np.full(chance_KHW.shape, -np.inf, np.float64)
+        for number, mmh in enumerate(rates_mmh):
+            chance_N = chance_KHW[number][seen_HW].astype(np.float64)
+            covered = int(np.count_nonzero(newest_mmh_HW[seen_HW] >= mmh))
+            cut = self.cut(chance_N, covered)
+            if cut is not None:
+                margin_KHW[number] = _logit(chance_KHW[number]) - _logit(np.float64(cut))
+        return _between(np.minimum.accumulate(margin_KHW, axis=0), rates_mmh)
+
+    def cut(self, chance_N: NDArray[np.float64], covered: int) -> float | None:
+        """The lowest probability that counts as rain at or above the rate; None where no cell does.
+
+        Args:
+            chance_N: of the cells that are forecast.
+            covered: cells at or above the rate in the newest field.
+        """
+        expected = float(chance_N.sum())
+        if expected <= 0:
+            return None
+        guess = expected ** (1 - self.newest) * max(covered, expected / self.largest) ** self.newest
+        cells = min(round(self.area * guess), len(chance_N))
+        if cells < 1:
+            return None
+        cut = float(np.partition(chance_N, len(chance_N) - cells)[len(chance_N) - cells])
+        if np.count_nonzero(chance_N >= cut) > 1.5 * cells + 1:  # a plateau: rather too few cells than all of it
+            higher_N = chance_N[chance_N > cut]
+            if not higher_N.size:
+                return None
+            cut = float(higher_N.min())
+        return max(cut, self.least)
+
+
+def _between(margin_KHW: NDArray[np.float64], rates_mmh: tuple[float, ...]) -> NDArray[np.float64]:
+    """The rate where the margin is 0, on a logarithmic scale between thresholds; dry below the first one."""
+    rate_mmh_HW = np.zeros(margin_KHW.shape[1:])
+    logs_K = np.log(rates_mmh)
+    for number, low in enumerate(logs_K):
+        reached_HW = margin_KHW[number] >= 0
+        above_HW = np.maximum(margin_KHW[number], 0.0)
+        if number + 1 < len(logs_K):
+            short_HW = np.minimum(np.maximum(-margin_KHW[number + 1], FAINT), 50.0)
+            share_HW = np.minimum(above_HW / (above_HW + short_HW), 1 - 1e-4)
+            here_HW = np.exp(low + share_HW * (logs_K[number + 1] - low))
+        else:
+            here_HW = np.exp(low + np.minimum(above_HW, 1.0) * 0.7)
+        rate_mmh_HW = np.where(reached_HW, np.maximum(here_HW, rates_mmh[number]), rate_mmh_HW)
+    return rate_mmh_HW
+
+
+def _logit(chance: Any) -> Any:
+    bounded = np.clip(np.asarray(chance, np.float64), 1e-7, 1 - 1e-7)
+    return np.log(bounded) - np.log1p(-bounded)

@@ -1,0 +1,72 @@
+"""How many requests for a forecast are taken on: some at work, some waiting without a thread, the rest sent away."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from os import cpu_count
+from typing import TypeVar
+
+from anyio import CapacityLimiter, fail_after, to_thread
+
+from core.errors import BusyError
+from core.settings import Settings
+from service.deadline import due_within
+from service.metrics import QUEUE_SECONDS, REFUSED, timed
+
+T = TypeVar("T")
+
+
+class Admission:
+    """The door of one process; used from its event loop alone.
+
+    Args:
+        at_once: requests that are worked on at the same time, each in a thread.
+        places: requests in the house, from the first byte of their body to the end of their work.
+        limit_s: longest wait of a request, for its turn and for the model together.
+    """
+
+    def __init__(self, at_once: int, places: int, limit_s: float) -> None:
+        self._limiter = CapacityLimiter(at_once)
+        self._threads = CapacityLimiter(at_once)
+        self._places = places
+        self._taken = 0
+        self._limit_s = limit_s
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold one of the places.
+
+        Raises:
+            BusyError: none is free.
+        """
+        if self._taken >= self._places:
+            REFUSED.labels("queue_full").inc()
+            raise BusyError(f"{self._taken} forecasts are being made or wait; ask again later")
+        self._taken += 1
+        try:
+            yield
+        finally:
+            self._taken -= 1
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do the work in a thread when it is its turn.
+
+        Raises:
+            BusyError: the time was over before.
+        """
+        turn = object()
+        with due_within(self._limit_s):
+            try:
+                with timed(QUEUE_SECONDS, "requests"), fail_after(self._limit_s):
+                    await self._limiter.acquire_on_behalf_of(turn)
+            except TimeoutError as err:
+                REFUSED.labels("too_late").inc()
+                raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
+            try:
+                return await to_thread.run_sync(work, limiter=self._threads)
+            finally:
+                self._limiter.release_on_behalf_of(turn)
+
+
+def admission_of(settings: Settings, batch: int = 1) -> Admission:
+    """The bounds of the settings: as many at work as there are processors, or as go into one call of a model."""
+    return Admission(max(cpu_count() or 1, batch), settings.queue_size, settings.request_limit_s)

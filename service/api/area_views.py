@@ -1,0 +1,137 @@
+"""From boxes, polygons and amounts to the documented answers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from service.amounts import RULE, intervals_mm, totals_mm
+from service.api.area_schemas import (
+    AmountLeadOut,
+    AreaLeadOut,
+    AreaOut,
+    BoxAmountLeadOut,
+    BoxAmountOut,
+    BoxLeadOut,
+    BoxOut,
+    PlaceAmountOut,
+)
+from service.api.backend import Backend
+from service.api.places import cities_of
+from service.api.schemas import GridOut, ModelOut
+from service.api.views import is_stale, status_of
+from service.areas import Polygon
+from service.cells import BBox
+from service.fields import FIELDS
+from service.nowcast import Forecast
+from service.point import point_series
+from service.regions import BoxField, Float32Field, area_series, rounded
+
+
+def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:
+    """The members that all these answers begin with, but for the coverage."""
+    return {
+        "forecast_id": forecast.id,
+        "status": status_of(backend, forecast),
+        "stale": is_stale(backend, forecast),
+        "reference_time": forecast.reference_time,
+        "data_age_s": round(backend.service.data_age_s(forecast), 3),
+        "model": ModelOut(name=forecast.model, version=forecast.version),
+    }
+
+
+def box_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None) -> BoxOut:
+    """The rates of a box."""
+    leads = [
+        BoxLeadOut(**when, coverage=_share(field_HW), rate_mmh=None if field_HW is None else rounded(field_HW))
+        for when, field_HW in zip(
+            _times(forecast), _fields(forecast, None if box is None else box.rate_mmh_THW), strict=True
+        )
+    ]
+    return BoxOut(**run_of(backend, forecast), **_where(box), bbox=bbox, leads=leads)
+
+
+def box_amount_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
+    """The depths of a box."""
+    leads = [
+        BoxAmountLeadOut(**when, coverage=_share(field_HW), total_mm=None if field_HW is None else rounded(field_HW))
+        for when, field_HW in zip(
+            _times(forecast), _fields(forecast, None if box is None else box.total_mm_THW), strict=True
+        )
+    ]
+    return BoxAmountOut(**run_of(backend, forecast), **_where(box), bbox=bbox, rule=RULE, leads=leads)
+
+
+def place_amount_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> PlaceAmountOut:
+    """The depths of a place."""
+    cell = forecast.grid.cell_of(lat, lon)
+    count = len(forecast.lead_minutes)
+    intervals: Sequence[float | None] = [None] * count
+    totals: Sequence[float | None] = [None] * count
+    analysis = None
+    if cell is not None:
+        fields = FIELDS.read(forecast)
+        intervals_T = intervals_mm(fields, forecast.lead_minutes, cell)
+        intervals, totals = _numbers(intervals_T), _numbers(totals_mm(intervals_T))
+        analysis = None if fields.analysis_mmh_HW is None else _numbers(fields.analysis_mmh_HW[cell][None])[0]
+    leads = [
+        AmountLeadOut(**when, interval_mm=interval, total_mm=total)
+        for when, interval, total in zip(_times(forecast), intervals, totals, strict=True)
+    ]
+    return PlaceAmountOut(
+        **run_of(backend, forecast),
+        radar_coverage=point_series(forecast, lat, lon).coverage,
+        lat=lat,
+        lon=lon,
+        row=cell and cell[0],
+        col=cell and cell[1],
+        rule=RULE,
+        analysis_mmh=analysis,
+        complete=None not in totals,
+        leads=leads,
+    )
+
+
+def area_out(backend: Backend, forecast: Forecast, polygon: Polygon) -> AreaOut:
+    """Means and totals of a polygon."""
+    area = area_series(forecast, polygon)
+    leads = [
+        AreaLeadOut(
+            **when,
+            mean_mmh=rate.mean,
+            min_mmh=rate.smallest,
+            max_mmh=rate.largest,
+            coverage=rate.coverage,
+            total_mm=total.mean,
+            total_coverage=total.coverage,
+        )
+        for when, rate, total in zip(_times(forecast), area.rates, area.totals, strict=True)
+    ]
+    run = run_of(backend, forecast)
+    return AreaOut(
+        **run, radar_coverage=area.coverage, area_km2=area.area_km2, cells=area.cells, rule=RULE, leads=leads
+    )
+
+
+def _where(box: BoxField | None) -> dict[str, Any]:
+    if box is None:
+        return {"row": None, "col": None, "grid": None, "radar_coverage": "no coverage"}
+    grid = GridOut(**box.grid.to_dict(), corners_lon_lat=box.grid.corners_lon_lat(), cities=cities_of(box.grid))
+    return {"row": box.block.top, "col": box.block.left, "grid": grid, "radar_coverage": box.coverage}
+
+
+def _times(forecast: Forecast) -> list[dict[str, Any]]:
+    rows = zip(forecast.valid_times, forecast.lead_minutes, strict=True)
+    return [{"valid_time": time, "lead_minutes": lead} for time, lead in rows]
+
+
+def _fields(forecast: Forecast, fields_THW: Float32Field | None) -> Sequence[Float32Field | None]:
+    return [None] * len(forecast.lead_minutes) if fields_THW is None else list(fields_THW)
+
+
+def _share(field_HW: Float32Field | None) -> float:
+    return 0.0 if field_HW is None else float(np.isfinite(field_HW).mean())
+
+
+def _numbers(values_T: Float32Field) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values_T]

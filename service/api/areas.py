@@ -1,0 +1,169 @@
+"""GET /nowcast/{id}/box, /area and /accumulation: parts of a forecast, small enough for JSON, else as CF-NetCDF."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
+
+from core.errors import InputError, NoDataError, TooLargeError
+from service.amounts import amount_dataset
+from service.api import caching
+from service.api.area_schemas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
+from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
+from service.api.backend import Backend, BackendDep
+from service.api.chosen import ForecastDep, place
+from service.api.errors import documented
+from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
+from service.api.negotiate import JSON, NETCDF, chosen_type
+from service.api.views import status_of
+from service.cells import BBox
+from service.netcdf import dataset_bytes
+from service.nowcast import Forecast
+from service.regions import BoxField, box_dataset, box_field
+
+router = APIRouter(prefix="/nowcast", tags=["areas"])
+
+MOST_JSON_CELLS: Final = 10_000
+"""Of one field in JSON; NetCDF has all of a grid."""
+
+FIELD: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "the cells, as JSON or as CF-NetCDF",
+        "content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    304: {"description": "If-None-Match holds this answer"},
+}
+BBoxText = Annotated[
+    str,
+    Query(
+        description="west,south,east,north in degrees; west above east crosses the antimeridian",
+        max_length=200,
+        examples=["13.0,52.3,13.8,52.7"],
+    ),
+]
+PolygonText = Annotated[
+    str,
+    Query(
+        description="WKT or GeoJSON, longitude before latitude; a long one goes into the body of POST",
+        max_length=60_000,
+        examples=["POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"],
+    ),
+]
+
+
+@router.get(
+    "/{forecast_id}/box",
+    summary="The cells of a box",
+    response_model=BoxOut,
+    responses={**documented(404, 406, 413, 422), **FIELD},
+)
+def read_box(bbox: BBoxText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """The smallest rectangle of cells that holds the box, at each lead; a box off the grid is nulls, and no error."""
+    return _box_answer(request, backend, forecast, parsed_bbox(bbox), box_out, box_dataset, "box")
+
+
+@router.get(
+    "/{forecast_id}/area",
+    summary="The mean over a polygon",
+    response_model=AreaOut,
+    responses={304: FIELD[304], **documented(404, 413, 422)},
+)
+def read_area(polygon: PolygonText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """Weighted by the true area of the polygon in each cell, cells at its edge by their exact overlap."""
+    shape = parsed_polygon(polygon)
+    return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape), "area", polygon)
+
+
+@router.post(
+    "/{forecast_id}/area", summary="The mean over a long polygon", responses=documented(401, 403, 404, 413, 422)
+)
+def post_area(polygon: GeoJson, forecast: ForecastDep, backend: BackendDep) -> AreaOut:
+    """As GET, with GeoJSON in the body: for outlines that are too long for an address."""
+    return area_out(backend, forecast, polygon_of(polygon.model_dump()))
+
+
+@router.get(
+    "/{forecast_id}/accumulation",
+    summary="How much falls",
+    response_model=PlaceAmountOut | BoxAmountOut,
+    responses={**documented(404, 406, 413, 422), **FIELD},
+)
+async def read_accumulation(
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    lat: Annotated[float | None, Query(description="degrees north, of a place", examples=[52.52])] = None,
+    lon: Annotated[float | None, Query(description="degrees east, of a place", examples=[13.4])] = None,
+    bbox: BBoxText | None = None,
+) -> Response:
+    """Depth in mm of a place (`lat` and `lon`) or of a box's cells (`bbox`) from the reference time to each lead.
+
+    The rule stands in the answer: what is not known is null and never counted as dry.
+    """
+    if bbox is None and lat is not None and lon is not None:
+        where = await place(lat, lon)
+        return await run_in_threadpool(
+            _answer,
+            request,
+            backend,
+            forecast,
+            lambda: place_amount_out(backend, forecast, *where),
+            "amount",
+            str(where),
+        )
+    if bbox is None or lat is not None or lon is not None:
+        raise InputError(f"lat {lat}, lon {lon}, bbox {bbox} came; lat and lon, or bbox alone, was due")
+    box = parsed_bbox(bbox)
+    return await run_in_threadpool(_box_answer, request, backend, forecast, box, box_amount_out, _amounts, "box-amount")
+
+
+def _box_answer(
+    request: Request,
+    backend: Backend,
+    forecast: Forecast,
+    bbox: BBox,
+    as_json: Callable[[Backend, Forecast, BBox, BoxField | None], BaseModel],
+    as_dataset: Callable[[Forecast, BoxField], Any],
+    part: str,
+) -> Response:
+    """A box in the wanted format.
+
+    Raises:
+        NoDataError: NetCDF of a box off the grid.
+        TooLargeError: too many cells for JSON.
+    """
+    wanted = chosen_type(request.headers.get("accept"))
+    box = box_field(forecast, bbox)
+    if wanted == JSON and box is not None and box.block.cells > MOST_JSON_CELLS:
+        raise TooLargeError(
+            f"a box of {box.block.cells} cells came; at most {MOST_JSON_CELLS} were due as JSON: ask for a smaller "
+            f"box, or with `Accept: {NETCDF}` for the same as a file"
+        )
+    if wanted == JSON:
+        return _answer(request, backend, forecast, lambda: as_json(backend, forecast, bbox, box), part, str(bbox))
+    if box is None:
+        raise NoDataError(
+            f"bbox {','.join(f'{edge:g}' for edge in bbox)} lies off the grid; a file has at least a cell"
+        )
+    tag = caching.weak_etag(forecast, part, NETCDF, str(bbox))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    return caching.not_modified(request, headers) or Response(
+        dataset_bytes(as_dataset(forecast, box)), media_type=NETCDF, headers=headers
+    )
+
+
+def _amounts(forecast: Forecast, box: BoxField) -> Any:
+    return amount_dataset(forecast, box.total_mm_THW, box.grid)
+
+
+def _answer(
+    request: Request, backend: Backend, forecast: Forecast, made: Callable[[], BaseModel], *parts: str
+) -> Response:
+    """JSON with its validators; made only where the client does not hold it."""
+    tag = caching.weak_etag(forecast, *parts, status_of(backend, forecast))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    return caching.not_modified(request, headers) or Response(
+        made().model_dump_json(), media_type=JSON, headers=headers
+    )

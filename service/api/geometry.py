@@ -1,0 +1,78 @@
+"""Boxes and polygons as requests write them: numbers with commas, WKT, GeoJSON."""
+
+import json
+from typing import Any, Final
+
+import shapely
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
+
+from core.errors import InputError
+from service.areas import Polygon, checked_polygon
+from service.cells import BBox, checked_bbox
+
+MOST_SHOWN: Final = 80
+
+
+def parsed_bbox(text: str) -> BBox:
+    """`west,south,east,north` in degrees.
+
+    Raises:
+        InputError: anything else, or no box on Earth.
+    """
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as err:
+        raise InputError(f"bbox {text[:MOST_SHOWN]!r} came; west,south,east,north in degrees was due") from err
+    return checked_bbox((west, south, east, north))
+
+
+def parsed_polygon(text: str) -> Polygon:
+    """WKT or GeoJSON text.
+
+    Raises:
+        InputError: no polygon on Earth.
+        TooLargeError: too many vertices.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            return polygon_of(json.loads(text))
+        except (ValueError, RecursionError) as err:
+            raise InputError(f"polygon {text[:MOST_SHOWN]!r}: no JSON: {err}") from err
+    return checked_polygon(parsed_wkt(text))
+
+
+def parsed_wkt(text: str) -> shapely.Geometry:
+    """A geometry of two dimensions.
+
+    Raises:
+        InputError: no WKT.
+    """
+    try:
+        geometry = shapely.from_wkt(text)
+    except ShapelyError as err:
+        raise InputError(f"{text[:MOST_SHOWN]!r} came; WKT such as POINT(13.4 52.5) was due: {err}") from err
+    if geometry is None:
+        raise InputError("no geometry came; WKT such as POINT(13.4 52.5) was due")
+    flat: shapely.Geometry = shapely.force_2d(geometry)
+    return flat
+
+
+def polygon_of(document: Any) -> Polygon:
+    """A GeoJSON Polygon, MultiPolygon, or a Feature of one (RFC 7946).
+
+    Raises:
+        InputError: anything else.
+        TooLargeError: too many vertices.
+    """
+    geometry = (
+        document.get("geometry") if isinstance(document, dict) and document.get("type") == "Feature" else document
+    )
+    if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        kind = geometry.get("type") if isinstance(geometry, dict) else type(geometry).__name__
+        raise InputError(f"GeoJSON {str(kind)[:MOST_SHOWN]!r} came; a Polygon, a MultiPolygon or a Feature was due")
+    try:
+        made = shapely.force_2d(shape(geometry))
+    except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
+        raise InputError(f"the coordinates are those of no {geometry['type']}: {err}") from err
+    return checked_polygon(made)

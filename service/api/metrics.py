@@ -1,0 +1,27 @@
+"""GET /metrics: what all processes counted, and what is looked up now."""
+
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service.api.backend import BackendDep
+from service.api.errors import documented
+from service.metric_facts import Facts
+from service.metric_files import counted
+
+router = APIRouter(tags=["health"])
+TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    response_class=Response,
+    responses={**documented(), 200: {"description": "Prometheus text format", **TEXT}},
+)
+def read_metrics(backend: BackendDep) -> Response:
+    """The same from whichever API process answers."""
+    looked_up = CollectorRegistry()
+    looked_up.register(Facts(backend.service))
+    text = generate_latest(counted(backend.settings.home)) + generate_latest(looked_up)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

@@ -1,0 +1,48 @@
+"""The schedule's clock: however many beats run, each task is given out once in its interval, and never doubly.
+
+Celery's own scheduler in memory, with two changes. Before it gives a task out it claims it in Redis for nine tenths of
+the interval; whoever comes second in that time leaves it. There is no leader and no lock to be lost, so nothing waits
+when a beat dies. And it counts time by a clock that nobody can step.
+"""
+
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any, Final
+
+from celery.beat import ScheduleEntry, Scheduler
+
+CLAIMED_PART: Final = 0.9
+KEY: Final = "nowcast-given-out:"
+_STARTED_AT: Final = datetime.now(UTC) - timedelta(seconds=monotonic())
+
+
+def steady_now() -> datetime:
+    """The time of day at this process's start and what has passed since; a step of the wall clock does not show."""
+    return _STARTED_AT + timedelta(seconds=monotonic())
+
+
+class SteadyEntry(ScheduleEntry):
+    """An entry that is due by `steady_now`."""
+
+    def __init__(self, *, last_run_at: datetime | None = None, **kwargs: Any) -> None:
+        super().__init__(last_run_at=last_run_at, **kwargs)
+        kept: Any = self.schedule
+        kept.nowfun = steady_now
+        self.last_run_at = last_run_at or steady_now()
+
+
+class OnceScheduler(Scheduler):
+    """Gives each entry out once in its interval, over all schedulers on one Redis."""
+
+    Entry = SteadyEntry
+
+    def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
+        """Give the task out, unless another scheduler just did; None then."""
+        if not self._claim(entry):
+            return None
+        return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
+
+    def _claim(self, entry: Any) -> bool:
+        held_ms = max(1, round(entry.schedule.run_every.total_seconds() * 1000 * CLAIMED_PART))
+        backend: Any = self.app.backend
+        return bool(backend.client.set(KEY + entry.name, 1, nx=True, px=held_ms))

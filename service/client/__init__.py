@@ -1,0 +1,5 @@
+"""A client of the REST interface: `Client().latest().plot("rain.png")`; it needs neither torch nor the server."""
+
+from service.client.client import Client as Client
+from service.client.connection import ServiceError as ServiceError
+from service.client.forecast import Forecast as Forecast

@@ -1,0 +1,137 @@
+"""The client as a command: `python -m service.client plot --out rain.png`; `NOWCAST_CLIENT_URL` and `_KEY` say whom.
+
+`latest`, `point LAT LON`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`, `models`, `events`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import typer
+from pydantic import BaseModel
+
+from core.command import errors_in_one_line
+from core.settings import settings_from_environment
+from service.api.schemas import Time
+from service.client.client import Client
+from service.client.forecast import Forecast
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+Id = Annotated[str, typer.Option("--id", help="of a forecast")]
+Model = Annotated[str, typer.Option(help="a name of `models`")]
+Out = Annotated[Path, typer.Option(help="file to write")]
+
+
+@app.command()
+def latest() -> None:
+    """Print the newest forecast as JSON."""
+    with _client() as client:
+        _print(client.latest().answer)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})
+def point(lat: float, lon: float, forecast_id: Id = "latest") -> None:
+    """Print the forecast of one place: degrees north, degrees east."""
+    with _client() as client:
+        told = client.point(lat, lon, forecast_id)
+        typer.echo(f"{told.status}, {told.radar_coverage}, radar {told.data_age_s / 60:.0f} min old; {told.outlook}")
+        for row in told.series:
+            rate = "not known" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
+            typer.echo(f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate}")
+
+
+@app.command()
+def save(out: Out = Path("nowcast.nc"), forecast_id: Id = "latest") -> None:
+    """Write a forecast as CF-NetCDF."""
+    with _client() as client:
+        _told(forecast := client.forecast(forecast_id))
+        typer.echo(forecast.save(out))
+
+
+@app.command()
+def plot(out: Out = Path("nowcast.png"), forecast_id: Id = "latest") -> None:
+    """Draw a forecast."""
+    with _client() as client:
+        _told(forecast := client.forecast(forecast_id))
+        typer.echo(forecast.plot(out))
+
+
+@app.command()
+def nowcast(
+    model: Model = "default",
+    reference_time: Annotated[str | None, typer.Option("--time", help="of the newest scan, ISO 8601")] = None,
+) -> None:
+    """Make a forecast from the service's scans and print it as JSON."""
+    from pydantic import TypeAdapter
+
+    with _client() as client:
+        time = TypeAdapter[Time](Time).validate_python(reference_time) if reference_time else None
+        _print(client.nowcast(time, model).answer)
+
+
+@app.command()
+def upload(
+    frames: Annotated[list[Path], typer.Argument(help="radar files, or one NetCDF of five times")],
+    observed: Annotated[list[Path] | None, typer.Option(help="a file that followed")] = None,
+    model: Model = "default",
+    out: Annotated[Path | None, typer.Option(help="write the forecast as CF-NetCDF")] = None,
+) -> None:
+    """Make a forecast from radar files and print it as JSON."""
+    with _client() as client:
+        forecast = client.upload(frames, observed or (), model)
+        _print(forecast.answer)
+        if out:
+            forecast.save(out)
+
+
+@app.command()
+def verification(
+    hours: Annotated[float, typer.Option(help="back from now")] = 24,
+    model: Annotated[str | None, typer.Option(help="with both baselines; without it all")] = None,
+) -> None:
+    """Print the scores of the last hours."""
+    with _client() as client:
+        for row in client.verification(hours, model).scores:
+            csi, hss = (f"{score:.3f}" if score is not None else "-" for score in (row.csi, row.hss))
+            counts = (row.hits, row.misses, row.false_alarms, row.correct_negatives)
+            typer.echo("\t".join(map(str, (row.model, row.lead_minutes, row.threshold_mmh, csi, hss, *counts))))
+
+
+@app.command()
+def models() -> None:
+    """Print the models by name, version and use."""
+    with _client() as client:
+        for model in client.models().models:
+            use = "default" if model.default else "baseline" if model.baseline else ""
+            typer.echo("\t".join((model.name, model.version or "-", use)))
+
+
+@app.command()
+def events(after: Annotated[str | None, typer.Option(help="id of the last forecast that is known")] = None) -> None:
+    """Print a line for every new forecast, until Ctrl-C."""
+    with _client() as client:
+        for forecast in client.events(after):
+            typer.echo(f"{forecast.id}\t{forecast}")
+
+
+@contextmanager
+def _client() -> Iterator[Client]:
+    with errors_in_one_line(OSError, ValueError, httpx2.HTTPError):
+        settings = settings_from_environment()
+        key = settings.client_key.get_secret_value() if settings.client_key else None
+        with Client(settings.client_url, key) as client:
+            yield client
+
+
+def _print(answer: BaseModel) -> None:
+    typer.echo(answer.model_dump_json(indent=2))
+
+
+def _told(forecast: Forecast) -> None:
+    typer.echo(str(forecast), err=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,48 @@
+"""One forecast in the client's hands: its answer, its file, its picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.api.schemas import ForecastOut, MapOut, PointOut
+from service.client.connection import Connection
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A forecast of the service; `answer` is the whole document."""
+
+    answer: ForecastOut
+    connection: Connection
+
+    @property
+    def id(self) -> str:
+        """Its id, which never names another."""
+        return str(self.answer.forecast_id)
+
+    def netcdf(self) -> bytes:
+        """The CF-NetCDF file."""
+        return self.connection.request("GET", self.answer.links.file).content
+
+    def save(self, path: Path | str) -> Path:
+        """Write the CF-NetCDF file."""
+        content = self.netcdf()
+        Path(path).write_bytes(content)
+        return Path(path)
+
+    def plot(self, path: Path | str) -> Path:
+        """Draw every lead with its time, places and colours (any format of matplotlib, by the name's ending)."""
+        from service.client.plot import draw  # here: matplotlib takes a second to import
+
+        map_ = MapOut.model_validate_json(self.connection.request("GET", self.answer.links.map).content)
+        return draw(self.answer, map_, self.netcdf(), Path(path))
+
+    def point(self, lat: float, lon: float) -> PointOut:
+        """This forecast at one place."""
+        answer = self.connection.request("GET", f"/nowcast/{self.id}/point", params={"lat": lat, "lon": lon})
+        return PointOut.model_validate_json(answer.content)
+
+    def __str__(self) -> str:
+        told = self.answer
+        newest = f"radar until {told.reference_time:%Y-%m-%d %H:%M} UTC, {told.data_age_s / 60:.0f} min ago"
+        invented = "invented weather, " if told.invented else ""
+        return f"{told.status}: {invented}{newest}, by {told.method} {told.model.version} ({self.id})"

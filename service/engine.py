@@ -1,0 +1,99 @@
+"""Runs models: several calls in one where they are alike, and on the CPU where the device fails."""
+
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.errors import ForecastError, InputError
+from service.batch import Batching, Lane
+from service.forecasters import Float32Field, Forecaster, ManyForecaster
+from service.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
+from service.warm import WarmModels
+
+Notes = tuple[str, ...]
+Made = tuple[Float32Field, Notes]
+"""Forecast fields, and what has to be said of how they were made."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Calls of one kind may go together."""
+
+    reference: str
+    shape: tuple[int, ...]
+    lead_steps: int
+    cadence_minutes: int
+
+
+class Engine:
+    """The models of this process at work."""
+
+    def __init__(self, warm: WarmModels, batching: Batching) -> None:
+        self._warm = warm
+        self._lane = Lane[Float32Field, Made](self._run_alike, batching, QUEUE_SECONDS.labels("inference").observe)
+
+    def run(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+        """Wait for the models' thread and the forecast.
+
+        Raises:
+            ForecastError: the model failed, whatever it raised.
+            InputError: the fields are at fault.
+            BusyError: the queue is full, or the request's time is over.
+        """
+        return self._lane.call(kind, rate_mmh_THW)
+
+    def run_here(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+        """The forecast, in the thread of who asks.
+
+        Raises:
+            ForecastError: the model failed, whatever it raised.
+            InputError: the fields are at fault.
+        """
+        place, forecaster = self._warm.place(), self._warm.get(kind.reference)
+        try:
+            try:
+                return _forecast(forecaster, kind, rate_mmh_THW), self._notes(kind)
+            except Exception as err:
+                if place == "cpu" or not self._warm.device_failed(err):
+                    raise
+            return _forecast(self._warm.load(kind.reference, "cpu"), kind, rate_mmh_THW), self._notes(kind)
+        except (ForecastError, InputError):
+            raise
+        except Exception as err:  # whatever a model throws, the operator gets a forecast
+            raise ForecastError(f"{type(err).__name__}: {err}") from err
+
+    def _run_alike(self, kind: Hashable, given: Sequence[Float32Field]) -> Sequence[Made | Exception]:
+        """In the lane's thread: all in one call; where that fails each alone, so that none suffers from another."""
+        assert isinstance(kind, Kind)
+        forecaster = self._warm.get(kind.reference)
+        if len(given) > 1 and isinstance(forecaster, ManyForecaster):
+            with suppress(Exception):  # each tells its own below
+                return self._together(forecaster, kind, given)
+        return [self._alone(kind, rate_mmh_THW) for rate_mmh_THW in given]
+
+    def _together(self, forecaster: Forecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
+        assert isinstance(forecaster, ManyForecaster)
+        with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
+            made = forecaster.forecast_many(np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+        BATCH_SIZE.labels(forecaster.name).observe(len(given))
+        return [(np.asarray(forecast_THW, np.float32), self._notes(kind)) for forecast_THW in made]
+
+    def _alone(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made | Exception:
+        try:
+            made = self.run_here(kind, rate_mmh_THW)
+        except Exception as err:
+            return err
+        BATCH_SIZE.labels(self._warm.get(kind.reference).name).observe(1)
+        return made
+
+    def _notes(self, kind: Kind) -> Notes:
+        trouble = self._warm.trouble
+        return (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()
+
+
+def _forecast(forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Float32Field:
+    with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
+        made = forecaster.forecast(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+    return np.asarray(made, np.float32)

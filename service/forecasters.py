@@ -1,0 +1,89 @@
+"""What the service needs of a forecaster, and what stands in for one that does not load."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ForecastError
+
+Float32Field = NDArray[np.float32]
+
+PAPER_PIXEL_M: Final = 900_000 / 124
+"""Cells of a forecast whose model did not load: the paper's Germany on 124 x 124."""
+
+
+class Forecaster(Protocol):
+    """What `models.load_forecaster` gives, as far as the service needs it."""
+
+    @property
+    def name(self) -> str:
+        """As served."""
+
+    @property
+    def version(self) -> str:
+        """A new one gives forecasts new ids."""
+
+    @property
+    def cadence_minutes(self) -> float:
+        """Spacing of its fields."""
+
+    @property
+    def pixel_m(self) -> float:
+        """Size of its cells."""
+
+    @property
+    def input_steps(self) -> int:
+        """Fields that it starts from."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """Where it comes from."""
+
+    def forecast(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Float32Field:
+        """Rain rate at the leads."""
+
+
+@runtime_checkable
+class ManyForecaster(Protocol):
+    """A forecaster that makes several forecasts in one call."""
+
+    def forecast_many(
+        self,
+        rate_mmh_BTHW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Float32Field:
+        """Rain rate at the leads, (B, lead_steps, H, W)."""
+
+
+@dataclass(frozen=True)
+class Unloadable:
+    """Stands for a model whose checkpoint does not load, so that a baseline goes out under its name."""
+
+    name: str
+    reason: str
+    version: str = "not-loaded"
+    cadence_minutes: int = 30
+    pixel_m: float = PAPER_PIXEL_M
+    input_steps: int = 5
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What is known about it."""
+        return {"error": self.reason}
+
+    def forecast(self, *_: object, **__: object) -> Float32Field:
+        """Raises ForecastError, always."""
+        raise ForecastError(f"{self.name} did not load: {self.reason}")

@@ -1,0 +1,94 @@
+"""How often one caller may ask: a sliding window, counted in Redis for all processes together, else in this one."""
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from limits import RateLimitItem, parse
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from redis.asyncio import ConnectionPool
+from redis.exceptions import RedisError
+
+from core.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+PREFIX: Final = "nowcast-limit"
+REDIS_WAIT_S: Final = 0.5
+REDIS_AGAIN_AFTER_S: Final = 5.0
+"""So long each process counts for itself after Redis did not answer: no request waits for a queue that is gone."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left to a caller: `remaining` of `limit` requests in `window_s`; after `reset_s` there is more."""
+
+    allowed: bool
+    limit: int
+    window_s: int
+    remaining: int
+    reset_s: int
+
+    def headers(self) -> dict[str, str]:
+        """The fields of draft-ietf-httpapi-ratelimit-headers, and `Retry-After` where nothing is left."""
+        told = {
+            "RateLimit-Policy": f'"default";q={self.limit};w={self.window_s}',
+            "RateLimit": f'"default";r={self.remaining};t={self.reset_s}',
+        }
+        return told if self.allowed else {**told, "Retry-After": str(self.reset_s)}
+
+
+def parsed_limit(text: str) -> RateLimitItem:
+    """A limit like "600/minute" or "10 per second".
+
+    Raises:
+        ConfigError: none.
+    """
+    try:
+        return parse(text)
+    except ValueError as err:
+        raise ConfigError(f'rate limit {text!r} came; one like "600/minute" was due') from err
+
+
+class Limiter:
+    """Counts requests by caller; to be used from one event loop."""
+
+    def __init__(self, redis_url: str | None) -> None:
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._own_until = 0.0
+        self._pool: ConnectionPool | None = None
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        if redis_url:  # nothing is connected to yet
+            self._pool = ConnectionPool.from_url(
+                redis_url, socket_connect_timeout=REDIS_WAIT_S, socket_timeout=REDIS_WAIT_S
+            )
+            pool: Any = self._pool
+            storage = RedisStorage(
+                f"async+{redis_url}", implementation="redispy", key_prefix=PREFIX, connection_pool=pool
+            )
+            self._shared = SlidingWindowCounterRateLimiter(storage)
+
+    async def ask(self, limit: RateLimitItem, caller: str) -> Allowance:
+        """Count one request of `caller` against `limit`."""
+        if self._shared and time.monotonic() >= self._own_until:
+            try:
+                return await _asked(self._shared, limit, caller)
+            except (RedisError, OSError) as err:
+                self._own_until = time.monotonic() + REDIS_AGAIN_AFTER_S
+                log.warning("rate limits count in this process alone for now: %s", type(err).__name__)
+        return await _asked(self._own, limit, caller)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._pool:
+            await self._pool.disconnect()
+
+
+async def _asked(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> Allowance:
+    allowed = await limiter.hit(limit, caller)
+    reset_time, remaining = await limiter.get_window_stats(limit, caller)
+    reset_s = max(1, math.ceil(reset_time - time.time()))
+    return Allowance(allowed, limit.amount, limit.get_expiry(), remaining if allowed else 0, reset_s)

@@ -1,0 +1,272 @@
+"""Models by name, version and alias: checkpoint folders on disk, and one small file that says what an alias means.
+
+`NOWCAST_HOME/models/NAME/VERSION/` holds what an operator added, beside the checkpoints that come with the package;
+`NOWCAST_HOME/models/aliases.json` holds the aliases. Whoever asks looks at that file's time first, so a switch reaches
+every process with its next request or task.
+"""
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, Final
+
+from core.errors import ConflictError, InputError, NowcastError, UnavailableError, UnknownNameError
+from core.files import write_bytes_atomically
+from core.frame import iso
+from core.registry import Registry
+from ingest.served import INSTALLED
+from ingest.turns import storing, turn
+from service.records import BASELINES
+
+FOLDER: Final = "models"
+ALIASES: Final = "aliases.json"
+DEFAULT: Final = "default"
+PAST_KEPT: Final = 20
+BASELINE_VERSION: Final = "1"
+log = logging.getLogger(__name__)
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of one model; `folder` is None for a baseline."""
+
+    name: str
+    version: str
+    folder: Path | None
+    added_at: datetime | None = None
+
+    @property
+    def reference(self) -> str:
+        """The text that means this version and no other."""
+        return self.name if self.folder is None else f"{self.name}@{self.version}"
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The JSON of the checkpoint, or what is wrong with it."""
+        if self.folder is None:
+            return {}
+        try:
+            return dict(json.loads((self.folder / "model.json").read_text()))
+        except (OSError, ValueError) as err:
+            return {"error": f"{type(err).__name__}: {err}"}
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A name that means a version, since when, and what it meant before, the latest last."""
+
+    alias: str
+    name: str
+    version: str
+    since: str
+    before: tuple[str, ...] = ()
+
+
+class ModelRegistry:
+    """The models of a live store; safe to use from several threads and processes.
+
+    Args:
+        home: the live store; None: only what comes with the package.
+        also: checkpoint folders that the operator named in a setting; a request cannot name one.
+    """
+
+    def __init__(self, home: Path | None, also: Sequence[str] = (), shipped: Path = INSTALLED) -> None:
+        self._home = home.resolve() if home else None
+        self._also = {text for text in also if Path(text).parent != Path()}
+        self._shipped = shipped
+        self._read: tuple[tuple[int, int], dict[str, Alias]] | None = None
+
+    def resolve(self, name: str) -> str:
+        """The reference that a name, an alias or a reference means now.
+
+        Raises:
+            UnknownNameError: nothing has that name; the message lists the near ones.
+        """
+        return name if name in self._also else self.find(name).reference
+
+    def find(self, name: str) -> ModelVersion:
+        """The version that a name, an alias or a reference means now.
+
+        Raises:
+            UnknownNameError: nothing has that name; the message lists the near ones.
+        """
+        if name in self._also:
+            folder = Path(name)
+            return ModelVersion(folder.parent.name if folder.name == "checkpoint" else folder.name, "", folder)
+        if name in BASELINES:
+            return ModelVersion(name, BASELINE_VERSION, None)
+        if alias := self.aliases().get(name):
+            return self.version(alias.name, alias.version)
+        model, _, version = name.partition("@")
+        if version:
+            return self.version(model, version)
+        shipped, added = self._shipped_version(name), self._added(name)
+        if shipped or added:
+            return shipped or added[-1]
+        known: Registry[None] = Registry("model")
+        for other in self.names():
+            known.register(other)(None)
+        known.get(name)
+        raise UnknownNameError(f"unknown model {name!r}")
+
+    def version(self, name: str, version: str) -> ModelVersion:
+        """One version.
+
+        Raises:
+            UnknownNameError: the model has none of that name.
+        """
+        found = [one for one in self.versions(name) if one.version == version]
+        if not found:
+            known = ", ".join(one.reference for one in self.versions(name) or self.versions())
+            raise UnknownNameError(f"unknown model {name}@{version}; there are: {known}")
+        return found[-1]
+
+    def versions(self, name: str | None = None) -> list[ModelVersion]:
+        """All versions, or those of a model; what comes with the package first, then in the order of their adding."""
+        if name is None:
+            return [one for each in self._models() for one in self.versions(each)]
+        if name in BASELINES:
+            return [ModelVersion(name, BASELINE_VERSION, None)]
+        shipped = self._shipped_version(name)
+        return [*([shipped] if shipped else []), *self._added(name)]
+
+    def names(self) -> list[str]:
+        """What a request may ask for besides `NAME@VERSION`: models, baselines and aliases."""
+        return sorted({*self._models(), *self.aliases()})
+
+    def aliases(self) -> Mapping[str, Alias]:
+        """The aliases that are set; read again only where the file is another one."""
+        if self._home is None:
+            return {}
+        path = self._home / FOLDER / ALIASES
+        try:
+            stamp = path.stat()
+        except OSError:
+            return {}
+        key = stamp.st_mtime_ns, stamp.st_ino
+        if self._read is None or self._read[0] != key:
+            try:
+                self._read = key, _aliases(path)
+            except UnavailableError as err:
+                if self._read is None:
+                    raise
+                log.error("%s; what they were before stays", err)
+                self._read = key, self._read[1]
+        return self._read[1]
+
+    def add(self, folder: Path, name: str, check: Callable[[Path], str]) -> ModelVersion:
+        """Copy a checkpoint into the live store; the same once more changes nothing.
+
+        Args:
+            folder: with `model.json` and its weights.
+            name: of the model.
+            check: loads the copy and gives its version; whatever it raises refuses the checkpoint.
+
+        Raises:
+            ConflictError: another checkpoint has that name and version.
+            InputError: not a name, or what `check` says.
+        """
+        home = self._writable()
+        models = home / FOLDER / _valid(name, "model")
+        with storing(home):
+            models.mkdir(parents=True, exist_ok=True)
+            part = Path(mkdtemp(prefix=".part-", dir=models))
+        try:
+            with storing(home):
+                for file in sorted(folder.glob("model.*")):
+                    shutil.copy2(file, part / file.name)
+            version = _valid(check(part), "version")
+            with turn(home), storing(home):
+                for known in self.versions(name):
+                    if known.version == version:
+                        return self._same(known, part)
+                part.chmod(0o755)
+                part.rename(models / version)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        return self.version(name, version)
+
+    def set_alias(self, alias: str, target: ModelVersion) -> Alias:
+        """Let an alias mean a version from now on, in every process; whether that version runs was asked before.
+
+        Raises:
+            InputError: a baseline's name, or no name at all.
+        """
+        home = self._writable()
+        if alias in BASELINES:
+            raise InputError(f"the alias {alias} came; it is a baseline's own name, another one was due")
+        with turn(home):
+            aliases = dict(self.aliases())
+            before = aliases.get(_valid(alias, "alias"))
+            past = (*before.before, f"{before.name}@{before.version}")[-PAST_KEPT:] if before else ()
+            aliases[alias] = Alias(alias, target.name, target.version, iso(datetime.now(UTC)), past)
+            content = json.dumps({name: asdict(one) for name, one in sorted(aliases.items())}, indent=1)
+            with storing(home):
+                write_bytes_atomically(home / FOLDER / ALIASES, content.encode())
+        return aliases[alias]
+
+    def _writable(self) -> Path:
+        if self._home is None:
+            raise InputError("this registry has no live store; NOWCAST_HOME was due")
+        return self._home
+
+    def _same(self, known: ModelVersion, part: Path) -> ModelVersion:
+        came = json.loads((part / "model.json").read_text())["sha256"]
+        if known.card.get("sha256") != came:
+            raise ConflictError(
+                f"{known.reference} is there with weights of sha256 {known.card.get('sha256')}; other weights came "
+                f"({came}), for which another version was due"
+            )
+        return known
+
+    def _models(self) -> list[str]:
+        shipped = {path.parent.name for path in self._shipped.glob("*/model.json")}
+        added = {path.parent.parent.name for path in self._cards("*")}
+        return sorted({*shipped, *added, *BASELINES})
+
+    def _shipped_version(self, name: str) -> ModelVersion | None:
+        folder = self._shipped / name
+        if not _NAME.fullmatch(name) or not (folder / "model.json").is_file():
+            return None
+        return ModelVersion(name, str(ModelVersion(name, "", folder).card.get("version", "unreadable")), folder)
+
+    def _added(self, name: str) -> list[ModelVersion]:
+        if not _NAME.fullmatch(name):
+            return []
+        found = [(card.parent.stat().st_ctime, card.parent) for card in self._cards(name)]
+        return [
+            ModelVersion(name, folder.name, folder, datetime.fromtimestamp(at, UTC)) for at, folder in sorted(found)
+        ]
+
+    def _cards(self, name: str) -> list[Path]:
+        if self._home is None:
+            return []
+        return [path for path in (self._home / FOLDER).glob(f"{name}/*/model.json") if path.parent.name[0] != "."]
+
+
+def _aliases(path: Path) -> dict[str, Alias]:
+    try:
+        told = json.loads(path.read_text())
+        return {name: Alias(**{**one, "before": tuple(one["before"])}) for name, one in told.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
+        raise UnavailableError(f"the aliases in {FOLDER}/{ALIASES} do not read: {type(err).__name__}: {err}") from err
+
+
+def _valid(text: str, what: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise InputError(
+            f"the {what} {text[:120]!r} came; letters, digits and . _ + - were due, a letter or digit first"
+        )
+    return text
+
+
+def refused(reference: str, err: NowcastError) -> InputError:
+    """A version that does not load or run, as the operator is told it."""
+    return InputError(f"{reference} is refused, nothing was switched: {err}")

@@ -1,0 +1,106 @@
+"""Models that are loaded, each once per process, on its device or, while that fails, on the CPU."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, Literal
+
+from core.errors import UnknownNameError
+from service.forecasters import Forecaster, Unloadable
+
+Place = Literal["device", "cpu"]
+Load = Callable[[str, Place], Forecaster]
+
+MOST_WARM: Final = 6
+"""Models in memory: the baselines and a few versions; the one that was not asked for longest goes."""
+
+TRY_DEVICE_AGAIN_S: Final = 30.0
+log = logging.getLogger(__name__)
+
+
+class WarmModels:
+    """Loads a model at its first use and keeps it.
+
+    Args:
+        load: gives the forecaster of a reference ("default", "NAME@VERSION") on the device or on the CPU; an unknown
+            one is an `UnknownNameError`.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._warm: OrderedDict[tuple[str, Place], Forecaster] = OrderedDict()
+        self._away: tuple[str, float | None] | None = None
+
+    def get(self, reference: str) -> Forecaster:
+        """The forecaster, loaded once; an `Unloadable` (tried again next time) where loading fails.
+
+        Raises:
+            UnknownNameError: no such model.
+        """
+        try:
+            return self.load(reference, self.place())
+        except UnknownNameError:
+            raise
+        except Exception as err:
+            return Unloadable(reference.partition("@")[0], f"{type(err).__name__}: {err}")
+
+    def peek(self, reference: str) -> Forecaster | None:
+        """The forecaster if it is in memory."""
+        return self._warm.get((reference, self.place()))
+
+    def load(self, reference: str, place: Place) -> Forecaster:
+        """The forecaster in a place; whatever loading raises is raised."""
+        with self.lock(reference):
+            known = self._warm.get((reference, place))
+            if known is None:
+                known, place = self._load_or_move(reference, place)
+            with self._guard:
+                self._warm[reference, place] = known
+                self._warm.move_to_end((reference, place))
+                while len(self._warm) > MOST_WARM:
+                    self._warm.popitem(last=False)
+            return known
+
+    def _load_or_move(self, reference: str, place: Place) -> tuple[Forecaster, Place]:
+        try:
+            return self._load(reference, place), place
+        except Exception as err:
+            if place == "cpu" or not self.device_failed(err):
+                raise
+        return self._load(reference, "cpu"), "cpu"
+
+    def lock(self, reference: str) -> threading.Lock:
+        """One for each model."""
+        with self._guard:
+            return self._locks.setdefault(reference, threading.Lock())
+
+    def place(self) -> Place:
+        """Where models run now; after a lack of memory the device is tried again, a device that is gone never is."""
+        away = self._away
+        if away and away[1] is not None and time.monotonic() > away[1]:
+            self._away = away = None
+        return "cpu" if away else "device"
+
+    @property
+    def trouble(self) -> str | None:
+        """Why models run on the CPU and not on their device; None if they do not."""
+        return self._away[0] if self.place() == "cpu" and self._away else None
+
+    def device_failed(self, err: Exception) -> bool:
+        """Whether an error is the device's; then models run on the CPU from now on."""
+        from models.device import device_failure, free_cached_memory  # torch: not every process forecasts
+
+        failure = device_failure(err)
+        if failure is None:
+            return False
+        first_line = (str(err).splitlines() or [type(err).__name__])[0]
+        again_at = time.monotonic() + TRY_DEVICE_AGAIN_S if failure == "out of memory" else None
+        self._away = f"the device is {failure} ({first_line[:200]})", again_at
+        log.error("models run on the CPU: %s", self._away[0])
+        if failure == "out of memory":
+            free_cached_memory()
+        return True

@@ -1,0 +1,93 @@
+"""Log lines: one object each, what they are about, and never a password."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from core.logs import JsonLines, TextLines, about, now_about, tell, tell_only, without_passwords
+
+
+def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    return logging.LogRecord("service.test", logging.WARNING, __file__, 1, message, args, exc_info)
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("redis://:secret@127.0.0.1:6379/0", "redis://:***@127.0.0.1:6379/0"),
+        ("to postgresql+psycopg://me:s3cr:et@db/x failed", "to postgresql+psycopg://me:***@db/x failed"),
+        ("two redis://a:b@c, redis://d:e@f", "two redis://a:***@c, redis://d:***@f"),
+        ("redis://me:at@sign@queue/0", "redis://me:***@queue/0"),
+        ("https://opendata.dwd.de/weather/radar at 12:30 to x@y.de", None),
+        ("http://127.0.0.1:8000/nowcast?at=x@y", None),
+        ("redis://queue:6379/0", None),
+    ],
+)
+def test_passwords_of_urls_are_left_out(text: str, due: str | None):
+    assert without_passwords(text) == (due or text)
+
+
+def test_a_json_line_is_one_object_with_what_it_is_about():
+    try:
+        raise ValueError("no answer from redis://:secret@queue/0\nat all")
+    except ValueError as err:
+        failure = err
+    with about(forecast_id="f", model="default", nothing=None), about(model="other"):
+        line = JsonLines("worker").format(record("cannot ask %s\nnow", "redis://:secret@queue/0", error=failure))
+    assert "\n" not in line
+    assert "secret" not in line
+    told = json.loads(line)
+    assert told["message"] == "cannot ask redis://:***@queue/0\nnow"
+    assert told["forecast_id"] == "f"
+    assert told["model"] == "other"
+    assert (told["level"], told["logger"], told["part"]) == ("WARNING", "service.test", "worker")
+    assert told["traceback"].endswith("at all")
+    assert "nothing" not in told
+
+
+def test_a_text_line_says_it_too_before_its_traceback():
+    with about(task_id="t"):
+        line = TextLines().format(record("redis://:secret@queue/0", error=ValueError("redis://:secret@queue/0")))
+    first, *rest = line.splitlines()
+    assert first.endswith("WARNING service.test redis://:***@queue/0 [task_id=t]")
+    assert rest == ["ValueError: redis://:***@queue/0"]
+
+
+def test_what_lines_are_about_is_of_one_context():
+    seen = {}
+    tell_only({})
+    tell(request_id="r")
+
+    def elsewhere() -> None:
+        seen.update(now_about())
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == {}
+    assert now_about() == {"request_id": "r"}
+    tell_only({})
+    assert now_about() == {}
+
+
+def test_a_program_s_own_handlers_stay_and_libraries_lose_theirs():
+    code = """
+import logging, sys
+from core.logs import set_up_logs
+logging.getLogger("uvicorn").addHandler(logging.StreamHandler(sys.stdout))
+set_up_logs("api", "INFO", "json")
+set_up_logs("api", "INFO", "json")
+logging.getLogger("uvicorn.error").info("once")
+mine = logging.NullHandler()
+logging.getLogger().handlers[:] = [mine]
+set_up_logs("api", "INFO", "text")
+assert logging.getLogger().handlers == [mine]
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == ""
+    assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["once"]

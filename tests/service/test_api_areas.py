@@ -1,0 +1,204 @@
+"""Boxes, polygons and amounts over HTTP, against the forecast's own file."""
+
+import json
+from itertools import pairwise
+from urllib.parse import quote
+
+import netCDF4
+import numpy as np
+import pytest
+import shapely
+from pyproj import Geod
+
+from service.areas import cell_area_km2
+from tests.service.api_support import GRID, fill, running, service_at
+
+NETCDF = "application/netcdf"
+LON_HW, LAT_HW = GRID.lon_lat_HW()
+CORNER = 2, 3
+"""A cell that no radar sees."""
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with running(service) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def forecast(service):
+    return service.forecast_stored()
+
+
+def around(rows, cols):
+    """A box a little smaller than these cells: from the first centre to the last."""
+    block = np.s_[rows, cols]
+    return f"{LON_HW[block].min()},{LAT_HW[block].min()},{LON_HW[block].max()},{LAT_HW[block].max()}"
+
+
+def test_a_box_holds_the_values_of_the_file(client, forecast):
+    answer = client.get("/nowcast/latest/box", params={"bbox": around(slice(38, 44), slice(22, 30))})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    top, left = body["row"], body["col"]
+    assert top <= 38
+    assert left <= 22
+    height, width = body["grid"]["height"], body["grid"]["width"]
+    for index, lead in enumerate(body["leads"]):
+        due = forecast.rate_mmh_THW[index, top : top + height, left : left + width]
+        np.testing.assert_allclose(np.array(lead["rate_mmh"]), due, atol=6e-4)
+        assert lead["coverage"] == 1.0
+    assert body["radar_coverage"] == "ok"
+    assert max(max(row) for row in body["leads"][0]["rate_mmh"]) > 5  # the shower is in it
+
+
+def test_a_box_says_what_is_missing(client):
+    body = client.get("/nowcast/latest/box", params={"bbox": around(slice(2, 12), slice(2, 12))}).json()
+    assert 0 < body["leads"][0]["coverage"] < 1
+    assert body["leads"][0]["rate_mmh"][0][0] is None
+    nothing = client.get("/nowcast/latest/box", params={"bbox": around(slice(2, 4), slice(2, 4))}).json()
+    assert nothing["radar_coverage"] == "no coverage"
+    away = client.get("/nowcast/latest/box", params={"bbox": "-80,40,-79,41"})
+    assert away.status_code == 200
+    assert (away.json()["radar_coverage"], away.json()["grid"]) == ("no coverage", None)
+    assert [lead["rate_mmh"] for lead in away.json()["leads"]] == [None] * 5
+
+
+def test_a_large_box_is_a_file(client, forecast, monkeypatch, tmp_path):
+    monkeypatch.setattr("service.api.areas.MOST_JSON_CELLS", 100)
+    whole = {"bbox": "-10,40,30,60"}
+    refused = client.get("/nowcast/latest/box", params=whole)
+    assert refused.status_code == 413
+    assert "application/netcdf" in refused.json()["detail"]
+    answer = client.get("/nowcast/latest/box", params=whole, headers={"Accept": NETCDF})
+    assert answer.headers["content-type"] == NETCDF
+    with netCDF4.Dataset("memory", memory=answer.content) as dataset:
+        dataset.set_auto_mask(False)
+        np.testing.assert_array_equal(dataset["rainfall_rate"][...], forecast.rate_mmh_THW)
+    again = client.get(
+        "/nowcast/latest/box", params=whole, headers={"Accept": NETCDF, "If-None-Match": answer.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    off = client.get("/nowcast/latest/box", params={"bbox": "-80,40,-79,41"}, headers={"Accept": NETCDF})
+    assert off.status_code == 404
+
+
+POLYGON = shapely.Polygon([(8.2, 49.4), (10.1, 49.2), (10.6, 50.9), (8.8, 51.3)])
+
+
+def by_hand(polygon, field_HW):
+    """The mean over small pieces of the polygon, each with the true area of its middle."""
+    west, south, east, north = polygon.bounds
+    lon, lat = np.meshgrid(np.arange(west, east, 0.004) + 0.002, np.arange(south, north, 0.004) + 0.002)
+    inside = shapely.contains_xy(polygon, lon, lat)
+    cells = [GRID.cell_of(float(b), float(a)) for a, b in zip(lon[inside], lat[inside], strict=True)]
+    values = np.array([field_HW[cell] for cell in cells])
+    return float((values * np.cos(np.radians(lat[inside]))).sum() / np.cos(np.radians(lat[inside])).sum())
+
+
+def test_the_mean_over_a_polygon(client, forecast):
+    answer = client.get("/nowcast/latest/area", params={"polygon": POLYGON.wkt})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    for index, lead in enumerate(body["leads"]):
+        assert lead["mean_mmh"] == pytest.approx(by_hand(POLYGON, forecast.rate_mmh_THW[index]), rel=0.02)
+        assert lead["coverage"] == pytest.approx(1.0, abs=1e-6)
+        assert lead["min_mmh"] <= lead["mean_mmh"] <= lead["max_mmh"]
+    assert body["leads"][0]["mean_mmh"] > 0.2
+    sphere = Geod(a=6370040, b=6370040)
+    due_km2 = abs(sphere.geometry_area_perimeter(shapely.segmentize(POLYGON, 0.01))[0]) / 1e6
+    assert body["area_km2"] == pytest.approx(due_km2, rel=1e-5)
+    totals = [lead["total_mm"] for lead in body["leads"]]
+    assert totals == sorted(totals)
+
+
+def test_wkt_geojson_and_a_body_say_the_same(client):
+    feature = {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(POLYGON)}
+    answers = [
+        client.get("/nowcast/latest/area", params={"polygon": POLYGON.wkt}),
+        client.get("/nowcast/latest/area", params={"polygon": json.dumps(feature)}),
+        client.get(f"/nowcast/latest/area?polygon={quote(shapely.to_geojson(POLYGON))}"),
+        client.post("/nowcast/latest/area", json=feature),
+        client.post("/nowcast/latest/area", json=feature["geometry"]),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 5
+    leads = [answer.json()["leads"] for answer in answers]
+    assert all(other == leads[0] for other in leads)
+
+
+def test_a_polygon_half_seen_and_one_off_the_grid(client):
+    cells = np.s_[4:14, 4:14]
+    box = shapely.box(LON_HW[cells].min(), LAT_HW[cells].min(), LON_HW[cells].max(), LAT_HW[cells].max())
+    body = client.get("/nowcast/latest/area", params={"polygon": box.wkt}).json()
+    assert 0.3 < body["leads"][0]["coverage"] < 0.95
+    assert body["leads"][0]["mean_mmh"] is not None
+    away = client.get("/nowcast/latest/area", params={"polygon": "POLYGON((-80 40,-79 40,-79 41,-80 40))"}).json()
+    assert (away["radar_coverage"], away["cells"], away["leads"][0]["mean_mmh"]) == ("no coverage", 0, None)
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    [
+        "",
+        "POINT(1 2)",
+        "nonsense",
+        "{",
+        '{"type": "Point"}',
+        '{"type":"Polygon","coordinates":[[1]]}',
+        "POLYGON((0 0,0 91,1 1,0 0))",
+    ],
+)
+def test_what_is_no_polygon(client, polygon):
+    answer = client.get("/nowcast/latest/area", params={"polygon": polygon})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_amount_of_a_place(client, forecast):
+    row, col = 40, 26
+    where = {"lat": LAT_HW[row, col], "lon": LON_HW[row, col]}
+    body = client.get("/nowcast/latest/accumulation", params=where).json()
+    rates = [body["analysis_mmh"], *(float(rate) for rate in forecast.rate_mmh_THW[:, row, col])]
+    due = [(a + b) / 4 for a, b in pairwise(rates)]
+    assert [lead["interval_mm"] for lead in body["leads"]] == pytest.approx(due)
+    assert [lead["total_mm"] for lead in body["leads"]] == pytest.approx(np.cumsum(due), rel=1e-5)
+    assert body["complete"]
+    assert sum(due) > 0
+    unknown = {"lat": LAT_HW[CORNER], "lon": LON_HW[CORNER]}
+    body = client.get("/nowcast/latest/accumulation", params=unknown).json()
+    assert not body["complete"]
+    assert [lead["total_mm"] for lead in body["leads"]] == [None] * 5
+    off = client.get("/nowcast/latest/accumulation", params={"lat": 40, "lon": -74}).json()
+    assert (off["radar_coverage"], off["row"], off["complete"]) == ("no coverage", None, False)
+
+
+def test_the_amounts_of_a_box(client):
+    box = {"bbox": around(slice(38, 44), slice(22, 30))}
+    body = client.get("/nowcast/latest/accumulation", params=box).json()
+    row, col = 40 - body["row"], 26 - body["col"]
+    place = client.get("/nowcast/latest/accumulation", params={"lat": LAT_HW[40, 26], "lon": LON_HW[40, 26]}).json()
+    for lead, one in zip(body["leads"], place["leads"], strict=True):
+        assert lead["total_mm"][row][col] == pytest.approx(one["total_mm"], abs=6e-4)
+    file = client.get("/nowcast/latest/accumulation", params=box, headers={"Accept": NETCDF})
+    with netCDF4.Dataset("memory", memory=file.content) as dataset:
+        np.testing.assert_allclose(dataset["rainfall_amount"][4], np.array(body["leads"][4]["total_mm"]), atol=6e-4)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "lat=50", "lat=50&lon=9&bbox=1,2,3,4", "bbox=1,2,3", "bbox=a,b,c,d", "lat=91&lon=9", "bbox=1,2,1,4"]
+)
+def test_what_names_no_place(client, query):
+    answer = client.get(f"/nowcast/latest/accumulation?{query}")
+    assert answer.status_code == 422
+    assert "due" in answer.json()["detail"]
+
+
+def test_areas_are_those_of_cells(forecast):
+    assert cell_area_km2(forecast.grid).sum() > 700_000

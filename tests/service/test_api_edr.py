@@ -1,0 +1,239 @@
+"""OGC API-EDR: documents that other people's models take, and values that are those of the forecast's file."""
+
+import json
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import netCDF4
+import numpy as np
+import pytest
+import shapely
+import xarray as xr
+from covjson_pydantic.coverage import Coverage, CoverageCollection
+from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
+from edr_pydantic.collections import Collections, Instance, Instances
+
+from service.api.edr_meta import CONFORMANCE
+from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
+
+LON_HW, LAT_HW = GRID.lon_lat_HW()
+WET = 40, 26
+HERE = "/collections/nowcast"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with running(service) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def forecast(service):
+    return service.forecast_stored()
+
+
+def point(row, col):
+    return f"POINT({LON_HW[row, col]} {LAT_HW[row, col]})"
+
+
+def test_landing_page_and_conformance(client):
+    for answer in (client.get("/?f=json"), client.get("/", headers={"Accept": "application/json"})):
+        page = LandingPageModel.model_validate_json(answer.content)
+        links = {link.rel: urlsplit(link.href).path for link in page.links}
+        assert client.get(links["data"]).status_code == 200
+        assert client.get(links["service-desc"]).json()["openapi"].startswith("3.")
+        classes = ConformanceModel.model_validate(client.get(links["conformance"]).json())
+        assert list(classes.conformsTo) == list(CONFORMANCE)
+    assert client.get("/", headers={"Accept": "text/html,*/*"}).headers["content-type"].startswith("text/html")
+    assert client.get("/").headers["content-type"].startswith("text/html")
+
+
+def test_the_collection_and_its_instances_lead_to_answers(client, forecast):
+    found = Collections.model_validate_json(client.get("/collections").content).collections[0]
+    assert found.id == "nowcast"
+    assert set(found.parameter_names.root) == {"rainfall_rate", "rainfall_amount"}
+    west, south, east, north = found.extent.spatial.bbox[0]
+    assert west < LON_HW.min() < LON_HW.max() < east
+    assert south < LAT_HW.min() < LAT_HW.max() < north
+    runs = Instances.model_validate_json(client.get(f"{HERE}/instances").content).instances
+    assert [run.id for run in runs] == [forecast.id]
+    run = Instance.model_validate_json(client.get(urlsplit(runs[0].links[0].href).path).content)
+    assert run.data_queries is not None
+    assert run.data_queries.position is not None
+    answer = client.get(urlsplit(run.data_queries.position.link.href).path, params={"coords": point(*WET)})
+    assert Coverage.model_validate_json(answer.content).id == forecast.id
+    for link in run.links:
+        assert client.get(urlsplit(link.href).path).status_code == 200
+
+
+@pytest.mark.parametrize("path", [HERE, f"{HERE}/instances/latest"])
+def test_a_position_has_the_values_of_its_cell(client, forecast, path):
+    answer = client.get(f"{path}/position", params={"coords": point(*WET)})
+    assert answer.headers["content-type"] == "application/prs.coverage+json"
+    coverage = Coverage.model_validate_json(answer.content)
+    assert coverage.domain.domainType == "PointSeries"
+    body = answer.json()
+    np.testing.assert_allclose(body["ranges"]["rainfall_rate"]["values"], forecast.rate_mmh_THW[:, *WET], atol=6e-5)
+    assert body["domain"]["axes"]["t"]["values"][0] == "2024-06-01T12:30:00Z"
+    assert max(body["ranges"]["rainfall_rate"]["values"]) > 1
+    amount = client.get("/nowcast/latest/accumulation", params={"lat": LAT_HW[WET], "lon": LON_HW[WET]}).json()["leads"]
+    np.testing.assert_allclose(
+        body["ranges"]["rainfall_amount"]["values"], [one["total_mm"] for one in amount], atol=6e-5
+    )
+
+
+def test_xpublish_edr_finds_the_same(client, forecast):
+    position = pytest.importorskip("xpublish_edr.geometry.position")
+    row, col = 41, 23
+    x, y = GRID.x_centres_m[col] + 900, GRID.y_centres_m[row] - 700
+    lon, lat = GRID.to_lon_lat(np.array([x]), np.array([y]))
+    with xr.open_dataset(forecast.path) as dataset:
+        theirs = position.select_by_position(
+            dataset[["rainfall_rate", "crs"]], shapely.Point(x, y)
+        ).rainfall_rate.values
+    ours = client.get(f"{HERE}/position", params={"coords": f"POINT({lon[0]} {lat[0]})"}).json()
+    np.testing.assert_allclose(ours["ranges"]["rainfall_rate"]["values"], theirs.ravel(), atol=6e-5)
+
+
+def test_places_off_the_grid_and_unseen_are_null(client):
+    places = f"MULTIPOINT(({LON_HW[WET]} {LAT_HW[WET]}),(-74 40),({LON_HW[2, 3]} {LAT_HW[2, 3]}))"
+    answer = client.get(f"{HERE}/position", params={"coords": places})
+    assert answer.status_code == 200
+    CoverageCollection.model_validate_json(answer.content)
+    seen, off, unseen = answer.json()["coverages"]
+    assert [one["nowcast:radar_coverage"] for one in (seen, off, unseen)] == ["ok", "no coverage", "no coverage"]
+    assert off["ranges"]["rainfall_rate"]["values"] == unseen["ranges"]["rainfall_rate"]["values"] == [None] * 5
+
+
+def test_a_cube_is_the_grids_own(client, forecast):
+    rows, cols = slice(36, 45), slice(20, 31)
+    bbox = (
+        f"{LON_HW[rows, cols].min()},{LAT_HW[rows, cols].min()},{LON_HW[rows, cols].max()},{LAT_HW[rows, cols].max()}"
+    )
+    params = {"bbox": bbox, "parameter-name": "rainfall_rate", "datetime": "2024-06-01T13:00:00Z/2024-06-01T13:30Z"}
+    answer = client.get(f"{HERE}/cube", params=params)
+    Coverage.model_validate_json(answer.content)
+    body = answer.json()
+    assert body["domain"]["domainType"] == "Grid"
+    assert set(body["ranges"]) == {"rainfall_rate"}
+    axes = {name: axis["values"] for name, axis in body["domain"]["axes"].items()}
+    assert axes["t"] == ["2024-06-01T13:00:00Z", "2024-06-01T13:30:00Z"]
+    left = int(np.flatnonzero(np.isclose(GRID.x_centres_m, axes["x"][0]))[0])
+    top = int(np.flatnonzero(np.isclose(GRID.y_centres_m, axes["y"][0]))[0])
+    values = np.array(body["ranges"]["rainfall_rate"]["values"], float).reshape(2, len(axes["y"]), len(axes["x"]))
+    due = forecast.rate_mmh_THW[1:3, top : top + len(axes["y"]), left : left + len(axes["x"])]
+    np.testing.assert_allclose(values, due, atol=6e-5)
+    assert values.max() > 5
+
+
+def test_an_area_on_the_grid_and_as_places(client, forecast):
+    polygon = shapely.Polygon([(8.2, 49.4), (10.1, 49.2), (10.6, 50.9), (8.8, 51.3)])
+    params = {"coords": polygon.wkt, "parameter-name": "rainfall_rate", "datetime": "2024-06-01T12:30:00Z"}
+    grid = client.get(f"{HERE}/area", params=params)
+    Coverage.model_validate_json(grid.content)
+    places = client.get(f"{HERE}/area", params={**params, "crs": "CRS84"})
+    Coverage.model_validate_json(places.content)
+    found = places.json()["domain"]["axes"]["composite"]["values"]
+    values = places.json()["ranges"]["rainfall_rate"]["values"]
+    cells = [GRID.cell_of(lat, lon) for lon, lat in found]
+    np.testing.assert_allclose(values, [forecast.rate_mmh_THW[0, *cell] for cell in cells if cell], atol=6e-5)
+    inside = shapely.contains_xy(polygon, LON_HW, LAT_HW)
+    assert {tuple(cell) for cell in np.argwhere(inside).tolist()} <= set(cells)
+    flat = grid.json()["ranges"]["rainfall_rate"]["values"]
+    assert sorted(value for value in flat if value is not None) == sorted(values)
+    assert None in flat  # around the polygon
+
+
+def test_netcdf_by_f(client, forecast):
+    params = {"bbox": "8,49,11,51", "f": "NetCDF", "datetime": "../2024-06-01T13:00Z"}
+    answer = client.get(f"{HERE}/cube", params=params)
+    assert answer.headers["content-type"] == "application/netcdf"
+    with netCDF4.Dataset("memory", memory=answer.content) as dataset:
+        assert dataset["rainfall_rate"].shape == dataset["rainfall_amount"].shape
+        assert dataset["rainfall_rate"].shape[0] == 2
+        assert dataset["rainfall_amount"].standard_name == "lwe_thickness_of_precipitation_amount"
+        left = int(np.flatnonzero(np.isclose(GRID.x_centres_m, dataset["x"][0]))[0])
+        top = int(np.flatnonzero(np.isclose(GRID.y_centres_m, dataset["y"][0]))[0])
+        np.testing.assert_array_equal(
+            dataset["rainfall_rate"][0, 0], forecast.rate_mmh_THW[0, top, left:][: len(dataset["x"])]
+        )
+    place = client.get(f"{HERE}/position", params={"coords": point(*WET), "f": "netcdf"})
+    with netCDF4.Dataset("memory", memory=place.content) as dataset:
+        assert dataset["rainfall_rate"].shape == (5, 1, 1)
+
+
+def test_conditional_requests(client):
+    answer = client.get(f"{HERE}/position", params={"coords": point(*WET)})
+    assert {"etag", "last-modified", "expires"} <= set(answer.headers)
+    again = client.get(
+        f"{HERE}/position", params={"coords": point(*WET)}, headers={"If-None-Match": answer.headers["etag"]}
+    )
+    assert (again.status_code, again.content) == (304, b"")
+    other = client.get(f"{HERE}/position", params={"coords": point(41, 26)})
+    assert other.headers["etag"] != answer.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("position?coords=POINT(13 91)", 422),
+        ("position?coords=nonsense", 422),
+        ("position?coords=POINT EMPTY", 422),
+        ("position?coords=LINESTRING(1 2,3 4)", 422),
+        ("position", 422),
+        ("position?coords=POINT(10 50)&parameter-name=snow", 422),
+        ("position?coords=POINT(10 50)&crs=EPSG:25832", 422),
+        ("position?coords=POINT(10 50)&datetime=yesterday", 422),
+        ("position?coords=POINT(10 50)&datetime=1/2/3", 422),
+        ("position?coords=POINT(10 50)&datetime=2020-01-01T00:00:00Z", 404),
+        ("position?coords=POINT(10 50)&f=png", 406),
+        ("cube?bbox=1,2,3", 422),
+        ("cube?bbox=-80,40,-79,41", 404),
+        ("area?coords=POLYGON((0 0,2 2,2 0,0 2,0 0))", 422),
+        ("instances/00000000-0000-0000-0000-000000000000/position?coords=POINT(10 50)", 404),
+        ("instances/x/position?coords=POINT(10 50)", 422),
+    ],
+)
+def test_errors_are_problems(client, path, status):
+    answer = client.get(f"{HERE}/{path}")
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert client.get("/collections/other").status_code == 404
+
+
+def test_too_many_cells_are_refused_as_json_and_given_as_netcdf(client, monkeypatch):
+    monkeypatch.setattr("service.api.edr.MOST_CELLS", 100)
+    refused = client.get(f"{HERE}/cube?bbox=5,47,15,55")
+    assert refused.status_code == 413
+    assert "NetCDF" in json.loads(refused.content)["detail"]
+    assert client.get(f"{HERE}/cube?bbox=5,47,15,55&f=NetCDF").status_code == 200
+
+
+def test_owslib_reads_the_collection_and_gets_the_value(service, forecast):
+    edr = pytest.importorskip("owslib.ogcapi.edr")
+    from tests.service.live import served
+
+    with served(service) as address:
+        found = edr.EnvironmentalDataRetrieval(f"{address}/", headers={"Accept": "application/json"})
+        assert found.data() == ["nowcast"]
+        assert found.api()["openapi"].startswith("3.")
+        assert set(found.conformance()["conformsTo"]) == set(CONFORMANCE)
+        assert found.collection("nowcast")["extent"]["temporal"]["interval"][0][0] == "2024-06-01T12:30:00Z"
+        row, col = 41, 22  # asymmetrical: a flip of an axis, or of lat and lon, finds another value or none
+        said = found.query_data(
+            "nowcast",
+            "position",
+            coords=point(row, col),
+            parameter_names=["rainfall_rate"],
+            datetime_=(REFERENCE + timedelta(minutes=60)).isoformat().replace("+00:00", "Z"),
+        )
+        body = said if isinstance(said, dict) else json.loads(said.read())
+    value = body["ranges"]["rainfall_rate"]["values"]
+    assert value == pytest.approx([float(forecast.rate_mmh_THW[1, row, col])], abs=6e-5)
+    assert value[0] > 0.5

@@ -1,0 +1,92 @@
+"""The schedule: two real beats give each task out once, and a dead one is not missed."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from service import beat
+from service.beat import CLAIMED_PART, SteadyEntry, steady_now
+from service.broker import Broker, embedded
+from service.queues import BEAT, FORECASTS, VERIFICATION
+from tests.end_to_end.stack import ROOT, process_environment, until
+
+CYCLE_S = 0.5
+
+
+@contextmanager
+def queue_server(home: Path) -> Iterator[Broker]:
+    broker = embedded(home)
+    with subprocess.Popen(broker.command) as server:
+        try:
+            until(broker.answers, 20, "queue server")
+            yield broker
+        finally:
+            server.kill()
+
+
+@contextmanager
+def running_beat(broker: Broker, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    told = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_HOME": str(home), "NOWCAST_CYCLE_S": str(CYCLE_S)}
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "beat", "--loglevel", "WARNING"]
+    with subprocess.Popen(command, env={**process_environment(), **told}, cwd=ROOT) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def given_out(client: Any, queue: str) -> list[float]:
+    """When the waiting tasks of a queue were given out, ascending."""
+    messages = [json.loads(message) for message in client.lrange(queue, 0, -1)]
+    return sorted(message["headers"]["nowcast"]["sent_at"] for message in messages)
+
+
+@pytest.mark.stack
+def test_two_beats_give_each_task_out_once_and_one_alone_goes_on(tmp_path: Path):
+    with queue_server(tmp_path) as broker, redis.Redis.from_url(broker.url) as client, ExitStack() as beats:
+        first, second = (beats.enter_context(running_beat(broker, tmp_path)) for _ in range(2))
+        until(lambda: client.llen(FORECASTS) >= 8 and client.llen(VERIFICATION) >= 2, 60, "eight cycles")
+        assert first.poll() is None
+        assert second.poll() is None
+        first.kill()
+        before = client.llen(FORECASTS)
+        until(lambda: client.llen(FORECASTS) >= before + 4, 20, "cycles of the other beat")
+        for queue, interval_s in ((FORECASTS, CYCLE_S), (VERIFICATION, 6 * CYCLE_S)):
+            times = given_out(client, queue)
+            gaps = [later - earlier for earlier, later in pairwise(times)]
+            assert min(gaps) > 0.8 * CLAIMED_PART * interval_s, gaps
+        assert client.llen(BEAT) <= 1  # one a minute
+
+
+def test_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch):
+    entry = SteadyEntry(name="n", task="t", schedule=5.0, app=None)
+
+    def is_due(one: SteadyEntry) -> bool:
+        due, _ = one.is_due()
+        return due
+
+    ticks = time.monotonic()
+    assert not is_due(entry)
+
+    class Stepped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2001, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(beat, "datetime", Stepped)
+    assert not is_due(entry)
+    monkeypatch.setattr(beat, "monotonic", lambda: ticks + 5.1)
+    assert is_due(entry)
+    again: Any = next(entry)
+    assert again.last_run_at == steady_now()
+    assert not is_due(again)

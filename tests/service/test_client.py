@@ -1,0 +1,200 @@
+"""The Python client and its commands against the app behind a real uvicorn."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+
+from service.client import Client, ServiceError
+from service.nowcast import NowcastService
+from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, service_at, window_times
+from tests.service.live import served
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    made.forecast_stored()
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(service: NowcastService) -> Iterator[str]:
+    with served(service) as address:
+        yield address
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Client]:
+    with Client(url) as opened:
+        yield opened
+
+
+def test_two_lines_give_a_picture(url, tmp_path):
+    client = Client(url)
+    client.latest().plot(tmp_path / "rain.png")
+    client.close()
+    with Image.open(tmp_path / "rain.png") as picture:
+        assert picture.format == "PNG"
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+        assert picture.width > 1500
+
+
+def test_two_lines_give_a_netcdf(client, service, tmp_path):
+    client.latest().save(tmp_path / "rain.nc")
+    with xr.open_dataset(tmp_path / "rain.nc") as dataset:
+        np.testing.assert_array_equal(dataset["rainfall_rate"].values, service.latest().rate_mmh_THW)
+
+
+def test_a_forecast_is_asked_for_found_and_read_at_a_place(client, service):
+    made = client.nowcast(REFERENCE, "extrapolation", verify=False)
+    assert made.answer.model.name == "extrapolation"
+    assert made.answer.verification is None
+    assert client.nowcast(REFERENCE, "extrapolation").id == made.id == client.forecast(made.id).id
+    lat, lon = 52.52, 13.4
+    row, col = service.latest().grid.cell_of(lat, lon) or (0, 0)
+    due = [float(rate_HW[row, col]) for rate_HW in service.get(made.id).rate_mmh_THW]
+    assert [lead.rate_mmh for lead in made.point(lat, lon).series] == due
+    assert client.point(lat, lon, made.id).row == row
+    assert client.point(0, 0).radar_coverage == "no coverage"
+
+
+def test_what_the_service_knows(client):
+    assert {"default", "persistence", "extrapolation"} <= {model.name for model in client.models().models}
+    assert client.verification(48).period_hours == 48
+    assert client.scans(2).count == 5
+    assert len(client.scans(2).scans) == 2
+
+
+def test_files_are_uploaded_and_scored(client, tmp_path):
+    netcdf(tmp_path, window_times())
+    netcdf(tmp_path, lead_times())
+    five, followed = (next(tmp_path.glob(f"{times[0]:%H%M}-*")) for times in (window_times(), lead_times()))
+    forecast = client.upload([five], [followed], model="persistence")
+    assert forecast.answer.origin == "upload"
+    assert forecast.answer.verification is not None
+    assert forecast.answer.verification.kind == "this_forecast"
+
+
+def test_an_error_has_the_services_own_words(client):
+    with pytest.raises(ServiceError, match=r"404 .*no forecast has the id") as caught:
+        client.forecast(uuid4())
+    assert caught.value.code == 404
+    assert caught.value.problem["instance"].startswith("/nowcast/")
+    with pytest.raises(ServiceError, match="422"):
+        client.point(100, 0)
+    with pytest.raises(ServiceError, match=r"no answer from http://127\.0\.0\.1:1"):
+        Client("http://127.0.0.1:1").latest()
+    for address in ("ftp://127.0.0.1", "nonsense"):
+        with pytest.raises(ServiceError, match="no address of a service"):
+            Client(address).latest()
+
+
+def test_without_a_queue_a_job_is_the_forecast_itself(client):
+    assert client.wait(client.start(model="persistence")).answer.model.name == "persistence"
+
+
+def test_a_job_is_followed_to_its_end():
+    states = iter(["waiting", "running", "failed"])
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        job = {"job_id": "7", "status": next(states), "links": {}, "detail": "no scan"}
+        return httpx2.Response(202 if request.method == "POST" else 200, json=job)
+
+    waits: list[float] = []
+    client = Client("http://x", transport=httpx2.MockTransport(answer), sleep=waits.append)
+    with pytest.raises(ServiceError, match="job 7 is failed: no scan"):
+        client.wait(client.start())
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_service_is_asked_again_when_it_says(status):
+    waits: list[float] = []
+    answers = iter([httpx2.Response(status, headers={"Retry-After": after}) for after in ("3", "0", "soon")])
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return next(answers, httpx2.Response(200, json={"models": []}))
+
+    client = Client("http://x", transport=httpx2.MockTransport(answer), sleep=waits.append)
+    assert client.models().models == []
+    assert waits == [3.0, 0.5, 1.0]
+
+
+def test_patience_ends():
+    waits: list[float] = []
+    busy = httpx2.MockTransport(lambda request: httpx2.Response(429, headers={"Retry-After": "20"}))
+    with pytest.raises(ServiceError, match="429 Too Many Requests: /models"):
+        Client("http://x", transport=busy, sleep=waits.append).models()
+    assert waits == [20.0] * 3
+    with pytest.raises(ServiceError, match="429"):
+        Client("http://x", transport=busy, patience_s=0, sleep=waits.append).models()
+    assert len(waits) == 3
+
+
+def test_the_key_is_sent():
+    seen: list[str | None] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.headers.get("x-api-key"))
+        return httpx2.Response(200, json={"models": []})
+
+    for key in ("nowcast_1_2", None):
+        Client("http://x", key, transport=httpx2.MockTransport(answer)).models()
+    assert seen == ["nowcast_1_2", None]
+
+
+def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
+    code = (
+        "import sys, time; start = time.perf_counter(); import service.client, service.client.__main__;"
+        "taken = time.perf_counter() - start;"
+        "heavy = {'torch', 'fastapi', 'starlette', 'celery', 'matplotlib', 'xarray', 'service.app'} & set(sys.modules);"
+        "assert not heavy, heavy; assert taken < 1, taken"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "due"),
+    [
+        (["point", "52.52", "13.4"], "+150 min"),
+        (["point", "-30", "-70"], "no coverage"),
+        (["models"], "persistence"),
+        (["plot", "--out", "rain.png"], "rain.png"),
+        (["save", "--out", "rain.nc"], "rain.nc"),
+        (["nowcast", "--model", "persistence", "--time", "2024-06-01T12:00:00Z"], '"name": "persistence"'),
+        (["verification"], ""),
+    ],
+)
+def test_commands(url, tmp_path, words, due):
+    done = _command(url, tmp_path, *words)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert due in done.stdout
+    for file in tmp_path.iterdir():
+        assert file.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("words", [["point", "95", "0"], ["save", "--id", str(uuid4())], ["nowcast", "--time", "x"]])
+def test_a_mistake_is_one_line(url, tmp_path, words):
+    done = _command(url, tmp_path, *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def _command(url: str, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "NOWCAST_CLIENT_URL": url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "service.client", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)

@@ -1,0 +1,192 @@
+"""Radar events as cuts of many cell sizes and cadences, held out event by event."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from pydantic import BaseModel, ConfigDict, Field
+
+from core import cf
+from core.errors import ConfigError
+from core.grid import RADOLAN_900
+from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+from training.datasets.field_cache import resize
+from training.datasets.series import Float32Field, RadarSeries, find_series
+
+WET_MMH = 0.5
+FEWEST = 2
+"""Given fields and leads that a window of a short event has at least."""
+
+
+class EventOptions(BaseModel):
+    """Options of the data set."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
+    held_out: tuple[str, ...] = Field((), description="parts of the names of events that are validated on")
+    tested: tuple[str, ...] = Field((), description="parts of the names of events that are tested on")
+    height: int = Field(124, ge=1, description="rows of a whole field")
+    width: int = Field(124, ge=1, description="columns of a whole field")
+    cadence_minutes: int = Field(30, ge=1, description="between two fields of a whole window")
+    pixel_m: float = Field(900_000 / 124, gt=0, description="what the checkpoint says that its cells are")
+    crop: int = Field(96, ge=8, description="edge of a cut in cells")
+    samples: int = Field(1200, ge=1, description="cuts in the training set")
+    cadences: tuple[int, ...] = Field((10, 15, 20, 30), description="cadences of cuts")
+    cadence_weights: tuple[float, ...] = Field((), description="how often each is drawn; empty: alike")
+    smallest_pixel_m: float = Field(1800.0, gt=0, description="cells of cuts, where the source is no coarser")
+    largest_pixel_m: float = Field(9000.0, gt=0, description="cells of cuts, where the area is large enough")
+    intensity_jitter: float = Field(0.25, ge=0, description="spread of the log of a factor that half of the cuts get")
+    min_wet: float = Field(0.02, ge=0, le=1, description="share of wet cells that most cuts have in the newest field")
+
+
+@DATASETS.register("events")
+class Events(NowcastDataset):
+    """Random cuts of the training events; whole windows of the held-out and of the tested events.
+
+    An event belongs to one split as a whole. A cut has its own cell size and cadence, and is turned, mirrored and made
+    stronger or weaker. Where an event is too short for all fields of a window, the oldest given fields and the latest
+    leads are missing (NaN), so that it teaches long cadences too. Tested windows are complete. Options: `EventOptions`.
+    """
+
+    options_class: ClassVar[type[BaseModel]] = EventOptions
+
+    def __init__(
+        self,
+        data: Path | None,
+        split: Split,
+        *,
+        input_steps: int = 5,
+        lead_steps: int = 5,
+        seed: int = 0,
+        options: BaseModel | None = None,
+    ) -> None:
+        super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
+        self.options = options if isinstance(options, EventOptions) else EventOptions()
+        self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
+        if self.options.cadence_weights and len(self.options.cadence_weights) != len(self.options.cadences):
+            raise ConfigError(f"{len(self.options.cadence_weights)} weights for cadences {self.options.cadences}")
+        self.series = [one for one in find_series(data) if self._split_of(one.path.name) == split]
+        for one in self.series:
+            one.keep_in_memory()
+        self.windows = [] if split == "train" else [w for one in self.series for w in self._windows(one)]
+        if split == "train" and not self.series:
+            raise ConfigError(f"no event in {data} is left to train on; one that is not held out was due")
+        self.fingerprint = {"files": [one.fingerprint() for one in self.series], "windows": len(self)}
+
+    def __len__(self) -> int:
+        return self.options.samples if self.split == "train" else len(self.windows)
+
+    def __getitem__(self, index: int) -> Sample:
+        self._check(index)
+        if self.split == "train":
+            rate_mmh_THW = self._cut(np.random.default_rng((self.seed, index)))
+        else:
+            one, start, given, leads = self.windows[index]
+            size = (self.options.height, self.options.width)
+            rate_mmh_THW = self._fields(one, start, given, leads, self.cadence_minutes, None, size)
+        frames_TCHW = torch.from_numpy(np.ascontiguousarray(rate_mmh_THW, np.float32))[:, None]
+        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+
+    def cadence_of(self, index: int) -> int:
+        """Cadence of an item in minutes."""
+        if self.split != "train":
+            return self.cadence_minutes
+        return self._cadence(np.random.default_rng((self.seed, index)))
+
+    @classmethod
+    def miniature(cls, folder: Path) -> dict[str, Any]:
+        """Three events of ten hours with a shower that drifts east."""
+        y, x = np.mgrid[:24, :24]
+        for day in (1, 2, 3):
+            rate = np.stack([6 * np.exp(-((x - 2 - k / 4) ** 2 + (y - 6 * day) ** 2) / 30) for k in range(40)])
+            times = [datetime(2020, 1, day, tzinfo=UTC) + timedelta(minutes=15 * k) for k in range(40)]
+            grid = RADOLAN_900.resized(24, 24)
+            cf.write_dataset(cf.rate_dataset(rate.astype(np.float32), times, grid), folder / f"event_{day}.nc")
+        return {
+            **{"held_out": ["event_2"], "tested": ["event_3"], "height": 12, "width": 12, "crop": 12, "samples": 6},
+            **{"cadences": [15, 30], "smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0},
+        }
+
+    def _split_of(self, name: str) -> Split | None:
+        if any(part in name for part in self.options.tested):
+            return "test"
+        if any(part in name for part in self.options.exclude):
+            return None
+        return "validation" if any(part in name for part in self.options.held_out) else "train"
+
+    def _windows(self, one: RadarSeries) -> list[tuple[RadarSeries, int, int, int]]:
+        """Series, first field, given fields and leads; shorter ones for validation where there are no whole ones."""
+        steps = [(self.input_steps, self.lead_steps)]
+        if self.split == "validation":
+            steps += [(n, n) for n in range(min(self.input_steps, self.lead_steps) - 1, FEWEST - 1, -1)]
+        for given, leads in steps:
+            starts = one.window_starts(given + leads, self.cadence_minutes)
+            if len(starts):
+                return [(one, int(start), given, leads) for start in starts]
+        return []
+
+    def _cadence(self, random: Generator) -> int:
+        weights = np.array(self.options.cadence_weights or (1.0,) * len(self.options.cadences))
+        return int(random.choice(self.options.cadences, p=weights / weights.sum()))
+
+    def _cut(self, random: Generator) -> Float32Field:
+        cadence = self._cadence(random)
+        for _ in range(6):
+            one = self.series[int(random.integers(len(self.series)))]
+            rate_mmh_THW = self._drawn(one, cadence, random)
+            newest_HW = rate_mmh_THW[self.input_steps - 1]
+            wet = float((newest_HW >= WET_MMH).mean())
+            if np.isfinite(newest_HW).mean() > 0.25 and (wet >= self.options.min_wet or random.random() < 0.1):
+                break
+        factor = np.exp(random.normal(0, self.options.intensity_jitter)) if random.random() < 0.5 else 1.0
+        rate_mmh_THW = np.rot90(rate_mmh_THW, int(random.integers(4)), axes=(1, 2)) * np.float32(factor)
+        return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW
+
+    def _drawn(self, one: RadarSeries, cadence: int, random: Generator) -> Float32Field:
+        most = int(one.minutes[-1] - one.minutes[0]) // cadence + 1
+        given, leads = self.input_steps, self.lead_steps
+        if most < given + leads:
+            given = int(random.integers(FEWEST, min(3, given) + 1))
+            leads = max(min(leads, most - given), 1)
+        starts = one.window_starts(given + leads, cadence)
+        if not len(starts):
+            raise ConfigError(f"{one.path.name} holds no {given + leads} fields {cadence} minutes apart")
+        crop, smallest = self.options.crop, max(one.pixel_m, self.options.smallest_pixel_m)
+        largest = max(min(min(one.shape) * one.pixel_m / crop * 1.15, self.options.largest_pixel_m), smallest)
+        pixel_m = float(np.exp(random.uniform(np.log(smallest), np.log(largest))))
+        edge = max(round(crop * pixel_m / one.pixel_m), 1)
+        corner = [int(random.integers(min(0, size - edge), max(0, size - edge) + 1)) for size in one.shape]
+        start = int(random.choice(starts))
+        return self._fields(one, start, given, leads, cadence, (*corner, edge), (crop, crop))
+
+    def _fields(
+        self,
+        one: RadarSeries,
+        start: int,
+        given: int,
+        leads: int,
+        cadence: int,
+        square: tuple[int, ...] | None,
+        size: tuple[int, int],
+    ) -> Float32Field:
+        """Fields of a window, NaN for those that it has not; of a square that may reach beyond what there is."""
+        rate_mmh_THW = np.full((self.input_steps + self.lead_steps, *size), np.nan, np.float32)
+        for step, index in enumerate(one.window_indices(start, given + leads, cadence)):
+            field_HW = one.field_mmh(int(index)).astype(np.float32)
+            whole = field_HW if square is None else _square(field_HW, *square)
+            rate_mmh_THW[self.input_steps - given + step] = resize(whole, size[::-1])
+        return rate_mmh_THW
+
+
+def _square(field_HW: Float32Field, top: int, left: int, edge: int) -> Float32Field:
+    """A square of a field, not observed where it reaches beyond it."""
+    square_HW = np.full((edge, edge), np.nan, np.float32)
+    rows, cols = (slice(max(first, 0), first + edge) for first in (top, left))
+    inside_HW = field_HW[rows, cols]
+    first_row, first_col = max(-top, 0), max(-left, 0)
+    square_HW[first_row : first_row + inside_HW.shape[0], first_col : first_col + inside_HW.shape[1]] = inside_HW
+    return square_HW

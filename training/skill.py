@@ -1,0 +1,91 @@
+"""`python -m training.skill --checkpoint C --data EVENT.nc`: the skill protocol, by lead and pooled, with intervals."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from core.command import errors_in_one_line
+from models import Forecaster, load_forecaster
+from models.guided_forecaster import GuidedForecaster
+from training.datasets.series import Float32Field
+from training.evaluate import write_json
+from training.skill_sums import SkillSums
+from training.skill_text import as_json, text_table
+from training.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+NATIVE = "extrapolation-native"
+
+
+@app.command()
+def main(
+    data: Annotated[list[Path], typer.Option("--data", help="event files; each is a table of its own")],
+    checkpoint: Annotated[list[str], typer.Option(help="shipped names or checkpoints' folders")] = ["default"],  # noqa: B006
+    native: Annotated[bool, typer.Option("--native/--no-native", help="extrapolation on the finest grid too")] = True,
+    short: Annotated[bool, typer.Option("--short", help="shorter windows of events without whole ones")] = False,
+    every: Annotated[int, typer.Option(min=1, help="only every so many windows, for a quick look")] = 1,
+    ablations: Annotated[bool, typer.Option("--ablations", help="a guided model without its network, too")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="also write the tables here")] = None,
+) -> None:
+    """Score checkpoints beside persistence and extrapolation by the protocol of the model card.
+
+    Bilinear resizing to 124 x 124 cells, a window at every start, cells where all fields are observed, the same cells
+    for all rows; what was not observed is NaN to the model.
+    """
+    with errors_in_one_line():
+        forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
+        if ablations:
+            forecasters += [without_network(one) for one in forecasters if isinstance(one, GuidedForecaster)]
+        tables: list[dict[str, Any]] = []
+        for path in data:
+            windows = list(skill_windows(path, short=short))[::every]
+            sums = score(forecasters, windows, native=native)
+            typer.echo(f"{path.name}: {len(windows)} windows\n\n{text_table(sums)}\n")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            tables.append({"event": path.name, "sha256": digest, **as_json(sums, forecasters)})
+        if json_file is not None:
+            command = " ".join(["python -m training.skill", *sys.argv[1:]])
+            write_json(json_file, {"command": command, "events": tables})
+
+
+def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:
+    """Advection with the same post-processing: the statistical part alone, calibrated and rebuilt in the same way."""
+    import copy
+
+    alone = copy.copy(forecaster)
+    alone.name = f"{forecaster.name} without network"
+    alone.model = copy.deepcopy(forecaster.model)
+    alone.model.network = False
+    return alone
+
+
+def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: bool = True) -> SkillSums:
+    """Totals of all forecasters and baselines, window by window."""
+    sums = SkillSums()
+    baselines = [load_forecaster("persistence"), load_forecaster("extrapolation")]
+    with typer.progressbar(windows, file=sys.stderr) as shown:
+        for window in shown:
+            observed_LHW = np.where(window.compared_LHW, window.future_LHW, np.float32(np.nan))
+            for one in (*baselines, *forecasters):
+                _add(sums, one, window, observed_LHW)
+            if native:
+                sums.add_field(NATIVE, native_extrapolation_LHW(window), observed_LHW, window.pixel_m)
+    return sums
+
+
+def _add(sums: SkillSums, forecaster: Forecaster, window: SkillWindow, observed_LHW: Float32Field) -> None:
+    given = {"cadence_minutes": 30.0, "pixel_m": window.pixel_m}
+    if isinstance(forecaster, GuidedForecaster):
+        rate_LHW, chance_KLHW = forecaster.forecast_both(window.past_THW, LEADS, **given)
+        sums.add_probabilities(forecaster.name, chance_KLHW, forecaster.rates_mmh, observed_LHW)
+    else:
+        rate_LHW = forecaster.forecast(window.past_THW, LEADS, **given)
+    sums.add_field(forecaster.name, rate_LHW, observed_LHW, window.pixel_m)
+
+
+if __name__ == "__main__":
+    app()
