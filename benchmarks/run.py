@@ -23,6 +23,7 @@ from benchmarks import loading as loading
 from benchmarks import memory as memory
 from benchmarks import points as points
 from benchmarks import reading as reading
+from benchmarks import serving as serving
 from benchmarks import training_step as training_step
 from benchmarks.machine import machine
 from benchmarks.page import BENCHMARKS, Section, goals_text, section_text

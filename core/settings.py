@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(2**29, ge=0, description="with less room on the disk ingest pauses")
     isolated_cells: int = Field(0, ge=0, description="wet groups of at most so many cells are taken for dry; 0: none")
     step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of so many mm/h; 0: as filed")
+    write_source_grid: bool = Field(False, description="each scheduled forecast also on the scans' grid, as a file")
     invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
     keys_home: Path | None = Field(None, description="folder of the API keys; None is `home`")
     allow_no_keys: bool = Field(False, description="start on any address without an API key: only GET works there")

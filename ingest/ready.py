@@ -64,6 +64,7 @@ class ReadyWindow:
             notes=self.notes,
             missing_radars=self.missing_radars,
             model_usable=True,
+            scan_grid=self.source_grid,
         )
 
 

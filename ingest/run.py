@@ -50,7 +50,7 @@ def main(
             worker = IngestWorker(
                 chosen,
                 store,
-                lambda: served_models(weights),
+                lambda: served_models(weights, store.home / "models"),
                 stop,
                 name=name,
                 keep=Keep.of(settings),

@@ -33,6 +33,7 @@ class Window:
         notes: what was done about every such field, for people.
         missing_radars: sites that at least one of the scans lacks.
         model_usable: False where fields are missing, so that only extrapolation can serve.
+        scan_grid: of the scans where `grid` is another one already; None: `grid` is theirs.
     """
 
     reference_time: datetime
@@ -45,6 +46,7 @@ class Window:
     notes: tuple[str, ...]
     missing_radars: tuple[str, ...]
     model_usable: bool
+    scan_grid: Grid | None = None
 
 
 def build_window(

@@ -1,9 +1,7 @@
 """What a user gets for free: persistence, and extrapolation along the observed motion by pysteps."""
 
-import contextlib
-import io
 import warnings
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from core.errors import ForecastError
 from core.units import DWD_ZR
 from models.forecaster import Float32Field, Forecaster
+from models.guidance.advection import library
 
 PAPER_CADENCE_MINUTES = 30
 PAPER_PIXEL_M = 900_000 / 124
@@ -70,7 +69,7 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     scaled_THW = np.clip((dbz_THW + 10.0) / 70.0, 0.0, 1.0)
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
-    lucas_kanade = _pysteps("motion.lucaskanade").dense_lucaskanade
+    lucas_kanade = library("motion.lucaskanade").dense_lucaskanade
     with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
         warnings.simplefilter("ignore")
         motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
@@ -78,14 +77,6 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
 
 
 def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> Float32Field:
-    extrapolate = _pysteps("extrapolation.semilagrangian").extrapolate
+    extrapolate = library("extrapolation.semilagrangian").extrapolate
     moved_THW = extrapolate(rate_mmh_HW.astype(np.float64), motion_CHW, lead_steps, outval=0.0)
     return np.asarray(np.nan_to_num(moved_THW, nan=0.0), np.float32)
-
-
-def _pysteps(module: str) -> Any:
-    """A pysteps module, imported at first use: its import prints and reads a configuration file."""
-    import importlib
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        return importlib.import_module(f"pysteps.{module}")

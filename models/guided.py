@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from core.errors import InputError
 from models.cells.base import CELLS
 from models.guidance.predictors import NAMES
+from models.rollout import from_patches, to_patches
 from models.stack import RecurrentStack, StackState
 
 RATES_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -28,6 +29,8 @@ class GuidedModel(nn.Module):
         hidden_channels, num_layers, kernel_size, skip: see `RecurrentStack`.
         rates_mmh: thresholds, ascending.
         leads: leads with weights of their own in the statistical model; later ones share the last.
+        patch: edge of the squares of cells that the network sees as one, with all their predictors as channels; it still
+            corrects each cell by itself. 2 costs a quarter.
         network: whether there is a network at all.
         prior: whether the statistical model counts.
     """
@@ -43,24 +46,27 @@ class GuidedModel(nn.Module):
         skip: str | None = None,
         rates_mmh: tuple[float, ...] = RATES_MMH,
         leads: int = 5,
+        patch: int = 1,
         network: bool = True,
         prior: bool = True,
     ) -> None:
         super().__init__()
         self.rates_mmh = tuple(rates_mmh)
-        self.prior, self.network = prior, network
+        self.prior, self.network, self.patch = prior, network, patch
         features, rates = len(NAMES), len(self.rates_mmh)
+        self.mean_F: Tensor
+        self.spread_F: Tensor
         self.register_buffer("mean_F", torch.zeros(features))
         self.register_buffer("spread_F", torch.ones(features))
         self.weight_LFK = nn.Parameter(torch.zeros(leads, features, rates))
         self.bias_LK = nn.Parameter(torch.full((leads, rates), -2.0))
-        self.embed = nn.Conv2d(features, hidden_channels, 1)
+        self.embed = nn.Conv2d(features * patch**2, hidden_channels, 1)
         self.stack = RecurrentStack(
             cell, hidden_channels, num_layers=num_layers, kernel_size=kernel_size, multiscale=multiscale, skip=skip
         )
-        self.head = nn.Conv2d(hidden_channels, rates, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias if self.head.bias is not None else self.head.weight)
+        self.head = nn.Conv2d(hidden_channels, rates * patch**2, 1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, predictors_BLFHW: Tensor) -> Tensor:
         """Logits (B, L, K, H, W) of all leads."""
@@ -75,7 +81,8 @@ class GuidedModel(nn.Module):
         """
         if predictors_BLFHW.ndim != 5 or predictors_BLFHW.shape[2] != len(NAMES):
             raise InputError(
-                f"predictors of shape {tuple(predictors_BLFHW.shape)}; (batch, lead, {len(NAMES)}, rows, columns) was due"
+                f"predictors of shape {tuple(predictors_BLFHW.shape)}; (batch, lead, {len(NAMES)}, rows, columns) "
+                "was due"
             )
         shape_F = (len(NAMES), 1, 1)
         x_BLFHW = (predictors_BLFHW - self.mean_F.view(shape_F)) / self.spread_F.view(shape_F)
@@ -98,8 +105,9 @@ class GuidedModel(nn.Module):
         state: StackState | None = None
         steps = []
         for lead in range(leads):
-            y_BCHW, state, _ = self.stack(self.embed(x_BLFHW[:, lead].to(self.embed.weight.dtype)), state)
-            steps.append(self.head(y_BCHW.to(self.head.weight.dtype)))
+            x_BCHW = to_patches(x_BLFHW[:, lead], self.patch).to(self.embed.weight.dtype)
+            y_BCHW, state, _ = self.stack(self.embed(x_BCHW), state)
+            steps.append(from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, (rows, cols)))
         return torch.stack(steps, dim=1)
 
 

@@ -21,12 +21,15 @@ class Rebuild:
 
     Attributes:
         area: forecast cells per guessed cell; a little above 1 wins more hits than it costs false alarms.
+        heavy_area: the same from `heavy_mmh` up, where a cell is so seldom right that more of them pay.
         newest: weight of the newest field's extent.
         least: lowest probability at which rain is shown.
         largest: factor by which the newest field's extent may lie below the sum of probabilities.
     """
 
     area: float = 1.15
+    heavy_area: float = 1.4
+    heavy_mmh: float = 5.0
     newest: float = 0.5
     least: float = 0.01
     largest: float = 4.0
@@ -50,23 +53,24 @@ class Rebuild:
         for number, mmh in enumerate(rates_mmh):
             chance_N = chance_KHW[number][seen_HW].astype(np.float64)
             covered = int(np.count_nonzero(newest_mmh_HW[seen_HW] >= mmh))
-            cut = self.cut(chance_N, covered)
+            cut = self.cut(chance_N, covered, self.heavy_area if mmh >= self.heavy_mmh else self.area)
             if cut is not None:
                 margin_KHW[number] = _logit(chance_KHW[number]) - _logit(np.float64(cut))
-        return _between(np.minimum.accumulate(margin_KHW, axis=0), rates_mmh)
+        return _between(np.minimum.accumulate(margin_KHW, axis=0), rates_mmh).astype(np.float32)
 
-    def cut(self, chance_N: NDArray[np.float64], covered: int) -> float | None:
+    def cut(self, chance_N: NDArray[np.float64], covered: int, area: float) -> float | None:
         """The lowest probability that counts as rain at or above the rate; None where no cell does.
 
         Args:
             chance_N: of the cells that are forecast.
             covered: cells at or above the rate in the newest field.
+            area: forecast cells per guessed cell.
         """
         expected = float(chance_N.sum())
         if expected <= 0:
             return None
         guess = expected ** (1 - self.newest) * max(covered, expected / self.largest) ** self.newest
-        cells = min(round(self.area * guess), len(chance_N))
+        cells = min(round(area * guess), len(chance_N))
         if cells < 1:
             return None
         cut = float(np.partition(chance_N, len(chance_N) - cells)[len(chance_N) - cells])

@@ -25,6 +25,7 @@ class Admission:
     """
 
     def __init__(self, at_once: int, places: int, limit_s: float) -> None:
+        self._at_once = at_once
         self._limiter = CapacityLimiter(at_once)
         self._threads = CapacityLimiter(at_once)
         self._places = places
@@ -47,12 +48,19 @@ class Admission:
         finally:
             self._taken -= 1
 
+    def widen(self, at_once: int) -> None:
+        """Let at least so many be worked on at the same time; from any thread."""
+        self._at_once = max(self._at_once, at_once)
+
     async def run(self, work: Callable[[], T]) -> T:
         """Do the work in a thread when it is its turn.
 
         Raises:
             BusyError: the time was over before.
         """
+        for limiter in (self._limiter, self._threads):  # here, since only the event loop may change them
+            if limiter.total_tokens < self._at_once:
+                limiter.total_tokens = self._at_once
         turn = object()
         with due_within(self._limit_s):
             try:
@@ -67,6 +75,6 @@ class Admission:
                 self._limiter.release_on_behalf_of(turn)
 
 
-def admission_of(settings: Settings, batch: int = 1) -> Admission:
-    """The bounds of the settings: as many at work as there are processors, or as go into one call of a model."""
-    return Admission(max(cpu_count() or 1, batch), settings.queue_size, settings.request_limit_s)
+def admission_of(settings: Settings) -> Admission:
+    """The bounds of the settings: as many at work as there are processors; a GPU's batches `widen` it."""
+    return Admission(cpu_count() or 1, settings.queue_size, settings.request_limit_s)

@@ -16,6 +16,7 @@ from service.api import (
     areas,
     edr,
     events,
+    files,
     forecast_list,
     forecasts,
     health,
@@ -25,6 +26,7 @@ from service.api import (
     nowcast_post,
     scans,
     verification,
+    wms,
 )
 from service.api.access import Access, Guard
 from service.api.backend import Backend
@@ -42,7 +44,7 @@ from service.nowcast import NowcastService
 from service.observing import start_observing
 
 PARTS: Final = (
-    *(nowcast_post, forecast_list, forecasts, areas, edr, jobs, events),
+    *(nowcast_post, forecast_list, forecasts, areas, edr, wms, files, jobs, events),
     *(verification, models, scans, health, metrics),
 )
 PAGE: Final = Path(__file__).parent / "page"
@@ -83,7 +85,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     app.add_api_route("/", _page, include_in_schema=False, response_class=Response)
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     # the last is the outermost
-    for layer in (Conditional, Access, HeadAsGet, GZipForText, Cors, Observed, RequestId, StartInOneLine):
+    for layer in (Conditional, Access, GZipForText, HeadAsGet, Cors, Observed, RequestId, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app

@@ -90,7 +90,9 @@ class Lane(Generic[Given, Made]):
                 raise
             raise BusyError(f"the model was not free within {left_s:.0f} s; ask again later") from err
         finally:
-            call.made.cancel()
+            if call.made.cancel():  # nobody waits for it: its place is free at once
+                with self._changed:
+                    self._waiting = [other for other in self._waiting if other is not call]
 
     def _begin(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -120,7 +122,7 @@ class Lane(Generic[Given, Made]):
         """The oldest call and those that go with it, taken off the queue; waits for it."""
         with self._changed:
             while True:
-                self._waiting = [call for call in self._waiting if not (call.made.cancelled() or call.is_late)]
+                self._waiting = [call for call in self._waiting if not call.is_late]
                 if not self._waiting:
                     self._changed.wait()
                     continue

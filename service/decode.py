@@ -64,13 +64,13 @@ class DecodeLimits:
 class Decoder:
     """One process with the readers loaded; a job at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         self._answers = _memory_file()
         fd = self._answers.fileno()
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.decoder", str(fd)],
+            [sys.executable, "-m", module, str(fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -147,9 +147,15 @@ class Decoder:
 
 
 class Decoders:
-    """Decoders for so many uploads at a time, started when they are needed and replaced when they fail."""
+    """Decoders for so many uploads at a time, started when they are needed and replaced when they fail.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: uploads at a time.
+        module: whose `main` the processes run.
+    """
+
+    def __init__(self, size: int, module: str = "service.decoder") -> None:
+        self._module = module
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Decoder] = []
         self._guard = threading.Lock()
@@ -158,7 +164,7 @@ class Decoders:
         """Have one ready before it is needed; does not wait for it."""
         with self._guard:
             if not self._idle:
-                self._idle.append(Decoder())
+                self._idle.append(Decoder(self._module))
 
     def decode(self, groups: Sequence[Sequence[UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
         """The frames of each group of files, in the files' order.
@@ -193,7 +199,7 @@ class Decoders:
     def _with_one(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
         with self._guard:
             decoder = self._idle.pop() if self._idle else None
-        decoder = decoder or Decoder()
+        decoder = decoder or Decoder(self._module)
         try:
             found = decoder.decode(files, limits)
         except InputError:

@@ -7,6 +7,7 @@ take off again, decodes, and ends. What a file does to it (a crash, a loop, memo
 import ctypes
 import gc
 import json
+import math
 import os
 import resource
 import signal
@@ -89,11 +90,10 @@ def _take_limits(job: dict[str, Any]) -> None:
         signal.signal(number, signal.SIG_DFL)
     _end_with_parent()
     signal.setitimer(signal.ITIMER_REAL, job["limit_s"])
-    seconds = int(job["limit_s"]) + 1
+    seconds = math.ceil(job["limit_s"])
     most_bytes = _own_bytes() + job["memory_bytes"]
     for what, most in (
         (resource.RLIMIT_AS, most_bytes),
-        (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, job["answer_bytes"]),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),
@@ -101,6 +101,7 @@ def _take_limits(job: dict[str, Any]) -> None:
         _, hard = resource.getrlimit(what)
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU, a second before SIGKILL
 
 
 def _end_with_parent() -> None:

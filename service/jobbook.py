@@ -18,6 +18,12 @@ KEPT: Final = timedelta(hours=24)
 """So long a job is told of after it was asked for."""
 
 
+class OverError(ConflictError):
+    """What was asked of a job can no longer be done."""
+
+    title = "Not possible any more"
+
+
 class Base(DeclarativeBase):
     """The table of jobs."""
 
@@ -126,12 +132,12 @@ class JobBook:
 
         Raises:
             NoDataError: no such job.
-            ConflictError: it is over.
+            OverError: it is over.
         """
         self._change(job_id, state="cancelled")
         job = self.get(job_id)
         if job.state != "cancelled":
-            raise ConflictError(f"job {job_id} is {job.state}; one that is waiting or running was due")
+            raise OverError(f"job {job_id} is {job.state}; one that is waiting or running was due")
         return job
 
     def remove(self, job_id: str) -> None:

@@ -3,14 +3,19 @@
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.frame import iso
+from core.logs import about
 from service.catalogue import Catalogue
+from service.exports import exported
 from service.inputs import ModelInput, forecast_id
 from service.metrics import STAGE_SECONDS, timed
+from service.observing import forecast_made
 from service.predictor import Choice, Forecaster, Prediction, Predictor
 from service.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
 from service.records import BASELINES, Forecast, Origin
@@ -25,19 +30,28 @@ class Maker:
     """
 
     def __init__(
-        self, catalogue: Catalogue, predictor: Predictor, lead_steps: int, clock: Callable[[], datetime]
+        self,
+        catalogue: Catalogue,
+        predictor: Predictor,
+        lead_steps: int,
+        clock: Callable[[], datetime],
+        *,
+        write_source_grid: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._predictor = predictor
         self._lead_steps = lead_steps
         self._clock = clock
+        self._write_source_grid = write_source_grid
+        self._usual: tuple[Path, NDArray[np.bool_]] | None = None
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
     def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> Forecast:
         """The forecast of a model."""
         forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
-        with self._locks[hash(name) % LOCKS]:
+        told = about(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
+        with told, self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
             if known is not None:
                 return known
@@ -53,7 +67,10 @@ class Maker:
             with timed(STAGE_SECONDS, "write"):
                 self._keep_inputs(forecast, inputs)
                 write_forecast(forecast, prediction.rate_mmh_THW)
+                if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
+                    exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
                 self._catalogue.put(forecast)
+            forecast_made(forecast)
             return forecast
 
     def make_beside(self, inputs: ModelInput, origin: Origin) -> None:
@@ -90,6 +107,7 @@ class Maker:
             inputs_sha256=inputs.sha256,
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
+            source_grid=window.scan_grid or window.grid,
         )
 
     def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:
@@ -97,6 +115,7 @@ class Maker:
             seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
             usual_HW = self._usual_coverage(forecast, seen_HW)
             write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)
+            self._usual = forecast.inputs_path, usual_HW
 
     def _usual_coverage(self, forecast: Forecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""
@@ -109,4 +128,7 @@ class Maker:
             limit=len(BASELINES) + 1,
         )
         same = [one for one in earlier if one.grid.same_place(forecast.grid)]
-        return seen_HW | read_usual_coverage(same[0]) if same else seen_HW
+        if not same:
+            return seen_HW
+        path, usual_HW = self._usual or (None, seen_HW)
+        return seen_HW | (usual_HW if path == same[0].inputs_path else read_usual_coverage(same[0]))

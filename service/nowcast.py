@@ -64,7 +64,9 @@ class NowcastService:
         self._clock = clock
         self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
         self._windows = Windows(store, predictor, settings.model)
-        self._maker = Maker(catalogue, predictor, settings.lead_steps, clock)
+        self._maker = Maker(
+            catalogue, predictor, settings.lead_steps, clock, write_source_grid=settings.write_source_grid
+        )
         self.beside = Beside(catalogue, self._maker)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
 
@@ -127,7 +129,8 @@ class NowcastService:
         forecast = self._maker.make(inputs, choice, "upload")
         self._maker.make_beside(inputs, "upload")
         if observations:
-            self._scoring.keep_observations(forecast, observations)
+            with timed(STAGE_SECONDS, "observe"):
+                self._scoring.keep_observations(forecast, observations)
         return self._aged(forecast)
 
     def latest(self, model: str | None = None) -> Forecast:
@@ -167,7 +170,8 @@ class NowcastService:
 
         Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
         """
-        rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
+        with timed(STAGE_SECONDS, "score"):
+            rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
         if rows:
             return Verification("this_forecast", rows)
         rows = pooled(self.rolling(model=forecast.model))

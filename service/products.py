@@ -65,6 +65,7 @@ def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
         "missing_radars": json.dumps(forecast.missing_radars),
         "lead_minutes": json.dumps(forecast.lead_minutes),
         "grid": json.dumps(forecast.grid.to_dict()),
+        **({"source_grid": json.dumps(forecast.source_grid.to_dict())} if forecast.source_grid else {}),
     }
 
 
@@ -93,6 +94,7 @@ def forecast_from(attributes: Mapping[str, Any], path: Path) -> Forecast:
         inputs_sha256=attributes["inputs_sha256"],
         path=path,
         origin=attributes["origin"],
+        source_grid=Grid.from_dict(json.loads(attributes["source_grid"])) if "source_grid" in attributes else None,
     )
 
 
@@ -149,6 +151,7 @@ def read_window(forecast: Forecast) -> Window:
             notes=tuple(json.loads(told["window_notes"])),
             missing_radars=tuple(json.loads(told["missing_radars"])),
             model_usable=bool(told["model_usable"]),
+            scan_grid=forecast.source_grid,
         )
     except (OSError, KeyError, ValueError) as err:
         raise NoDataError(f"the inputs of forecast {forecast.id} do not read: {type(err).__name__}: {err}") from err

@@ -36,6 +36,7 @@ class Forecast:
         inputs_sha256: content of the window on the model grid; forecasts of one window share it.
         path: the CF-NetCDF file.
         origin: from stored scans or from an upload.
+        source_grid: of the scans; None where an older version of the service did not keep it.
     """
 
     id: str
@@ -55,6 +56,7 @@ class Forecast:
     inputs_sha256: str
     path: Path
     origin: Origin
+    source_grid: Grid | None = None
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:

@@ -204,13 +204,23 @@ class ModelRegistry:
             raise InputError(f"the alias {alias} came; it is a baseline's own name, another one was due")
         with turn(home):
             aliases = dict(self.aliases())
-            before = aliases.get(_valid(alias, "alias"))
-            past = (*before.before, f"{before.name}@{before.version}")[-PAST_KEPT:] if before else ()
+            known = aliases.get(_valid(alias, "alias"))
+            before = self._meaning(alias)
+            if known and before == (target.reference,):
+                return known
+            past = (*(known.before if known else ()), *before)[-PAST_KEPT:]
             aliases[alias] = Alias(alias, target.name, target.version, iso(datetime.now(UTC)), past)
             content = json.dumps({name: asdict(one) for name, one in sorted(aliases.items())}, indent=1)
             with storing(home):
                 write_bytes_atomically(home / FOLDER / ALIASES, content.encode())
         return aliases[alias]
+
+    def _meaning(self, alias: str) -> tuple[str, ...]:
+        """The reference that an alias or a model's name means now, if any."""
+        try:
+            return (self.resolve(alias),)
+        except UnknownNameError:
+            return ()
 
     def _writable(self) -> Path:
         if self._home is None:

@@ -44,8 +44,12 @@ class Scorebook:
                 for some in batched(values):
                     connection.execute(_once(table, some, connection.dialect.name))
             counts = [_counts(forecasts[row.model], row) for row in rows]
-            new = [connection.execute(_once(CountsRow, some, connection.dialect.name)) for some in batched(counts)]
-        return sum(result.rowcount for result in new)
+            keep = {"preserve_rowcount": True}  # PostgreSQL's driver tells it, SQLAlchemy forgets it after an INSERT
+            new = [
+                connection.execute(_once(CountsRow, some, connection.dialect.name), execution_options=keep).rowcount
+                for some in batched(counts)
+            ]
+        return sum(new)
 
     def scored_leads(self, forecast: Forecast) -> set[int]:
         """Leads of a forecast that have their counts, or whose counts came from another input of the same time."""

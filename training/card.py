@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.build import options_of
+from models.guided import RATES_MMH
+from models.rebuild import Rebuild
 from training.config import RunConfig
 from training.datasets import NowcastDataset
 
@@ -46,6 +48,10 @@ def card(
         validation: the last scores by name.
     """
     revision = str(record["revisions"][-1])
+    guided: dict[str, Any] = {}
+    if config.objective == "exceedance":
+        rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
+        guided = {"rates_mmh": list(rates_mmh), "rebuild": Rebuild().to_dict()}
     return {
         "kind": config.objective,
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
@@ -65,4 +71,5 @@ def card(
         "code_revision": revision,
         "code_revisions": list(record["revisions"]),
         "validation": dict(validation),
+        **guided,
     }

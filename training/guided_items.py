@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -15,7 +16,7 @@ from training.config import RunConfig
 from training.datasets.base import NowcastDataset
 from training.datasets.field_cache import cache_folder, cached_array
 
-RECIPE = 1
+RECIPE = 2
 """Goes up when the predictors change, so that files of other ones are not taken."""
 
 
@@ -63,7 +64,7 @@ class GuidedItems(Dataset[GuidedSample]):
         start = int(np.random.default_rng((self.base.seed, index, axis)).integers(size - self.crop + 1))
         return slice(start, start + self.crop)
 
-    def _made(self, number: int) -> np.ndarray:  # type: ignore[type-arg]
+    def _made(self, number: int) -> NDArray[np.float16]:
         """Predictors and, as the last channel, the observed rate; float16."""
         past_TCHW, future_LCHW = self.base[number]
         cadence_of = getattr(self.base, "cadence_of", lambda _: self.base.cadence_minutes)

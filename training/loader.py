@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from core.errors import ConfigError
 from training.config import RunConfig
-from training.datasets import NowcastDataset, Sample
+from training.datasets import NowcastDataset
 from training.guided_items import GuidedItems
 
 
@@ -78,13 +79,13 @@ class Ahead:
         depth: how many are made ahead.
     """
 
-    def __init__(self, loader: DataLoader[Sample], depth: int = 2) -> None:
+    def __init__(self, loader: DataLoader[Any], depth: int = 2) -> None:
         self.loader, self.depth = loader, depth
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[Sample]:
+    def __iter__(self) -> Iterator[Any]:
         batches = iter(self.loader)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
             ahead = deque(thread.submit(next, batches, None) for _ in range(self.depth))
@@ -105,7 +106,7 @@ def process_count() -> int:
 
 def train_loader(
     dataset: NowcastDataset | GuidedItems, config: RunConfig, *, total_steps: int, first_step: int
-) -> DataLoader[Sample] | Ahead:
+) -> DataLoader[Any] | Ahead:
     """The batches from `first_step` to `total_steps` of a run; made ahead by a thread, or by processes.
 
     Raises:
@@ -121,7 +122,7 @@ def train_loader(
         batch=config.batch_size,
         processes=config.devices,
     )
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         dataset,
         batch_size=config.batch_size // config.devices,
         sampler=sampler,
@@ -132,7 +133,7 @@ def train_loader(
     return loader if config.workers else Ahead(loader)
 
 
-def validation_loader(dataset: NowcastDataset | GuidedItems, config: RunConfig) -> DataLoader[Sample] | None:
+def validation_loader(dataset: NowcastDataset | GuidedItems, config: RunConfig) -> DataLoader[Any] | None:
     """The clips that are validated on, the same ones each time; None where the data have no validation part."""
     if len(dataset) == 0:
         return None

@@ -100,9 +100,8 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
     pl.seed_everything(config.seed, verbose=False)
     training, validation = build_datasets(config)
     saved = read_checkpoint(resume) if resume else {}
-    items: tuple[Items, Items] = (training, validation)
-    if config.objective == "exceedance":
-        items = guided_items(config, training, validation)
+    guided = guided_items(config, training, validation) if config.objective == "exceedance" else None
+    items: tuple[Items, Items] = guided or (training, validation)
     total_steps = config.max_steps or config.epochs * math.ceil(len(items[0]) / config.batch_size)
     record = run_record(config, {"train": training, "validation": validation}, total_steps, saved.get("run", {}))
     if resume:
@@ -111,8 +110,8 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
     if done > total_steps:
         raise ConfigError(f"{resume} is of step {done}; the run was to end at step {total_steps}")
     module: NowcastModule | ExceedanceModule
-    if config.objective == "exceedance":
-        module = build_exceedance(config, None if resume else items[0], total_steps)
+    if guided:
+        module = build_exceedance(config, None if resume else guided[0], total_steps)
     else:
         module = build_module(config, training, total_steps)
     if saved and is_over(saved["run"], record, done):

@@ -20,8 +20,8 @@ from verification.scores.rate_mae import CellSum
 from verification.scores.reliability import ReliabilityBins
 
 ALL_LEADS: Final = range(1, LEADS + 1)
-BLOCK: Final = 10
-"""Neighbouring windows that are drawn together: those that share a field."""
+BLOCK: Final = 3
+"""Neighbouring windows that are drawn together; they overlap further than that, so intervals are rather too narrow."""
 RELIABLE_CELLS: Final = 1000
 
 
@@ -145,8 +145,8 @@ def _probabilities(sums: SkillSums, model: str) -> dict[str, Any]:
 
 def _climatology(sums: SkillSums, model: str, mmh: float) -> BrierSums:
     """The frequency of the event at each lead, over all windows."""
-    parts = [sums.pooled(model, f"brier_{mmh:g}", [lead]).of_climatology() for lead in ALL_LEADS]
-    return sum(parts[1:], parts[0])
+    by_lead: list[BrierSums] = [sums.pooled(model, f"brier_{mmh:g}", [lead]) for lead in ALL_LEADS]
+    return sum((one.of_climatology() for one in by_lead), BrierSums())
 
 
 def _persistence(sums: SkillSums, mmh: float) -> BrierSums:

@@ -7,6 +7,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from models.baselines import Extrapolation
 from training.datasets.field_cache import resize
@@ -40,10 +41,10 @@ class SkillWindow:
     start: int
 
     @property
-    def compared_LHW(self) -> np.ndarray:  # type: ignore[type-arg]
+    def compared_LHW(self) -> NDArray[np.bool_]:
         """Cells where every given field that there is, and what followed, are observed."""
         there = [field_HW for field_HW in self.past_THW if np.isfinite(field_HW).any()]
-        return np.isfinite(self.future_LHW) & np.isfinite(np.stack(there)).all(axis=0)
+        return np.asarray(np.isfinite(self.future_LHW) & np.isfinite(np.stack(there)).all(axis=0))
 
 
 def skill_windows(path: Path, *, short: bool = False) -> Iterator[SkillWindow]:

@@ -9,7 +9,6 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from wradlib.io.radolan import parse_dwd_composite_header, read_radolan_composite
 
 from core.errors import FrameError
 from core.frame import RadarFrame
@@ -88,6 +87,13 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
     return [frame]
 
 
+def _wradlib() -> Any:
+    """The reader of wradlib, imported at first use: its import takes seconds, and most processes read no such file."""
+    import wradlib.io.radolan
+
+    return wradlib.io.radolan
+
+
 def _header(content: bytes) -> tuple[str, dict[str, Any]]:
     end = content[:MAX_HEADER_BYTES].find(b"\x03")
     if end < 0:
@@ -101,7 +107,7 @@ def _header(content: bytes) -> tuple[str, dict[str, Any]]:
             raise ProductError(f"product {product} is {REFUSED[product]}; one of {_products()} was due")
         if product not in DEPTHS + REFLECTIVITIES:
             raise ProductError(f"product {product} is not known; one of {_products()} was due")
-        return header, parse_dwd_composite_header(header)
+        return header, _wradlib().parse_dwd_composite_header(header)
     except (ValueError, LookupError, TypeError, AttributeError) as err:
         raise FrameError(f"RADOLAN header {content[:40]!r}... does not parse: {err}") from err
 
@@ -137,7 +143,7 @@ def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
 
 
 def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
-    counts_HW, _ = read_radolan_composite(io.BytesIO(content), missing=250)
+    counts_HW, _ = _wradlib().read_radolan_composite(io.BytesIO(content), missing=250)
     table_mmh = DWD_ZR.rate_mmh(np.arange(256) / 2 + DRY_DBZ)
     table_mmh[FIRST_FLAG_COUNT:] = np.nan
     return np.asarray(table_mmh[counts_HW.astype(np.uint8)], np.float64)

@@ -74,6 +74,8 @@ def _read_member(content: bytes, name: str, limits: Limits) -> list[RadarFrame]:
             others.append(str(err))
         except (FrameError, TooLargeError) as err:
             raise type(err)(f"{name}: {err}") from err
+        except MemoryError:
+            raise  # for whoever set a limit, or has none left
         except Exception as err:  # decoders of other people raise anything on hostile bytes
             raise FrameError(f"{name}: damaged {format_name} file: {type(err).__name__}: {err}") from err
     came = "; ".join(others) or f"starts with {content[:12]!r}"

@@ -26,17 +26,19 @@ def displacements_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:
 
 
 def warped(field_HW: Float32Field, back_CHW: Displacement) -> Float32Field:
-    """A field carried along: each cell takes the value where its air was; NaN from where nothing was observed."""
+    """A field carried along: each cell takes the value where its air was, bilinear among the observed cells there.
+
+    NaN where less than half of that was observed, or lies outside of the field.
+    """
     rows, cols = np.mgrid[: field_HW.shape[0], : field_HW.shape[1]].astype(np.float32)
-    moved_HW = cv2.remap(
-        np.ascontiguousarray(field_HW, np.float32),
-        cols + back_CHW[0],
-        rows + back_CHW[1],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(float("nan"),) * 4,
+    from_col_HW, from_row_HW = cols + back_CHW[0], rows + back_CHW[1]
+    seen_HW = np.isfinite(field_HW)
+    sum_HW, share_HW = (
+        cv2.remap(part_HW, from_col_HW, from_row_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+        for part_HW in (np.where(seen_HW, field_HW, 0.0).astype(np.float32), seen_HW.astype(np.float32))
     )
-    return np.asarray(moved_HW, np.float32)
+    known_HW = share_HW >= np.float32(0.5)
+    return np.where(known_HW, sum_HW / np.maximum(share_HW, np.float32(0.5)), np.float32(np.nan))
 
 
 def library(module: str) -> Any:

@@ -1,11 +1,11 @@
 """Motion of rain: Lucas-Kanade by pysteps, then one look at what is left by OpenCV's dense inverse search."""
 
 import warnings
+from itertools import pairwise
 from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from core.units import DWD_ZR
 from models.guidance.advection import Displacement, Float32Field, displacements_LCHW, library, warped
@@ -47,7 +47,7 @@ def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displac
     if min(shape) < 16:  # too small for the search's coarsest level
         return motion_CHW
     sum_CHW, weight_HW = np.zeros((2, *shape), np.float32), np.full(shape, 1e-6, np.float32)
-    for earlier, later in zip(present[:-1], present[1:], strict=True):
+    for earlier, later in pairwise(present):
         steps = later - earlier
         carried_HW = warped(rate_mmh_THW[earlier], displacements_LCHW(motion_CHW * steps, 1)[0])
         both_HW = np.isfinite(carried_HW) & np.isfinite(rate_mmh_THW[later])

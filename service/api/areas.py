@@ -43,6 +43,7 @@ BBoxText = Annotated[
         examples=["13.0,52.3,13.8,52.7"],
     ),
 ]
+OptionalBBox = Annotated[str | None, Query(description="as of `box`; instead of `lat` and `lon`", max_length=200)]
 PolygonText = Annotated[
     str,
     Query(
@@ -96,7 +97,7 @@ async def read_accumulation(
     request: Request,
     lat: Annotated[float | None, Query(description="degrees north, of a place", examples=[52.52])] = None,
     lon: Annotated[float | None, Query(description="degrees east, of a place", examples=[13.4])] = None,
-    bbox: BBoxText | None = None,
+    bbox: OptionalBBox = None,
 ) -> Response:
     """Depth in mm of a place (`lat` and `lon`) or of a box's cells (`bbox`) from the reference time to each lead.
 

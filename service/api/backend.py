@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from sqlite3 import Connection
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -10,9 +11,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigError, NowcastError, UnavailableError
 from core.settings import Settings
+from ingest.catalogue import held_open
 from service.admission import admission_of
 from service.decode import decoders
 from service.nowcast import NowcastService
+from service.predictor import batch_size
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +40,7 @@ class Backend:
         self._service: NowcastService | None = None
         self._reason = "the service is starting"
         self._stop = threading.Event()
+        self._held: Connection | None = None
         self._thread = threading.Thread(target=self._open_and_warm, name="warm", daemon=True)
 
     @property
@@ -62,6 +66,8 @@ class Backend:
     def stop(self) -> None:
         """Give up what has not begun; what runs ends by itself."""
         self._stop.set()
+        if self._held is not None:
+            self._held.close()
 
     def wait_warm(self, timeout_s: float) -> bool:
         """Wait for the thread; whether the model is warm."""
@@ -73,6 +79,7 @@ class Backend:
         while not self._stop.is_set():
             try:
                 self._service = self._service or self._build()
+                self._held = self._held or held_open(self._service.catalogue.engine)
                 self._service.predictor.warm(self.settings.model)
                 self.warm = True
                 self._after_warm(self._service)
@@ -89,6 +96,7 @@ class Backend:
     def _after_warm(self, service: NowcastService) -> None:
         """What the first requests would wait for, and what an earlier process left undone."""
         try:
+            self.admission.widen(batch_size(self.settings))
             service.predictor.warm("extrapolation")
             decoders().start()
             service.beside.make_up()

@@ -13,9 +13,7 @@ from service.nowcast import Forecast
 
 ForecastId = Annotated[
     str,
-    PathParameter(
-        description="`latest`, or the id of a forecast", examples=["latest", "6f1c2c3e-7d7b-5d0a-9c58-0d8f2f3a4b5c"]
-    ),
+    PathParameter(description="`latest`, or the id of a forecast", examples=["latest"]),
 ]
 
 

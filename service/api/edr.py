@@ -97,9 +97,13 @@ async def read_conformance() -> dict[str, list[str]]:
     return {"conformsTo": list(edr_meta.CONFORMANCE)}
 
 
-@router.get("/collections", summary="Collections", responses=documented(404))
-def read_collections(request: Request, newest: NewestDep) -> dict[str, Any]:
-    """One: the forecasts of the scheduled model."""
+@router.get("/collections", summary="Collections", responses=documented())
+async def read_collections(request: Request, backend: BackendDep) -> dict[str, Any]:
+    """One: the forecasts of the scheduled model; none before the first forecast."""
+    try:
+        newest = await newest_run(backend, request)
+    except NoDataError:
+        newest = None
     return edr_meta.collections(str(request.base_url), newest)
 
 

@@ -52,9 +52,10 @@ def landing(base: str) -> Json:
     }
 
 
-def collections(base: str, newest: Forecast) -> Json:
-    """All of them: one."""
-    return {"links": [_link(f"{base}collections", "self")], "collections": [collection(base, newest)]}
+def collections(base: str, newest: Forecast | None) -> Json:
+    """All of them: one, or none before the first forecast."""
+    found = [] if newest is None else [collection(base, newest)]
+    return {"links": [_link(f"{base}collections", "self")], "collections": found}
 
 
 def collection(base: str, newest: Forecast) -> Json:

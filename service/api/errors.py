@@ -10,9 +10,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from core.errors import InputError, NowcastError, UnavailableError
+from service.api.request_id import HEADER, request_id
 from service.api.schemas import Problem
+from service.api.security import describe_security
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ WORDS: Final[Mapping[int, str]] = {
     403: "The scope of the API key is too small",
     404: "What was asked for does not exist, or is not stored (yet)",
     406: "The answer does not exist in a format of `Accept`",
-    409: "The frames are each readable but make no window: times, number, grids or products",
+    409: "The frames are each readable but make no window: times, number, grids or products; or a job is over",
     413: "More bytes, frames or cells than the limit",
     415: "The body is neither JSON nor multipart",
     422: "What came cannot be used; the answer says what came and what was due",
@@ -97,15 +100,26 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     detail = error.detail
     if status == HTTPStatus.NOT_FOUND:
         detail = f"nothing at {request.url.path}; /docs lists what there is"
+    elif status == HTTPStatus.BAD_REQUEST:  # what FastAPI calls a body that does not parse
+        return problem(request, InputError.status, InputError.title, f"{detail}; JSON was due", headers=headers)
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} came for {request.url.path}; {headers.get('Allow', 'another method')} was due"
+        headers = {**headers, "Allow": _allowed(request) or headers.get("Allow", "GET")}
+        detail = f"{request.method} came for {request.url.path}; {headers['Allow']} was due"
     return problem(request, error.status_code, status.phrase, detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of every operation at the request's path: Starlette names those of the first alone."""
+    paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
+    here = [verbs for path, verbs in paths.items() if compile_path(path)[0].fullmatch(request.url.path)]
+    return ", ".join(sorted({verb.upper() for verbs in here for verb in verbs}))
 
 
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = "the service failed on this request; nothing of it was kept, and the log says why"
-    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", detail)
+    headers = {HEADER: request_id.get() or ""}  # this answer is written outside of what gives the others theirs
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", detail, headers=headers)
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
@@ -126,6 +140,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schema = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
+        describe_security(schema, WORDS)
         operations: Sequence[Any] = [op for path in schema["paths"].values() for op in path.values()]
         for operation in operations:
             for status, response in operation["responses"].items():

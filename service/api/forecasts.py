@@ -26,6 +26,11 @@ from service.products import inputs_png, lead_png
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
 INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
+MEDIA_TYPES: Final = {
+    ".nc": NETCDF,
+    ".h5": "application/x-hdf5",
+    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
+}
 FILE: Final[dict[str, Any]] = {"content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}}}
 PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this answer"}
@@ -44,7 +49,7 @@ FIELD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
     """The whole answer as JSON, or with `Accept: application/netcdf` the file itself."""
     if chosen_type(request.headers.get("accept")) == NETCDF:
-        return file_answer(request, forecast, forecast.path, lifetime_s=_lifetime_s(forecast_id, forecast, backend))
+        return file_answer(request, forecast, forecast.path, lifetime_s=lifetime_of(forecast_id, forecast, backend))
     answer = forecast_out(backend, forecast)
     scores = answer.verification.model_dump_json() if answer.verification else ""
     tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
@@ -87,7 +92,7 @@ def read_image(
 ) -> Response:
     """Rain by colour (`/map` has the legend), transparent where dry, grey without radar data; north is on top."""
     png = lead_png(forecast, lead)
-    return _picture(request, forecast, png, f"image-{lead}", _lifetime_s(forecast_id, forecast, backend))
+    return _picture(request, forecast, png, f"image-{lead}", lifetime_of(forecast_id, forecast, backend))
 
 
 @router.get(
@@ -98,25 +103,14 @@ def read_image(
 )
 def read_observed(
     forecast_id: ForecastId,
-    index: Annotated[int, PathParameter(ge=0, description="0 is the oldest scan of the window")],
+    index: Annotated[int, PathParameter(ge=0, description="0 is the oldest scan of the window", examples=[0])],
     forecast: ForecastDep,
     backend: BackendDep,
     request: Request,
 ) -> Response:
     """What the model saw, on the forecast's grid, in the same colours."""
     png = inputs_png(forecast, index)
-    return _picture(request, forecast, png, f"observed-{index}", _lifetime_s(forecast_id, forecast, backend))
-
-
-@router.get(
-    "/{forecast_id}/file.nc",
-    summary="The forecast as CF-NetCDF",
-    response_class=Response,
-    responses={200: FILE, 304: NOT_MODIFIED, **documented(404, 422)},
-)
-def read_file(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """`rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; xarray, GDAL and QGIS open it."""
-    return file_answer(request, forecast, forecast.path, lifetime_s=_lifetime_s(forecast_id, forecast, backend))
+    return _picture(request, forecast, png, f"observed-{index}", lifetime_of(forecast_id, forecast, backend))
 
 
 @router.get(
@@ -139,7 +133,7 @@ def read_observations(forecast: ForecastDep, backend: BackendDep, request: Reque
 def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, response: Response) -> MapOut:
     """Cities, graticule and legend in the pictures' coordinates."""
     invented = backend.settings.invented and forecast.origin == "scans"
-    lifetime_s = _lifetime_s(forecast_id, forecast, backend)
+    lifetime_s = lifetime_of(forecast_id, forecast, backend)
     response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
     return MapOut(
         width=forecast.grid.width,
@@ -155,9 +149,10 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
 def file_answer(request: Request, forecast: Forecast, path: Path, *parts: str, lifetime_s: int) -> Response:
     """A stored file as it is."""
     headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
-    name = f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z{'_observations' if parts else ''}.nc"
+    said = path.name.split(".")[1:-1]
+    name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *said]) + path.suffix
     return caching.not_modified(request, headers) or FileResponse(
-        path, media_type=NETCDF, headers=headers, filename=name, content_disposition_type="inline"
+        path, media_type=MEDIA_TYPES[path.suffix], headers=headers, filename=name, content_disposition_type="inline"
     )
 
 
@@ -172,7 +167,7 @@ def _picture(request: Request, forecast: Forecast, png: bytes, part: str, lifeti
     return caching.not_modified(request, headers) or Response(png, media_type="image/png", headers=headers)
 
 
-def _lifetime_s(forecast_id: str, forecast: Forecast, backend: Backend) -> int:
+def lifetime_of(forecast_id: str, forecast: Forecast, backend: Backend) -> int:
     """What an id names never changes; what is the latest does."""
     return caching.until_next_run_s(forecast, backend.settings) if forecast_id == LATEST else caching.FOREVER_S
 

@@ -1,5 +1,6 @@
 """`Prefer: respond-async` (RFC 7240) and /jobs: forecasts that the worker makes, to follow and to call off."""
 
+from functools import lru_cache
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from kombu.exceptions import OperationalError
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import Engine
 
 from core.errors import ForbiddenError, UnavailableError
 from core.settings import Settings
@@ -124,7 +126,12 @@ def job_out(job: Job) -> JobOut:
 
 
 def _book(backend: Backend) -> JobBook:
-    return JobBook(backend.service.catalogue.engine)
+    return _opened(backend.service.catalogue.engine)
+
+
+@lru_cache(maxsize=1)
+def _opened(engine: Engine) -> JobBook:
+    return JobBook(engine)  # looks whether its table is there
 
 
 def _check_queue(settings: Settings) -> None:

@@ -32,7 +32,7 @@ def read_models(service: ServiceDep) -> ModelsOut:
     dependencies=[Depends(admin)],
 )
 def switch_alias(
-    alias: Annotated[str, Path(max_length=100, description="default, production, canary, ...")],
+    alias: Annotated[str, Path(max_length=100, description="default, production, canary, ...", examples=["canary"])],
     body: AliasIn,
     service: ServiceDep,
 ) -> AliasOut:

@@ -155,7 +155,13 @@ class LinksOut(Out):
     self: str
     file: str = Field(description="the forecast as CF-NetCDF")
     observations: str | None = Field(description="the frames that followed, on the forecast's grid; null before")
+    odim: str | None = Field(None, description="the forecast as ODIM_H5")
+    geotiff: str | None = Field(None, description="the forecast as cloud-optimised GeoTIFF")
     point: str = Field(description="URI template with lat and lon")
+    box: str | None = Field(None, description="URI template with bbox: west,south,east,north")
+    area: str | None = Field(None, description="URI template with polygon: WKT or GeoJSON")
+    accumulation: str | None = Field(None, description="URI template with lat and lon, or with bbox")
+    edr: str | None = Field(None, description="the forecast as an instance of OGC API-EDR")
     map: str = Field(description="cities and graticule in picture coordinates")
     pictures: list[PictureOut]
 

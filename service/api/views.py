@@ -156,7 +156,13 @@ def links_out(forecast: Forecast) -> LinksOut:
         self=here,
         file=f"{here}/file.nc",
         observations=f"{here}/observations.nc" if forecast.observations_path else None,
+        odim=f"{here}/file.h5",
+        geotiff=f"{here}/file.tif",
         point=f"{here}/point{{?lat,lon}}",
+        box=f"{here}/box{{?bbox}}",
+        area=f"{here}/area{{?polygon}}",
+        accumulation=f"{here}/accumulation{{?lat,lon,bbox}}",
+        edr=f"/collections/nowcast/instances/{forecast.id}",
         map=f"{here}/map",
         pictures=pictures_out(forecast, here),
     )

@@ -1,7 +1,7 @@
 """The operations of the REST interface as methods; answers are the documents of its OpenAPI page."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -139,7 +139,7 @@ class Client:
         """The newest stored scans."""
         return ScansOut.model_validate_json(self.connection.request("GET", "/scans", params={"limit": limit}).content)
 
-    def events(self, after: str | UUID | None = None) -> Iterator[Forecast]:
+    def events(self, after: str | UUID | None = None) -> Generator[Forecast, None, None]:
         """Every new forecast as it comes, without end; a connection that breaks is made again and misses none.
 
         Args:

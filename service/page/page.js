@@ -17,7 +17,13 @@ async function get(path) {
   return answer.json();
 }
 
+// Every 15 seconds, and at once when the service tells of a new forecast.
 async function refresh() {
+  await look();
+  setTimeout(refresh, REFRESH_MS);
+}
+
+async function look() {
   try {
     const forecast = await get("nowcast/latest");
     state.fetchedAt = performance.now();
@@ -29,8 +35,6 @@ async function refresh() {
     await showScores();
   } catch (error) {
     waitOrWarn(error);
-  } finally {
-    setTimeout(refresh, REFRESH_MS);
   }
 }
 
@@ -311,3 +315,4 @@ $("slider").addEventListener("input", () => { stop(); showFrame(Number($("slider
 $("threshold").addEventListener("change", drawScores);
 setInterval(showAge, 1000);
 refresh();
+if (window.EventSource) new EventSource("events").addEventListener("forecast", look); // it connects again by itself

@@ -20,6 +20,7 @@ LIBRARY = {
     "far": "false_alarm_ratio",
     "bias": "frequency_bias",
 }
+NEW = {"rate-mae", "brier", "reliability", "crps"}
 COUNTS = st.builds(Counts, *[st.integers(0, 10**9)] * 4)
 CHUNKS = (slice(0, 2), slice(2, 3), slice(3, None))
 
@@ -30,17 +31,36 @@ def score(request):
 
 
 def fields(score, seed):
-    """Seven frames: rain with what was not observed on either side, or pictures."""
+    """Seven frames: rain with what was not observed on either side, pictures, or probabilities against rain."""
     random = np.random.default_rng(seed)
     if score.takes == "pictures":
         return random.random((2, 7, 14, 12)).astype(np.float32)
     forecast, observed = random.gamma(0.5, 2.0, (2, 7, 30, 20)).astype(np.float32)
     forecast[:, 0], observed[:, :, 0], observed[4] = np.nan, np.nan, np.nan
+    if score.takes == "probabilities":
+        chance = np.exp(-forecast)
+        return (chance_of_rates(score, chance) if score_of_rates(score) else chance), observed
     return forecast, observed
 
 
+def score_of_rates(score):
+    return hasattr(score, "thresholds_mmh")
+
+
+def chance_of_rates(score, chance):
+    """Falling with the rate, on the axis before rows and columns."""
+    return np.stack([chance ** (1 + mmh) for mmh in score.thresholds_mmh], axis=-3)
+
+
+def perfect(score, observed):
+    """The forecast that knew."""
+    if score_of_rates(score):
+        return np.stack([(observed >= mmh).astype(float) for mmh in score.thresholds_mmh], axis=-3)
+    return (observed >= score.threshold_mmh).astype(float) if score.takes == "probabilities" else observed
+
+
 def test_the_scores_of_the_paper_and_of_forecasters_are_there():
-    assert set(NAMES) == {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss"}
+    assert set(NAMES) == {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss", *NEW}
 
 
 def test_score_of_chunks_is_the_score_of_the_whole(score):
@@ -65,21 +85,23 @@ def test_what_one_side_did_not_observe_does_not_count(score):
             score.totals(forecast, observed)
         return
     other = forecast.copy()
-    other[np.isnan(observed)] = 99.0
+    unseen = np.broadcast_to(np.isnan(observed)[:, None] if score_of_rates(score) else np.isnan(observed), other.shape)
+    other[unseen] = 0.9 if score.takes == "probabilities" else 99.0
     assert score.totals(other, observed) == score.totals(forecast, observed)
     assert score.value(score.totals(np.zeros_like(forecast), observed)) != score.value(score.totals(forecast, observed))
 
 
 def test_a_perfect_forecast_scores_best_and_another_does_not(score):
     forecast, observed = fields(score, 4)
-    assert score.value(score.totals(observed, observed)) == pytest.approx(score.best)
+    near = 0.2 if score_of_rates(score) else 1e-6  # between two thresholds a rate is not known exactly
+    assert score.value(score.totals(perfect(score, observed), observed)) == pytest.approx(score.best, abs=near)
     assert abs(score.value(score.totals(forecast, observed)) - score.best) > 1e-3
 
 
 def test_nothing_is_undefined_and_never_the_best(score):
     forecast, observed = fields(score, 5)
     assert math.isnan(score.value(score.totals(forecast[:0], observed[:0])))
-    if score.takes == "rain":
+    if score.takes != "pictures":
         unobserved = np.full_like(observed, np.nan)
         assert math.isnan(score.value(score.totals(forecast, unobserved)))
 

@@ -28,7 +28,10 @@ from tests.end_to_end.stack import FORECAST_DEADLINE_S, ROOT, end, fetch, proces
 pytestmark = pytest.mark.stack
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES: dict[str, dict[str, Any]] = {
+    name: service for name, service in COMPOSE["services"].items() if "profiles" not in service
+}
+"""Without Prometheus and Grafana: see tests/service/test_monitoring.py."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,11 @@ def served(service: NowcastService) -> Iterator[str]:
     """Gives the address, such as http://127.0.0.1:4711, with a warm model behind it."""
     app = create_app(service)
     with socket.create_server(("127.0.0.1", 0)) as port:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, ws="none", lifespan="on", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_level="warning", proxy_headers=False, ws="none", lifespan="on", timeout_graceful_shutdown=1
+            )
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [port]}, daemon=True)
         thread.start()
         end = time.monotonic() + PATIENCE_S

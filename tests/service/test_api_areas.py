@@ -98,8 +98,9 @@ def by_hand(polygon, field_HW):
     west, south, east, north = polygon.bounds
     lon, lat = np.meshgrid(np.arange(west, east, 0.004) + 0.002, np.arange(south, north, 0.004) + 0.002)
     inside = shapely.contains_xy(polygon, lon, lat)
-    cells = [GRID.cell_of(float(b), float(a)) for a, b in zip(lon[inside], lat[inside], strict=True)]
-    values = np.array([field_HW[cell] for cell in cells])
+    x, y = GRID.to_xy(lon[inside], lat[inside])
+    rows = np.floor((GRID.north_m - y) / GRID.pixel_y_m).astype(int)
+    values = field_HW[rows, np.floor((x - GRID.west_m) / GRID.pixel_x_m).astype(int)]
     return float((values * np.cos(np.radians(lat[inside]))).sum() / np.cos(np.radians(lat[inside])).sum())
 
 

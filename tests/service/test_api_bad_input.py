@@ -376,8 +376,8 @@ def test_addresses_and_methods_that_there_are_not(client):
     refused(client.get("/page/..%2fapp.py"), 404)
     answer = client.delete("/nowcast")
     refused(answer, 405, "DELETE", "POST")
-    assert answer.headers["allow"] == "POST"
-    refused(client.get("/nowcast"), 405, "POST was due")
+    assert answer.headers["allow"] == "GET, POST"
+    refused(client.put("/nowcast"), 405, "GET, POST was due")
 
 
 def test_a_job_that_nobody_gave_out(client):

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from starlette.testclient import TestClient
 
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
+from service import heartbeat
 from service.app import create_app
 from service.nowcast import NowcastService
 from tests.service.api_support import fill, running, service_at
+from tests.service.test_beat import queue_server
 
 
 def test_a_warm_service_is_ready(tmp_path: Path):
@@ -27,6 +30,7 @@ def test_a_warm_service_is_ready(tmp_path: Path):
             "catalogue": "ok",
             "broker": "not configured",
             "data": "no scan is stored yet",
+            "device": "ok",
         }
         assert client.get("/nowcast/latest").status_code == 404  # ready, though there is nothing yet
 
@@ -156,3 +160,19 @@ def test_importing_the_app_opens_nothing_and_loads_no_torch(tmp_path: Path):
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.stack
+def test_without_a_worker_that_completes_tasks_it_is_not_ready(tmp_path: Path):
+    with queue_server(tmp_path) as broker:
+        service = service_at(tmp_path, redis_url=SecretStr(broker.url))
+        now, engine = datetime.now(UTC), service.catalogue.engine
+        with running(service) as client:
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["detail"]) == (503, "worker: no task was completed yet")
+            heartbeat.complete(engine, heartbeat.SCHEDULE, now, now)
+            assert client.get("/readyz").json()["checks"]["worker"] == "ok"
+            heartbeat.complete(engine, heartbeat.SCHEDULE, now, now - timedelta(seconds=200))
+            answer = client.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.json()["detail"].startswith("worker: no task was completed for 20")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,8 +14,12 @@ from celery import Celery
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
+from core.errors import ConflictError, UnavailableError
 from service.api import jobs
 from service.broker import Broker, embedded
+from service.job_tasks import MOST_TRIES, find_lost, run_job
+from service.jobbook import JobBook
+from service.keybook import KeyBook
 from service.nowcast import NowcastService
 from tests.service.api_support import fill, running, service_at
 
@@ -24,7 +29,7 @@ pytestmark = [
 ]
 
 ASYNC = {"Prefer": "wait=5, respond-async"}
-TASK = "service.tasks.make_forecast_task"
+TASK = "service.job_tasks.run_job_task"
 LIMIT_S = 90
 
 
@@ -63,8 +68,7 @@ def queue(broker: Broker) -> Iterator[Celery]:
 
 @pytest.fixture
 def client(service: NowcastService, queue: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(jobs, "worker", queue)
-    monkeypatch.setattr(jobs, "make_forecast_task", queue.tasks[TASK])
+    monkeypatch.setattr(jobs, "run_job_task", queue.tasks[TASK])
     with running(service) as client:
         yield client
 
@@ -76,7 +80,7 @@ def test_a_job_that_nobody_gave_out_is_unknown(client):
 
 
 def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, broker):
-    assert client.get("/readyz").json()["checks"]["broker"] == "ok"
+    assert jobs.queue_state(service.settings) == "ok"
     body = {"reference_time": "2024-06-01T12:00:00Z", "model": "persistence"}
     accepted = client.post("/nowcast", json=body, headers=ASYNC)
     assert accepted.status_code == 202
@@ -85,6 +89,9 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
     assert client.get(where).json()["status"] == "waiting"
     assert service.list() == []  # the API itself made nothing
 
+    called_off = client.post("/nowcast", json={**body, "model": "extrapolation"}, headers=ASYNC).headers["location"]
+    assert client.delete(called_off).json()["status"] == "cancelled"
+    assert client.delete(called_off).json()["status"] == "cancelled"  # asking twice is no mistake
     failing = client.post("/nowcast", json={**body, "reference_time": "1990-01-01T00:00:00Z"}, headers=ASYNC)
     settings = {
         "NOWCAST_HOME": str(service.settings.home),
@@ -102,6 +109,12 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
             failed_at = failing.headers["location"]
             failed = next(job for _ in within(LIMIT_S) if (job := client.get(failed_at).json())["status"] == "failed")
             assert "1990-01-01" in failed["detail"]
+            assert failed["problem"]["status"] == 404
+            assert {forecast.model for forecast in service.list()} <= {"persistence"} | {"extrapolation"}
+            assert client.get(called_off).json()["status"] == "cancelled"
+            for over in (where, failed_at):
+                refused = client.delete(over)
+                assert (refused.status_code, refused.json()["title"]) == (409, "Not possible any more")
         finally:
             process.terminate()
 
@@ -113,10 +126,120 @@ def test_an_unknown_model_is_refused_before_it_is_queued(client):
 def test_a_broker_that_is_gone_is_told(tmp_path):
     service = service_at(tmp_path, redis_url=SecretStr("redis://:secret-word@127.0.0.1:1/0"), model="persistence")
     with running(service) as client:
-        posted = client.post("/nowcast", json={"model": "persistence"}, headers=ASYNC)
-        for answer in (posted, client.get(f"/jobs/{uuid4()}")):
-            assert answer.status_code == 503
-            assert "retry-after" in answer.headers
-            assert "queue" in answer.json()["detail"]
-            assert "secret-word" not in answer.text
+        answer = client.post("/nowcast", json={"model": "persistence"}, headers=ASYNC)
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+        assert "queue" in answer.json()["detail"]
+        assert "secret-word" not in answer.text
+        assert client.get("/jobs").json()["jobs"] == []  # what did not get into the queue is no job
         assert client.get("/livez").status_code == 200
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> NowcastService:
+    """A service whose jobs no queue knows of, as after a queue has lost everything."""
+    made = service_at(tmp_path)
+    fill(made)
+    return made
+
+
+def test_a_lost_job_is_handed_out_again_and_at_last_failed(alone):
+    book = JobBook(alone.catalogue.engine)
+    job = book.add(None, "persistence")
+    assert find_lost(book, older_than_s=60) == []
+    for _ in range(MOST_TRIES - 1):
+        assert find_lost(book, older_than_s=0) == [job.id]
+        assert book.begin(job.id)  # a worker takes it, and dies
+    assert find_lost(book, older_than_s=0) == []
+    over = book.get(job.id)
+    assert over.state == "failed"
+    assert over.problem == {
+        "status": 503,
+        "title": "Temporarily unavailable",
+        "detail": "no worker ended it in 3 tries; the service may be overloaded, or its workers gone",
+    }
+    assert find_lost(book, older_than_s=0) == []
+
+
+def test_two_schedules_hand_a_lost_job_out_once(alone):
+    book = JobBook(alone.catalogue.engine)
+    job = book.add(None, "persistence")
+    assert book.hand_out_again(job)
+    assert not book.hand_out_again(job)
+
+
+def test_a_job_that_is_handed_out_twice_is_done_once(alone):
+    book = JobBook(alone.catalogue.engine)
+    job = book.add("2024-06-01T12:00:00+00:00", "persistence")
+    run_job(alone, book, job.id)
+    done = book.get(job.id)
+    assert done.state == "done"
+    assert done.forecast_id == alone.latest("persistence").id
+    run_job(alone, book, job.id)
+    assert book.get(job.id) == done
+
+
+def test_a_job_that_was_called_off_while_it_ran_stays_so(alone, monkeypatch):
+    book = JobBook(alone.catalogue.engine)
+    job = book.add(None, "persistence")
+    real = alone.forecast_stored
+
+    def cancelled_meanwhile(*asked, **told):
+        book.cancel(job.id)
+        return real(*asked, **told)
+
+    monkeypatch.setattr(alone, "forecast_stored", cancelled_meanwhile)
+    run_job(alone, book, job.id)
+    assert book.get(job.id).state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(ConflictError("no window"), "failed"), (ZeroDivisionError(), "failed"), (UnavailableError("busy"), "waiting")],
+)
+def test_how_a_job_ends_that_cannot_be_done(alone, monkeypatch, error, state):
+    def fails(*_asked, **_told):
+        raise error
+
+    monkeypatch.setattr(alone, "forecast_stored", fails)
+    book = JobBook(alone.catalogue.engine)
+    job = book.add(None, "persistence")
+    with suppress(ZeroDivisionError, UnavailableError):
+        run_job(alone, book, job.id)
+    over = book.get(job.id)
+    assert over.state == state
+    assert (over.problem or {}).get("status") == {"ConflictError": 409, "ZeroDivisionError": 500}.get(
+        type(error).__name__
+    )
+
+
+def test_jobs_are_listed_in_pages(alone):
+    book = JobBook(alone.catalogue.engine)
+    ids = [book.add(None, "persistence").id for _ in range(7)]
+    book.cancel(ids[3])
+    with running(alone) as client:
+        pages, path = [], "/jobs?limit=3"
+        while path:
+            answer = client.get(path)
+            pages.append([job["job_id"] for job in answer.json()["jobs"]])
+            path = answer.json()["next"]
+            assert answer.headers.get("link") == (f'<{path}>; rel="next"' if path else None)
+        assert [len(page) for page in pages] == [3, 3, 1]
+        assert sorted(job for page in pages for job in page) == sorted(ids)
+        assert [job["job_id"] for job in client.get("/jobs?status=cancelled").json()["jobs"]] == [ids[3]]
+        assert client.get("/jobs?cursor=nonsense").status_code == 422
+
+
+def test_another_callers_job_is_not_called_off(alone):
+    keys = KeyBook.from_settings(alone.settings)
+    own, other, admin = keys.create("own", "forecast"), keys.create("other", "forecast"), keys.create("chief", "admin")
+    jobs_of = JobBook(alone.catalogue.engine)
+    held = keys.find(own)
+    assert held is not None
+    first, second = (jobs_of.add(None, "persistence", held.id).id for _ in range(2))
+    with running(alone) as client:
+        assert client.delete(f"/jobs/{first}").status_code == 403
+        assert client.delete(f"/jobs/{first}", headers={"X-API-Key": other}).status_code == 403
+        assert client.delete(f"/jobs/{first}", headers={"X-API-Key": own}).status_code == 200
+        assert client.delete(f"/jobs/{second}", headers={"X-API-Key": admin}).status_code == 200
+        assert client.delete(f"/jobs/{uuid4()}").status_code == 404

@@ -14,7 +14,7 @@ from service.cells import Block, box_block
 
 DEGREES = Grid("EPSG:4326", 5.0, 56.0, 0.02, 0.02, 450, 550, "degrees")
 SMALL = RADOLAN_900.resized(72, 60)
-TRIANGLE = shapely.from_wkt("POLYGON((9.1 50.2,11.3 50.4,10.7 52.1,9.1 50.2))")
+TRIANGLE = checked_polygon(shapely.from_wkt("POLYGON((9.1 50.2,11.3 50.4,10.7 52.1,9.1 50.2))"))
 
 
 def cell_outline(grid, row, col, pieces=8):
@@ -65,6 +65,7 @@ def test_no_cell_holds_more_than_itself_and_all_of_them_the_polygon(west, south,
     inner = shapely.box(west + width / 3, south + height / 3, west + width / 2, south + height / 2)
     polygon = checked_polygon(outer.difference(inner) if hole else outer)
     weights = area_weights(SMALL, polygon)
+    assert weights.block is not None
     assert (weights.km2_HW <= cell_area_km2(weights.block.grid(SMALL)) * (1 + 1e-9)).all()
     assert weights.km2_HW.sum() == pytest.approx(weights.area_km2, rel=1e-5)
 
@@ -115,6 +116,7 @@ def test_a_polygon_of_too_many_vertices():
 @given(west=st.floats(5, 13), south=st.floats(47.5, 54), width=st.floats(0.02, 2), height=st.floats(0.02, 1))
 def test_a_box_holds_the_cells_of_all_its_places(west, south, width, height):
     block = box_block(SMALL, (west, south, west + width, south + height))
+    assert block is not None
     for lon in np.linspace(west, west + width, 7):
         for lat in np.linspace(south, south + height, 7):
             cell = SMALL.cell_of(float(lat), float(lon))

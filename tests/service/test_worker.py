@@ -11,6 +11,7 @@ from celery import Celery
 
 from core.settings import Settings
 from service.broker import embedded
+from service.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
 from service.worker import LOCAL_REDIS_URL, broker_url, queue_settings, schedule, task_settings
 
 CYCLE_S = 300
@@ -70,6 +71,20 @@ def test_only_json_is_taken_and_answers_expire():
 def test_scheduled_tasks_expire_so_that_none_pile_up():
     for entry in schedule(Settings()).values():
         assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_nothing_of_the_schedule_leaves_a_result_and_a_late_forecast_is_dropped():
+    assert all(entry["options"]["ignore_result"] for entry in schedule(Settings()).values())
+    assert Settings().deadline_s < CYCLE_S
+
+
+def test_a_score_never_keeps_a_forecast_waiting_and_a_proof_of_life_waits_for_neither():
+    queue = queue_settings(Settings())
+    assert queue["broker_transport_options"]["queue_order_strategy"] == "sorted"
+    assert [one.name for one in queue["task_queues"]] == sorted(QUEUES) == [BEAT, FORECASTS, VERIFICATION]
+    assert BEAT < own_queue("worker@host") < FORECASTS
+    assert queue["task_routes"]["service.tasks.verify_task"] == {"queue": VERIFICATION}
+    assert queue["result_backend_transport_options"]["visibility_timeout"] < CYCLE_S
 
 
 def test_the_queue_is_the_one_of_the_settings():

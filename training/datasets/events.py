@@ -106,10 +106,8 @@ class Events(NowcastDataset):
             times = [datetime(2020, 1, day, tzinfo=UTC) + timedelta(minutes=15 * k) for k in range(40)]
             grid = RADOLAN_900.resized(24, 24)
             cf.write_dataset(cf.rate_dataset(rate.astype(np.float32), times, grid), folder / f"event_{day}.nc")
-        return {
-            **{"held_out": ["event_2"], "tested": ["event_3"], "height": 12, "width": 12, "crop": 12, "samples": 6},
-            **{"cadences": [15, 30], "smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0},
-        }
+        sizes = {"height": 12, "width": 12, "crop": 12, "smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0}
+        return {"held_out": ["event_2"], "tested": ["event_3"], "samples": 6, "cadences": [15, 30], **sizes}
 
     def _split_of(self, name: str) -> Split | None:
         if any(part in name for part in self.options.tested):

@@ -1,6 +1,7 @@
 """Continuous ranked probability score of exceedance probabilities at given rates."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar, Final, Literal
 
 import numpy as np
@@ -22,8 +23,8 @@ PARTS: Final = 8
 class CRPS(Score[CellSum]):
     """Mean over cells of the integral of (P(R >= r) - [r <= observed])^2 over r, in mm/h (Matheson and Winkler 1976).
 
-    The forecast has one axis more than the observation, before the last two: P(R >= threshold) for `thresholds_mmh`, straight
-    lines between them, with P = P(first threshold) from 0 to that.
+    The forecast has one axis more than the observation, before the last two: P(R >= threshold) for `thresholds_mmh`,
+    straight lines between them, with P = P(first threshold) from 0 to that.
     """
 
     takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "probabilities"
@@ -31,12 +32,9 @@ class CRPS(Score[CellSum]):
     thresholds_mmh: tuple[float, ...] = THRESHOLDS_MMH
 
     def totals(self, forecast: FloatField, observed: FloatField) -> CellSum:
-        if forecast.ndim < 3 or forecast.shape[-3] != len(self.thresholds_mmh):
-            raise ValueError(
-                f"probabilities of {forecast.shape}; (..., {len(self.thresholds_mmh)}, rows, columns) was due"
-            )
-        if (*forecast.shape[:-3], *forecast.shape[-2:]) != observed.shape:
-            raise ValueError(f"forecast of {forecast.shape} against observations of {observed.shape}")
+        due = (*observed.shape[:-2], len(self.thresholds_mmh), *observed.shape[-2:])
+        if forecast.shape != due:
+            raise ValueError(f"forecast of {forecast.shape} against observations of {observed.shape}; {due} was due")
         both = np.isfinite(observed) & np.isfinite(forecast).all(axis=-3)
         probability_NK = np.moveaxis(forecast, -3, -1)[both].astype(np.float64)
         integral_N = self._integral_N(probability_NK, observed[both].astype(np.float64))
@@ -50,7 +48,7 @@ class CRPS(Score[CellSum]):
         edges = np.array([0.0, *self.thresholds_mmh, HIGHEST_MMH])
         known_NK = np.hstack([probability_NK[:, :1], probability_NK, np.zeros((len(probability_NK), 1))])
         integral_N = np.maximum(observed_N - HIGHEST_MMH, 0.0)
-        for number, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for number, (left, right) in enumerate(pairwise(edges)):
             width = (right - left) / PARTS
             for part in range(PARTS):
                 along = (part + 0.5) / PARTS

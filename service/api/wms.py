@@ -1,0 +1,171 @@
+"""OGC Web Map Service 1.3.0 on the forecasts, for QGIS, OpenLayers, Leaflet and their like."""
+
+import json
+from typing import Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from core.cf import RATE
+from core.errors import InputError, NoDataError
+from core.frame import iso, utc
+from service.amounts import intervals_mm, totals_mm
+from service.api import caching
+from service.api.backend import Backend, BackendDep
+from service.api.errors import documented
+from service.api.forecasts import INVENTED
+from service.api.recent import LATEST, Recent
+from service.api.views import status_of
+from service.api.wms_capabilities import INFO_FORMATS, PNG, capabilities
+from service.api.wms_query import PARAMETERS, REQUESTS, Parameters
+from service.coverages import QUANTITIES
+from service.fields import FIELDS
+from service.maps import Float32Field, cells_of, legend_png, map_png
+from service.nowcast import Forecast
+from service.point import point_series
+
+router = APIRouter(tags=["OGC WMS"])
+
+MOST_RUNS: Final = 100
+BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    **documented(404, 406, 413, 422),
+    200: {
+        "description": "capabilities, a picture, or the values of a place",
+        "content": {
+            PNG: BINARY,
+            "text/xml": {"schema": {"type": "string"}},
+            "text/plain": {"schema": {"type": "string"}},
+            "application/json": {"schema": {"type": "object"}},
+        },
+    },
+    304: {"description": "If-None-Match holds this answer"},
+}
+
+
+@router.get(
+    "/wms",
+    summary="Web Map Service 1.3.0",
+    responses=ANSWERS,
+    response_class=Response,
+    openapi_extra={"parameters": PARAMETERS},
+)
+def read_wms(backend: BackendDep, request: Request) -> Response:
+    """GetCapabilities, GetMap, GetFeatureInfo and GetLegendGraphic; errors are problem documents as everywhere."""
+    came = Parameters(request.query_params)
+    what = came.one_of("request", REQUESTS)
+    came.one_of("service", ("WMS",), "WMS")
+    if what == "GetLegendGraphic":
+        return Response(legend_png(QUANTITIES[came.layer("layer")].unit), media_type=PNG)
+    newest = _newest(backend, request)
+    if what == "GetCapabilities":
+        return _capabilities(backend, request, newest)
+    run = _run(backend, newest, came.get("dim_reference_time") or came.get("reference_time"))
+    headers = _headers(backend, run, request)
+    unchanged = caching.not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
+    return _map(came, run, headers) if what == "GetMap" else _feature_info(came, run, headers)
+
+
+def _capabilities(backend: Backend, request: Request, newest: Forecast) -> Response:
+    service = backend.service
+    runs = service.list(model=service.settings.model, origin="scans", limit=MOST_RUNS) or [newest]
+    invented = service.settings.invented
+    attribution = INVENTED if invented else f"Radar product {newest.product}"
+    document = capabilities(str(request.base_url) + "wms", newest, runs, attribution)
+    return Response(document, media_type="text/xml", headers=_headers(backend, newest, request))
+
+
+def _map(came: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
+    came.picture()
+    field_HW = _field(run, came.layer(), _lead(run, came.get("time")))
+    picture = map_png(field_HW, cells_of(came.view(), run.grid), background=came.background())
+    return Response(picture, media_type=PNG, headers=headers)
+
+
+def _feature_info(came: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
+    """The value of the cell below a pixel, as a GeoJSON point or as text."""
+    kind = came.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
+    layer, view, lead = came.layer("query_layers"), came.view(), _lead(run, came.get("time"))
+    column, row = came.number("i"), came.number("j")
+    if not (0 <= column < view.width and 0 <= row < view.height):
+        raise InputError(f"i {column}, j {row} came; a pixel of {view.width} x {view.height} was due")
+    lons, lats = view.lon_lat()
+    lon, lat = float(lons[column]), float(lats[row])
+    if not (np.isfinite(lon) and np.isfinite(lat)):
+        raise InputError(f"the pixel i {column}, j {row} is not on Earth")
+    cell = run.grid.cell_of(lat, lon)
+    value = float("nan") if cell is None else float(_field(run, layer, lead)[cell])
+    said = {
+        "layer": layer,
+        "value": value if np.isfinite(value) else None,
+        "unit": QUANTITIES[layer].unit,
+        "time": iso(run.valid_times[lead]),
+        "reference_time": iso(run.reference_time),
+        "forecast_id": run.id,
+        "status": run.status,
+        "radar_coverage": point_series(run, lat, lon).coverage,
+    }
+    if kind == "text/plain":
+        text = "".join(f"{name}: {'unknown' if entry is None else entry}\n" for name, entry in said.items())
+        return Response(text, media_type=kind, headers=headers)
+    point = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [lon, lat]}, "properties": said}
+    document = json.dumps({"type": "FeatureCollection", "features": [point]}, allow_nan=False)
+    return Response(document, media_type=kind, headers=headers)
+
+
+def _newest(backend: Backend, request: Request) -> Forecast:
+    recent: Recent = request.app.state.recent
+    return recent.held(backend.service, LATEST) or recent.find(backend.service, LATEST)
+
+
+def _run(backend: Backend, newest: Forecast, reference_time: str) -> Forecast:
+    """The run of a reference time.
+
+    Raises:
+        InputError: no time.
+        NoDataError: no run of that time.
+    """
+    if not reference_time:
+        return newest
+    try:
+        time = utc(reference_time.replace(" ", "+"))
+        model = backend.service.settings.model
+        runs = backend.service.list(model=model, origin="scans", start=time, end=time, limit=1)
+    except (ValueError, OverflowError) as err:
+        raise InputError(f"reference_time {reference_time[:80]!r} came; an ISO 8601 time was due") from err
+    if not runs:
+        raise NoDataError(f"no run of {reference_time[:80]}; GetCapabilities lists those that there are")
+    return runs[0]
+
+
+def _lead(run: Forecast, time: str) -> int:
+    """The lead of a time.
+
+    Raises:
+        InputError: no time.
+        NoDataError: no lead of that time.
+    """
+    if time in ("", "current"):
+        return 0
+    try:
+        return run.valid_times.index(utc(time.replace(" ", "+")))
+    except OverflowError as err:
+        raise InputError(f"time {time[:80]!r} came; an ISO 8601 time was due") from err
+    except ValueError as err:
+        due = ", ".join(map(iso, run.valid_times))
+        raise NoDataError(f"time {time[:80]!r} came; one of {due} was due, or another reference_time") from err
+
+
+def _field(run: Forecast, layer: str, lead: int) -> Float32Field:
+    fields = FIELDS.read(run)
+    if layer == RATE:
+        return np.asarray(fields.rate_mmh_THW[lead])
+    whole = (slice(None), slice(None))
+    return np.asarray(totals_mm(intervals_mm(fields, run.lead_minutes, whole))[lead])
+
+
+def _headers(backend: Backend, run: Forecast, request: Request) -> dict[str, str]:
+    tag = caching.weak_etag(run, request.url.query, status_of(backend, run))
+    return caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))

@@ -1,0 +1,127 @@
+"""Fields as maps in the reference systems of web maps: every pixel shows the cell that its centre lies in."""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.colours import NO_DATA, RAIN_COLOURS, colours
+from core.errors import InputError, TooLargeError
+from core.grid import Grid
+
+Float32Field = NDArray[np.float32]
+Float64Field = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+MERCATOR_M: Final = 6_378_137.0
+"""Radius of EPSG:3857's sphere."""
+
+MOST_PIXELS: Final = 2048
+"""Along an edge of a map."""
+
+HELD_PIXELS: Final = 512 * 512
+"""Larger maps are worked out anew each time: tiles come again for each lead, a screen seldom."""
+
+AXES: Final = {"EPSG:3857": ("x", "y"), "EPSG:4326": ("y", "x"), "CRS:84": ("x", "y")}
+"""Reference systems with the order in which WMS 1.3.0 writes a box: EPSG:4326 has latitude first."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A rectangle of a reference system, and the pixels that show it.
+
+    Attributes:
+        crs: one of `AXES`.
+        west, south, east, north: edges in the system's unit.
+    """
+
+    crs: str
+    west: float
+    south: float
+    east: float
+    north: float
+    width: int
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.crs not in AXES:
+            raise InputError(f"reference system {self.crs[:40]!r} came; one of {', '.join(AXES)} was due")
+        edges = (self.west, self.south, self.east, self.north)
+        if not (np.isfinite(edges).all() and self.west < self.east and self.south < self.north):
+            raise InputError(
+                f"a map from {self.west:g} {self.south:g} to {self.east:g} {self.north:g}; an area was due"
+            )
+        if self.width < 1 or self.height < 1:
+            raise InputError(f"a map of {self.width} x {self.height} pixels; at least one was due")
+        if max(self.width, self.height) > MOST_PIXELS:
+            raise TooLargeError(
+                f"a map of {self.width} x {self.height} pixels came; at most {MOST_PIXELS} along an edge were due"
+            )
+
+    def lon_lat(self) -> tuple[Float64Field, Float64Field]:
+        """Longitudes of the columns' centres and latitudes of the rows', from the north; NaN is not on Earth."""
+        x = self.west + (np.arange(self.width) + 0.5) * (self.east - self.west) / self.width
+        y = self.north - (np.arange(self.height) + 0.5) * (self.north - self.south) / self.height
+        if self.crs == "EPSG:3857":
+            x, y = np.degrees(x / MERCATOR_M), np.degrees(np.arctan(np.sinh(np.clip(y / MERCATOR_M, -20, 20))))
+        return np.where(np.abs(x) <= 180, x, np.nan), np.where(np.abs(y) <= 90, y, np.nan)
+
+
+def cells_of(view: View, grid: Grid) -> Indices:
+    """The cell of every pixel as row * width + column, (H, W); -1 off the grid."""
+    return _held_cells(view, grid) if view.width * view.height <= HELD_PIXELS else _cells(view, grid)
+
+
+def map_png(field_HW: Float32Field, cells_HW: Indices, *, background: tuple[int, int, int] | None = None) -> bytes:
+    """The field in the colours of all pictures: transparent where dry and off the grid, grey without radar data.
+
+    Args:
+        field_HW: on the grid.
+        cells_HW: of `cells_of`.
+        background: red, green, blue behind what is transparent; None leaves it transparent.
+    """
+    flat_N4 = np.concatenate([colours(field_HW).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
+    picture = Image.fromarray(flat_N4[cells_HW])  # -1 is the last one, transparent
+    if background is not None:
+        opaque = Image.new("RGBA", picture.size, (*background, 255))
+        picture = Image.alpha_composite(opaque, picture).convert("RGB")
+    return _png(picture)
+
+
+def legend_png(unit: str) -> bytes:
+    """The classes of the colours, from the heaviest down."""
+    rows = [(colour, f"from {edge:g} {unit}") for edge, colour in reversed(RAIN_COLOURS)] + [(NO_DATA, "no radar data")]
+    picture = Image.new("RGBA", (150, 18 * len(rows) + 6), (255, 255, 255, 255))
+    draw = ImageDraw.Draw(picture)
+    for number, (colour, text) in enumerate(rows):
+        top = 18 * number + 4
+        draw.rectangle((4, top, 28, top + 14), fill=colour, outline=(90, 90, 90, 255))
+        draw.text((36, top + 1), text, fill=(0, 0, 0, 255))
+    return _png(picture)
+
+
+@lru_cache(maxsize=64)
+def _held_cells(view: View, grid: Grid) -> Indices:
+    return _cells(view, grid)
+
+
+def _cells(view: View, grid: Grid) -> Indices:
+    lon_HW, lat_HW = np.meshgrid(*view.lon_lat())
+    x_HW, y_HW = grid.to_xy(lon_HW, lat_HW)
+    with np.errstate(invalid="ignore"):
+        row_HW = np.floor((grid.north_m - y_HW) / grid.pixel_y_m)
+        col_HW = np.floor((x_HW - grid.west_m) / grid.pixel_x_m)
+        inside_HW = (row_HW >= 0) & (row_HW < grid.height) & (col_HW >= 0) & (col_HW < grid.width)
+    found_HW = np.where(inside_HW, row_HW * grid.width + col_HW, -1).astype(np.int32)
+    found_HW.setflags(write=False)
+    return found_HW
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()

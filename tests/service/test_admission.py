@@ -1,0 +1,109 @@
+"""Requests over the bound are told to come back; those within it wait without a thread, and not for ever."""
+
+import asyncio
+import threading
+
+import pytest
+
+from core.errors import BusyError
+from service.admission import Admission
+from service.deadline import remaining_s
+from tests.service.api_support import fill, netcdf, running, service_at, window_times
+
+
+def test_so_many_at_once_and_the_others_wait_in_their_order():
+    admission = Admission(at_once=2, places=8, limit_s=20)
+    most, now, order, guard = [0], [0], [], threading.Lock()
+
+    def work(number: int) -> int:
+        with guard:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+            order.append(number)
+        assert remaining_s("it was done") is not None, "the thread knows the request's time"
+        with guard:
+            now[0] -= 1
+        return number
+
+    async def ask(number: int) -> int:
+        async with admission.place():
+            return await admission.run(lambda: work(number))
+
+    async def all_of_them() -> list[int]:
+        return await asyncio.gather(*(ask(number) for number in range(8)))
+
+    assert asyncio.run(all_of_them()) == list(range(8))
+    assert most[0] <= 2
+    assert sorted(order) == list(range(8))
+
+
+def test_over_the_bound_is_turned_away_and_a_place_is_free_again():
+    admission = Admission(at_once=1, places=1, limit_s=20)
+
+    async def both() -> None:
+        async with admission.place():
+            with pytest.raises(BusyError, match="ask again later"):
+                async with admission.place():
+                    raise AssertionError("there was no place")
+        with pytest.raises(ZeroDivisionError):
+            async with admission.place():
+                await admission.run(lambda: 1 // 0)
+        async with admission.place():
+            assert await admission.run(lambda: 3) == 3
+
+    asyncio.run(both())
+
+
+def test_who_waits_too_long_is_told():
+    admission = Admission(at_once=1, places=4, limit_s=0.1)
+    go = threading.Event()
+
+    async def late() -> None:
+        try:
+            with pytest.raises(BusyError, match=r"within 0\.1 s"):
+                await admission.run(lambda: None)
+        finally:
+            go.set()
+
+    async def both() -> None:
+        await asyncio.gather(admission.run(lambda: go.wait(20)), late())
+
+    asyncio.run(both())
+
+
+def test_a_busy_service_answers_429_with_retry_after_and_nothing_is_read(tmp_path):
+    service = service_at(tmp_path / "home", queue_size=1)
+    fill(service)
+    with running(service) as client:
+        upload = {"frames": ("five.nc", netcdf(tmp_path, window_times()))}
+        admission = client.app.state.backend.admission
+        admission._taken = 1
+        for answer in (client.post("/nowcast", json={}), client.post("/nowcast", files=upload)):
+            assert answer.status_code == 429
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["retry-after"]) > 0
+            assert answer.json()["status"] == 429
+        assert client.get("/livez").status_code == 200
+        admission._taken = 0
+        assert client.post("/nowcast", json={}).status_code == 200
+        assert client.post("/nowcast", files=upload).status_code == 200
+        assert admission._taken == 0
+
+
+def test_many_clients_who_post_the_same_compute_it_once(tmp_path):
+    service = service_at(tmp_path / "home")
+    fill(service)
+    with running(service) as client:
+        found: list[tuple[int, str]] = []
+
+        def post() -> None:
+            answer = client.post("/nowcast", json={"verify": False})
+            found.append((answer.status_code, answer.json()["forecast_id"]))
+
+        threads = [threading.Thread(target=post) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(found) == {(200, found[0][1])}
+        assert len(found) == 8

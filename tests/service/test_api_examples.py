@@ -1,0 +1,116 @@
+"""Every example of the OpenAPI document runs as it stands, against a service with a forecast."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.keybook import KeyBook
+from service.nowcast import NowcastService
+from tests.service.api_support import fill, lead_times, netcdf, running, service_at, window_times
+
+SCHEMA: dict[str, Any] = create_app().openapi()
+ENDLESS = "/events"
+ANOTHER_TEST_HAS_IT = {
+    "/jobs/{job_id}": "an id that was given out is needed: test_api_jobs.py",
+    "/models/aliases/{alias}": "a model with versions is needed: test_registry.py",
+    "/nowcast/{forecast_id}/observations.nc": "frames that followed are needed: test_api_nowcast.py",
+}
+
+EITHER = {"/nowcast/{forecast_id}/accumulation": (("lat", "lon"), ("bbox",))}
+"""Optional parameters of which one group is due."""
+
+
+def examples(described: dict[str, Any]) -> list[Any]:
+    """Of a parameter or a body, wherever OpenAPI lets them stand."""
+    schema = described.get("schema", {})
+    if "$ref" in schema:
+        schema = SCHEMA["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    for place in (described, schema):
+        if "example" in place:
+            return [place["example"]]
+        if "examples" in place:
+            found = place["examples"]
+            return [each["value"] for each in found.values()] if isinstance(found, dict) else list(found)
+    return []
+
+
+def requests_of(path: str, verb: str, operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """(path, query, JSON body) of every combination of examples; None where a required one is missing."""
+    parameters = {each["name"]: each for each in operation.get("parameters", []) if each["in"] in ("path", "query")}
+    shown = {name: examples(each) for name, each in parameters.items()}
+    missing = [name for name, each in parameters.items() if each.get("required") and not shown[name]]
+    assert not missing, f"{verb} {path}: no example of {missing}"
+    json_body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+    bodies = examples(json_body) if json_body else [None]
+    assert bodies, f"{verb} {path}: no example of its body"
+    given = {name: values for name, values in shown.items() if values}
+    for body, *values in itertools.product(bodies, *given.values()):
+        chosen = dict(zip(given, values, strict=True))
+        for left_out in EITHER.get(path, ((),)):
+            kept = {name: value for name, value in chosen.items() if name not in left_out}
+            where = {name: kept.pop(name) for name in list(kept) if parameters[name]["in"] == "path"}
+            yield path.format(**where), kept, body
+
+
+OPERATIONS = [
+    pytest.param(path, verb, operation, id=f"{verb} {path}")
+    for path, verbs in SCHEMA["paths"].items()
+    for verb, operation in verbs.items()
+    if path not in (ENDLESS, *ANOTHER_TEST_HAS_IT)
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    made.forecast_stored()
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(service: NowcastService) -> Iterator[TestClient]:
+    key = KeyBook.from_settings(service.settings).create("tester", "admin")
+    with running(service) as opened:
+        opened.headers["X-API-Key"] = key
+        yield opened
+
+
+@pytest.mark.parametrize(("path", "verb", "operation"), OPERATIONS)
+def test_examples_run(client, path, verb, operation):
+    asked = list(requests_of(path, verb, operation))
+    assert asked
+    for url, query, body in asked:
+        answer = client.request(verb, url, params=query, json=body)
+        due = (200, 503) if path == "/readyz" else (200,)
+        assert answer.status_code in due, f"{verb} {url} {query} {json.dumps(body)}: {answer.status_code} {answer.text}"
+
+
+def test_the_multipart_form_runs_as_described(client, tmp_path: Path):
+    fields = SCHEMA["paths"]["/nowcast"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"][
+        "properties"
+    ]
+    assert set(fields) == {"frames", "observations", "model"}
+    files = {"frames": netcdf(tmp_path, window_times()), "observations": netcdf(tmp_path, lead_times())}
+    answer = client.post("/nowcast", files=files, data={"model": fields["model"]["default"]})
+    assert answer.status_code == 200, answer.text
+
+
+def test_what_is_left_out_is_there():
+    assert set(ANOTHER_TEST_HAS_IT) | {ENDLESS} <= set(SCHEMA["paths"])
+
+
+def test_keys_are_told():
+    schemes = SCHEMA["components"]["securitySchemes"]
+    assert schemes["ApiKey"]["name"] == "X-API-Key"
+    for path, verbs in SCHEMA["paths"].items():
+        for verb, operation in verbs.items():
+            security = operation.get("security", [{}])
+            assert ({} in security) == (path != "/models/aliases/{alias}")
+            assert ("403" in operation["responses"]) == (verb != "get"), (verb, path)

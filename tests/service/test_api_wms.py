@@ -1,0 +1,259 @@
+"""The map service: what QGIS asks and what OWSLib reads, against the forecast file's own values."""
+
+import io
+import json
+from datetime import timedelta
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyproj import Transformer
+
+from core.colours import NO_DATA, colours
+from core.frame import iso
+from core.grid import RADOLAN_SPHERE, Grid
+from service.maps import View, cells_of, map_png
+from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
+from tests.service.live import served
+
+LON_HW, LAT_HW = GRID.lon_lat_HW()
+WET = 41, 22
+"""Not symmetrical: a flipped axis or an exchanged pair of coordinates finds something else."""
+
+MAP = {
+    "service": "WMS",
+    "version": "1.3.0",
+    "request": "GetMap",
+    "layers": "rainfall_rate",
+    "styles": "",
+    "format": "image/png",
+    "transparent": "true",
+}
+BOXES = {
+    "EPSG:3857": lambda west, south, east, north: (*_mercator(west, south), *_mercator(east, north)),
+    "EPSG:4326": lambda west, south, east, north: (south, west, north, east),
+    "CRS:84": lambda west, south, east, north: (west, south, east, north),
+}
+
+
+def _mercator(lon, lat):
+    return Transformer.from_crs("EPSG:4326", "EPSG:3857", always_xy=True).transform(lon, lat)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    fill(made, REFERENCE - timedelta(hours=1))
+    return made
+
+
+@pytest.fixture(scope="module")
+def forecast(service):
+    service.forecast_stored(REFERENCE - timedelta(minutes=30))
+    return service.forecast_stored()
+
+
+@pytest.fixture(scope="module")
+def client(service, forecast):
+    with running(service) as client:
+        yield client
+
+
+def box_around(crs, row, col, half=0.5):
+    lon, lat = float(LON_HW[row, col]), float(LAT_HW[row, col])
+    return ",".join(map(repr, map(float, BOXES[crs](lon - half, lat - half / 2, lon + half, lat + half / 2))))
+
+
+def pixels(answer):
+    assert answer.headers["content-type"] == "image/png", answer.text
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+@pytest.mark.parametrize("crs", list(BOXES))
+def test_a_map_shows_every_cell_at_its_place(client, forecast, crs):
+    box = ",".join(map(str, BOXES[crs](5.0, 47.5, 14.0, 54.0)))
+    answer = client.get(
+        "/wms", params={**MAP, "crs": crs, "bbox": box, "width": 180, "height": 260, "time": "2024-06-01T13:00:00Z"}
+    )
+    shown = pixels(answer)
+    assert shown.shape == (260, 180, 4)
+    if crs == "EPSG:3857":
+        (west, south), (east, north) = _mercator(5.0, 47.5), _mercator(14.0, 54.0)
+    else:
+        west, south, east, north = 5.0, 47.5, 14.0, 54.0
+    due = colours(forecast.rate_mmh_THW[1])
+    back = Transformer.from_crs("EPSG:3857" if crs == "EPSG:3857" else "EPSG:4326", "EPSG:4326", always_xy=True)
+    wet = 0
+    for row in range(5, 260, 9):
+        for col in range(3, 180, 7):
+            x = west + (col + 0.5) * (east - west) / 180
+            y = north - (row + 0.5) * (north - south) / 260
+            lon, lat = back.transform(x, y)
+            cell = GRID.cell_of(lat, lon)
+            expected = due[cell] if cell else np.zeros(4)
+            assert (shown[row, col] == expected).all(), (row, col)
+            wet += int(shown[row, col, 3] == 255)
+    assert wet > 10
+
+
+@pytest.mark.parametrize("crs", list(BOXES))
+def test_the_value_below_a_pixel(client, forecast, crs):
+    params = {
+        **MAP,
+        "request": "GetFeatureInfo",
+        "crs": crs,
+        "bbox": box_around(crs, *WET),
+        "width": 101,
+        "height": 101,
+        "query_layers": "rainfall_rate",
+        "info_format": "application/json",
+        "i": 50,
+        "j": 50,
+        "time": "2024-06-01T13:30:00Z",
+    }
+    body = client.get("/wms", params=params).json()
+    said = body["features"][0]["properties"]
+    assert said["value"] == float(forecast.rate_mmh_THW[2, *WET])
+    assert said["value"] > 0.5
+    assert said["reference_time"] == "2024-06-01T12:00:00Z"
+    lon, lat = body["features"][0]["geometry"]["coordinates"]
+    assert (lon, lat) == pytest.approx((LON_HW[WET], LAT_HW[WET]), abs=0.01)
+    text = client.get("/wms", params={**params, "info_format": "text/plain"}).text
+    assert f"value: {said['value']}\n" in text
+    amount = client.get("/wms", params={**params, "query_layers": "rainfall_amount"}).json()["features"][0][
+        "properties"
+    ]
+    place = client.get("/nowcast/latest/accumulation", params={"lat": lat, "lon": lon}).json()["leads"][2]
+    assert (amount["value"], amount["unit"]) == (pytest.approx(place["total_mm"]), "mm")
+
+
+def test_dry_is_transparent_no_data_grey_and_off_the_grid_nothing(client):
+    def one(row, col, **more):
+        params = {
+            **MAP,
+            "crs": "CRS:84",
+            "bbox": box_around("CRS:84", row, col, 0.001),
+            "width": 3,
+            "height": 3,
+            **more,
+        }
+        return pixels(client.get("/wms", params=params))
+
+    assert tuple(one(2, 3)[1, 1]) == NO_DATA
+    assert (one(20, 50)[..., 3] == 0).all()
+    off = {**MAP, "crs": "CRS:84", "bbox": "-80,40,-79,41", "width": 5, "height": 4}
+    assert (pixels(client.get("/wms", params=off))[..., 3] == 0).all()
+    opaque = one(20, 50, transparent="FALSE", bgcolor="0x102030")
+    assert (opaque == (16, 32, 48)).all()
+
+
+def test_another_run_by_its_reference_time(client, service, forecast):
+    first = service.list(end=REFERENCE - timedelta(minutes=1), model="default")[0]
+    params = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": 60, "height": 60}
+    older = client.get("/wms", params={**params, "DIM_REFERENCE_TIME": iso(first.reference_time)})
+    newer = client.get("/wms", params=params)
+    assert older.status_code == 200
+    assert older.content != newer.content
+    cells = cells_of(View("CRS:84", 5, 47.5, 14, 54, 60, 60), first.grid)
+    assert older.content == map_png(first.rate_mmh_THW[0], cells)
+    assert client.get("/wms", params={**params, "dim_reference_time": "2020-01-01T00:00:00Z"}).status_code == 404
+
+
+def test_names_in_any_case_and_conditional_requests(client):
+    params = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": 60, "height": 60}
+    answer = client.get("/wms", params={name.upper(): value for name, value in params.items()})
+    assert answer.status_code == 200
+    assert {"etag", "last-modified", "expires"} <= set(answer.headers)
+    again = client.get("/wms", params={**params}, headers={"If-None-Match": "*"})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"request": "GetTile"}, 422),
+        ({"layers": "snow"}, 422),
+        ({"layers": ""}, 422),
+        ({"styles": "pink"}, 422),
+        ({"crs": "EPSG:25832"}, 422),
+        ({"bbox": "1,2,3"}, 422),
+        ({"bbox": "3,2,1,4"}, 422),
+        ({"bbox": "1,2,nan,4"}, 422),
+        ({"width": "0"}, 422),
+        ({"width": "x"}, 422),
+        ({"width": "5000"}, 413),
+        ({"format": "image/jpeg"}, 406),
+        ({"time": "2024-06-01T13:01:00Z"}, 404),
+        ({"time": "soon"}, 404),
+        ({"transparent": "maybe"}, 422),
+        ({"transparent": "false", "bgcolor": "red"}, 422),
+        ({"version": "1.1.1"}, 422),
+        ({"service": "WFS"}, 422),
+        ({"request": "GetFeatureInfo", "query_layers": "rainfall_rate", "i": "60", "j": "0"}, 422),
+    ],
+)
+def test_errors_are_problems(client, change, status):
+    params = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": "60", "height": "60", **change}
+    answer = client.get("/wms", params=params)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+
+
+def test_the_capabilities_have_the_elements_in_the_schemas_order(client):
+    root = ElementTree.fromstring(client.get("/wms?service=WMS&request=GetCapabilities").content)
+    space = "{http://www.opengis.net/wms}"
+    assert (root.tag, root.get("version")) == (f"{space}WMS_Capabilities", "1.3.0")
+    order = ["Name", "Title", "Abstract", "OnlineResource", "Fees", "AccessConstraints", "MaxWidth", "MaxHeight"]
+    assert [child.tag.removeprefix(space) for child in root[0]] == order
+    layer = root.findall(f".//{space}Layer")[1]
+    assert [child.tag.removeprefix(space) for child in layer] == [
+        "Name",
+        "Title",
+        "Abstract",
+        "Dimension",
+        "Dimension",
+        "Style",
+    ]
+    top = root.findall(f".//{space}Layer")[0]
+    tags = [child.tag.removeprefix(space) for child in top]
+    assert tags[:6] == ["Title", "CRS", "CRS", "CRS", "EX_GeographicBoundingBox", "BoundingBox"]
+    legend = client.get("/wms?service=WMS&request=GetLegendGraphic&layer=rainfall_rate&format=image/png")
+    assert Image.open(io.BytesIO(legend.content)).size == (150, 150)
+
+
+def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast):
+    wms = pytest.importorskip("owslib.wms")
+    with served(service) as address:
+        found = wms.WebMapService(f"{address}/wms", version="1.3.0")
+        assert list(found.contents) == ["rainfall_rate", "rainfall_amount"]
+        layer = found["rainfall_rate"]
+        assert layer.timepositions == [iso(time) for time in forecast.valid_times]
+        assert layer.dimensions["reference_time"]["default"] == "2024-06-01T12:00:00Z"
+        west, south, east, north = layer.boundingBoxWGS84
+        assert west < LON_HW.min() < LON_HW.max() < east
+        assert south < LAT_HW.min() < LAT_HW.max() < north
+        assert {"EPSG:3857", "EPSG:4326", "CRS:84"} <= set(layer.crsOptions)
+        lon, lat = float(LON_HW[WET]), float(LAT_HW[WET])
+        about = {"layers": ["rainfall_rate"], "size": (101, 101), "format": "image/png", "time": layer.timepositions[1]}
+        for crs in ("EPSG:4326", "EPSG:3857"):
+            corners = (lon - 0.2, lat - 0.1, lon + 0.2, lat + 0.1)  # OWSLib itself turns EPSG:4326 round
+            box = corners if crs == "EPSG:4326" else (*_mercator(*corners[:2]), *_mercator(*corners[2:]))
+            info = found.getfeatureinfo(
+                srs=crs, bbox=box, query_layers=["rainfall_rate"], info_format="application/json", xy=(50, 50), **about
+            )
+            value = json.loads(info.read())["features"][0]["properties"]["value"]
+            assert value == float(forecast.rate_mmh_THW[1, *WET])
+            picture = found.getmap(srs=crs, bbox=box, transparent=True, styles=["rain"], **about)
+            shown = np.asarray(Image.open(io.BytesIO(picture.read())))
+            assert (shown[50, 50] == colours(forecast.rate_mmh_THW[1])[WET]).all()
+        assert value > 0.5
+
+
+def test_a_grid_far_from_the_map_and_the_poles():
+    grid = Grid(RADOLAN_SPHERE, -1000.0, 1000.0, 500.0, 500.0, 4, 4)  # around the pole
+    cells = cells_of(View("CRS:84", -180, -90, 180, 90, 36, 18), grid)
+    assert cells.shape == (18, 36)
+    assert (cells == -1).all()
+    world = cells_of(View("EPSG:3857", -4e7, -4e7, 4e7, 4e7, 8, 8), GRID)
+    assert (world[:, 0] == -1).all()

@@ -1,0 +1,109 @@
+"""GET /events: every forecast once, also to who comes back; through a real server."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from service.api import events
+from service.client import Client
+from service.nowcast import NowcastService
+from tests.service.api_support import REFERENCE, fill, service_at
+from tests.service.live import served
+
+STEP = timedelta(minutes=30)
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NowcastService:
+    monkeypatch.setattr(events, "LOOK_S", 0.02)
+    made = service_at(tmp_path)
+    for steps in range(4):
+        fill(made, REFERENCE + steps * STEP)
+    return made
+
+
+@pytest.fixture
+def url(service: NowcastService) -> Iterator[str]:
+    with served(service) as address:
+        yield address
+
+
+def listened(url: str, count: int, then: Callable[[], object] = object, **headers: str) -> list[httpx2.ServerSentEvent]:
+    """The first events; `then` is called once the stream is open."""
+    found = []
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    with httpx2.stream("GET", f"{url}/events", headers=told, timeout=20) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        for event in httpx2.EventSource(answer):
+            if event.event == "message":
+                assert event.retry
+                then()
+            else:
+                found.append(event)
+            if len(found) == count:
+                return found
+    return found
+
+
+def test_a_new_forecast_is_told_of_and_the_known_ones_are_not(service, url):
+    service.forecast_stored(REFERENCE)
+    (event,) = listened(url, 1, lambda: service.forecast_stored(REFERENCE + STEP))
+    latest = service.latest()
+    assert (event.event, event.id) == ("forecast", latest.id)
+    told = event.json()
+    assert isinstance(told, dict)
+    assert told["reference_time"] == "2024-06-01T12:30:00Z"
+    assert told["href"] == f"/nowcast/{latest.id}"
+    assert set(told) == {"forecast_id", "reference_time", "issued_at", "status", "href"}
+
+
+def test_the_first_of_all_is_told_of(service, url):
+    (event,) = listened(url, 1, lambda: service.forecast_stored(REFERENCE))
+    assert event.id == service.latest().id
+
+
+def test_who_comes_back_hears_what_came_since_in_order(service, url):
+    made = [service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(4)]
+    assert [event.id for event in listened(url, 3, Last_Event_ID=made[0])] == made[1:]
+    assert httpx2.get(f"{url}/events", headers={"Last-Event-ID": "no id"}).status_code == 422
+
+
+def test_an_id_that_is_gone_begins_anew(service, url):
+    service.forecast_stored(REFERENCE)
+    then = lambda: service.forecast_stored(REFERENCE + STEP)
+    assert [event.id for event in listened(url, 1, then, Last_Event_ID=str(uuid4()))] == [service.latest().id]
+
+
+def test_a_silent_stream_sends_heartbeats(service, url, monkeypatch):
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
+    with httpx2.stream("GET", f"{url}/events", timeout=20) as answer:
+        heard = (line for line in answer.iter_lines() if line == ": still here")
+        assert [next(heard), next(heard)] == [": still here"] * 2
+
+
+def test_listeners_are_bounded_and_those_who_left_do_not_count(service, url, monkeypatch):
+    monkeypatch.setattr(events, "MOST_LISTENERS", 1)
+    with httpx2.stream("GET", f"{url}/events", timeout=20) as answer:
+        lines = answer.iter_lines()  # held: it closes the stream when it goes
+        next(lines)
+        refused = httpx2.get(f"{url}/events")
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+    first, second = (service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(2))
+    with Client(url, sleep=lambda _: None) as client:  # asks until the place is free
+        following = client.events(after=first)
+        assert next(following).id == second
+        following.close()
+
+
+def test_the_client_hears_what_it_missed(service, url):
+    made = [service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(3)]
+    with Client(url) as client:
+        following = client.events(after=made[0])
+        assert [next(following).id, next(following).id] == made[1:]
+        following.close()

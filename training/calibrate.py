@@ -1,0 +1,90 @@
+"""`python -m training.calibrate --fold CHECKPOINT=EVENT.nc ... --into CHECKPOINT`: calibration by held-out events."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from core.command import errors_in_one_line
+from core.errors import ConfigError
+from models import load_forecaster
+from models.calibration import Calibration, fitted_knots
+from models.checkpoint import load_model, read_card, save_model
+from models.guided_forecaster import GuidedForecaster
+from training.skill_windows import LEADS, skill_windows
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+THINNING = 3
+"""Every third cell along both axes: neighbours say the same."""
+HeldOut = dict[int, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
+
+
+@app.command()
+def main(
+    fold: Annotated[list[str], typer.Option(help="CHECKPOINT=EVENT.nc: trained without the event, applied to it")],
+    into: Annotated[Path, typer.Option(help="the checkpoint whose card gets the calibration")],
+    every: Annotated[int, typer.Option(min=1, help="only every so many windows")] = 1,
+) -> None:
+    """Fit an isotonic correction per lead and rate to held-out events, each of them weighing the same."""
+    with errors_in_one_line():
+        rates_mmh: tuple[float, ...] = ()
+        every_lead: HeldOut = {lead: [] for lead in range(LEADS)}
+        for text in fold:
+            checkpoint, _, event = text.rpartition("=")
+            forecaster = load_forecaster(Path(checkpoint), precision="float32")
+            if not isinstance(forecaster, GuidedForecaster):
+                raise ConfigError(f"{checkpoint} gives no probabilities; a guided checkpoint was due")
+            forecaster.calibration, rates_mmh = None, forecaster.rates_mmh
+            for lead, part in collected(forecaster, Path(event), every).items():
+                every_lead[lead].append(part)
+        calibration = fitted(every_lead, rates_mmh)
+        card = {**read_card(into), "calibration": calibration.to_dict()}
+        card["calibrated_on"] = [text.rpartition("/")[2] for text in fold]
+        save_model(into, load_model(into), card)
+        typer.echo(f"wrote the calibration of {len(fold)} held-out events into {into}")
+
+
+def collected(
+    forecaster: GuidedForecaster, event: Path, every: int
+) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Probabilities (N, K) and observed rates (N,) by lead."""
+    found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
+    for window in list(skill_windows(event, short=True))[::every]:
+        chance_KLHW = forecaster.forecast_probabilities(window.past_THW, LEADS, cadence_minutes=30.0)
+        compared_LHW = window.compared_LHW.copy()
+        compared_LHW[:, 1::THINNING] = compared_LHW[:, 2::THINNING] = False
+        compared_LHW[:, :, 1::THINNING] = compared_LHW[:, :, 2::THINNING] = False
+        for lead, compared_HW in enumerate(compared_LHW):
+            if compared_HW.any():
+                pair = (chance_KLHW[:, lead][:, compared_HW].T, window.future_LHW[lead][compared_HW])
+                found.setdefault(lead, []).append(pair)
+    return {
+        lead: (np.concatenate([chance for chance, _ in pairs]), np.concatenate([rate for _, rate in pairs]))
+        for lead, pairs in found.items()
+    }
+
+
+def fitted(every_lead: HeldOut, rates_mmh: tuple[float, ...]) -> Calibration:
+    """Knots per lead and rate; events weigh alike, and a lead lends half of its weight to its neighbours."""
+    by_lead = []
+    for lead in range(LEADS):
+        chances, rates, weights = [], [], []
+        for near in range(max(lead - 1, 0), min(lead + 2, LEADS)):
+            for chance_NK, rate_N in every_lead[near]:
+                chances.append(chance_NK)
+                rates.append(rate_N)
+                weights.append(np.full(len(rate_N), (1.0 if near == lead else 0.25) / len(rate_N)))
+        chance_NK, rate_N, weight_N = np.concatenate(chances), np.concatenate(rates), np.concatenate(weights)
+        by_lead.append(
+            tuple(
+                fitted_knots(chance_NK[:, number].astype(np.float64), rate_N >= mmh, weight_N)
+                for number, mmh in enumerate(rates_mmh)
+            )
+        )
+    return Calibration(tuple(by_lead))
+
+
+if __name__ == "__main__":
+    app()
