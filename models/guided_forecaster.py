@@ -1,10 +1,9 @@
 """A guided model as a forecaster: advection, probabilities, and one sharp field made of them."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.calibration import Calibration
 from models.fast import ready
@@ -83,7 +82,8 @@ class GuidedForecaster(Forecaster):
     ) -> tuple[Float32Field, Float32Field]:
         """What `forecast` and `forecast_probabilities` give, for the work of one of them."""
         fields_THW = self._checked(rate_mmh_THW, lead_steps)
-        chance_LKHW = self._probabilities(fields_THW, lead_steps, self._spacing(cadence_minutes, pixel_m)[0])
+        cadence = self._spacing(cadence_minutes, pixel_m)[0]
+        chance_LKHW = self._probabilities(fields_THW[None], lead_steps, cadence)[0]
         rate_LHW = self._finished(self._rebuilt(chance_LKHW, fields_THW), fields_THW)
         chance_KLHW = np.ascontiguousarray(chance_LKHW.swapaxes(0, 1))
         chance_KLHW[..., np.isnan(fields_THW[-1])] = np.nan
@@ -92,18 +92,25 @@ class GuidedForecaster(Forecaster):
     def _forecast(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
+        return np.asarray(self._forecast_many(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)[0])
+
+    def _forecast_many(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
         del pixel_m
-        return self._rebuilt(self._probabilities(rate_mmh_THW, lead_steps, cadence_minutes), rate_mmh_THW)
+        chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes)
+        return np.stack([self._rebuilt(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
 
     def _rebuilt(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
         return self.rebuild.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
 
-    def _probabilities(self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float) -> Float32Field:
-        """(L, K, H, W), everywhere finite."""
-        known_LFHW = predictors_LFHW(rate_mmh_THW[-self.input_steps :], lead_steps, cadence_minutes)
+    def _probabilities(self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float) -> Float32Field:
+        """(B, L, K, H, W), everywhere finite, not rising with the threshold."""
+        newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
+        known_BLFHW = np.stack([predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW])
         with torch.inference_mode():
-            logits_BLKHW = self.model(torch.from_numpy(known_LFHW)[None].to(self.device))
-            chance_LKHW: NDArray[Any] = torch.sigmoid(logits_BLKHW[0].float()).cpu().numpy()
+            logits_BLKHW = self.model(torch.from_numpy(known_BLFHW).to(self.device))
+            chance_BLKHW: Float32Field = torch.sigmoid(logits_BLKHW.float()).cpu().numpy()
         if self.calibration is not None:
-            chance_LKHW = self.calibration(chance_LKHW)
-        return np.minimum.accumulate(chance_LKHW, axis=1).astype(np.float32)
+            chance_BLKHW = np.stack([self.calibration(chance_LKHW) for chance_LKHW in chance_BLKHW])
+        return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)

@@ -33,6 +33,7 @@ from service.api.backend import Backend
 from service.api.compression import GZipForText
 from service.api.conditional import Conditional
 from service.api.cors import Cors
+from service.api.documents import add_documents
 from service.api.edr_meta import landing
 from service.api.errors import handle_errors
 from service.api.head import HeadAsGet
@@ -79,7 +80,16 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         app.state.backend.stop()
         await app.state.guard.close()
 
-    app = FastAPI(title="Precipitation nowcast", version=_version(), description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Precipitation nowcast",
+        version=_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    add_documents(app)
     for part in PARTS:
         app.include_router(part.router)
     app.add_api_route("/", _page, include_in_schema=False, response_class=Response)

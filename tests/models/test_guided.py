@@ -99,6 +99,19 @@ def test_forecast_and_probabilities(forecaster):
     assert (np.diff(seen, axis=0) <= 0).all()
 
 
+def test_several_at_once_are_as_each_alone(forecaster):
+    fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
+    together = forecaster.forecast_many(fields, 2)
+    alone = np.stack([forecaster.forecast(each, 2) for each in fields])
+    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_patches_correct_each_cell_at_any_size(patch):
+    model = build_guided("ms-convlstm", hidden_channels=4, patch=patch)
+    assert model(torch.randn(1, 2, len(NAMES), 19, 23)).shape == (1, 2, len(RATES_MMH), 19, 23)
+
+
 @pytest.mark.parametrize("size", [(31, 45), (124, 124), (9, 17), (200, 150)])
 def test_any_size(forecaster, size):
     rate, chance = forecaster.forecast_both(_moving_blob(rows=size[0], cols=size[1]), 2)

@@ -1,6 +1,7 @@
 """What HTTP offers: conditional requests, HEAD, compression, CORS, request ids, problems for whatever goes wrong."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
@@ -164,3 +165,13 @@ def test_every_failure_is_a_problem_document(service, monkeypatch):
 def test_no_forecast_yet_is_a_problem_too(tmp_path: Path):
     with running(service_at(tmp_path)) as client:
         assert client.get("/nowcast/latest").json()["status"] == 404
+
+
+def test_the_documents_of_the_interface_need_no_other_server(client):
+    page = client.get("/docs")
+    assert page.status_code == 200
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 3
+    for address in addresses:
+        assert address.startswith(str(client.base_url))
+        assert client.get(address).status_code == 200
