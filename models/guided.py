@@ -29,8 +29,8 @@ class GuidedModel(nn.Module):
         hidden_channels, num_layers, kernel_size, skip: see `RecurrentStack`.
         rates_mmh: thresholds, ascending.
         leads: leads with weights of their own in the statistical model; later ones share the last.
-        patch: edge of the squares of cells that the network sees as one, with all their predictors as channels; it still
-            corrects each cell by itself. 2 costs a quarter.
+        patch: edge of the squares of cells that the network sees as one, with all their predictors as channels;
+            it still corrects each cell by itself. 2 costs a quarter.
         network: whether there is a network at all.
         prior: whether the statistical model counts.
     """

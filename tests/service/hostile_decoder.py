@@ -3,6 +3,7 @@
 import ctypes
 import signal
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import BinaryIO
 
@@ -32,7 +33,7 @@ def loop(_: BinaryIO) -> list[RadarFrame]:
 
 
 def eat(_: BinaryIO) -> list[RadarFrame]:
-    eaten = [np.ones(2**24) for _ in range(64)]
+    eaten = [np.ones((1, 2**24), np.float32) for _ in range(64)]
     return [RadarFrame(datetime.now(UTC), RADOLAN_900, eaten[0], "RY")]
 
 
@@ -42,7 +43,11 @@ def chatter(_: BinaryIO) -> list[RadarFrame]:
     return [RadarFrame(datetime(2024, 6, 1, tzinfo=UTC), RADOLAN_900, np.zeros((900, 900), np.float32), "RY")]
 
 
+def _begins(name: str) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(name.encode())
+
+
 if __name__ == "__main__":
     for name, read in (("crash", crash), ("hang", hang), ("loop", loop), ("eat", eat), ("chatter", chatter)):
-        READERS.register(name)(Reader(lambda head, name=name: head.startswith(name.encode()), read))
+        READERS.register(name)(Reader(_begins(name), read))
     main(int(sys.argv[1]))

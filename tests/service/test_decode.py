@@ -58,7 +58,7 @@ def packed(pack: str, content: bytes) -> bytes:
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))
     else:
-        return {"gz": gzip.compress, "bz2": bz2.compress}[pack](content)
+        return gzip.compress(content) if pack == "gz" else bz2.compress(content)
     return buffer.getvalue()
 
 

@@ -221,7 +221,7 @@ def test_the_route_switches_and_rolls_back(client, registry, checkpoint, admin_h
 
     assert put("1", headers={}).status_code == 401
     assert registry.aliases() == {}
-    ids = {}
+    ids: dict[str, str] = {}
     for version in ("1", "2", "1"):
         answer = put(version)
         assert (answer.status_code, answer.json()["version"]) == (200, version)

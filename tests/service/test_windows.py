@@ -19,8 +19,16 @@ def ready(world, window_frames):
     assert path
     read = []
     load, window = world.store.load, world.store.window
-    world.store.load = lambda scan: read.append(scan) or load(scan)
-    world.store.window = lambda *args, **told: read.append(args) or window(*args, **told)
+
+    def told_load(scan):
+        read.append(scan)
+        return load(scan)
+
+    def told_window(*args, **named):
+        read.append(args)
+        return window(*args, **named)
+
+    world.store.load, world.store.window = told_load, told_window
     world.path, world.read = path, read
     return world
 
