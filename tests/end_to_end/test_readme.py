@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from core.cf import rate_dataset
 from ingest.synthetic import weather, write_weather
@@ -56,8 +57,9 @@ def test_every_block_is_run_by_a_test_below():
 def test_the_first_two_commands_set_up_run_and_test():
     assert lines(MAKE) == ["make run", "make test"]
     for target, due in (("run", "-m service.run"), ("test", "-m pytest")):
-        *_, install, _, last = make_recipe(target, "--always-make")
+        *_, install, beside, _, last = make_recipe(target, "--always-make")
         assert install.endswith("pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'")
+        assert beside.endswith("--no-deps -r benchmarks/mlcast.txt")
         assert last.endswith(due)
 
 
@@ -84,6 +86,23 @@ def test_the_requests(block: str, stack: Stack, tmp_path: Path):
     for answer in uploaded:
         assert answer["verification"]["kind"] == "this_forecast"
         assert {score["model"] for score in answer["verification"]["scores"]} > {"persistence", "extrapolation"}
+
+
+def test_the_lines_of_python(stack: Stack, tmp_path: Path):
+    stack.first_forecast()
+    (block,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block],
+        cwd=tmp_path,
+        env={**process_environment(), "NOWCAST_CLIENT_URL": stack.url},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "rain.png").read_bytes().startswith(b"\x89PNG")
+    with xr.open_dataset(tmp_path / "rain.nc") as forecast:
+        assert forecast["rainfall_rate"].shape[0] == 5
 
 
 @pytest.mark.parametrize("line", lines(SERVE))
