@@ -34,9 +34,9 @@ from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.synthetic import weather
 from service.api.uploads import Upload, decoded
 from service.app import create_app
-from service.decode import UploadedFile
-from service.metrics import COUNTED
+from service.inference.decode import UploadedFile
 from service.nowcast import NowcastService
+from service.observed.metrics import COUNTED
 
 STARTED: Final = datetime(2024, 6, 1, 12, tzinfo=UTC)
 STEP: Final = timedelta(minutes=30)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 MOST_KNOTS: Final = 40
+TRUSTED_EVENTS: Final = 150
+"""Events in a bin, seen or expected, at which its frequency counts as much as the model's own word."""
 Float32Field = NDArray[np.float32]
 Knots = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -56,15 +58,16 @@ def fitted_knots(
     there_B = weight_B > 0
     said_B = np.bincount(bin_N, weight_N * said_N, MOST_KNOTS)[there_B] / weight_B[there_B]
     seen_B = np.bincount(bin_N, weight_N * event_N[order], MOST_KNOTS)[there_B] / weight_B[there_B]
-    rising_B = isotonic_regression(seen_B, weights=weight_B[there_B]).x
-    return _ended(said_B, rising_B)
+    events_B = np.maximum(*(np.bincount(bin_N, number_N, MOST_KNOTS)[there_B] for number_N in (event_N[order], said_N)))
+    trust_B = events_B / (events_B + TRUSTED_EVENTS)
+    mixed_B = trust_B * seen_B + (1 - trust_B) * said_B
+    return _ended(said_B, isotonic_regression(mixed_B, weights=weight_B[there_B]).x)
 
 
 def _ended(said_B: NDArray[np.float64], seen_B: NDArray[np.float64]) -> Knots:
-    """Knots from 0 to 1, each probability once."""
+    """Knots from (0, 0) to (1, 1), each probability once."""
     said_B, first_B = np.unique(said_B.round(6), return_index=True)
     seen_B = seen_B[first_B].round(6)
     inner = (said_B > 0) & (said_B < 1)
     said = (0.0, *said_B[inner].tolist(), 1.0)
-    seen = (0.0, *seen_B[inner].tolist(), float(max(seen_B[-1], min(1.0, said_B[-1])) if len(seen_B) else 1.0))
-    return said, tuple(np.maximum.accumulate(seen).tolist())
+    return said, (0.0, *seen_B[inner].tolist(), 1.0)

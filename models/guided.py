@@ -29,6 +29,7 @@ class GuidedModel(nn.Module):
         hidden_channels, num_layers, kernel_size, skip: see `RecurrentStack`.
         rates_mmh: thresholds, ascending.
         leads: leads with weights of their own in the statistical model; later ones share the last.
+        correction: share of the network's correction that counts; below 1 where events that it never saw ask for it.
         patch: edge of the squares of cells that the network sees as one, with all their predictors as channels;
             it still corrects each cell by itself. 2 costs a quarter.
         network: whether there is a network at all.
@@ -47,12 +48,13 @@ class GuidedModel(nn.Module):
         rates_mmh: tuple[float, ...] = RATES_MMH,
         leads: int = 5,
         patch: int = 1,
+        correction: float = 1.0,
         network: bool = True,
         prior: bool = True,
     ) -> None:
         super().__init__()
         self.rates_mmh = tuple(rates_mmh)
-        self.prior, self.network, self.patch = prior, network, patch
+        self.prior, self.network, self.patch, self.correction = prior, network, patch, correction
         features, rates = len(NAMES), len(self.rates_mmh)
         self.mean_F: Tensor
         self.spread_F: Tensor
@@ -71,7 +73,7 @@ class GuidedModel(nn.Module):
     def forward(self, predictors_BLFHW: Tensor) -> Tensor:
         """Logits (B, L, K, H, W) of all leads."""
         prior_BLKHW, correction_BLKHW = self.parts(predictors_BLFHW)
-        return prior_BLKHW + correction_BLKHW
+        return prior_BLKHW + self.correction * correction_BLKHW
 
     def parts(self, predictors_BLFHW: Tensor) -> tuple[Tensor, Tensor]:
         """The statistical model's logits and the network's correction.

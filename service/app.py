@@ -42,7 +42,7 @@ from service.api.recent import Recent
 from service.api.request_id import RequestId
 from service.api.start import StartInOneLine, check_start
 from service.nowcast import NowcastService
-from service.observing import start_observing
+from service.observed.observing import start_observing
 
 PARTS: Final = (
     *(nowcast_post, forecast_list, forecasts, areas, edr, wms, files, jobs, events),

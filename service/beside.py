@@ -17,7 +17,7 @@ from sqlalchemy import case, func, select
 from core.errors import NoDataError, NowcastError
 from ingest.catalogue import reading
 from service.catalogue import Catalogue
-from service.inputs import kept_input
+from service.inference.inputs import kept_input
 from service.maker import Maker
 from service.records import BASELINES, Forecast
 from service.tables import ForecastRow

@@ -18,7 +18,7 @@ from core.grid import Grid
 from core.registry import Registry
 from ingest.odim_writer import odim_bytes
 from ingest.regrid import onto
-from service.fields import FIELDS
+from service.places.fields import FIELDS
 from service.products import forecast_attributes
 from service.records import Forecast
 

@@ -13,10 +13,10 @@ from core.frame import iso
 from core.logs import about
 from service.catalogue import Catalogue
 from service.exports import exported
-from service.inputs import ModelInput, forecast_id
-from service.metrics import STAGE_SECONDS, timed
-from service.observing import forecast_made
-from service.predictor import Choice, Forecaster, Prediction, Predictor
+from service.inference.inputs import ModelInput, forecast_id
+from service.inference.predictor import Choice, Forecaster, Prediction, Predictor
+from service.observed.metrics import STAGE_SECONDS, timed
+from service.observed.observing import forecast_made
 from service.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
 from service.records import BASELINES, Forecast, Origin
 

@@ -11,8 +11,8 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import InputError, UnavailableError
 from core.settings import Settings, settings_from_environment
-from service.predictor import Predictor, load_version
-from service.registry import ModelRegistry, ModelVersion, refused
+from service.inference.predictor import Predictor, load_version
+from service.inference.registry import ModelRegistry, ModelVersion, refused
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 

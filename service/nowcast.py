@@ -13,17 +13,17 @@ from core.settings import Settings
 from ingest.store import TOLERANCE_MINUTES, Store
 from service.beside import Beside
 from service.catalogue import Catalogue
+from service.inference.predictor import Predictor
+from service.inference.registry import ModelRegistry
+from service.inference.windows import Windows
 from service.maker import Maker
-from service.metrics import STAGE_SECONDS, timed
-from service.periods import Period, counts_over
-from service.predictor import Predictor
+from service.observed.metrics import STAGE_SECONDS, timed
 from service.records import BASELINES as BASELINES
 from service.records import Forecast as Forecast
 from service.records import Origin
 from service.records import Verification as Verification
-from service.registry import ModelRegistry
-from service.scoring import SCAN_TOLERANCE, Scoring
-from service.windows import Windows
+from service.scored.periods import Period, counts_over
+from service.scored.scoring import SCAN_TOLERANCE, Scoring
 from verification.verify import ScoreRow, pooled
 
 Clock = Callable[[], datetime]

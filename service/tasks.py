@@ -7,9 +7,9 @@ from typing import Final
 
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
-from service.heartbeat import complete
-from service.metrics import REFUSED
+from service.jobs.heartbeat import complete
 from service.nowcast import NowcastService
+from service.observed.metrics import REFUSED
 from service.worker import is_first, worker
 
 VERIFY_S: Final = 10.0

@@ -21,7 +21,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from core.frame import iso
-from service.queues import BEAT, own_queue
+from service.jobs.queues import BEAT, own_queue
 
 TASK: Final = "service.tasks.heartbeat_task"
 EXIT_CODE: Final = 70

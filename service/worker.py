@@ -24,10 +24,10 @@ from kombu import Exchange, Queue
 
 from core.logs import set_up_logs
 from core.settings import Settings, get_settings
-from service import task_signals as task_signals
-from service.heartbeat import SCHEDULE, late_after_s
-from service.metric_files import keep_in_files
-from service.queues import BEAT, QUEUES, VERIFICATION, own_queue
+from service.jobs import task_signals as task_signals
+from service.jobs.heartbeat import SCHEDULE, late_after_s
+from service.jobs.queues import BEAT, QUEUES, VERIFICATION, own_queue
+from service.observed.metric_files import keep_in_files
 from service.watchdog import TASK as HEARTBEAT
 from service.watchdog import Watchdog, give_heartbeat
 
@@ -100,7 +100,7 @@ def task_settings(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": True,
-        "beat_scheduler": "service.beat:OnceScheduler",
+        "beat_scheduler": "service.jobs.beat:OnceScheduler",
         "beat_max_loop_interval": settings.cycle_s,
     }
 
@@ -120,7 +120,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "options": {"expires": verify_s, "ignore_result": True},
         },
         "find lost jobs": {
-            "task": "service.job_tasks.find_lost_jobs_task",
+            "task": "service.jobs.job_tasks.find_lost_jobs_task",
             "schedule": verify_s,
             "options": {"expires": verify_s, "ignore_result": True},
         },
@@ -133,7 +133,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
     }
 
 
-worker = Celery("nowcast", include=["service.tasks", "service.job_tasks"])
+worker = Celery("nowcast", include=["service.tasks", "service.jobs.job_tasks"])
 worker.add_defaults(configuration)
 
 

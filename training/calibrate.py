@@ -25,9 +25,12 @@ HeldOut = dict[int, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
 def main(
     fold: Annotated[list[str], typer.Option(help="CHECKPOINT=EVENT.nc: trained without the event, applied to it")],
     into: Annotated[Path, typer.Option(help="the checkpoint whose card gets the calibration")],
+    correction: Annotated[
+        float | None, typer.Option(min=0, max=1, help="share of the network's correction that counts from now on")
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="only every so many windows")] = 1,
 ) -> None:
-    """Fit an isotonic correction per lead and rate to held-out events, each of them weighing the same."""
+    """Fit an isotonic calibration per lead and rate to held-out events, each of them weighing the same."""
     with errors_in_one_line():
         rates_mmh: tuple[float, ...] = ()
         every_lead: HeldOut = {lead: [] for lead in range(LEADS)}
@@ -37,10 +40,14 @@ def main(
             if not isinstance(forecaster, GuidedForecaster):
                 raise ConfigError(f"{checkpoint} gives no probabilities; a guided checkpoint was due")
             forecaster.calibration, rates_mmh = None, forecaster.rates_mmh
+            if correction is not None:
+                forecaster.model.correction = correction
             for lead, part in collected(forecaster, Path(event), every).items():
                 every_lead[lead].append(part)
         calibration = fitted(every_lead, rates_mmh)
         card = {**read_card(into), "calibration": calibration.to_dict()}
+        if correction is not None:
+            card["architecture"]["options"]["correction"] = correction
         card["calibrated_on"] = [text.rpartition("/")[2] for text in fold]
         save_model(into, load_model(into), card)
         typer.echo(f"wrote the calibration of {len(fold)} held-out events into {into}")

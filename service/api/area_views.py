@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from service.amounts import RULE, intervals_mm, totals_mm
 from service.api.area_schemas import (
     AmountLeadOut,
     AreaLeadOut,
@@ -20,12 +19,13 @@ from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.schemas import GridOut, ModelOut
 from service.api.views import is_stale, status_of
-from service.areas import Polygon
-from service.cells import BBox
-from service.fields import FIELDS
 from service.nowcast import Forecast
-from service.point import point_series
-from service.regions import BoxField, Float32Field, area_series, rounded
+from service.places.amounts import RULE, intervals_mm, totals_mm
+from service.places.areas import Polygon
+from service.places.cells import BBox
+from service.places.fields import FIELDS
+from service.places.point import point_series
+from service.places.regions import BoxField, Float32Field, area_series, rounded
 
 
 def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:

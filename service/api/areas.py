@@ -8,7 +8,6 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel
 
 from core.errors import InputError, NoDataError, TooLargeError
-from service.amounts import amount_dataset
 from service.api import caching
 from service.api.area_schemas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
@@ -18,10 +17,11 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
-from service.cells import BBox
 from service.netcdf import dataset_bytes
 from service.nowcast import Forecast
-from service.regions import BoxField, box_dataset, box_field
+from service.places.amounts import amount_dataset
+from service.places.cells import BBox
+from service.places.regions import BoxField, box_dataset, box_field
 
 router = APIRouter(prefix="/nowcast", tags=["areas"])
 

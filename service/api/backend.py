@@ -12,10 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import ConfigError, NowcastError, UnavailableError
 from core.settings import Settings
 from ingest.catalogue import held_open
-from service.admission import admission_of
-from service.decode import decoders
+from service.inference.admission import admission_of
+from service.inference.decode import decoders
+from service.inference.predictor import batch_size
 from service.nowcast import NowcastService
-from service.predictor import batch_size
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ from service.api.geometry import parsed_bbox, parsed_wkt
 from service.api.negotiate import NETCDF
 from service.api.recent import LATEST
 from service.api.views import status_of
-from service.areas import checked_polygon
-from service.cells import Block
-from service.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
 from service.netcdf import dataset_bytes
 from service.nowcast import Forecast
-from service.regions import BoxField, box_field, cut, polygon_field, quantities_dataset
+from service.places.areas import checked_polygon
+from service.places.cells import Block
+from service.places.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
+from service.places.regions import BoxField, box_field, cut, polygon_field, quantities_dataset
 
 router = APIRouter(tags=["OGC API-EDR"])
 

@@ -9,8 +9,8 @@ from pyproj import CRS
 from core.frame import iso
 from core.grid import Grid
 from service.api.negotiate import JSON, NETCDF
-from service.coverages import CRS84, QUANTITIES, Json
 from service.nowcast import Forecast
+from service.places.coverages import CRS84, QUANTITIES, Json
 
 COLLECTION: Final = "nowcast"
 COVERAGE_JSON: Final = "application/prs.coverage+json"

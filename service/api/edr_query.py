@@ -11,8 +11,8 @@ from core.errors import InputError, NoDataError, NotAcceptableError
 from core.frame import iso, utc
 from service.api.edr_meta import COVERAGE_JSON, FORMATS, NATIVE
 from service.api.negotiate import JSON, NETCDF, chosen_type
-from service.coverages import CRS84, QUANTITIES
 from service.nowcast import Forecast
+from service.places.coverages import CRS84, QUANTITIES
 
 GEOGRAPHIC: Final = frozenset({"CRS84", "OGC:CRS84", CRS84, "EPSG:4326"})
 OPEN: Final = ("..", "")

@@ -19,8 +19,8 @@ from service.api.places import graticule, map_cities
 from service.api.recent import LATEST, needs_no_query
 from service.api.schemas import ColourOut, ForecastOut, MapOut, PointOut
 from service.api.views import forecast_out, point_out, status_of
-from service.fields import FIELDS
 from service.nowcast import Forecast
+from service.places.fields import FIELDS
 from service.products import inputs_png, lead_png
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])

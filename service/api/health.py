@@ -7,11 +7,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError, UnavailableError
 from core.frame import iso
-from service import heartbeat
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.listings import ReadyOut
+from service.jobs import heartbeat
 
 router = APIRouter(tags=["health"])
 

@@ -18,8 +18,8 @@ from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.listings import JobOut, JobsOut
 from service.api.paging import Cursor, Limit, next_link, place_of
-from service.job_tasks import run_job_task
-from service.jobbook import Job, JobBook, JobState
+from service.jobs.job_tasks import run_job_task
+from service.jobs.jobbook import Job, JobBook, JobState
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

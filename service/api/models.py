@@ -10,8 +10,8 @@ from service.api.access import admin
 from service.api.backend import ServiceDep
 from service.api.errors import documented
 from service.api.listings import AliasIn, AliasOut, ModelInfoOut, ModelsOut, ModelVersionOut
+from service.inference.registry import Alias, refused
 from service.nowcast import BASELINES, NowcastService
-from service.registry import Alias, refused
 
 router = APIRouter(tags=["models"])
 

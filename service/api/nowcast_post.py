@@ -21,8 +21,8 @@ from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.schemas import ForecastOut, NowcastRequest
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
-from service.metrics import STAGE_SECONDS, timed
 from service.nowcast import Forecast
+from service.observed.metrics import STAGE_SECONDS, timed
 
 router = APIRouter(tags=["forecasts"])
 

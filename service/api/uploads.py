@@ -15,7 +15,7 @@ from core.errors import InputError, MediaTypeError, TooLargeError
 from core.frame import RadarFrame
 from core.settings import Settings
 from service.api.schemas import NowcastRequest
-from service.decode import DecodeLimits, UploadedFile, decoders
+from service.inference.decode import DecodeLimits, UploadedFile, decoders
 
 JSON_MAX_BYTES: Final = 64 * 1024
 FILE_FIELDS: Final = ("frames", "observations")

@@ -13,7 +13,7 @@ from service.api.listings import FssOut, ReliabilityOut, RollingOut
 from service.api.models import scored_model
 from service.api.schemas import Time
 from service.api.views import score_rows
-from service.periods import Period, counts_over, fractions_over, reliability_over
+from service.scored.periods import Period, counts_over, fractions_over, reliability_over
 from verification.fractions import FractionsOf
 from verification.reliability import ReliabilityRow
 

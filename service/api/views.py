@@ -22,7 +22,7 @@ from service.api.schemas import (
     VerificationOut,
 )
 from service.nowcast import Forecast, Verification
-from service.point import RAIN_MMH, point_series
+from service.places.point import RAIN_MMH, point_series
 from verification.verify import ScoreRow
 
 

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from core.cf import RATE
 from core.errors import InputError, NoDataError
 from core.frame import iso, utc
-from service.amounts import intervals_mm, totals_mm
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
@@ -18,11 +17,12 @@ from service.api.recent import LATEST, Recent
 from service.api.views import status_of
 from service.api.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.api.wms_query import PARAMETERS, REQUESTS, Parameters
-from service.coverages import QUANTITIES
-from service.fields import FIELDS
-from service.maps import Float32Field, cells_of, legend_png, map_png
 from service.nowcast import Forecast
-from service.point import point_series
+from service.places.amounts import intervals_mm, totals_mm
+from service.places.coverages import QUANTITIES
+from service.places.fields import FIELDS
+from service.places.maps import Float32Field, cells_of, legend_png, map_png
+from service.places.point import point_series
 
 router = APIRouter(tags=["OGC WMS"])
 

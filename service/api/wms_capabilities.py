@@ -8,9 +8,9 @@ import numpy as np
 
 from core.frame import iso
 from service.api.edr_meta import DESCRIPTION, TITLE, bounds_of
-from service.coverages import QUANTITIES
-from service.maps import AXES, MERCATOR_M, MOST_PIXELS
 from service.nowcast import Forecast
+from service.places.coverages import QUANTITIES
+from service.places.maps import AXES, MERCATOR_M, MOST_PIXELS
 
 WMS: Final = "http://www.opengis.net/wms"
 XLINK: Final = "http://www.w3.org/1999/xlink"

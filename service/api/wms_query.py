@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from core.errors import InputError, NotAcceptableError
 from service.api.wms_capabilities import INFO_FORMATS, PNG, STYLE
-from service.coverages import QUANTITIES
-from service.maps import AXES, View
+from service.places.coverages import QUANTITIES
+from service.places.maps import AXES, View
 
 VERSION: Final = "1.3.0"
 REQUESTS: Final = ("GetCapabilities", "GetMap", "GetFeatureInfo", "GetLegendGraphic")

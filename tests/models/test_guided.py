@@ -173,3 +173,10 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
     loaded = load_forecaster(tmp_path / "guided" / "checkpoint", device="cpu", precision="float32")
     assert loaded.name == "guided"
     np.testing.assert_allclose(loaded.forecast(_moving_blob(), 3), forecaster.forecast(_moving_blob(), 3), rtol=1e-3)
+
+
+def test_a_share_of_the_correction_counts():
+    predictors = torch.randn(1, 2, len(NAMES), 16, 16)
+    whole, half, none = (_model(correction=share)(predictors) for share in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(half, (whole + none) / 2)
+    torch.testing.assert_close(none, _model().parts(predictors)[0])

@@ -20,8 +20,8 @@ from core.settings import Settings
 from ingest.store import Store
 from service.app import create_app
 from service.catalogue import Catalogue
+from service.inference.predictor import Predictor
 from service.nowcast import NowcastService
-from service.predictor import Predictor
 
 Float32Field = NDArray[np.float32]
 

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from core.errors import BusyError
-from service.admission import Admission
-from service.deadline import remaining_s
+from service.inference.admission import Admission
+from service.inference.deadline import remaining_s
 from tests.service.api_support import fill, netcdf, running, service_at, window_times
 
 

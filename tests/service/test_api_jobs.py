@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 from core.errors import ConflictError, UnavailableError
 from service.api import jobs
 from service.broker import Broker, embedded
-from service.job_tasks import MOST_TRIES, find_lost, run_job
-from service.jobbook import JobBook
+from service.jobs.job_tasks import MOST_TRIES, find_lost, run_job
+from service.jobs.jobbook import JobBook
 from service.keybook import KeyBook
 from service.nowcast import NowcastService
 from tests.service.api_support import fill, running, service_at
@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 ASYNC = {"Prefer": "wait=5, respond-async"}
-TASK = "service.job_tasks.run_job_task"
+TASK = "service.jobs.job_tasks.run_job_task"
 LIMIT_S = 90
 
 

@@ -13,7 +13,7 @@ from pyproj import Transformer
 from core.colours import NO_DATA, colours
 from core.frame import iso
 from core.grid import RADOLAN_SPHERE, Grid
-from service.maps import View, cells_of, map_png
+from service.places.maps import View, cells_of, map_png
 from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
 from tests.service.live import served
 

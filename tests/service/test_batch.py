@@ -9,9 +9,9 @@ import pytest
 
 from core.errors import BusyError, ForecastError
 from models import Forecaster, build_model
-from service.batch import Batching, Lane
-from service.deadline import due_within
-from service.predictor import Predictor
+from service.inference.batch import Batching, Lane
+from service.inference.deadline import due_within
+from service.inference.predictor import Predictor
 
 
 class Gate:

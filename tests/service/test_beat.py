@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import redis
 
-from service import beat
-from service.beat import CLAIMED_PART, SteadyEntry, steady_now
 from service.broker import Broker, embedded
-from service.queues import BEAT, FORECASTS, VERIFICATION
+from service.jobs import beat
+from service.jobs.beat import CLAIMED_PART, SteadyEntry, steady_now
+from service.jobs.queues import BEAT, FORECASTS, VERIFICATION
 from tests.end_to_end.stack import ROOT, process_environment, until
 
 CYCLE_S = 0.5

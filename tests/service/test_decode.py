@@ -19,8 +19,8 @@ from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from ingest.radolan_writer import ry_bytes
 from ingest.readers import read_frames
-from service.deadline import due_within
-from service.decode import DecodeLimits, Decoders, UploadedFile
+from service.inference.deadline import due_within
+from service.inference.decode import DecodeLimits, Decoders, UploadedFile
 from tests.service.api_support import netcdf, window_times
 
 LIMITS = DecodeLimits(64 * 2**20, 8, 900 * 900, 20.0, 2**28)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-import service.warm
+import service.inference.warm
 from core.errors import ForecastError
 from models.baselines import Persistence
 from models.device import device_failure
-from service.predictor import Predictor
+from service.inference.predictor import Predictor
 from tests.service.api_support import fill, running, service_at
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
@@ -67,7 +67,7 @@ def test_a_lack_of_memory_passes_and_a_lost_device_does_not(predictor, gpu, monk
     gpu.fails = None
     assert predictor.predict("default", RATES, 2, 30).rate_mmh_THW[0, 0, 0] == 3.0, "not tried again at once"
     now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + service.warm.TRY_DEVICE_AGAIN_S + 1)
+    monkeypatch.setattr(time, "monotonic", lambda: now + service.inference.warm.TRY_DEVICE_AGAIN_S + 1)
     prediction = predictor.predict("default", RATES, 2, 30)
     assert (prediction.rate_mmh_THW[0, 0, 0], prediction.notes, predictor.trouble) == (2.0, (), None)
     gpu.fails = GONE

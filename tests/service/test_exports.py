@@ -14,7 +14,7 @@ from pyproj import Transformer
 from core.errors import NoDataError, NotAcceptableError
 from core.grid import Grid
 from service.exports import WRITERS, export_path, exported, on_source_grid
-from service.fields import FIELDS
+from service.places.fields import FIELDS
 from service.products import write_forecast
 from tests.service.api_support import GRID, fill, running, service_at
 

@@ -19,10 +19,10 @@ from celery import Celery
 from sqlalchemy import create_engine, inspect
 
 from ingest.store import Store
-from service import heartbeat
 from service.broker import free_port, server_program
 from service.catalogue import Catalogue
-from service.queues import own_queue
+from service.jobs import heartbeat
+from service.jobs.queues import own_queue
 from service.tables import CountsRow, FractionsRow
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.conftest import rain

@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import ForecastError, InputError, UnavailableError, UnknownNameError
 from models.baselines import Persistence
-from service.predictor import Predictor
+from service.inference.predictor import Predictor
 
 
 @pytest.fixture

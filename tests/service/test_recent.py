@@ -8,8 +8,8 @@ import pytest
 from core.errors import InputError, NoDataError
 from service.api.recent import LATEST, Recent
 from service.catalogue import Catalogue
-from service.fields import FIELDS, FieldCache
-from service.point import point_series
+from service.places.fields import FIELDS, FieldCache
+from service.places.point import point_series
 from service.products import write_forecast
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
 

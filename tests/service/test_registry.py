@@ -18,11 +18,11 @@ from models import build_model
 from models.checkpoint import save_model
 from models.transforms import ReflectivityTransform
 from service.catalogue import Catalogue
+from service.inference.predictor import Predictor
+from service.inference.registry import ModelRegistry
 from service.keybook import KeyBook
 from service.models import app, checked_version
 from service.nowcast import NowcastService
-from service.predictor import Predictor
-from service.registry import ModelRegistry
 from tests.service.api_support import NOW, fill, running
 
 RATES = np.full((5, 24, 24), 1.5, np.float32)

@@ -9,10 +9,10 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from core.settings import Settings
-from service import heartbeat
 from service.catalogue import Catalogue
-from service.heartbeat import late_after_s
-from service.queues import own_queue
+from service.jobs import heartbeat
+from service.jobs.heartbeat import late_after_s
+from service.jobs.queues import own_queue
 from service.watchdog import EXIT_CODE, Watchdog
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.test_beat import queue_server

@@ -11,7 +11,7 @@ from celery import Celery
 
 from core.settings import Settings
 from service.broker import embedded
-from service.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
+from service.jobs.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
 from service.worker import LOCAL_REDIS_URL, broker_url, queue_settings, schedule, task_settings
 
 CYCLE_S = 300

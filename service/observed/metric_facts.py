@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import NoDataError, NowcastError
 from ingest.catalogue import reading
 from ingest.status import IngestStatus
-from service import heartbeat
-from service.metric_scores import score_gauges
+from service.jobs import heartbeat
+from service.jobs.queues import QUEUES, UNACKNOWLEDGED
 from service.nowcast import NowcastService
-from service.queues import QUEUES, UNACKNOWLEDGED
+from service.observed.metric_scores import score_gauges
 from service.tables import CountsRow, ForecastRow
 
 QUEUE_WAIT_S: Final = 1.0

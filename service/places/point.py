@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from service.fields import FIELDS
+from service.places.fields import FIELDS
 from service.records import Forecast
 
 RAIN_MMH: Final = 0.1

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from core.cf import RATE
 from core.frame import iso
 from core.grid import Grid
-from service.amounts import AMOUNT, RULE
+from service.places.amounts import AMOUNT, RULE
+from service.places.regions import BoxField
 from service.records import Forecast
-from service.regions import BoxField
 
 Json = dict[str, Any]
 Float32Field = NDArray[np.float32]

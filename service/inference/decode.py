@@ -1,4 +1,4 @@
-"""Decodes uploads in processes of their own, with limits on time and memory (`service.decoder`)."""
+"""Decodes uploads in processes of their own, with limits on time and memory (`service.inference.decoder`)."""
 
 import atexit
 import json
@@ -22,8 +22,8 @@ from core import errors
 from core.errors import BusyError, FrameError, InputError, UnavailableError
 from core.frame import RadarFrame, utc
 from core.grid import Grid
-from service.deadline import remaining_s
-from service.decoder import DONE, LENGTH
+from service.inference.deadline import remaining_s
+from service.inference.decoder import DONE, LENGTH
 
 START_S: Final = 60.0
 GRACE_S: Final = 10.0
@@ -154,7 +154,7 @@ class Decoders:
         module: whose `main` the processes run.
     """
 
-    def __init__(self, size: int, module: str = "service.decoder") -> None:
+    def __init__(self, size: int, module: str = "service.inference.decoder") -> None:
         self._module = module
         self._free = threading.BoundedSemaphore(size)
         self._idle: list[Decoder] = []

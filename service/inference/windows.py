@@ -8,8 +8,8 @@ from core.frame import RadarFrame
 from ingest.regrid import model_grid
 from ingest.store import Store
 from ingest.window import build_window
-from service.inputs import ModelInput, model_input
-from service.predictor import Predictor
+from service.inference.inputs import ModelInput, model_input
+from service.inference.predictor import Predictor
 
 WINDOW_STEPS: Final = 5
 """Fields of a window at least, so that persistence and extrapolation start from the same frames as a model."""

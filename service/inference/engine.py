@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import ForecastError, InputError
-from service.batch import Batching, Lane
-from service.forecasters import Float32Field, Forecaster, ManyForecaster
-from service.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
-from service.warm import WarmModels
+from service.inference.batch import Batching, Lane
+from service.inference.forecasters import Float32Field, Forecaster, ManyForecaster
+from service.inference.warm import WarmModels
+from service.observed.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
 
 Notes = tuple[str, ...]
 Made = tuple[Float32Field, Notes]

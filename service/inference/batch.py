@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from core.errors import BusyError
-from service.deadline import give_up_at, remaining_s
+from service.inference.deadline import give_up_at, remaining_s
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -9,15 +9,15 @@ import numpy as np
 
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
-from service.batch import Batching
-from service.engine import Engine, Kind, Made, Notes
-from service.forecasters import Float32Field as Float32Field
-from service.forecasters import Forecaster as Forecaster
-from service.forecasters import Unloadable
-from service.metrics import FALLBACKS
+from service.inference.batch import Batching
+from service.inference.engine import Engine, Kind, Made, Notes
+from service.inference.forecasters import Float32Field as Float32Field
+from service.inference.forecasters import Forecaster as Forecaster
+from service.inference.forecasters import Unloadable
+from service.inference.registry import ModelRegistry, ModelVersion
+from service.inference.warm import Place, WarmModels
+from service.observed.metrics import FALLBACKS
 from service.records import BASELINES
-from service.registry import ModelRegistry, ModelVersion
-from service.warm import Place, WarmModels
 
 WARM_CELLS: Final = 64
 GPU_BATCH: Final = 8

@@ -9,7 +9,7 @@ from celery import Task
 from celery.signals import before_task_publish, task_postrun, task_prerun, task_revoked
 
 from core.logs import now_about, tell_only
-from service.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
+from service.observed.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
 
 HEADER: Final = "nowcast"
 OUTCOMES: Final = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry"}

@@ -20,10 +20,10 @@ from ingest.store import Scan, Store
 from ingest.window import observations_at
 from service.catalogue import Catalogue
 from service.netcdf import read_attributes, read_variable
-from service.probabilities import read_probabilities
 from service.products import write_observations
 from service.records import BASELINES, Forecast
-from service.scorebook import Scorebook, ranked
+from service.scored.probabilities import read_probabilities
+from service.scored.scorebook import Scorebook, ranked
 from verification.fractions import FractionsOf, fractions_table
 from verification.reliability import ReliabilityRow, reliability
 from verification.verify import ScoreRow, score_table

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, values
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from service import metrics
+from service.observed import metrics
 
 log = logging.getLogger(__name__)
 FOLDER: Final = "metrics"

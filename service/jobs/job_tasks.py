@@ -9,7 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from core.errors import NowcastError, UnavailableError
 from core.settings import get_settings
-from service.jobbook import JobBook
+from service.jobs.jobbook import JobBook
 from service.nowcast import NowcastService
 from service.tasks import service
 from service.worker import REDELIVERY_AFTER_LIMIT_S, worker

@@ -1,7 +1,7 @@
-"""What each process counts while it works; `GET /metrics` sums it over all processes (see `service.metric_files`).
+"""What each process counts while it works; `GET /metrics` sums it over all processes (see `metric_files`).
 
 Every metric has a label, so that importing this module opens nothing. What can be looked up (ages, scores, lengths) is
-not counted here but read when somebody asks, in `service.metric_facts`.
+not counted here but read when somebody asks, in `service.observed.metric_facts`.
 """
 
 from collections.abc import Iterator

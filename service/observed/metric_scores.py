@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from service.nowcast import NowcastService
-from service.periods import Period, counts_over, fractions_over
+from service.scored.periods import Period, counts_over, fractions_over
 from verification.fractions import FractionsOf
 from verification.scores.fss import FractionSums
 from verification.verify import ScoreRow, pooled

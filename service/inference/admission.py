@@ -9,8 +9,8 @@ from anyio import CapacityLimiter, fail_after, to_thread
 
 from core.errors import BusyError
 from core.settings import Settings
-from service.deadline import due_within
-from service.metrics import QUEUE_SECONDS, REFUSED, timed
+from service.inference.deadline import due_within
+from service.observed.metrics import QUEUE_SECONDS, REFUSED, timed
 
 T = TypeVar("T")
 

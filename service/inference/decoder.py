@@ -1,4 +1,4 @@
-"""The process that decodes uploads: `python -m service.decoder FD`, started and fed by `service.decode`.
+"""The process that decodes uploads: `python -m service.inference.decoder FD`, started and fed by `decode`.
 
 It has the readers loaded and forks for every job: the child takes limits on memory, processor and time that it cannot
 take off again, decodes, and ends. What a file does to it (a crash, a loop, memory) is that child's end and no more.

@@ -4,8 +4,8 @@ import logging
 
 from core.logs import set_up_logs
 from core.settings import Settings
-from service.metric_files import keep_in_files
-from service.metrics import FRAMES_MISSING
+from service.observed.metric_files import keep_in_files
+from service.observed.metrics import FRAMES_MISSING
 from service.records import BASELINES, Forecast
 
 log = logging.getLogger(__name__)

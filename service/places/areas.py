@@ -12,7 +12,7 @@ from pyproj import CRS, Geod, Proj
 
 from core.errors import InputError, TooLargeError
 from core.grid import METRES_PER_DEGREE, Grid
-from service.cells import Block, touched
+from service.places.cells import Block, touched
 
 Float64Field = NDArray[np.float64]
 Polygon: TypeAlias = shapely.Polygon | shapely.MultiPolygon

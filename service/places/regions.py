@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from core.cf import RATE, rate_dataset
 from core.grid import Grid
-from service.amounts import AMOUNT, amount_dataset, intervals_mm, totals_mm
-from service.areas import Polygon, area_weights
-from service.cells import BBox, Block, box_block
-from service.fields import FIELDS, Fields
-from service.point import Coverage
+from service.places.amounts import AMOUNT, amount_dataset, intervals_mm, totals_mm
+from service.places.areas import Polygon, area_weights
+from service.places.cells import BBox, Block, box_block
+from service.places.fields import FIELDS, Fields
+from service.places.point import Coverage
 from service.products import forecast_attributes
 from service.records import Forecast
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from core.errors import UnknownNameError
-from service.forecasters import Forecaster, Unloadable
+from service.inference.forecasters import Forecaster, Unloadable
 
 Place = Literal["device", "cpu"]
 Load = Callable[[str, Place], Forecaster]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.cf import EPOCH, RATE, rate_dataset
 from core.grid import Grid
-from service.fields import Fields
+from service.places.fields import Fields
 from service.products import forecast_attributes
 from service.records import Forecast
 

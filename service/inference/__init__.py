@@ -1,0 +1,1 @@
+"""From a request or a scan to fields: models by name and alias, one thread that runs them, and decoding of uploads."""

@@ -1,0 +1,1 @@
+"""What an operator sees: counts, ages and log lines of all processes."""

@@ -1,0 +1,1 @@
+"""What a forecast says for places, boxes, polygons and maps."""

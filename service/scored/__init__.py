@@ -1,0 +1,1 @@
+"""How good forecasts were: counted once each, summed over any period."""
