@@ -43,7 +43,10 @@ BBoxText = Annotated[
         examples=["13.0,52.3,13.8,52.7"],
     ),
 ]
-OptionalBBox = Annotated[str | None, Query(description="as of `box`; instead of `lat` and `lon`", max_length=200)]
+OptionalBBox = Annotated[
+    str | None,
+    Query(description="as of `box`; instead of `lat` and `lon`", max_length=200, examples=["9.2,50.3,11.1,51.9"]),
+]
 PolygonText = Annotated[
     str,
     Query(
