@@ -108,7 +108,8 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             name,
             str(card["version"]),
             calibration=Calibration.from_dict(card["calibration"]) if "calibration" in card else None,
-            rebuild=Rebuild(**card.get("rebuild", {})),
+            extent=float(card.get("extent", 0.0)),
+            rebuild=Rebuild.from_dict(card.get("rebuild", {})),
             **how,
         )
     else:

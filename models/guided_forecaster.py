@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from models.calibration import Calibration
+from models.extent import matched
 from models.fast import ready
 from models.forecaster import Float32Field, Forecaster, pick_device
 from models.guidance.predictors import predictors_LFHW
@@ -23,6 +24,7 @@ class GuidedForecaster(Forecaster):
     Attributes:
         rates_mmh: thresholds of the probabilities.
         calibration: None leaves the probabilities as they come from the model.
+        extent: weight of the newest field's extent in the sum of probabilities (`models.extent`); 0 leaves them.
         rebuild: how the field is made.
     """
 
@@ -40,13 +42,14 @@ class GuidedForecaster(Forecaster):
         cadence_minutes: int = 30,
         pixel_m: float = 900_000 / 124,
         calibration: Calibration | None = None,
+        extent: float = 0.0,
         rebuild: Rebuild | None = None,
     ) -> None:
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
         self.device = pick_device(device)
         self.model = ready(model, self.device, precision)
         self.rates_mmh = model.rates_mmh
-        self.calibration, self.rebuild = calibration, rebuild or Rebuild()
+        self.calibration, self.extent, self.rebuild = calibration, extent, rebuild or Rebuild()
 
     def forecast_probabilities(
         self,
@@ -113,4 +116,7 @@ class GuidedForecaster(Forecaster):
             chance_BLKHW: Float32Field = torch.sigmoid(logits_BLKHW.float()).cpu().numpy()
         if self.calibration is not None:
             chance_BLKHW = np.stack([self.calibration(chance_LKHW) for chance_LKHW in chance_BLKHW])
+        if self.extent:
+            pairs = zip(chance_BLKHW, newest_BTHW[:, -1], strict=True)
+            chance_BLKHW = np.stack([matched(*pair, self.rates_mmh, self.extent) for pair in pairs])
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)

@@ -1,10 +1,13 @@
 """One sharp field from probabilities: the cells where a rate is likeliest, as many of them as it should cover."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.errors import InputError
+from models.extent import expected_cells
 
 Float32Field = NDArray[np.float32]
 BoolField = NDArray[np.bool_]
@@ -15,36 +18,47 @@ FAINT = 1e-6
 class Rebuild:
     """How large an area exceeds a rate, and how the rate runs within it.
 
-    The area is a mean (of the logarithms) of two guesses: the sum of the probabilities, and what the newest field
-    covers. The first is right where the probabilities are, the second wherever rain keeps its extent; a single wrong
-    one then costs less.
+    The area is `models.extent.expected_cells`, a little more of them for hits.
 
     Attributes:
         area: forecast cells per guessed cell; a little above 1 wins more hits than it costs false alarms.
         heavy_area: the same from `heavy_mmh` up, where a cell is so seldom right that more of them pay.
-        newest: weight of the newest field's extent.
-        least: lowest probability at which rain is shown.
-        largest: factor by which the newest field's extent may lie below the sum of probabilities.
+        newest: weight of the newest field's extent over the sum of probabilities.
+        least: lowest probability at which a rate of `light_mmh` or more is shown.
+        least_light: the same for lower rates, without which none higher is shown either: a dry field stays dry.
     """
 
-    area: float = 1.15
+    area: float = 1.05
     heavy_area: float = 1.4
     heavy_mmh: float = 5.0
-    newest: float = 0.5
+    newest: float = 1.0
     least: float = 0.01
-    largest: float = 4.0
+    least_light: float = 0.1
+    light_mmh: float = 2.0
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, as a card keeps them."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Rebuild":
+        """From `to_dict`.
+
+        Raises:
+            InputError: a key that is none of these.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(cls)})
+        if unknown:
+            raise InputError(f"rebuild with {', '.join(unknown)}; {', '.join(f.name for f in fields(cls))} were due")
+        return cls(**values)
 
     def rate_mmh_LHW(
         self, probability_LKHW: Float32Field, newest_mmh_HW: Float32Field, rates_mmh: tuple[float, ...]
     ) -> Float32Field:
         """Rain rate by lead; at a threshold, the cells at or above it are exactly those that the area allows."""
         seen_HW = np.isfinite(newest_mmh_HW)
-        fields = [self._field(chance_KHW, newest_mmh_HW, seen_HW, rates_mmh) for chance_KHW in probability_LKHW]
-        return np.stack(fields).astype(np.float32)
+        by_lead = [self._field(chance_KHW, newest_mmh_HW, seen_HW, rates_mmh) for chance_KHW in probability_LKHW]
+        return np.stack(by_lead).astype(np.float32)
 
     def _field(
         self, chance_KHW: Float32Field, newest_mmh_HW: Float32Field, seen_HW: BoolField, rates_mmh: tuple[float, ...]
@@ -55,7 +69,8 @@ class Rebuild:
             covered = int(np.count_nonzero(newest_mmh_HW[seen_HW] >= mmh))
             cut = self.cut(chance_N, covered, self.heavy_area if mmh >= self.heavy_mmh else self.area)
             if cut is not None:
-                margin_KHW[number] = _logit(chance_KHW[number]) - _logit(np.float64(cut))
+                least = self.least if mmh >= self.light_mmh else self.least_light
+                margin_KHW[number] = _logit(chance_KHW[number]) - _logit(np.float64(max(cut, least)))
         return _between(np.minimum.accumulate(margin_KHW, axis=0), rates_mmh).astype(np.float32)
 
     def cut(self, chance_N: NDArray[np.float64], covered: int, area: float) -> float | None:
@@ -66,11 +81,7 @@ class Rebuild:
             covered: cells at or above the rate in the newest field.
             area: forecast cells per guessed cell.
         """
-        expected = float(chance_N.sum())
-        if expected <= 0:
-            return None
-        guess = expected ** (1 - self.newest) * max(covered, expected / self.largest) ** self.newest
-        cells = min(round(area * guess), len(chance_N))
+        cells = min(round(area * expected_cells(chance_N, covered, self.newest)), len(chance_N))
         if cells < 1:
             return None
         cut = float(np.partition(chance_N, len(chance_N) - cells)[len(chance_N) - cells])
@@ -79,7 +90,7 @@ class Rebuild:
             if not higher_N.size:
                 return None
             cut = float(higher_N.min())
-        return max(cut, self.least)
+        return cut
 
 
 def _between(margin_KHW: NDArray[np.float64], rates_mmh: tuple[float, ...]) -> NDArray[np.float64]:

@@ -26,7 +26,7 @@ def _model(**options):
     model = build_guided("ms-convlstm", hidden_channels=4, **options)
     with torch.no_grad():
         model.weight_LFK[:, NAMES.index("carried_1")] = 1.0
-        model.bias_LK[:] = torch.linspace(-6, -9, len(RATES_MMH))
+        model.bias_LK[:] = torch.linspace(-4.5, -7.5, len(RATES_MMH))
         model.head.weight.normal_(std=0.05)
     return model
 

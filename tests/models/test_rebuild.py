@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models.calibration import Calibration, fitted_knots
+from models.extent import matched
 from models.rebuild import Rebuild
 
 RATES = (0.1, 0.5, 2.0)
@@ -27,8 +28,12 @@ def test_each_rate_covers_the_area_that_was_guessed():
 def test_the_newest_field_may_decide_the_area():
     newest = np.zeros((40, 40), np.float32)
     newest[:5, :20] = 1.0
-    rate = Rebuild(area=1.0, newest=1.0, largest=1e9).rate_mmh_LHW(_chances(), newest, RATES)
-    assert [np.count_nonzero(rate >= mmh) for mmh in RATES] == [100, 100, 0]
+    rate = Rebuild(area=1.0, newest=1.0).rate_mmh_LHW(_chances(), newest, RATES)
+    assert [np.count_nonzero(rate >= mmh) for mmh in RATES] == [
+        100,
+        100,
+        pytest.approx(_chances()[0, 2].sum() / 4, abs=1),
+    ]
 
 
 def test_rain_lies_where_it_is_likeliest_and_is_heaviest_there():
@@ -72,3 +77,15 @@ def test_later_leads_and_extremes_are_defined():
     assert result.shape == (4, 1, 1, 3)
     assert np.isfinite(result).all()
     assert (np.diff(result[3, 0, 0]) >= 0).all()
+
+
+def test_probabilities_are_matched_to_the_extent_that_was_seen():
+    newest = np.full((40, 40), np.nan, np.float32)
+    newest[:20] = 0.0
+    newest[:5, :20] = 3.0
+    chance = _chances()
+    for weight, cells in ((0.0, chance[0, :, :20].sum(axis=(1, 2))), (1.0, [100.0] * 3)):
+        found = matched(chance, newest, RATES, weight)
+        np.testing.assert_allclose(found[0, :, :20].sum(axis=(1, 2)), cells, rtol=0.01)
+        order = np.argsort(chance[0, 1].ravel())
+        assert (np.diff(found[0, 1].ravel()[order]) >= 0).all()
