@@ -4,7 +4,7 @@ What is mapped, and nothing else:
 
 - `make run` is the stack of the fixture (tests/end_to_end/test_stack.py checks that the target starts just that);
 - `make test` is this very run: the target is only asked what it would do;
-- `.venv/bin/python` is the Python of the tests, http://127.0.0.1:8000 the address of the fixture's stack;
+- `.venv/bin/python` is the Python of the tests, http://127.0.0.1:8000 and `Client()` are the fixture's stack;
 - `service.run` gets a free port, runs until its parts are there, and is stopped; DWD's server does not answer;
 - `training.run` gets the options of a few seconds' training; a command that needs data of the world outside
   (`events`) finds a short event that the test invents.
@@ -92,9 +92,9 @@ def test_the_lines_of_python(stack: Stack, tmp_path: Path):
     stack.first_forecast()
     (block,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     done = subprocess.run(
-        [sys.executable, "-c", block],
+        [sys.executable, "-c", block.replace("Client()", f"Client({stack.url!r})")],
         cwd=tmp_path,
-        env={**process_environment(), "NOWCAST_CLIENT_URL": stack.url},
+        env=process_environment(),
         capture_output=True,
         text=True,
         timeout=100,

@@ -56,6 +56,7 @@ def test_what_comes_as_often_as_it_was_said_is_reliable(random):
     assert Reliability(1.0).totals(chance, observed).largest_gap(1000) < 0.02
 
 
+@pytest.mark.filterwarnings("ignore:numba is not available")
 def test_crps_is_the_library_s(random):
     score = CRPS(thresholds_mmh=(1.0, 2.0, 5.0))
     chance_KHW = np.sort(random.random((3, 6, 7)), axis=0)[::-1]

@@ -1,0 +1,55 @@
+"""The shipped default beats persistence and extrapolation on weather it never saw: no change may lose that silently."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from models import load_forecaster
+from training.skill_windows import SkillWindow, skill_windows
+from verification.counts import Counts
+from verification.verify import ScoreRow, score_table
+
+ROWS = ("default", "persistence", "extrapolation")
+EVENTS = {"opera_germany_20180824.nc": (0, 6, 5), "bom_20201031.nc": (10, 110, 30)}
+"""First and last window, and the step between: windows of every part of the event."""
+
+
+@pytest.fixture(scope="module", params=EVENTS)
+def scored(request, shared_data) -> dict[tuple[str, float], Counts]:
+    """Counts pooled over leads and windows, by row and threshold."""
+    path = shared_data / "events" / request.param
+    return _pooled(islice(skill_windows(path), *EVENTS[request.param]))
+
+
+def _pooled(windows: Iterator[SkillWindow]) -> dict[tuple[str, float], Counts]:
+    forecasters = {name: load_forecaster(name, "cpu", "float32") for name in ROWS}
+    rows: list[ScoreRow] = []
+    for window in windows:
+        rates = {
+            name: np.where(
+                window.compared_LHW,
+                each.forecast(window.past_THW, 5, cadence_minutes=30, pixel_m=window.pixel_m),
+                np.nan,
+            ).astype(np.float32)
+            for name, each in forecasters.items()
+        }
+        rows += score_table(rates, window.future_LHW, [30, 60, 90, 120, 150], (0.5, 2.0))
+    pooled: dict[tuple[str, float], Counts] = {}
+    for row in rows:
+        key = row.model, row.threshold_mmh
+        pooled[key] = pooled[key] + row.counts if key in pooled else row.counts
+    return pooled
+
+
+@pytest.mark.parametrize(("threshold_mmh", "gain"), [(0.5, 1.08), (2.0, 1.03)])
+def test_it_beats_both_baselines(scored, threshold_mmh, gain):
+    csi = {name: scored[name, threshold_mmh].value("csi") for name in ROWS}
+    hss = {name: scored[name, threshold_mmh].value("hss") for name in ROWS}
+    assert csi["default"] > gain * max(csi["persistence"], csi["extrapolation"]), csi
+    assert hss["default"] > max(hss["persistence"], hss["extrapolation"]), hss
+
+
+def test_it_does_not_drown_the_map(scored):
+    assert 0.8 < scored["default", 0.5].value("bias") < 1.3
