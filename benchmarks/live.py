@@ -34,6 +34,7 @@ TEXT: Final = (
     "900 x 900 cells, every 5 minutes, gzipped) in its folder. Ready is when `/readyz` answers 200, counted from the "
     "start of the command: model loaded and run once, scans read, queue and worker there. Then a new scan is renamed "
     "into the folder every {pause:g} s, and the time counts until `GET /nowcast/latest` gives the forecast from it; "
+    "their times run ahead of the clock, since five minutes are not waited for; "
     "persistence and extrapolation are made and stored beside it, and each forecast is written on the source's grid "
     "of 1 km too (`NOWCAST_WRITE_SOURCE_GRID`)."
 )
@@ -44,7 +45,7 @@ def live(setting: Setting) -> Section:
     """One start, then some scans."""
     count = 2 + setting.runs
     now = datetime.now(UTC).replace(second=0, microsecond=0)
-    start = now - timedelta(minutes=now.minute % 5, hours=HISTORY_H, seconds=0) - timedelta(minutes=5 * count)
+    start = now - timedelta(minutes=now.minute % 5, hours=HISTORY_H)  # the scans to come are ahead of the clock
     scans = [
         (frame.valid_time, gzip.compress(ry_bytes(frame.rate_mmh_HW, frame.valid_time), 1))
         for frame in weather(start, HISTORY_H + count / 12, seed=1)
