@@ -62,7 +62,7 @@ def test_some_cases_of_every_operation(tested):
 @pytest.mark.stack
 @pytest.mark.long
 def test_five_thousand_cases(tested):
-    counts = ask(*tested, cases=6000)
+    counts = ask(*tested, cases=7200)
     assert sum(counts.values()) >= 5000
 
 
