@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from benchmarks.setting import Setting
 from core.errors import UnavailableError
 from core.settings import Settings
 from ingest.synthetic import weather
+from service.broker import free_port
 from service.nowcast import NowcastService
 
 RATE_HZ: Final = 200
@@ -79,9 +79,7 @@ def fill(home: Path) -> None:
 @contextmanager
 def serving(home: Path) -> Iterator[int]:
     """One API process on a free port of the loopback; gives the port once the forecast can be asked for."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port("127.0.0.1")
     command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--no-access-log"]
     environment = {**os.environ, "NOWCAST_HOME": str(home), "NOWCAST_DEVICE": "cpu"}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

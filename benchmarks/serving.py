@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.synthetic import weather
 from service.api.uploads import Upload, decoded
 from service.app import create_app
+from service.broker import free_port
 from service.inference.decode import UploadedFile
 from service.nowcast import NowcastService
 from service.observed.metrics import COUNTED
@@ -82,10 +82,8 @@ def serving(setting: Setting) -> Section:
 
 def cold_start_s() -> float:
     """From the start of an API process on an empty store until /readyz is 200: imports, store, model, one forecast."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    port = free_port("127.0.0.1")
+    with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--log-level", "error"]
         began = time.perf_counter()
         with subprocess.Popen(command, env={**os.environ, "NOWCAST_HOME": folder}) as process:

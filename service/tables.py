@@ -1,7 +1,7 @@
 """The service's own tables, beside those of the ingest room in the same database."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -32,19 +32,28 @@ class ForecastRow(Base):
     attributes: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class CountsRow(Base):
+FIRST: Final = -1
+"""Shared columns stand before a table's own, in its primary key too."""
+
+
+class Scored:
+    """The columns that tell what was scored; the key keeps a second scoring out."""
+
+    product: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
+    model: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
+    version: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
+    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True, sort_order=FIRST)
+    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=FIRST)
+    lead_minutes: Mapped[int] = mapped_column(primary_key=True, sort_order=FIRST)
+    threshold_mmh: Mapped[float] = mapped_column(primary_key=True, sort_order=FIRST)
+    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True, sort_order=FIRST)
+
+
+class CountsRow(Scored, Base):
     """Counts of one forecast at one lead and threshold; the key keeps a second scoring out."""
 
     __tablename__ = "scores"
 
-    product: Mapped[str] = mapped_column(Text, primary_key=True)
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
-    version: Mapped[str] = mapped_column(Text, primary_key=True)
-    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
-    lead_minutes: Mapped[int] = mapped_column(primary_key=True)
-    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
-    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     forecast_id: Mapped[str] = mapped_column(String(36))
     hits: Mapped[int] = mapped_column(BigInteger)
     misses: Mapped[int] = mapped_column(BigInteger)
@@ -52,39 +61,23 @@ class CountsRow(Base):
     correct_negatives: Mapped[int] = mapped_column(BigInteger)
 
 
-class FractionsRow(Base):
+class FractionsRow(Scored, Base):
     """Sums of the fractions skill score of one forecast at one lead, threshold and window; summed before the ratio."""
 
     __tablename__ = "fraction_sums"
 
-    product: Mapped[str] = mapped_column(Text, primary_key=True)
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
-    version: Mapped[str] = mapped_column(Text, primary_key=True)
-    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
-    lead_minutes: Mapped[int] = mapped_column(primary_key=True)
-    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
     window_km: Mapped[float] = mapped_column(primary_key=True)
-    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     difference: Mapped[float]
     worst: Mapped[float]
     windows: Mapped[int] = mapped_column(BigInteger)
 
 
-class ReliabilityRow(Base):
+class ReliabilityRow(Scored, Base):
     """Cells of one forecast by their probability of exceedance, and how often it was exceeded; all whole numbers."""
 
     __tablename__ = "reliability"
 
-    product: Mapped[str] = mapped_column(Text, primary_key=True)
-    model: Mapped[str] = mapped_column(Text, primary_key=True)
-    version: Mapped[str] = mapped_column(Text, primary_key=True)
-    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True)
-    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
-    lead_minutes: Mapped[int] = mapped_column(primary_key=True)
-    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
     bin: Mapped[int] = mapped_column(primary_key=True)
-    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
     cells: Mapped[int] = mapped_column(BigInteger)
     events: Mapped[int] = mapped_column(BigInteger)
     probability_ppm: Mapped[int] = mapped_column(BigInteger)

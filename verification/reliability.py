@@ -7,9 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from verification.scores.base import events_of
+from verification.scores.reliability import BINS, binned
+
 Float32Field = NDArray[np.float32]
 
-BINS: Final = 10
 PPM: Final = 1_000_000
 
 
@@ -64,15 +66,10 @@ def reliability(
     """Count the cells that have a probability and are observed; every bin is there, empty ones too.
 
     Raises:
-        ValueError: a probability outside 0 to 1.
+        ValueError: fields of two shapes, or a probability outside of 0 to 1.
     """
-    both_HW = np.isfinite(probability_HW) & np.isfinite(observed_mmh_HW)
-    probability_N, event_N = probability_HW[both_HW].astype(np.float64), observed_mmh_HW[both_HW] >= threshold_mmh
-    if probability_N.size and (probability_N.min() < 0 or probability_N.max() > 1):
-        raise ValueError(f"probabilities of {probability_N.min()} to {probability_N.max()}; 0 to 1 was due")
-    number_N = np.minimum((probability_N * bins).astype(np.int64), bins - 1)
+    probability_N, event_N = events_of(probability_HW, observed_mmh_HW, threshold_mmh)
+    number_N, cells, events = binned(probability_N, event_N, bins)
     ppm_N = np.rint(probability_N * PPM).astype(np.int64)
-    cells = np.bincount(number_N, minlength=bins)
-    events = np.bincount(number_N[event_N], minlength=bins)
     sums = [int(ppm_N[number_N == number].sum()) for number in range(bins)]
     return [Bin(n, int(cells[n]), int(events[n]), sums[n]) for n in range(bins)]

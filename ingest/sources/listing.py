@@ -50,18 +50,15 @@ class Product:
         return f"{file.name}_000" if self.first_member else file.name
 
 
-RY: Final = Product(
-    "radolan/ry",
-    re.compile(r"raa01-ry_10000-(?P<time>\d{10})-dwd---bin(?P<kind>(\.\w+)?)"),
-    (".bz2", ".gz", "", ".hdf5"),
-)
+def _radolan(name: str) -> Product:
+    pattern = re.compile(rf"raa01-{name}_10000-(?P<time>\d{{10}})-dwd---bin(?P<kind>(\.\w+)?)")
+    return Product(f"radolan/{name}", pattern, (".bz2", ".gz", "", ".hdf5"))
+
+
+RY: Final = _radolan("ry")
 """Quality-checked 5-minute rates, kept for a day; the HDF5 files lie on another grid than the binary ones."""
 
-RW: Final = Product(
-    "radolan/rw",
-    re.compile(r"raa01-rw_10000-(?P<time>\d{10})-dwd---bin(?P<kind>(\.\w+)?)"),
-    (".bz2", ".gz", "", ".hdf5"),
-)
+RW: Final = _radolan("rw")
 """Sums of an hour, adjusted to gauges, half an hour late."""
 
 RV: Final = Product(

@@ -74,7 +74,7 @@ class Facts(Collector):
                 _gauge(
                     "nowcast_forecast_stale",
                     "1 where it is older than a live forecast may be",
-                    float(service.data_age_s(forecast) > service.settings.stale_after_s),
+                    float(forecast.status == "stale"),
                 )
             )
         except NoDataError:

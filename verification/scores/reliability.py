@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verification.counts import FloatField
 from verification.scores.base import SCORES, ProbabilityScore, events_of
@@ -47,13 +48,18 @@ class Reliability(ProbabilityScore[ReliabilityBins]):
 
     def totals(self, forecast: FloatField, observed: FloatField) -> ReliabilityBins:
         probability_N, event_N = events_of(forecast, observed, self.threshold_mmh)
-        bin_N = np.minimum((probability_N * BINS).astype(np.intp), BINS - 1)
-        return ReliabilityBins(
-            tuple(np.bincount(bin_N, minlength=BINS).tolist()),
-            tuple(np.bincount(bin_N[event_N], minlength=BINS).tolist()),
-            tuple(np.bincount(bin_N, probability_N, minlength=BINS).tolist()),
-        )
+        bin_N, cells, events = binned(probability_N, event_N, BINS)
+        said = np.bincount(bin_N, probability_N, minlength=BINS)
+        return ReliabilityBins(tuple(cells.tolist()), tuple(events.tolist()), tuple(said.tolist()))
 
     def value(self, totals: ReliabilityBins) -> float:
         cells = sum(totals.cells)
         return sum(n * (said - seen) ** 2 for said, seen, n in totals.points()) / cells if cells else math.nan
+
+
+def binned(
+    probability_N: NDArray[np.float64], event_N: NDArray[np.bool_], bins: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The bin of each probability (the last holds 1 too), and how many cells and how many events each bin has."""
+    bin_N = np.minimum((probability_N * bins).astype(np.int64), bins - 1)
+    return bin_N, np.bincount(bin_N, minlength=bins), np.bincount(bin_N[event_N], minlength=bins)
