@@ -26,9 +26,11 @@ class Forecaster(ABC):
         cadence_minutes: the spacing that it was made for.
         pixel_m: the cell size that it was made for.
         card: where it comes from, as in the checkpoint's JSON.
+        rates_mmh: thresholds of the probabilities that `forecast_both` gives; empty where it gives none.
     """
 
     minimum_steps: ClassVar[int] = 1
+    rates_mmh: tuple[float, ...] = ()
 
     def __init__(self, name: str, version: str, *, input_steps: int, cadence_minutes: int, pixel_m: float) -> None:
         self.name = name
@@ -82,6 +84,41 @@ class Forecaster(ABC):
         results_BLHW = self._forecast_many(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
         pairs = zip(results_BLHW, fields_BTHW, strict=True)
         return np.stack([self._finished(result_LHW, fields_THW) for result_LHW, fields_THW in pairs])
+
+    def forecast_both(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> tuple[Float32Field, Float32Field | None]:
+        """What `forecast` gives, and the probability that the rate is at or above each of `rates_mmh`.
+
+        Both come from one run of the model. Without probabilities the second is None.
+
+        Returns:
+            As `forecast`; (K, lead_steps, H, W) float32, not rising with the threshold, NaN where the rate is.
+
+        Raises:
+            InputError, ForecastError: as `forecast`.
+        """
+        return self.forecast(rate_mmh_THW, lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m), None
+
+    def forecast_both_many(
+        self,
+        rate_mmh_BTHW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> tuple[Float32Field, Float32Field | None]:
+        """`forecast_both` of several inputs of one size: (B, lead_steps, H, W), and (B, K, lead_steps, H, W) or None.
+
+        Raises:
+            InputError, ForecastError: as `forecast_many`.
+        """
+        return self.forecast_many(rate_mmh_BTHW, lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m), None
 
     def _spacing(self, cadence_minutes: float | None, pixel_m: float | None) -> tuple[float, float]:
         return float(cadence_minutes or self.cadence_minutes), float(pixel_m or self.pixel_m)

@@ -84,13 +84,28 @@ class GuidedForecaster(Forecaster):
         pixel_m: float | None = None,
     ) -> tuple[Float32Field, Float32Field]:
         """What `forecast` and `forecast_probabilities` give, for the work of one of them."""
-        fields_THW = self._checked(rate_mmh_THW, lead_steps)
+        rate_BLHW, chance_BKLHW = self.forecast_both_many(
+            rate_mmh_THW[None], lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m
+        )
+        return rate_BLHW[0], chance_BKLHW[0]
+
+    def forecast_both_many(
+        self,
+        rate_mmh_BTHW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> tuple[Float32Field, Float32Field]:
+        """`forecast_both` of several inputs of one size, in one run of the model."""
+        fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
         cadence = self._spacing(cadence_minutes, pixel_m)[0]
-        chance_LKHW = self._probabilities(fields_THW[None], lead_steps, cadence)[0]
-        rate_LHW = self._finished(self._rebuilt(chance_LKHW, fields_THW), fields_THW)
-        chance_KLHW = np.ascontiguousarray(chance_LKHW.swapaxes(0, 1))
-        chance_KLHW[..., np.isnan(fields_THW[-1])] = np.nan
-        return rate_LHW, chance_KLHW
+        chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, cadence)
+        pairs = list(zip(chance_BLKHW, fields_BTHW, strict=True))
+        rate_BLHW = np.stack([self._finished(self._rebuilt(*pair), pair[1]) for pair in pairs])
+        unseen_BHW = np.isnan(fields_BTHW[:, -1])
+        chance_BLKHW = np.where(unseen_BHW[:, None, None], np.float32("nan"), chance_BLKHW)
+        return rate_BLHW, np.ascontiguousarray(chance_BLKHW.swapaxes(1, 2))
 
     def _forecast(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float

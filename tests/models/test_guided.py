@@ -106,6 +106,31 @@ def test_several_at_once_are_as_each_alone(forecaster):
     np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
 
 
+def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
+    fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
+    fields[1, -1, :5] = np.nan
+    alone = [forecaster.forecast_both(each, 2) for each in fields]
+    calls = []
+    run = forecaster.model.forward
+    monkeypatch.setattr(forecaster.model, "forward", lambda known: calls.append(len(known)) or run(known))
+    rate, chance = forecaster.forecast_both_many(fields, 2)
+    assert calls == [3], "one run of the model makes rates and probabilities of all"
+    for number, (rate_alone, chance_alone) in enumerate(alone):
+        np.testing.assert_allclose(rate[number], rate_alone, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(chance[number], chance_alone, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(np.isnan(chance[number]), np.isnan(chance_alone))
+
+
+def test_who_has_no_probabilities_gives_none_of_them():
+    persistence = load_forecaster("persistence")
+    fields = _moving_blob()
+    rate, chance = persistence.forecast_both(fields, 3)
+    many, chances = persistence.forecast_both_many(np.stack([fields, fields]), 3)
+    assert (chance, chances, persistence.rates_mmh) == (None, None, ())
+    np.testing.assert_array_equal(rate, persistence.forecast(fields, 3))
+    np.testing.assert_array_equal(many[1], rate)
+
+
 @pytest.mark.parametrize("patch", [1, 2])
 def test_patches_correct_each_cell_at_any_size(patch):
     model = build_guided("ms-convlstm", hidden_channels=4, patch=patch)
