@@ -66,7 +66,7 @@ class Maker:
             forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
             with timed(STAGE_SECONDS, "write"):
                 self._keep_inputs(forecast, inputs)
-                write_forecast(forecast, prediction.rate_mmh_THW)
+                write_forecast(forecast, prediction.rate_mmh_THW, prediction.probabilities)
                 if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
                     exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
                 self._catalogue.put(forecast)
@@ -108,6 +108,7 @@ class Maker:
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
             source_grid=window.scan_grid or window.grid,
+            thresholds_mmh=prediction.probabilities.thresholds_mmh if prediction.probabilities else (),
         )
 
     def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:

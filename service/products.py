@@ -17,6 +17,7 @@ from ingest.window import Window
 from service.image import image_png as image_png
 from service.image import visible_scale
 from service.netcdf import read_attributes, read_variable
+from service.probabilities import Probabilities, with_probabilities
 from service.records import Forecast, observations_file, read_rate
 
 Float32Field = NDArray[np.float32]
@@ -30,7 +31,7 @@ def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -
     return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
 
 
-def write_forecast(forecast: Forecast, rate_mmh_THW: Float32Field) -> None:
+def write_forecast(forecast: Forecast, rate_mmh_THW: Float32Field, probabilities: Probabilities | None = None) -> None:
     """Write the forecast's file; its global attributes say all that the catalogue knows."""
     dataset = rate_dataset(
         rate_mmh_THW,
@@ -39,7 +40,7 @@ def write_forecast(forecast: Forecast, rate_mmh_THW: Float32Field) -> None:
         reference_time=forecast.reference_time,
         attributes=forecast_attributes(forecast),
     )
-    write_dataset(dataset, forecast.path)
+    write_dataset(with_probabilities(dataset, probabilities) if probabilities else dataset, forecast.path)
 
 
 def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
         "lead_minutes": json.dumps(forecast.lead_minutes),
         "grid": json.dumps(forecast.grid.to_dict()),
         **({"source_grid": json.dumps(forecast.source_grid.to_dict())} if forecast.source_grid else {}),
+        **({"thresholds_mmh": json.dumps(forecast.thresholds_mmh)} if forecast.thresholds_mmh else {}),
     }
 
 
@@ -95,6 +97,7 @@ def forecast_from(attributes: Mapping[str, Any], path: Path) -> Forecast:
         path=path,
         origin=attributes["origin"],
         source_grid=Grid.from_dict(json.loads(attributes["source_grid"])) if "source_grid" in attributes else None,
+        thresholds_mmh=tuple(json.loads(attributes.get("thresholds_mmh", "[]"))),
     )
 
 

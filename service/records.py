@@ -37,6 +37,7 @@ class Forecast:
         path: the CF-NetCDF file.
         origin: from stored scans or from an upload.
         source_grid: of the scans; None where an older version of the service did not keep it.
+        thresholds_mmh: rates whose probabilities the file holds, ascending; empty where it holds none.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Forecast:
     path: Path
     origin: Origin
     source_grid: Grid | None = None
+    thresholds_mmh: tuple[float, ...] = ()
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:

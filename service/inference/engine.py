@@ -11,10 +11,24 @@ from service.inference.batch import Batching, Lane
 from service.inference.forecasters import Float32Field, Forecaster, ManyForecaster
 from service.inference.warm import WarmModels
 from service.observed.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
+from service.probabilities import Probabilities
 
 Notes = tuple[str, ...]
-Made = tuple[Float32Field, Notes]
-"""Forecast fields, and what has to be said of how they were made."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a model gave.
+
+    Attributes:
+        rate_mmh_THW: forecast fields.
+        probabilities: None where it has none.
+        notes: what has to be said of how they were made.
+    """
+
+    rate_mmh_THW: Float32Field
+    probabilities: Probabilities | None = None
+    notes: Notes = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +68,11 @@ class Engine:
         place, forecaster = self._warm.place(), self._warm.get(kind.reference)
         try:
             try:
-                return _forecast(forecaster, kind, rate_mmh_THW), self._notes(kind)
+                return self._forecast(forecaster, kind, rate_mmh_THW)
             except Exception as err:
                 if place == "cpu" or not self._warm.device_failed(err):
                     raise
-            return _forecast(self._warm.load(kind.reference, "cpu"), kind, rate_mmh_THW), self._notes(kind)
+            return self._forecast(self._warm.load(kind.reference, "cpu"), kind, rate_mmh_THW)
         except (ForecastError, InputError):
             raise
         except Exception as err:  # whatever a model throws, the operator gets a forecast
@@ -76,9 +90,12 @@ class Engine:
     def _together(self, forecaster: Forecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
         assert isinstance(forecaster, ManyForecaster)
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            made = forecaster.forecast_many(np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+            rates_BTHW, chances_BKTHW = forecaster.forecast_both_many(
+                np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes
+            )
         BATCH_SIZE.labels(forecaster.name).observe(len(given))
-        return [(np.asarray(forecast_THW, np.float32), self._notes(kind)) for forecast_THW in made]
+        chances = [None] * len(given) if chances_BKTHW is None else list(chances_BKTHW)
+        return [self._made(forecaster, kind, *pair) for pair in zip(rates_BTHW, chances, strict=True)]
 
     def _alone(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made | Exception:
         try:
@@ -88,12 +105,17 @@ class Engine:
         BATCH_SIZE.labels(self._warm.get(kind.reference).name).observe(1)
         return made
 
-    def _notes(self, kind: Kind) -> Notes:
+    def _forecast(self, forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+        with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
+            both = forecaster.forecast_both(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+        return self._made(forecaster, kind, *both)
+
+    def _made(
+        self, forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field, chance_KTHW: Float32Field | None
+    ) -> Made:
         trouble = self._warm.trouble
-        return (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()
-
-
-def _forecast(forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Float32Field:
-    with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-        made = forecaster.forecast(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
-    return np.asarray(made, np.float32)
+        notes = (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()
+        if chance_KTHW is None:
+            return Made(np.asarray(rate_mmh_THW, np.float32), notes=notes)
+        probabilities = Probabilities(tuple(forecaster.rates_mmh), np.asarray(chance_KTHW, np.float32))
+        return Made(np.asarray(rate_mmh_THW, np.float32), probabilities, notes)

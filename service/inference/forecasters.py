@@ -42,30 +42,34 @@ class Forecaster(Protocol):
     def card(self) -> Mapping[str, Any]:
         """Where it comes from."""
 
-    def forecast(
+    @property
+    def rates_mmh(self) -> tuple[float, ...]:
+        """Thresholds of its probabilities; empty without any."""
+
+    def forecast_both(
         self,
         rate_mmh_THW: Float32Field,
         lead_steps: int = 5,
         *,
         cadence_minutes: float | None = None,
         pixel_m: float | None = None,
-    ) -> Float32Field:
-        """Rain rate at the leads."""
+    ) -> tuple[Float32Field, Float32Field | None]:
+        """Rain rate at the leads, and probabilities of reaching `rates_mmh`, (K, lead_steps, H, W), if any."""
 
 
 @runtime_checkable
 class ManyForecaster(Protocol):
     """A forecaster that makes several forecasts in one call."""
 
-    def forecast_many(
+    def forecast_both_many(
         self,
         rate_mmh_BTHW: Float32Field,
         lead_steps: int = 5,
         *,
         cadence_minutes: float | None = None,
         pixel_m: float | None = None,
-    ) -> Float32Field:
-        """Rain rate at the leads, (B, lead_steps, H, W)."""
+    ) -> tuple[Float32Field, Float32Field | None]:
+        """Rain rate at the leads, (B, lead_steps, H, W), and probabilities, (B, K, lead_steps, H, W), if any."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,13 @@ class Unloadable:
     cadence_minutes: int = 30
     pixel_m: float = PAPER_PIXEL_M
     input_steps: int = 5
+    rates_mmh: tuple[float, ...] = ()
 
     @property
     def card(self) -> Mapping[str, Any]:
         """What is known about it."""
         return {"error": self.reason}
 
-    def forecast(self, *_: object, **__: object) -> Float32Field:
+    def forecast_both(self, *_: object, **__: object) -> tuple[Float32Field, Float32Field | None]:
         """Raises ForecastError, always."""
         raise ForecastError(f"{self.name} did not load: {self.reason}")

@@ -17,6 +17,7 @@ from service.inference.forecasters import Unloadable
 from service.inference.registry import ModelRegistry, ModelVersion
 from service.inference.warm import Place, WarmModels
 from service.observed.metrics import FALLBACKS
+from service.probabilities import Probabilities, usable
 from service.records import BASELINES
 
 WARM_CELLS: Final = 64
@@ -31,11 +32,13 @@ class Prediction:
         rate_mmh_THW: one field per lead; NaN exactly where the newest input is NaN.
         method: name of the forecaster that made them.
         notes: why it was not the one that was asked for, on its device; empty if it was.
+        probabilities: of reaching rates; None from a baseline, and from a model that has none.
     """
 
     rate_mmh_THW: Float32Field
     method: str
     notes: Notes = ()
+    probabilities: Probabilities | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ class Predictor:
             chain.remove(reference)
         for candidate in chain:
             try:
-                forecast_THW, made_notes = self._run(candidate, rate_mmh_THW, lead_steps, cadence_minutes)
+                made = self._run(candidate, rate_mmh_THW, lead_steps, cadence_minutes)
             except ForecastError as err:
                 notes.append(f"{name if candidate == reference else candidate} failed: {err}")
                 continue
@@ -194,17 +197,19 @@ class Predictor:
             if notes:
                 FALLBACKS.labels(self._warm.get(reference).name, method).inc()
             said = (*notes, f"the forecast is {candidate}'s") if notes else ()
-            return Prediction(forecast_THW, method, said + made_notes)
+            return Prediction(made.rate_mmh_THW, method, said + made.notes, made.probabilities)
         raise ForecastError("; ".join(notes))
 
     def _run(self, reference: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Made:
         kind = Kind(reference, rate_mmh_THW.shape, lead_steps, cadence_minutes)
         if reference in BASELINES:
             with self._baseline_locks[reference]:
-                forecast_THW, notes = self._engine.run_here(kind, rate_mmh_THW)
+                made = self._engine.run_here(kind, rate_mmh_THW)
         else:
-            forecast_THW, notes = self._engine.run(kind, rate_mmh_THW)
-        return _checked(forecast_THW, rate_mmh_THW, lead_steps), notes
+            made = self._engine.run(kind, rate_mmh_THW)
+        forecast_THW = _checked(made.rate_mmh_THW, rate_mmh_THW, lead_steps)
+        probabilities, why_none = usable(made.probabilities, rate_mmh_THW[-1], lead_steps)
+        return Made(forecast_THW, probabilities, made.notes + why_none)
 
 
 def batch_size(settings: Settings) -> int:

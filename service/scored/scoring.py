@@ -20,9 +20,9 @@ from ingest.store import Scan, Store
 from ingest.window import observations_at
 from service.catalogue import Catalogue
 from service.netcdf import read_attributes, read_variable
+from service.probabilities import read_probabilities
 from service.products import write_observations
 from service.records import BASELINES, Forecast
-from service.scored.probabilities import read_probabilities
 from service.scored.scorebook import Scorebook, ranked
 from verification.fractions import FractionsOf, fractions_table
 from verification.reliability import ReliabilityRow, reliability

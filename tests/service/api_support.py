@@ -33,6 +33,7 @@ BASE_URL = "http://127.0.0.1:8000"
 HERE = ("127.0.0.1", 50000)
 """A program of this machine, which needs no API key."""
 MISSING_CORNER = np.s_[:, :8, :8]
+CHANCES_MMH = (0.1, 0.5, 5.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Shift:
     cadence_minutes: int = 30
     pixel_m: float = 7258.0
     input_steps: int = 5
+    rates_mmh: tuple[float, ...] = ()
     card: Mapping[str, Any] = field(default_factory=lambda: {"licence": "Apache-2.0"})
 
     def forecast(self, rate_mmh_THW: Float32Field, lead_steps: int = 5, **_: float | None) -> Float32Field:
@@ -52,11 +54,25 @@ class Shift:
         moved_THW = np.stack([np.roll(newest_HW, self.cells * (step + 1), axis=1) for step in range(lead_steps)])
         return np.where(np.isfinite(rate_mmh_THW[-1]), moved_THW, np.float32("nan")).astype(np.float32)
 
+    def forecast_both(
+        self, rate_mmh_THW: Float32Field, lead_steps: int = 5, **_: float | None
+    ) -> tuple[Float32Field, Float32Field | None]:
+        rate_mmh_LHW = self.forecast(rate_mmh_THW, lead_steps)
+        if not self.rates_mmh:
+            return rate_mmh_LHW, None
+        return rate_mmh_LHW, np.stack([chance_of(rate_mmh_LHW, rate_mmh) for rate_mmh in self.rates_mmh])
+
+
+def chance_of(rate_mmh: Float32Field, threshold_mmh: float) -> Float32Field:
+    """A probability that a test can follow: a half where the rate is the threshold, more where it is more."""
+    return np.asarray(rate_mmh / (rate_mmh + np.float32(threshold_mmh)), np.float32)
+
 
 def load(name: str) -> Shift:
+    """The default gives probabilities; the baselines, as those of the service, give none."""
     names: Registry[Shift] = Registry("model")
     for known, cells in (("default", 3), ("extrapolation", 2), ("persistence", 0)):
-        names.register(known)(Shift(known, cells))
+        names.register(known)(Shift(known, cells, rates_mmh=CHANCES_MMH if known == "default" else ()))
     return names.get(name)
 
 

@@ -35,6 +35,8 @@ class Fading:
     calls: int = 0
     fails: Exception | None = None
     spoils: float | None = None
+    rates_mmh: tuple[float, ...] = ()
+    chances: Callable[[np.ndarray], np.ndarray] | None = None
 
     def forecast(self, rate_mmh_THW, lead_steps=5, *, cadence_minutes=None, pixel_m=None):
         self.calls += 1
@@ -45,6 +47,10 @@ class Fading:
         if self.spoils is not None:
             result[2, 10, 10] = self.spoils
         return result
+
+    def forecast_both(self, rate_mmh_THW, lead_steps=5, **told):
+        rate_mmh_LHW = self.forecast(rate_mmh_THW, lead_steps, **told)
+        return rate_mmh_LHW, self.chances(rate_mmh_LHW) if self.chances else None
 
 
 @dataclass

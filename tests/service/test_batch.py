@@ -138,14 +138,14 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
         def __getattr__(self, name):
             return getattr(network, name)
 
-        def forecast(self, rate_mmh_THW, lead_steps=5, **told):
+        def forecast_both(self, rate_mmh_THW, lead_steps=5, **told):
             calls.append(1)
             assert gate.wait(20)
-            return network.forecast(rate_mmh_THW, lead_steps, **told)
+            return network.forecast_both(rate_mmh_THW, lead_steps, **told)
 
-        def forecast_many(self, rate_mmh_BTHW, lead_steps=5, **told):
+        def forecast_both_many(self, rate_mmh_BTHW, lead_steps=5, **told):
             calls.append(len(rate_mmh_BTHW))
-            return network.forecast_many(rate_mmh_BTHW, lead_steps, **told)
+            return network.forecast_both_many(rate_mmh_BTHW, lead_steps, **told)
 
     predictor = Predictor(lambda _: Counting(), batching=Batching(size=8, wait_s=0))
     rng = np.random.default_rng(1)

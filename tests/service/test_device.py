@@ -21,7 +21,7 @@ RATES = np.full((5, 30, 30), 1.0, np.float32)
 class OnGpu:
     """A model on a device that fails when it is told to."""
 
-    name, version, cadence_minutes, pixel_m, input_steps = "default", "7", 30, 7258.0, 5
+    name, version, cadence_minutes, pixel_m, input_steps, rates_mmh = "default", "7", 30, 7258.0, 5, ()
 
     def __init__(self) -> None:
         self.card: dict[str, str] = {}
@@ -33,6 +33,9 @@ class OnGpu:
         if self.fails:
             raise self.fails
         return np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) * np.float32(2)
+
+    def forecast_both(self, *given, **told):
+        return self.forecast(*given, **told), None
 
 
 class OnCpu(OnGpu):

@@ -12,9 +12,9 @@ from scores.categorical import BinaryContingencyManager
 from sqlalchemy import delete, select
 
 from ingest.catalogue import reading
+from service.probabilities import read_probabilities
 from service.records import Forecast
 from service.scored.periods import Period, counts_over, fractions_over, reliability_over
-from service.scored.probabilities import read_probabilities
 from service.tables import CountsRow, FractionsRow, ReliabilityRow
 from tests.service.conftest import START, Fading, rain
 from verification.counts import Counts

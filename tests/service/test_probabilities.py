@@ -1,0 +1,195 @@
+"""Probabilities of reaching rates: from one call of the model into the file, or left out and said, but never wrong."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import netCDF4
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+from core.errors import ForecastError, NoDataError
+from service.inference.batch import Batching
+from service.inference.predictor import Predictor
+from service.probabilities import STEP, Probabilities, read_probabilities, threshold_index, usable
+from service.products import read_forecast, write_forecast
+from tests.service.api_support import chance_of
+from tests.service.conftest import Fading
+
+RATES_MMH = (0.1, 0.5, 5.0)
+
+
+def chances(rate_mmh_LHW):
+    return np.stack([chance_of(rate_mmh_LHW, rate_mmh) for rate_mmh in RATES_MMH])
+
+
+def rising(rate_mmh_LHW):
+    return chances(rate_mmh_LHW)[::-1]
+
+
+def spoilt(value):
+    def made(rate_mmh_LHW):
+        found = chances(rate_mmh_LHW)
+        found[1, 2, 10, 10] = value
+        return found
+
+    return made
+
+
+def of_file(forecast):
+    found = read_probabilities(forecast.path)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def rates(window_frames):
+    return np.stack([frame.rate_mmh_HW for frame in window_frames])
+
+
+@pytest.fixture
+def world(open_world):
+    return open_world(Fading(rates_mmh=RATES_MMH, chances=chances))
+
+
+@pytest.fixture
+def forecast(world, window_frames):
+    world.put(*window_frames)
+    return world.service.forecast_stored()
+
+
+def test_one_call_makes_rates_and_probabilities(world, rates):
+    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    assert world.model.calls == 1
+    assert prediction.notes == ()
+    assert prediction.probabilities.thresholds_mmh == RATES_MMH
+    np.testing.assert_array_equal(prediction.probabilities.probability_NTHW, chances(prediction.rate_mmh_THW))
+    assert np.isnan(prediction.probabilities.probability_NTHW[:, :, :4, :4]).all()
+    assert np.isfinite(prediction.probabilities.probability_NTHW[:, :, 4:]).all()
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (spoilt(np.nan), "1 values are not within 0 to 1"),
+        (spoilt(1.01), "1 values are not within 0 to 1"),
+        (spoilt(-0.01), "1 values are not within 0 to 1"),
+        (rising, "values rise with the threshold"),
+        (lambda rate_mmh_LHW: chances(rate_mmh_LHW)[:2], "(3, 5, 40, 40) and ascending rates were due"),
+    ],
+)
+def test_bad_probabilities_are_left_out_and_the_forecast_stays(world, window_frames, made, why):
+    world.model.chances = made
+    world.put(*window_frames)
+    forecast = world.service.forecast_stored()
+    assert (forecast.method, forecast.status, forecast.thresholds_mmh) == ("fading", "degraded", ())
+    assert "its probabilities are left out" in forecast.notes[0]
+    assert why in forecast.notes[0]
+    assert read_probabilities(forecast.path) is None
+    assert np.isfinite(forecast.rate_mmh_THW[:, 10:]).all()
+
+
+def test_what_is_said_where_nothing_was_observed_does_not_matter(rates):
+    found = chances(rates)
+    found[:, :, :4, :4] = 7.0
+    kept, notes = usable(Probabilities(RATES_MMH, found), rates[-1], 5)
+    assert kept is not None
+    assert notes == ()
+    assert np.isnan(kept.probability_NTHW[:, :, :4, :4]).all()
+
+
+def test_thresholds_that_do_not_rise_are_refused(rates):
+    assert usable(Probabilities((0.5, 0.1, 5.0), chances(rates)), rates[-1], 5)[0] is None
+    assert usable(Probabilities((), chances(rates)[:0]), rates[-1], 5)[0] is None
+
+
+def test_neither_a_baseline_nor_what_stands_in_for_the_model_has_any(world, window_frames):
+    world.put(*window_frames)
+    world.service.forecast_stored()
+    for name in ("persistence", "extrapolation"):
+        assert world.service.forecast_stored(model=name).thresholds_mmh == ()
+    world.model.fails = ForecastError("it diverged")
+    stand_in = world.service.forecast_upload(window_frames)
+    assert (stand_in.method, stand_in.thresholds_mmh) == ("extrapolation", ())
+    assert read_probabilities(stand_in.path) is None
+
+
+def test_a_batch_carries_the_probabilities_of_each(rates):
+    batches = []
+
+    class Many(Fading):
+        def forecast_both_many(self, rate_mmh_BTHW, lead_steps=5, **told):
+            batches.append(len(rate_mmh_BTHW))
+            both = [self.forecast_both(each_THW, lead_steps, **told) for each_THW in rate_mmh_BTHW]
+            return np.stack([rate for rate, _ in both]), np.stack([chance for _, chance in both])
+
+    model = Many(rates_mmh=RATES_MMH, chances=chances)
+    predictor = Predictor(lambda _: model, batching=Batching(size=3, wait_s=20))
+    given = [rates, rates * 2, rates * 3]
+    with ThreadPoolExecutor(3) as pool:
+        made = [each.result(30) for each in [pool.submit(predictor.predict, "default", one, 3, 30) for one in given]]
+    assert batches == [3]
+    for prediction, one in zip(made, given, strict=True):
+        assert prediction.probabilities is not None
+        np.testing.assert_array_equal(
+            prediction.probabilities.probability_NTHW, chances(model.forecast(one, 3)), err_msg="of another input"
+        )
+
+
+def test_the_file_holds_them_to_half_a_thousandth(forecast):
+    due_NTHW = chances(forecast.rate_mmh_THW)
+    found = of_file(forecast)
+    assert found.thresholds_mmh == forecast.thresholds_mmh == RATES_MMH
+    np.testing.assert_allclose(found.probability_NTHW, due_NTHW, atol=STEP / 2 + 1e-6)
+    np.testing.assert_array_equal(np.isnan(found.probability_NTHW), np.isnan(due_NTHW))
+    assert (np.diff(found.probability_NTHW[..., 4:, :], axis=0) <= 0).all()
+    assert read_forecast(forecast.path) == forecast
+
+
+def test_all_and_nothing_stay_just_that(world, forecast):
+    certain = np.ones((3, 5, *forecast.grid.shape), np.float32)
+    certain[1:] = 0.0
+    write_forecast(forecast, forecast.rate_mmh_THW, Probabilities(RATES_MMH, certain))
+    np.testing.assert_array_equal(of_file(forecast).probability_NTHW, certain)
+
+
+def test_the_variable_is_cf_and_xarray_opens_it(forecast):
+    with xr.open_dataset(forecast.path) as dataset:
+        chance = dataset.probability_of_exceedance
+        assert chance.dims == ("threshold", "time", "y", "x")
+        assert (chance.attrs["units"], chance.attrs["grid_mapping"]) == ("1", "crs")
+        assert "at or above the threshold" in chance.attrs["long_name"]
+        assert dataset.threshold.attrs["units"] == "mm h-1"
+        one = chance.sel(threshold=0.5).isel(time=0)
+        due_HW = chances(forecast.rate_mmh_THW)[1, 0]
+        np.testing.assert_allclose(one.values, due_HW, atol=STEP / 2 + 1e-6)
+        assert float(chance.forecast_period[0]) == 30
+    with netCDF4.Dataset(forecast.path) as file:
+        variable = file["probability_of_exceedance"]
+        assert variable.filters()["zlib"]
+        assert (variable.dtype, variable.scale_factor) == (np.int16, STEP)
+
+
+def test_gdal_finds_a_band_for_each_threshold_and_lead(forecast):
+    due_NTHW = chances(forecast.rate_mmh_THW)
+    with rasterio.open(f"netcdf:{forecast.path}:probability_of_exceedance") as raster:
+        assert raster.count == 3 * 5
+        assert raster.crs.is_projected
+        assert raster.transform.a == pytest.approx(forecast.grid.pixel_x_m)
+        assert raster.transform.f == pytest.approx(forecast.grid.north_m)
+        band = raster.read(1 + 5 + 2, masked=True) * raster.scales[0] + raster.offsets[0]
+        assert float(raster.tags(1 + 5 + 2)["NETCDF_DIM_threshold"]) == 0.5
+        np.testing.assert_allclose(band.filled(np.nan), due_NTHW[1, 2], atol=STEP / 2 + 1e-6)
+
+
+def test_the_catalogue_made_anew_knows_the_thresholds(world, forecast):
+    world.service.catalogue.rebuild()
+    assert world.service.get(forecast.id).thresholds_mmh == RATES_MMH
+
+
+def test_a_threshold_is_found_or_those_that_are_there_are_named():
+    assert threshold_index(RATES_MMH, float(np.float32(0.1))) == 0
+    with pytest.raises(NoDataError, match=r"probability of 2 mm/h; one of 0\.1, 0\.5, 5 mm/h was due"):
+        threshold_index(RATES_MMH, 2.0)
+    with pytest.raises(NoDataError, match="has no probabilities"):
+        threshold_index((), 0.5)
