@@ -69,12 +69,13 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         chosen = settings or (service.settings if service else get_settings())
-        if service is None and settings is None:
+        alone = service is None and settings is None
+        if alone:
             start_observing("api", chosen)
         build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
         check_start(chosen)
         app.state.guard = Guard(chosen)
-        app.state.backend, app.state.recent = Backend(chosen, build), Recent()
+        app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=alone), Recent()
         app.state.backend.start()
         yield
         app.state.backend.stop()

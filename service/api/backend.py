@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from sqlite3 import Connection
 from typing import Annotated, Final
 
@@ -16,6 +17,7 @@ from service.inference.admission import admission_of
 from service.inference.decode import decoders
 from service.inference.predictor import batch_size
 from service.nowcast import NowcastService
+from service.responsive import LibraryThreads, held_for_good, take_short_turns
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +28,21 @@ RETRY_S: Final = (1.0, 2.0, 5.0, 10.0)
 class Backend:
     """Opens the service in a thread and holds it.
 
+    Args:
+        settings: of this process.
+        build: opens the service.
+        is_whole_process: this process does nothing else, so that it may be made to answer while it computes.
+
     Attributes:
         settings: of this process.
         warm: whether the model answered once.
         admission: how many requests for forecasts are taken on.
     """
 
-    def __init__(self, settings: Settings, build: Callable[[], NowcastService]) -> None:
+    def __init__(
+        self, settings: Settings, build: Callable[[], NowcastService], *, is_whole_process: bool = False
+    ) -> None:
+        self._is_whole_process = is_whole_process
         self.settings = settings
         self.warm = False
         self.admission = admission_of(settings)
@@ -61,6 +71,9 @@ class Backend:
 
     def start(self) -> None:
         """Begin to open and warm."""
+        if self._is_whole_process:
+            take_short_turns()
+            LibraryThreads().follow(self._stop)
         self._thread.start()
 
     def stop(self) -> None:
@@ -78,11 +91,9 @@ class Backend:
         attempt = 0
         while not self._stop.is_set():
             try:
-                self._service = self._service or self._build()
-                self._held = self._held or held_open(self._service.catalogue.engine)
-                self._service.predictor.warm(self.settings.model)
-                self.warm = True
-                self._after_warm(self._service)
+                with held_for_good() if self._is_whole_process else nullcontext():
+                    self._open()
+                self._after_warm("baselines wait", self.service.beside.make_up)
                 return
             except Exception as err:
                 # an operator reads /readyz: whatever stops the start is told there, and tried again
@@ -93,15 +104,24 @@ class Backend:
             self._stop.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
 
-    def _after_warm(self, service: NowcastService) -> None:
+    def _open(self) -> None:
+        self._service = self._service or self._build()
+        self._held = self._held or held_open(self._service.catalogue.engine)
+        self._service.predictor.warm(self.settings.model)
+        self.warm = True
+        self._after_warm("the first upload would wait", self._load_for_uploads)
+
+    def _load_for_uploads(self) -> None:
+        self.admission.widen(batch_size(self.settings))
+        self.service.predictor.warm("extrapolation")
+        decoders().start()
+
+    def _after_warm(self, what: str, work: Callable[[], object]) -> None:
         """What the first requests would wait for, and what an earlier process left undone."""
         try:
-            self.admission.widen(batch_size(self.settings))
-            service.predictor.warm("extrapolation")
-            decoders().start()
-            service.beside.make_up()
+            work()
         except (NowcastError, SQLAlchemyError, OSError) as err:
-            log.warning("after the start: %s", err)
+            log.warning("after the start, %s: %s", what, err)
 
 
 async def backend_of(request: Request) -> Backend:

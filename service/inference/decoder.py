@@ -23,6 +23,7 @@ import numpy as np
 from core.errors import InputError, TooLargeError
 from core.frame import RadarFrame, iso
 from core.grid import RADOLAN_900
+from service.responsive import give_way
 
 LENGTH: Final = struct.Struct("<Q")
 TOO_MUCH_MEMORY: Final = "decoding it took more memory than the limit of {:,} bytes; a smaller file was due"
@@ -32,6 +33,7 @@ PR_SET_PDEATHSIG: Final = 1
 
 def main(answers_fd: int) -> None:
     """Take jobs from standard input until it ends; say on standard output how each child ended."""
+    give_way()
     from ingest.readers import read_frames  # the costly part, once
 
     _use_once(read_frames)
