@@ -1,4 +1,4 @@
-"""Rain rate in classic radar colours: transparent where dry, grey where there is no data."""
+"""Rain rate in classic radar colours, probability in shades of one: transparent below, grey where there is no data."""
 
 from typing import Final
 
@@ -19,14 +19,30 @@ RAIN_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
 )
 """From this rate in mm/h on, this colour (red, green, blue, opacity)."""
 
+CHANCE_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
+    (0.05, (226, 214, 240, 255)),
+    (0.1, (204, 184, 228, 255)),
+    (0.2, (180, 149, 214, 255)),
+    (0.4, (153, 111, 197, 255)),
+    (0.6, (124, 71, 173, 255)),
+    (0.8, (92, 33, 139, 255)),
+    (0.95, (58, 6, 98, 255)),
+)
+"""From this probability on, this colour; none of them is one of rain's, so that no picture is taken for the other."""
+
 DRY: Final[Colour] = (0, 0, 0, 0)
 NO_DATA: Final[Colour] = (128, 128, 128, 150)
 
-_PALETTE: Final = np.array([DRY, *(colour for _, colour in RAIN_COLOURS), NO_DATA], np.uint8)
-_EDGES_MMH: Final = np.array([edge for edge, _ in RAIN_COLOURS], np.float32)
+Classes = tuple[tuple[float, Colour], ...]
 
 
-def colours(rate_mmh_HW: Float32Field) -> NDArray[np.uint8]:
-    """Red, green, blue and opacity of every cell, shape (H, W, 4)."""
-    classes_HW = np.digitize(rate_mmh_HW, _EDGES_MMH)
-    return _PALETTE[np.where(np.isnan(rate_mmh_HW), len(_PALETTE) - 1, classes_HW)]
+def colours(field_HW: Float32Field, classes: Classes = RAIN_COLOURS) -> NDArray[np.uint8]:
+    """Red, green, blue and opacity of every cell, shape (H, W, 4).
+
+    Args:
+        field_HW: rates in mm/h; with `CHANCE_COLOURS` probabilities.
+        classes: from which value on which colour, ascending.
+    """
+    palette = np.array([DRY, *(colour for _, colour in classes), NO_DATA], np.uint8)
+    classes_HW = np.digitize(field_HW, np.array([edge for edge, _ in classes], np.float32))
+    return palette[np.where(np.isnan(field_HW), len(palette) - 1, classes_HW)]

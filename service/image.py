@@ -1,19 +1,20 @@
-"""Rain rate as a PNG."""
+"""Fields as a PNG."""
 
 import io
 
 import numpy as np
 from PIL import Image
 
-from core.colours import Float32Field, colours
+from core.colours import RAIN_COLOURS, Classes, Float32Field, colours
 
 
-def image_png(rate_mmh_HW: Float32Field, *, scale: int = 1) -> bytes:
+def image_png(field_HW: Float32Field, *, scale: int = 1, classes: Classes = RAIN_COLOURS) -> bytes:
     """A PNG with `scale` x `scale` pixels per cell; row 0 (north) is on top.
 
-    Works for forecasts and observed frames alike; see `visible_scale` for small grids.
+    Works for forecasts and observed frames alike, and by other classes for probabilities; see `visible_scale` for
+    small grids.
     """
-    cells_HWC = colours(rate_mmh_HW)
+    cells_HWC = colours(field_HW, classes)
     picture = Image.fromarray(np.repeat(np.repeat(cells_HWC, scale, axis=0), scale, axis=1))
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")

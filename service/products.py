@@ -186,8 +186,8 @@ def write_observations(forecast: Forecast, observed_mmh_THW: Float32Field, sourc
     write_dataset(dataset, observations_file(forecast.path))
 
 
-def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
-    """The picture of a lead.
+def lead_index(forecast: Forecast, lead_minutes: int) -> int:
+    """Which of its leads.
 
     Raises:
         NoDataError: the forecast has no such lead.
@@ -195,7 +195,16 @@ def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None)
     if lead_minutes not in forecast.lead_minutes:
         due = ", ".join(map(str, forecast.lead_minutes))
         raise NoDataError(f"lead of {lead_minutes} minutes; one of {due} was due")
-    field_HW = forecast.rate_mmh_THW[forecast.lead_minutes.index(lead_minutes)]
+    return forecast.lead_minutes.index(lead_minutes)
+
+
+def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
+    """The picture of a lead.
+
+    Raises:
+        NoDataError: the forecast has no such lead.
+    """
+    field_HW = forecast.rate_mmh_THW[lead_index(forecast, lead_minutes)]
     return image_png(field_HW, scale=scale or visible_scale(forecast.grid.shape))
 
 

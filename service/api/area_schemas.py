@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas import GridOut, ModelOut, Out, RadarCoverage, Rate, Share, Status
+from service.api.schemas import GridOut, ModelOut, Out, Probability, RadarCoverage, Rate, Share, Status
 
 Depth = Annotated[float | None, Field(description="mm since the reference time; null is unknown")]
 Rows = Annotated[
@@ -34,6 +34,7 @@ class BoxLeadOut(Out):
     lead_minutes: int
     coverage: Share
     rate_mmh: Rows
+    probability: Rows = Field(None, description="of `probability_of`, by cell; null without it, or off the grid")
 
 
 class BoxOut(RunOut):
@@ -43,6 +44,7 @@ class BoxOut(RunOut):
     row: int | None = Field(description="of the first row on the whole grid, from the north; null off the grid")
     col: int | None = Field(description="of the first column on the whole grid, from the west; null off the grid")
     grid: GridOut | None = Field(description="where these cells lie: the smallest rectangle that holds the box")
+    probability_of: float | None = Field(None, description="as asked, in mm/h")
     leads: list[BoxLeadOut]
 
 
@@ -88,6 +90,17 @@ class PlaceAmountOut(RunOut):
     leads: list[AmountLeadOut]
 
 
+class CellProbabilitiesOut(Out):
+    """Probabilities that single cells of a polygon reach a rate.
+
+    Neither number is the probability that it rains anywhere in the polygon: that is at least `largest`.
+    """
+
+    threshold_mmh: float
+    mean: Probability = Field(description="over the cells, by area: the expected share of the polygon at or above it")
+    largest: Probability = Field(description="of the cells: that of the cell where it is most probable")
+
+
 class AreaLeadOut(Out):
     """A polygon at one time."""
 
@@ -99,6 +112,9 @@ class AreaLeadOut(Out):
     coverage: float = Field(ge=0, le=1, description="known share of the polygon's area, off the grid included")
     total_mm: float | None = Field(description="mean depth since the reference time, over what is known")
     total_coverage: float = Field(ge=0, le=1, description="share of the area whose depth is known")
+    cell_probabilities: list[CellProbabilitiesOut] = Field(
+        default=[], description="by threshold, over what is known; empty where the forecast has none"
+    )
 
 
 class AreaOut(RunOut):

@@ -13,6 +13,7 @@ from service.api.area_schemas import (
     BoxAmountOut,
     BoxLeadOut,
     BoxOut,
+    CellProbabilitiesOut,
     PlaceAmountOut,
 )
 from service.api.backend import Backend
@@ -23,6 +24,7 @@ from service.nowcast import Forecast
 from service.places.amounts import RULE, intervals_mm, totals_mm
 from service.places.areas import Polygon
 from service.places.cells import BBox
+from service.places.chances import box_chances
 from service.places.fields import FIELDS
 from service.places.point import point_series
 from service.places.regions import BoxField, Float32Field, area_series, rounded
@@ -40,21 +42,25 @@ def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def box_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None) -> BoxOut:
-    """The rates of a box."""
+def box_out(
+    backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None, *, probability_of: float | None = None
+) -> BoxOut:
+    """The rates of a box, and the probabilities of a threshold that the forecast has."""
+    chance_THW = None
+    if box is not None and probability_of is not None:
+        chance_THW = box_chances(forecast, box, [probability_of]).probability_NTHW[0]
+    rates = _fields(forecast, None if box is None else box.rate_mmh_THW)
     leads = [
-        BoxLeadOut(**when, coverage=_share(field_HW), rate_mmh=None if field_HW is None else rounded(field_HW))
-        for when, field_HW in zip(
-            _times(forecast), _fields(forecast, None if box is None else box.rate_mmh_THW), strict=True
-        )
+        BoxLeadOut(**when, coverage=_share(rate_HW), rate_mmh=_rows(rate_HW), probability=_rows(chance_HW))
+        for when, rate_HW, chance_HW in zip(_times(forecast), rates, _fields(forecast, chance_THW), strict=True)
     ]
-    return BoxOut(**run_of(backend, forecast), **_where(box), bbox=bbox, leads=leads)
+    return BoxOut(**run_of(backend, forecast), **_where(box), bbox=bbox, probability_of=probability_of, leads=leads)
 
 
 def box_amount_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
     """The depths of a box."""
     leads = [
-        BoxAmountLeadOut(**when, coverage=_share(field_HW), total_mm=None if field_HW is None else rounded(field_HW))
+        BoxAmountLeadOut(**when, coverage=_share(field_HW), total_mm=_rows(field_HW))
         for when, field_HW in zip(
             _times(forecast), _fields(forecast, None if box is None else box.total_mm_THW), strict=True
         )
@@ -95,6 +101,7 @@ def place_amount_out(backend: Backend, forecast: Forecast, lat: float, lon: floa
 def area_out(backend: Backend, forecast: Forecast, polygon: Polygon) -> AreaOut:
     """Means and totals of a polygon."""
     area = area_series(forecast, polygon)
+    by_lead = list(zip(*area.chances, strict=True)) or [()] * len(forecast.lead_minutes)
     leads = [
         AreaLeadOut(
             **when,
@@ -104,8 +111,12 @@ def area_out(backend: Backend, forecast: Forecast, polygon: Polygon) -> AreaOut:
             coverage=rate.coverage,
             total_mm=total.mean,
             total_coverage=total.coverage,
+            cell_probabilities=[
+                CellProbabilitiesOut(threshold_mmh=mmh, mean=_thousandths(one.mean), largest=_thousandths(one.largest))
+                for mmh, one in zip(forecast.thresholds_mmh, chances, strict=True)
+            ],
         )
-        for when, rate, total in zip(_times(forecast), area.rates, area.totals, strict=True)
+        for when, rate, total, chances in zip(_times(forecast), area.rates, area.totals, by_lead, strict=True)
     ]
     run = run_of(backend, forecast)
     return AreaOut(
@@ -127,6 +138,14 @@ def _times(forecast: Forecast) -> list[dict[str, Any]]:
 
 def _fields(forecast: Forecast, fields_THW: Float32Field | None) -> Sequence[Float32Field | None]:
     return [None] * len(forecast.lead_minutes) if fields_THW is None else list(fields_THW)
+
+
+def _rows(field_HW: Float32Field | None) -> Sequence[Sequence[float | None]] | None:
+    return None if field_HW is None else rounded(field_HW)
+
+
+def _thousandths(chance: float | None) -> float | None:
+    return None if chance is None else round(chance, 3)
 
 
 def _share(field_HW: Float32Field | None) -> float:

@@ -1,6 +1,7 @@
 """GET /nowcast/{id}/box, /area and /accumulation: parts of a forecast, small enough for JSON, else as CF-NetCDF."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,7 +13,7 @@ from service.api import caching
 from service.api.area_schemas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
 from service.api.backend import Backend, BackendDep
-from service.api.chosen import ForecastDep, place
+from service.api.chosen import ForecastDep, ProbabilityOf, place
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.negotiate import JSON, NETCDF, chosen_type
@@ -21,7 +22,9 @@ from service.netcdf import dataset_bytes
 from service.nowcast import Forecast
 from service.places.amounts import amount_dataset
 from service.places.cells import BBox
-from service.places.regions import BoxField, box_dataset, box_field
+from service.places.chances import whole_box
+from service.places.regions import BoxField, box_field
+from service.probabilities import threshold_index
 
 router = APIRouter(prefix="/nowcast", tags=["areas"])
 
@@ -63,9 +66,22 @@ PolygonText = Annotated[
     response_model=BoxOut,
     responses={**documented(404, 406, 413, 422), **FIELD},
 )
-def read_box(bbox: BBoxText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The smallest rectangle of cells that holds the box, at each lead; a box off the grid is nulls, and no error."""
-    return _box_answer(request, backend, forecast, parsed_bbox(bbox), box_out, box_dataset, "box")
+def read_box(
+    bbox: BBoxText,
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    probability_of: ProbabilityOf = None,
+) -> Response:
+    """The smallest rectangle of cells that holds the box, at each lead; a box off the grid is nulls, and no error.
+
+    With `probability_of` the probabilities of that rate stand beside the rates; NetCDF has those of every threshold.
+    """
+    if probability_of is not None:
+        threshold_index(forecast.thresholds_mmh, probability_of)  # also where the box is off the grid, and for a file
+    as_json = partial(box_out, probability_of=probability_of)
+    part = "box" if probability_of is None else f"box-{probability_of:g}"
+    return _box_answer(request, backend, forecast, parsed_bbox(bbox), as_json, whole_box, part)
 
 
 @router.get(
@@ -75,7 +91,10 @@ def read_box(bbox: BBoxText, forecast: ForecastDep, backend: BackendDep, request
     responses={304: FIELD[304], **documented(404, 413, 422)},
 )
 def read_area(polygon: PolygonText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """Weighted by the true area of the polygon in each cell, cells at its edge by their exact overlap."""
+    """Weighted by the true area of the polygon in each cell, cells at its edge by their exact overlap.
+
+    `cell_probabilities` are of single cells, and not of rain anywhere in the polygon.
+    """
     shape = parsed_polygon(polygon)
     return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape), "area", polygon)
 

@@ -15,6 +15,15 @@ ForecastId = Annotated[
     str,
     PathParameter(description="`latest`, or the id of a forecast", examples=["latest"]),
 ]
+ProbabilityOf = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        allow_inf_nan=False,
+        description="mm/h: the probability of at least this rate; one of `probability_thresholds_mmh`",
+        examples=[0.5],
+    ),
+]
 
 
 async def chosen_forecast(forecast_id: ForecastId, backend: BackendDep, request: Request) -> Forecast:

@@ -8,19 +8,20 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
-from core.colours import NO_DATA, RAIN_COLOURS, Colour
+from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Colour
 from core.errors import NoDataError
 from service.api import caching
 from service.api.backend import Backend, BackendDep
-from service.api.chosen import ForecastDep, ForecastId, PlaceDep
+from service.api.chosen import ForecastDep, ForecastId, PlaceDep, ProbabilityOf
 from service.api.errors import documented
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.places import graticule, map_cities
 from service.api.recent import LATEST, needs_no_query
-from service.api.schemas import ColourOut, ForecastOut, MapOut, PointOut
+from service.api.schemas import ChanceColourOut, ColourOut, ForecastOut, MapOut, PointOut
 from service.api.views import forecast_out, point_out, status_of
 from service.nowcast import Forecast
-from service.places.fields import FIELDS
+from service.places.chances import chance_png
+from service.places.fields import held
 from service.products import inputs_png, lead_png
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
@@ -64,8 +65,8 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     responses={304: NOT_MODIFIED, **documented(404, 422)},
 )
 async def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The rate at each lead and the next rain; a place off the grid is `no coverage` with nulls, and not an error."""
-    if needs_no_query(backend.settings) and FIELDS.held(forecast):  # from memory: a thread would take longer
+    """Rate and probabilities at each lead, and the next rain; off the grid it is `no coverage` with nulls, no error."""
+    if needs_no_query(backend.settings) and held(forecast):  # from memory: a thread would take longer
         return _point(where, forecast, backend, request)
     return await run_in_threadpool(_point, where, forecast, backend, request)
 
@@ -89,10 +90,17 @@ def read_image(
     forecast: ForecastDep,
     backend: BackendDep,
     request: Request,
+    probability_of: ProbabilityOf = None,
 ) -> Response:
-    """Rain by colour (`/map` has the legend), transparent where dry, grey without radar data; north is on top."""
-    png = lead_png(forecast, lead)
-    return _picture(request, forecast, png, f"image-{lead}", lifetime_of(forecast_id, forecast, backend))
+    """Rain by colour (`/map` has the legend), transparent where dry, grey without radar data; north is on top.
+
+    With `probability_of` the probability that a cell's rate is at or above it, in colours of its own.
+    """
+    if probability_of is None:
+        png, part = lead_png(forecast, lead), f"image-{lead}"
+    else:
+        png, part = chance_png(forecast, lead, probability_of), f"image-{lead}-{probability_of:g}"
+    return _picture(request, forecast, png, part, lifetime_of(forecast_id, forecast, backend))
 
 
 @router.get(
@@ -141,6 +149,7 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
         cities=map_cities(forecast.grid),
         graticule=graticule(forecast.grid),
         legend=[ColourOut(from_mmh=rate_mmh, colour=_css(colour)) for rate_mmh, colour in RAIN_COLOURS],
+        probability_legend=[ChanceColourOut(from_probability=edge, colour=_css(one)) for edge, one in CHANCE_COLOURS],
         no_data_colour=_css(NO_DATA),
         attribution=INVENTED if invented else f"Radar product {forecast.product}.",
     )

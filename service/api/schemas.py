@@ -23,6 +23,7 @@ RadarCoverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Status = Literal["ok", "degraded", "stale"]
 Rate = Annotated[float | None, Field(description="mm/h; null is not observed")]
 Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float | None, Field(ge=0, le=1, description="to 0.001; null is not known")]
 
 
 class Out(BaseModel):
@@ -162,6 +163,9 @@ class LinksOut(Out):
     area: str | None = Field(None, description="URI template with polygon: WKT or GeoJSON")
     accumulation: str | None = Field(None, description="URI template with lat and lon, or with bbox")
     edr: str | None = Field(None, description="the forecast as an instance of OGC API-EDR")
+    probability: str | None = Field(
+        None, description="URI template of a picture, with lead and probability_of; null: the forecast has none"
+    )
     map: str = Field(description="cities and graticule in picture coordinates")
     pictures: list[PictureOut]
 
@@ -187,8 +191,18 @@ class ForecastOut(Out):
     missing_radars: list[str]
     input_times: list[datetime | None] = Field(description="null where no scan was there")
     leads: list[LeadOut]
+    probability_thresholds_mmh: list[float] = Field(
+        default=[], description="rates whose probabilities the forecast has, ascending; empty: it has none"
+    )
     verification: VerificationOut | None
     links: LinksOut
+
+
+class ProbabilityOut(Out):
+    """How probable it is that one cell's rate is at or above a threshold."""
+
+    threshold_mmh: float
+    probability: Probability
 
 
 class PointLeadOut(Out):
@@ -197,6 +211,9 @@ class PointLeadOut(Out):
     valid_time: datetime
     lead_minutes: int
     rate_mmh: Rate
+    probabilities: list[ProbabilityOut] = Field(
+        default=[], description="at this time, by threshold; empty where the forecast has none"
+    )
 
 
 class PointOut(Out):
@@ -244,6 +261,13 @@ class ColourOut(Out):
     colour: str = Field(description="CSS colour")
 
 
+class ChanceColourOut(Out):
+    """One class of the colours of pictures of probability."""
+
+    from_probability: Share
+    colour: str = Field(description="CSS colour")
+
+
 class MapOut(Out):
     """What a picture needs for orientation; x to the east and y to the south, in cells."""
 
@@ -252,5 +276,8 @@ class MapOut(Out):
     cities: list[MapCityOut]
     graticule: list[MapLineOut]
     legend: list[ColourOut] = Field(description="ascending; below the first it is dry")
+    probability_legend: list[ChanceColourOut] = Field(
+        default=[], description="of pictures with `probability_of`, ascending; below the first it is improbable"
+    )
     no_data_colour: str
     attribution: str = Field(description="whose data the pictures are made of")

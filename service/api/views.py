@@ -1,6 +1,6 @@
 """From the service's records to the documented answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 import numpy as np
@@ -16,13 +16,15 @@ from service.api.schemas import (
     PictureOut,
     PointLeadOut,
     PointOut,
+    ProbabilityOut,
     RadarCoverage,
     ScoreOut,
     Status,
     VerificationOut,
 )
 from service.nowcast import Forecast, Verification
-from service.places.point import RAIN_MMH, point_series
+from service.places.chances import place_chances
+from service.places.point import RAIN_MMH, PointSeries, point_series
 from verification.verify import ScoreRow
 
 
@@ -50,6 +52,7 @@ def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -
         missing_radars=list(forecast.missing_radars),
         input_times=list(forecast.input_times),
         leads=leads,
+        probability_thresholds_mmh=list(forecast.thresholds_mmh),
         verification=verification_out(scores),
         links=links_out(forecast),
     )
@@ -58,8 +61,8 @@ def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -
 def point_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> PointOut:
     """The answer for one place."""
     point = point_series(forecast, lat, lon)
-    row, col = forecast.grid.cell_of(lat, lon) or (None, None)
-    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, strict=True)
+    cell = forecast.grid.cell_of(lat, lon)
+    row, col = cell or (None, None)
     return PointOut(
         forecast_id=forecast.id,
         status=status_of(backend, forecast),
@@ -72,12 +75,29 @@ def point_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> P
         row=row,
         col=col,
         radar_coverage=point.coverage,
-        series=[PointLeadOut(valid_time=time, lead_minutes=lead, rate_mmh=rate) for time, lead, rate in rows],
+        series=point_rows(forecast, point, place_chances(forecast, cell)),
         outlook=point.outlook,
         next_rain_start=point.next_rain_start,
         next_rain_end=point.next_rain_end,
         rain_from_mmh=RAIN_MMH,
     )
+
+
+def point_rows(forecast: Forecast, point: PointSeries, chances: Sequence[Sequence[float | None]]) -> list[PointLeadOut]:
+    """Rate and probabilities of a place by lead."""
+    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, chances, strict=True)
+    return [
+        PointLeadOut(
+            valid_time=time,
+            lead_minutes=lead,
+            rate_mmh=rate_mmh,
+            probabilities=[
+                ProbabilityOut(threshold_mmh=threshold_mmh, probability=chance)
+                for threshold_mmh, chance in zip(forecast.thresholds_mmh, chance_N, strict=True)
+            ],
+        )
+        for time, lead, rate_mmh, chance_N in rows
+    ]
 
 
 def is_stale(backend: Backend, forecast: Forecast) -> bool:
@@ -163,6 +183,7 @@ def links_out(forecast: Forecast) -> LinksOut:
         area=f"{here}/area{{?polygon}}",
         accumulation=f"{here}/accumulation{{?lat,lon,bbox}}",
         edr=f"/collections/nowcast/instances/{forecast.id}",
+        probability=f"{here}/image/{{lead}}.png{{?probability_of}}" if forecast.thresholds_mmh else None,
         map=f"{here}/map",
         pictures=pictures_out(forecast, here),
     )

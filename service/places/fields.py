@@ -2,14 +2,16 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import NoDataError
+from service.probabilities import Probabilities, read_probabilities
 from service.products import read_usual_coverage
 from service.records import Forecast, read_rate
 
@@ -18,6 +20,20 @@ Key = tuple[Path, int, int, int]
 
 HELD_BYTES: Final = 96 * 2**20
 """Of all held fields: some three hundred forecasts of 124 x 124 cells, or four of 900 x 900."""
+
+HELD_CHANCES_BYTES: Final = 64 * 2**20
+"""Of all held probabilities: some twenty-five forecasts of 124 x 124 cells at eight thresholds."""
+
+
+class Sized(Protocol):
+    """What a cache holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+
+
+Held = TypeVar("Held", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -41,15 +57,16 @@ class Fields:
         return self.rate_mmh_THW.nbytes + analysis + self.usual_HW.nbytes
 
 
-class FieldCache:
-    """The newest read fields up to a number of bytes; a file that was replaced is read again."""
+class FileCache(Generic[Held]):
+    """What was read last of forecasts' files, up to a number of bytes; a file that was replaced is read again."""
 
-    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
+    def __init__(self, read: Callable[[Forecast], Held], most_bytes: int) -> None:
+        self._read = read
         self._most_bytes = most_bytes
-        self._held: OrderedDict[Key, Fields] = OrderedDict()
+        self._held: OrderedDict[Key, Held] = OrderedDict()
         self._lock = threading.Lock()
 
-    def held(self, forecast: Forecast) -> Fields | None:
+    def held(self, forecast: Forecast) -> Held | None:
         """The fields where they are in memory: no file is opened."""
         try:
             key = _key(forecast)
@@ -60,7 +77,7 @@ class FieldCache:
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def read(self, forecast: Forecast) -> Fields:
+    def read(self, forecast: Forecast) -> Held:
         """The fields, read at the first call.
 
         Raises:
@@ -70,7 +87,7 @@ class FieldCache:
         if held is not None:
             return held
         try:
-            key, fields = _key(forecast), _read(forecast)
+            key, fields = _key(forecast), self._read(forecast)
         except OSError as err:
             raise NoDataError(f"the file of forecast {forecast.id} is not readable: {err}") from err
         with self._lock:
@@ -80,8 +97,11 @@ class FieldCache:
         return fields
 
 
-FIELDS: Final = FieldCache()
-"""Of this process."""
+class FieldCache(FileCache[Fields]):
+    """Of fields."""
+
+    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
+        super().__init__(_read, most_bytes)
 
 
 def _key(forecast: Forecast) -> Key:
@@ -100,3 +120,23 @@ def _read(forecast: Forecast) -> Fields:
         if array is not None:
             array.setflags(write=False)  # shared by all answers
     return fields
+
+
+def _read_chances(forecast: Forecast) -> Probabilities:
+    found = read_probabilities(forecast.path)
+    if found is None:
+        raise NoDataError(f"forecast {forecast.id} has no probabilities")
+    found.probability_NTHW.setflags(write=False)
+    return found
+
+
+FIELDS: Final = FieldCache()
+"""Of this process."""
+
+CHANCES: Final = FileCache(_read_chances, HELD_CHANCES_BYTES)
+"""Of this process; `read` raises NoDataError for a forecast without probabilities too."""
+
+
+def held(forecast: Forecast) -> bool:
+    """Whether all that a place's answer needs is in memory."""
+    return FIELDS.held(forecast) is not None and (not forecast.thresholds_mmh or CHANCES.held(forecast) is not None)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from core.cf import RATE, rate_dataset
 from core.grid import Grid
 from service.places.amounts import AMOUNT, amount_dataset, intervals_mm, totals_mm
-from service.places.areas import Polygon, area_weights
+from service.places.areas import AreaWeights, Polygon, area_weights
 from service.places.cells import BBox, Block, box_block
-from service.places.fields import FIELDS, Fields
+from service.places.fields import CHANCES, FIELDS, Fields
 from service.places.point import Coverage
 from service.products import forecast_attributes
 from service.records import Forecast
@@ -60,6 +60,7 @@ class AreaSeries:
         coverage: in met.no's words.
         rates: in mm/h by lead.
         totals: in mm since the reference time, by lead.
+        chances: probabilities of the cells by threshold and lead; empty for a forecast without any.
     """
 
     area_km2: float
@@ -67,6 +68,7 @@ class AreaSeries:
     coverage: Coverage
     rates: tuple[AreaLead, ...]
     totals: tuple[AreaLead, ...]
+    chances: tuple[tuple[AreaLead, ...], ...] = ()
 
 
 def box_field(forecast: Forecast, bbox: BBox) -> BoxField | None:
@@ -118,7 +120,7 @@ def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:
     weights = area_weights(forecast.grid, polygon)
     if weights.block is None or not weights.km2_HW.any():
         none = (AreaLead(None, None, None, 0.0),) * len(forecast.lead_minutes)
-        return AreaSeries(weights.area_km2, 0, "no coverage", none, none)
+        return AreaSeries(weights.area_km2, 0, "no coverage", none, none, (none,) * len(forecast.thresholds_mmh))
     fields = FIELDS.read(forecast)
     touched_HW = weights.km2_HW > 0
     intervals_THW = intervals_mm(fields, forecast.lead_minutes, weights.block.slices)
@@ -128,6 +130,7 @@ def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:
         _coverage(fields, weights.block, touched_HW),
         _leads(fields.rate_mmh_THW[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
         _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
+        _chances(forecast, weights.block, weights),
     )
 
 
@@ -141,6 +144,13 @@ def polygon_field(forecast: Forecast, polygon: Polygon) -> BoxField | None:
 
 def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> tuple[AreaLead, ...]:
     return tuple(_lead(values_HW, km2_HW, area_km2) for values_HW in values_THW)
+
+
+def _chances(forecast: Forecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
+    if not forecast.thresholds_mmh:
+        return ()
+    chance_NTHW = CHANCES.read(forecast).probability_NTHW[:, :, *block.slices]
+    return tuple(_leads(chance_THW, weights.km2_HW, weights.area_km2) for chance_THW in chance_NTHW)
 
 
 def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:
