@@ -25,12 +25,12 @@ from benchmarks import points as points
 from benchmarks import reading as reading
 from benchmarks import serving as serving
 from benchmarks import training_step as training_step
-from benchmarks.machine import machine
 from benchmarks.page import BENCHMARKS, Section, goals_text, section_text
 from benchmarks.setting import Setting, quick
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models.cells import CELLS
+from models.machine import machine
 
 ORDER = ("limits", "forecast", "forecast-1km", "training", "saved-activations", "peak-memory", "peers", "growth")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

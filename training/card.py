@@ -69,6 +69,7 @@ def card(
             "data": dataset.fingerprint,
             "steps": steps,
             "config": config.model_dump(mode="json", exclude={"data"}),
+            "machines": list(record["machines"]),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },
         "code_revision": revision,

@@ -14,6 +14,8 @@ import yaml
 
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
+from models.forecaster import pick_device
+from models.machine import machine
 from training.config import FREE_ON_RESUME, RunConfig, is_first_process
 from training.datasets import NowcastDataset
 
@@ -21,7 +23,7 @@ log = logging.getLogger("training")
 CONFIG: Final = "config.yaml"
 LAST: Final = "last.ckpt"
 RUN: Final = "run"
-"""Key of a checkpoint's run record: configuration, data fingerprints, code revisions, whether the run has ended."""
+"""Key of a checkpoint's run record: configuration, data fingerprints, code, machines, whether the run has ended."""
 
 
 def new_folder(out: Path | None, config: RunConfig) -> Path:
@@ -85,10 +87,15 @@ def run_record(
     return {
         "config": config.model_dump(mode="json"),
         "data": {split: json.loads(json.dumps(one.fingerprint, default=str)) for split, one in datasets.items()},
-        "revisions": before if before and before[-1] == revision else [*before, revision],
+        "revisions": _with_newest(before, revision),
+        "machines": _with_newest(list(saved.get("machines", [])), machine(pick_device("auto").type)),
         "total_steps": total_steps,
         "ended": False,
     }
+
+
+def _with_newest(before: list[str], newest: str) -> list[str]:
+    return before if before and before[-1] == newest else [*before, newest]
 
 
 def is_over(saved: Mapping[str, Any], now: Mapping[str, Any], done: int) -> bool:

@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from models.checkpoint import read_card
+from models.machine import machine
 from training import run
 from training.forecast_images import GAP, mosaic
 from training.metrics_file import MetricsFile, last_values
@@ -64,6 +65,7 @@ def test_a_run_says_how_fast_it_was_and_on_what(event, tmp_path):
     assert last["data"]["train"]["files"] == card["training"]["data"]["files"]
     assert last["data"]["validation"]["files"][0]["file"] == "event.nc"
     assert last["revisions"] == [card["code_revision"]] == card["code_revisions"]
+    assert last["machines"] == [machine("cpu")] == card["training"]["machines"]
 
 
 def test_forecasts_are_drawn_for_tensorboard(event, tmp_path):

@@ -84,7 +84,7 @@ def test_the_whole_run_logs_each_step_once_and_validates_at_its_end(whole):
     averaged = torch.load(whole / "last.ckpt", weights_only=True)
     assert any(not torch.equal(v, averaged["current_model_state"][n]) for n, v in averaged["state_dict"].items())
     assert all(torch.equal(value, averaged["state_dict"][f"model.{n}"]) for n, value in _weights(whole).items())
-    assert {"config", "data", "revisions"} <= set(averaged["run"])
+    assert {"config", "data", "revisions", "machines"} <= set(averaged["run"])
     assert averaged["run"]["data"]["train"]["files"][0]["sha256"]
 
 

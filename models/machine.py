@@ -1,4 +1,4 @@
-"""What machine the figures are from, in one line."""
+"""What machine a figure or a training is from, in one line."""
 
 import os
 import platform
