@@ -60,6 +60,60 @@ class ReliabilityRow:
     version: str | None = None
 
 
+@dataclass(frozen=True)
+class BrierParts:
+    """The Brier score of one model at one lead and threshold, in the parts of Murphy (1973).
+
+    Each probability counts as the mean of its bin; what that leaves out is the spread within a tenth.
+
+    Attributes:
+        reliability: mean squared distance between what was said and what came; 0 is perfect.
+        resolution: how far the bins' frequencies are from the mean one; the more the better.
+        uncertainty: the score of who always says the mean frequency.
+    """
+
+    model: str
+    lead_minutes: int
+    threshold_mmh: float
+    cells: int
+    events: int
+    reliability: float
+    resolution: float
+    uncertainty: float
+    version: str | None = None
+
+    @property
+    def brier(self) -> float:
+        """Mean squared difference between probability and event; 0 is perfect."""
+        return self.reliability - self.resolution + self.uncertainty
+
+    @property
+    def skill(self) -> float | None:
+        """1 - score / uncertainty; None where the event came never or always."""
+        return (self.resolution - self.reliability) / self.uncertainty if self.uncertainty else None
+
+
+def brier_table(rows: Sequence[ReliabilityRow]) -> Sequence[BrierParts]:
+    """The Brier score of every model, version, lead and threshold, in the order of their coming."""
+    groups: dict[tuple[str, str | None, int, float], list[Bin]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.version, row.lead_minutes, row.threshold_mmh), []).append(row.bin)
+    return [
+        _parts(model, version, lead, threshold, [one for one in bins if one.cells])
+        for (model, version, lead, threshold), bins in groups.items()
+        if any(one.cells for one in bins)
+    ]
+
+
+def _parts(model: str, version: str | None, lead_minutes: int, threshold_mmh: float, bins: Sequence[Bin]) -> BrierParts:
+    cells, events = sum(one.cells for one in bins), sum(one.events for one in bins)
+    share = events / cells
+    gaps = [(one.probability_ppm / PPM - one.events) ** 2 / one.cells for one in bins]
+    turns = [one.cells * (one.events / one.cells - share) ** 2 for one in bins]
+    parts = sum(gaps) / cells, sum(turns) / cells, share * (1 - share)
+    return BrierParts(model, lead_minutes, threshold_mmh, cells, events, *parts, version)
+
+
 def reliability(
     probability_HW: Float32Field, observed_mmh_HW: Float32Field, threshold_mmh: float, bins: int = BINS
 ) -> Sequence[Bin]:

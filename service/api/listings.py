@@ -37,6 +37,25 @@ class ReliabilityOut(Out):
     observed_frequency: float | None
 
 
+class BrierOut(Out):
+    """The Brier score of the probabilities of one model at one lead and threshold, and its parts (Murphy 1973).
+
+    Each probability counts as the mean of its tenth: brier = reliability - resolution + uncertainty.
+    """
+
+    model: str
+    version: str | None
+    lead_minutes: int
+    threshold_mmh: float
+    cells: int
+    events: int
+    brier: float = Field(description="0 is perfect")
+    reliability: float = Field(description="mean squared distance of what was said from what came; 0 is perfect")
+    resolution: float = Field(description="how well wet cells are told from dry ones; the more the better")
+    uncertainty: float = Field(description="the score of who always says the mean frequency")
+    skill: float | None = Field(description="1 - brier / uncertainty; null where the event came never or always")
+
+
 class RollingOut(Out):
     """Pooled scores of the forecasts of a period."""
 
@@ -48,6 +67,7 @@ class RollingOut(Out):
     scores: list[ScoreOut]
     fss: list[FssOut]
     reliability: list[ReliabilityOut] = Field(description="of forecasts that hold probabilities")
+    brier: list[BrierOut] = Field(default=[], description="of the same forecasts")
 
 
 class AliasIn(BaseModel):

@@ -9,13 +9,13 @@ from core.errors import InputError
 from core.frame import iso
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.listings import FssOut, ReliabilityOut, RollingOut
+from service.api.listings import BrierOut, FssOut, ReliabilityOut, RollingOut
 from service.api.models import scored_model
 from service.api.schemas import Time
 from service.api.views import score_rows
 from service.scored.periods import Period, counts_over, fractions_over, reliability_over
 from verification.fractions import FractionsOf
-from verification.reliability import ReliabilityRow
+from verification.reliability import BrierParts, ReliabilityRow, brier_table
 
 router = APIRouter(tags=["verification"])
 HOUR = timedelta(hours=1)
@@ -38,6 +38,7 @@ def read_verification(
     until = end or service.now()
     period = Period(_start(period_hours, start, until), until, model, version)
     engine = service.catalogue.engine
+    bins = reliability_over(engine, period)
     return RollingOut(
         period_hours=(until - period.after) / HOUR,
         model=model,
@@ -46,7 +47,8 @@ def read_verification(
         until=until,
         scores=score_rows(counts_over(engine, period)),
         fss=[_fss(row) for row in fractions_over(engine, period)],
-        reliability=[_bin(row) for row in reliability_over(engine, period)],
+        reliability=[_bin(row) for row in bins],
+        brier=[_brier(row) for row in brier_table(bins)],
     )
 
 
@@ -85,4 +87,20 @@ def _bin(row: ReliabilityRow) -> ReliabilityOut:
         events=row.bin.events,
         forecast_probability=row.bin.forecast_probability,
         observed_frequency=row.bin.observed_frequency,
+    )
+
+
+def _brier(row: BrierParts) -> BrierOut:
+    return BrierOut(
+        model=row.model,
+        version=row.version,
+        lead_minutes=row.lead_minutes,
+        threshold_mmh=row.threshold_mmh,
+        cells=row.cells,
+        events=row.events,
+        brier=row.brier,
+        reliability=row.reliability,
+        resolution=row.resolution,
+        uncertainty=row.uncertainty,
+        skill=row.skill,
     )

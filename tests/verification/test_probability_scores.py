@@ -6,6 +6,7 @@ from scores.continuous import mae
 from scores.probability import brier_score, crps_cdf
 from xarray import DataArray
 
+from verification.reliability import Bin, ReliabilityRow, brier_table
 from verification.scores.brier import Brier
 from verification.scores.crps import CRPS, HIGHEST_MMH, PARTS
 from verification.scores.rate_mae import RateMAE
@@ -80,3 +81,21 @@ def test_absolute_error_is_the_library_s(random):
     forecast, observed = random.gamma(0.5, 2.0, (2, 3, 8, 9))
     expected = float(mae(DataArray(forecast), DataArray(observed)))
     assert RateMAE().value(RateMAE().totals(forecast, observed)) == pytest.approx(expected)
+
+
+def test_the_brier_score_of_bins_by_hand():
+    """Two bins: 4 cells at 0.25 of which one was wet, 6 at 0.85 of which three were."""
+    rows = [
+        ReliabilityRow("m", 30, 0.5, Bin(2, 4, 1, 1_000_000), "1"),
+        ReliabilityRow("m", 30, 0.5, Bin(8, 6, 3, 5_100_000), "1"),
+        ReliabilityRow("m", 60, 0.5, Bin(0, 5, 0, 0), "1"),
+        ReliabilityRow("m", 90, 0.5, Bin(0), "1"),
+    ]
+    first, dry = brier_table(rows)
+    assert (first.lead_minutes, first.cells, first.events, first.version) == (30, 10, 4, "1")
+    assert first.brier == pytest.approx((3 * 0.25**2 + 0.75**2 + 3 * 0.85**2 + 3 * 0.15**2) / 10)
+    assert first.reliability == pytest.approx(6 * 0.35**2 / 10)
+    assert first.resolution == pytest.approx((4 * 0.15**2 + 6 * 0.1**2) / 10)
+    assert first.uncertainty == pytest.approx(0.24)
+    assert first.skill == pytest.approx(1 - first.brier / 0.24)
+    assert (dry.lead_minutes, dry.brier, dry.skill) == (60, 0.0, None)
