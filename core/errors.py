@@ -10,6 +10,7 @@ NowcastError
 │   └── MediaTypeError        a request body of another kind: 415
 ├── AccessError           who asks did not say who it is: 401
 │   └── ForbiddenError        a key that does not reach so far: 403
+├── GoneError             who asked went away: nobody reads the answer, 499 in the counts
 ├── NoDataError           nothing stored there (yet): 404
 ├── UnavailableError      a part is not answering now: retried, then 503
 │   └── BusyError             more work than is taken on now: 429
@@ -87,6 +88,13 @@ class ForbiddenError(AccessError):
 
     status = 403
     title = "Not allowed"
+
+
+class GoneError(NowcastError):
+    """Who asked does not wait any more; nothing is made for it."""
+
+    status = 499
+    title = "Client went away"
 
 
 class NoDataError(NowcastError):

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Final
 
 from anyio import fail_after
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.requests import ClientDisconnect
 
-from core.errors import InputError
+from core.errors import GoneError, InputError
 from core.frame import iso
 from service.api import jobs
 from service.api.access import caller_of
@@ -18,11 +19,12 @@ from service.api.forecasts import FIELD_ANSWERS, file_answer
 from service.api.listings import JobOut
 from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
+from service.api.presence import while_present
 from service.api.schemas import ForecastOut, NowcastRequest
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
 from service.nowcast import Forecast
-from service.observed.metrics import STAGE_SECONDS, timed
+from service.observed.metrics import REFUSED, STAGE_SECONDS, timed
 
 router = APIRouter(tags=["forecasts"])
 
@@ -76,6 +78,9 @@ async def body_of(
     try:
         with timed(STAGE_SECONDS, "receive"), fail_after(backend.settings.upload_receive_s):
             return await read_body(request, backend.settings)
+    except ClientDisconnect as err:
+        REFUSED.labels("client_gone").inc()
+        raise GoneError("the client went away before its body was whole") from err
     except TimeoutError as err:
         raise InputError(
             f"the body was not whole after {backend.settings.upload_receive_s:g} s; it was due by then"
@@ -105,9 +110,11 @@ TypeDep = Annotated[str, Depends(wanted_type)]
 async def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
     """The same input and model version give the same id, computed once.
 
-    With `Prefer: respond-async` the JSON form may get 202 and a job; the header `Preference-Applied` says so.
+    With `Prefer: respond-async` the JSON form may get 202 and a job; the header `Preference-Applied` says so. A client
+    that goes away before its forecast was begun leaves the queue; one that goes later finds it under the same id.
     """
-    return await backend.admission.run(partial(_made, media_type, body, backend, request))
+    async with while_present(request):
+        return await backend.admission.run(partial(_made, media_type, body, backend, request))
 
 
 def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, request: Request) -> Response:

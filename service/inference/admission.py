@@ -5,10 +5,11 @@ from contextlib import asynccontextmanager
 from os import cpu_count
 from typing import TypeVar
 
-from anyio import CapacityLimiter, fail_after, to_thread
+from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
 
-from core.errors import BusyError
+from core.errors import BusyError, GoneError
 from core.settings import Settings
+from service.inference.asker import WENT, asker
 from service.inference.deadline import due_within
 from service.observed.metrics import QUEUE_SECONDS, REFUSED, timed
 
@@ -57,22 +58,29 @@ class Admission:
 
         Raises:
             BusyError: the time was over before.
+            GoneError: who asked left before.
         """
         for limiter in (self._limiter, self._threads):  # here, since only the event loop may change them
             if limiter.total_tokens < self._at_once:
                 limiter.total_tokens = self._at_once
         turn = object()
         with due_within(self._limit_s):
-            try:
-                with timed(QUEUE_SECONDS, "requests"), fail_after(self._limit_s):
-                    await self._limiter.acquire_on_behalf_of(turn)
-            except TimeoutError as err:
-                REFUSED.labels("too_late").inc()
-                raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
+            await self._wait_for(turn)
             try:
                 return await to_thread.run_sync(work, limiter=self._threads)
             finally:
                 self._limiter.release_on_behalf_of(turn)
+
+    async def _wait_for(self, turn: object) -> None:
+        try:
+            with timed(QUEUE_SECONDS, "requests"), fail_after(self._limit_s), CancelScope() as waiting:
+                with asker().waits(waiting.cancel):
+                    await self._limiter.acquire_on_behalf_of(turn)
+        except TimeoutError as err:
+            REFUSED.labels("too_late").inc()
+            raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
+        if waiting.cancelled_caught:
+            raise GoneError(WENT)
 
 
 def admission_of(settings: Settings) -> Admission:

@@ -6,12 +6,13 @@ One thread, since torch keeps a team of threads and its scratch memory for every
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from core.errors import BusyError
+from core.errors import BusyError, GoneError
+from service.inference.asker import WENT, asker
 from service.inference.deadline import give_up_at, remaining_s
 
 Given = TypeVar("Given")
@@ -74,6 +75,7 @@ class Lane(Generic[Given, Made]):
 
         Raises:
             BusyError: the queue is full, or the request's time is over.
+            GoneError: who asked left before it was begun.
         """
         call: Call[Given, Made] = Call(kind, given, give_up_at())
         left_s = remaining_s("the model was asked")
@@ -84,7 +86,10 @@ class Lane(Generic[Given, Made]):
             self._begin()
             self._changed.notify_all()
         try:
-            return call.made.result(left_s)
+            with asker().waits(call.made.cancel):
+                return call.made.result(left_s)
+        except CancelledError as err:
+            raise GoneError(WENT) from err
         except FutureTimeoutError as err:
             if call.made.done():  # the model's own
                 raise

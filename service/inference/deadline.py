@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from core.errors import BusyError
+from service.inference.asker import asker
 
 _GIVE_UP_AT: Final[ContextVar[float | None]] = ContextVar("give_up_at", default=None)
 
@@ -31,7 +32,9 @@ def remaining_s(what: str) -> float | None:
 
     Raises:
         BusyError: none are left.
+        GoneError: nobody waits any more.
     """
+    asker().stay()
     at = give_up_at()
     if at is None:
         return None
