@@ -1,7 +1,7 @@
 """OGC API - Environmental Data Retrieval 1.1 on the forecasts: a collection, whose instances are the model's runs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final
 
 import shapely
@@ -13,7 +13,7 @@ from service.api import caching, edr_meta
 from service.api.backend import Backend, BackendDep, ServiceDep
 from service.api.chosen import ForecastDep, chosen_forecast
 from service.api.edr_meta import COLLECTION, COVERAGE_JSON
-from service.api.edr_query import Asked, AskedDep, chosen_leads
+from service.api.edr_query import Asked, AskedDep, chosen_leads, chosen_names
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_wkt
 from service.api.negotiate import NETCDF
@@ -24,7 +24,8 @@ from service.nowcast import Forecast
 from service.places.areas import checked_polygon
 from service.places.cells import Block
 from service.places.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
-from service.places.regions import BoxField, box_field, cut, polygon_field, quantities_dataset
+from service.places.quantities import quantities_dataset
+from service.places.regions import BoxField, box_field, cut, polygon_field
 
 router = APIRouter(tags=["OGC API-EDR"])
 
@@ -215,14 +216,12 @@ def _position(coords: str, asked: Asked, run: Forecast, backend: Backend, reques
     if len(places) > MOST_PLACES:
         raise TooLargeError(f"{len(places)} places came; at most {MOST_PLACES} were due")
     boxes = [_cell(run, lon, lat) for lon, lat in places]
-    leads = chosen_leads(run, asked.times)
+    leads, names = chosen_leads(run, asked.times), chosen_names(run, asked.names)
     if asked.kind == NETCDF:
         if len(boxes) > 1:
             raise InputError(f"{len(boxes)} places came; one was due for NetCDF")
-        return _answer(request, backend, run, f"position {coords}", asked, lambda: _netcdf(run, boxes[0], asked, leads))
-    found = [
-        place_coverage(run, lon, lat, box, asked.names, leads) for (lon, lat), box in zip(places, boxes, strict=True)
-    ]
+        return _answer(request, backend, run, f"position {coords}", asked, lambda: _netcdf(run, boxes[0], names, leads))
+    found = [place_coverage(run, lon, lat, box, names, leads) for (lon, lat), box in zip(places, boxes, strict=True)]
     document = found[0] if isinstance(geometry, shapely.Point) else collection_of(found)
     return _answer(request, backend, run, f"position {coords}", asked, lambda: _json(document))
 
@@ -245,12 +244,12 @@ def _cube(bbox: str, asked: Asked, run: Forecast, backend: Backend, request: Req
 def _field(
     request: Request, backend: Backend, run: Forecast, part: str, asked: Asked, found: Callable[[], BoxField | None]
 ) -> Response:
-    leads = chosen_leads(run, asked.times)
+    leads, names = chosen_leads(run, asked.times), chosen_names(run, asked.names)
 
     def made() -> bytes:
         box = found()
         if asked.kind == NETCDF:
-            return _netcdf(run, box, asked, leads)
+            return _netcdf(run, box, names, leads)
         if box is None:
             raise NoDataError(f"{part[:80]} lies off the grid; `extent` of the collection says where it is")
         if box.block.cells > MOST_CELLS:
@@ -258,15 +257,15 @@ def _field(
                 f"{box.block.cells} cells; at most {MOST_CELLS} were due as CoverageJSON: ask for less, or f=NetCDF"
             )
         as_json = grid_coverage if asked.native else centres_coverage
-        return _json(as_json(run, box, asked.names, leads))
+        return _json(as_json(run, box, names, leads))
 
     return _answer(request, backend, run, part, asked, made)
 
 
-def _netcdf(run: Forecast, box: BoxField | None, asked: Asked, leads: list[int]) -> bytes:
+def _netcdf(run: Forecast, box: BoxField | None, names: Sequence[str], leads: list[int]) -> bytes:
     if box is None:
         raise NoDataError("what was asked for lies off the grid; a file has at least a cell")
-    return dataset_bytes(quantities_dataset(run, box, asked.names).isel(time=leads))
+    return dataset_bytes(quantities_dataset(run, box, names).isel(time=leads))
 
 
 def _json(document: Json) -> bytes:

@@ -10,7 +10,8 @@ from core.frame import iso
 from core.grid import Grid
 from service.api.negotiate import JSON, NETCDF
 from service.nowcast import Forecast
-from service.places.coverages import CRS84, QUANTITIES, Json
+from service.places.coverages import CRS84, Json
+from service.places.quantities import Quantity, quantities_of
 
 COLLECTION: Final = "nowcast"
 COVERAGE_JSON: Final = "application/prs.coverage+json"
@@ -110,12 +111,12 @@ def _described(run: Forecast, links: list[Json], queries: Json) -> Json:
         "data_queries": queries,
         "crs": ["CRS84", NATIVE],
         "output_formats": list(FORMATS),
-        "parameter_names": {name: _parameter(name) for name in QUANTITIES},
+        "parameter_names": {name: _parameter(name, quantity) for name, quantity in quantities_of(run).items()},
     }
 
 
-def _parameter(name: str) -> Json:
-    quantity = QUANTITIES[name]
+def _parameter(name: str, quantity: Quantity) -> Json:
+    known = {"id": quantity.standard_name} if quantity.standard_name else {}
     return {
         "type": "Parameter",
         "id": name,
@@ -125,7 +126,7 @@ def _parameter(name: str) -> Json:
             "label": quantity.unit,
             "symbol": {"value": quantity.unit, "type": "http://www.opengis.net/def/uom/UCUM/"},
         },
-        "observedProperty": {"id": quantity.standard_name, "label": quantity.label},
+        "observedProperty": {**known, "label": quantity.label},
     }
 
 

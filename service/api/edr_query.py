@@ -12,7 +12,8 @@ from core.frame import iso, utc
 from service.api.edr_meta import COVERAGE_JSON, FORMATS, NATIVE
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.nowcast import Forecast
-from service.places.coverages import CRS84, QUANTITIES
+from service.places.coverages import CRS84
+from service.places.quantities import QUANTITIES, quantities_of
 
 GEOGRAPHIC: Final = frozenset({"CRS84", "OGC:CRS84", CRS84, "EPSG:4326"})
 OPEN: Final = ("..", "")
@@ -24,7 +25,7 @@ class Asked:
     """What a query wants beside its geometry.
 
     Attributes:
-        names: of the quantities.
+        names: of the quantities, as they came; none is all that the run has.
         times: as it came; None is every lead.
         native: on the grid's own projection.
         kind: media type of the answer.
@@ -44,8 +45,9 @@ async def asked(
         str | None,
         Query(
             alias="parameter-name",
-            description=f"{', '.join(QUANTITIES)}, with commas; none is all",
-            max_length=200,
+            description=f"{', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ... (`parameter_names` of the "
+            "collection has all), with commas; none is all",
+            max_length=1000,
             examples=["rainfall_rate"],
         ),
     ] = None,
@@ -69,13 +71,10 @@ async def asked(
     """The parameters.
 
     Raises:
-        InputError: no such quantity or reference system.
+        InputError: no such reference system.
         NotAcceptableError: no such format.
     """
-    names = [name.strip() for name in parameter_name.split(",")] if parameter_name else list(QUANTITIES)
-    unknown = [name for name in names if name not in QUANTITIES]
-    if unknown:
-        raise InputError(f"parameter-name {unknown[0][:MOST_SHOWN]!r} came; {', '.join(QUANTITIES)} was due")
+    names = [name.strip() for name in parameter_name.split(",")] if parameter_name else []
     if crs is not None and crs not in GEOGRAPHIC and crs != NATIVE:
         raise InputError(f"crs {crs[:MOST_SHOWN]!r} came; CRS84 or {NATIVE} was due")
     kind = _format(f, request.headers.get("accept"))
@@ -84,6 +83,19 @@ async def asked(
 
 
 AskedDep = Annotated[Asked, Depends(asked)]
+
+
+def chosen_names(forecast: Forecast, names: Sequence[str]) -> Sequence[str]:
+    """Names of quantities that the forecast has; none is all of them.
+
+    Raises:
+        InputError: no such quantity.
+    """
+    known = quantities_of(forecast)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"parameter-name {unknown[0][:MOST_SHOWN]!r} came; {', '.join(known)} was due")
+    return names or list(known)
 
 
 def chosen_leads(forecast: Forecast, text: str | None) -> list[int]:

@@ -19,10 +19,11 @@ from service.api.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.api.wms_query import PARAMETERS, REQUESTS, Parameters
 from service.nowcast import Forecast
 from service.places.amounts import intervals_mm, totals_mm
-from service.places.coverages import QUANTITIES
+from service.places.chances import chance_field
 from service.places.fields import FIELDS
 from service.places.maps import Float32Field, cells_of, legend_png, map_png
 from service.places.point import point_series
+from service.places.quantities import QUANTITIES, quantities_of
 
 router = APIRouter(tags=["OGC WMS"])
 
@@ -56,7 +57,7 @@ def read_wms(backend: BackendDep, request: Request) -> Response:
     what = came.one_of("request", REQUESTS)
     came.one_of("service", ("WMS",), "WMS")
     if what == "GetLegendGraphic":
-        return Response(legend_png(QUANTITIES[came.layer("layer")].unit), media_type=PNG)
+        return _legend(came, backend, request)
     newest = _newest(backend, request)
     if what == "GetCapabilities":
         return _capabilities(backend, request, newest)
@@ -77,17 +78,27 @@ def _capabilities(backend: Backend, request: Request, newest: Forecast) -> Respo
     return Response(document, media_type="text/xml", headers=_headers(backend, newest, request))
 
 
+def _legend(came: Parameters, backend: Backend, request: Request) -> Response:
+    known = QUANTITIES if came.get("layer") in QUANTITIES else quantities_of(_newest(backend, request))
+    quantity = known[came.layer(known, "layer")]
+    return Response(legend_png(quantity.unit, quantity.classes), media_type=PNG)
+
+
 def _map(came: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
-    came.picture()
-    field_HW = _field(run, came.layer(), _lead(run, came.get("time")))
-    picture = map_png(field_HW, cells_of(came.view(), run.grid), background=came.background())
+    known = quantities_of(run)
+    layer = came.layer(known)
+    came.picture(known[layer])
+    field_HW = _field(run, layer, _lead(run, came.get("time")))
+    cells_HW = cells_of(came.view(), run.grid)
+    picture = map_png(field_HW, cells_HW, background=came.background(), classes=known[layer].classes)
     return Response(picture, media_type=PNG, headers=headers)
 
 
 def _feature_info(came: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
     """The value of the cell below a pixel, as a GeoJSON point or as text."""
     kind = came.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
-    layer, view, lead = came.layer("query_layers"), came.view(), _lead(run, came.get("time"))
+    known = quantities_of(run)
+    layer, view, lead = came.layer(known, "query_layers"), came.view(), _lead(run, came.get("time"))
     column, row = came.number("i"), came.number("j")
     if not (0 <= column < view.width and 0 <= row < view.height):
         raise InputError(f"i {column}, j {row} came; a pixel of {view.width} x {view.height} was due")
@@ -97,10 +108,12 @@ def _feature_info(came: Parameters, run: Forecast, headers: dict[str, str]) -> R
         raise InputError(f"the pixel i {column}, j {row} is not on Earth")
     cell = run.grid.cell_of(lat, lon)
     value = float("nan") if cell is None else float(_field(run, layer, lead)[cell])
+    if known[layer].threshold_mmh is not None:
+        value = round(value, 3)
     said = {
         "layer": layer,
         "value": value if np.isfinite(value) else None,
-        "unit": QUANTITIES[layer].unit,
+        "unit": known[layer].unit,
         "time": iso(run.valid_times[lead]),
         "reference_time": iso(run.reference_time),
         "forecast_id": run.id,
@@ -159,6 +172,9 @@ def _lead(run: Forecast, time: str) -> int:
 
 
 def _field(run: Forecast, layer: str, lead: int) -> Float32Field:
+    threshold_mmh = quantities_of(run)[layer].threshold_mmh
+    if threshold_mmh is not None:
+        return chance_field(run, lead, threshold_mmh)
     fields = FIELDS.read(run)
     if layer == RATE:
         return np.asarray(fields.rate_mmh_THW[lead])

@@ -9,15 +9,18 @@ import numpy as np
 from core.frame import iso
 from service.api.edr_meta import DESCRIPTION, TITLE, bounds_of
 from service.nowcast import Forecast
-from service.places.coverages import QUANTITIES
 from service.places.maps import AXES, MERCATOR_M, MOST_PIXELS
+from service.places.quantities import quantities_of
 
 WMS: Final = "http://www.opengis.net/wms"
 XLINK: Final = "http://www.w3.org/1999/xlink"
 MERCATOR_LAT: Final = 85.06
 INFO_FORMATS: Final = ("application/json", "text/plain")
 PNG: Final = "image/png"
-STYLE: Final = "rain"
+STYLES: Final = {
+    "rain": "Radar colours, transparent where dry, grey without radar data",
+    "chance": "The darker the more probable, transparent below 5 %, grey without radar data",
+}
 register_namespace("", WMS)
 register_namespace("xlink", XLINK)
 
@@ -57,18 +60,19 @@ def _layers(capability: Element, address: str, run: Forecast, runs: Sequence[For
         _put(top, "CRS", crs)
     _bounds(top, run)
     _put(_put(top, "Attribution"), "Title", attribution)
-    for name, quantity in QUANTITIES.items():
+    for name, quantity in quantities_of(run).items():
         layer = _put(top, "Layer", queryable="1", opaque="0")
         _put(layer, "Name", name)
-        _put(layer, "Title", f"{quantity.label[0].upper()}{quantity.label[1:]} ({quantity.unit})")
+        unit = "" if quantity.unit == "1" else f" ({quantity.unit})"
+        _put(layer, "Title", f"{quantity.label[0].upper()}{quantity.label[1:]}{unit}")
         _put(layer, "Abstract", quantity.description)
         times = [iso(time) for time in run.valid_times]
         _put(layer, "Dimension", ",".join(times), name="time", units="ISO8601", default=times[0])
         known = [iso(one.reference_time) for one in runs]
         _put(layer, "Dimension", ",".join(known), name="reference_time", units="ISO8601", default=known[0])
         style = _put(layer, "Style")
-        _put(style, "Name", STYLE)
-        _put(style, "Title", "Radar colours, transparent where dry, grey without radar data")
+        _put(style, "Name", quantity.style)
+        _put(style, "Title", STYLES[quantity.style])
         legend = _put(style, "LegendURL", width="150", height="150")
         _put(legend, "Format", PNG)
         query = f"service=WMS&version=1.3.0&request=GetLegendGraphic&format={PNG}&layer={name}"

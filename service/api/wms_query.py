@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from core.errors import InputError, NotAcceptableError
-from service.api.wms_capabilities import INFO_FORMATS, PNG, STYLE
-from service.places.coverages import QUANTITIES
+from service.api.wms_capabilities import INFO_FORMATS, PNG
 from service.places.maps import AXES, View
+from service.places.quantities import QUANTITIES, Quantity
 
 VERSION: Final = "1.3.0"
 REQUESTS: Final = ("GetCapabilities", "GetMap", "GetFeatureInfo", "GetLegendGraphic")
@@ -27,8 +27,8 @@ DESCRIPTIONS: Final = {
     "service": "WMS",
     "version": f"{VERSION}; GetCapabilities answers any version with it",
     "request": ", ".join(REQUESTS),
-    "layers": f"one of {', '.join(QUANTITIES)}",
-    "styles": f"{STYLE}, or empty",
+    "layers": f"one of {', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ...: GetCapabilities has all",
+    "styles": "the layer's own, or empty",
     "crs": ", ".join(AXES),
     "bbox": "edges in the order of the system's axes: EPSG:4326 has latitude first",
     "width": "pixels",
@@ -90,13 +90,13 @@ class Parameters:
         except ValueError as err:
             raise InputError(f"{name} {self.get(name)[:MOST_SHOWN]!r} came; a whole number was due") from err
 
-    def layer(self, name: str = "layers") -> str:
-        """The one layer.
+    def layer(self, known: Mapping[str, Quantity], name: str = "layers") -> str:
+        """The one layer of those that the run has.
 
         Raises:
             InputError: no such layer, or several.
         """
-        return self.one_of(name, tuple(QUANTITIES))
+        return self.one_of(name, tuple(known))
 
     def view(self) -> View:
         """The map's area.
@@ -116,7 +116,7 @@ class Parameters:
             first, second, third, fourth = second, first, fourth, third
         return View(crs, first, second, third, fourth, self.number("width"), self.number("height"))
 
-    def picture(self) -> None:
+    def picture(self, quantity: Quantity) -> None:
         """Check style and format.
 
         Raises:
@@ -124,7 +124,7 @@ class Parameters:
             NotAcceptableError: no such format.
         """
         if self.get("styles") not in ("", "default"):
-            self.one_of("styles", (STYLE,))
+            self.one_of("styles", (quantity.style,))
         wanted = self.get("format", PNG)
         if wanted.split(";")[0].strip().lower() != PNG:
             raise NotAcceptableError(f"format {wanted[:MOST_SHOWN]!r} came; {PNG} was due")

@@ -1,16 +1,14 @@
 """CoverageJSON (OGC 21-069r2) of parts of a forecast: a place's series, a block of cells on the grid or as places."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cf import RATE
 from core.frame import iso
 from core.grid import Grid
-from service.places.amounts import AMOUNT, RULE
+from service.places.quantities import Quantity, quantities_of, quantity_THW
 from service.places.regions import BoxField
 from service.records import Forecast
 
@@ -21,26 +19,10 @@ CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 VOCABULARY: Final = "http://vocab.nerc.ac.uk/standard_name"
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A parameter that can be asked for."""
-
-    standard_name: str
-    label: str
-    description: str
-    unit: str
-
-
-QUANTITIES: Final[Mapping[str, Quantity]] = {
-    RATE: Quantity("rainfall_rate", "rain rate", "liquid-equivalent rain rate, all phases", "mm/h"),
-    AMOUNT: Quantity("lwe_thickness_of_precipitation_amount", "rain amount", f"depth since the run; {RULE}", "mm"),
-}
-
-
-def parameter(name: str) -> Json:
+def parameter(quantity: Quantity) -> Json:
     """The parameter object of a quantity."""
-    quantity = QUANTITIES[name]
-    seen = {"id": f"{VOCABULARY}/{quantity.standard_name}/", "label": {"en": quantity.label}}
+    known = {"id": f"{VOCABULARY}/{quantity.standard_name}/"} if quantity.standard_name else {}
+    seen = {**known, "label": {"en": quantity.label}}
     unit = {"symbol": {"value": quantity.unit, "type": "http://www.opengis.net/def/uom/UCUM/"}}
     return {"type": "Parameter", "description": {"en": quantity.description}, "unit": unit, "observedProperty": seen}
 
@@ -51,7 +33,7 @@ def place_coverage(
     """The series of a place; `box` is its cell, None off the grid, where all is null."""
     axes = {"x": {"values": [lon]}, "y": {"values": [lat]}, **_times(forecast, leads)}
     domain = _domain("PointSeries", axes, _geographic())
-    values = {name: None if box is None else quantity_THW(box, name)[leads, 0, 0] for name in names}
+    values = {name: None if box is None else quantity_THW(forecast, box, name)[leads, 0, 0] for name in names}
     ranges = {name: _array(found, ["t"], [len(leads)]) for name, found in values.items()}
     return _coverage(forecast, domain, ranges, box)
 
@@ -65,7 +47,7 @@ def grid_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads
     }
     domain = _domain("Grid", axes, _projected(box.grid))
     shape = [len(leads), *box.block.shape]
-    ranges = {name: _array(quantity_THW(box, name)[leads], ["t", "y", "x"], shape) for name in names}
+    ranges = {name: _array(quantity_THW(forecast, box, name)[leads], ["t", "y", "x"], shape) for name in names}
     return _coverage(forecast, domain, ranges, box)
 
 
@@ -77,7 +59,9 @@ def centres_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], le
     composite = {"dataType": "tuple", "coordinates": ["x", "y"], "values": places}
     domain = _domain("MultiPointSeries", {"composite": composite, **_times(forecast, leads)}, _geographic())
     shape = [len(leads), len(places)]
-    ranges = {name: _array(quantity_THW(box, name)[leads][:, some_HW], ["t", "composite"], shape) for name in names}
+    ranges = {
+        name: _array(quantity_THW(forecast, box, name)[leads][:, some_HW], ["t", "composite"], shape) for name in names
+    }
     return _coverage(forecast, domain, ranges, box)
 
 
@@ -86,17 +70,13 @@ def collection_of(coverages: Sequence[Json]) -> Json:
     return {"type": "CoverageCollection", "coverages": list(coverages)}
 
 
-def quantity_THW(box: BoxField, name: str) -> Float32Field:
-    """The fields of a quantity."""
-    return box.rate_mmh_THW if name == RATE else box.total_mm_THW
-
-
 def _coverage(forecast: Forecast, domain: Json, ranges: Json, box: BoxField | None) -> Json:
+    known = quantities_of(forecast)
     return {
         "type": "Coverage",
         "id": forecast.id,
         "domain": domain,
-        "parameters": {name: parameter(name) for name in ranges},
+        "parameters": {name: parameter(known[name]) for name in ranges},
         "ranges": ranges,
         "nowcast:reference_time": iso(forecast.reference_time),
         "nowcast:status": forecast.status,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.colours import NO_DATA, RAIN_COLOURS, colours
+from core.colours import NO_DATA, RAIN_COLOURS, Classes, colours
 from core.errors import InputError, TooLargeError
 from core.grid import Grid
 
@@ -76,15 +76,22 @@ def cells_of(view: View, grid: Grid) -> Indices:
     return _held_cells(view, grid) if view.width * view.height <= HELD_PIXELS else _cells(view, grid)
 
 
-def map_png(field_HW: Float32Field, cells_HW: Indices, *, background: tuple[int, int, int] | None = None) -> bytes:
+def map_png(
+    field_HW: Float32Field,
+    cells_HW: Indices,
+    *,
+    background: tuple[int, int, int] | None = None,
+    classes: Classes = RAIN_COLOURS,
+) -> bytes:
     """The field in the colours of all pictures: transparent where dry and off the grid, grey without radar data.
 
     Args:
         field_HW: on the grid.
         cells_HW: of `cells_of`.
         background: red, green, blue behind what is transparent; None leaves it transparent.
+        classes: the colours.
     """
-    flat_N4 = np.concatenate([colours(field_HW).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
+    flat_N4 = np.concatenate([colours(field_HW, classes).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
     picture = Image.fromarray(flat_N4[cells_HW])  # -1 is the last one, transparent
     if background is not None:
         opaque = Image.new("RGBA", picture.size, (*background, 255))
@@ -92,9 +99,11 @@ def map_png(field_HW: Float32Field, cells_HW: Indices, *, background: tuple[int,
     return _png(picture)
 
 
-def legend_png(unit: str) -> bytes:
-    """The classes of the colours, from the heaviest down."""
-    rows = [(colour, f"from {edge:g} {unit}") for edge, colour in reversed(RAIN_COLOURS)] + [(NO_DATA, "no radar data")]
+def legend_png(unit: str, classes: Classes = RAIN_COLOURS) -> bytes:
+    """The classes of the colours, from the highest down; without a unit (1) they are percentages."""
+    words = [f"from {edge:.0%}" if unit == "1" else f"from {edge:g} {unit}" for edge, _ in classes]
+    rows = [(colour, text) for (_, colour), text in zip(classes, words, strict=True)][::-1]
+    rows.append((NO_DATA, "no radar data"))
     picture = Image.new("RGBA", (150, 18 * len(rows) + 6), (255, 255, 255, 255))
     draw = ImageDraw.Draw(picture)
     for number, (colour, text) in enumerate(rows):

@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from core.cf import RATE, rate_dataset
+from core.cf import rate_dataset
 from core.grid import Grid
-from service.places.amounts import AMOUNT, amount_dataset, intervals_mm, totals_mm
+from service.places.amounts import intervals_mm, totals_mm
 from service.places.areas import AreaWeights, Polygon, area_weights
 from service.places.cells import BBox, Block, box_block
 from service.places.fields import CHANCES, FIELDS, Fields
@@ -104,15 +104,6 @@ def box_dataset(forecast: Forecast, box: BoxField) -> xr.Dataset:
     return rate_dataset(
         box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=said
     )
-
-
-def quantities_dataset(forecast: Forecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
-    """Some of the box's quantities as one CF data set."""
-    parts = {RATE: box_dataset(forecast, box), AMOUNT: amount_dataset(forecast, box.total_mm_THW, box.grid)}
-    dataset = parts[names[0]]
-    for name in names[1:]:
-        dataset = dataset.merge(parts[name].drop_vars("coverage"), compat="override", combine_attrs="override")
-    return dataset
 
 
 def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:

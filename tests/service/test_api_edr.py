@@ -14,11 +14,12 @@ from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collections, Instance, Instances
 
 from service.api.edr_meta import CONFORMANCE
-from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 WET = 40, 26
 HERE = "/collections/nowcast"
+CHANCES = [f"probability_of_exceedance_{rate_mmh:g}" for rate_mmh in CHANCES_MMH]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_landing_page_and_conformance(client):
 def test_the_collection_and_its_instances_lead_to_answers(client, forecast):
     found = Collections.model_validate_json(client.get("/collections").content).collections[0]
     assert found.id == "nowcast"
-    assert set(found.parameter_names.root) == {"rainfall_rate", "rainfall_amount"}
+    assert set(found.parameter_names.root) == {"rainfall_rate", "rainfall_amount", *CHANCES}
     west, south, east, north = found.extent.spatial.bbox[0]
     assert west < LON_HW.min() < LON_HW.max() < east
     assert south < LAT_HW.min() < LAT_HW.max() < north
@@ -237,3 +238,45 @@ def test_owslib_reads_the_collection_and_gets_the_value(service, forecast):
     value = body["ranges"]["rainfall_rate"]["values"]
     assert value == pytest.approx([float(forecast.rate_mmh_THW[1, row, col])], abs=6e-5)
     assert value[0] > 0.5
+
+
+def test_probabilities_are_parameters(client, forecast):
+    due_NTHW = np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
+    answer = client.get(f"{HERE}/position", params={"coords": point(*WET), "parameter-name": CHANCES[2]})
+    Coverage.model_validate_json(answer.content)
+    assert list(answer.json()["ranges"]) == [CHANCES[2]]
+    np.testing.assert_allclose(answer.json()["ranges"][CHANCES[2]]["values"], due_NTHW[2, :, *WET], atol=1.1e-3)
+    told = answer.json()["parameters"][CHANCES[2]]
+    assert told["observedProperty"] == {"label": {"en": "chance of 5 mm/h or more"}}
+    assert told["unit"]["symbol"]["value"] == "1"
+    whole = client.get(f"{HERE}/position", params={"coords": point(*WET)}).json()
+    assert set(whole["ranges"]) == {"rainfall_rate", "rainfall_amount", *CHANCES}
+    off = client.get(f"{HERE}/position", params={"coords": "POINT(-74 40)", "parameter-name": CHANCES[0]}).json()
+    assert off["ranges"][CHANCES[0]]["values"] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    "names", [[CHANCES[2], CHANCES[0]], ["rainfall_rate", CHANCES[1]], ["rainfall_amount", CHANCES[1]]]
+)
+def test_the_file_of_a_query_has_the_thresholds_that_were_asked(client, forecast, names):
+    params = {"bbox": "9,50,11,52", "parameter-name": ",".join(names), "f": "NetCDF", "datetime": "2024-06-01T13:00Z"}
+    answer = client.get(f"{HERE}/cube", params=params)
+    assert answer.status_code == 200, answer.text
+    with netCDF4.Dataset("cube.nc", memory=answer.content) as dataset:
+        due = sorted(rate_mmh for rate_mmh, name in zip(CHANCES_MMH, CHANCES, strict=True) if name in names)
+        assert dataset["threshold"][:].tolist() == due
+        chance = dataset["probability_of_exceedance"]
+        assert chance.shape[:2] == (len(due), 1)
+        assert 0 < float(chance[:].max()) <= 1
+        for name in ("rainfall_rate", "rainfall_amount"):
+            assert (name in dataset.variables) == (name in names)
+
+
+def test_a_run_without_probabilities_names_what_it_has(client, service):
+    baseline = service.forecast_stored(model="persistence")
+    told = client.get(f"{HERE}/instances/{baseline.id}").json()
+    assert set(told["parameter_names"]) == {"rainfall_rate", "rainfall_amount"}
+    asked = {"coords": point(*WET), "parameter-name": CHANCES[0]}
+    answer = client.get(f"{HERE}/instances/{baseline.id}/position", params=asked)
+    assert answer.status_code == 422
+    assert "rainfall_rate, rainfall_amount was due" in answer.json()["detail"]

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 from pyproj import Transformer
 
-from core.colours import NO_DATA, colours
+from core.colours import CHANCE_COLOURS, NO_DATA, colours
 from core.frame import iso
 from core.grid import RADOLAN_SPHERE, Grid
 from service.places.maps import View, cells_of, map_png
-from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 from tests.service.live import served
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -129,6 +129,35 @@ def test_the_value_below_a_pixel(client, forecast, crs):
     assert (amount["value"], amount["unit"]) == (pytest.approx(place["total_mm"]), "mm")
 
 
+def test_a_layer_of_probability(client, forecast):
+    name = "probability_of_exceedance_0.5"
+    params = {
+        **MAP,
+        "layers": name,
+        "crs": "CRS:84",
+        "bbox": box_around("CRS:84", *WET),
+        "width": 101,
+        "height": 101,
+        "time": "2024-06-01T13:30:00Z",
+    }
+    due = chance_of(forecast.rate_mmh_THW[2], 0.5)
+    shown = pixels(client.get("/wms", params={**params, "styles": "chance"}))
+    assert (shown[50, 50] == colours(due, CHANCE_COLOURS)[WET]).all()
+    asked = {**params, "request": "GetFeatureInfo", "query_layers": name, "i": 50, "j": 50}
+    said = client.get("/wms", params=asked).json()["features"][0]["properties"]
+    assert (said["value"], said["unit"]) == (pytest.approx(float(due[WET]), abs=1.1e-3), "1")
+    assert 0.1 < said["value"] < 1
+    assert client.get("/wms", params={**params, "styles": "rain"}).status_code == 422
+    unknown = client.get("/wms", params={**params, "layers": "probability_of_exceedance_3"})
+    assert unknown.status_code == 422
+    assert name in unknown.json()["detail"]
+    rain, chance = (
+        client.get(f"/wms?request=GetLegendGraphic&layer={layer}&format=image/png") for layer in ("rainfall_rate", name)
+    )
+    assert Image.open(io.BytesIO(chance.content)).size == (150, 150)
+    assert rain.content != chance.content
+
+
 def test_dry_is_transparent_no_data_grey_and_off_the_grid_nothing(client):
     def one(row, col, **more):
         params = {
@@ -226,7 +255,10 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast):
     wms = pytest.importorskip("owslib.wms")
     with served(service) as address:
         found = wms.WebMapService(f"{address}/wms", version="1.3.0")
-        assert list(found.contents) == ["rainfall_rate", "rainfall_amount"]
+        chances = [f"probability_of_exceedance_{rate_mmh:g}" for rate_mmh in CHANCES_MMH]
+        assert list(found.contents) == ["rainfall_rate", "rainfall_amount", *chances]
+        assert found[chances[1]].title == "Chance of 0.5 mm/h or more"
+        assert list(found[chances[1]].styles) == ["chance"]
         layer = found["rainfall_rate"]
         assert layer.timepositions == [iso(time) for time in forecast.valid_times]
         assert layer.dimensions["reference_time"]["default"] == "2024-06-01T12:00:00Z"
