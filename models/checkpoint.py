@@ -14,6 +14,7 @@ from torch import nn
 from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.registry import Registry
+from models.adaptation import Adaptation
 from models.build import build_model
 from models.calibration import Calibration
 from models.forecaster import Forecaster, NetworkForecaster
@@ -107,6 +108,7 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             model,
             name,
             str(card["version"]),
+            adaptation=Adaptation.from_dict(card["adaptation"]) if "adaptation" in card else None,
             calibration=Calibration.from_dict(card["calibration"]) if "calibration" in card else None,
             extent=float(card.get("extent", 0.0)),
             rebuild=Rebuild.from_dict(card.get("rebuild", {})),

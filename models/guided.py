@@ -86,10 +86,14 @@ class GuidedModel(nn.Module):
                 f"predictors of shape {tuple(predictors_BLFHW.shape)}; (batch, lead, {len(NAMES)}, rows, columns) "
                 "was due"
             )
+        x_BLFHW = self.scaled(predictors_BLFHW)
+        return self._statistical(x_BLFHW), self._correction(x_BLFHW)
+
+    def scaled(self, predictors_BLFHW: Tensor) -> Tensor:
+        """Predictors with mean 0 and spread 1 over the training data, bounded."""
         shape_F = (len(NAMES), 1, 1)
         x_BLFHW = (predictors_BLFHW - self.mean_F.view(shape_F)) / self.spread_F.view(shape_F)
-        x_BLFHW = x_BLFHW.clamp(-LARGEST, LARGEST)
-        return self._statistical(x_BLFHW), self._correction(x_BLFHW)
+        return x_BLFHW.clamp(-LARGEST, LARGEST)
 
     def _statistical(self, x_BLFHW: Tensor) -> Tensor:
         steps = []

@@ -5,6 +5,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from models.adaptation import Adaptation, Told
 from models.calibration import Calibration
 from models.extent import matched
 from models.fast import ready
@@ -23,6 +24,7 @@ class GuidedForecaster(Forecaster):
 
     Attributes:
         rates_mmh: thresholds of the probabilities.
+        adaptation: how the model learns from the given fields themselves; None: it does not.
         calibration: None leaves the probabilities as they come from the model.
         extent: weight of the newest field's extent in the sum of probabilities (`models.extent`); 0 leaves them.
         rebuild: how the field is made.
@@ -41,6 +43,7 @@ class GuidedForecaster(Forecaster):
         input_steps: int = 5,
         cadence_minutes: int = 30,
         pixel_m: float = 900_000 / 124,
+        adaptation: Adaptation | None = None,
         calibration: Calibration | None = None,
         extent: float = 0.0,
         rebuild: Rebuild | None = None,
@@ -49,7 +52,8 @@ class GuidedForecaster(Forecaster):
         self.device = pick_device(device)
         self.model = ready(model, self.device, precision)
         self.rates_mmh = model.rates_mmh
-        self.calibration, self.extent, self.rebuild = calibration, extent, rebuild or Rebuild()
+        self.adaptation, self.calibration = adaptation, calibration
+        self.extent, self.rebuild = extent, rebuild or Rebuild()
 
     def forecast_probabilities(
         self,
@@ -126,12 +130,64 @@ class GuidedForecaster(Forecaster):
         """(B, L, K, H, W), everywhere finite, not rising with the threshold."""
         newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
         known_BLFHW = np.stack([predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW])
-        with torch.inference_mode():
-            logits_BLKHW = self.model(torch.from_numpy(known_BLFHW).to(self.device))
-            chance_BLKHW: Float32Field = torch.sigmoid(logits_BLKHW.float()).cpu().numpy()
+        parts = self._run(known_BLFHW)
+        logits_BLKHW = parts[1] + parts[2]
+        if self.adaptation is not None:
+            logits_BLKHW += np.stack(
+                [
+                    self._adapted(self.adaptation, cadence_minutes, *of_one)
+                    for of_one in zip(newest_BTHW, *parts, strict=True)
+                ]
+            )
+        chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
         if self.calibration is not None:
             chance_BLKHW = np.stack([self.calibration(chance_LKHW) for chance_LKHW in chance_BLKHW])
         if self.extent:
             pairs = zip(chance_BLKHW, newest_BTHW[:, -1], strict=True)
             chance_BLKHW = np.stack([matched(*pair, self.rates_mmh, self.extent) for pair in pairs])
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
+
+    def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
+        """Predictors with spread 1, logits of the statistical model, and what the network adds to them."""
+        with torch.inference_mode():
+            known = torch.from_numpy(known_BLFHW).to(self.device)
+            prior, correction = self.model.parts(known)
+            parts = (self.model.scaled(known), prior, self.model.correction * correction)
+            scaled_BLFHW, prior_BLKHW, correction_BLKHW = (part.float().cpu().numpy() for part in parts)
+        return scaled_BLFHW, prior_BLKHW, correction_BLKHW
+
+    def _adapted(
+        self,
+        adaptation: Adaptation,
+        cadence_minutes: float,
+        rate_mmh_THW: Float32Field,
+        scaled_LFHW: Float32Field,
+        prior_LKHW: Float32Field,
+        correction_LKHW: Float32Field,
+    ) -> Float32Field:
+        """What the model lacked in forecasting the newest of the given fields, for the leads of the forecast."""
+        told: list[Told] = []
+        last = len(rate_mmh_THW) - 1
+        for newest in range(max(last - adaptation.origins, 1), last):
+            told += self._hindcasts(rate_mmh_THW, newest, cadence_minutes, adaptation.step(rate_mmh_THW.shape[1:]))
+        weights_FK = adaptation.learnt(told, self.rates_mmh)
+        if weights_FK is None:
+            return np.zeros_like(prior_LKHW)
+        return adaptation.added_LKHW(scaled_LFHW, prior_LKHW, correction_LKHW, weights_FK)
+
+    def _hindcasts(self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int) -> list[Told]:
+        """What the fields up to `newest` told of those after it, where both are observed."""
+        seen_THW = np.isfinite(rate_mmh_THW)
+        seen_T = seen_THW.any(axis=(1, 2))
+        if not (seen_T[newest] and seen_T[:newest].any() and seen_T[newest + 1 :].any()):
+            return []
+        future_LHW = rate_mmh_THW[newest + 1 :]
+        known_LFHW = predictors_LFHW(rate_mmh_THW[: newest + 1], len(future_LHW), cadence_minutes)
+        parts = self._run(known_LFHW[None])
+        every = (slice(step // 4, None, step),) * 2
+        found = []
+        for lead, future_HW in enumerate(future_LHW):
+            both_HW = (seen_THW[newest] & np.isfinite(future_HW))[every]
+            scaled_NF, prior_NK, correction_NK = (part[0, lead][:, *every][:, both_HW].T for part in parts)
+            found.append(Told(scaled_NF, prior_NK, correction_NK, future_HW[every][both_HW], step))
+        return found

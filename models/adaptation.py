@@ -1,0 +1,145 @@
+"""A statistical forecast that learns from its own input: what it would have said of fields that are there by now."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import InputError
+
+Float32Array = NDArray[np.float32]
+LOGIT_UNIT: Final = 3.0
+"""Scale of the logit among the predictors, whose spread is 1."""
+LINES: Final = 3
+"""Of the design: logit, correction, constant."""
+LONGEST_STEP: Final = 2.0
+FLATTEST: Final = 1e-4
+
+
+class Told(NamedTuple):
+    """Cells of a lead that an earlier forecast told and that was observed since.
+
+    Attributes:
+        scaled_NF: predictors with spread 1.
+        prior_NK: logits of the statistical model.
+        correction_NK: what the network adds to them.
+        rate_mmh_N: what was observed.
+        step: every so many cells along both axes were taken.
+    """
+
+    scaled_NF: Float32Array
+    prior_NK: Float32Array
+    correction_NK: Float32Array
+    rate_mmh_N: Float32Array
+    step: int
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """Ridge logistic regression on hindcasts within the window, on top of the model's logits.
+
+    Of five given fields, the model is asked for the newest three from what was there before each of them, at one to
+    three steps. What the answer lacks, as a linear function of the predictors, of the statistical model's logit and of
+    the network's correction, is added to the forecast, less and less with the lead: so a network that errs on this
+    weather counts less in it. Penalties keep it near nothing where there is little to learn from.
+
+    Attributes:
+        trusted_cells: most independent cells that all hindcasts together count as.
+        cells_per_trusted: neighbours that count as one cell.
+        ridge: penalty on the squared weights of predictors.
+        line_ridge: the same on those of the logit, of the correction and of the constant.
+        fading: factor from a lead to the next.
+        origins: how many of the given fields are forecast.
+        sampled_cells: about so many cells of a field are learnt from.
+        iterations: of Newton's method.
+    """
+
+    trusted_cells: float = 1000.0
+    cells_per_trusted: float = 90.0
+    ridge: float = 20.0
+    line_ridge: float = 5.0
+    fading: float = 0.8
+    origins: int = 3
+    sampled_cells: int = 1000
+    iterations: int = 4
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, as a card keeps them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Adaptation":
+        """From `to_dict`.
+
+        Raises:
+            InputError: a key that is none of these.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise InputError(f"adaptation with {', '.join(unknown)}; {', '.join(known)} were due")
+        return cls(**values)
+
+    def step(self, shape: tuple[int, ...]) -> int:
+        """Every so many cells of a field of this shape are learnt from, along both axes."""
+        return max(1, round(float(np.sqrt(shape[0] * shape[1] / self.sampled_cells))))
+
+    def learnt(self, told: Sequence[Told], rates_mmh: Sequence[float]) -> Float32Array | None:
+        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None where nothing was told.
+
+        Args:
+            told: all hindcasts.
+            rates_mmh: thresholds, as many as there are logits.
+        """
+        cells = sum(len(one.rate_mmh_N) * one.step**2 for one in told)
+        if not cells:
+            return None
+        scaled_NF, prior_NK, correction_NK, rate_mmh_N = (
+            torch.from_numpy(np.concatenate([one[part] for one in told])) for part in range(4)
+        )
+        weight = min(self.trusted_cells, cells / self.cells_per_trusted) / len(rate_mmh_N)
+        penalty_F = torch.full((scaled_NF.shape[1] + LINES,), self.ridge, dtype=torch.float64)
+        penalty_F[-LINES:] = self.line_ridge
+        found = []
+        for prior_N, correction_N, mmh in zip(prior_NK.T, correction_NK.T, rates_mmh, strict=True):
+            lines_NF = torch.stack([prior_N / LOGIT_UNIT, correction_N, torch.ones_like(prior_N)], dim=1)
+            design_NF = torch.cat([scaled_NF, lines_NF], dim=1)
+            event_N = (rate_mmh_N >= mmh).float()
+            found.append(self._newton(design_NF, prior_N + correction_N, event_N, weight, penalty_F))
+        return torch.stack(found, dim=1).float().numpy()
+
+    def added_LKHW(
+        self,
+        scaled_LFHW: Float32Array,
+        prior_LKHW: Float32Array,
+        correction_LKHW: Float32Array,
+        weights_FK: Float32Array,
+    ) -> Float32Array:
+        """What is added to the logits of the forecast.
+
+        Args:
+            scaled_LFHW: its predictors with spread 1.
+            prior_LKHW: logits of the statistical model.
+            correction_LKHW: what the network adds to them.
+            weights_FK: of `learnt`.
+        """
+        by_predictor_LKHW = np.einsum("lfhw,fk->lkhw", scaled_LFHW, weights_FK[:-LINES], optimize=True)
+        of_prior, of_correction, constant = (part[:, None, None] for part in weights_FK[-LINES:])
+        lines_LKHW = prior_LKHW / np.float32(LOGIT_UNIT) * of_prior + correction_LKHW * of_correction + constant
+        fading_L = np.float32(self.fading) ** np.arange(len(prior_LKHW), dtype=np.float32)
+        return np.asarray((by_predictor_LKHW + lines_LKHW) * fading_L[:, None, None, None], np.float32)
+
+    def _newton(self, design_NF: Tensor, logit_N: Tensor, event_N: Tensor, weight: float, penalty_F: Tensor) -> Tensor:
+        """The weights at which the penalised entropy of one rate is lowest."""
+        weights_F = torch.zeros_like(penalty_F)
+        for _ in range(self.iterations):
+            chance_N = torch.sigmoid(logit_N + design_NF @ weights_F.float())
+            slope_F = weight * (design_NF.T @ (chance_N - event_N)).double() + penalty_F * weights_F
+            bend_N = weight * (chance_N * (1 - chance_N)).clamp_min(FLATTEST)
+            bend_FF = ((design_NF * bend_N[:, None]).T @ design_NF).double() + penalty_F.diag()
+            step_F = torch.linalg.solve(bend_FF, slope_F)
+            weights_F = weights_F - step_F * min(1.0, LONGEST_STEP / max(float(step_F.abs().max()), 1e-9))
+        return weights_F
