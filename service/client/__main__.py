@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from core.command import errors_in_one_line
 from core.settings import settings_from_environment
-from service.api.schemas import Time
+from service.api.schemas import PointLeadOut, Time
 from service.client.client import Client
 from service.client.forecast import Forecast
 
@@ -39,7 +39,7 @@ def point(lat: float, lon: float, forecast_id: Id = "latest") -> None:
         typer.echo(f"{told.status}, {told.radar_coverage}, radar {told.data_age_s / 60:.0f} min old; {told.outlook}")
         for row in told.series:
             rate = "not known" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
-            typer.echo(f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate}")
+            typer.echo(f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate:>10}{_chances(row)}")
 
 
 @app.command()
@@ -51,11 +51,15 @@ def save(out: Out = Path("nowcast.nc"), forecast_id: Id = "latest") -> None:
 
 
 @app.command()
-def plot(out: Out = Path("nowcast.png"), forecast_id: Id = "latest") -> None:
+def plot(
+    out: Out = Path("nowcast.png"),
+    forecast_id: Id = "latest",
+    probability_of: Annotated[float | None, typer.Option(help="of at least this rate in mm/h, not the rate")] = None,
+) -> None:
     """Draw a forecast."""
     with _client() as client:
         _told(forecast := client.forecast(forecast_id))
-        typer.echo(forecast.plot(out))
+        typer.echo(forecast.plot(out, probability_of))
 
 
 @app.command()
@@ -123,6 +127,12 @@ def _client() -> Iterator[Client]:
         key = settings.client_key.get_secret_value() if settings.client_key else None
         with Client(settings.client_url, key) as client:
             yield client
+
+
+def _chances(row: PointLeadOut) -> str:
+    known = [(one.threshold_mmh, one.probability) for one in row.probabilities if one.probability is not None]
+    words = "  ".join(f"{threshold_mmh:g}: {chance:.0%}" for threshold_mmh, chance in known)
+    return f"   chance of mm/h or more  {words}" if words else ""
 
 
 def _print(answer: BaseModel) -> None:

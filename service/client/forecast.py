@@ -29,12 +29,20 @@ class Forecast:
         Path(path).write_bytes(content)
         return Path(path)
 
-    def plot(self, path: Path | str) -> Path:
-        """Draw every lead with its time, places and colours (any format of matplotlib, by the name's ending)."""
+    def plot(self, path: Path | str, probability_of: float | None = None) -> Path:
+        """Draw every lead with its time, places and colours (any format of matplotlib, by the name's ending).
+
+        Args:
+            path: file to write.
+            probability_of: the probability of at least this rate (mm/h) instead of the rain rate.
+
+        Raises:
+            ServiceError: the forecast has no such threshold; the message names those that it has.
+        """
         from service.client.plot import draw  # here: matplotlib takes a second to import
 
         map_ = MapOut.model_validate_json(self.connection.request("GET", self.answer.links.map).content)
-        return draw(self.answer, map_, self.netcdf(), Path(path))
+        return draw(self.answer, map_, self.netcdf(), Path(path), probability_of)
 
     def point(self, lat: float, lon: float) -> PointOut:
         """This forecast at one place."""

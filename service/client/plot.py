@@ -1,5 +1,7 @@
 """The picture of a forecast: one panel per lead, with places, colours and the age of the data."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,36 +13,67 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from core.colours import NO_DATA, RAIN_COLOURS, colours
+from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes, colours
 from service.api.schemas import ForecastOut, MapOut
+from service.client.connection import ServiceError
 
 RATE: Final = "rainfall_rate"
+CHANCE: Final = "probability_of_exceedance"
 PANEL_INCHES: Final = 3.2
 EXTRA_INCHES: Final = 0.9
 
 
-def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path) -> Path:
-    """Draw the fields of the forecast's file."""
-    rate_mmh_THW = _rate(file)
+@dataclass(frozen=True)
+class Shown:
+    """What is drawn: fields by lead, their colours, and what these say."""
+
+    field_THW: NDArray[np.float32]
+    classes: Classes
+    labels: tuple[str, ...]
+    title: str
+
+
+def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability_of: float | None = None) -> Path:
+    """Draw the fields of the forecast's file: rain rates, or the probability of at least a rate (mm/h).
+
+    Raises:
+        ServiceError: the forecast has no such threshold.
+    """
+    shown = _rate(file) if probability_of is None else _chance(file, answer, probability_of)
     count = len(answer.leads)
     size = (count * PANEL_INCHES, PANEL_INCHES * map_.height / map_.width + EXTRA_INCHES)
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, count, squeeze=False)[0]
-        for axis, lead, rate_mmh_HW in zip(axes, answer.leads, rate_mmh_THW, strict=True):
+        for axis, lead, field_HW in zip(axes, answer.leads, shown.field_THW, strict=True):
             title = f"{lead.valid_time:%H:%M} UTC  +{lead.lead_minutes} min"
-            _panel(axis, colours(rate_mmh_HW), map_, title)
-        _legend(figure, list(axes))
+            _panel(axis, colours(field_HW, shown.classes), map_, title)
+        _legend(figure, list(axes), shown)
         figure.suptitle(_words(answer))
         figure.text(0.995, 0.005, map_.attribution, ha="right", va="bottom", fontsize=6)
         figure.savefig(path, dpi=120)
     return path
 
 
-def _rate(file: bytes) -> NDArray[np.float32]:
+def _rate(file: bytes) -> Shown:
+    labels = tuple(f"{edge:g}" for edge, _ in RAIN_COLOURS)
+    return Shown(_read(file, RATE), RAIN_COLOURS, labels, "mm/h")
+
+
+def _chance(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
+    known = answer.probability_thresholds_mmh
+    found = [index for index, mmh in enumerate(known) if math.isclose(mmh, threshold_mmh, rel_tol=1e-6)]
+    if not found:
+        due = ", ".join(f"{mmh:g}" for mmh in known) or "a forecast that has probabilities"
+        raise ServiceError(f"probability of {threshold_mmh:g} mm/h; {due} was due")
+    labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
+    return Shown(_read(file, CHANCE)[found[0]], CHANCE_COLOURS, labels, f"chance of {threshold_mmh:g} mm/h or more")
+
+
+def _read(file: bytes, name: str) -> NDArray[np.float32]:
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
-        rate_mmh_THW: Any = np.ma.filled(dataset[RATE][:].astype(np.float32), np.nan)
-    return np.asarray(rate_mmh_THW, np.float32)
+        field: Any = np.ma.filled(dataset[name][:].astype(np.float32), np.nan)
+    return np.asarray(field, np.float32)
 
 
 def _panel(axis: Axes, picture_HWC: NDArray[np.uint8], map_: MapOut, title: str) -> None:
@@ -54,13 +87,13 @@ def _panel(axis: Axes, picture_HWC: NDArray[np.uint8], map_: MapOut, title: str)
     axis.set(title=title, xticks=[], yticks=[], xlim=(0, map_.width), ylim=(map_.height, 0))
 
 
-def _legend(figure: Figure, axes: list[Axes]) -> None:
-    edges_mmh = [edge for edge, _ in RAIN_COLOURS]
-    *between, above = (f"#{bytes(colour).hex()}" for _, colour in RAIN_COLOURS)
-    shown = ListedColormap(between).with_extremes(over=above)
-    scale = mpl.cm.ScalarMappable(BoundaryNorm(edges_mmh, len(edges_mmh) - 1), shown)
-    bar = figure.colorbar(scale, ax=axes, extend="max", shrink=0.8, ticks=edges_mmh, label="mm/h")
-    bar.ax.set_yticklabels([f"{edge:g}" for edge in edges_mmh])
+def _legend(figure: Figure, axes: list[Axes], shown: Shown) -> None:
+    edges = [edge for edge, _ in shown.classes]
+    *between, above = (f"#{bytes(colour).hex()}" for _, colour in shown.classes)
+    palette = ListedColormap(between).with_extremes(over=above)
+    scale = mpl.cm.ScalarMappable(BoundaryNorm(edges, len(edges) - 1), palette)
+    bar = figure.colorbar(scale, ax=axes, extend="max", shrink=0.8, ticks=edges, label=shown.title)
+    bar.ax.set_yticklabels(shown.labels)
     grey = f"#{bytes(NO_DATA).hex()}"
     axes[0].text(0.01, 0.01, "no radar data", transform=axes[0].transAxes, fontsize=5, backgroundcolor=grey)
 

@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from PIL import Image
 
+from core.colours import CHANCE_COLOURS
 from service.client import Client, ServiceError
 from service.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, service_at, window_times
@@ -49,6 +50,17 @@ def test_two_lines_give_a_picture(url, tmp_path):
         assert picture.format == "PNG"
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
         assert picture.width > 1500
+
+
+def test_a_picture_of_probability_is_another(client, tmp_path):
+    forecast = client.latest()
+    rain, chance = forecast.plot(tmp_path / "rain.png"), forecast.plot(tmp_path / "chance.png", 0.5)
+    purple = np.array(CHANCE_COLOURS[-1][1][:3])
+    found = [(np.asarray(Image.open(path).convert("RGB")) == purple).all(axis=-1).sum() for path in (rain, chance)]
+    assert found[0] == 0
+    assert found[1] > 50
+    with pytest.raises(ServiceError, match=r"probability of 3 mm/h; 0\.1, 0\.5, 5 was due"):
+        forecast.plot(tmp_path / "none.png", 3)
 
 
 def test_two_lines_give_a_netcdf(client, service, tmp_path):
@@ -172,6 +184,8 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         (["point", "-30", "-70"], "no coverage"),
         (["models"], "persistence"),
         (["plot", "--out", "rain.png"], "rain.png"),
+        (["plot", "--out", "chance.png", "--probability-of", "0.5"], "chance.png"),
+        (["point", "51", "9.5"], "chance of mm/h or more  0.1: "),
         (["save", "--out", "rain.nc"], "rain.nc"),
         (["nowcast", "--model", "persistence", "--time", "2024-06-01T12:00:00Z"], '"name": "persistence"'),
         (["verification"], ""),
