@@ -1,7 +1,7 @@
-"""`python -m training.report --runs DIR --out DIR`: the paper's tables and figures from run folders."""
+"""`python -m training.report --runs DIR --out DIR`: the paper's tables and figures from run folders and records."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -14,13 +14,14 @@ from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.datasets import NowcastDataset
 from training.evaluate import BASELINES, scored_set, write_json
-from training.evaluation import Evaluation, evaluate
+from training.evaluation import Evaluation, evaluate, predictions
 from training.evaluation_text import as_json
 from training.report_claim import claim
-from training.report_figures import EXAMPLES, draw_example, draw_memory, one_of_each
-from training.report_runs import Run, by_setting, evaluation_file, find_runs, read_evaluation
+from training.report_figures import LAYOUTS, draw_example, draw_memory, one_of_each
+from training.report_records import RECORDS, Example, read_example, record_of
+from training.report_runs import Run, all_runs, by_setting, evaluation_file, read_evaluation
 from training.report_tables import Table, make_table, paper_tables
-from training.report_text import commands, csv_text, latex, markdown, runs_table, setting_text
+from training.report_text import commands, csv_text, latex, machines, markdown, runs_table, setting_text
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HEAD = """# Tables and figures of the paper, from runs
@@ -36,8 +37,8 @@ saved" is what one training forward of one clip keeps for its gradient, counted 
 
 @app.command()
 def main(
-    runs: Annotated[Path, typer.Option(help="folder of run folders")],
-    out: Annotated[Path, typer.Option(help="folder to write to")],
+    runs: Annotated[list[Path], typer.Option(help="folder of run folders, or of a report's records; several add up")],
+    out: Annotated[Path, typer.Option(help="folder to write to; its notes.md, if it is there, opens the page")],
     evaluate_missing: Annotated[bool, typer.Option("--evaluate", help="evaluate runs that lack it")] = False,
     again: Annotated[bool, typer.Option("--again", help="with --evaluate: evaluate every run anew")] = False,
     clips: Annotated[int | None, typer.Option(min=1, help="with --evaluate: so many test clips, default all")] = None,
@@ -49,9 +50,12 @@ def main(
     ] = None,
     clip: Annotated[int, typer.Option(min=0, help="the test clip that is drawn, from 0")] = 0,
 ) -> None:
-    """Write README.md, tables as Markdown, CSV and LaTeX, and figures as PNG; runs that are not finished are listed."""
+    """Write README.md, tables as Markdown, CSV and LaTeX, figures as PNG, and into `runs` a record of every run.
+
+    Runs that are not finished are listed. The page can be made again from the records alone.
+    """
     with errors_in_one_line():
-        found, left_out = find_runs(runs, evaluations, forget=again)
+        found, left_out = all_runs(runs, evaluations, forget=again)
         if evaluate_missing:
             found, failed = evaluate_runs(found, clips=clips, evaluations=evaluations, data=data)
             left_out |= failed
@@ -79,6 +83,8 @@ def _evaluated(
     run: Run, clips: int | None, evaluations: Path | None, data: Path | None, baselines: dict[str, Evaluation]
 ) -> Run:
     """Score a run by the paper's protocol; the baselines of one setting are scored once."""
+    if not run.has_weights:
+        raise ConfigError(f"{run.folder} has no weights, and no evaluation of them")
     typer.echo(f"evaluating {run.name}", err=True)
     forecaster = _forecaster(run)
     test, where = _test_clips(run, data, forecaster), json.dumps([run.setting, str(_data(run, data))])
@@ -113,32 +119,70 @@ def _test_clips(run: Run, data: Path | None, forecaster: Forecaster) -> NowcastD
 def write_report(
     runs: Sequence[Run], left_out: dict[str, str], out: Path, *, data: Path | None = None, clip: int = 0
 ) -> None:
-    """Write the page, its tables and its figures.
+    """Write the page, its tables, its figures and the records of the runs.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
     groups = by_setting(runs)
-    sections = [HEAD]
+    examples = examples_of(runs, data, clip)
+    notes = out / "notes.md"
+    sections = [HEAD, *([notes.read_text()] if notes.is_file() else [])]
     for number, group in enumerate(groups, start=1):
         alone = sum(group[0].config["dataset"] == other[0].config["dataset"] for other in groups) == 1
-        sections.append(_section(group, out, "" if alone else f"setting-{number}", data, clip))
+        sections.append(_section(group, out, "" if alone else f"setting-{number}", examples))
     if left_out:
         sections.append("## Runs that are not used\n\n" + "\n".join(f"- {n}: {why}" for n, why in left_out.items()))
+    for run in runs:
+        known = examples[run.name]
+        record_of(run, known if isinstance(known, Example) else None, out / RECORDS)
     _write(out / "README.md", "\n\n".join(section.rstrip() for section in sections) + "\n")
 
 
-def _section(runs: list[Run], out: Path, folder: str, data: Path | None, clip: int) -> str:
+def examples_of(runs: Sequence[Run], data: Path | None, clip: int) -> dict[str, Example | NowcastError]:
+    """By name, each run's forecast of a test clip, or why there is none: made by its weights, else from its record."""
+    tests: dict[str, NowcastDataset] = {}
+    found: dict[str, Example | NowcastError] = {}
+    for run in runs:
+        try:
+            found[run.name] = _made(run, data, clip, tests) if run.has_weights else _recorded(run, clip)
+        except NowcastError as err:
+            found[run.name] = err
+    return found
+
+
+def _made(run: Run, data: Path | None, clip: int, tests: dict[str, NowcastDataset]) -> Example:
+    forecaster, where = _forecaster(run), json.dumps([run.setting, str(_data(run, data))])
+    if where not in tests:
+        tests[where] = _test_clips(run, data, forecaster)
+    test = tests[where]
+    if clip >= len(test):
+        raise ConfigError(f"clip {clip} of {len(test)} (0 to {len(test) - 1})")
+    past_TCHW, future_TCHW = test[clip]
+    forecast_BTCHW = predictions(forecaster, past_TCHW[None], test.lead_steps, one_step=False)
+    first = (past_TCHW[:, 0].numpy(), future_TCHW[:, 0].numpy(), forecast_BTCHW[0, :, 0])
+    return Example(clip, *first).rounded(is_rain=test.is_rain)
+
+
+def _recorded(run: Run, clip: int) -> Example:
+    example = read_example(run)
+    if example is None or example.clip != clip:
+        kept = "no clip" if example is None else f"clip {example.clip}"
+        raise ConfigError(f"the record of {run.name} keeps {kept}, and it has no weights to forecast clip {clip}")
+    return example
+
+
+def _section(runs: list[Run], out: Path, folder: str, examples: Mapping[str, Example | NowcastError]) -> str:
     """One setting: its tables, its figures, its runs and their commands."""
     where = out / folder
-    made = f"{setting_text(runs)}.\n\n{runs_table(runs)}\n\n{commands(runs)}\n"
+    made = f"{setting_text(runs)}.\n\n{runs_table(runs)}\n\n{machines(runs)}{commands(runs)}\n"
     parts = [f"## {setting_text(runs)}", *_differences(runs)]
     numbers = [n for n, spec in paper_tables().items() if spec["dataset"] == runs[0].config["dataset"]]
     tables = [table for table in (make_table(number, runs) for number in numbers) if table.runs]
     for table in tables:
         _write_table(table, where, made)
         parts.append(markdown(table))
-    parts += [claim(tables), *_figures(runs, where, out, data, clip)]
+    parts += [claim(tables), *_figures(runs, where, out, examples)]
     placed = {run.name for table in tables for run in table.runs}
     others = [f"{run.name} ({run.variant or 'no such row'})" for run in runs if run.name not in placed]
     parts += [f"In no table of the paper: {', '.join(others)}."] if others else []
@@ -162,7 +206,7 @@ def _write_table(table: Table, where: Path, made: str) -> None:
     _write(where / f"table{table.number}.tex", latex(table))
 
 
-def _figures(runs: list[Run], where: Path, out: Path, data: Path | None, clip: int) -> list[str]:
+def _figures(runs: list[Run], where: Path, out: Path, examples: Mapping[str, Example | NowcastError]) -> list[str]:
     """The pictures of a setting as Markdown; what could not be drawn is said."""
     drawn = one_of_each(runs)
     if not drawn:
@@ -171,9 +215,14 @@ def _figures(runs: list[Run], where: Path, out: Path, data: Path | None, clip: i
     path = draw_memory(runs, where)
     parts.append(f"### Figure 1. Memory against score\n\n![memory against score]({path.relative_to(out)})")
     dataset = str(runs[0].config["dataset"])
-    title = f"### Figure {EXAMPLES[dataset].number}. Forecasts" if dataset in EXAMPLES else "### Forecasts"
+    title = f"### Figure {LAYOUTS[dataset].number}. Forecasts" if dataset in LAYOUTS else "### Forecasts"
+    known = {run.name: examples[run.name] for run in drawn}
     try:
-        path = draw_example(drawn, _test_clips(drawn[0], data, _forecaster(drawn[0])), clip, where)
+        shown = {name: one for name, one in known.items() if isinstance(one, Example)}
+        missing = [one for one in known.values() if isinstance(one, NowcastError)]
+        if missing:
+            raise missing[0]
+        path = draw_example(drawn, shown, where)
         parts.append(f"{title}\n\n![forecasts]({path.relative_to(out)})")
     except NowcastError as err:
         parts.append(f"{title}\n\nNot drawn: {err}")

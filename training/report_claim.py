@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from models.build import MULTISCALE
 from models.cost_tables import table as markdown_table
-from training.report_tables import COSTS, Row, Table, change, column
+from training.report_tables import COSTS, Row, Table, change, column, forecast_value
 from verification.scores import SCORES
 
 
@@ -13,6 +13,7 @@ def claim(tables: Iterable[Table]) -> str:
 
     Empty where no pair was run.
     """
+    tables = list(tables)
     pairs: dict[str, dict[str, tuple[str, str]]] = {}
     better: dict[str, list[bool]] = {}
     for table in tables:
@@ -31,7 +32,34 @@ def claim(tables: Iterable[Table]) -> str:
     ]
     counts = [f"{column(key).label} {sum(won)} of {len(won)}" for key, won in better.items()]
     said = "Changes from the flat model to the multi-scale one, means over seeds. Pairs in which multi-scale is better:"
-    return f"### Multi-scale against flat\n\n{markdown_table(head, lines)}\n\n{said} {', '.join(counts)}.\n"
+    parts = ["### Multi-scale against flat", markdown_table(head, lines), f"{said} {', '.join(counts)}."]
+    return "\n\n".join([*parts, *by_seed(tables)]) + "\n"
+
+
+def by_seed(tables: Iterable[Table]) -> list[str]:
+    """Of pairs that were run with several seeds: the change of each seed, and whether one contradicts another."""
+    said: dict[tuple[str, str], str] = {}
+    for table in tables:
+        for row in _pairs_run(table):
+            flat = next(one for one in table.rows if one.name == row.name.removeprefix(MULTISCALE))
+            for key in [key for key in table.columns if key not in COSTS]:
+                changes = _seed_changes(flat, row, key)
+                if len(changes) > 1:
+                    each = ", ".join(f"{seed}: {value:+.1f} %" for seed, value in changes.items())
+                    apart = min(changes.values()) < 0 < max(changes.values())
+                    agree = "**the seeds contradict each other**" if apart else "the seeds agree"
+                    said[row.name, key] = f"- {row.name}, {column(key).label}: {each}; {agree}."
+    return ["Seed by seed:\n\n" + "\n".join(said.values())] if said else []
+
+
+def _seed_changes(flat: Row, multiscale: Row, key: str) -> dict[str, float]:
+    """By seed, the change in percent where both were run with it."""
+    by_model = []
+    for row in (flat, multiscale):
+        found = [(str(run.config.get("seed")), forecast_value(run, key)) for run in row.runs]
+        by_model.append({seed: value for seed, value in found if value})
+    both = [seed for seed in by_model[0] if seed in by_model[1]]
+    return {seed: 100 * (by_model[1][seed] / by_model[0][seed] - 1) for seed in both}
 
 
 def _pairs_run(table: Table) -> list[Row]:

@@ -1,19 +1,20 @@
 """The paper's figures from runs: forecasts in rows (Figures 3, 6, 8, 9), and memory against score (Figure 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from core.errors import ConfigError
 from models import load_forecaster
 from models.build import MULTISCALE
-from training.datasets import NowcastDataset
 from training.evaluation import predictions
 from training.picture import draw
+from training.report_records import Example, is_rain
 from training.report_runs import Run, default_skip
 from training.report_tables import forecast_value, run_cost
 
@@ -22,7 +23,7 @@ Rows = list[tuple[str, Float32Field]]
 
 
 @dataclass(frozen=True)
-class Example:
+class Layout:
     """How the forecasts of a data set are drawn; the paper's own layout was not at hand, so this one is ours."""
 
     number: int
@@ -30,11 +31,11 @@ class Example:
     unit: str = ""
 
 
-EXAMPLES: Final = {
-    "moving_mnist": Example(3),
-    "taxibj": Example(6, "viridis", "inflow, share of the training maximum"),
-    "kth": Example(8),
-    "germany": Example(9),
+LAYOUTS: Final = {
+    "moving_mnist": Layout(3),
+    "taxibj": Layout(6, "viridis", "inflow, share of the training maximum"),
+    "kth": Layout(8),
+    "germany": Layout(9),
 }
 
 
@@ -48,34 +49,36 @@ def one_of_each(runs: Sequence[Run]) -> list[Run]:
     return [first[model] for model in sorted(first, key=lambda m: (m.removeprefix(MULTISCALE), len(m)))]
 
 
-def draw_example(runs: Sequence[Run], test: NowcastDataset, clip: int, out: Path) -> Path:
-    """One clip: what was given, what came, and every model's forecast of it.
+def draw_example(runs: Sequence[Run], examples: Mapping[str, Example], out: Path) -> Path:
+    """One clip: what was given, what came, and the forecasts of runs of one setting.
 
     Raises:
-        ConfigError: no such clip, or no figure for this data set.
+        ConfigError: the runs do not show the same clip.
     """
-    if clip >= len(test):
-        raise ConfigError(f"clip {clip} of {len(test)} (0 to {len(test) - 1})")
-    example = EXAMPLES.get(str(runs[0].config["dataset"]), Example(0))
-    past_TCHW, future_TCHW = test[clip]
-    rows: Rows = [("given", past_TCHW[:, 0].numpy()), ("truth", future_TCHW[:, 0].numpy())]
-    sources = [
-        (run.model, load_forecaster(run.folder / "checkpoint", precision="float32")) for run in one_of_each(runs)
-    ]
-    for name, forecaster in [*sources, ("extrapolation", load_forecaster("extrapolation"))]:
-        frames_BTCHW = predictions(forecaster, past_TCHW[None], test.lead_steps, one_step=False)
-        rows.append((name, frames_BTCHW[0, :, 0]))
-    path = out / f"figure{example.number}.png"
-    if test.is_rain:
-        unseen_HW = np.isnan(rows[0][1]).any(axis=0)
+    one, first = runs[0], examples[runs[0].name]
+    for run in runs:
+        if not np.array_equal(examples[run.name].past_THW, first.past_THW, equal_nan=True):
+            raise ConfigError(f"{run.name} shows another clip than {one.name}; weights or --clip {first.clip} were due")
+    layout = LAYOUTS.get(str(one.config["dataset"]), Layout(0))
+    rows: Rows = [("given", first.past_THW), ("truth", first.future_THW)]
+    rows += [(run.model, examples[run.name].forecast_THW) for run in runs]
+    past_BTCHW = torch.from_numpy(first.past_THW)[None, :, None]
+    extrapolated_BTCHW = predictions(
+        load_forecaster("extrapolation"), past_BTCHW, len(first.future_THW), one_step=False
+    )
+    rows.append(("extrapolation", extrapolated_BTCHW[0, :, 0]))
+    path = out / f"figure{layout.number}.png"
+    if is_rain(one):
+        unseen_HW = np.isnan(first.past_THW).any(axis=0)
         rows = rows[:2] + [(name, np.where(unseen_HW, np.nan, fields_THW)) for name, fields_THW in rows[2:]]
-        draw(rows, path, title=f"window {clip} of the test set", note="", step_minutes=test.cadence_minutes)
+        minutes = int((one.evaluation or {})["cadence_minutes"])
+        draw(rows, path, title=f"window {first.clip} of the test set", note="", step_minutes=minutes)
     else:
-        draw_pictures(rows, path, example, title=f"clip {clip} of the test set")
+        draw_pictures(rows, path, layout, title=f"clip {first.clip} of the test set")
     return path
 
 
-def draw_pictures(rows: Rows, path: Path, example: Example, *, title: str) -> None:
+def draw_pictures(rows: Rows, path: Path, layout: Layout, *, title: str) -> None:
     """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
     from matplotlib.figure import Figure
 
@@ -87,13 +90,13 @@ def draw_pictures(rows: Rows, path: Path, example: Example, *, title: str) -> No
     shown = None
     for r, (label, frames_THW) in enumerate(rows):
         for c, frame_HW in enumerate(frames_THW):
-            shown = axes[r, c].imshow(frame_HW, cmap=example.palette, vmin=0, vmax=1, interpolation="nearest")
+            shown = axes[r, c].imshow(frame_HW, cmap=layout.palette, vmin=0, vmax=1, interpolation="nearest")
             time = c - len(frames_THW) + 1 if r == 0 else c + 1
             if r < 2:
                 axes[r, c].set_title(f"{time:+d}" if time else "0", fontsize=7, pad=2)
         axes[r, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
-    if example.unit and shown is not None:
-        figure.colorbar(shown, ax=axes, shrink=0.6, label=example.unit)
+    if layout.unit and shown is not None:
+        figure.colorbar(shown, ax=axes, shrink=0.6, label=layout.unit)
     figure.suptitle(f"{title}; numbers are frames after the last given one", fontsize=8)
     _save(figure, path)
 

@@ -1,8 +1,8 @@
-"""Run folders as a report sees them: what was trained, whether it is finished, and its evaluation."""
+"""Run folders and records as a report sees them: what was trained, whether it is finished, and its evaluation."""
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 
 from core.errors import ConfigError, NowcastError
 from models.build import MULTISCALE, recurrent_models
-from models.checkpoint import CARD, read_card
+from models.checkpoint import CARD, WEIGHTS, read_card
 from training.config import NESTED, PRESETS, RunConfig
 
 EVALUATION = "evaluation.json"
@@ -25,7 +25,7 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: the run folder.
+        folder: the run folder, or a record of it.
         config: its config.yaml.
         card: its checkpoint's JSON.
         evaluation: what `training.evaluate --json` wrote of it; None where there is none yet.
@@ -40,6 +40,16 @@ class Run:
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it can forecast; a record cannot."""
+        return (self.folder / "checkpoint" / WEIGHTS).is_file()
+
+    @property
+    def machines(self) -> list[str]:
+        """It was trained on, one after the other; empty where its card does not say."""
+        return list(self.card.get("training", {}).get("machines", []))
 
     @property
     def model(self) -> str:
@@ -96,15 +106,38 @@ def default_skip(model: str) -> str:
     return "unet" if model.startswith(MULTISCALE) else "none"
 
 
+def all_runs(
+    folders: Sequence[Path], evaluations: Path | None = None, *, forget: bool = False
+) -> tuple[list[Run], dict[str, str]]:
+    """`find_runs` of several folders; of a run and its record, the one with weights.
+
+    Raises:
+        ConfigError: a folder without any run, or two runs of one name.
+    """
+    known: dict[str, Run] = {}
+    left_out: dict[str, str] = {}
+    for folder in folders:
+        runs, why = find_runs(folder, evaluations, forget=forget)
+        left_out |= why
+        for run in runs:
+            other = known.get(run.name, run)
+            if other.card["sha256"] != run.card["sha256"]:
+                raise ConfigError(f"{other.folder} and {run.folder} are two runs of one name; rename one of them")
+            best = max(other, run, key=lambda one: one.has_weights)
+            evaluation = best.evaluation or (None if forget else other.evaluation or run.evaluation)
+            known[run.name] = replace(best, evaluation=evaluation)
+    return [known[name] for name in sorted(known)], {n: why for n, why in left_out.items() if n not in known}
+
+
 def find_runs(
     folder: Path, evaluations: Path | None = None, *, forget: bool = False
 ) -> tuple[list[Run], dict[str, str]]:
     """Finished runs below a folder in order of their names, and why others are left out.
 
     Args:
-        folder: holds run folders, or is one.
+        folder: holds run folders or records, or is one.
         evaluations: where NAME.json of each run lies instead of in the run folder.
-        forget: do not read evaluations.
+        forget: do not read evaluations of runs that can be evaluated again.
 
     Raises:
         ConfigError: there is no run at all.
@@ -120,7 +153,8 @@ def find_runs(
         try:
             config, card = _config(path), read_card(path.parent / "checkpoint")
             run = Run(path.parent, config, card)
-            known = None if forget else read_evaluation(evaluation_file(run, evaluations), card)
+            again = forget and run.has_weights
+            known = None if again else read_evaluation(evaluation_file(run, evaluations), card)
             runs.append(replace(run, evaluation=known))
         except NowcastError as err:
             left_out[path.parent.name] = str(err)

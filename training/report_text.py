@@ -144,6 +144,15 @@ def runs_table(runs: Sequence[Run]) -> str:
     return markdown_table(head, lines)
 
 
+def machines(runs: Sequence[Run]) -> str:
+    """Where the seconds were spent, a paragraph per machine; empty where no run says it."""
+    places: dict[str, list[str]] = {}
+    for run in runs:
+        if run.machines:
+            places.setdefault("; then ".join(run.machines), []).append(run.name)
+    return "".join(f"Trained on {place}: {', '.join(names)}.\n\n" for place, names in places.items())
+
+
 def commands(runs: Sequence[Run]) -> str:
     """How each run was made and scored."""
     lines = [f"{command(run)} --out RUNS/{run.name}" for run in runs]

@@ -1,9 +1,13 @@
-"""Run folders with untrained weights, as the trainer leaves them, for tests of what reads them."""
+"""Run folders with untrained weights, as the trainer leaves them, and reports of them, for tests of what reads them."""
+
+import csv
 
 import yaml
+from typer.testing import CliRunner
 
 from models.build import build_model
 from models.checkpoint import save_model
+from training import report
 from training.config import resolve
 
 DIGITS = ["size=16", "digit_size=7", "invented_digits=20", "test_clips=6", "input_steps=3", "lead_steps=2"]
@@ -33,8 +37,24 @@ def make_run(folder, model="convlstm", *sets, dataset="moving_mnist", data=None,
         "lead_steps": config.lead_steps,
         "cadence_minutes": 0 if dataset == "moving_mnist" else 30,
         "pixel_m": 7258.0,
-        "training": {"data": {}, "steps": 4, "config": config.model_dump(mode="json", exclude={"data"})},
+        "training": {
+            "data": {},
+            "steps": 4,
+            "config": config.model_dump(mode="json", exclude={"data"}),
+            "machines": ["a machine, 2 cores"],
+        },
         "code_revision": "0123456789abcdef",
     }
     save_model(folder / "checkpoint", build_model(model, **options), card)
     return folder
+
+
+def report_of(*arguments):
+    """`python -m training.report` with these arguments."""
+    return CliRunner().invoke(report.app, [str(a) for a in arguments])
+
+
+def rows_of(page, number):
+    """A table of a report, by its CSV."""
+    with (page / f"table{number}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

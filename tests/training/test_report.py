@@ -1,51 +1,24 @@
 """The report: the paper's tables and figures from run folders, with what was not run left empty and said."""
 
-import csv
 import json
 import shlex
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 from core import cf
 from core.grid import RADOLAN_900
 from models.cost_paper import PAPER_CELLS
-from tests.training.small_runs import make_run
+from tests.training.small_runs import make_run, report_of, rows_of
 from training import report
 from training.config import resolve
-from training.report_claim import is_better_high
+from training.report_claim import by_seed, is_better_high
 from training.report_runs import Run, by_setting, command, find_runs
 from training.report_tables import change, make_table, paper_tables
-
-
-def _report(*arguments):
-    return CliRunner().invoke(report.app, [str(a) for a in arguments])
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A report of miniature runs: run folders, report folder, what was printed."""
-    runs, out = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("report") / "page"
-    make_run(runs / "flat-1", "convlstm", "seed=1")
-    make_run(runs / "flat-2", "convlstm", "seed=2")
-    make_run(runs / "ms-1", "ms-convlstm", "seed=1")
-    make_run(runs / "ms-none", "ms-convlstm", "skip=none")
-    make_run(runs / "ms-l1", "ms-convlstm", "loss=l1")
-    make_run(runs / "rival", "simvp")
-    make_run(runs / "residual", "ms-convlstm", "residual=true")
-    make_run(runs / "cut", "predrnn", finished=False)
-    result = _report("--runs", runs, "--out", out, "--evaluate", "--clips", 3)
-    assert result.exit_code == 0, result.output
-    return runs, out, result.output
-
-
-def _rows(out, number):
-    with (out / f"table{number}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _overall(runs, name, score, protocol="overall"):
@@ -55,7 +28,7 @@ def _overall(runs, name, score, protocol="overall"):
 def test_two_seeds_are_a_mean_and_both_values(made):
     runs, out, _ = made
     one, two = (_overall(runs, name, "mse") for name in ("flat-1", "flat-2"))
-    row = _rows(out, 4)[0]
+    row = rows_of(out, 4)[0]
     assert (row["Model"], row["runs"], row["seeds"]) == ("convlstm", "flat-1 flat-2", "1 2")
     assert float(row["MSE, forecast"]) == pytest.approx((one + two) / 2, abs=0.006)
     assert f"({one:.2f}, {two:.2f})" in (out / "table4.md").read_text()
@@ -66,21 +39,21 @@ def test_two_seeds_are_a_mean_and_both_values(made):
 
 def test_rows_hold_the_runs_that_they_describe(made):
     _, out, _ = made
-    assert [row["runs"] for row in _rows(out, 9)] == ["flat-1 flat-2", "ms-none", "ms-1", "", ""]
-    assert [row["runs"] for row in _rows(out, 10)] == ["", "", "ms-1", "", ""]
-    assert [row["runs"] for row in _rows(out, 11)] == ["ms-l1", "", "ms-1", "", ""]
-    assert [row["runs"] for row in _rows(out, 5)] == ["rival", "", "ms-1", "", "", ""]
+    assert [row["runs"] for row in rows_of(out, 9)] == ["flat-1 flat-2", "ms-none", "ms-1 ms-2", "", ""]
+    assert [row["runs"] for row in rows_of(out, 10)] == ["", "", "ms-1 ms-2", "", ""]
+    assert [row["runs"] for row in rows_of(out, 11)] == ["ms-l1", "", "ms-1 ms-2", "", ""]
+    assert [row["runs"] for row in rows_of(out, 5)] == ["rival", "", "ms-1 ms-2", "", "", ""]
 
 
 def test_what_was_not_run_is_empty_and_said(made):
     _, out, output = made
-    row = _rows(out, 4)[2]
+    row = rows_of(out, 4)[2]
     assert (row["Model"], row["MSE, forecast"], row["MSE, paper"]) == ("predrnn", "", "64.782")
     page = (out / "README.md").read_text()
     assert "Not run: predrnn, ms-predrnn" in page
     assert "- cut: not finished: it has no checkpoint yet" in page
     assert "In no table of the paper: residual (residual=True)." in page
-    assert "7 runs, 1 left out" in output
+    assert "8 runs, 1 left out" in output
     for number in (6, 7, 8):
         assert not (out / f"table{number}.md").exists()
 
@@ -88,16 +61,16 @@ def test_what_was_not_run_is_empty_and_said(made):
 def test_baselines_stand_in_every_table_with_scores(made):
     runs, out, _ = made
     for number in (4, 5, 9, 10, 11):
-        assert [row["Model"] for row in _rows(out, number)][-2:] == ["persistence", "extrapolation"]
+        assert [row["Model"] for row in rows_of(out, number)][-2:] == ["persistence", "extrapolation"]
     assert "persistence" not in (out / "table3.md").read_text()
     evaluation = json.loads((runs / "ms-1" / "evaluation.json").read_text())
-    persistence = next(row for row in _rows(out, 4) if row["Model"] == "persistence")
+    persistence = next(row for row in rows_of(out, 4) if row["Model"] == "persistence")
     assert float(persistence["SSIM, forecast"]) == pytest.approx(evaluation["overall"]["persistence"]["ssim"], abs=6e-4)
 
 
 def test_a_model_without_one_step_forecasts_has_only_the_headline(made):
     _, out, _ = made
-    rival = _rows(out, 5)[0]
+    rival = rows_of(out, 5)[0]
     assert rival["MSE, forecast"]
     assert rival["MSE, all frames"] == ""
 
@@ -136,7 +109,8 @@ def test_the_claim_is_counted_from_the_pairs_that_were_run(made):
     runs, out, _ = made
     page = (out / "README.md").read_text()
     flat = np.mean([_overall(runs, name, "mse") for name in ("flat-1", "flat-2")])
-    percent = 100 * (_overall(runs, "ms-1", "mse") / flat - 1)
+    multiscale = np.mean([_overall(runs, name, "mse") for name in ("ms-1", "ms-2")])
+    percent = 100 * (multiscale / flat - 1)
     line = next(line for line in page.splitlines() if line.startswith("| ms-convlstm against convlstm"))
     assert f" {percent:+.1f} " in line
     assert "-28.9" in line  # the paper's 82.014 to 58.309
@@ -147,6 +121,33 @@ def test_the_claim_is_counted_from_the_pairs_that_were_run(made):
     assert is_better_high("csi_0.5")
     assert not is_better_high("b-mse")
     assert not is_better_high("memory")
+
+
+def test_seeds_stand_side_by_side_and_a_contradiction_is_said(made):
+    runs, out, _ = made
+    page = (out / "README.md").read_text()
+    for score in ("mse", "mae", "ssim"):
+        changes = [100 * (_overall(runs, f"ms-{n}", score) / _overall(runs, f"flat-{n}", score) - 1) for n in (1, 2)]
+        line = next(line for line in page.splitlines() if line.startswith(f"- ms-convlstm, {score.upper()}: "))
+        assert f"1: {changes[0]:+.1f} %, 2: {changes[1]:+.1f} %" in line
+        assert ("contradict" in line) == (changes[0] * changes[1] < 0)
+
+
+def test_contradicting_seeds_are_told_apart_from_agreeing_ones(made):
+    known = {run.name: run for run in find_runs(made[0])[0]}
+
+    def scored(name, mse):
+        run = known[name]
+        overall = {name: {**run.evaluation["overall"][name], "mse": mse}}
+        return replace(run, evaluation={**run.evaluation, "overall": overall})
+
+    flat = [scored("flat-1", 10.0), scored("flat-2", 10.0)]
+    for second, agrees in ((9.0, True), (11.0, False)):
+        said = by_seed([make_table(9, []), make_table(4, [*flat, scored("ms-1", 8.0), scored("ms-2", second)])])
+        line = next(line for line in said[0].splitlines() if "MSE" in line)
+        assert f"1: -20.0 %, 2: {10 * second - 100:+.1f} %; " in line
+        assert ("the seeds agree" in line) == agrees
+    assert by_seed([make_table(4, [flat[0], scored("ms-1", 8.0)])]) == []
 
 
 def test_figures_are_drawn(made):
@@ -183,11 +184,11 @@ def test_an_evaluation_is_kept_and_one_of_other_weights_is_not_used(made, tmp_pa
     assert "other weights" in left_out["flat-2"]
     assert "no evaluation" in left_out["ms-1"]
     assert "is of kth; moving_mnist" in left_out["rival"]
-    result = _report("--runs", runs, "--out", tmp_path / "page", "--evaluations", evaluations)
+    result = report_of("--runs", runs, "--out", tmp_path / "page", "--evaluations", evaluations)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page" / "README.md").read_text()
     assert "- ms-none: not evaluated; --evaluate was due" in page
-    assert "1 runs, 7 left out" in result.output
+    assert "1 runs, 8 left out" in result.output
 
 
 def test_other_clips_and_other_scales_are_not_one_table(made, tmp_path):
@@ -198,7 +199,7 @@ def test_other_clips_and_other_scales_are_not_one_table(made, tmp_path):
     assert not failed
     groups = by_setting([*known, *more])
     assert [[run.name for run in group] for group in groups] == [
-        ["flat-1", "flat-2", "ms-1", "ms-l1", "ms-none", "residual", "flat-3", "rival"],
+        ["flat-1", "flat-2", "ms-1", "ms-2", "ms-l1", "ms-none", "residual", "flat-3", "rival"],
         ["wide", "rival"],
     ]
     report.write_report([known[0], more[0]], {}, tmp_path / "page")
@@ -213,22 +214,22 @@ def test_rain_has_its_own_table_and_colours(tmp_path):
     cf.write_dataset(cf.rate_dataset(rate, times, RADOLAN_900.resized(24, 28)), event)
     for model in ("convlstm", "ms-convlstm"):
         make_run(tmp_path / "runs" / model, model, "input_steps=3", "lead_steps=2", dataset="germany", data=event)
-    result = _report("--runs", tmp_path / "runs", "--out", tmp_path / "page", "--evaluate")
+    result = report_of("--runs", tmp_path / "runs", "--out", tmp_path / "page", "--evaluate")
     assert result.exit_code == 0, result.output
-    row = _rows(tmp_path / "page", 8)[0]
+    row = rows_of(tmp_path / "page", 8)[0]
     own = json.loads((tmp_path / "runs" / "convlstm" / "evaluation.json").read_text())
     assert own["windows"] == 3
     assert row["CSI-10, paper"] == "0.002"
     assert float(row["B-MSE, forecast"]) == pytest.approx(own["overall"]["convlstm"]["b-mse"], abs=0.006)
     assert float(row["HSS-0.5, all frames"]) == pytest.approx(own["paper"]["convlstm"]["hss_0.5"], abs=6e-4)
-    extrapolation = next(row for row in _rows(tmp_path / "page", 8) if row["Model"] == "extrapolation")
+    extrapolation = next(row for row in rows_of(tmp_path / "page", 8) if row["Model"] == "extrapolation")
     assert float(extrapolation["CSI-0.5, forecast"]) > 0.1
     pixels = np.asarray(Image.open(tmp_path / "page" / "figure9.png").convert("RGB")).reshape(-1, 3)
     assert (pixels == (250, 220, 40)).all(axis=1).sum() > 100  # 5 to 10 mm/h
 
 
 def test_without_a_run_there_is_one_line(tmp_path):
-    result = _report("--runs", tmp_path, "--out", tmp_path / "page")
+    result = report_of("--runs", tmp_path, "--out", tmp_path / "page")
     assert result.exit_code == 2
     assert "no run folder" in result.output
     assert not (tmp_path / "page").exists()
@@ -240,7 +241,7 @@ def test_a_broken_folder_is_named_and_the_others_are_used(tmp_path):
     (broken / "config.yaml").write_text("[")
     elsewhere = make_run(tmp_path / "elsewhere", data=tmp_path / "nowhere")
     assert elsewhere.is_dir()
-    result = _report("--runs", tmp_path, "--out", tmp_path / "page", "--evaluate", "--clips", 1)
+    result = report_of("--runs", tmp_path, "--out", tmp_path / "page", "--evaluate", "--clips", 1)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page" / "README.md").read_text()
     assert "- broken: " in page
