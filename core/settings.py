@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     scans_max_bytes: int = Field(20 * 2**30, ge=0, description="of all scans; the newest six hours stay in any case")
     others_keep_days: float = Field(2.0, ge=0, description="of forecasts by others that came with the scans")
     others_max_bytes: int = Field(5 * 2**30, ge=0)
+    forecasts_keep_days: float = Field(
+        30.0, ge=1, description="of forecasts; one that is still to be verified stays, and all counts do"
+    )
+    forecasts_max_bytes: int = Field(20 * 2**30, ge=0, description="of all forecasts; the newest six hours stay")
+    exports_keep_days: float = Field(
+        2.0, ge=0, description="of forecasts in other formats and grids, since they were last asked for"
+    )
+    exports_max_bytes: int = Field(5 * 2**30, ge=0, description="of all of these; they are made again when asked for")
     quarantine_keep_days: float = Field(30.0, ge=0, description="of copies of files that could not be used")
     quarantine_max_bytes: int = Field(2**30, ge=0)
     min_free_bytes: int = Field(2**29, ge=0, description="with less room on the disk ingest pauses")

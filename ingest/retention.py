@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from core.frame import iso
 from core.settings import Settings
@@ -75,42 +75,58 @@ def sweep(home: Path, keep: Keep, newest: datetime | None, now: datetime, forget
     data_now, deleted = min(newest or now, now), {}
     floor = data_now - NEEDED
     by_kind: dict[str, list[Kept]] = {
-        "scans": _excess(_dated(home / "scans", "*.nc"), data_now - keep.scans, keep.scans_bytes, floor),
-        "others": _excess(_dated(home / "others", "*.nc"), data_now - keep.others, keep.others_bytes, floor),
+        "scans": excess(_dated(home / "scans", "*.nc"), data_now - keep.scans, keep.scans_bytes, floor),
+        "others": excess(_dated(home / "others", "*.nc"), data_now - keep.others, keep.others_bytes, floor),
         "windows": [file for file in _dated(home / "windows", "*.safetensors") if file.at < data_now - WINDOWS_AGE],
-        "quarantine": _excess(_written(home / "quarantine"), now - keep.quarantine, keep.quarantine_bytes, None),
+        "quarantine": excess(_written(home / "quarantine"), now - keep.quarantine, keep.quarantine_bytes, None),
         "parts": [file for file in _parts(home) if file.at < now - PART_AGE],
     }
     for kind, files in by_kind.items():
         if files:
-            _tell(kind, files)
+            tell(kind, files)
             paths, counts = (
                 [file.path for file in files],
                 {f"deleted:{kind}": len(files), f"freed:{kind}": _size(files)},
             )
             try:
                 forget(paths, counts)
-                _delete(files, home)
+                delete_files(files, home)
             except DiskFullError:  # no room even for the note: make some first
-                _delete(files, home)
+                delete_files(files, home)
                 forget(paths, counts)
             deleted[kind] = len(files)
     return deleted
 
 
-def _excess(files: list[Kept], cutoff: datetime, max_bytes: int, floor: datetime | None) -> list[Kept]:
+class Aged(Protocol):
+    """What has an age and a size."""
+
+    @property
+    def at(self) -> datetime:
+        """Its time."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+
+
+Some = TypeVar("Some", bound=Aged)
+
+
+def excess(files: Sequence[Some], cutoff: datetime, max_bytes: int, floor: datetime | None) -> list[Some]:
     """The files that are too old, then the oldest until the rest is small enough; none that is younger than `floor`."""
     files = sorted(files, key=lambda file: file.at)
-    left_bytes, excess = _size(files), []
+    left_bytes, chosen = _size(files), []
     for file in files:
         if file.at >= cutoff and left_bytes <= max_bytes:
             break
         if floor is not None and file.at >= floor:
-            log.warning("%d bytes of the newest data are more than the limit of %d; kept", left_bytes, max_bytes)
+            if left_bytes > max_bytes:
+                log.warning("%d bytes of the newest data are more than the limit of %d; kept", left_bytes, max_bytes)
             break
-        excess.append(file)
+        chosen.append(file)
         left_bytes -= file.size
-    return excess
+    return chosen
 
 
 def _dated(folder: Path, pattern: str) -> list[Kept]:
@@ -145,18 +161,19 @@ def _files(folder: Path, pattern: str, *, hidden: bool = False) -> Iterator[Kept
             yield Kept(path, datetime.fromtimestamp(status.st_mtime, UTC), status.st_size)
 
 
-def _size(files: Sequence[Kept]) -> int:
+def _size(files: Sequence[Aged]) -> int:
     return sum(file.size for file in files)
 
 
-def _tell(kind: str, files: Sequence[Kept]) -> None:
+def tell(kind: str, files: Sequence[Kept]) -> None:
+    """Log what is going to be deleted."""
     first, last = iso(min(file.at for file in files)), iso(max(file.at for file in files))
     log.info("deleting %d files (%d bytes) of %s from %s to %s", len(files), _size(files), kind, first, last)
     for file in files:
         log.debug("deleting %s", file.path)
 
 
-def _delete(files: Sequence[Kept], home: Path) -> None:
+def delete_files(files: Sequence[Kept], home: Path) -> None:
     """Delete files, and the folders of days that are empty then."""
     for file in files:
         file.path.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Select, delete, inspect, select
 
 from core.errors import NoDataError
+from core.frame import utc
 from ingest.catalogue import open_engine, reading, translated, upsert, writing
 from ingest.turns import turn
 from service.products import forecast_attributes, forecast_from, read_forecast
@@ -21,7 +23,20 @@ log = logging.getLogger(__name__)
 
 FOLDER: Final = "forecasts"
 STAMP: Final = ".changed"
+IDS_PER_STATEMENT: Final = 500
 Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What retention needs to know of a forecast."""
+
+    id: str
+    path: Path
+    inputs_sha256: str
+    origin: str
+    reference_time: datetime
+    issued_at: datetime
 
 
 class Catalogue:
@@ -117,6 +132,26 @@ class Catalogue:
             later = (row.reference_time == time) & (row.id > forecast_id)
             query = query.where((row.reference_time < time) | later)
         return self._read(query.limit(limit))
+
+    def entries(self) -> Sequence[Entry]:
+        """Every row, without opening a file."""
+        row = ForecastRow
+        issued_at = row.attributes["issued_at"].as_string()
+        query = select(row.id, row.path, row.inputs_sha256, row.origin, row.reference_time, issued_at)
+        with reading(self.engine) as connection:
+            found = connection.execute(query).all()
+        return [
+            Entry(name, self.folder / path, sha256, origin, at, utc(told))
+            for name, path, sha256, origin, at, told in found
+        ]
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Take forecasts out, all or none; what was counted of them stays."""
+        with writing(self.engine) as connection:
+            for start in range(0, len(ids), IDS_PER_STATEMENT):
+                some = ids[start : start + IDS_PER_STATEMENT]
+                connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))
+        self._changed()
 
     def rebuild(self) -> int:
         """Enter every forecast file anew and drop rows without one; the number of forecasts."""

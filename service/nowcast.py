@@ -183,11 +183,16 @@ class NowcastService:
         Args:
             within_s: about how long it may take; what is left comes with the next call.
         """
+        self.beside.make_up(self._verified_since())
+        return self._scoring.verify_due(within_s, self._verified_since())
+
+    def unverified(self) -> Sequence[str]:
+        """Windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
+        return self._scoring.book.unscored_inputs(self._verified_since())
+
+    def _verified_since(self) -> datetime | None:
         newest = self.store.latest()
-        kept = timedelta(days=self.settings.scans_keep_days + 1)
-        since = newest.valid_time - kept if newest else None
-        self.beside.make_up(since)
-        return self._scoring.verify_due(within_s, since)
+        return newest.valid_time - timedelta(days=self.settings.scans_keep_days + 1) if newest else None
 
     def rolling(self, hours: float = 24, model: str | None = None) -> Sequence[ScoreRow]:
         """Counts summed by model, version, lead and threshold over the valid times of the last hours.

@@ -73,7 +73,7 @@ class Forecast:
     @property
     def inputs_path(self) -> Path:
         """The window's frames on the forecast's grid, and where radars usually see (CF-NetCDF)."""
-        return self.path.with_name(f"inputs-{self.inputs_sha256[:32]}.nc")
+        return inputs_file(self.path, self.inputs_sha256)
 
     @property
     def observations_path(self) -> Path | None:
@@ -99,6 +99,11 @@ class Verification:
     def cells(self) -> dict[int, int]:
         """Compared cells by lead in minutes (pooled over forecasts where the kind is rolling)."""
         return {row.lead_minutes: row.counts.total for row in self.scores}
+
+
+def inputs_file(forecast_path: Path, inputs_sha256: str) -> Path:
+    """Where the inputs of a forecast lie; the forecasts of one window share them."""
+    return forecast_path.with_name(f"inputs-{inputs_sha256[:32]}.nc")
 
 
 def observations_file(forecast_path: Path) -> Path:

@@ -10,6 +10,7 @@ from core.settings import get_settings
 from service.jobs.heartbeat import complete
 from service.nowcast import NowcastService
 from service.observed.metrics import REFUSED
+from service.retention import swept
 from service.worker import is_first, worker
 
 VERIFY_S: Final = 10.0
@@ -42,6 +43,12 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
 def verify_task() -> int:
     """Score forecasts whose observation has come in since, for some seconds at a time; gives the number of counts."""
     return service().verify_due(VERIFY_S)
+
+
+@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
+def sweep_task() -> int:
+    """Delete forecasts and exports that are too old or too much; gives the number of files."""
+    return sum(swept(service()).values())
 
 
 @worker.task

@@ -36,6 +36,8 @@ SOFT_BEFORE_HARD_S: Final = 10.0
 REDELIVERY_AFTER_LIMIT_S: Final = 15.0
 LOOK: Final = "service.tasks.cycle_task"
 VERIFY: Final = "service.tasks.verify_task"
+SWEEP: Final = "service.tasks.sweep_task"
+SWEEP_S: Final = 600.0
 QUIET: Final = (LOOK, HEARTBEAT)
 """Tasks that come all the time, and are told of only when they go wrong."""
 STDERR: Final = 2
@@ -75,7 +77,7 @@ def queue_settings(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": transport["visibility_timeout"],
         },
         "task_queues": tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES),
-        "task_routes": {VERIFY: {"queue": VERIFICATION}, HEARTBEAT: {"queue": BEAT}},
+        "task_routes": {VERIFY: {"queue": VERIFICATION}, SWEEP: {"queue": VERIFICATION}, HEARTBEAT: {"queue": BEAT}},
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_serializer": "json",
@@ -118,6 +120,11 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "task": VERIFY,
             "schedule": verify_s,
             "options": {"expires": verify_s, "ignore_result": True},
+        },
+        "delete what is too old or too much": {
+            "task": SWEEP,
+            "schedule": SWEEP_S,
+            "options": {"expires": SWEEP_S, "ignore_result": True},
         },
         "find lost jobs": {
             "task": "service.jobs.job_tasks.find_lost_jobs_task",

@@ -23,6 +23,7 @@ from service.nowcast import Forecast
 from service.places.chances import chance_png
 from service.places.fields import held
 from service.products import inputs_png, lead_png
+from service.retention import asked_for
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
@@ -157,6 +158,7 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
 
 def file_answer(request: Request, forecast: Forecast, path: Path, *parts: str, lifetime_s: int) -> Response:
     """A stored file as it is."""
+    asked_for(path)
     headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
     said = path.name.split(".")[1:-1]
     name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *said]) + path.suffix

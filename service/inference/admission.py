@@ -73,9 +73,13 @@ class Admission:
 
     async def _wait_for(self, turn: object) -> None:
         try:
-            with timed(QUEUE_SECONDS, "requests"), fail_after(self._limit_s), CancelScope() as waiting:
-                with asker().waits(waiting.cancel):
-                    await self._limiter.acquire_on_behalf_of(turn)
+            with (
+                timed(QUEUE_SECONDS, "requests"),
+                fail_after(self._limit_s),
+                CancelScope() as waiting,
+                asker().waits(waiting.cancel),
+            ):
+                await self._limiter.acquire_on_behalf_of(turn)
         except TimeoutError as err:
             REFUSED.labels("too_late").inc()
             raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err

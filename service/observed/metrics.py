@@ -52,6 +52,10 @@ REFUSED: Final = Counter(
 FRAMES_MISSING: Final = Counter(
     "nowcast_frames_missing", "Frames that the windows of forecasts from scans lacked", ["product"], registry=COUNTED
 )
+DELETED_FILES: Final = Counter(
+    "nowcast_deleted_files", "Files that retention deleted of forecasts and exports", ["kind"], registry=COUNTED
+)
+DELETED_BYTES: Final = Counter("nowcast_deleted_bytes", "What they took", ["kind"], registry=COUNTED)
 HTTP_REQUESTS: Final = Counter(
     "nowcast_http_requests", "Answered requests", ["method", "route", "status"], registry=COUNTED
 )

@@ -149,7 +149,7 @@ def test_a_crash_before_the_deletion_leaves_no_row_without_a_file(store, monkeyp
     from ingest import retention
 
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "_delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(retention, "delete_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             store.sweep(rules(scans=timedelta(hours=10)))
     assert (len(store.scans()), files(store.home / "scans")) == (21, 25)

@@ -75,7 +75,7 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
     lane = Lane(run, Batching())
     askers = [Asker(), Asker(), Asker()]
 
-    def call(number: int) -> int:
+    def call(number):
         with asked_by(askers[number]):
             return lane.call("kind", number)
 
@@ -130,7 +130,7 @@ def posted(address: str, reference_time: str) -> Iterator[socket.socket]:
         yield client
 
 
-def gone() -> float:
+def gone():
     return REFUSED.labels("client_gone")._value.get()
 
 

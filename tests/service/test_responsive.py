@@ -14,7 +14,7 @@ def test_what_is_there_at_the_end_is_never_collected_and_nothing_is_in_between()
     try:
         with held_for_good():
             assert not gc.isenabled()
-            kept = [[] for _ in range(1000)]
+            kept: list[list[int]] = [[] for _ in range(1000)]
         assert gc.isenabled()
         assert gc.get_freeze_count() >= before + len(kept)
     finally:

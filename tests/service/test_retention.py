@@ -1,0 +1,220 @@
+"""What is deleted of forecasts and exports, what never is, and that counts, catalogue and readers do not mind."""
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.errors import NoDataError
+from core.settings import Settings
+from ingest.turns import DiskFullError
+from service import retention
+from service.exports import exported
+from service.observed.metrics import DELETED_FILES
+from service.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
+from service.worker import SWEEP, schedule
+from tests.service.conftest import START, World, rain
+
+DAY = timedelta(days=1)
+HOURS = range(2, 13, 2)
+FOR_EVER = KeepForecasts(400 * DAY, 10**12, 400 * DAY, 10**12)
+NOTHING = KeepForecasts(timedelta(0), 10**12, 400 * DAY, 10**12)
+
+
+def put_times(world: World, at: datetime) -> None:
+    """As if every file had been written and read then."""
+    for path in world.home.glob("forecasts/*/*/*/*"):
+        os.utime(path, (at.timestamp(), at.timestamp()))
+
+
+@pytest.fixture
+def world(open_world: Callable[..., World]) -> World:
+    """Half a day of scans with a forecast every two hours, all of them scored; nobody has asked for a file since."""
+    made = open_world()
+    made.put(*[rain(minutes) for minutes in range(0, 15 * 60 + 1, 30)])
+    for hours in HOURS:
+        made.now = START + timedelta(hours=hours, minutes=3)
+        made.service.forecast_stored(START + timedelta(hours=hours))
+    made.service.verify_due()
+    made.now = START + timedelta(hours=15)
+    put_times(made, made.now - timedelta(hours=1))
+    return made
+
+
+def sweep(world: World, keep: KeepForecasts, later: timedelta = timedelta(0)) -> dict[str, int]:
+    newest = world.store.latest()
+    assert newest is not None
+    clocks = Clocks(world.now + later, newest.valid_time)
+    return ForecastRetention(world.service.catalogue, keep).sweep(clocks, world.service.unverified())
+
+
+def hours_of(world: World) -> list[int]:
+    return sorted({(one.reference_time - START) // timedelta(hours=1) for one in world.service.list(limit=1000)})
+
+
+def in_line(world: World) -> bool:
+    """Whether catalogue and files tell the same."""
+    before = world.service.list(limit=1000)
+    files = {path.stem for path in world.home.glob("forecasts/*/*/*/*.nc") if len(path.suffixes) == 1}
+    known = {one.id for one in before} | {one.inputs_path.stem for one in before}
+    world.service.catalogue.rebuild()
+    return files == known and world.service.list(limit=1000) == before
+
+
+def test_nothing_goes_that_no_rule_names(world):
+    assert sweep(world, FOR_EVER, later=399 * DAY) == {}
+    assert hours_of(world) == list(HOURS)
+
+
+def test_old_windows_go_whole_and_the_newest_hours_and_all_counts_stay(world, caplog):
+    caplog.set_level(logging.INFO)
+    counts = world.service.rolling(24 * 400)
+    version, before = world.service.catalogue.version, DELETED_FILES.labels("forecasts")._value.get()
+    assert sweep(world, NOTHING) == {"forecasts": 2 * 4}  # of two windows: forecast, both baselines, inputs
+    assert hours_of(world) == [6, 8, 10, 12]
+    assert in_line(world)
+    assert world.service.rolling(24 * 400) == counts
+    assert world.service.catalogue.version != version, "who holds the latest looks again"
+    assert "deleting 8 files" in caplog.text
+    assert DELETED_FILES.labels("forecasts")._value.get() == before + 8
+    assert sweep(world, NOTHING) == {}
+    assert world.service.verify_due() == 0
+    assert world.service.beside.owed() == []
+
+
+def test_ages_count_from_the_newest_scan_and_the_newest_forecast_stays_whatever_its_age(world):
+    days = KeepForecasts(3 * DAY, 10**12, 400 * DAY, 10**12)
+    assert sweep(world, days, later=30 * DAY) == {}, "the source is frozen"
+    clocks = Clocks(world.now + 30 * DAY, world.now + 30 * DAY)
+    ForecastRetention(world.service.catalogue, days).sweep(clocks)
+    assert hours_of(world) == [6, 8, 10, 12], "scans came, and no forecast was made of them"
+
+
+def test_what_is_still_to_be_verified_stays(open_world):
+    world = open_world()
+    world.put(*[rain(minutes) for minutes in range(0, 15 * 60 + 1, 30)])
+    for hours in (2, 12):
+        world.service.forecast_stored(START + timedelta(hours=hours))
+    world.now = START + timedelta(hours=15)
+    put_times(world, START)
+    assert sweep(world, KeepForecasts(timedelta(0), 0, timedelta(0), 0)) == {}
+    assert world.service.verify_due() > 0
+    put_times(world, START)
+    assert sweep(world, NOTHING) == {"forecasts": 4}
+    assert hours_of(world) == [12]
+
+
+def test_too_many_bytes_take_the_oldest_first(world):
+    sizes = sum(path.stat().st_size for path in world.home.glob("forecasts/*/*/*/*.nc"))
+    assert sweep(world, KeepForecasts(400 * DAY, sizes, 400 * DAY, 10**12)) == {}
+    assert sweep(world, KeepForecasts(400 * DAY, sizes - 1, 400 * DAY, 10**12)) == {"forecasts": 4}
+    assert hours_of(world) == [4, 6, 8, 10, 12]
+    assert sweep(world, KeepForecasts(400 * DAY, 0, 400 * DAY, 10**12)) == {"forecasts": 4}
+    assert hours_of(world) == [6, 8, 10, 12]
+
+
+def test_exports_go_when_nobody_asked_for_long_and_those_of_the_newest_stay(world):
+    first, last = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0], world.service.latest()
+    paths = [exported(first, "tif"), exported(first, "h5", lead_minutes=60), exported(first, "nc", source=True)]
+    of_newest = exported(last, "tif")
+    put_times(world, world.now - timedelta(hours=1))
+    days = KeepForecasts(400 * DAY, 10**12, 2 * DAY, 10**12)
+    assert sweep(world, days, later=1 * DAY) == {}
+    in_two_days = world.now + 2 * DAY
+    os.utime(paths[0], (in_two_days.timestamp(), paths[0].stat().st_mtime))
+    assert sweep(world, days, later=2 * DAY) == {"exports": 2}
+    assert [path.is_file() for path in [*paths, of_newest, first.path]] == [True, False, False, True, True]
+    assert exported(first, "nc", source=True).is_file(), "made again for who asks again"
+
+
+def test_exports_of_too_many_bytes_go_but_for_what_was_asked_for_lately(world):
+    first = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0]
+    path, other = exported(first, "tif"), exported(first, "h5")
+    put_times(world, world.now - timedelta(hours=1))
+    os.utime(other, (world.now.timestamp(), other.stat().st_mtime))
+    keep = KeepForecasts(400 * DAY, 10**12, 400 * DAY, 0)
+    assert sweep(world, keep) == {"exports": 1}
+    assert (path.is_file(), other.is_file()) == (False, True)
+    assert sweep(world, keep, later=ASKED_LATELY * 2) == {"exports": 1}
+
+
+def test_a_file_that_somebody_reads_now_stays_with_its_forecast(world):
+    first = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0]
+    written = first.path.stat().st_mtime_ns
+    asked_for(first.path)
+    assert first.path.stat().st_mtime_ns == written
+    assert first.path.stat().st_atime > datetime.now(UTC).timestamp() - 60
+    os.utime(first.path, (world.now.timestamp(), written / 1e9))
+    assert sweep(world, NOTHING) == {"forecasts": 4}
+    assert hours_of(world) == [2, 6, 8, 10, 12]
+    asked_for(first.path.with_name("gone.nc"))  # is no failure
+
+
+def test_an_upload_counts_from_when_it_was_made_and_keeps_the_inputs_that_it_shares(world, window_frames):
+    upload = world.service.forecast_upload(window_frames)
+    first = world.service.list(limit=1000, origin="scans", end=START + 2 * timedelta(hours=1))[0]
+    assert upload.inputs_path == first.inputs_path
+    put_times(world, START)
+    assert sweep(world, NOTHING) == {"forecasts": 2 * 4 - 1}
+    assert upload.inputs_path.is_file()
+    assert sweep(world, NOTHING, later=7 * timedelta(hours=1)) == {"forecasts": 4}
+    assert not upload.inputs_path.is_file()
+    with pytest.raises(NoDataError):
+        world.service.get(upload.id)
+    assert hours_of(world) == [6, 8, 10, 12]
+
+
+def test_a_sweep_that_was_broken_off_leaves_no_row_without_a_file_and_the_next_ends_it(world, monkeypatch):
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(retention, "delete_files", ended)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(world, NOTHING)
+    assert hours_of(world) == [6, 8, 10, 12]
+    assert all(one.path.is_file() for one in world.service.list(limit=1000))
+    days = KeepForecasts(timedelta(hours=12), 10**12, 400 * DAY, 10**12)
+    assert sweep(world, days) == {}, "their own day was over an hour ago"
+    clocks = Clocks(world.now + 2 * DAY, world.now + 2 * DAY)
+    due = [one.inputs_sha256 for one in world.service.list(limit=1000)]
+    assert ForecastRetention(world.service.catalogue, days).sweep(clocks, due) == {"leftovers": 8}
+    assert in_line(world)
+
+
+def test_with_a_full_disk_the_files_go_first(world, monkeypatch):
+    forget, calls = world.service.catalogue.forget, []
+
+    def full_once(ids):
+        calls.append(len(ids))
+        if len(calls) == 1:
+            raise DiskFullError("no room")
+        forget(ids)
+
+    monkeypatch.setattr(world.service.catalogue, "forget", full_once)
+    assert sweep(world, NOTHING) == {"forecasts": 8}
+    assert calls == [6, 6]
+    assert in_line(world)
+
+
+def test_parts_of_a_killed_writer_go_after_an_hour(world):
+    part = world.service.latest().path.with_name(".x.nc.abc.part")
+    part.write_bytes(b"half")
+    os.utime(part, (world.now.timestamp(), world.now.timestamp()))
+    assert sweep(world, FOR_EVER) == {}
+    assert sweep(world, FOR_EVER, later=timedelta(hours=2)) == {"parts": 1}
+
+
+def test_the_settings_rule_and_the_schedule_asks(open_world, tmp_path):
+    settings = Settings(home=tmp_path, forecasts_keep_days=3, forecasts_max_bytes=4, exports_keep_days=1)
+    assert KeepForecasts.of(settings) == KeepForecasts(3 * DAY, 4, 1 * DAY, 5 * 2**30)
+    assert [one["task"] for one in schedule(settings).values()].count(SWEEP) == 1
+    world = open_world(exports_keep_days=0)
+    world.put(*[rain(minutes) for minutes in range(0, 121, 30)])
+    world.now = datetime.now(UTC)
+    upload = world.service.forecast_upload([rain(minutes) for minutes in range(0, 121, 30)])
+    exported(upload, "tif")
+    assert swept(world.service) == {}
+    assert swept(world.service, datetime.now(UTC) + 2 * ASKED_LATELY) == {"exports": 1}
