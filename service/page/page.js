@@ -7,7 +7,7 @@ const CITY_TEXT_SHARE = 1 / 42; // of the picture's height, and at least
 const CITY_TEXT_PX = 11;
 
 const $ = (id) => document.getElementById(id);
-const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null };
+const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, chanceOf: "" };
 
 /* ---------- talking to the service ---------- */
 
@@ -95,18 +95,44 @@ function show(isNew) {
   if (!isNew) return;
   const hadOne = state.pictures.length > 0;
   state.pictures = state.forecast.links.pictures;
-  state.images = state.pictures.map((picture) => {
-    const image = new Image();
-    if (picture.href) image.src = picture.href.replace(/^\//, "");
-    return image;
-  });
+  showChoice();
+  loadImages();
   const newest = state.pictures.findLastIndex((picture) => picture.kind === "observed");
   document.documentElement.style.setProperty("--shape", `${state.map.width} / ${state.map.height}`);
   $("slider").max = state.pictures.length - 1;
-  showLegend();
   showOverlay();
   showStrips();
   showFrame(hadOne ? Math.min(state.frame, state.pictures.length - 1) : newest);
+}
+
+// What the forecast's pictures show: the rain rate, or the chance of at least a rate where the model gives one.
+function showChoice() {
+  const chances = state.forecast.probability_thresholds_mmh.map((mmh) => [String(mmh), `chance of ≥ ${mmh} mm/h`]);
+  if (!chances.some(([value]) => value === state.chanceOf)) state.chanceOf = "";
+  $("what").parentElement.hidden = chances.length === 0;
+  $("what").replaceChildren(...[["", "rain rate"], ...chances].map(([value, words]) => element("option", { value }, words)));
+  $("what").value = state.chanceOf;
+}
+
+function choose(chanceOf) {
+  state.chanceOf = chanceOf;
+  loadImages();
+  showStrips();
+  showFrame(state.frame);
+}
+
+const isChance = (picture) => state.chanceOf !== "" && picture.kind === "forecast";
+
+function address(picture) {
+  return picture.href.replace(/^\//, "") + (isChance(picture) ? `?probability_of=${state.chanceOf}` : "");
+}
+
+function loadImages() {
+  state.images = state.pictures.map((picture) => {
+    const image = new Image();
+    if (picture.href) image.src = address(picture);
+    return image;
+  });
 }
 
 function showFacts() {
@@ -152,6 +178,7 @@ function showAge() {
 }
 
 function showStrips() {
+  $("strip-what").textContent = state.chanceOf ? `: chance of ${state.chanceOf} mm/h or more` : "";
   for (const [kind, id] of [["observed", "observed"], ["forecast", "predicted"]]) {
     $(id).replaceChildren(
       ...state.pictures.flatMap((picture, index) => (picture.kind === kind ? [thumbnail(picture, index)] : [])),
@@ -162,7 +189,7 @@ function showStrips() {
 function thumbnail(picture, index) {
   const label = `${picture.kind}, ${clock(picture.valid_time)} UTC`;
   const image = picture.href
-    ? element("img", { src: picture.href.replace(/^\//, ""), alt: label, loading: "lazy" })
+    ? element("img", { src: address(picture), alt: label, loading: "lazy" })
     : element("span", { class: "none" }, "no scan");
   const button = element("button", { type: "button", "data-index": index }, image,
     element("time", { datetime: picture.valid_time }, `${clock(picture.valid_time)}`),
@@ -184,12 +211,14 @@ function showFrame(index) {
   $("big").classList.toggle("empty", !picture.href);
   if (picture.href) $("big").src = state.images[index].src;
   $("big").alt = altText(picture);
+  showLegend(isChance(picture));
   for (const button of document.querySelectorAll(".strip button")) {
     button.setAttribute("aria-current", String(Number(button.dataset.index) === index));
   }
 }
 
 function altText(picture) {
+  if (isChance(picture)) return `Chance of ${state.chanceOf} millimetres per hour or more at ${clock(picture.valid_time)} UTC`;
   const lead = state.forecast.leads.find((each) => picture.kind === "forecast" && each.lead_minutes === picture.lead_minutes);
   const most = lead && lead.max !== null ? `, at most ${lead.max.toFixed(1)} millimetres per hour` : "";
   return `Rain ${picture.kind} for ${clock(picture.valid_time)} UTC${most}`;
@@ -220,11 +249,14 @@ function stop() {
 
 /* ---------- legend and map ---------- */
 
-function showLegend() {
-  const steps = state.map.legend.map((step) =>
-    element("li", {}, element("i", { style: `background:${step.colour}` }), element("span", {}, String(step.from_mmh))));
+function showLegend(chance) {
+  const classes = chance
+    ? state.map.probability_legend.map((step) => [step.colour, `${Math.round(100 * step.from_probability)}\u202f%`])
+    : state.map.legend.map((step) => [step.colour, String(step.from_mmh)]);
+  const steps = classes.map(([colour, words]) => element("li", {}, element("i", { style: `background:${colour}` }), element("span", {}, words)));
   const missing = element("li", { class: "nodata" }, element("i", { style: `background:${state.map.no_data_colour}` }), element("span", {}, "no radar"));
-  const dry = element("li", { class: "dry" }, element("i", { style: "background:#fff" }), element("span", {}, "dry"));
+  const dry = element("li", { class: "dry" }, element("i", { style: "background:#fff" }), element("span", {}, chance ? "less" : "dry"));
+  $("legend-title").textContent = chance ? "chance" : "mm/h";
   $("legend").replaceChildren(missing, dry, ...steps);
 }
 
@@ -313,6 +345,7 @@ function scoresRow(rows, models, lead) {
 $("play").addEventListener("click", () => (state.timer ? stop() : play()));
 $("slider").addEventListener("input", () => { stop(); showFrame(Number($("slider").value)); });
 $("threshold").addEventListener("change", drawScores);
+$("what").addEventListener("change", () => choose($("what").value));
 setInterval(showAge, 1000);
 refresh();
 if (window.EventSource) new EventSource("events").addEventListener("forecast", look); // it connects again by itself
