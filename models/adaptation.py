@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -16,8 +17,9 @@ LOGIT_UNIT: Final = 3.0
 """Scale of the logit among the predictors, whose spread is 1."""
 LINES: Final = 3
 """Of the design: logit, correction, constant."""
-LONGEST_STEP: Final = 2.0
-FLATTEST: Final = 1e-4
+HALVINGS: Final = 8
+ENOUGH: Final = 1e-3
+"""A step that lowers the entropy by a smaller share is the last one."""
 
 
 class Told(NamedTuple):
@@ -55,17 +57,17 @@ class Adaptation:
         fading: factor from a lead to the next.
         origins: how many of the given fields are forecast.
         sampled_cells: about so many cells of a field are learnt from.
-        iterations: of Newton's method.
+        iterations: most steps of Newton's method.
     """
 
     trusted_cells: float = 1000.0
     cells_per_trusted: float = 90.0
-    ridge: float = 20.0
+    ridge: float = 5.0
     line_ridge: float = 5.0
     fading: float = 0.8
     origins: int = 3
     sampled_cells: int = 1000
-    iterations: int = 4
+    iterations: int = 10
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, as a card keeps them."""
@@ -133,13 +135,26 @@ class Adaptation:
         return np.asarray((by_predictor_LKHW + lines_LKHW) * fading_L[:, None, None, None], np.float32)
 
     def _newton(self, design_NF: Tensor, logit_N: Tensor, event_N: Tensor, weight: float, penalty_F: Tensor) -> Tensor:
-        """The weights at which the penalised entropy of one rate is lowest."""
+        """The weights at which the penalised entropy of one rate is lowest; each step is halved until it helps."""
+
+        def entropy(weights_F: Tensor) -> float:
+            told_N = logit_N + design_NF @ weights_F.float()
+            cross = F.binary_cross_entropy_with_logits(told_N, event_N, reduction="sum").double()
+            return float(weight * cross + 0.5 * (penalty_F * weights_F.square()).sum())
+
         weights_F = torch.zeros_like(penalty_F)
+        lowest = entropy(weights_F)
         for _ in range(self.iterations):
             chance_N = torch.sigmoid(logit_N + design_NF @ weights_F.float())
             slope_F = weight * (design_NF.T @ (chance_N - event_N)).double() + penalty_F * weights_F
-            bend_N = weight * (chance_N * (1 - chance_N)).clamp_min(FLATTEST)
+            bend_N = weight * chance_N * (1 - chance_N)
             bend_FF = ((design_NF * bend_N[:, None]).T @ design_NF).double() + penalty_F.diag()
             step_F = torch.linalg.solve(bend_FF, slope_F)
-            weights_F = weights_F - step_F * min(1.0, LONGEST_STEP / max(float(step_F.abs().max()), 1e-9))
+            tried = [weights_F - step_F * 0.5**halvings for halvings in range(HALVINGS)]
+            better = next(((found, one_F) for one_F in tried if (found := entropy(one_F)) < lowest), None)
+            if better is None:
+                break
+            gained, (lowest, weights_F) = lowest - better[0], better
+            if gained < ENOUGH * lowest:
+                break
         return weights_F

@@ -110,7 +110,6 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             str(card["version"]),
             adaptation=Adaptation.from_dict(card["adaptation"]) if "adaptation" in card else None,
             calibration=Calibration.from_dict(card["calibration"]) if "calibration" in card else None,
-            extent=float(card.get("extent", 0.0)),
             rebuild=Rebuild.from_dict(card.get("rebuild", {})),
             **how,
         )

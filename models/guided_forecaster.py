@@ -7,7 +7,6 @@ import torch
 
 from models.adaptation import Adaptation, Told
 from models.calibration import Calibration
-from models.extent import matched
 from models.fast import ready
 from models.forecaster import Float32Field, Forecaster, pick_device
 from models.guidance.predictors import predictors_LFHW
@@ -26,7 +25,6 @@ class GuidedForecaster(Forecaster):
         rates_mmh: thresholds of the probabilities.
         adaptation: how the model learns from the given fields themselves; None: it does not.
         calibration: None leaves the probabilities as they come from the model.
-        extent: weight of the newest field's extent in the sum of probabilities (`models.extent`); 0 leaves them.
         rebuild: how the field is made.
     """
 
@@ -45,15 +43,13 @@ class GuidedForecaster(Forecaster):
         pixel_m: float = 900_000 / 124,
         adaptation: Adaptation | None = None,
         calibration: Calibration | None = None,
-        extent: float = 0.0,
         rebuild: Rebuild | None = None,
     ) -> None:
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
         self.device = pick_device(device)
         self.model = ready(model, self.device, precision)
         self.rates_mmh = model.rates_mmh
-        self.adaptation, self.calibration = adaptation, calibration
-        self.extent, self.rebuild = extent, rebuild or Rebuild()
+        self.adaptation, self.calibration, self.rebuild = adaptation, calibration, rebuild or Rebuild()
 
     def forecast_probabilities(
         self,
@@ -142,9 +138,6 @@ class GuidedForecaster(Forecaster):
         chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
         if self.calibration is not None:
             chance_BLKHW = np.stack([self.calibration(chance_LKHW) for chance_LKHW in chance_BLKHW])
-        if self.extent:
-            pairs = zip(chance_BLKHW, newest_BTHW[:, -1], strict=True)
-            chance_BLKHW = np.stack([matched(*pair, self.rates_mmh, self.extent) for pair in pairs])
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
 
     def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:

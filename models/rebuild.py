@@ -7,18 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from models.extent import expected_cells
 
 Float32Field = NDArray[np.float32]
 BoolField = NDArray[np.bool_]
 FAINT = 1e-6
+LARGEST = 4.0
+"""Factor by which the newest field's extent may lie below the sum of probabilities and still count as it is."""
 
 
 @dataclass(frozen=True)
 class Rebuild:
     """How large an area exceeds a rate, and how the rate runs within it.
 
-    The area is `models.extent.expected_cells`, a little more of them for hits.
+    The area is `expected_cells`, a little more of them for hits.
 
     Attributes:
         area: forecast cells per guessed cell; a little above 1 wins more hits than it costs false alarms.
@@ -28,10 +29,10 @@ class Rebuild:
         least_light: the same for lower rates, without which none higher is shown either: a dry field stays dry.
     """
 
-    area: float = 1.05
+    area: float = 1.1
     heavy_area: float = 1.4
     heavy_mmh: float = 5.0
-    newest: float = 1.0
+    newest: float = 0.25
     least: float = 0.01
     least_light: float = 0.1
     light_mmh: float = 2.0
@@ -91,6 +92,20 @@ class Rebuild:
                 return None
             cut = float(higher_N.min())
         return cut
+
+
+def expected_cells(chance_N: NDArray[np.floating], covered: int, newest: float) -> float:
+    """How many cells to expect: a mean of the logarithms of the sum of probabilities and the newest field's extent.
+
+    The first is right where the probabilities are, the second wherever rain keeps its extent.
+
+    Args:
+        chance_N: of the cells that are forecast.
+        covered: cells at or above the rate in the newest field.
+        newest: weight of the second guess, 0 to 1.
+    """
+    said = float(chance_N.sum(dtype=np.float64))
+    return float(said ** (1 - newest) * max(covered, said / LARGEST) ** newest)
 
 
 def _between(margin_KHW: NDArray[np.float64], rates_mmh: tuple[float, ...]) -> NDArray[np.float64]:

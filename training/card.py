@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
+from models.adaptation import Adaptation
 from models.build import options_of
 from models.guided import RATES_MMH
 from models.rebuild import Rebuild
 from training.config import RunConfig
 from training.datasets import NowcastDataset
-
-EXTENT: Final = 0.5
-"""Weight of the newest field's extent in the sum of a guided model's probabilities, by leaving out events."""
 
 
 def architecture(config: RunConfig, dataset: NowcastDataset) -> dict[str, Any]:
@@ -54,7 +52,8 @@ def card(
     guided: dict[str, Any] = {}
     if config.objective == "exceedance":
         rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
-        guided = {"rates_mmh": list(rates_mmh), "rebuild": Rebuild().to_dict(), "extent": EXTENT}
+        how = {"adaptation": Adaptation().to_dict(), "rebuild": Rebuild().to_dict()}
+        guided = {"rates_mmh": list(rates_mmh), **how}
     return {
         "kind": config.objective,
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",

@@ -22,7 +22,7 @@ def fit_prior(model: GuidedModel, items: GuidedItems, *, seed: int = 0) -> None:
 
     Args:
         model: gets them, in place.
-        items: cells are drawn from evenly spaced ones, each cut once if there are enough.
+        items: cells are drawn from the first visit to each cut, then from the second, as far as it takes.
         seed: of the draw.
     """
     rows_NF, rate_mmh_N, lead_N = _sample(items, np.random.default_rng((seed, 7)))
@@ -42,7 +42,7 @@ def _sample(items: GuidedItems, random: np.random.Generator) -> tuple[Tensor, Te
     """Predictors, rates and leads of observed cells."""
     count = min(len(items), MOST_ITEMS)
     rows, rates, leads = [], [], []
-    for number in (i * len(items) // count for i in range(count)):
+    for number in range(count):
         predictors_LFHW, future_LHW = items[number]
         for lead, (predictors_FHW, future_HW) in enumerate(zip(predictors_LFHW, future_LHW, strict=True)):
             seen_N = np.flatnonzero(torch.isfinite(future_HW).numpy())

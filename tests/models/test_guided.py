@@ -6,6 +6,7 @@ import torch
 
 from core.errors import InputError
 from models import load_forecaster
+from models.adaptation import Adaptation
 from models.checkpoint import save_model
 from models.guidance.advection import displacements_LCHW, warped
 from models.guidance.motion import motion_CHW
@@ -31,9 +32,9 @@ def _model(**options):
     return model
 
 
-@pytest.fixture(scope="module")
-def forecaster():
-    return GuidedForecaster(_model(), "guided", "1", device="cpu", precision="float32")
+@pytest.fixture(scope="module", params=[None, Adaptation()], ids=["as trained", "adapted"])
+def forecaster(request):
+    return GuidedForecaster(_model(), "guided", "1", device="cpu", precision="float32", adaptation=request.param)
 
 
 def test_motion_of_a_blob():
@@ -111,10 +112,11 @@ def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
     fields[1, -1, :5] = np.nan
     alone = [forecaster.forecast_both(each, 2) for each in fields]
     calls = []
-    run = forecaster.model.forward
-    monkeypatch.setattr(forecaster.model, "forward", lambda known: calls.append(len(known)) or run(known))
+    run = forecaster.model.parts
+    monkeypatch.setattr(forecaster.model, "parts", lambda known: calls.append(len(known)) or run(known))
     rate, chance = forecaster.forecast_both_many(fields, 2)
-    assert calls == [3], "one run of the model makes rates and probabilities of all"
+    hindcasts = 3 * [1] * forecaster.adaptation.origins if forecaster.adaptation else []
+    assert calls == [3, *hindcasts], "one run of the model makes rates and probabilities of all"
     for number, (rate_alone, chance_alone) in enumerate(alone):
         np.testing.assert_allclose(rate[number], rate_alone, rtol=1e-3, atol=1e-3)
         np.testing.assert_allclose(chance[number], chance_alone, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from models.calibration import Calibration, fitted_knots
-from models.extent import matched
 from models.rebuild import Rebuild
 
 RATES = (0.1, 0.5, 2.0)
@@ -77,15 +76,3 @@ def test_later_leads_and_extremes_are_defined():
     assert result.shape == (4, 1, 1, 3)
     assert np.isfinite(result).all()
     assert (np.diff(result[3, 0, 0]) >= 0).all()
-
-
-def test_probabilities_are_matched_to_the_extent_that_was_seen():
-    newest = np.full((40, 40), np.nan, np.float32)
-    newest[:20] = 0.0
-    newest[:5, :20] = 3.0
-    chance = _chances()
-    for weight, cells in ((0.0, chance[0, :, :20].sum(axis=(1, 2))), (1.0, [100.0] * 3)):
-        found = matched(chance, newest, RATES, weight)
-        np.testing.assert_allclose(found[0, :, :20].sum(axis=(1, 2)), cells, rtol=0.01)
-        order = np.argsort(chance[0, 1].ravel())
-        assert (np.diff(found[0, 1].ravel()[order]) >= 0).all()
