@@ -17,6 +17,8 @@ LOGIT_UNIT: Final = 3.0
 """Scale of the logit among the predictors, whose spread is 1."""
 LINES: Final = 3
 """Of the design: logit, correction, constant."""
+FEWEST: Final = 5.0
+"""Independent cells from which something is learnt."""
 HALVINGS: Final = 8
 ENOUGH: Final = 1e-3
 """A step that lowers the entropy by a smaller share is the last one."""
@@ -90,19 +92,19 @@ class Adaptation:
         return max(1, round(float(np.sqrt(shape[0] * shape[1] / self.sampled_cells))))
 
     def learnt(self, told: Sequence[Told], rates_mmh: Sequence[float]) -> Float32Array | None:
-        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None where nothing was told.
+        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None where too little was told.
 
         Args:
             told: all hindcasts.
             rates_mmh: thresholds, as many as there are logits.
         """
-        cells = sum(len(one.rate_mmh_N) * one.step**2 for one in told)
-        if not cells:
+        trusted = sum(len(one.rate_mmh_N) * one.step**2 for one in told) / self.cells_per_trusted
+        if trusted < FEWEST:
             return None
         scaled_NF, prior_NK, correction_NK, rate_mmh_N = (
             torch.from_numpy(np.concatenate([one[part] for one in told])) for part in range(4)
         )
-        weight = min(self.trusted_cells, cells / self.cells_per_trusted) / len(rate_mmh_N)
+        weight = min(self.trusted_cells, trusted) / len(rate_mmh_N)
         penalty_F = torch.full((scaled_NF.shape[1] + LINES,), self.ridge, dtype=torch.float64)
         penalty_F[-LINES:] = self.line_ridge
         found = []

@@ -13,6 +13,7 @@ from models.guidance.motion import motion_CHW
 from models.guidance.predictors import NAMES, predictors_LFHW
 from models.guided import RATES_MMH, build_guided
 from models.guided_forecaster import GuidedForecaster
+from models.rebuild import Rebuild
 
 
 def _moving_blob(steps=5, rows=64, cols=64, speed=3, rate=8.0):
@@ -180,7 +181,8 @@ def test_it_begins_as_the_statistical_part_alone():
 
 
 def test_bfloat16_is_close_to_float32(forecaster):
-    fast = GuidedForecaster(_model(), "guided", "1", device="cpu", precision="bfloat16")
+    how = {"adaptation": forecaster.adaptation, "precision": "bfloat16"}
+    fast = GuidedForecaster(_model(), "guided", "1", device="cpu", **how)
     slow_chance, fast_chance = (one.forecast_probabilities(_moving_blob(), 3) for one in (forecaster, fast))
     np.testing.assert_allclose(fast_chance, slow_chance, atol=0.02)
 
@@ -194,7 +196,8 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
         "cadence_minutes": 30,
         "pixel_m": 7258.0,
         "version": "1",
-        "rebuild": {"area": 1.15},
+        "rebuild": Rebuild().to_dict(),
+        **({"adaptation": forecaster.adaptation.to_dict()} if forecaster.adaptation else {}),
     }
     save_model(tmp_path / "guided" / "checkpoint", _model(), card)
     loaded = load_forecaster(tmp_path / "guided" / "checkpoint", device="cpu", precision="float32")
