@@ -52,8 +52,9 @@ def card(
     guided: dict[str, Any] = {}
     if config.objective == "exceedance":
         rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
-        how = {"adaptation": Adaptation().to_dict(), "rebuild": Rebuild().to_dict()}
-        guided = {"rates_mmh": list(rates_mmh), **how}
+        guided = {"rates_mmh": list(rates_mmh), "rebuild": Rebuild().to_dict()}
+        if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
+            guided["adaptation"] = Adaptation().to_dict()
     return {
         "kind": config.objective,
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",

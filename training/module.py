@@ -81,12 +81,15 @@ class NowcastModule(pl.LightningModule):
     def validation_step(self, batch: Sample) -> Tensor:
         """Loss of the forecast frames and, for rain, counts pooled over the leads; gives the forecast.
 
-        A cell's own loss (PredRNN-V2's decoupling) is left out: it is no error of a forecast, and without it the losses
-        of all models can be compared.
+        As in training, a cell's own loss (PredRNN-V2's decoupling) is a part of it.
         """
         past_BTCHW, future_BTCHW = batch
-        predicted_BTCHW = self.model(self.transform.encode(past_BTCHW), lead_steps=future_BTCHW.shape[1])
+        leads = future_BTCHW.shape[1]
+        every_BTCHW, own_loss = self.model.predict_with_loss(self.transform.encode(past_BTCHW), leads)
+        predicted_BTCHW = every_BTCHW[:, -leads:]
         loss = self._loss(predicted_BTCHW, future_BTCHW)
+        if own_loss is not None:
+            loss = loss + own_loss
         self.summed_loss += torch.stack([loss.double().cpu() * len(past_BTCHW), torch.tensor(float(len(past_BTCHW)))])
         forecast_BTCHW: Tensor = self.transform.decode(predicted_BTCHW.float())
         if self.rain:

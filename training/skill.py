@@ -29,27 +29,40 @@ def main(
     short: Annotated[bool, typer.Option("--short", help="shorter windows of events without whole ones")] = False,
     every: Annotated[int, typer.Option(min=1, help="only every so many windows, for a quick look")] = 1,
     ablations: Annotated[bool, typer.Option("--ablations", help="a guided model without its network, too")] = False,
+    beside: Annotated[list[str], typer.Option(help="name of an event file that is not pooled with the others")] = [],  # noqa: B006
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the tables here")] = None,
 ) -> None:
     """Score checkpoints beside persistence and extrapolation by the protocol of the model card.
 
     Bilinear resizing to 124 x 124 cells, a window at every start, cells where all fields are observed, the same cells
-    for all rows; what was not observed is NaN to the model.
+    for all rows; what was not observed is NaN to the model. Several events are pooled, too.
     """
     with errors_in_one_line():
         forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
         if ablations:
             forecasters += [without_network(one) for one in forecasters if isinstance(one, GuidedForecaster)]
         tables: list[dict[str, Any]] = []
+        pooled: list[SkillSums] = []
         for path in data:
             windows = list(skill_windows(path, short=short))[::every]
             sums = score(forecasters, windows, native=native)
             typer.echo(f"{path.name}: {len(windows)} windows\n\n{text_table(sums)}\n")
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             tables.append({"event": path.name, "sha256": digest, **as_json(sums, forecasters)})
+            pooled += [sums] if path.name not in beside else []
+        content = {"command": command_line("training.skill"), "events": tables}
+        if len(pooled) > 1:
+            whole = SkillSums.joined(pooled)
+            typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{text_table(whole)}\n")
+            content["pooled"] = as_json(whole, forecasters)
         if json_file is not None:
-            command = " ".join(["python -m training.skill", *sys.argv[1:]])
-            write_json(json_file, {"command": command, "events": tables})
+            write_json(json_file, content)
+
+
+def command_line(module: str) -> str:
+    """The command that runs, with the names of files and not where they lie."""
+    said = [part.rpartition("/")[2] if part.startswith(("/", "..")) else part for part in sys.argv[1:]]
+    return " ".join([f"python -m {module}", *said])
 
 
 def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:

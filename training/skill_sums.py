@@ -17,7 +17,7 @@ from verification.scores.crps import CRPS
 from verification.scores.csi import CSI
 from verification.scores.fss import FSS
 from verification.scores.rate_mae import RateMAE
-from verification.scores.reliability import Reliability
+from verification.scores.reliability import BINS, Reliability, ReliabilityBins
 
 RATES_MMH: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 FSS_RATES_MMH: Final = (0.5, 2.0, 5.0)
@@ -47,10 +47,18 @@ class SkillSums:
 
     Attributes:
         totals: windows without a compared cell have totals of nothing.
-        blocks: by window, how windows are drawn together for the bootstrap: overlapping ones follow each other.
+        events: windows of each event, where several were joined.
     """
 
     totals: dict[tuple[str, str, int], list[Any]] = field(default_factory=dict)
+    events: list[int] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, several: Sequence["SkillSums"]) -> "SkillSums":
+        """All windows of several events, for pooled scores; the rows that all of them have."""
+        keys = [key for key in several[0].totals if all(key in one.totals for one in several)]
+        totals = {key: [totals for one in several for totals in one.totals[key]] for key in keys}
+        return cls(totals, [one.windows for one in several])
 
     def add_field(self, model: str, forecast_LHW: Float32Field, observed_LHW: Float32Field, pixel_m: float) -> None:
         """Add one window's field forecast; NaN in either does not count."""
@@ -85,6 +93,10 @@ class SkillSums:
         """How many were added."""
         return len(next(iter(self.totals.values()), []))
 
+    def resampled(self, block: int) -> list[NDArray[np.int64]]:
+        """Windows of each resample for the bootstrap; those of an event stay its own."""
+        return resampled(self.events or [self.windows], block=block)
+
     @property
     def models(self) -> list[str]:
         """In the order in which they came."""
@@ -94,20 +106,38 @@ class SkillSums:
         self.totals.setdefault(key, []).append(totals)
 
 
-def counts_interval(per_window: Sequence[Counts], score: str, *, block: int, seed: int = 0) -> tuple[float, float]:
-    """90 % interval of a categorical score by moving-block bootstrap over windows."""
+def counts_interval(
+    per_window: Sequence[Counts], score: str, drawn: Sequence[NDArray[np.int64]]
+) -> tuple[float, float]:
+    """90 % interval of a categorical score over resamples of windows."""
     table_W4 = np.array([[c.hits, c.misses, c.false_alarms, c.correct_negatives] for c in per_window], np.int64)
-    values = [
-        Counts(*table_W4[chosen].sum(axis=0).tolist()).value(score)
-        for chosen in resampled(len(table_W4), block=block, seed=seed)
+    values = [Counts(*table_W4[chosen].sum(axis=0).tolist()).value(score) for chosen in drawn]
+    return _interval([value for value in values if value is not None])
+
+
+def reliability_intervals(
+    per_window: Sequence[ReliabilityBins], drawn: Sequence[NDArray[np.int64]]
+) -> list[tuple[float, float]]:
+    """90 % interval of the event's frequency in each bin of probability over resamples of windows."""
+    cells_WN, events_WN = (np.array([getattr(one, part) for one in per_window]) for part in ("cells", "events"))
+    sums = [(events_WN[chosen].sum(axis=0), cells_WN[chosen].sum(axis=0)) for chosen in drawn]
+    return [
+        _interval([events_N[number] / cells_N[number] for events_N, cells_N in sums if cells_N[number]])
+        for number in range(BINS)
     ]
-    known = [value for value in values if value is not None]
-    return (float(np.quantile(known, 0.05)), float(np.quantile(known, 0.95))) if known else (np.nan, np.nan)
 
 
-def resampled(count: int, *, block: int, seed: int = 0) -> list[NDArray[np.int64]]:
-    """Indices of windows for each resample: blocks of neighbours, as many as make up the whole."""
-    block = max(1, min(block, count))
+def resampled(events: Sequence[int], *, block: int, seed: int = 0) -> list[NDArray[np.int64]]:
+    """Indices of windows for each resample: of each event blocks of neighbours, as many as make up the whole."""
     random = np.random.default_rng(seed)
-    starts = random.integers(0, count - block + 1, (RESAMPLES, -(-count // block)))
-    return [(row[:, None] + np.arange(block)).ravel()[:count] for row in starts]
+    parts, first = [], 0
+    for count in events:
+        length = max(1, min(block, count))
+        starts = random.integers(0, count - length + 1, (RESAMPLES, -(-count // length)))
+        parts.append([first + (row[:, None] + np.arange(length)).ravel()[:count] for row in starts])
+        first += count
+    return [np.concatenate(of_all) for of_all in zip(*parts, strict=True)]
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    return (float(np.quantile(values, 0.05)), float(np.quantile(values, 0.95))) if len(values) else (np.nan, np.nan)

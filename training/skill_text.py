@@ -11,6 +11,7 @@ from training.skill_sums import (
     RATES_MMH,
     SkillSums,
     counts_interval,
+    reliability_intervals,
 )
 from training.skill_windows import CADENCE_MINUTES, LEADS
 from verification.counts import Counts
@@ -52,6 +53,12 @@ def as_json(sums: SkillSums, forecasters: list[Forecaster]) -> dict[str, Any]:
         "pooled": [_pooled(sums, model, mmh) for model in sums.models for mmh in RATES_MMH],
         "probabilities": [_probabilities(sums, model) for model in sums.models if _has(sums, model)],
         "mae_mmh": {model: sums.pooled(model, "mae", ALL_LEADS).mean for model in sums.models},
+        "fss": [
+            {"model": model, "rate_mmh": mmh, "window_km": km, "fss": _finite(_fss(sums, model, mmh, km))}
+            for model in sums.models
+            for mmh in FSS_RATES_MMH
+            for km in FSS_WINDOWS_KM
+        ],
     }
 
 
@@ -70,7 +77,7 @@ def _pooled(sums: SkillSums, model: str, mmh: float) -> dict[str, Any]:
         "observed_cells": counts.hits + counts.misses,
         "claimed": counts.hits + counts.misses >= LEAST_CELLS,
         **{name: counts.value(name) for name in names},
-        "csi_90": [_finite(value) for value in counts_interval(windows, "csi", block=BLOCK)],
+        "csi_90": [_finite(value) for value in counts_interval(windows, "csi", sums.resampled(BLOCK))],
     }
 
 
@@ -101,13 +108,17 @@ def _fss_block(sums: SkillSums) -> str:
         + f"{'MAE mm/h':>11}{'CRPS':>9}"
     ]
     for model in sums.models:
-        values = [FSS().value(sums.pooled(model, f"fss_{mmh:g}_{km:g}", ALL_LEADS)) for mmh, km in labels]
+        values = [_fss(sums, model, mmh, km) for mmh, km in labels]
         mae: CellSum = sums.pooled(model, "mae", ALL_LEADS)
         crps: CellSum = sums.pooled(model, "crps", ALL_LEADS) if _has(sums, model) else mae
         lines.append(
             f"  {model[:24]:<24}" + "".join(f"{_number(v):>15}" for v in values) + f"{mae.mean:>11.4f}{crps.mean:>9.4f}"
         )
     return "\n".join(lines)
+
+
+def _fss(sums: SkillSums, model: str, mmh: float, km: float) -> float:
+    return float(FSS().value(sums.pooled(model, f"fss_{mmh:g}_{km:g}", ALL_LEADS)))
 
 
 def _has(sums: SkillSums, model: str) -> bool:
@@ -138,9 +149,19 @@ def _probabilities(sums: SkillSums, model: str) -> dict[str, Any]:
                 "skill_persistence": _finite(brier.skill(_persistence(sums, mmh))),
                 "largest_gap": _finite(bins.largest_gap(RELIABLE_CELLS)),
                 "bins": bins.points(),
+                "bins_90": _bin_intervals(sums, model, mmh),
             }
         )
     return {"model": model, "crps_mmh": sums.pooled(model, "crps", ALL_LEADS).mean, "by_rate": rows}
+
+
+def _bin_intervals(sums: SkillSums, model: str, mmh: float) -> list[list[float | None]]:
+    """Of every bin that holds a cell, as `ReliabilityBins.points` has them."""
+    label = f"reliability_{mmh:g}"
+    windows: list[ReliabilityBins] = [sums.pooled(model, label, ALL_LEADS, [n]) for n in range(sums.windows)]
+    cells = sums.pooled(model, label, ALL_LEADS).cells
+    found = reliability_intervals(windows, sums.resampled(BLOCK))
+    return [[_finite(low), _finite(high)] for (low, high), held in zip(found, cells, strict=True) if held]
 
 
 def _climatology(sums: SkillSums, model: str, mmh: float) -> BrierSums:

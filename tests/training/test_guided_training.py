@@ -18,10 +18,11 @@ from training.datasets import build_dataset
 from training.guided_items import GuidedItems
 from training.run import train
 from training.skill import score, without_network
-from training.skill_sums import counts_interval, resampled
+from training.skill_sums import SkillSums, counts_interval, reliability_intervals, resampled
 from training.skill_text import as_json, text_table
 from training.skill_windows import native_extrapolation_LHW, skill_windows
 from verification.counts import Counts
+from verification.scores.reliability import ReliabilityBins
 
 STEPS = {"input_steps": 3, "lead_steps": 2, "seed": 4}
 
@@ -131,6 +132,16 @@ def test_the_protocol_on_a_checkpoint(events, checkpoint):
     assert {row["model"] for row in table["counts"]} == set(sums.models)
 
 
+def test_events_are_pooled_cell_by_cell(events, checkpoint):
+    windows = list(skill_windows(events / "event_2.nc"))
+    one, two = (score([], windows[first : first + 2], native=False) for first in (0, 2))
+    whole, together = SkillSums.joined([one, two]), score([], windows[:4], native=False)
+    assert whole.events == [2, 2]
+    assert whole.windows == together.windows == 4
+    for label in ("counts_1", "fss_0.5_17", "mae"):
+        assert whole.pooled("extrapolation", label, [1, 5]) == together.pooled("extrapolation", label, [1, 5])
+
+
 def test_calibration_is_kept_in_the_card(events, checkpoint):
     forecaster = guided(checkpoint)
     parts = collected(forecaster, events / "event_2.nc", 11)
@@ -141,8 +152,28 @@ def test_calibration_is_kept_in_the_card(events, checkpoint):
 
 
 def test_blocks_of_windows_are_drawn_together():
-    for drawn in resampled(20, block=4)[:50]:
+    for drawn in resampled([20], block=4)[:50]:
         assert len(drawn) == 20
         assert (np.diff(drawn.reshape(5, 4), axis=1) == 1).all()
-    low, high = counts_interval([Counts(hits=n % 3, misses=1, false_alarms=1) for n in range(30)], "csi", block=3)
+    windows = [Counts(hits=n % 3, misses=1, false_alarms=1) for n in range(30)]
+    low, high = counts_interval(windows, "csi", resampled([30], block=3))
     assert 0 < low <= high < 1
+
+
+def test_windows_of_an_event_stay_its_own():
+    for drawn in resampled([6, 9], block=3)[:50]:
+        assert len(drawn) == 15
+        assert (drawn[:6] < 6).all()
+        assert (drawn[6:] >= 6).all()
+        assert (drawn[6:] < 15).all()
+
+
+def test_intervals_of_reliability_hold_what_came():
+    random = np.random.default_rng(2)
+    bins = [
+        ReliabilityBins(cells=(100,) * 9 + (0,), events=(*random.binomial(100, 0.3, 9).tolist(), 0)) for _ in range(40)
+    ]
+    found = reliability_intervals(bins, resampled([40], block=2))
+    for low, high in found[:9]:
+        assert 0.2 < low < 0.3 < high < 0.4 or abs(low - 0.3) < 0.03
+    assert np.isnan(found[9][0])
