@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
 from celery import Celery
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.engine import make_url
 
 from ingest.store import Store
 from service.broker import free_port, server_program
@@ -34,6 +36,7 @@ SAME_TESTS = (
     "tests/service/test_scoring.py",
     "tests/service/test_periods.py",
     "tests/service/test_nowcast.py",
+    "tests/service/test_retention.py",
     "tests/ingest/test_store.py",
     "tests/ingest/test_retention.py",
     "tests/ingest/test_quality_and_status.py",
@@ -71,10 +74,23 @@ def postgresql_url() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def database_url(postgresql_url: str) -> Iterator[str]:
+    """An empty database of the test's own."""
+    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    name = f"own_{uuid4().hex[:16]}"
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    yield make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    engine.dispose()
+
+
 @contextmanager
-def separate_redis(folder: Path) -> Iterator[str]:
-    """A server that is nobody's child of ours but the test's: `redis-server` where there is one, else Valkey's."""
-    program, port = shutil.which("redis-server") or str(server_program()), free_port("127.0.0.1")
+def separate_redis(program: str, folder: Path) -> Iterator[str]:
+    """A server that is nobody's child of ours but the test's."""
+    port = free_port("127.0.0.1")
     command = [program, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", "se-cret", "--dir", str(folder)]
     with subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL) as server:
         url = f"redis://:se-cret@127.0.0.1:{port}/3"
@@ -83,6 +99,14 @@ def separate_redis(folder: Path) -> Iterator[str]:
             yield url
         finally:
             server.kill()
+
+
+@pytest.fixture(params=["redis-server", "valkey"])
+def queue_server(request: pytest.FixtureRequest) -> str:
+    """The program of a server: Redis's own where it is installed, and Valkey's from its wheel."""
+    if request.param == "valkey":
+        return str(server_program())
+    return shutil.which("redis-server") or pytest.skip("no redis-server on the PATH (Debian: apt install redis-server)")
 
 
 def _answers(url: str) -> bool:
@@ -94,18 +118,18 @@ def _answers(url: str) -> bool:
 
 
 def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its_own(
-    postgresql_url: str, tmp_path: Path
+    database_url: str, queue_server: str, tmp_path: Path
 ):
-    store = Store(tmp_path, postgresql_url)
+    store = Store(tmp_path, database_url)
     for minutes in range(0, 181, 30):
         store.put(rain(minutes))
     store.engine.dispose()
     reference = rain(120).valid_time.isoformat()
-    with separate_redis(tmp_path) as url:
+    with separate_redis(queue_server, tmp_path) as url:
         told = {
             **process_environment(),
             "NOWCAST_HOME": str(tmp_path),
-            "NOWCAST_DATABASE_URL": postgresql_url,
+            "NOWCAST_DATABASE_URL": database_url,
             "NOWCAST_REDIS_URL": url,
             "NOWCAST_MODEL": "persistence",
             "NOWCAST_LOG_FORMAT": "json",
@@ -130,7 +154,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
                 app.close()
                 end(process)
         assert "se-cret" not in log.read_text()
-    catalogue = Catalogue(tmp_path, postgresql_url)
+    catalogue = Catalogue(tmp_path, database_url)
     assert catalogue.get(first).reference_time.isoformat() == reference
     assert {one.model for one in catalogue.select(origin="scans")} == {"persistence", "extrapolation"}
     marks = heartbeat.completed(catalogue.engine)
