@@ -4,6 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.adaptation import Adaptation, Told
 from models.calibration import Calibration
@@ -170,8 +171,8 @@ class GuidedForecaster(Forecaster):
 
     def _hindcasts(self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int) -> list[Told]:
         """What the fields up to `newest` told of those after it, where both are observed."""
-        seen_THW = np.isfinite(rate_mmh_THW)
-        seen_T = seen_THW.any(axis=(1, 2))
+        seen_THW: NDArray[np.bool_] = np.isfinite(rate_mmh_THW)
+        seen_T: NDArray[np.bool_] = np.asarray(seen_THW.any(axis=(1, 2)))
         if not (seen_T[newest] and seen_T[:newest].any() and seen_T[newest + 1 :].any()):
             return []
         future_LHW = rate_mmh_THW[newest + 1 :]
@@ -180,7 +181,7 @@ class GuidedForecaster(Forecaster):
         every = (slice(step // 4, None, step),) * 2
         found = []
         for lead, future_HW in enumerate(future_LHW):
-            both_HW = (seen_THW[newest] & np.isfinite(future_HW))[every]
+            both_HW = np.asarray(seen_THW[newest, *every] & np.isfinite(future_HW[every]))
             scaled_NF, prior_NK, correction_NK = (part[0, lead][:, *every][:, both_HW].T for part in parts)
             found.append(Told(scaled_NF, prior_NK, correction_NK, future_HW[every][both_HW], step))
         return found

@@ -33,10 +33,11 @@ TEST_OPTIONS = (
 
 
 class Protocol(StrEnum):
-    """Which frames a mean is over."""
+    """Which frames a mean is over, or the whole protocol of skill on radar events (`training.skill`)."""
 
     forecast = "forecast"
     paper = "paper"
+    skill = "skill"
 
 
 @app.command()
@@ -44,7 +45,9 @@ def main(
     checkpoint: Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")] = "default",
     dataset: Annotated[str, typer.Option(help="germany, moving_mnist, ...")] = "germany",
     data: Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET where it exists")] = None,
-    protocol: Annotated[Protocol, typer.Option(help="paper: also its mean over one-step frames")] = Protocol.forecast,
+    protocol: Annotated[
+        Protocol, typer.Option(help="paper: one-step frames too; skill: all of training.skill")
+    ] = Protocol.forecast,
     clips: Annotated[int | None, typer.Option(min=1, help="so many test clips, evenly spread; default all")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the table here")] = None,
     transfer: Annotated[bool, typer.Option("--transfer", help="score what was trained on other data or sizes")] = False,
@@ -55,6 +58,9 @@ def main(
     The frames' sizes and the test split are those that the checkpoint was trained with.
     """
     with errors_in_one_line():
+        if protocol is Protocol.skill:
+            _print_skill(checkpoint, data, json_file)
+            return
         options = dict(key_value(text) for text in sets or [])
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         test = scored_set(forecaster, dataset, data, options, transfer=transfer)
@@ -63,6 +69,18 @@ def main(
         if json_file is not None:
             command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
             write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
+
+
+def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> None:
+    """Everything that the model card says of an event, or of a folder of them."""
+    from training import skill
+
+    files = sorted(data.glob("*.nc")) if data is not None and data.is_dir() else [data] if data is not None else []
+    if not files:
+        raise ConfigError(f"--data {data or ''} has no event; a NetCDF file or a folder of them was due")
+    content = skill.printed(skill.with_ablations([load_forecaster(checkpoint, precision="float32")]), files)
+    if json_file is not None:
+        write_json(json_file, {"command": skill.command_line("training.evaluate"), **content})
 
 
 def scored_set(

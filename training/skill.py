@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import typer
 
 from core.command import errors_in_one_line
+from core.errors import ConfigError
 from models import Forecaster, load_forecaster
 from models.guided_forecaster import GuidedForecaster
 from training.datasets.series import Float32Field
@@ -39,30 +41,61 @@ def main(
     """
     with errors_in_one_line():
         forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
-        if ablations:
-            forecasters += [without_network(one) for one in forecasters if isinstance(one, GuidedForecaster)]
-        tables: list[dict[str, Any]] = []
-        pooled: list[SkillSums] = []
-        for path in data:
-            windows = list(skill_windows(path, short=short))[::every]
-            sums = score(forecasters, windows, native=native)
-            typer.echo(f"{path.name}: {len(windows)} windows\n\n{text_table(sums)}\n")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            tables.append({"event": path.name, "sha256": digest, **as_json(sums, forecasters)})
-            pooled += [sums] if path.name not in beside else []
-        content = {"command": command_line("training.skill"), "events": tables}
-        if len(pooled) > 1:
-            whole = SkillSums.joined(pooled)
-            typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{text_table(whole)}\n")
-            content["pooled"] = as_json(whole, forecasters)
+        forecasters = with_ablations(forecasters) if ablations else forecasters
+        content = printed(forecasters, data, beside=beside, native=native, short=short, every=every)
         if json_file is not None:
-            write_json(json_file, content)
+            write_json(json_file, {"command": command_line("training.skill"), **content})
+
+
+def printed(
+    forecasters: list[Forecaster],
+    data: Sequence[Path],
+    *,
+    beside: Collection[str] = (),
+    native: bool = True,
+    short: bool = False,
+    every: int = 1,
+) -> dict[str, Any]:
+    """Print the tables of every event, and of all together; gives them as JSON has them.
+
+    Args:
+        forecasters: rows beside the baselines.
+        data: event files.
+        beside: names of those that are not pooled with the others.
+        native: extrapolation on the native grid and cadence, too.
+        short: shorter windows of events that hold no whole ones.
+        every: only every so many windows.
+
+    Raises:
+        ConfigError: a file that is no event, or that holds no window.
+    """
+    tables: list[dict[str, Any]] = []
+    pooled: list[SkillSums] = []
+    for path in data:
+        windows = list(skill_windows(path, short=short))[::every]
+        if not windows:
+            raise ConfigError(f"{path} holds no window of ten fields 30 minutes apart")
+        sums = score(forecasters, windows, native=native)
+        typer.echo(f"{path.name}: {len(windows)} windows\n\n{text_table(sums)}\n")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        tables.append({"event": path.name, "sha256": digest, **as_json(sums, forecasters)})
+        pooled += [sums] if path.name not in beside else []
+    if len(pooled) < 2:
+        return {"events": tables}
+    whole = SkillSums.joined(pooled)
+    typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{text_table(whole)}\n")
+    return {"events": tables, "pooled": as_json(whole, forecasters)}
 
 
 def command_line(module: str) -> str:
     """The command that runs, with the names of files and not where they lie."""
     said = [part.rpartition("/")[2] if part.startswith(("/", "..")) else part for part in sys.argv[1:]]
     return " ".join([f"python -m {module}", *said])
+
+
+def with_ablations(forecasters: Sequence[Forecaster]) -> list[Forecaster]:
+    """Forecasters, and each guided one without its network."""
+    return [*forecasters, *(without_network(one) for one in forecasters if isinstance(one, GuidedForecaster))]
 
 
 def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from verification.counts import Counts
 
 LEAST_CELLS: Final = 1000
-STYLES: Final = {
+STYLES: Final[dict[str, dict[str, Any]]] = {
     "persistence": {"color": "0.55", "linestyle": ":"},
     "extrapolation": {"color": "0.25", "linestyle": "--"},
     "extrapolation-native": {"color": "0.45", "linestyle": "-."},

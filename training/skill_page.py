@@ -105,12 +105,12 @@ def _scores(event: dict[str, Any], name: str) -> str:
         cells += [_text(r["hss"]) for r in rows] + [_text(r["bias"], 2) for r in rows[:2]]
         cells += [_text(fss[model, RATES_MMH[0], km]) for km in windows] + [_text(event["mae_mmh"][model])]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
-    cells = ", ".join(
+    observed = ", ".join(
         f"{row['observed_cells']} at {row['rate_mmh']:g} mm/h"
         for row in event["pooled"]
         if row["model"] == "persistence" and row["rate_mmh"] in RATES_MMH
     )
-    return "\n".join([*lines, "", f"Observed cells over all leads: {cells}."])
+    return "\n".join([*lines, "", f"Observed cells over all leads: {observed}."])
 
 
 def _biases(pooled: dict[str, Any], model: str) -> str:

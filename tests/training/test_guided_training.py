@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from core import cf
 from core.grid import RADOLAN_900
 from models import load_forecaster
 from models.checkpoint import load_model, read_card
 from models.guided_forecaster import GuidedForecaster
+from training import evaluate, skill, skill_page
 from training.calibrate import collected, fitted
 from training.config import resolve
 from training.datasets import build_dataset
@@ -140,6 +142,46 @@ def test_events_are_pooled_cell_by_cell(events, checkpoint):
     assert whole.windows == together.windows == 4
     for label in ("counts_1", "fss_0.5_17", "mae"):
         assert whole.pooled("extrapolation", label, [1, 5]) == together.pooled("extrapolation", label, [1, 5])
+
+
+def test_the_page_of_skill_is_made_of_its_tables(events, checkpoint, tmp_path):
+    command = [
+        "--checkpoint",
+        str(checkpoint),
+        "--data",
+        str(events / "event_1.nc"),
+        "--data",
+        str(events / "event_2.nc"),
+    ]
+    run = CliRunner().invoke(skill.app, [*command, "--every", "11", "--no-native", "--json", str(tmp_path / "s.json")])
+    assert run.exit_code == 0, run.output
+    assert "pooled over 2 events: 4 windows" in run.output
+    name = guided(checkpoint).name
+    made = CliRunner().invoke(
+        skill_page.app, ["--json", str(tmp_path / "s.json"), "--out", str(tmp_path / "page"), "--model", name]
+    )
+    assert made.exit_code == 0, made.output
+    page, table = (tmp_path / "page" / "README.md").read_text(), json.loads((tmp_path / "s.json").read_text())
+    row = next(r for r in table["events"][0]["pooled"] if (r["model"], r["rate_mmh"]) == (name, 0.5))
+    assert f"{row['csi']:.3f} ({row['csi_90'][0]:.3f} to {row['csi_90'][1]:.3f})" in page
+    assert str(events) not in page
+    for figure in ("csi_by_lead.png", "reliability.png"):
+        assert (tmp_path / "page" / figure).stat().st_size > 5000
+    other = CliRunner().invoke(skill_page.app, ["--json", str(tmp_path / "s.json"), "--out", str(tmp_path / "page")])
+    assert other.exit_code == 2
+    assert "no row default" in other.output
+
+
+def test_evaluate_prints_the_protocol_of_skill(events, checkpoint, monkeypatch):
+    monkeypatch.setattr(skill, "skill_windows", lambda path, short: list(skill_windows(path))[:1])
+    arguments = ["--checkpoint", str(checkpoint), "--data", str(events / "event_2.nc"), "--protocol", "skill"]
+    result = CliRunner().invoke(evaluate.app, arguments)
+    assert result.exit_code == 0, result.output
+    for words in ("without network", "extrapolation-native", "largest gap", "FSS"):
+        assert words in result.output
+    refused = CliRunner().invoke(evaluate.app, ["--checkpoint", str(checkpoint), "--protocol", "skill"])
+    assert refused.exit_code == 2
+    assert "was due" in refused.output
 
 
 def test_calibration_is_kept_in_the_card(events, checkpoint):
