@@ -145,7 +145,9 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for operation in operations:
             for status, response in operation["responses"].items():
                 if status.startswith(("4", "5")):
-                    response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    others = {kind: told for kind, told in response.get("content", {}).items() if "xml" in kind}
+                    told = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    response["content"] = others or told
                     response["description"] = WORDS.get(int(status), response["description"])
         for unused in ("HTTPValidationError", "ValidationError"):
             schema["components"]["schemas"].pop(unused, None)

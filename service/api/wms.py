@@ -1,4 +1,4 @@
-"""OGC Web Map Service 1.3.0 on the forecasts, for QGIS, OpenLayers, Leaflet and their like."""
+"""OGC Web Map Service 1.3.0 and 1.1.1 on the forecasts, for QGIS, OpenLayers, Leaflet and their like."""
 
 import json
 from typing import Any, Final
@@ -16,7 +16,17 @@ from service.api.forecasts import INVENTED
 from service.api.recent import LATEST, Recent
 from service.api.views import status_of
 from service.api.wms_capabilities import INFO_FORMATS, PNG, capabilities
-from service.api.wms_query import PARAMETERS, REQUESTS, Parameters
+from service.api.wms_capabilities_111 import MEDIA_TYPE as MEDIA_TYPE_111
+from service.api.wms_capabilities_111 import capabilities_111
+from service.api.wms_exceptions import (
+    MEDIA_TYPES,
+    STATUS,
+    NoSuchTimeError,
+    ParameterError,
+    exception_report,
+    wants_problem,
+)
+from service.api.wms_query import ELDER, PARAMETERS, REQUESTS, Parameters
 from service.nowcast import Forecast
 from service.places.amounts import intervals_mm, totals_mm
 from service.places.chances import chance_field
@@ -31,11 +41,16 @@ MOST_RUNS: Final = 100
 BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **documented(404, 406, 413, 422),
+    STATUS: {
+        "description": "a service exception: what came, what was due, and its code",
+        "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
+    },
     200: {
         "description": "capabilities, a picture, or the values of a place",
         "content": {
             PNG: BINARY,
             "text/xml": {"schema": {"type": "string"}},
+            MEDIA_TYPE_111: {"schema": {"type": "string"}},
             "text/plain": {"schema": {"type": "string"}},
             "application/json": {"schema": {"type": "object"}},
         },
@@ -46,21 +61,34 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 @router.get(
     "/wms",
-    summary="Web Map Service 1.3.0",
+    summary="Web Map Service 1.3.0 and 1.1.1",
     responses=ANSWERS,
     response_class=Response,
     openapi_extra={"parameters": PARAMETERS},
 )
 def read_wms(backend: BackendDep, request: Request) -> Response:
-    """GetCapabilities, GetMap, GetFeatureInfo and GetLegendGraphic; errors are problem documents as everywhere."""
+    """GetCapabilities, GetMap, GetFeatureInfo and GetLegendGraphic.
+
+    What a map client asked wrongly is told as WMS has it: a service exception in XML, unless `EXCEPTIONS` or `Accept`
+    name problem documents. What is not the client's (a limit, a service that starts) is a problem document in any case.
+    """
     came = Parameters(request.query_params)
+    try:
+        return _answer(came, backend, request)
+    except (InputError, NoDataError) as err:
+        if wants_problem(came.get("exceptions"), request.headers.get("accept", "")):
+            raise
+        return exception_report(err, came.version)
+
+
+def _answer(came: Parameters, backend: Backend, request: Request) -> Response:
     what = came.one_of("request", REQUESTS)
     came.one_of("service", ("WMS",), "WMS")
     if what == "GetLegendGraphic":
         return _legend(came, backend, request)
     newest = _newest(backend, request)
     if what == "GetCapabilities":
-        return _capabilities(backend, request, newest)
+        return _capabilities(came, backend, request, newest)
     run = _run(backend, newest, came.get("dim_reference_time") or came.get("reference_time"))
     headers = _headers(backend, run, request)
     unchanged = caching.not_modified(request, headers)
@@ -69,13 +97,15 @@ def read_wms(backend: BackendDep, request: Request) -> Response:
     return _map(came, run, headers) if what == "GetMap" else _feature_info(came, run, headers)
 
 
-def _capabilities(backend: Backend, request: Request, newest: Forecast) -> Response:
+def _capabilities(came: Parameters, backend: Backend, request: Request, newest: Forecast) -> Response:
     service = backend.service
     runs = service.list(model=service.settings.model, origin="scans", limit=MOST_RUNS) or [newest]
     invented = service.settings.invented
     attribution = INVENTED if invented else f"Radar product {newest.product}"
-    document = capabilities(str(request.base_url) + "wms", newest, runs, attribution)
-    return Response(document, media_type="text/xml", headers=_headers(backend, newest, request))
+    is_elder = came.version == ELDER
+    write, kind = (capabilities_111, MEDIA_TYPE_111) if is_elder else (capabilities, "text/xml")
+    document = write(str(request.base_url) + "wms", newest, runs, attribution)
+    return Response(document, media_type=kind, headers=_headers(backend, newest, request))
 
 
 def _legend(came: Parameters, backend: Backend, request: Request) -> Response:
@@ -99,9 +129,9 @@ def _feature_info(came: Parameters, run: Forecast, headers: dict[str, str]) -> R
     kind = came.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
     known = quantities_of(run)
     layer, view, lead = came.layer(known, "query_layers"), came.view(), _lead(run, came.get("time"))
-    column, row = came.number("i"), came.number("j")
+    column, row = came.pixel()
     if not (0 <= column < view.width and 0 <= row < view.height):
-        raise InputError(f"i {column}, j {row} came; a pixel of {view.width} x {view.height} was due")
+        raise ParameterError("i", f"i {column}, j {row} came; a pixel of {view.width} x {view.height} was due")
     lons, lats = view.lon_lat()
     lon, lat = float(lons[column]), float(lats[row])
     if not (np.isfinite(lon) and np.isfinite(lat)):
@@ -147,9 +177,11 @@ def _run(backend: Backend, newest: Forecast, reference_time: str) -> Forecast:
         model = backend.service.settings.model
         runs = backend.service.list(model=model, origin="scans", start=time, end=time, limit=1)
     except (ValueError, OverflowError) as err:
-        raise InputError(f"reference_time {reference_time[:80]!r} came; an ISO 8601 time was due") from err
+        raise ParameterError(
+            "reference_time", f"reference_time {reference_time[:80]!r} came; an ISO 8601 time was due"
+        ) from err
     if not runs:
-        raise NoDataError(f"no run of {reference_time[:80]}; GetCapabilities lists those that there are")
+        raise NoSuchTimeError(f"no run of {reference_time[:80]}; GetCapabilities lists those that there are")
     return runs[0]
 
 
@@ -165,10 +197,10 @@ def _lead(run: Forecast, time: str) -> int:
     try:
         return run.valid_times.index(utc(time.replace(" ", "+")))
     except OverflowError as err:
-        raise InputError(f"time {time[:80]!r} came; an ISO 8601 time was due") from err
+        raise ParameterError("time", f"time {time[:80]!r} came; an ISO 8601 time was due") from err
     except ValueError as err:
         due = ", ".join(map(iso, run.valid_times))
-        raise NoDataError(f"time {time[:80]!r} came; one of {due} was due, or another reference_time") from err
+        raise NoSuchTimeError(f"time {time[:80]!r} came; one of {due} was due, or another reference_time") from err
 
 
 def _field(run: Forecast, layer: str, lead: int) -> Float32Field:

@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from core.errors import InputError, NotAcceptableError
+from core.errors import NotAcceptableError
 from service.api.wms_capabilities import INFO_FORMATS, PNG
+from service.api.wms_capabilities_111 import SYSTEMS
+from service.api.wms_exceptions import PROBLEM, ParameterError
 from service.places.maps import AXES, View
 from service.places.quantities import QUANTITIES, Quantity
 
-VERSION: Final = "1.3.0"
+NEWEST: Final = "1.3.0"
+ELDER: Final = "1.1.1"
 REQUESTS: Final = ("GetCapabilities", "GetMap", "GetFeatureInfo", "GetLegendGraphic")
 MOST_SHOWN: Final = 80
 EXAMPLE: Final = {
     "service": "WMS",
-    "version": VERSION,
+    "version": NEWEST,
     "request": "GetMap",
     "layers": "rainfall_rate",
     "styles": "",
@@ -25,12 +28,13 @@ EXAMPLE: Final = {
 }
 DESCRIPTIONS: Final = {
     "service": "WMS",
-    "version": f"{VERSION}; GetCapabilities answers any version with it",
+    "version": f"{NEWEST} or {ELDER}; GetCapabilities answers another one with the nearest of them below it, if any",
     "request": ", ".join(REQUESTS),
     "layers": f"one of {', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ...: GetCapabilities has all",
     "styles": "the layer's own, or empty",
-    "crs": ", ".join(AXES),
-    "bbox": "edges in the order of the system's axes: EPSG:4326 has latitude first",
+    "crs": f"{', '.join(AXES)}, of {NEWEST}",
+    "srs": f"EPSG:3857, EPSG:4326, of {ELDER}",
+    "bbox": f"edges in the order of the system's axes: EPSG:4326 has latitude first; in {ELDER} always x first",
     "width": "pixels",
     "height": "pixels",
     "format": PNG,
@@ -40,8 +44,11 @@ DESCRIPTIONS: Final = {
     "dim_reference_time": "a run's reference time; none is the newest",
     "query_layers": "of GetFeatureInfo",
     "info_format": ", ".join(INFO_FORMATS),
-    "i": "column of GetFeatureInfo from the west",
-    "j": "row of GetFeatureInfo from the north",
+    "i": f"column of GetFeatureInfo from the west (x in {ELDER})",
+    "j": f"row of GetFeatureInfo from the north (y in {ELDER})",
+    "x": f"as i, of {ELDER}",
+    "y": f"as j, of {ELDER}",
+    "exceptions": f"errors are service exceptions in XML; with {PROBLEM} they are problem documents",
     "layer": "of GetLegendGraphic",
 }
 PARAMETERS: Final[list[dict[str, Any]]] = [
@@ -67,6 +74,23 @@ class Parameters:
         """A value, or the default where nothing came."""
         return self._came.get(name) or default
 
+    @property
+    def version(self) -> str:
+        """The one to answer with: what came, or the nearest one below it that there is; the elder one for its words."""
+        came = self.get("version") or self.get("wmtver")
+        if not came:
+            return ELDER if self.get("srs") and not self.get("crs") else NEWEST
+        return NEWEST if _parts(came) >= _parts(NEWEST) else ELDER
+
+    def pixel(self) -> tuple[int, int]:
+        """Column and row of GetFeatureInfo, whose names are the version's.
+
+        Raises:
+            InputError: none.
+        """
+        names = ("x", "y") if self.version == ELDER else ("i", "j")
+        return self.number(names[0]), self.number(names[1])
+
     def one_of(self, name: str, known: tuple[str, ...], default: str | None = None) -> str:
         """A value out of a list, in any case.
 
@@ -77,7 +101,7 @@ class Parameters:
         for one in known:
             if value.lower() == one.lower():
                 return one
-        raise InputError(f"{name} {value[:MOST_SHOWN]!r} came; {' or '.join(known)} was due")
+        raise ParameterError(name, f"{name} {value[:MOST_SHOWN]!r} came; {' or '.join(known)} was due")
 
     def number(self, name: str) -> int:
         """A whole number.
@@ -88,7 +112,7 @@ class Parameters:
         try:
             return int(self.get(name))
         except ValueError as err:
-            raise InputError(f"{name} {self.get(name)[:MOST_SHOWN]!r} came; a whole number was due") from err
+            raise ParameterError(name, f"{name} {self.get(name)[:MOST_SHOWN]!r} came; a whole number was due") from err
 
     def layer(self, known: Mapping[str, Quantity], name: str = "layers") -> str:
         """The one layer of those that the run has.
@@ -105,14 +129,14 @@ class Parameters:
             InputError: no such system, box or size.
             TooLargeError: too many pixels.
         """
-        self.one_of("version", (VERSION,), VERSION)
-        crs = self.one_of("crs", tuple(AXES))
+        is_elder = self.one_of("version", (NEWEST, ELDER), self.version) == ELDER
+        crs = self.one_of("srs", SYSTEMS) if is_elder else self.one_of("crs", tuple(AXES))
         text = self.get("bbox")
         try:
             first, second, third, fourth = (float(part) for part in text.split(","))
         except ValueError as err:
-            raise InputError(f"bbox {text[:MOST_SHOWN]!r} came; four numbers with commas were due") from err
-        if AXES[crs] == ("y", "x"):
+            raise ParameterError("bbox", f"bbox {text[:MOST_SHOWN]!r} came; four numbers with commas were due") from err
+        if AXES[crs] == ("y", "x") and not is_elder:
             first, second, third, fourth = second, first, fourth, third
         return View(crs, first, second, third, fourth, self.number("width"), self.number("height"))
 
@@ -142,5 +166,11 @@ class Parameters:
             colour = bytes.fromhex(text.removeprefix("0x"))
             red, green, blue = colour
         except ValueError as err:
-            raise InputError(f"bgcolor {text[:MOST_SHOWN]!r} came; 0xRRGGBB was due") from err
+            raise ParameterError("bgcolor", f"bgcolor {text[:MOST_SHOWN]!r} came; 0xRRGGBB was due") from err
         return red, green, blue
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    """The numbers of a version; of what is none, the newest one's."""
+    parts = version[:MOST_SHOWN].split(".")
+    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else _parts(NEWEST)

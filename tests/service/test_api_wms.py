@@ -7,10 +7,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from owslib.util import ServiceException
 from PIL import Image
 from pyproj import Transformer
 
 from core.colours import CHANCE_COLOURS, NO_DATA, colours
+from core.errors import UnavailableError
 from core.frame import iso
 from core.grid import RADOLAN_SPHERE, Grid
 from service.places.maps import View, cells_of, map_png
@@ -147,10 +149,10 @@ def test_a_layer_of_probability(client, forecast):
     said = client.get("/wms", params=asked).json()["features"][0]["properties"]
     assert (said["value"], said["unit"]) == (pytest.approx(float(due[WET]), abs=1.1e-3), "1")
     assert 0.1 < said["value"] < 1
-    assert client.get("/wms", params={**params, "styles": "rain"}).status_code == 422
+    assert client.get("/wms", params={**params, "styles": "rain"}).status_code == 400
     unknown = client.get("/wms", params={**params, "layers": "probability_of_exceedance_3"})
-    assert unknown.status_code == 422
-    assert name in unknown.json()["detail"]
+    assert unknown.status_code == 400
+    assert name in unknown.text
     rain, chance = (
         client.get(f"/wms?request=GetLegendGraphic&layer={layer}&format=image/png") for layer in ("rainfall_rate", name)
     )
@@ -187,7 +189,7 @@ def test_another_run_by_its_reference_time(client, service, forecast):
     assert older.content != newer.content
     cells = cells_of(View("CRS:84", 5, 47.5, 14, 54, 60, 60), first.grid)
     assert older.content == map_png(first.rate_mmh_THW[0], cells)
-    assert client.get("/wms", params={**params, "dim_reference_time": "2020-01-01T00:00:00Z"}).status_code == 404
+    assert client.get("/wms", params={**params, "dim_reference_time": "2020-01-01T00:00:00Z"}).status_code == 400
 
 
 def test_names_in_any_case_and_conditional_requests(client):
@@ -219,14 +221,125 @@ def test_names_in_any_case_and_conditional_requests(client):
         ({"transparent": "maybe"}, 422),
         ({"transparent": "false", "bgcolor": "red"}, 422),
         ({"version": "1.1.1"}, 422),
+        ({"version": "1.0.7"}, 422),
         ({"service": "WFS"}, 422),
         ({"request": "GetFeatureInfo", "query_layers": "rainfall_rate", "i": "60", "j": "0"}, 422),
     ],
 )
-def test_errors_are_problems(client, change, status):
+def test_errors_are_exceptions_and_for_who_says_so_problems(client, change, status):
     params = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": "60", "height": "60", **change}
+    for told in (
+        client.get("/wms", params={**params, "exceptions": "application/problem+json"}),
+        client.get("/wms", params=params, headers={"Accept": "application/problem+json, */*;q=0.1"}),
+    ):
+        assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
     answer = client.get("/wms", params=params)
-    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    report = ElementTree.fromstring(answer.content)
+    assert answer.status_code == 400
+    assert report[0].text == told.json()["detail"]
+
+
+CODES = [
+    ({"layers": "snow"}, "LayerNotDefined"),
+    ({"styles": "pink"}, "StyleNotDefined"),
+    ({"format": "image/jpeg"}, "InvalidFormat"),
+    ({"time": "2024-06-01T13:01:00Z"}, "InvalidDimensionValue"),
+    ({"dim_reference_time": "2020-01-01T00:00:00Z"}, "InvalidDimensionValue"),
+    ({"request": "GetTile"}, "OperationNotSupported"),
+    ({"bbox": "<&>"}, None),
+    ({"width": "99999"}, None),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), CODES)
+@pytest.mark.parametrize("version", ["1.3.0", "1.1.1"])
+def test_exceptions_of_both_versions(client, version, change, code):
+    system = {"crs": "CRS:84"} if version == "1.3.0" else {"srs": "EPSG:4326"}
+    params = {**MAP, "version": version, **system, "bbox": "5,47.5,14,54", "width": "60", "height": "60"}
+    assert client.get("/wms", params=params).status_code == 200
+    answer = client.get("/wms", params={**params, **change})
+    kind, space = {
+        "1.3.0": ("text/xml; charset=utf-8", "{http://www.opengis.net/ogc}"),
+        "1.1.1": ("application/vnd.ogc.se_xml", ""),
+    }[version]
+    assert (answer.status_code, answer.headers["content-type"]) == (400, kind)
+    report = ElementTree.fromstring(answer.content)
+    assert (report.tag, report.get("version")) == (f"{space}ServiceExceptionReport", version)
+    assert [child.tag for child in report] == [f"{space}ServiceException"]
+    assert report[0].get("code") == code
+    assert "came" in report[0].text or "no run of" in report[0].text
+
+
+@pytest.mark.parametrize(
+    ("version", "system", "code"),
+    [("1.3.0", "crs", "InvalidCRS"), ("1.1.1", "srs", "InvalidSRS"), (None, "srs", "InvalidSRS")],
+)
+def test_a_system_that_there_is_not(client, version, system, code):
+    params = {**MAP, "version": version, system: "EPSG:25832", "bbox": "1,2,3,4", "width": "9", "height": "9"}
+    answer = client.get("/wms", params={name: text for name, text in params.items() if text})
+    assert ElementTree.fromstring(answer.content)[0].get("code") == code
+
+
+def test_what_is_not_the_map_clients_fault_stays_a_problem(client, monkeypatch):
+    assert client.get("/nowcast/none").headers["content-type"] == "application/problem+json"
+
+    def away(*_):
+        raise UnavailableError("the catalogue does not answer")
+
+    monkeypatch.setattr("service.api.wms._newest", away)
+    answer = client.get("/wms?service=WMS&request=GetCapabilities")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("", "1.3.0"),
+        ("&version=1.3.0", "1.3.0"),
+        ("&version=1.4", "1.3.0"),
+        ("&version=1.1.1", "1.1.1"),
+        ("&version=1.2.9", "1.1.1"),
+        ("&version=1.0.0", "1.1.1"),
+        ("&wmtver=1.0.0", "1.1.1"),
+        ("&version=newest", "1.3.0"),
+    ],
+)
+def test_the_version_is_negotiated(client, asked, told):
+    answer = client.get(f"/wms?service=WMS&request=GetCapabilities{asked}")
+    assert ElementTree.fromstring(answer.content).get("version") == told
+    kinds = {"1.3.0": "text/xml; charset=utf-8", "1.1.1": "application/vnd.ogc.wms_xml"}
+    assert answer.headers["content-type"] == kinds[told]
+
+
+def test_the_elder_capabilities_have_the_elements_in_the_order_of_their_dtd(client):
+    content = client.get("/wms?service=WMS&request=GetCapabilities&version=1.1.1").content
+    assert b"<!DOCTYPE WMT_MS_Capabilities SYSTEM" in content[:200]
+    root = ElementTree.fromstring(content)
+    assert [child.tag for child in root] == ["Service", "Capability"]
+    due = ["Name", "Title", "Abstract", "OnlineResource", "Fees", "AccessConstraints"]
+    assert [child.tag for child in root[0]] == due
+    assert root[0][0].text == "OGC:WMS"
+    assert [child.tag for child in root[1]] == ["Request", "Exception", "Layer"]
+    assert [one.text for one in root[1][1]] == ["application/vnd.ogc.se_xml", "application/problem+json"]
+    top, layer = root.findall(".//Layer")[:2]
+    due = ["Title", "SRS", "SRS", "LatLonBoundingBox", "BoundingBox", "BoundingBox", "Attribution"]
+    assert [child.tag for child in top][:7] == due
+    due = ["Name", "Title", "Abstract", "Dimension", "Dimension", "Extent", "Extent", "Style"]
+    assert [child.tag for child in layer] == due
+    box = next(one for one in top.findall("BoundingBox") if one.get("SRS") == "EPSG:4326")
+    assert float(box.get("minx")) < LON_HW.min() < 20 < LAT_HW.min(), "longitude comes first"
+
+
+def test_the_same_picture_in_both_versions_and_another_one_with_the_axes_exchanged(client):
+    size = {"width": "90", "height": "130"}
+    of_130 = {**MAP, "crs": "EPSG:4326", "bbox": "47.5,5,54,14", **size}
+    of_111 = {**MAP, "version": "1.1.1", "srs": "EPSG:4326", "bbox": "5,47.5,14,54", **size}
+    first, second = client.get("/wms", params=of_130), client.get("/wms", params=of_111)
+    assert first.status_code == 200
+    assert first.content == second.content
+    wrong = client.get("/wms", params={**of_111, "bbox": "47.5,5,54,14"})
+    assert wrong.content != first.content
 
 
 def test_the_capabilities_have_the_elements_in_the_schemas_order(client):
@@ -251,25 +364,28 @@ def test_the_capabilities_have_the_elements_in_the_schemas_order(client):
     assert Image.open(io.BytesIO(legend.content)).size == (150, 150)
 
 
-def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast):
+@pytest.mark.parametrize("version", ["1.3.0", "1.1.1"])
+def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast, version):
     wms = pytest.importorskip("owslib.wms")
     with served(service) as address:
-        found = wms.WebMapService(f"{address}/wms", version="1.3.0")
+        found = wms.WebMapService(f"{address}/wms", version=version)
+        assert found.identification.version == version
         chances = [f"probability_of_exceedance_{rate_mmh:g}" for rate_mmh in CHANCES_MMH]
         assert list(found.contents) == ["rainfall_rate", "rainfall_amount", *chances]
         assert found[chances[1]].title == "Chance of 0.5 mm/h or more"
         assert list(found[chances[1]].styles) == ["chance"]
         layer = found["rainfall_rate"]
         assert layer.timepositions == [iso(time) for time in forecast.valid_times]
-        assert layer.dimensions["reference_time"]["default"] == "2024-06-01T12:00:00Z"
+        if version == "1.3.0":  # OWSLib reads no other extents of 1.1.1
+            assert layer.dimensions["reference_time"]["default"] == "2024-06-01T12:00:00Z"
         west, south, east, north = layer.boundingBoxWGS84
         assert west < LON_HW.min() < LON_HW.max() < east
         assert south < LAT_HW.min() < LAT_HW.max() < north
-        assert {"EPSG:3857", "EPSG:4326", "CRS:84"} <= set(layer.crsOptions)
+        assert {"EPSG:3857", "EPSG:4326"} <= set(layer.crsOptions)
         lon, lat = float(LON_HW[WET]), float(LAT_HW[WET])
         about = {"layers": ["rainfall_rate"], "size": (101, 101), "format": "image/png", "time": layer.timepositions[1]}
         for crs in ("EPSG:4326", "EPSG:3857"):
-            corners = (lon - 0.2, lat - 0.1, lon + 0.2, lat + 0.1)  # OWSLib itself turns EPSG:4326 round
+            corners = (lon - 0.2, lat - 0.1, lon + 0.2, lat + 0.1)  # OWSLib itself turns EPSG:4326 round for 1.3.0
             box = corners if crs == "EPSG:4326" else (*_mercator(*corners[:2]), *_mercator(*corners[2:]))
             info = found.getfeatureinfo(
                 srs=crs, bbox=box, query_layers=["rainfall_rate"], info_format="application/json", xy=(50, 50), **about
@@ -280,6 +396,8 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast):
             shown = np.asarray(Image.open(io.BytesIO(picture.read())))
             assert (shown[50, 50] == colours(forecast.rate_mmh_THW[1])[WET]).all()
         assert value > 0.5
+        with pytest.raises(ServiceException, match=r"time .* came"):
+            found.getmap(srs="EPSG:3857", bbox=box, **{**about, "time": "2001-01-01T00:00:00Z"})
 
 
 def test_a_grid_far_from_the_map_and_the_poles():
