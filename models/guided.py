@@ -1,5 +1,6 @@
 """A recurrent stack that corrects a statistical forecast: probabilities of exceeding rates, lead by lead."""
 
+from inspect import signature
 from typing import Any, Final
 
 import torch
@@ -115,6 +116,12 @@ class GuidedModel(nn.Module):
             y_BCHW, state, _ = self.stack(self.embed(x_BCHW), state)
             steps.append(from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, (rows, cols)))
         return torch.stack(steps, dim=1)
+
+
+def guided_options() -> tuple[str, ...]:
+    """The options of a guided model, beside those that every run has."""
+    shared = ("cell", "multiscale", "hidden_channels", "num_layers", "kernel_size")
+    return tuple(option for option in signature(GuidedModel).parameters if option not in shared)
 
 
 def build_guided(name: str, **options: Any) -> GuidedModel:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
 from models.build import options_of
+from models.guided import guided_options
 from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"
@@ -151,7 +152,8 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         values[key] = value
         return
     model = str(values.get("model", RunConfig.model_fields["model"].default))
-    options = {"model_options": options_of(model), "dataset_options": dataset_options(str(values["dataset"]))}
+    of_model = guided_options() if values.get("objective") == "exceedance" else options_of(model)
+    options = {"model_options": of_model, "dataset_options": dataset_options(str(values["dataset"]))}
     for nested, names in options.items():
         if key in names:
             values[nested] = {**values.get(nested, {}), key: value}

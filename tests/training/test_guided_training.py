@@ -9,6 +9,7 @@ import torch
 from typer.testing import CliRunner
 
 from core import cf
+from core.errors import ConfigError
 from core.grid import RADOLAN_900
 from models import load_forecaster
 from models.checkpoint import load_model, read_card
@@ -75,6 +76,13 @@ def test_a_run_gives_a_checkpoint_that_forecasts(checkpoint):
         key.removeprefix("validation/") for key in forecaster.card["validation"]
     }
     assert forecaster.model.weight_LFK.abs().max() > 0
+
+
+def test_options_of_a_guided_model_are_set_like_any_other(events):
+    config = resolve("events", file=None, sets=["objective=exceedance", "prior=false", "patch=2"], data=events)
+    assert config.model_options == {"prior": False, "patch": 2}
+    with pytest.raises(ConfigError, match="unknown key 'memory_skip'"):
+        resolve("events", file=None, sets=["objective=exceedance", "memory_skip=none"], data=events)
 
 
 def test_a_resumed_run_keeps_its_statistical_part(events, tmp_path):
