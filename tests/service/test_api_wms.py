@@ -7,7 +7,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from owslib.util import ServiceException
 from PIL import Image
 from pyproj import Transformer
 
@@ -267,7 +266,7 @@ def test_exceptions_of_both_versions(client, version, change, code):
     assert (report.tag, report.get("version")) == (f"{space}ServiceExceptionReport", version)
     assert [child.tag for child in report] == [f"{space}ServiceException"]
     assert report[0].get("code") == code
-    assert "came" in report[0].text or "no run of" in report[0].text
+    assert "came" in str(report[0].text) or "no run of" in str(report[0].text)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +327,7 @@ def test_the_elder_capabilities_have_the_elements_in_the_order_of_their_dtd(clie
     due = ["Name", "Title", "Abstract", "Dimension", "Dimension", "Extent", "Extent", "Style"]
     assert [child.tag for child in layer] == due
     box = next(one for one in top.findall("BoundingBox") if one.get("SRS") == "EPSG:4326")
-    assert float(box.get("minx")) < LON_HW.min() < 20 < LAT_HW.min(), "longitude comes first"
+    assert float(str(box.get("minx"))) < LON_HW.min() < 20 < LAT_HW.min(), "longitude comes first"
 
 
 def test_the_same_picture_in_both_versions_and_another_one_with_the_axes_exchanged(client):
@@ -396,7 +395,7 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast, ver
             shown = np.asarray(Image.open(io.BytesIO(picture.read())))
             assert (shown[50, 50] == colours(forecast.rate_mmh_THW[1])[WET]).all()
         assert value > 0.5
-        with pytest.raises(ServiceException, match=r"time .* came"):
+        with pytest.raises(pytest.importorskip("owslib.util").ServiceException, match=r"time .* came"):
             found.getmap(srs="EPSG:3857", bbox=box, **{**about, "time": "2001-01-01T00:00:00Z"})
 
 
