@@ -114,7 +114,12 @@ def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
     alone = [forecaster.forecast_both(each, 2) for each in fields]
     calls = []
     run = forecaster.model.parts
-    monkeypatch.setattr(forecaster.model, "parts", lambda known: calls.append(len(known)) or run(known))
+
+    def counted(known):
+        calls.append(len(known))
+        return run(known)
+
+    monkeypatch.setattr(forecaster.model, "parts", counted)
     rate, chance = forecaster.forecast_both_many(fields, 2)
     hindcasts = 3 * [1] * forecaster.adaptation.origins if forecaster.adaptation else []
     assert calls == [3, *hindcasts], "one run of the model makes rates and probabilities of all"
