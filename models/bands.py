@@ -14,15 +14,21 @@ LARGE: Final = 2**18
 
 
 def advanced(
-    cell: RecurrentCell, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, *diagonal_BCHW: Tensor | None
+    cell: RecurrentCell,
+    x_BCHW: Tensor,
+    state: State,
+    memory_BCHW: Tensor | None,
+    *diagonal_BCHW: Tensor | None,
+    with_increments: bool = False,
 ) -> Step:
     """One step of a cell; a forecast on a large field goes by bands, where the cell says how far it looks.
 
-    Each band takes `cell.reach` further rows on both sides, so its own rows are what the whole field gives.
+    Each band takes `cell.reach` further rows on both sides, so its own rows are what the whole field gives; increments,
+    where they are asked for, come of the whole field only.
     """
     pixels = x_BCHW.shape[0] * x_BCHW.shape[2] * x_BCHW.shape[3]
     plain = torch.is_grad_enabled() or torch.compiler.is_compiling() or pixels <= LARGE
-    if plain or cell.reach is None:
+    if plain or with_increments or cell.reach is None:
         step: Step = cell(x_BCHW, state, memory_BCHW, *diagonal_BCHW)
         return step
     whole: list[Tensor] = []

@@ -104,7 +104,8 @@ class RecurrentModel(nn.Module):
         Raises:
             InputError: not (B, T, C, H, W) with this model's channels, or no lead step.
         """
-        return self.predict_with_loss(frames_BTCHW, lead_steps, future_BTCHW=future_BTCHW, use_truth_TB=use_truth_TB)[0]
+        predictions, _ = self._run(frames_BTCHW, lead_steps, future_BTCHW, use_truth_TB, with_loss=False)
+        return torch.stack(predictions, dim=1)
 
     def predict_with_loss(
         self,
@@ -114,7 +115,20 @@ class RecurrentModel(nn.Module):
         future_BTCHW: Tensor | None = None,
         use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`predict_all`, and the cells' own loss (mean over the steps) where they have one and gradients are wanted."""
+        """`predict_all`, and the cells' own loss (mean over the steps) where they have one."""
+        predictions, losses = self._run(frames_BTCHW, lead_steps, future_BTCHW, use_truth_TB, with_loss=True)
+        return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
+
+    def _run(
+        self,
+        frames_BTCHW: Tensor,
+        lead_steps: int,
+        future_BTCHW: Tensor | None,
+        use_truth_TB: Tensor | Sequence[Sequence[bool]] | None,
+        *,
+        with_loss: bool,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Prediction and own loss of every step."""
         self._check(frames_BTCHW, lead_steps)
         given = frames_BTCHW.shape[1]
         truth_BTCHW = frames_BTCHW if future_BTCHW is None else torch.cat([frames_BTCHW, future_BTCHW], dim=1)
@@ -127,16 +141,19 @@ class RecurrentModel(nn.Module):
             else:
                 frame_BCHW = self._mixed(truth_BTCHW, predictions, t, use_truth_TB)
             if self.recompute and torch.is_grad_enabled():
-                prediction_BCHW, state, loss = checkpoint(self._step, frame_BCHW, state, use_reentrant=False)
+                step = checkpoint(self._step, frame_BCHW, state, with_loss, use_reentrant=False)
             else:
-                prediction_BCHW, state, loss = self._step(frame_BCHW, state)
+                step = self._step(frame_BCHW, state, with_loss)
+            prediction_BCHW, state, loss = step
             predictions.append(prediction_BCHW)
             losses += [] if loss is None else [loss]
-        return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
+        return predictions, losses
 
-    def _step(self, frame_BCHW: Tensor, state: StackState | None) -> tuple[Tensor, StackState, Tensor | None]:
+    def _step(
+        self, frame_BCHW: Tensor, state: StackState | None, with_loss: bool
+    ) -> tuple[Tensor, StackState, Tensor | None]:
         patches_BCHW = to_patches(frame_BCHW, self.patch).to(self.embed.weight.dtype)
-        y_BCHW, state, loss = self.stack(self.embed(patches_BCHW), state)
+        y_BCHW, state, loss = self.stack(self.embed(patches_BCHW), state, with_loss=with_loss)
         change_BCHW = from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, frame_BCHW.shape[-2:])
         return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss
 

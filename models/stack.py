@@ -7,7 +7,7 @@ data, without skips, and leaves the last layer at full resolution, where the nex
 
 from typing import NamedTuple, cast
 
-from torch import Tensor, is_grad_enabled, nn, stack
+from torch import Tensor, nn, stack
 
 from core.errors import InputError
 from models.bands import advanced
@@ -64,17 +64,19 @@ class RecurrentStack(nn.Module):
         )
         self.auxiliary = cell_class.auxiliary(channels)
 
-    def forward(self, x_BCHW: Tensor, state: StackState | None = None) -> tuple[Tensor, StackState, Tensor | None]:
+    def forward(
+        self, x_BCHW: Tensor, state: StackState | None = None, *, with_loss: bool = False
+    ) -> tuple[Tensor, StackState, Tensor | None]:
         """One time step of all layers.
 
         Returns:
             The last layer's output at full resolution, the state for the next step, and the cells' own loss where they
-            have one and gradients are wanted.
+            have one and it is asked for.
 
         Raises:
             InputError: the field is too small to be halved that often.
         """
-        sizes = self._sizes(x_BCHW)
+        sizes, with_loss = self._sizes(x_BCHW), with_loss and self.auxiliary is not None
         memory_BCHW = state.memory_BCHW if state is not None else None
         steps: list[Step] = []
         for n, module in enumerate(self.cells):
@@ -85,13 +87,13 @@ class RecurrentStack(nn.Module):
                 memory_BCHW = _joined(memories, self.memory_skips[n], sizes[n]) if memories else None
             own = state.layers[n] if state is not None else cell.init_state(x_BCHW)
             diagonal = (_diagonal(state, n, sizes[n]),) if cell.uses_diagonal else ()
-            steps.append(advanced(cell, x_BCHW, own, memory_BCHW, *diagonal))
+            steps.append(advanced(cell, x_BCHW, own, memory_BCHW, *diagonal, with_increments=with_loss))
         outputs = tuple(step.y_BCHW for step in steps) if cell.uses_diagonal else ()
         new_state = StackState(tuple(step.state for step in steps), steps[-1].memory_BCHW, outputs)
-        return steps[-1].y_BCHW, new_state, self._own_loss(steps)
+        return steps[-1].y_BCHW, new_state, self._own_loss(steps) if with_loss else None
 
     def _own_loss(self, steps: list[Step]) -> Tensor | None:
-        if self.auxiliary is None or not is_grad_enabled():
+        if self.auxiliary is None:
             return None
         return stack([self.auxiliary(*step.increments) for step in steps]).sum()
 

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.small_runs import DIGITS, SMALL
+from training.config import resolve
 from training.learning_rate import share_of_rate
 from training.loader import Ahead, ShareSampler, StepSampler
 from training.losses import LOSSES, rain_weight
+from training.run import build_datasets, build_module
 from training.schedules import SCHEDULES
 
 
@@ -154,3 +157,24 @@ def test_batches_made_ahead_are_the_same_and_an_error_in_them_comes_out():
 
     with pytest.raises(OSError, match="the disk is gone"):
         list(Ahead(broken()))
+
+
+@pytest.mark.parametrize("model", ["convlstm", "predrnn-v2"])
+def test_a_cell_s_own_loss_is_a_part_of_the_validation_loss(model):
+    torch.manual_seed(0)
+    config = resolve("moving_mnist", file=None, sets=[*DIGITS, *SMALL], model=model)
+    training, validation = build_datasets(config)
+    module = build_module(config, training, total_steps=4).eval()
+    past_BTCHW, future_BTCHW = (part[None] for part in validation[0])
+    predicted_BTCHW, own_loss = module.model.predict_with_loss(past_BTCHW, 2)
+    assert predicted_BTCHW.shape[1] == 4
+    due = module.loss(predicted_BTCHW[:, -2:], future_BTCHW, torch.ones_like(future_BTCHW)).item()
+    assert (own_loss is not None) == (model == "predrnn-v2")
+    if own_loss is not None:
+        assert own_loss.item() > 1e-3
+        due += own_loss.item()
+    module.on_validation_epoch_start()
+    with torch.inference_mode():
+        forecast_BTCHW = module.validation_step((past_BTCHW, future_BTCHW))
+    torch.testing.assert_close(forecast_BTCHW, predicted_BTCHW[:, -2:].clamp(0, 1))
+    assert module.summed_loss.tolist() == pytest.approx([due, 1.0])
