@@ -6,11 +6,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
 from models.build import options_of
+from models.fast import number_type
+from models.forecaster import pick_device
 from models.guided import guided_options
 from models.transforms import Transform, transform_from_dict
 
@@ -60,7 +63,7 @@ class RunConfig(BaseModel):
     validation_clips: int = Field(64, ge=0, description="evenly spaced samples that are validated on; 0 is all")
     early_stopping: int = Field(0, ge=0, description="end after so many validations without a lower loss; 0 never")
     checkpoint_every: int = Field(500, ge=1, description="steps between writings of last.ckpt")
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # `resolve` takes `auto` as well
     recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
     compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")
     devices: int = Field(1, ge=1, description="processes that share a batch")
@@ -84,13 +87,14 @@ class RunConfig(BaseModel):
             ) from err
 
 
-def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -> RunConfig:
+def resolve(dataset: str, *, file: Path | None, sets: list[str], goes_on: bool = False, **given: Any) -> RunConfig:
     """Preset of the data set, then the file, then the command line.
 
     Args:
         dataset: its name chooses the preset `training/presets/NAME.yaml`.
         file: a YAML file with any of `RunConfig`'s keys.
         sets: `key=value` texts; the value is YAML, the key one of the run's, the model's or the data set's.
+        goes_on: the file is of a run that was begun, maybe on another machine: its precision is what `auto` means.
         **given: values of the command line's own options; None is "not given".
 
     Raises:
@@ -100,6 +104,7 @@ def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -
     values: dict[str, Any] = {"dataset": dataset, **(_read(preset) if preset.is_file() else {})}
     if file is not None:
         _merge(values, _read(file))
+    begun_with = values.get("precision") if goes_on else None
     _merge(values, {key: value for key, value in given.items() if value is not None})
     for text in sets:
         _set(values, *key_value(text))
@@ -107,10 +112,17 @@ def resolve(dataset: str, *, file: Path | None, sets: list[str], **given: Any) -
         if given.get("devices") not in (None, processes):
             raise ConfigError(f"--devices {given['devices']}, but {processes} processes were launched for this run")
         values["devices"] = processes
+    if values.get("precision") == "auto":
+        values["precision"] = begun_with or precision_here()
     try:
         return RunConfig.model_validate(values)
     except ValidationError as err:
         raise ConfigError("; ".join(_problem(one) for one in err.errors())) from err
+
+
+def precision_here() -> str:
+    """What `precision: auto` is on this machine: bf16-mixed where it multiplies bfloat16, as forecasts choose too."""
+    return "bf16-mixed" if number_type(pick_device("auto")) is torch.bfloat16 else "32-true"
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import pytorch_lightning as pl
 import torch
@@ -53,7 +53,9 @@ def main(
     max_steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps in all")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="of all processes together")] = None,
     resume: Annotated[Path | None, typer.Option(help="a run folder or its last.ckpt, to go on with")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: by the machine")
+    ] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
     recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory for a third more work")] = None,
     compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
@@ -66,7 +68,7 @@ def main(
     SIGTERM or Ctrl-C ends a run after the step that it is in (exit status 75), and --resume goes on as if it had not.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    given = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps, "batch_size": batch_size}
+    given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps, "batch_size": batch_size}
     given |= {"precision": precision, "devices": devices, "recompute": recompute, "compile": compiled}
     with _one_line_errors():
         if resume is None:
@@ -78,7 +80,7 @@ def main(
         if config is not None or out is not None:
             raise ConfigError("--resume goes on in its own folder with its own configuration; no --out and no --config")
         folder, last, dataset = run_to_resume(resume, dataset)
-        resolved = resolve(dataset, file=folder / CONFIG, sets=sets or [], **given)
+        resolved = resolve(dataset, file=folder / CONFIG, sets=sets or [], goes_on=True, **given)
         train(resolved, folder, resume=last)
 
 

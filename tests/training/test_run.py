@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError
 from models.checkpoint import load_model, read_card
-from training import evaluate, run
-from training.config import resolve
+from training import config, evaluate, run
+from training.config import PRESETS, resolve
 from training.datasets import DATASETS
 from training.module import NowcastModule
 
@@ -138,6 +138,32 @@ def test_preset_file_and_command_line_come_in_that_order(tmp_path):
     assert config.model_options == {"skip": "full"}
     with pytest.raises(ConfigError, match="--set"):
         resolve("germany", file=None, sets=["x"])
+
+
+@pytest.mark.parametrize(("kind", "due"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
+def test_precision_auto_is_what_forecasts_choose_and_is_recorded_resolved(kind, due, event, tmp_path, monkeypatch):
+    other = {"bf16-mixed": torch.float32, "32-true": torch.bfloat16}[due]
+    monkeypatch.setattr(config, "number_type", lambda device: kind)
+    result = _germany(event, tmp_path / "run", "--max-steps", 2, "--precision", "auto")
+    assert result.exit_code == 0, result.output
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == due
+    assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == due
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["run"]["config"]["precision"] == due
+    monkeypatch.setattr(config, "number_type", lambda device: other)  # it goes on on another machine
+    for more in ([], ["--precision", "auto"], ["--set", "precision=auto"]):
+        result = _run("--resume", tmp_path / "run", "--max-steps", 3, *more)
+        assert result.exit_code == 0, result.output
+        assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == due
+    result = _run("--resume", tmp_path / "run", "--precision", "16-mixed")
+    assert result.exit_code == 2
+    assert f"precision '{due}', not '16-mixed'" in result.output
+
+
+def test_the_preset_of_the_default_takes_the_machine_s_precision():
+    preset = PRESETS / "guided.yaml"
+    assert yaml.safe_load(preset.read_text())["precision"] == "auto"
+    assert resolve("germany", file=preset, sets=[]).precision == config.precision_here()
+    assert resolve("germany", file=preset, sets=[], precision="32-true").precision == "32-true"
 
 
 def test_evaluate_prints_the_table_and_its_counts(event, tmp_path):
