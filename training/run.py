@@ -53,9 +53,7 @@ def main(
     max_steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps in all")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="of all processes together")] = None,
     resume: Annotated[Path | None, typer.Option(help="a run folder or its last.ckpt, to go on with")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: by the machine")
-    ] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: by the machine")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
     recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory for a third more work")] = None,
     compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
@@ -68,8 +66,9 @@ def main(
     SIGTERM or Ctrl-C ends a run after the step that it is in (exit status 75), and --resume goes on as if it had not.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
-    given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps, "batch_size": batch_size}
-    given |= {"precision": precision, "devices": devices, "recompute": recompute, "compile": compiled}
+    given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps}
+    given |= {"batch_size": batch_size, "precision": precision, "devices": devices}
+    given |= {"recompute": recompute, "compile": compiled}
     with _one_line_errors():
         if resume is None:
             if dataset is None:
