@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import redis
 
 from service.broker import Broker, embedded
 from service.jobs import beat
-from service.jobs.beat import CLAIMED_PART, SteadyEntry, steady_now
+from service.jobs.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
 from service.jobs.queues import BEAT, FORECASTS, VERIFICATION
 from tests.end_to_end.stack import ROOT, process_environment, until
 
@@ -64,6 +65,40 @@ def test_two_beats_give_each_task_out_once_and_one_alone_goes_on(tmp_path: Path)
             times = given_out(client, queue)
             assert len(times) <= 2 + (times[-1] - times[0]) / (CLAIMED_PART * interval_s), times
         assert client.llen(BEAT) <= 1  # one a minute
+
+
+@pytest.mark.stack
+def test_a_claim_that_the_servers_clock_does_not_end_is_ended_by_a_steady_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    now = [1000.0]
+    monkeypatch.setattr(beat, "monotonic", lambda: now[0])
+    with queue_server(tmp_path) as broker, redis.Redis.from_url(broker.url) as client:
+        app = SimpleNamespace(backend=SimpleNamespace(client=client))
+        first, second = _scheduler(app), _scheduler(app)
+        entry = SteadyEntry(name="n", task="t", schedule=5.0, app=None)
+        key = beat.KEY + "n"
+        assert first._claim(entry)
+        client.persist(key)  # its end is away, as after a step back of the server's wall clock
+        assert not second._claim(entry)
+        now[0] += 1
+        assert not first._claim(entry)
+        now[0] += 4
+        assert first._claim(entry), "its own claim is five seconds old"
+        assert not second._claim(entry), "another claim than the one that it saw"
+        client.persist(key)
+        now[0] += 5
+        assert second._claim(entry), "the first has not come back"
+        assert not first._claim(entry)
+        assert client.pttl(key) > 0
+        client.delete(key)
+        assert first._claim(entry)
+
+
+def _scheduler(app: Any) -> Any:
+    made = OnceScheduler.__new__(OnceScheduler)
+    made.app, made._seen = app, {}
+    return made
 
 
 def test_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch):
