@@ -166,6 +166,7 @@ class LinksOut(Out):
     probability: str | None = Field(
         None, description="URI template of a picture, with lead and probability_of; null: the forecast has none"
     )
+    about: str = Field(description="the model's card: training data and years, scores, limits")
     map: str = Field(description="cities and graticule in picture coordinates")
     pictures: list[PictureOut]
 

@@ -184,6 +184,7 @@ def links_out(forecast: Forecast) -> LinksOut:
         accumulation=f"{here}/accumulation{{?lat,lon,bbox}}",
         edr=f"/collections/nowcast/instances/{forecast.id}",
         probability=f"{here}/image/{{lead}}.png{{?probability_of}}" if forecast.thresholds_mmh else None,
+        about="/models",
         map=f"{here}/map",
         pictures=pictures_out(forecast, here),
     )

@@ -80,6 +80,12 @@ def test_answer_from_scans_says_all_that_the_design_asks_for(forecast):
     assert forecast["input_times"][-1] == forecast["reference_time"]
 
 
+def test_every_forecast_links_to_the_card_of_its_model(client, forecast):
+    about = client.get(forecast["links"]["about"]).json()
+    (found,) = (model for model in about["models"] if model["name"] == "default")
+    assert found["card"]
+
+
 def test_leads_are_the_forecast_in_numbers(forecast):
     leads = forecast["leads"]
     moved_HW = np.roll(np.nan_to_num(rain_THW([REFERENCE])[0]), 3, axis=1)
