@@ -192,6 +192,11 @@ def processes_here() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
 
 
+def place_here() -> int:
+    """Number of this process among those of this machine."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
 def dataset_options(dataset: str) -> list[str]:
     """Names of a data set's own options."""
     from training.datasets import DATASETS

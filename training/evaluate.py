@@ -12,11 +12,12 @@ from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
-from training.config import key_value
+from training.config import is_first_process, key_value
 from training.datasets import DATASETS, NowcastDataset, build_dataset
 from training.evaluation import Evaluation, counts_key
 from training.evaluation import evaluate as evaluate
 from training.evaluation_text import as_json, text_table
+from training.shared_work import launched_together
 from verification.counts import Counts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -55,9 +56,10 @@ def main(
 ) -> None:
     """Score a checkpoint, persistence and extrapolation on the test clips of a data set.
 
-    The frames' sizes and the test split are those that the checkpoint was trained with.
+    The frames' sizes and the test split are those that the checkpoint was trained with. Processes of torchrun share
+    the clips.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(), launched_together():
         if protocol is Protocol.skill:
             _print_skill(checkpoint, data, json_file)
             return
@@ -65,6 +67,8 @@ def main(
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         test = scored_set(forecaster, dataset, data, options, transfer=transfer)
         table = evaluate_beside_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
+        if not is_first_process():
+            return
         typer.echo(text_table(table, test, forecaster))
         if json_file is not None:
             command = " ".join(["python -m training.evaluate", *sys.argv[1:]])

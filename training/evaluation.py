@@ -16,6 +16,7 @@ from core.errors import ForecastError
 from core.units import THRESHOLDS_MMH
 from models.forecaster import Forecaster, NetworkForecaster
 from training.datasets import NowcastDataset
+from training.shared_work import added_up, own_share
 from verification.scores import SCORES, CategoricalScore, Score
 from verification.scores.fss import FSS
 
@@ -131,6 +132,7 @@ def evaluate(
     """Totals over a data set, or over so many of its clips, evenly spread.
 
     Cells of rain count where the observation and every input field are there, the same ones for all forecasters.
+    Processes that were started together share the clips.
 
     Args:
         forecasters: their names are the rows.
@@ -144,7 +146,7 @@ def evaluate(
     """
     forecasters = list(forecasters)
     result = Evaluation(measures_of(dataset, thresholds_mmh), dataset.lead_steps)
-    loader = DataLoader(Subset(dataset, chosen_clips(len(dataset), clips)), batch_size=BATCH)
+    loader = DataLoader(Subset(dataset, own_share(chosen_clips(len(dataset), clips))), batch_size=BATCH)
     with typer.progressbar(loader, file=sys.stderr) as batches:
         for past_BTCHW, future_BTCHW in batches:
             true_BTCHW = torch.cat([past_BTCHW[:, 1:], future_BTCHW], dim=1).numpy().copy()
@@ -157,6 +159,7 @@ def evaluate(
                     raise ForecastError(f"{one.name} {one.version} gave values that are not finite")
                 result.add(one.name, frames_BTCHW, due_BTCHW)
             result.clips += len(past_BTCHW)
+    result.totals, result.clips = added_up(result.totals, result.clips)
     return result
 
 

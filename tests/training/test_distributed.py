@@ -1,6 +1,7 @@
 """Processes that share a batch train as one process does with the whole of it (gloo on the CPU)."""
 
 import csv
+import json
 import socket
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError
 from models.checkpoint import load_model
-from training import run
+from training import evaluate, run, shared_work
 from training.config import resolve
 
 KEYS = [
@@ -70,7 +71,7 @@ app({arguments!r})
 """
 
 
-def _both(start_process, arguments, *, signalled=None):
+def _both(start_process, arguments, *, signalled=None, program=PROGRAM):
     """Exit codes of two processes with the variables that torchrun sets; one of them may be sent SIGTERM in step 2."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -79,8 +80,8 @@ def _both(start_process, arguments, *, signalled=None):
     started = []
     for rank in (0, 1):
         variables = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        program = PROGRAM.format(variables=variables, arguments=arguments, signalled=rank == signalled)
-        started.append(start_process(program))
+        text = program.format(variables=variables, arguments=arguments, signalled=rank == signalled)
+        started.append(start_process(text))
     for process in started:
         process.join()
     return [process.exitcode for process in started]
@@ -92,6 +93,41 @@ def test_two_processes_of_a_launcher_train_as_one_and_go_on_after_a_signal(event
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
     assert _both(start_process, ["--resume", str(folder)]) == [0, 0]
     _assert_as_one(folder, alone)
+
+
+EVALUATION = """
+import os
+os.environ.update({variables!r})
+from training.evaluate import app
+app({arguments!r})
+"""
+
+
+def test_two_processes_share_the_test_clips_and_add_up_their_totals(event, alone, tmp_path, start_process):
+    arguments = ["--checkpoint", str(alone / "checkpoint"), "--dataset", "germany", "--data", str(event)]
+    arguments += ["--protocol", "paper", "--clips", "7", "--json"]
+    done = CliRunner().invoke(evaluate.app, [*arguments, str(tmp_path / "one.json")])
+    assert done.exit_code == 0, done.output
+    assert _both(start_process, [*arguments, str(tmp_path / "two.json")], program=EVALUATION) == [0, 0]
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
+    assert two["windows"] == one["windows"] == 7
+    counts = ("hits", "misses", "false_alarms", "correct_negatives")
+    assert [[row[key] for key in counts] for row in two["scores"]] == [
+        [row[k] for k in counts] for row in one["scores"]
+    ]
+    for part in ("overall", "paper"):
+        for model, scores in one[part].items():
+            known = {name: value for name, value in scores.items() if value is not None}
+            assert {name: v for name, v in two[part][model].items() if v is not None} == pytest.approx(known, rel=1e-6)
+
+
+def test_each_process_has_its_own_clips(monkeypatch):
+    monkeypatch.setattr(shared_work, "process_count", lambda: 3)
+    shares = []
+    for rank in range(3):
+        monkeypatch.setattr(shared_work, "process_rank", lambda rank=rank: rank)
+        shares.append(shared_work.own_share([5, 6, 7, 9]))
+    assert shares == [[5, 9], [6], [7]]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(event, tmp_path):
