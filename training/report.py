@@ -54,7 +54,7 @@ def main(
 
     Runs that are not finished are listed. The page can be made again from the records alone.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(OSError):
         found, left_out = all_runs(runs, evaluations, forget=again)
         if evaluate_missing:
             found, failed = evaluate_runs(found, clips=clips, evaluations=evaluations, data=data)

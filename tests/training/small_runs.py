@@ -9,8 +9,10 @@ from models.build import build_model
 from models.checkpoint import save_model
 from training import report
 from training.config import resolve
+from training.datasets import DATASETS
 
 DIGITS = ["size=16", "digit_size=7", "invented_digits=20", "test_clips=6", "input_steps=3", "lead_steps=2"]
+OWN = {"moving_mnist": DIGITS, "germany": ["height=12", "width=14"]}
 SMALL = ["hidden_channels=2", "num_layers=3", "max_steps=4", "batch_size=2"]
 
 
@@ -18,8 +20,7 @@ def make_run(folder, model="convlstm", *sets, dataset="moving_mnist", data=None,
     """A run of `training.run --dataset D --model M --set ...`, without the training."""
     import torch
 
-    own = DIGITS if dataset == "moving_mnist" else ["height=12", "width=14"]
-    config = resolve(dataset, file=None, sets=[*own, *SMALL, *sets], model=model, data=data)
+    config = resolve(dataset, file=None, sets=[*OWN.get(dataset, []), *SMALL, *sets], model=model, data=data)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
     (folder / "metrics.csv").write_text("step,name,value\n0,train/seconds,1.5\n3,train/loss,2\n3,train/seconds,12.25\n")
@@ -35,7 +36,7 @@ def make_run(folder, model="convlstm", *sets, dataset="moving_mnist", data=None,
         "transform": config.transform,
         "input_steps": config.input_steps,
         "lead_steps": config.lead_steps,
-        "cadence_minutes": 0 if dataset == "moving_mnist" else 30,
+        "cadence_minutes": DATASETS.get(dataset).cadence_minutes or 30 * (dataset == "germany"),
         "pixel_m": 7258.0,
         "training": {
             "data": {},

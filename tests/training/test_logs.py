@@ -6,14 +6,18 @@ import json
 import numpy as np
 import pytest
 import torch
+from pytorch_lightning.callbacks import EarlyStopping, TQDMProgressBar
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 from typer.testing import CliRunner
 
 from models.checkpoint import read_card
 from models.machine import machine
 from training import run
+from training.config import resolve
+from training.fit import _callbacks
 from training.forecast_images import GAP, mosaic
 from training.metrics_file import MetricsFile, last_values
+from training.pace import Pace
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=2", "--set", "log_every=1"]
 
@@ -79,6 +83,15 @@ def test_forecasts_are_drawn_for_tensorboard(event, tmp_path):
     assert [image.step for image in images] == [2, 4]
     assert (images[0].height, images[0].width) == (2 * (16 + GAP), 10 * (12 + GAP))
     assert {"train/loss", "validation/loss"} <= set(events.Tags()["scalars"])
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_gets_lightning_s_bar_and_a_file_gets_lines(terminal, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    callbacks = _callbacks(resolve("germany", file=None, sets=["early_stopping=2"]), total_steps=4)
+    assert any(isinstance(one, TQDMProgressBar) for one in callbacks) == terminal
+    assert [one.lines for one in callbacks if isinstance(one, Pace)] == [not terminal]
+    assert [one.patience for one in callbacks if isinstance(one, EarlyStopping)] == [2]
 
 
 def test_a_missing_tensorboard_is_said(event, tmp_path, monkeypatch):

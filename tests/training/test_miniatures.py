@@ -58,6 +58,9 @@ def test_the_preset_is_the_paper_s_setting(name, steps, epochs, transform):
     assert (config.input_steps, config.lead_steps, config.epochs) == (steps, steps, epochs)
     assert (config.batch_size, config.learning_rate, config.hidden_channels) == (4, 3e-4, 64)
     assert config.transform["name"] == transform
+    assert (config.early_stopping, config.gradient_clip, config.ema_decay) == (0, 0, 0)
+    assert (config.precision, config.recompute, config.compile) == ("32-true", False, False)
+    assert (config.loss, config.learning_rate_schedule, config.num_layers) == ("l1+l2", "constant", 6)
     DATASETS.get(name).options_class.model_validate(config.dataset_options)
 
 
