@@ -13,7 +13,7 @@ import torch
 from core import cf
 from core.errors import ConfigError, UnknownNameError
 from core.grid import RADOLAN_900
-from training.datasets import build_dataset, moving_mnist
+from training.datasets import build_dataset, germany, moving_mnist
 from training.datasets.digits import invent_digits, read_digits
 from training.datasets.series import open_series
 
@@ -91,6 +91,27 @@ def test_random_cuts_are_a_function_of_seed_and_index(tmp_path):
     assert 4 <= sum(total == 0 for total in sums) <= 16
     with pytest.raises(IndexError):
         one[20]
+
+
+def test_cuts_grow_with_their_cadence_and_by_chance(tmp_path, monkeypatch):
+    _write(tmp_path / "event.nc", range(0, 600, 5), size=(120, 120))  # cells of 7.5 km
+    edges, span = [], germany._random_span
+    monkeypatch.setattr(
+        germany, "_random_span", lambda size, edge, random: edges.append(edge) or span(size, edge, random)
+    )
+    for jitter in (0.0, 0.5):
+        edges.clear()
+        options = {"crop": 16, "cadences": (10, 30), "pixel_m": 30_000.0, "scale_jitter": jitter, "min_wet": 0.0}
+        data = _germany(tmp_path, "train", **options)
+        assert [data[index].past_TCHW.shape for index in range(24)] == [(2, 1, 16, 16)] * 24
+        slow, fast = [edge for edge in edges if edge > 36], [edge for edge in edges if edge <= 36]
+        assert len(slow) > 4
+        assert len(fast) > 4
+        if jitter:
+            assert 43 <= min(slow) < 58 < 70 < max(slow) <= 96
+            assert 16 <= min(fast) < 20 < 24 < max(fast) <= 32
+        else:
+            assert set(edges) == {64, 21}  # 16 cells of 30 km, and of 10 km
 
 
 def test_what_holds_no_window_is_skipped_and_nothing_at_all_is_an_error(tmp_path, caplog):
