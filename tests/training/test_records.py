@@ -1,6 +1,7 @@
 """Records: evaluated runs without their weights, of which the same report comes again."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -102,3 +103,14 @@ def test_notes_open_the_page(made, tmp_path):
     assert report_of("--runs", out / "runs", "--out", tmp_path).exit_code == 0
     page = (tmp_path / "README.md").read_text()
     assert page.index("paper's mean") < page.index("## What we saw") < page.index("### Table 3")
+
+
+@pytest.mark.long
+def test_the_page_of_moving_mnist_is_what_its_records_give(tmp_path):
+    page = Path(__file__).parents[2] / "docs" / "results" / "moving_mnist"
+    shutil.copy(page / "notes.md", tmp_path)
+    result = report_of("--runs", page / "runs", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    for path in [path for path in page.iterdir() if path.suffix in (".md", ".csv", ".tex")]:
+        assert (tmp_path / path.name).read_text() == path.read_text(), path
+    assert {path.name for path in page.iterdir()} == {path.name for path in tmp_path.iterdir()}
