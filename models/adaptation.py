@@ -64,9 +64,9 @@ class Adaptation:
 
     trusted_cells: float = 1000.0
     cells_per_trusted: float = 90.0
-    ridge: float = 5.0
+    ridge: float = 20.0
     line_ridge: float = 5.0
-    fading: float = 0.8
+    fading: float = 0.7
     origins: int = 3
     sampled_cells: int = 1000
     iterations: int = 10

@@ -29,10 +29,10 @@ class Rebuild:
         least_light: the same for lower rates, without which none higher is shown either: a dry field stays dry.
     """
 
-    area: float = 1.1
+    area: float = 1.05
     heavy_area: float = 1.4
     heavy_mmh: float = 5.0
-    newest: float = 0.25
+    newest: float = 0.5
     least: float = 0.01
     least_light: float = 0.1
     light_mmh: float = 2.0
