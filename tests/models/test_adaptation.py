@@ -31,7 +31,7 @@ def _forecaster(bias=0.0, correction=0.0, adaptation=None):
     with torch.no_grad():
         model.weight_LFK[:, NAMES.index("carried_0")] = 3.0
         model.bias_LK[:] = -3.0 * torch.log1p(torch.tensor(RATES_MMH) / 0.1) + bias
-        model.head.bias.fill_(correction)
+        torch.nn.init.constant_(model.head.get_parameter("bias"), correction)
     return GuidedForecaster(model, "guided", "1", device="cpu", precision="float32", adaptation=adaptation)
 
 

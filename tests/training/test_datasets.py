@@ -96,9 +96,12 @@ def test_random_cuts_are_a_function_of_seed_and_index(tmp_path):
 def test_cuts_grow_with_their_cadence_and_by_chance(tmp_path, monkeypatch):
     _write(tmp_path / "event.nc", range(0, 600, 5), size=(120, 120))  # cells of 7.5 km
     edges, span = [], germany._random_span
-    monkeypatch.setattr(
-        germany, "_random_span", lambda size, edge, random: edges.append(edge) or span(size, edge, random)
-    )
+
+    def noted(size, edge, random):
+        edges.append(edge)
+        return span(size, edge, random)
+
+    monkeypatch.setattr(germany, "_random_span", noted)
     for jitter in (0.0, 0.5):
         edges.clear()
         options = {"crop": 16, "cadences": (10, 30), "pixel_m": 30_000.0, "scale_jitter": jitter, "min_wet": 0.0}

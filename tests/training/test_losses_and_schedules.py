@@ -6,6 +6,7 @@ import torch
 
 from tests.training.small_runs import DIGITS, SMALL
 from training.config import resolve
+from training.datasets import Sample
 from training.learning_rate import share_of_rate
 from training.loader import Ahead, ShareSampler, StepSampler
 from training.losses import LOSSES, rain_weight
@@ -175,6 +176,6 @@ def test_a_cell_s_own_loss_is_a_part_of_the_validation_loss(model):
         due += own_loss.item()
     module.on_validation_epoch_start()
     with torch.inference_mode():
-        forecast_BTCHW = module.validation_step((past_BTCHW, future_BTCHW))
+        forecast_BTCHW = module.validation_step(Sample(past_BTCHW, future_BTCHW))
     torch.testing.assert_close(forecast_BTCHW, predicted_BTCHW[:, -2:].clamp(0, 1))
     assert module.summed_loss.tolist() == pytest.approx([due, 1.0])

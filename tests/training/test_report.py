@@ -138,6 +138,7 @@ def test_contradicting_seeds_are_told_apart_from_agreeing_ones(made):
 
     def scored(name, mse):
         run = known[name]
+        assert run.evaluation is not None
         overall = {name: {**run.evaluation["overall"][name], "mse": mse}}
         return replace(run, evaluation={**run.evaluation, "overall": overall})
 
