@@ -13,6 +13,7 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     "extrapolation-native": {"color": "0.45", "linestyle": "-."},
     "default": {"color": "tab:blue", "linewidth": 2.5},
 }
+OTHERS: Final = ("tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
 
 
 def draw_curves(events: Sequence[dict[str, Any]], rates_mmh: Sequence[float], path: Path) -> None:
@@ -29,6 +30,7 @@ def draw_curves(events: Sequence[dict[str, Any]], rates_mmh: Sequence[float], pa
     axes = figure.subplots(len(events), len(rates_mmh), squeeze=False, sharex=True)
     for event, row in zip(events, axes, strict=True):
         for mmh, axis in zip(rates_mmh, row, strict=True):
+            axis.set_prop_cycle(color=OTHERS)
             for model in dict.fromkeys(one["model"] for one in event["pooled"]):
                 leads, values = _by_lead(event, model, mmh)
                 axis.plot(leads, values, label=model, marker="o", markersize=3, **STYLES.get(model, {}))
