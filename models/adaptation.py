@@ -1,8 +1,8 @@
 """A statistical forecast that learns from its own input: what it would have said of fields that are there by now."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.errors import InputError
+from models.card_numbers import CardNumbers
 
 Float32Array = NDArray[np.float32]
 LOGIT_UNIT: Final = 3.0
@@ -43,7 +43,7 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class Adaptation(CardNumbers):
     """Ridge logistic regression on hindcasts within the window, on top of the model's logits.
 
     Of five given fields, the model is asked for the newest three from what was there before each of them, at one to
@@ -70,22 +70,6 @@ class Adaptation:
     origins: int = 3
     sampled_cells: int = 1000
     iterations: int = 10
-
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers, as a card keeps them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Adaptation":
-        """From `to_dict`.
-
-        Raises:
-            InputError: a key that is none of these.
-        """
-        known = [field.name for field in fields(cls)]
-        if unknown := sorted(set(values) - set(known)):
-            raise InputError(f"adaptation with {', '.join(unknown)}; {', '.join(known)} were due")
-        return cls(**values)
 
     def step(self, shape: tuple[int, ...]) -> int:
         """Every so many cells of a field of this shape are learnt from, along both axes."""

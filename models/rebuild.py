@@ -1,12 +1,12 @@
 """One sharp field from probabilities: the cells where a rate is likeliest, as many of them as it should cover."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError
+from models.card_numbers import CardNumbers
 
 Float32Field = NDArray[np.float32]
 BoolField = NDArray[np.bool_]
@@ -16,7 +16,7 @@ LARGEST = 4.0
 
 
 @dataclass(frozen=True)
-class Rebuild:
+class Rebuild(CardNumbers):
     """How large an area exceeds a rate, and how the rate runs within it.
 
     The area is `expected_cells`, a little more of them for hits.
@@ -36,22 +36,6 @@ class Rebuild:
     least: float = 0.01
     least_light: float = 0.1
     light_mmh: float = 2.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers, as a card keeps them."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Rebuild":
-        """From `to_dict`.
-
-        Raises:
-            InputError: a key that is none of these.
-        """
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise InputError(f"rebuild with {', '.join(unknown)}; {', '.join(f.name for f in fields(cls))} were due")
-        return cls(**values)
 
     def rate_mmh_LHW(
         self, probability_LKHW: Float32Field, newest_mmh_HW: Float32Field, rates_mmh: tuple[float, ...]

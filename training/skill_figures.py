@@ -80,8 +80,12 @@ def _by_lead(event: dict[str, Any], model: str, mmh: float) -> tuple[list[int], 
     leads, values = [], []
     for row in event["counts"]:
         if row["model"] == model and row["rate_mmh"] == mmh:
-            counts = Counts(**{key: row[key] for key in ("hits", "misses", "false_alarms", "correct_negatives")})
-            value = counts.value("csi")
+            value = counts_of(row).value("csi")
             leads.append(int(row["lead_minutes"]))
             values.append(float("nan") if value is None else value)
     return leads, values
+
+
+def counts_of(row: dict[str, Any]) -> Counts:
+    """The four counts of a row of `training.skill`."""
+    return Counts(**{key: row[key] for key in ("hits", "misses", "false_alarms", "correct_negatives")})

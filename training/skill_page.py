@@ -9,8 +9,7 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
-from training.skill_figures import draw_curves, draw_reliability
-from verification.counts import Counts
+from training.skill_figures import counts_of, draw_curves, draw_reliability
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 RATES_MMH: Final = (0.5, 2.0, 5.0)
@@ -125,8 +124,7 @@ def _biases(pooled: dict[str, Any], model: str) -> str:
                 row = next(
                     r for r in pooled["counts"] if (r["model"], r["rate_mmh"], r["lead_minutes"]) == (name, mmh, lead)
                 )
-                counts = Counts(**{key: row[key] for key in ("hits", "misses", "false_alarms", "correct_negatives")})
-                cells.append(_text(counts.value("bias"), 2))
+                cells.append(_text(counts_of(row).value("bias"), 2))
             lines.append(f"| {name}, {mmh:g} mm/h | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
