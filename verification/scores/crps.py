@@ -14,8 +14,6 @@ from verification.scores.rate_mae import CellSum
 THRESHOLDS_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 HIGHEST_MMH: Final = 60.0
 """Where the probability of more is taken for 0; it falls evenly from the last threshold to there."""
-PARTS: Final = 8
-"""Each step between two thresholds is cut into so many, since the observed rate lies within one."""
 
 
 @SCORES.register("crps")
@@ -44,15 +42,19 @@ class CRPS(Score[CellSum]):
         return totals.mean
 
     def _integral_N(self, probability_NK: NDArray[np.float64], observed_N: NDArray[np.float64]) -> NDArray[np.float64]:
-        """By the middle of many short steps; beyond the highest rate the whole of what was observed counts."""
+        """Exact for straight lines; beyond the highest rate the whole of what was observed counts."""
         edges = np.array([0.0, *self.thresholds_mmh, HIGHEST_MMH])
         known_NK = np.hstack([probability_NK[:, :1], probability_NK, np.zeros((len(probability_NK), 1))])
         integral_N = np.maximum(observed_N - HIGHEST_MMH, 0.0)
-        for number, (left, right) in enumerate(pairwise(edges)):
-            width = (right - left) / PARTS
-            for part in range(PARTS):
-                along = (part + 0.5) / PARTS
-                chance_N = (1 - along) * known_NK[:, number] + along * known_NK[:, number + 1]
-                reached_N = np.clip((observed_N - left) / width - part, 0.0, 1.0)  # share of this step below the rate
-                integral_N += width * (reached_N * (1 - chance_N) ** 2 + (1 - reached_N) * chance_N**2)
+        for (left, right), (left_N, right_N) in zip(pairwise(edges), pairwise(known_NK.T), strict=True):
+            width = right - left
+            reached_N = np.clip((observed_N - left) / width, 0.0, 1.0)  # share of this step below the observed rate
+            chance_N = left_N + reached_N * (right_N - left_N)
+            below_N = reached_N * _mean_square(1 - left_N, 1 - chance_N)
+            integral_N += width * (below_N + (1 - reached_N) * _mean_square(chance_N, right_N))
         return integral_N
+
+
+def _mean_square(first_N: NDArray[np.float64], last_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the square of a line between two values."""
+    return (first_N**2 + first_N * last_N + last_N**2) / 3

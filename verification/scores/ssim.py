@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import convolution_matrix
+from scipy.ndimage import correlate1d
 
 from verification.counts import FloatField
 from verification.scores.base import SCORES, PictureScore
@@ -29,13 +29,13 @@ class SSIM(PictureScore):
     """
 
     def per_frame_N(self, forecast_NHW: FloatField, observed_NHW: FloatField) -> NDArray[np.float64]:
-        height, width = forecast_NHW.shape[1:]
-        size = min(WINDOW, height, width)
-        rows, columns = _smoothing(height, size), _smoothing(width, size)
+        window = _window(min(WINDOW, *forecast_NHW.shape[1:]))
+        before, after = len(window) // 2, (len(window) - 1) // 2
+        rows, columns = (slice(before, length - after) for length in forecast_NHW.shape[1:])
 
         def smooth(x_NHW: FloatField) -> FloatField:
-            smoothed: FloatField = rows @ x_NHW @ columns.T
-            return smoothed
+            smoothed: FloatField = correlate1d(correlate1d(x_NHW, window, axis=1), window, axis=2)
+            return smoothed[:, rows, columns]
 
         mean_f, mean_o = smooth(forecast_NHW), smooth(observed_NHW)
         variances = smooth(forecast_NHW**2) + smooth(observed_NHW**2) - mean_f**2 - mean_o**2
@@ -45,8 +45,7 @@ class SSIM(PictureScore):
 
 
 @lru_cache(maxsize=16)
-def _smoothing(length: int, size: int) -> NDArray[np.float64]:
-    """The Gaussian window along one axis as a matrix, only where it fits whole."""
+def _window(size: int) -> NDArray[np.float64]:
     place = np.arange(size) - (size - 1) / 2
     weight = np.exp(-0.5 * (place / (SIGMA * size / WINDOW)) ** 2)
-    return np.asarray(convolution_matrix(weight / weight.sum(), length, mode="valid"), np.float64)
+    return np.asarray(weight / weight.sum(), np.float64)
