@@ -1,4 +1,4 @@
-"""Isotonic correction of probabilities, per lead and threshold, as straight lines between knots."""
+"""Isotonic correction of probabilities, per cell size, lead and threshold, as straight lines between knots."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +38,42 @@ class Calibration:
     def from_dict(cls, values: dict[str, Any]) -> "Calibration":
         """From `to_dict`."""
         return cls(tuple(tuple((tuple(said), tuple(seen)) for said, seen in lead) for lead in values["knots"]))
+
+
+@dataclass(frozen=True)
+class CalibrationByCell:
+    """A calibration for each of some cell sizes; between two of them both count, by the logarithm of the size.
+
+    The same rain is harder to foresee on small cells: what comes true seven times in ten on cells of 6 km does so five
+    times in ten on cells of 2 km.
+
+    Attributes:
+        pixels_m: edges of the cells, rising.
+        calibrations: one for each.
+    """
+
+    pixels_m: tuple[float, ...]
+    calibrations: tuple[Calibration, ...]
+
+    def __call__(self, probability_LKHW: Float32Field, pixel_m: float) -> Float32Field:
+        """Corrected probabilities of the same shape for cells of this edge; beyond the sizes that of the nearest."""
+        place = float(np.interp(np.log(pixel_m), np.log(self.pixels_m), np.arange(len(self.pixels_m))))
+        lower, share = int(place), np.float32(place % 1)
+        corrected_LKHW = self.calibrations[lower](probability_LKHW)
+        if share:
+            corrected_LKHW += share * (self.calibrations[lower + 1](probability_LKHW) - corrected_LKHW)
+        return corrected_LKHW
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a card keeps it."""
+        pairs = zip(self.pixels_m, self.calibrations, strict=True)
+        return {"by_cell": [{"pixel_m": pixel_m, **calibration.to_dict()} for pixel_m, calibration in pairs]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "CalibrationByCell":
+        """From `to_dict`, or from a card with one calibration for every size."""
+        each = values.get("by_cell") or [{"pixel_m": 1.0, **values}]
+        return cls(tuple(float(one["pixel_m"]) for one in each), tuple(Calibration.from_dict(one) for one in each))
 
 
 def fitted_knots(

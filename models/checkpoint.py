@@ -16,7 +16,7 @@ from core.files import write_bytes_atomically
 from core.registry import Registry
 from models.adaptation import Adaptation
 from models.build import build_model
-from models.calibration import Calibration
+from models.calibration import CalibrationByCell
 from models.forecaster import Forecaster, NetworkForecaster
 from models.guided import GuidedModel, build_guided
 from models.guided_forecaster import GuidedForecaster
@@ -109,7 +109,7 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             name,
             str(card["version"]),
             adaptation=Adaptation.from_dict(card["adaptation"]) if "adaptation" in card else None,
-            calibration=Calibration.from_dict(card["calibration"]) if "calibration" in card else None,
+            calibration=CalibrationByCell.from_dict(card["calibration"]) if "calibration" in card else None,
             rebuild=Rebuild.from_dict(card.get("rebuild", {})),
             **how,
         )

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.adaptation import Adaptation, Told
-from models.calibration import Calibration
+from models.calibration import CalibrationByCell
 from models.fast import ready
 from models.forecaster import Float32Field, Forecaster, pick_device
 from models.guidance.predictors import predictors_LFHW
@@ -43,7 +43,7 @@ class GuidedForecaster(Forecaster):
         cadence_minutes: int = 30,
         pixel_m: float = 900_000 / 124,
         adaptation: Adaptation | None = None,
-        calibration: Calibration | None = None,
+        calibration: CalibrationByCell | None = None,
         rebuild: Rebuild | None = None,
     ) -> None:
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
@@ -100,8 +100,7 @@ class GuidedForecaster(Forecaster):
     ) -> tuple[Float32Field, Float32Field]:
         """`forecast_both` of several inputs of one size, in one run of the model."""
         fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
-        cadence = self._spacing(cadence_minutes, pixel_m)[0]
-        chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, cadence)
+        chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
         pairs = list(zip(chance_BLKHW, fields_BTHW, strict=True))
         rate_BLHW = np.stack([self._finished(self._rebuilt(*pair), pair[1]) for pair in pairs])
         unseen_BHW = np.isnan(fields_BTHW[:, -1])
@@ -116,14 +115,15 @@ class GuidedForecaster(Forecaster):
     def _forecast_many(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
-        del pixel_m
-        chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes)
+        chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
         return np.stack([self._rebuilt(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
 
     def _rebuilt(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
         return self.rebuild.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
 
-    def _probabilities(self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float) -> Float32Field:
+    def _probabilities(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
         """(B, L, K, H, W), everywhere finite, not rising with the threshold."""
         newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
         known_BLFHW = np.stack([predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW])
@@ -138,7 +138,7 @@ class GuidedForecaster(Forecaster):
             )
         chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
         if self.calibration is not None:
-            chance_BLKHW = np.stack([self.calibration(chance_LKHW) for chance_LKHW in chance_BLKHW])
+            chance_BLKHW = np.stack([self.calibration(chance_LKHW, pixel_m) for chance_LKHW in chance_BLKHW])
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
 
     def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:

@@ -1,7 +1,9 @@
 """`python -m training.calibrate --fold CHECKPOINT=EVENT.nc ... --into CHECKPOINT`: calibration by held-out events."""
 
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -10,15 +12,17 @@ from numpy.typing import NDArray
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import load_forecaster
-from models.calibration import Calibration, fitted_knots
+from models.calibration import Calibration, CalibrationByCell, fitted_knots
 from models.checkpoint import load_model, read_card, save_model
 from models.guided_forecaster import GuidedForecaster
-from training.skill_windows import LEADS, skill_windows
+from training.skill_windows import LEADS, SkillWindow, skill_windows, tile_windows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-THINNING = 3
+THINNING: Final = 3
 """Every third cell along both axes: neighbours say the same."""
-HeldOut = dict[int, list[tuple[NDArray[np.float32], NDArray[np.float32]]]]
+TILE_M: Final = 256_000.0
+"""Edge of the squares on whose cells of 2 km the second calibration is fitted, as large as the area of one radar."""
+Pairs = dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 @app.command()
@@ -30,10 +34,14 @@ def main(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="only every so many windows")] = 1,
 ) -> None:
-    """Fit an isotonic calibration per lead and rate to held-out events, each of them weighing the same."""
+    """Fit an isotonic calibration per cell size, lead and rate to held-out events, each of them weighing the same.
+
+    There are two sizes: whole events on 124 x 124 cells, and squares of 256 km of them on as many.
+    """
     with errors_in_one_line():
         rates_mmh: tuple[float, ...] = ()
-        every_lead: HeldOut = {lead: [] for lead in range(LEADS)}
+        parts: dict[bool, list[Pairs]] = {True: [], False: []}
+        pixels_m: dict[bool, list[float]] = {True: [], False: []}
         for text in fold:
             checkpoint, _, event = text.rpartition("=")
             forecaster = load_forecaster(Path(checkpoint), precision="float32")
@@ -42,23 +50,32 @@ def main(
             forecaster.calibration, rates_mmh = None, forecaster.rates_mmh
             if correction is not None:
                 forecaster.model.correction = correction
-            for lead, part in collected(forecaster, Path(event), every).items():
-                every_lead[lead].append(part)
-        calibration = fitted(every_lead, rates_mmh)
+            for tiled in (True, False):
+                windows = list(held_out_windows(Path(event), every, tiled=tiled))
+                if windows:
+                    pixels_m[tiled].append(windows[0].pixel_m)
+                    parts[tiled].append(collected(forecaster, windows))
+        calibration = by_cell(parts.values(), pixels_m.values(), rates_mmh)
         card = {**read_card(into), "calibration": calibration.to_dict()}
         if correction is not None:
             card["architecture"]["options"]["correction"] = correction
         card["calibrated_on"] = [text.rpartition("/")[2] for text in fold]
         save_model(into, load_model(into), card)
-        typer.echo(f"wrote the calibration of {len(fold)} held-out events into {into}")
+        sizes = " and ".join(f"{pixel_m:.0f} m" for pixel_m in calibration.pixels_m)
+        typer.echo(f"wrote the calibration of {len(fold)} held-out events for cells of {sizes} into {into}")
 
 
-def collected(
-    forecaster: GuidedForecaster, event: Path, every: int
-) -> dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+def held_out_windows(event: Path, every: int, *, tiled: bool) -> Iterator[SkillWindow]:
+    """Windows of an event whole, or of squares of it."""
+    if tiled:
+        return tile_windows(event, TILE_M, every=every)
+    return islice(skill_windows(event, short=True), 0, None, every)
+
+
+def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> Pairs:
     """Probabilities (N, K) and observed rates (N,) by lead."""
     found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
-    for window in list(skill_windows(event, short=True))[::every]:
+    for window in windows:
         chance_KLHW = forecaster.forecast_probabilities(window.past_THW, LEADS, cadence_minutes=30.0)
         compared_LHW = window.compared_LHW.copy()
         compared_LHW[:, 1::THINNING] = compared_LHW[:, 2::THINNING] = False
@@ -73,13 +90,25 @@ def collected(
     }
 
 
-def fitted(every_lead: HeldOut, rates_mmh: tuple[float, ...]) -> Calibration:
+def by_cell(
+    parts: Iterable[list[Pairs]], pixels_m: Iterable[list[float]], rates_mmh: tuple[float, ...]
+) -> CalibrationByCell:
+    """A calibration for each cell size that the held-out events have, smallest first; theirs is the geometric mean."""
+    found = {
+        float(np.exp(np.log(sizes_m).mean())): fitted(events, rates_mmh)
+        for events, sizes_m in zip(parts, pixels_m, strict=True)
+        if events
+    }
+    return CalibrationByCell(tuple(sorted(found)), tuple(found[pixel_m] for pixel_m in sorted(found)))
+
+
+def fitted(events: list[Pairs], rates_mmh: tuple[float, ...]) -> Calibration:
     """Knots per lead and rate; events weigh alike, and a lead lends half of its weight to its neighbours."""
     by_lead = []
     for lead in range(LEADS):
         chances, rates, weights = [], [], []
         for near in range(max(lead - 1, 0), min(lead + 2, LEADS)):
-            for chance_NK, rate_N in every_lead[near]:
+            for chance_NK, rate_N in (event[near] for event in events if near in event):
                 chances.append(chance_NK)
                 rates.append(rate_N)
                 weights.append(np.full(len(rate_N), (1.0 if near == lead else 0.25) / len(rate_N)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,10 @@ CADENCE_MINUTES: Final = 30
 GIVEN: Final = 5
 LEADS: Final = 5
 NATIVE_FIELDS: Final = 3
+TILE_SEEN: Final = 0.4
+TILE_WET: Final = 0.02
+TILE_WET_MMH: Final = 0.5
+"""A square of an event is a window of its own where so much of it is observed, and so much of that rains."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,47 @@ def skill_windows(path: Path, *, short: bool = False) -> Iterator[SkillWindow]:
         path: the event.
         short: also take fewer given fields and leads where the event holds no whole window (training events).
     """
+    series, starts, given, leads = _starts(path, short)
+    for start in starts:
+        yield _window(series, start, given, leads)
+
+
+def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[SkillWindow]:
+    """Windows of squares of an event on 124 x 124 smaller cells, to learn from; only where enough of them rains.
+
+    The squares cover the event, side by side or with the least overlap. Fewer given fields and leads are taken where
+    the event holds no whole window. A window has no native fields.
+
+    Args:
+        path: the event.
+        tile_m: edge of the squares.
+        every: only every so many windows.
+    """
+    series, starts, given, leads = _starts(path, short=True)
+    edge = min(round(tile_m / series.pixel_m), *series.shape)
+    corners = [np.linspace(0, size - edge, -(-size // edge)).astype(int) for size in series.shape]
+    for start in starts[::every]:
+        fields = [series.field_mmh(int(i)) for i in series.window_indices(start, given + leads, CADENCE_MINUTES)]
+        for row, col in product(*corners):
+            window = np.full((GIVEN + LEADS, SIZE, SIZE), np.nan, np.float32)
+            for step, field_HW in enumerate(fields, GIVEN - given):
+                square_HW = field_HW[row : row + edge, col : col + edge].astype(np.float32)
+                window[step] = resize(square_HW, (SIZE, SIZE))
+            newest_HW = window[GIVEN - 1]
+            if np.isfinite(newest_HW).mean() >= TILE_SEEN and (newest_HW >= TILE_WET_MMH).mean() >= TILE_WET:
+                none = np.empty((0, edge, edge), np.float32)
+                yield SkillWindow(window[:GIVEN], window[GIVEN:], edge * series.pixel_m / SIZE, none, 0, start)
+
+
+def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
+    """An event, the first fields of its windows, and how many fields are given and forecast in each."""
     series = open_series(path)
     series.keep_in_memory()
-    steps = [(GIVEN, LEADS), *([(n, n) for n in (4, 3, 2)] if short else [])]
-    for given, leads in steps:
+    for given, leads in [(GIVEN, LEADS), *([(n, n) for n in (4, 3, 2)] if short else [])]:
         starts = series.window_starts(given + leads, CADENCE_MINUTES)
         if len(starts):
-            yield from (_window(series, int(start), given, leads) for start in starts)
-            return
+            return series, [int(start) for start in starts], given, leads
+    return series, [], GIVEN, LEADS
 
 
 def native_extrapolation_LHW(window: SkillWindow) -> Float32Field:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.calibration import Calibration, fitted_knots
+from models.calibration import Calibration, CalibrationByCell, fitted_knots
 from models.rebuild import Rebuild
 
 RATES = (0.1, 0.5, 2.0)
@@ -67,6 +67,22 @@ def test_calibration_mends_what_was_said_too_high(tmp_path):
         assert abs(mended[chosen].mean() - event[chosen].mean()) < 0.02
     assert Calibration.from_dict(calibration.to_dict()) == calibration
     assert (np.diff(calibration.knots[0][0][1]) >= 0).all()
+
+
+def test_calibration_lies_between_those_of_two_cell_sizes():
+    halved, kept = (Calibration(((((0.0, 1.0), (0.0, top)),),)) for top in (0.5, 1.0))
+    by_cell = CalibrationByCell((2000.0, 8000.0), (halved, kept))
+    said = np.full((1, 1, 2, 3), 0.6, np.float32)
+    for pixel_m, due in ((500.0, 0.3), (2000.0, 0.3), (4000.0, 0.45), (8000.0, 0.6), (30_000.0, 0.6)):
+        np.testing.assert_allclose(by_cell(said, pixel_m), due, rtol=1e-6)
+    assert CalibrationByCell.from_dict(by_cell.to_dict()) == by_cell
+
+
+def test_a_card_with_one_calibration_is_still_read():
+    one = Calibration(((((0.0, 1.0), (0.0, 0.5)),),))
+    said = np.full((1, 1, 1, 1), 0.6, np.float32)
+    for pixel_m in (1000.0, 9000.0):
+        np.testing.assert_allclose(CalibrationByCell.from_dict(one.to_dict())(said, pixel_m), 0.3, rtol=1e-6)
 
 
 def test_later_leads_and_extremes_are_defined():

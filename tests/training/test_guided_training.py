@@ -1,6 +1,7 @@
 """A guided model from cuts of events to a calibrated checkpoint, and the skill protocol on it."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -12,10 +13,10 @@ from core import cf
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
 from models import load_forecaster
+from models.calibration import CalibrationByCell
 from models.checkpoint import load_model, read_card
 from models.guided_forecaster import GuidedForecaster
-from training import evaluate, skill, skill_page
-from training.calibrate import collected, fitted
+from training import calibrate, evaluate, skill, skill_page
 from training.config import resolve
 from training.datasets import build_dataset
 from training.guided_items import GuidedItems
@@ -23,7 +24,7 @@ from training.run import train
 from training.skill import score, without_network
 from training.skill_sums import SkillSums, counts_interval, reliability_intervals, resampled
 from training.skill_text import as_json, text_table
-from training.skill_windows import native_extrapolation_LHW, skill_windows
+from training.skill_windows import native_extrapolation_LHW, skill_windows, tile_windows
 from verification.counts import Counts
 from verification.scores.reliability import ReliabilityBins
 
@@ -192,13 +193,34 @@ def test_evaluate_prints_the_protocol_of_skill(events, checkpoint, monkeypatch):
     assert "was due" in refused.output
 
 
-def test_calibration_is_kept_in_the_card(events, checkpoint):
-    forecaster = guided(checkpoint)
-    parts = collected(forecaster, events / "event_2.nc", 11)
-    calibration = fitted({lead: [part] for lead, part in parts.items()}, forecaster.rates_mmh)
-    assert len(calibration.knots) == 5
-    assert len(calibration.knots[0]) == len(forecaster.rates_mmh)
+def test_calibration_is_by_cell_size_and_kept_in_the_card(events, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "TILE_M", 450_000.0)
+    into = tmp_path / "into"
+    shutil.copytree(checkpoint, into)
+    arguments = ["--fold", f"{checkpoint}={events / 'event_2.nc'}", "--into", str(into), "--every", "11"]
+    result = CliRunner().invoke(calibrate.app, arguments)
+    assert result.exit_code == 0, result.output
     assert "calibration" not in read_card(checkpoint)
+    calibration = guided(into).calibration
+    assert calibration == CalibrationByCell.from_dict(read_card(into)["calibration"])
+    whole = next(skill_windows(events / "event_2.nc")).pixel_m
+    assert calibration.pixels_m == pytest.approx((whole / 2, whole), rel=0.05)
+    assert len(calibration.calibrations[0].knots) == 5
+    assert len(calibration.calibrations[0].knots[0]) == len(guided(into).rates_mmh)
+    assert calibration.calibrations[0] != calibration.calibrations[1]
+
+
+def test_squares_of_an_event_are_windows_where_it_rains(events):
+    path, first = events / "event_2.nc", next(skill_windows(events / "event_2.nc"))
+    (whole,) = tile_windows(path, 1e7, every=1000)
+    np.testing.assert_array_equal(whole.past_THW, first.past_THW)
+    np.testing.assert_array_equal(whole.future_LHW, first.future_LHW)
+    squares = list(tile_windows(path, 450_000.0, every=1000))
+    assert 1 <= len(squares) <= 4
+    for one in squares:
+        assert one.past_THW.shape == one.future_LHW.shape == (5, 124, 124)
+        assert one.pixel_m == pytest.approx(first.pixel_m / 2, rel=0.05)
+        assert (one.past_THW[-1] >= 0.5).mean() >= 0.02
 
 
 def test_blocks_of_windows_are_drawn_together():
