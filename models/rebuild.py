@@ -29,7 +29,7 @@ class Rebuild(CardNumbers):
         least_light: the same for lower rates, without which none higher is shown either: a dry field stays dry.
     """
 
-    area: float = 1.05
+    area: float = 1.1
     heavy_area: float = 1.4
     heavy_mmh: float = 5.0
     newest: float = 0.5
