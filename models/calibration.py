@@ -45,7 +45,8 @@ class CalibrationByCell:
     """A calibration for each of some cell sizes; between two of them both count, by the logarithm of the size.
 
     The same rain is harder to foresee on small cells: what comes true seven times in ten on cells of 6 km does so five
-    times in ten on cells of 2 km.
+    times in ten on cells of 2 km. Small cells only lower what is said on the largest. (Where they would raise it, rain
+    came into squares that were cut out of it; around one radar there need not be any.)
 
     Attributes:
         pixels_m: edges of the cells, rising.
@@ -59,10 +60,13 @@ class CalibrationByCell:
         """Corrected probabilities of the same shape for cells of this edge; beyond the sizes that of the nearest."""
         place = float(np.interp(np.log(pixel_m), np.log(self.pixels_m), np.arange(len(self.pixels_m))))
         lower, share = int(place), np.float32(place % 1)
+        largest_LKHW = self.calibrations[-1](probability_LKHW)
+        if lower == len(self.calibrations) - 1:
+            return largest_LKHW
         corrected_LKHW = self.calibrations[lower](probability_LKHW)
         if share:
             corrected_LKHW += share * (self.calibrations[lower + 1](probability_LKHW) - corrected_LKHW)
-        return corrected_LKHW
+        return np.minimum(corrected_LKHW, largest_LKHW)
 
     def to_dict(self) -> dict[str, Any]:
         """As a card keeps it."""

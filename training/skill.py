@@ -17,7 +17,7 @@ from training.datasets.series import Float32Field
 from training.evaluate import write_json
 from training.skill_sums import SkillSums
 from training.skill_text import as_json, text_table
-from training.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows
+from training.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows, tile_windows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 NATIVE = "extrapolation-native"
@@ -30,6 +30,9 @@ def main(
     native: Annotated[bool, typer.Option("--native/--no-native", help="extrapolation on the finest grid too")] = True,
     short: Annotated[bool, typer.Option("--short", help="shorter windows of events without whole ones")] = False,
     every: Annotated[int, typer.Option(min=1, help="only every so many windows, for a quick look")] = 1,
+    tile_km: Annotated[
+        float | None, typer.Option(min=1, help="score squares of this edge instead of whole events; with --no-native")
+    ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="a guided model without its network, too")] = False,
     beside: Annotated[list[str], typer.Option(help="name of an event file that is not pooled with the others")] = [],  # noqa: B006
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the tables here")] = None,
@@ -37,12 +40,15 @@ def main(
     """Score checkpoints beside persistence and extrapolation by the protocol of the model card.
 
     Bilinear resizing to 124 x 124 cells, a window at every start, cells where all fields are observed, the same cells
-    for all rows; what was not observed is NaN to the model. Several events are pooled, too.
+    for all rows; what was not observed is NaN to the model. Several events are pooled, too. Squares of an event have
+    smaller cells; those with little rain are left out.
     """
     with errors_in_one_line():
+        if tile_km is not None and native:
+            raise ConfigError("squares of an event have no native fields; --no-native was due with --tile-km")
         forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
         forecasters = with_ablations(forecasters) if ablations else forecasters
-        content = printed(forecasters, data, beside=beside, native=native, short=short, every=every)
+        content = printed(forecasters, data, beside=beside, native=native, short=short, every=every, tile_km=tile_km)
         if json_file is not None:
             write_json(json_file, {"command": command_line("training.skill"), **content})
 
@@ -55,6 +61,7 @@ def printed(
     native: bool = True,
     short: bool = False,
     every: int = 1,
+    tile_km: float | None = None,
 ) -> dict[str, Any]:
     """Print the tables of every event, and of all together; gives them as JSON has them.
 
@@ -65,6 +72,7 @@ def printed(
         native: extrapolation on the native grid and cadence, too.
         short: shorter windows of events that hold no whole ones.
         every: only every so many windows.
+        tile_km: edge of squares that are scored instead of whole events.
 
     Raises:
         ConfigError: a file that is no event, or that holds no window.
@@ -72,7 +80,10 @@ def printed(
     tables: list[dict[str, Any]] = []
     pooled: list[SkillSums] = []
     for path in data:
-        windows = list(skill_windows(path, short=short))[::every]
+        if tile_km is None:
+            windows = list(skill_windows(path, short=short))[::every]
+        else:
+            windows = list(tile_windows(path, tile_km * 1000, every=every))
         if not windows:
             raise ConfigError(f"{path} holds no window of ten fields 30 minutes apart")
         sums = score(forecasters, windows, native=native)

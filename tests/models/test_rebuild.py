@@ -75,6 +75,8 @@ def test_calibration_lies_between_those_of_two_cell_sizes():
     said = np.full((1, 1, 2, 3), 0.6, np.float32)
     for pixel_m, due in ((500.0, 0.3), (2000.0, 0.3), (4000.0, 0.45), (8000.0, 0.6), (30_000.0, 0.6)):
         np.testing.assert_allclose(by_cell(said, pixel_m), due, rtol=1e-6)
+    raised = CalibrationByCell((2000.0, 8000.0), (kept, halved))
+    np.testing.assert_allclose(raised(said, 2000.0), 0.3, rtol=1e-6)  # small cells make nothing surer
     assert CalibrationByCell.from_dict(by_cell.to_dict()) == by_cell
 
 

@@ -223,6 +223,16 @@ def test_squares_of_an_event_are_windows_where_it_rains(events):
         assert (one.past_THW[-1] >= 0.5).mean() >= 0.02
 
 
+def test_squares_of_an_event_are_scored(events, checkpoint):
+    arguments = ["--checkpoint", str(checkpoint), "--data", str(events / "event_2.nc"), "--tile-km", "450"]
+    result = CliRunner().invoke(skill.app, [*arguments, "--no-native", "--every", "1000"])
+    assert result.exit_code == 0, result.output
+    assert "event_2.nc: " in result.output
+    refused = CliRunner().invoke(skill.app, arguments)
+    assert refused.exit_code == 2
+    assert "--no-native was due" in refused.output
+
+
 def test_blocks_of_windows_are_drawn_together():
     for drawn in resampled([20], block=4)[:50]:
         assert len(drawn) == 20
