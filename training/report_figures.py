@@ -115,10 +115,10 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
             places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
     figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
     axis = figure.subplots()
-    for model, place in places.items():
+    for number, (model, place) in enumerate(sorted(places.items(), key=lambda item: item[1])):
         multiscale = model.startswith(MULTISCALE)
         axis.plot(*place, "o" if multiscale else "s", color="tab:red" if multiscale else "tab:blue")
-        axis.annotate(model, place, textcoords="offset points", xytext=(6, 4), fontsize=8)
+        axis.annotate(model, place, textcoords="offset points", xytext=(6, 5 if number % 2 else -12), fontsize=8)
         if MULTISCALE + model in places:
             arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 5, "shrinkB": 5}
             axis.annotate("", places[MULTISCALE + model], place, arrowprops=arrow)
@@ -126,7 +126,7 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     axis.set_xlabel("saved activations of one clip in MiB, counted on shapes (models.cost_measure)")
     axis.set_ylabel(f"{key.upper()} of the forecast frames ({better} is better)")
     axis.set_title("flat (blue squares) and multi-scale (red circles)", fontsize=9)
-    axis.margins(0.15)
+    axis.margins(x=0.2, y=0.15)
     path = out / "figure1.png"
     _save(figure, path)
     return path
