@@ -60,13 +60,10 @@ class CalibrationByCell:
         """Corrected probabilities of the same shape for cells of this edge; beyond the sizes that of the nearest."""
         place = float(np.interp(np.log(pixel_m), np.log(self.pixels_m), np.arange(len(self.pixels_m))))
         lower, share = int(place), np.float32(place % 1)
-        largest_LKHW = self.calibrations[-1](probability_LKHW)
-        if lower == len(self.calibrations) - 1:
-            return largest_LKHW
-        corrected_LKHW = self.calibrations[lower](probability_LKHW)
-        if share:
-            corrected_LKHW += share * (self.calibrations[lower + 1](probability_LKHW) - corrected_LKHW)
-        return np.minimum(corrected_LKHW, largest_LKHW)
+        each = [calibration(probability_LKHW) for calibration in self.calibrations[lower:]]
+        if len(each) == 1:
+            return each[0]
+        return np.minimum(each[0] + share * (each[1] - each[0]), each[-1])
 
     def to_dict(self) -> dict[str, Any]:
         """As a card keeps it."""

@@ -1,7 +1,6 @@
 """`python -m training.calibrate --fold CHECKPOINT=EVENT.nc ... --into CHECKPOINT`: calibration by held-out events."""
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -40,8 +39,8 @@ def main(
     """
     with errors_in_one_line():
         rates_mmh: tuple[float, ...] = ()
-        parts: dict[bool, list[Pairs]] = {True: [], False: []}
-        pixels_m: dict[bool, list[float]] = {True: [], False: []}
+        squares: list[tuple[float, Pairs]] = []
+        whole: list[tuple[float, Pairs]] = []
         for text in fold:
             checkpoint, _, event = text.rpartition("=")
             forecaster = load_forecaster(Path(checkpoint), precision="float32")
@@ -50,12 +49,13 @@ def main(
             forecaster.calibration, rates_mmh = None, forecaster.rates_mmh
             if correction is not None:
                 forecaster.model.correction = correction
-            for tiled in (True, False):
-                windows = list(held_out_windows(Path(event), every, tiled=tiled))
+            for kind, windows in (
+                (squares, list(tile_windows(Path(event), TILE_M, every=every))),
+                (whole, list(skill_windows(Path(event), short=True, every=every))),
+            ):
                 if windows:
-                    pixels_m[tiled].append(windows[0].pixel_m)
-                    parts[tiled].append(collected(forecaster, windows))
-        calibration = by_cell(parts.values(), pixels_m.values(), rates_mmh)
+                    kind.append((windows[0].pixel_m, collected(forecaster, windows)))
+        calibration = by_cell([kind for kind in (squares, whole) if kind], rates_mmh)
         card = {**read_card(into), "calibration": calibration.to_dict()}
         if correction is not None:
             card["architecture"]["options"]["correction"] = correction
@@ -63,13 +63,6 @@ def main(
         save_model(into, load_model(into), card)
         sizes = " and ".join(f"{pixel_m:.0f} m" for pixel_m in calibration.pixels_m)
         typer.echo(f"wrote the calibration of {len(fold)} held-out events for cells of {sizes} into {into}")
-
-
-def held_out_windows(event: Path, every: int, *, tiled: bool) -> Iterator[SkillWindow]:
-    """Windows of an event whole, or of squares of it."""
-    if tiled:
-        return tile_windows(event, TILE_M, every=every)
-    return islice(skill_windows(event, short=True), 0, None, every)
 
 
 def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> Pairs:
@@ -90,14 +83,11 @@ def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> P
     }
 
 
-def by_cell(
-    parts: Iterable[list[Pairs]], pixels_m: Iterable[list[float]], rates_mmh: tuple[float, ...]
-) -> CalibrationByCell:
-    """A calibration for each cell size that the held-out events have, smallest first; theirs is the geometric mean."""
+def by_cell(kinds: Iterable[list[tuple[float, Pairs]]], rates_mmh: tuple[float, ...]) -> CalibrationByCell:
+    """A calibration for each kind of held-out windows, of the geometric mean of its cell sizes; smallest first."""
     found = {
-        float(np.exp(np.log(sizes_m).mean())): fitted(events, rates_mmh)
-        for events, sizes_m in zip(parts, pixels_m, strict=True)
-        if events
+        float(np.exp(np.log([pixel_m for pixel_m, _ in kind]).mean())): fitted([pairs for _, pairs in kind], rates_mmh)
+        for kind in kinds
     }
     return CalibrationByCell(tuple(sorted(found)), tuple(found[pixel_m] for pixel_m in sorted(found)))
 

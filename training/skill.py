@@ -81,7 +81,7 @@ def printed(
     pooled: list[SkillSums] = []
     for path in data:
         if tile_km is None:
-            windows = list(skill_windows(path, short=short))[::every]
+            windows = list(skill_windows(path, short=short, every=every))
         else:
             windows = list(tile_windows(path, tile_km * 1000, every=every))
         if not windows:

@@ -1,6 +1,6 @@
 """Windows of the skill protocol: every start of an event on 124 x 124 cells at 30 minutes, with its native past."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -52,15 +52,16 @@ class SkillWindow:
         return np.asarray(np.isfinite(self.future_LHW) & np.isfinite(np.stack(there)).all(axis=0))
 
 
-def skill_windows(path: Path, *, short: bool = False) -> Iterator[SkillWindow]:
+def skill_windows(path: Path, *, short: bool = False, every: int = 1) -> Iterator[SkillWindow]:
     """All windows of an event file.
 
     Args:
         path: the event.
         short: also take fewer given fields and leads where the event holds no whole window (training events).
+        every: only every so many windows.
     """
     series, starts, given, leads = _starts(path, short)
-    for start in starts:
+    for start in starts[::every]:
         yield _window(series, start, given, leads)
 
 
@@ -79,12 +80,10 @@ def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[Skill
     edge = min(round(tile_m / series.pixel_m), *series.shape)
     corners = [np.linspace(0, size - edge, -(-size // edge)).astype(int) for size in series.shape]
     for start in starts[::every]:
-        fields = [series.field_mmh(int(i)) for i in series.window_indices(start, given + leads, CADENCE_MINUTES)]
+        indices = series.window_indices(start, given + leads, CADENCE_MINUTES)
+        fields = [series.field_mmh(int(index)) for index in indices]
         for row, col in product(*corners):
-            window = np.full((GIVEN + LEADS, SIZE, SIZE), np.nan, np.float32)
-            for step, field_HW in enumerate(fields, GIVEN - given):
-                square_HW = field_HW[row : row + edge, col : col + edge].astype(np.float32)
-                window[step] = resize(square_HW, (SIZE, SIZE))
+            window = _resized([field_HW[row : row + edge, col : col + edge] for field_HW in fields], given)
             newest_HW = window[GIVEN - 1]
             if np.isfinite(newest_HW).mean() >= TILE_SEEN and (newest_HW >= TILE_WET_MMH).mean() >= TILE_WET:
                 none = np.empty((0, edge, edge), np.float32)
@@ -110,10 +109,8 @@ def native_extrapolation_LHW(window: SkillWindow) -> Float32Field:
 
 
 def _window(series: RadarSeries, start: int, given: int, leads: int) -> SkillWindow:
-    fields = np.full((GIVEN + LEADS, SIZE, SIZE), np.nan, np.float32)
     indices = series.window_indices(start, given + leads, CADENCE_MINUTES)
-    for step, index in enumerate(indices):
-        fields[GIVEN - given + step] = resize(series.field_mmh(int(index)).astype(np.float32), (SIZE, SIZE))
+    fields = _resized([series.field_mmh(int(index)) for index in indices], given)
     newest = int(indices[given - 1])
     native_minutes = int(np.diff(series.minutes).min())
     native = [series.field_mmh(index).astype(np.float32) for index in range(newest - NATIVE_FIELDS + 1, newest + 1)]
@@ -121,3 +118,11 @@ def _window(series: RadarSeries, start: int, given: int, leads: int) -> SkillWin
     return SkillWindow(
         fields[:GIVEN], fields[GIVEN:], pixel_m, np.stack(native), CADENCE_MINUTES // native_minutes, start
     )
+
+
+def _resized(fields: Sequence[NDArray[np.float16] | Float32Field], given: int) -> Float32Field:
+    """Fields of a window on the protocol's cells; NaN for those that a shorter window has not."""
+    resized_THW = np.full((GIVEN + LEADS, SIZE, SIZE), np.nan, np.float32)
+    for step, field_HW in enumerate(fields, GIVEN - given):
+        resized_THW[step] = resize(field_HW.astype(np.float32), (SIZE, SIZE))
+    return resized_THW

@@ -182,7 +182,7 @@ def test_the_page_of_skill_is_made_of_its_tables(events, checkpoint, tmp_path):
 
 
 def test_evaluate_prints_the_protocol_of_skill(events, checkpoint, monkeypatch):
-    monkeypatch.setattr(skill, "skill_windows", lambda path, short: list(skill_windows(path))[:1])
+    monkeypatch.setattr(skill, "skill_windows", lambda path, short, every: list(skill_windows(path))[:1])
     arguments = ["--checkpoint", str(checkpoint), "--data", str(events / "event_2.nc"), "--protocol", "skill"]
     result = CliRunner().invoke(evaluate.app, arguments)
     assert result.exit_code == 0, result.output
