@@ -1,7 +1,7 @@
 """A recurrent stack that corrects a statistical forecast: probabilities of exceeding rates, lead by lead."""
 
 from inspect import signature
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,20 @@ RATES_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 """What the probabilities are of: a rate at or above each."""
 LARGEST: Final = 6.0
 """Predictors are bounded to so many standard deviations."""
+
+
+class Parts(NamedTuple):
+    """What a guided forecast is the sum of, and what it was made from.
+
+    Attributes:
+        scaled_BLFHW: predictors with mean 0 and spread 1.
+        prior_BLKHW: logits of the statistical model.
+        correction_BLKHW: what the network adds to them.
+    """
+
+    scaled_BLFHW: Tensor
+    prior_BLKHW: Tensor
+    correction_BLKHW: Tensor
 
 
 class GuidedModel(nn.Module):
@@ -73,11 +87,11 @@ class GuidedModel(nn.Module):
 
     def forward(self, predictors_BLFHW: Tensor) -> Tensor:
         """Logits (B, L, K, H, W) of all leads."""
-        prior_BLKHW, correction_BLKHW = self.parts(predictors_BLFHW)
-        return prior_BLKHW + self.correction * correction_BLKHW
+        parts = self.parts(predictors_BLFHW)
+        return parts.prior_BLKHW + parts.correction_BLKHW
 
-    def parts(self, predictors_BLFHW: Tensor) -> tuple[Tensor, Tensor]:
-        """The statistical model's logits and the network's correction.
+    def parts(self, predictors_BLFHW: Tensor) -> Parts:
+        """The statistical model's logits, and the share of the network's correction that counts.
 
         Raises:
             InputError: not (B, L, F, H, W) with this model's predictors.
@@ -87,10 +101,10 @@ class GuidedModel(nn.Module):
                 f"predictors of shape {tuple(predictors_BLFHW.shape)}; (batch, lead, {len(NAMES)}, rows, columns) "
                 "was due"
             )
-        x_BLFHW = self.scaled(predictors_BLFHW)
-        return self._statistical(x_BLFHW), self._correction(x_BLFHW)
+        x_BLFHW = self._scaled(predictors_BLFHW)
+        return Parts(x_BLFHW, self._statistical(x_BLFHW), self.correction * self._correction(x_BLFHW))
 
-    def scaled(self, predictors_BLFHW: Tensor) -> Tensor:
+    def _scaled(self, predictors_BLFHW: Tensor) -> Tensor:
         """Predictors with mean 0 and spread 1 over the training data, bounded."""
         shape_F = (len(NAMES), 1, 1)
         x_BLFHW = (predictors_BLFHW - self.mean_F.view(shape_F)) / self.spread_F.view(shape_F)

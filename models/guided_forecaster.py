@@ -144,9 +144,7 @@ class GuidedForecaster(Forecaster):
     def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
         """Predictors with spread 1, logits of the statistical model, and what the network adds to them."""
         with torch.inference_mode():
-            known = torch.from_numpy(known_BLFHW).to(self.device)
-            prior, correction = self.model.parts(known)
-            parts = (self.model.scaled(known), prior, self.model.correction * correction)
+            parts = self.model.parts(torch.from_numpy(known_BLFHW).to(self.device))
             scaled_BLFHW, prior_BLKHW, correction_BLKHW = (part.float().cpu().numpy() for part in parts)
         return scaled_BLFHW, prior_BLKHW, correction_BLKHW
 

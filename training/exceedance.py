@@ -36,10 +36,9 @@ class ExceedanceModule(pl.LightningModule):
 
     def validation_step(self, batch: GuidedSample) -> None:
         """Sums of both losses."""
-        prior_BLKHW, correction_BLKHW = self.model.parts(batch.predictors_LFHW)
-        losses = [
-            self.loss(logits.float(), batch.future_LHW) for logits in (prior_BLKHW + correction_BLKHW, prior_BLKHW)
-        ]
+        _, prior_BLKHW, correction_BLKHW = self.model.parts(batch.predictors_LFHW)
+        both = (prior_BLKHW + correction_BLKHW, prior_BLKHW)
+        losses = [self.loss(logits.float(), batch.future_LHW) for logits in both]
         size = len(batch.future_LHW)
         self.sums += torch.stack([torch.stack(losses).double().cpu() * size, torch.full((2,), float(size))])
 

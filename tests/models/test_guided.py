@@ -180,7 +180,7 @@ def test_bad_input_is_refused(forecaster):
 def test_it_begins_as_the_statistical_part_alone():
     torch.manual_seed(0)
     model = build_guided("ms-predrnn", hidden_channels=4)
-    prior, correction = model.parts(torch.randn(2, 3, len(NAMES), 16, 16))
+    _, prior, correction = model.parts(torch.randn(2, 3, len(NAMES), 16, 16))
     assert correction.abs().max() == 0
     assert prior.shape == correction.shape == (2, 3, len(RATES_MMH), 16, 16)
 
@@ -214,4 +214,4 @@ def test_a_share_of_the_correction_counts():
     predictors = torch.randn(1, 2, len(NAMES), 16, 16)
     whole, half, none = (_model(correction=share)(predictors) for share in (1.0, 0.5, 0.0))
     torch.testing.assert_close(half, (whole + none) / 2)
-    torch.testing.assert_close(none, _model().parts(predictors)[0])
+    torch.testing.assert_close(none, _model().parts(predictors).prior_BLKHW)
