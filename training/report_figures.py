@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -18,8 +18,15 @@ from training.report_records import Example, is_rain
 from training.report_runs import Run, default_skip
 from training.report_tables import forecast_value, run_cost
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Float32Field = NDArray[np.float32]
 Rows = list[tuple[str, Float32Field]]
+
+
+NAME_PLACES: Final = (((7, 0), "left"), ((0, 10), "center"), ((0, -10), "center"), ((-7, 0), "right"))
+"""Where a point's name may stand: shift in points, and which end of it is at that place. Arrows come from the right."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,7 @@ def draw_pictures(rows: Rows, path: Path, layout: Layout, *, title: str) -> None
 def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
     places: dict[str, tuple[float, float]] = {}
@@ -115,10 +123,10 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
             places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
     figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
     axis = figure.subplots()
-    for number, (model, place) in enumerate(sorted(places.items(), key=lambda item: item[1])):
+    axis.set_xscale("log")
+    for model, place in places.items():
         multiscale = model.startswith(MULTISCALE)
         axis.plot(*place, "o" if multiscale else "s", color="tab:red" if multiscale else "tab:blue")
-        axis.annotate(model, place, textcoords="offset points", xytext=(6, 5 if number % 2 else -12), fontsize=8)
         if MULTISCALE + model in places:
             arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 5, "shrinkB": 5}
             axis.annotate("", places[MULTISCALE + model], place, arrowprops=arrow)
@@ -127,9 +135,33 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     axis.set_ylabel(f"{key.upper()} of the forecast frames ({better} is better)")
     axis.set_title("flat (blue squares) and multi-scale (red circles)", fontsize=9)
     axis.margins(x=0.2, y=0.15)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    figure.draw_without_rendering()  # so that places on the page are known
+    label_points(axis, places)
     path = out / "figure1.png"
     _save(figure, path)
     return path
+
+
+def label_points(axis: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
+    """A name beside each point, on the first of its sides where it lies on no other name and no point."""
+    from matplotlib.transforms import Bbox
+
+    points = [axis.transData.transform(place) for place in places.values()]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
+    for model, place in sorted(places.items(), key=lambda item: item[1]):
+        choices = NAME_PLACES[::-1] if model.startswith(MULTISCALE) else NAME_PLACES
+        for shift, side in choices:
+            name = axis.annotate(
+                model, place, textcoords="offset points", xytext=shift, fontsize=8, ha=side, va="center"
+            )
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or (shift, side) == choices[-1]:
+                taken.append(box)
+                break
+            name.remove()
 
 
 def _save(figure: object, path: Path) -> None:

@@ -4,10 +4,12 @@ import json
 import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import combinations
 
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
 from core import cf
@@ -17,6 +19,7 @@ from tests.training.small_runs import make_run, report_of, rows_of
 from training import report
 from training.config import resolve
 from training.report_claim import by_seed, is_better_high
+from training.report_figures import label_points
 from training.report_runs import Run, by_setting, command, find_runs
 from training.report_tables import change, make_table, paper_tables
 
@@ -159,6 +162,20 @@ def test_figures_are_drawn(made):
         pixels = np.asarray(Image.open(out / name).convert("RGB"))
         assert pixels.std() > 5
         assert min(pixels.shape[:2]) > 200
+
+
+def test_names_of_near_points_do_not_lie_on_each_other():
+    figure = Figure(figsize=(6.4, 4.4), dpi=110)
+    axis = figure.subplots()
+    places = {"ms-predrnn": (19.0, 28.32), "ms-predrnn++": (20.9, 28.21), "simvp": (10.8, 27.5), "mim": (18.5, 28.0)}
+    for place in places.values():
+        axis.plot(*place, "o")
+    axis.set(xlim=(5, 100), ylim=(25, 40))
+    figure.draw_without_rendering()
+    label_points(axis, places)
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == sorted(places, key=lambda name: places[name])
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_latex_has_as_many_cells_as_columns(made):
