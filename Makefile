@@ -31,8 +31,9 @@ $(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt
 run: install
 	$(BIN)/python -m service.run
 
+# One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would fight for the cores.
 test: install
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-long: install
 	$(BIN)/python -m pytest -m long
