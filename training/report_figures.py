@@ -114,13 +114,7 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     from matplotlib.ticker import LogLocator, NullLocator
 
     key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
-    places: dict[str, tuple[float, float]] = {}
-    for run in one_of_each(runs):
-        same = [other for other in runs if (other.model, other.skip) == (run.model, run.skip) and not other.variant]
-        same = [other for other in same if other.config.get("loss") == run.config.get("loss")]
-        values = [value for other in same if (value := forecast_value(other, key)) is not None]
-        if values:
-            places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
+    places = memory_and_score(runs, key)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
     axis = figure.subplots()
     axis.set_xscale("log")
@@ -143,6 +137,18 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     path = out / "figure1.png"
     _save(figure, path)
     return path
+
+
+def memory_and_score(runs: Sequence[Run], key: str) -> dict[str, tuple[float, float]]:
+    """MiB kept for one clip and the score `key`, the mean over seeds, by model."""
+    places: dict[str, tuple[float, float]] = {}
+    for run in one_of_each(runs):
+        same = [other for other in runs if (other.model, other.skip) == (run.model, run.skip) and not other.variant]
+        same = [other for other in same if other.config.get("loss") == run.config.get("loss")]
+        values = [value for other in same if (value := forecast_value(other, key)) is not None]
+        if values:
+            places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
+    return places
 
 
 def label_points(axis: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
