@@ -39,7 +39,8 @@ def find_series(data: Path | None) -> list[RadarSeries]:
         ConfigError: no such path, or nothing readable in it.
     """
     if data is None or not data.exists():
-        raise ConfigError(f"no data at {data}: {DUE} was due")
+        came = "no data came" if data is None else f"no data at {data}"
+        raise ConfigError(f"{came}: {DUE} was due, --data PATH or a folder ./data/DATASET")
     series: list[RadarSeries] = []
     for path in _candidates(data):
         try:
