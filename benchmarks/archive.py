@@ -18,8 +18,8 @@ from benchmarks.setting import Setting
 from core.grid import RADOLAN_900
 from ingest.archive.staging import Target, stage
 from ingest.archive.units import find_units
-from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.synthetic import weather
+from ingest.writers.radolan import ry_bytes, ry_file_name
 
 DISTINCT = 24
 FILES = 1536

@@ -23,7 +23,7 @@ from benchmarks.setting import Setting
 from core.errors import UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
-from ingest.odim_writer import odim_bytes
+from ingest.writers.odim_h5 import odim_bytes
 
 CLIENTS: Final = 32
 SECONDS: Final = 120

@@ -11,9 +11,9 @@ from benchmarks.limits import measure_limits
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.setting import Setting
 from benchmarks.sides import convolution_type, forecast_macs, our_forecaster, rain_mmh, textbook_forecaster
-from benchmarks.textbook import build_textbook
 from benchmarks.timing import compare, geometric_mean, seconds
 from models import build_model
+from tests.reference import build_textbook
 
 FIRST = "ms-convlstm"
 
@@ -27,7 +27,7 @@ def forecast(setting: Setting) -> Section:
     text = (
         f"One forecast of {setting.size()}, batch 1, {setting.hidden_channels} channels, six layers, untrained "
         "weights. Ours is `Forecaster.from_model(build_model(name)).forecast(rate)` as a user gets it; the textbook "
-        "is `benchmarks.textbook`, float32, eager and contiguous, with the same transform around it. Both sides in "
+        "is `tests.reference`, float32, eager and contiguous, with the same transform around it. Both sides in "
         "turns; medians. The share of the peak is twice the multiply-accumulates that each side does over its "
         "seconds, over the machine's peak in the type that its convolutions run in."
     )

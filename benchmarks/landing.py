@@ -18,10 +18,10 @@ from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.setting import Setting
 from benchmarks.timing import seconds
 from core.errors import UnavailableError
-from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.readers import read_frames
-from ingest.store import Store
+from ingest.store.live import Store
 from ingest.synthetic import weather
+from ingest.writers.radolan import ry_bytes, ry_file_name
 
 LOOK_S: Final = 0.01
 PATIENCE_S: Final = 60.0

@@ -19,9 +19,9 @@ from typing import Any, Final
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.setting import Setting
 from core.errors import UnavailableError
-from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.synthetic import weather
-from service.broker import free_port
+from ingest.writers.radolan import ry_bytes, ry_file_name
+from service.process.broker import free_port
 
 PATIENCE_S: Final = 180.0
 LOOK_S: Final = 0.05

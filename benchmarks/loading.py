@@ -17,7 +17,7 @@ from core.errors import NowcastError
 from models import build_model
 from training.config import PRESETS, RunConfig, resolve
 from training.datasets import build_dataset
-from training.loader import train_loader
+from training.trainer.loader import train_loader
 
 
 @dataclass(frozen=True)

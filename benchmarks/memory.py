@@ -13,10 +13,10 @@ from benchmarks.goals import goals_on
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.setting import Setting
 from benchmarks.sides import our_training, textbook_training
-from benchmarks.textbook import build_textbook
 from models import build_model
 from models.build import MULTISCALE
-from models.cost_measure import measure_memory, measuring_on
+from models.cost.measure import measure_memory, measuring_on
+from tests.reference import build_textbook
 
 SHARES = ("share, %", "with recompute, share, %")
 WARM = 32
@@ -42,7 +42,7 @@ def saved_activations(setting: Setting) -> Section:
     ]
     text = (
         f"What one training forward of {setting.size()}, batch {setting.batch}, keeps for its gradient, without the "
-        "parameters and copies of them; counted on shapes, without numbers (`models.cost_measure.measure_memory`). "
+        "parameters and copies of them; counted on shapes, without numbers (`models.cost.measure.measure_memory`). "
         "The textbook is float32; ours is what `training.run --precision bf16-mixed` keeps, and beside it float32. "
         "With `--recompute` the backward pass makes one time step's activations again at a time: they come on top. "
         "The share is that of the textbook; the mean is the arithmetic one of the shares."

@@ -21,8 +21,8 @@ from benchmarks.setting import Setting
 from core.errors import UnavailableError
 from core.settings import Settings
 from ingest.synthetic import weather
-from service.broker import free_port
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
+from service.process.broker import free_port
 
 RATE_HZ: Final = 200
 SECONDS: Final = 10

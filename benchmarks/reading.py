@@ -10,9 +10,9 @@ import wradlib
 from benchmarks.page import BENCHMARKS, Row, Section
 from benchmarks.setting import Setting
 from benchmarks.timing import compare
-from ingest.radolan_writer import ry_bytes
 from ingest.readers import read_frames
 from ingest.synthetic import weather
+from ingest.writers.radolan import ry_bytes
 
 
 @BENCHMARKS.register("reading")

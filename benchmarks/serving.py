@@ -29,14 +29,14 @@ from core.errors import UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from core.settings import Settings
-from ingest.radolan_writer import ry_bytes, ry_file_name
+from ingest.sandbox.decode import UploadedFile
 from ingest.synthetic import weather
+from ingest.writers.radolan import ry_bytes, ry_file_name
 from service.api.uploads import Upload, decoded
 from service.app import create_app
-from service.broker import free_port
-from service.inference.decode import UploadedFile
-from service.nowcast import NowcastService
-from service.observed.metrics import COUNTED
+from service.forecasts.nowcast import NowcastService
+from service.process.broker import free_port
+from service.telemetry.metrics import COUNTED
 
 STARTED: Final = datetime(2024, 6, 1, 12, tzinfo=UTC)
 STEP: Final = timedelta(minutes=30)

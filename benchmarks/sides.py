@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.setting import Setting
-from benchmarks.textbook import build_textbook
 from models import Forecaster, build_model
-from models.cost_measure import measure_work, measuring_on
+from models.cost.measure import measure_work, measuring_on
 from models.transforms import ReflectivityTransform
-from training.losses import LOSSES
+from tests.reference import build_textbook
+from training.trainer.losses import LOSSES
 
 Float32Field = NDArray[np.float32]
 DRIFT = 2

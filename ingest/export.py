@@ -7,8 +7,8 @@ import typer
 
 from core.errors import NowcastError
 from core.files import write_bytes_atomically
-from ingest.odim_writer import QUANTUM_MMH, odim_bytes, odim_file_name
 from ingest.readers import read_frames
+from ingest.writers.odim_h5 import QUANTUM_MMH, odim_bytes, odim_file_name
 
 FILE_SUFFIXES: Final = (".h5", ".hdf5", ".hdf")
 

@@ -14,14 +14,14 @@ import typer
 from core.errors import ConfigError, NowcastError
 from core.logs import set_up_logs
 from core.settings import Settings, settings_from_environment
-from ingest.cleaning import Cleaning
-from ingest.retention import Keep
-from ingest.served import INSTALLED, served_models
 from ingest.sources.base import Source
 from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.cleaning import Cleaning
+from ingest.store.live import Store
+from ingest.store.retention import Keep
+from ingest.worker.loop import IngestWorker
+from ingest.worker.served import INSTALLED, served_models
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 log = logging.getLogger(__name__)

@@ -21,10 +21,10 @@ from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.frame import RadarFrame, iso, utc
 from core.grid import DE1200, RADOLAN_900
-from ingest.odim_writer import DWD_SOURCE, odim_bytes, odim_file_name
 from ingest.radar_sites import DWD_RADARS, coverage_HW
-from ingest.radolan_writer import COUNT_MMH, ry_file_name, write_ry
-from ingest.regrid import onto
+from ingest.windows.regrid import onto
+from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes, odim_file_name
+from ingest.writers.radolan import COUNT_MMH, ry_file_name, write_ry
 
 __all__ = ["weather", "write_ry", "write_weather"]
 

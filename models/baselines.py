@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from core.errors import ForecastError
 from core.units import DWD_ZR
 from models.forecaster import Float32Field, Forecaster
-from models.guidance.advection import library
+from models.guided.advection import library
 
 PAPER_CADENCE_MINUTES = 30
 PAPER_PIXEL_M = 900_000 / 124

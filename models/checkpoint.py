@@ -14,13 +14,13 @@ from torch import nn
 from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.registry import Registry
-from models.adaptation import Adaptation
 from models.build import build_model
-from models.calibration import CalibrationByCell
 from models.forecaster import Forecaster, NetworkForecaster
-from models.guided import GuidedModel, build_guided
-from models.guided_forecaster import GuidedForecaster
-from models.rebuild import Rebuild
+from models.guided.adaptation import Adaptation
+from models.guided.calibration import CalibrationByCell
+from models.guided.fields import Rebuild
+from models.guided.forecaster import GuidedForecaster
+from models.guided.network import GuidedModel, build_guided
 from models.transforms import transform_from_dict
 
 WEIGHTS = "model.safetensors"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from core.errors import InputError
-from models.guided import GuidedModel
+from models.guided.network import GuidedModel
 from models.rollout import RecurrentModel
 
 M = TypeVar("M", RecurrentModel, GuidedModel)

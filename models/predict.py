@@ -10,8 +10,8 @@ from core import cf
 from core.command import errors_in_one_line
 from core.frame import iso
 from ingest.readers import read_frames
-from ingest.regrid import bilinear, model_grid
-from ingest.window import build_window
+from ingest.windows.regrid import bilinear, model_grid
+from ingest.windows.window import build_window
 from models.forecaster import Forecaster
 from models.load import load_forecaster
 

@@ -12,9 +12,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from core.settings import Settings, get_settings
+from service.access.start import StartInOneLine, check_start
 from service.api import (
     areas,
-    edr,
     events,
     files,
     forecast_list,
@@ -26,7 +26,6 @@ from service.api import (
     nowcast_post,
     scans,
     verification,
-    wms,
 )
 from service.api.access import Access, Guard
 from service.api.backend import Backend
@@ -34,15 +33,15 @@ from service.api.compression import GZipForText
 from service.api.conditional import Conditional
 from service.api.cors import Cors
 from service.api.documents import add_documents
-from service.api.edr_meta import landing
 from service.api.errors import handle_errors
 from service.api.head import HeadAsGet
 from service.api.observe import Observed
 from service.api.recent import Recent
 from service.api.request_id import RequestId
-from service.api.start import StartInOneLine, check_start
-from service.nowcast import NowcastService
-from service.observed.observing import start_observing
+from service.forecasts.nowcast import NowcastService
+from service.ogc import edr, wms
+from service.ogc.edr_meta import landing
+from service.telemetry.observing import start_observing
 
 PARTS: Final = (
     *(nowcast_post, forecast_list, forecasts, areas, edr, wms, files, jobs, events),

@@ -7,8 +7,8 @@ import typer
 from core.command import errors_in_one_line
 from core.frame import iso
 from core.settings import settings_from_environment
-from service.keybook import KeyBook, Scope
-from service.limits import parsed_limit
+from service.access.keybook import KeyBook, Scope
+from service.access.limits import parsed_limit
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 

@@ -19,10 +19,10 @@ import typer
 
 from core.errors import ConfigError
 from core.settings import Settings, settings_from_environment
-from service.api.start import check_start
-from service.broker import Broker, check_port, embedded, free_port
-from service.history import history_is_stored
-from service.supervisor import Kept, Part, say
+from ingest.sources.history import history_is_stored
+from service.access.start import check_start
+from service.process.broker import Broker, check_port, embedded, free_port
+from service.process.supervisor import Kept, Part, say
 
 BROKER_WAIT_S: Final = 30.0
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
@@ -108,7 +108,7 @@ def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
     if chosen.plays:
         played = ("--recorded", str(chosen.replay)) if chosen.replay else ()
         speed = ("--speed", str(settings.replay_speed))
-        command = (*PYTHON, "service.replay", "--inbox", str(chosen.source), *speed, *played)
+        command = (*PYTHON, "ingest.sources.replay", "--inbox", str(chosen.source), *speed, *played)
         made.append(Part("radar", command, environment, ends=True))
     return made
 

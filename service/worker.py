@@ -24,19 +24,18 @@ from kombu import Exchange, Queue
 
 from core.logs import set_up_logs
 from core.settings import Settings, get_settings
-from service.jobs import task_signals as task_signals
-from service.jobs.heartbeat import SCHEDULE, late_after_s
-from service.jobs.queues import BEAT, QUEUES, VERIFICATION, own_queue
-from service.observed.metric_files import keep_in_files
-from service.watchdog import TASK as HEARTBEAT
-from service.watchdog import Watchdog, give_heartbeat
+from service.tasks.heartbeat import SCHEDULE, late_after_s
+from service.tasks.queues import BEAT, QUEUES, VERIFICATION, own_queue
+from service.tasks.watchdog import TASK as HEARTBEAT
+from service.tasks.watchdog import Watchdog, give_heartbeat
+from service.telemetry.metric_files import keep_in_files
 
 LOCAL_REDIS_URL: Final = "redis://127.0.0.1:6379/0"
 SOFT_BEFORE_HARD_S: Final = 10.0
 REDELIVERY_AFTER_LIMIT_S: Final = 15.0
-LOOK: Final = "service.tasks.cycle_task"
-VERIFY: Final = "service.tasks.verify_task"
-SWEEP: Final = "service.tasks.sweep_task"
+LOOK: Final = "service.tasks.forecasts.cycle_task"
+VERIFY: Final = "service.tasks.forecasts.verify_task"
+SWEEP: Final = "service.tasks.forecasts.sweep_task"
 SWEEP_S: Final = 600.0
 QUIET: Final = (LOOK, HEARTBEAT)
 """Tasks that come all the time, and are told of only when they go wrong."""
@@ -102,7 +101,7 @@ def task_settings(settings: Settings) -> dict[str, Any]:
         "worker_send_task_events": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": True,
-        "beat_scheduler": "service.jobs.beat:OnceScheduler",
+        "beat_scheduler": "service.tasks.beat:OnceScheduler",
         "beat_max_loop_interval": settings.cycle_s,
     }
 
@@ -127,7 +126,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
             "options": {"expires": SWEEP_S, "ignore_result": True},
         },
         "find lost jobs": {
-            "task": "service.jobs.job_tasks.find_lost_jobs_task",
+            "task": "service.tasks.job_tasks.find_lost_jobs_task",
             "schedule": verify_s,
             "options": {"expires": verify_s, "ignore_result": True},
         },
@@ -140,7 +139,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
     }
 
 
-worker = Celery("nowcast", include=["service.tasks", "service.jobs.job_tasks"])
+worker = Celery("nowcast", include=["service.tasks.forecasts", "service.tasks.job_tasks"])
 worker.add_defaults(configuration)
 
 
@@ -209,7 +208,7 @@ def _is_quiet(record: logging.LogRecord) -> bool:
 @worker_init.connect
 def warm_up(**_: object) -> None:
     """Load the model before the first task is taken, so that loading does not count against its limit."""
-    from service.tasks import service
+    from service.tasks.forecasts import service
 
     keep_in_files(get_settings().home)
     for model in (get_settings().model, "extrapolation"):

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import Engine
 
-import ingest.index
-import service.catalogue
-from ingest.catalogue import open_engine
+import ingest.store.index
+import service.forecasts.catalogue
+from ingest.store.catalogue import open_engine
 
 SERVER = os.environ.get("TEST_POSTGRESQL_URL", "")
 
@@ -39,7 +39,7 @@ OPENED: list[Engine] = []
 
 @pytest.fixture(autouse=True)
 def postgresql(monkeypatch: pytest.MonkeyPatch):
-    for module in (ingest.index, service.catalogue):
+    for module in (ingest.store.index, service.forecasts.catalogue):
         monkeypatch.setattr(module, "open_engine", on_postgresql)
     yield
     for engine in OPENED:

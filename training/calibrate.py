@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import load_forecaster
-from models.calibration import Calibration, CalibrationByCell, fitted_knots
 from models.checkpoint import load_model, read_card, save_model
-from models.guided_forecaster import GuidedForecaster
-from training.skill_windows import LEADS, SkillWindow, skill_windows, tile_windows
+from models.guided.calibration import Calibration, CalibrationByCell, fitted_knots
+from models.guided.forecaster import GuidedForecaster
+from training.evaluation.skill_windows import LEADS, SkillWindow, skill_windows, tile_windows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 THINNING: Final = 3

@@ -14,7 +14,7 @@ from core.errors import ConfigError
 from models.build import options_of
 from models.fast import number_type
 from models.forecaster import pick_device
-from models.guided import guided_options
+from models.guided.network import guided_options
 from models.transforms import Transform, transform_from_dict
 
 PRESETS = Path(__file__).parent / "presets"

@@ -14,10 +14,10 @@ from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.config import is_first_process, key_value
 from training.datasets import DATASETS, NowcastDataset, build_dataset
-from training.evaluation import Evaluation, counts_key
-from training.evaluation import evaluate as evaluate
-from training.evaluation_text import as_json, text_table
-from training.shared_work import launched_together
+from training.evaluation.engine import Evaluation, counts_key
+from training.evaluation.engine import evaluate as evaluate
+from training.evaluation.shared_work import launched_together
+from training.evaluation.text import as_json, text_table
 from verification.counts import Counts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

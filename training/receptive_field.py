@@ -18,9 +18,9 @@ from models.cells import RecurrentCell
 from models.checkpoint import load_model, read_card
 from models.rollout import RecurrentModel
 from models.transforms import Transform, transform_from_dict
-from training import layer_pictures
 from training.config import RunConfig, resolve
 from training.datasets import build_dataset
+from training.report import layer_pictures
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Size = tuple[int, int]

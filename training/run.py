@@ -17,15 +17,15 @@ from core.errors import ConfigError, NowcastError, UnavailableError
 from models.build import build_model
 from models.checkpoint import save_model
 from models.rollout import RecurrentModel
-from training.card import architecture, card
 from training.config import RunConfig, is_first_process, resolve
 from training.datasets import DATASETS, NowcastDataset, build_dataset
-from training.exceedance import ExceedanceModule, build_exceedance
-from training.fit import Items, fit
-from training.guided_items import guided_items
-from training.metrics_file import last_values
-from training.module import NowcastModule
-from training.run_folder import (
+from training.trainer.card import architecture, card
+from training.trainer.exceedance import ExceedanceModule, build_exceedance
+from training.trainer.fit import Items, fit
+from training.trainer.guided_items import guided_items
+from training.trainer.metrics_file import last_values
+from training.trainer.module import NowcastModule
+from training.trainer.run_folder import (
     CONFIG,
     is_over,
     new_folder,

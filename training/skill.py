@@ -12,12 +12,12 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import Forecaster, load_forecaster
-from models.guided_forecaster import GuidedForecaster
+from models.guided.forecaster import GuidedForecaster
 from training.datasets.series import Float32Field
 from training.evaluate import write_json
-from training.skill_sums import SkillSums
-from training.skill_text import as_json, text_table
-from training.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows, tile_windows
+from training.evaluation.skill_sums import SkillSums
+from training.evaluation.skill_text import as_json, text_table
+from training.evaluation.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows, tile_windows
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 NATIVE = "extrapolation-native"

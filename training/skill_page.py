@@ -9,7 +9,7 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
-from training.skill_figures import counts_of, draw_curves, draw_reliability
+from training.evaluation.skill_figures import counts_of, draw_curves, draw_reliability
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 RATES_MMH: Final = (0.5, 2.0, 5.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ingest.pipeline import Outcome
+from ingest.store.intake import Outcome
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Final
 import watchfiles
 
 from core.errors import ConfigError, UnavailableError
-from ingest.pipeline import Outcome
 from ingest.sources.base import Arrival
+from ingest.store.intake import Outcome
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
 """Names under which programs write a file before they rename it."""

@@ -15,11 +15,11 @@ import httpx2 as httpx
 
 from core.errors import UnavailableError
 from core.files import write_bytes_atomically
-from ingest.pipeline import Outcome
 from ingest.sources.base import Arrival
 from ingest.sources.http import FAILURES, Answer, BusyError, get
 from ingest.sources.listing import RV, RW, RY, Product, Remote, files_of
 from ingest.sources.marks import Marks
+from ingest.store.intake import Outcome
 
 USER_AGENT: Final = "ms-rnn-nowcast/0.1 (radar ingest; one listing per poll, each file once)"
 BACKFILL: Final = timedelta(minutes=150)

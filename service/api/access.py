@@ -18,10 +18,10 @@ from starlette.types import Scope as Connection
 
 from core.errors import AccessError, ForbiddenError, NowcastError
 from core.settings import Settings
-from service.api.callers import Caller, caller_from, key_in, trusted_networks
+from service.access.callers import Caller, caller_from, key_in, trusted_networks
+from service.access.keybook import Key, KeyBook, Scope
+from service.access.limits import Allowance, Limiter, parsed_limit
 from service.api.errors import error_answer, problem
-from service.keybook import Key, KeyBook, Scope
-from service.limits import Allowance, Limiter, parsed_limit
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 UNCOUNTED: Final = ("/livez", "/readyz", "/metrics")

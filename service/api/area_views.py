@@ -5,7 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from service.api.area_schemas import (
+from service.api.backend import Backend
+from service.api.places import cities_of
+from service.api.views import is_stale, status_of
+from service.forecasts.nowcast import Forecast
+from service.queries.amounts import RULE, intervals_mm, totals_mm
+from service.queries.areas import Polygon
+from service.queries.cells import BBox
+from service.queries.chances import box_chances
+from service.queries.fields import FIELDS
+from service.queries.point import point_series
+from service.queries.regions import BoxField, Float32Field, area_series, rounded
+from service.schemas.areas import (
     AmountLeadOut,
     AreaLeadOut,
     AreaOut,
@@ -16,18 +27,7 @@ from service.api.area_schemas import (
     CellProbabilitiesOut,
     PlaceAmountOut,
 )
-from service.api.backend import Backend
-from service.api.places import cities_of
-from service.api.schemas import GridOut, ModelOut
-from service.api.views import is_stale, status_of
-from service.nowcast import Forecast
-from service.places.amounts import RULE, intervals_mm, totals_mm
-from service.places.areas import Polygon
-from service.places.cells import BBox
-from service.places.chances import box_chances
-from service.places.fields import FIELDS
-from service.places.point import point_series
-from service.places.regions import BoxField, Float32Field, area_series, rounded
+from service.schemas.forecasts import GridOut, ModelOut
 
 
 def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 
 from core.errors import InputError, NoDataError, TooLargeError
 from service.api import caching
-from service.api.area_schemas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
 from service.api.backend import Backend, BackendDep
 from service.api.chosen import ForecastDep, ProbabilityOf, place
@@ -18,13 +17,14 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
-from service.netcdf import dataset_bytes
-from service.nowcast import Forecast
-from service.places.amounts import amount_dataset
-from service.places.cells import BBox
-from service.places.chances import whole_box
-from service.places.regions import BoxField, box_field
-from service.probabilities import threshold_index
+from service.forecasts.netcdf import dataset_bytes
+from service.forecasts.nowcast import Forecast
+from service.forecasts.probabilities import threshold_index
+from service.queries.amounts import amount_dataset
+from service.queries.cells import BBox
+from service.queries.chances import whole_box
+from service.queries.regions import BoxField, box_field
+from service.schemas.areas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 
 router = APIRouter(prefix="/nowcast", tags=["areas"])
 

@@ -11,13 +11,13 @@ from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigError, NowcastError, UnavailableError
+from core.responsive import LibraryThreads, held_for_good, take_short_turns
 from core.settings import Settings
-from ingest.catalogue import held_open
-from service.inference.admission import admission_of
-from service.inference.decode import decoders
+from ingest.sandbox.decode import decoders
+from ingest.store.catalogue import held_open
+from service.api.admission import admission_of
+from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
-from service.nowcast import NowcastService
-from service.responsive import LibraryThreads, held_for_good, take_short_turns
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Final
 from fastapi import Request, Response
 
 from core.settings import Settings
-from service.nowcast import Forecast
+from service.forecasts.nowcast import Forecast
 
 SCAN_MINUTES: Final = 5
 """DWD's composites come every five minutes, and a forecast with each."""

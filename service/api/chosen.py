@@ -9,7 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from core.errors import InputError
 from service.api.backend import BackendDep
 from service.api.recent import Recent
-from service.nowcast import Forecast
+from service.forecasts.nowcast import Forecast
 
 ForecastId = Annotated[
     str,

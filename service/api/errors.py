@@ -14,8 +14,8 @@ from starlette.routing import compile_path
 
 from core.errors import InputError, NowcastError, UnavailableError
 from service.api.request_id import HEADER, request_id
-from service.api.schemas import Problem
 from service.api.security import describe_security
+from service.schemas.forecasts import Problem
 
 log = logging.getLogger(__name__)
 

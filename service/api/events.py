@@ -15,7 +15,7 @@ from core.errors import NoDataError, NowcastError
 from core.frame import iso
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, problem
-from service.nowcast import Forecast
+from service.forecasts.nowcast import Forecast
 
 router = APIRouter(tags=["forecasts"])
 

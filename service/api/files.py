@@ -8,8 +8,8 @@ from service.api.backend import Backend, BackendDep
 from service.api.chosen import ForecastDep, ForecastId
 from service.api.errors import documented
 from service.api.forecasts import MEDIA_TYPES, NOT_MODIFIED, file_answer, lifetime_of
-from service.exports import RESAMPLING, SOURCE, exported
-from service.nowcast import Forecast
+from service.forecasts.exports import RESAMPLING, SOURCE, exported
+from service.forecasts.nowcast import Forecast
 
 router = APIRouter(prefix="/nowcast", tags=["files"])
 

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.api.backend import BackendDep
 from service.api.errors import documented
-from service.api.listings import ForecastRowOut, ForecastsOut
 from service.api.paging import Cursor, Limit, next_link, place_of
-from service.api.schemas import Time
-from service.nowcast import Forecast
+from service.forecasts.nowcast import Forecast
+from service.schemas.forecasts import Time
+from service.schemas.listings import ForecastRowOut, ForecastsOut
 
 router = APIRouter(tags=["forecasts"])
 

@@ -8,8 +8,8 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from core.errors import InputError
-from service.places.areas import Polygon, checked_polygon
-from service.places.cells import BBox, checked_bbox
+from service.queries.areas import Polygon, checked_polygon
+from service.queries.cells import BBox, checked_bbox
 
 MOST_SHOWN: Final = 80
 

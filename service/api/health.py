@@ -10,8 +10,8 @@ from core.frame import iso
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
-from service.api.listings import ReadyOut
-from service.jobs import heartbeat
+from service.schemas.listings import ReadyOut
+from service.tasks import heartbeat
 
 router = APIRouter(tags=["health"])
 
@@ -41,7 +41,7 @@ def ready(backend: BackendDep) -> ReadyOut:
 
 
 def _worker(backend: Backend) -> str:
-    """Whether a synthetic task was completed lately, see `service.watchdog`."""
+    """Whether a synthetic task was completed lately, see `service.tasks.watchdog`."""
     late_s = heartbeat.late_after_s(backend.settings)
     last = heartbeat.completed(backend.service.catalogue.engine).any
     if last is None:

@@ -16,10 +16,10 @@ from core.settings import Settings
 from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
-from service.api.listings import JobOut, JobsOut
 from service.api.paging import Cursor, Limit, next_link, place_of
-from service.jobs.job_tasks import run_job_task
-from service.jobs.jobbook import Job, JobBook, JobState
+from service.schemas.listings import JobOut, JobsOut
+from service.tasks.job_tasks import run_job_task
+from service.tasks.jobbook import Job, JobBook, JobState
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 

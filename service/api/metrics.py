@@ -6,8 +6,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.api.backend import BackendDep
 from service.api.errors import documented
-from service.observed.metric_facts import Facts
-from service.observed.metric_files import counted
+from service.api.metric_facts import Facts
+from service.telemetry.metric_files import counted
 
 router = APIRouter(tags=["health"])
 TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}

@@ -9,9 +9,9 @@ from core.errors import InputError, UnavailableError
 from service.api.access import admin
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.listings import AliasIn, AliasOut, ModelInfoOut, ModelsOut, ModelVersionOut
+from service.forecasts.nowcast import BASELINES, NowcastService
 from service.inference.registry import Alias, refused
-from service.nowcast import BASELINES, NowcastService
+from service.schemas.listings import AliasIn, AliasOut, ModelInfoOut, ModelsOut, ModelVersionOut
 
 router = APIRouter(tags=["models"])
 

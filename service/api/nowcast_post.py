@@ -16,15 +16,15 @@ from service.api.backend import Backend, BackendDep
 from service.api.caching import SHORTEST_S
 from service.api.errors import documented
 from service.api.forecasts import FIELD_ANSWERS, file_answer
-from service.api.listings import JobOut
 from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.presence import while_present
-from service.api.schemas import ForecastOut, NowcastRequest
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
-from service.nowcast import Forecast
-from service.observed.metrics import REFUSED, STAGE_SECONDS, timed
+from service.forecasts.nowcast import Forecast
+from service.schemas.forecasts import ForecastOut, NowcastRequest
+from service.schemas.listings import JobOut
+from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
 
 router = APIRouter(tags=["forecasts"])
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.observed.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pyproj import Transformer
 
 from core.grid import Grid
-from service.api.schemas import CityOut, MapCityOut, MapLineOut
+from service.schemas.forecasts import CityOut, MapCityOut, MapLineOut
 
 CITIES: Final = (
     ("Hamburg", 53.55, 10.00),

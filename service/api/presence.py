@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import Request
 
+from core.asker import Asker, asked_by
 from core.errors import GoneError
-from service.inference.asker import Asker, asked_by
-from service.observed.metrics import REFUSED
+from service.telemetry.metrics import REFUSED
 
 
 @asynccontextmanager

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from core.errors import InputError
 from core.settings import Settings
-from service.catalogue import Version
-from service.nowcast import Forecast, NowcastService
+from service.forecasts.catalogue import Version
+from service.forecasts.nowcast import Forecast, NowcastService
 
 LATEST: Final = "latest"
 SURE_S: Final = 1.0

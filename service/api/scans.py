@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.listings import IngestOut, ScanOut, ScansOut
 from service.api.paging import Cursor, Limit, next_link, place_of
-from service.api.schemas import Time
+from service.schemas.forecasts import Time
+from service.schemas.listings import IngestOut, ScanOut, ScansOut
 
 router = APIRouter(tags=["scans"])
 

@@ -14,8 +14,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from core.errors import InputError, MediaTypeError, TooLargeError
 from core.frame import RadarFrame
 from core.settings import Settings
-from service.api.schemas import NowcastRequest
-from service.inference.decode import DecodeLimits, UploadedFile, decoders
+from ingest.sandbox.decode import DecodeLimits, UploadedFile, decoders
+from service.schemas.forecasts import NowcastRequest
 
 JSON_MAX_BYTES: Final = 64 * 1024
 FILE_FIELDS: Final = ("frames", "observations")

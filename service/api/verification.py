@@ -9,11 +9,11 @@ from core.errors import InputError
 from core.frame import iso
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.listings import BrierOut, FssOut, ReliabilityOut, RollingOut
 from service.api.models import scored_model
-from service.api.schemas import Time
 from service.api.views import score_rows
-from service.scored.periods import Period, counts_over, fractions_over, reliability_over
+from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
+from service.schemas.forecasts import Time
+from service.schemas.listings import BrierOut, FssOut, ReliabilityOut, RollingOut
 from verification.fractions import FractionsOf
 from verification.reliability import BrierParts, ReliabilityRow, brier_table
 

@@ -7,7 +7,10 @@ import numpy as np
 
 from service.api.backend import Backend
 from service.api.places import cities_of
-from service.api.schemas import (
+from service.forecasts.nowcast import Forecast, Verification
+from service.queries.chances import place_chances
+from service.queries.point import RAIN_MMH, PointSeries, point_series
+from service.schemas.forecasts import (
     ForecastOut,
     GridOut,
     LeadOut,
@@ -22,9 +25,6 @@ from service.api.schemas import (
     Status,
     VerificationOut,
 )
-from service.nowcast import Forecast, Verification
-from service.places.chances import place_chances
-from service.places.point import RAIN_MMH, PointSeries, point_series
 from verification.verify import ScoreRow
 
 

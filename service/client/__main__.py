@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from core.command import errors_in_one_line
 from core.settings import settings_from_environment
-from service.api.schemas import PointLeadOut, Time
 from service.client.client import Client
 from service.client.forecast import Forecast
+from service.schemas.forecasts import PointLeadOut, Time
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Id = Annotated[str, typer.Option("--id", help="of a forecast")]

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import httpx2
 
-from service.api.listings import JobOut, ModelsOut, RollingOut, ScansOut
-from service.api.schemas import ForecastOut, PointOut
 from service.client.connection import Connection, ServiceError
 from service.client.forecast import Forecast
+from service.schemas.forecasts import ForecastOut, PointOut
+from service.schemas.listings import JobOut, ModelsOut, RollingOut, ScansOut
 
 LOCAL: Final = "http://127.0.0.1:8000"
 LOOK_S: Final = 0.5

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.api.schemas import ForecastOut, MapOut, PointOut
 from service.client.connection import Connection
+from service.schemas.forecasts import ForecastOut, MapOut, PointOut
 
 
 @dataclass(frozen=True)

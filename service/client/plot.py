@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes, colours
-from service.api.schemas import ForecastOut, MapOut
 from service.client.connection import ServiceError
+from service.schemas.forecasts import ForecastOut, MapOut
 
 RATE: Final = "rainfall_rate"
 CHANCE: Final = "probability_of_exceedance"

@@ -11,9 +11,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from core.asker import WENT, asker
+from core.deadline import give_up_at, remaining_s
 from core.errors import BusyError, GoneError
-from service.inference.asker import WENT, asker
-from service.inference.deadline import give_up_at, remaining_s
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

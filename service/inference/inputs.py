@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from core.frame import iso
 from core.grid import Grid
-from ingest.regrid import model_grid, onto
-from ingest.window import Window
-from service.products import read_window
-from service.records import Forecast, Origin
+from ingest.windows.regrid import model_grid, onto
+from ingest.windows.window import Window
+from service.forecasts.products import read_window
+from service.forecasts.records import Forecast, Origin
 
 Float32Field = NDArray[np.float32]
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
+from service.forecasts.probabilities import Probabilities, usable
+from service.forecasts.records import BASELINES
 from service.inference.batch import Batching
 from service.inference.engine import Engine, Kind, Made, Notes
 from service.inference.forecasters import Float32Field as Float32Field
@@ -16,9 +18,7 @@ from service.inference.forecasters import Forecaster as Forecaster
 from service.inference.forecasters import Unloadable
 from service.inference.registry import ModelRegistry, ModelVersion
 from service.inference.warm import Place, WarmModels
-from service.observed.metrics import FALLBACKS
-from service.probabilities import Probabilities, usable
-from service.records import BASELINES
+from service.telemetry.metrics import FALLBACKS
 
 WARM_CELLS: Final = 64
 GPU_BATCH: Final = 8

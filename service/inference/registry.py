@@ -20,9 +20,9 @@ from core.errors import ConflictError, InputError, NowcastError, UnavailableErro
 from core.files import write_bytes_atomically
 from core.frame import iso
 from core.registry import Registry
-from ingest.served import INSTALLED
-from ingest.turns import storing, turn
-from service.records import BASELINES
+from ingest.store.locks import storing, turn
+from ingest.worker.served import INSTALLED
+from service.forecasts.records import BASELINES
 
 FOLDER: Final = "models"
 ALIASES: Final = "aliases.json"

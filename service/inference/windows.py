@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Final
 
 from core.frame import RadarFrame
-from ingest.regrid import model_grid
-from ingest.store import Store
-from ingest.window import build_window
+from ingest.store.live import Store
+from ingest.windows.regrid import model_grid
+from ingest.windows.window import build_window
 from service.inference.inputs import ModelInput, model_input
 from service.inference.predictor import Predictor
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.textbook import build_textbook, copy_weights
-from benchmarks.textbook.local_attention import Similarity, Weighting
 from core.errors import InputError, UnknownNameError
 from models import build_model
 from models.build import recurrent_models
 from models.convert import load_reference
-from models.cost_measure import measuring_on
+from models.cost.measure import measuring_on
+from tests.reference import build_textbook, copy_weights
+from tests.reference.local_attention import Similarity, Weighting
 
 GOLDEN = {
     name.replace("+", "p"): name for name in recurrent_models() if not name.endswith(("trajgru", "motionrnn"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from service.broker import free_port
+from service.process.broker import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FORECAST_DEADLINE_S = 120.0
@@ -122,7 +122,7 @@ class Stack:
             "ingest": "ingest.run",
             "worker": "-A service.worker worker",
             "beat": "-A service.worker beat",
-            "radar": "service.replay",
+            "radar": "ingest.sources.replay",
         }
         running = descendants(self.process.pid)
         return {

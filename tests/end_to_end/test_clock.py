@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from core.frame import RadarFrame
-from ingest.radolan_writer import ry_bytes, ry_file_name
 from ingest.synthetic import weather
+from ingest.writers.radolan import ry_bytes, ry_file_name
 from tests.end_to_end.stack import Stack, fetch, running_stack
 from tests.end_to_end.test_outages import assert_counts_are_those_of_the_files, assert_each_forecast_once
 

@@ -22,7 +22,7 @@ import redis
 import yaml
 
 from ingest.synthetic import write_weather
-from service.broker import free_port, server_program
+from service.process.broker import free_port, server_program
 from tests.end_to_end.stack import FORECAST_DEADLINE_S, ROOT, end, fetch, process_environment, until
 
 pytestmark = pytest.mark.stack

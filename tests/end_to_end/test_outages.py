@@ -20,13 +20,13 @@ from scores.categorical import BinaryContingencyManager
 from sqlalchemy import func, select
 
 from core.settings import Settings
-from ingest.catalogue import reading
-from ingest.regrid import onto
-from ingest.store import Store
-from service.broker import embedded
-from service.catalogue import Catalogue
-from service.records import Forecast
-from service.tables import CountsRow
+from ingest.store.catalogue import reading
+from ingest.store.live import Store
+from ingest.windows.regrid import onto
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.records import Forecast
+from service.forecasts.tables import CountsRow
+from service.process.broker import embedded
 from tests.end_to_end.stack import Stack, fetch, running_stack, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]

@@ -24,7 +24,7 @@ import xarray as xr
 
 from core.cf import rate_dataset
 from ingest.synthetic import weather, write_weather
-from service.broker import free_port
+from service.process.broker import free_port
 from tests.end_to_end.stack import ROOT, Stack, make_recipe, process_environment, running_stack
 
 pytestmark = pytest.mark.stack

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from core.settings import Settings
 from service.app import create_app
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.575), "Hamburg": (53.551, 9.994)}
 COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")

@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.keybook import KeyBook
+from service.access.keybook import KeyBook
 from tests.service.api_support import fill, service_at
 from tests.service.live import served
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from core.frame import RadarFrame
 from core.grid import RADOLAN_SPHERE, Grid
-from ingest.odim_writer import DWD_SOURCE, odim_bytes, odim_file_name
 from ingest.readers import read_frames
+from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes, odim_file_name
 
 T0 = datetime(2024, 7, 1, tzinfo=UTC)
 GRID = Grid(RADOLAN_SPHERE, -200_000.0, -4_200_000.0, 10_000.0, 10_000.0, 40, 48, "small")

@@ -17,9 +17,9 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import DE1200, RADOLAN_900, Grid
 from ingest.export import export_odim, main
-from ingest.odim_writer import DWD_SOURCE, odim_bytes, odim_file_name
 from ingest.readers import read_frames
-from ingest.store import Store
+from ingest.store.live import Store
+from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes, odim_file_name
 from tests.ingest.small_scans import GRID, T0, minutes, small_frame
 
 QUANTUM_MMH = 0.01

@@ -12,8 +12,8 @@ import pytest
 
 from core.frame import iso
 from ingest.sources.directory import DirectorySource
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.live import Store
+from ingest.worker.loop import IngestWorker
 from tests.ingest.small_scans import T0, minutes, rate_of, small_file
 
 STEPS = 288

@@ -13,16 +13,16 @@ import netCDF4
 import numpy as np
 import pytest
 
-from ingest.ready import ServedModel
 from ingest.sources.directory import DirectorySource
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.live import Store
+from ingest.store.ready import ServedModel
+from ingest.worker.loop import IngestWorker
 from tests.ingest.small_scans import small_file
 
 FILES = 40
 TIMES = ("received_at", "ingested_at", "at")
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["ingest.worker", "tests.ingest.small_scans"])
+CONTEXT.set_forkserver_preload(["ingest.worker.loop", "tests.ingest.small_scans"])
 
 
 def run(home: Path, folder: Path, started) -> None:

@@ -8,12 +8,12 @@ import pytest
 from safetensors.numpy import load_file
 
 from ingest.readers import read_frames
-from ingest.ready import ServedModel
-from ingest.regrid import model_grid, onto
 from ingest.sources.directory import DirectorySource
-from ingest.store import Store
-from ingest.window import build_window
-from ingest.worker import IngestWorker
+from ingest.store.live import Store
+from ingest.store.ready import ServedModel
+from ingest.windows.regrid import model_grid, onto
+from ingest.windows.window import build_window
+from ingest.worker.loop import IngestWorker
 
 SEQUENCE = "sequence_ry_20200101"
 REFUSED = {

@@ -11,10 +11,10 @@ import pytest
 
 from core.errors import UnavailableError
 from core.grid import RADOLAN_900
-from ingest import pipeline
-from ingest.pipeline import Outcome, ingest_file
 from ingest.readers import read_frames
-from ingest.store import Store
+from ingest.store import intake as pipeline
+from ingest.store.intake import Outcome, ingest_file
+from ingest.store.live import Store
 
 RY = "sequence_ry_20200101/raa01-ry_10000-2001011500-dwd---bin.gz"
 T0 = datetime(2020, 1, 1, 15, tzinfo=UTC)
@@ -163,10 +163,10 @@ def test_a_store_that_is_down_is_no_fault_of_the_file(store, radolan, monkeypatc
 
 
 def test_each_file_is_one_structured_line(store, radolan, caplog):
-    caplog.set_level(logging.INFO, "ingest.pipeline")
+    caplog.set_level(logging.INFO, "ingest.store.intake")
     ingest_file(radolan / RY, store)
     ingest_file(b"no", store, name='odd "name"\n')
-    lines = [record.getMessage() for record in caplog.records if record.name == "ingest.pipeline"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "ingest.store.intake"]
     assert [line.split(" ", 1)[0] for line in lines] == ["ingested", "rejected"]
     told = json.loads(lines[0].split(" ", 1)[1])
     assert (told["file"], told["stored"], told["newest"]) == (Path(RY).name, 1, "2020-01-01T15:00:00Z")

@@ -12,15 +12,15 @@ import xarray as xr
 
 from core.errors import UnavailableError
 from core.grid import RADOLAN_900
-from ingest import scanfile
-from ingest.cleaning import Cleaning, without_isolated
-from ingest.odim_writer import odim_bytes
-from ingest.pipeline import ingest_file
-from ingest.quality import facts_of, implausible, is_frozen
-from ingest.radolan_writer import COUNT_MMH, ry_bytes
 from ingest.readers import read_frames
-from ingest.status import read_beat
-from ingest.store import Store
+from ingest.store import scanfile
+from ingest.store.cleaning import Cleaning, without_isolated
+from ingest.store.intake import ingest_file
+from ingest.store.live import Store
+from ingest.store.quality import facts_of, implausible, is_frozen
+from ingest.store.status import read_beat
+from ingest.writers.odim_h5 import odim_bytes
+from ingest.writers.radolan import COUNT_MMH, ry_bytes
 from tests.ingest.small_scans import T0, minutes, small_file, small_frame
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from core.errors import InputError
 from core.grid import DE1200, RADOLAN_900, RADOLAN_1100, Grid
-from ingest.regrid import bilinear, model_grid, onto
+from ingest.windows.regrid import bilinear, model_grid, onto
 
 SMALL = RADOLAN_900.resized(90, 90)
 COARSE = DE1200.resized(300, 275)

@@ -13,11 +13,11 @@ import pytest
 
 from core.errors import UnavailableError
 from core.settings import Settings
-from ingest.retention import Keep
 from ingest.sources.directory import DirectorySource
-from ingest.store import Store
-from ingest.turns import DiskFullError
-from ingest.worker import IngestWorker
+from ingest.store.live import Store
+from ingest.store.locks import DiskFullError
+from ingest.store.retention import Keep
+from ingest.worker.loop import IngestWorker
 from tests.ingest.small_scans import T0, minutes, small_file, small_frame
 
 STEPS = 12 * 12
@@ -146,7 +146,7 @@ def test_the_services_forecasts_are_none_of_ingests(store):
 
 
 def test_a_crash_before_the_deletion_leaves_no_row_without_a_file(store, monkeypatch):
-    from ingest import retention
+    from ingest.store import retention
 
     with monkeypatch.context() as patch:
         patch.setattr(retention, "delete_files", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -264,8 +264,8 @@ def test_a_disk_that_fills_up_between_two_files_pauses_too(store, tmp_path, cloc
 def test_a_write_that_finds_no_room_is_a_full_disk(store, monkeypatch, error):
     from sqlalchemy.exc import OperationalError
 
-    from ingest import scanfile
-    from ingest.catalogue import translated
+    from ingest.store import scanfile
+    from ingest.store.catalogue import translated
 
     if isinstance(error, OSError):
         monkeypatch.setattr(scanfile, "write_dataset", lambda *_: (_ for _ in ()).throw(error))

@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
-from ingest.pipeline import Outcome
-from ingest.ready import ServedModel
 from ingest.run import app, choose_source, stopped_by_signals
-from ingest.served import served_models
 from ingest.sources.base import Arrival
 from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.intake import Outcome
+from ingest.store.live import Store
+from ingest.store.ready import ServedModel
+from ingest.worker.loop import IngestWorker
+from ingest.worker.served import served_models
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = {"pixel_m": 7258.0, "cadence_minutes": 30, "input_steps": 3, "name": "default"}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import ConfigError, UnavailableError
-from ingest.pipeline import Outcome
 from ingest.sources.directory import DirectorySource
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.intake import Outcome
+from ingest.store.live import Store
+from ingest.worker.loop import IngestWorker
 
 T0 = datetime(2020, 1, 1, 15, tzinfo=UTC)
 TIMES = [T0 + timedelta(minutes=5 * step) for step in range(13)]

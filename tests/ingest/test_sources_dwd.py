@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from core.errors import UnavailableError
-from ingest.pipeline import Outcome
 from ingest.sources import dwd
 from ingest.sources.dwd import DwdSource, first_member
 from ingest.sources.listing import RV, RY, files_of
-from ingest.store import Store
-from ingest.worker import IngestWorker
+from ingest.store.intake import Outcome
+from ingest.store.live import Store
+from ingest.worker.loop import IngestWorker
 from tests.ingest.small_scans import GRID, small_file
 
 NOW = datetime(2020, 1, 1, 16, 3, tzinfo=UTC)

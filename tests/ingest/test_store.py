@@ -17,11 +17,11 @@ from sqlalchemy.dialects import postgresql
 from core.errors import ConfigError, ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, RADOLAN_SPHERE, Grid
-from ingest import scanfile
-from ingest.catalogue import ScanRow, upsert
-from ingest.index import Index
-from ingest.regrid import model_grid, onto
-from ingest.store import Store
+from ingest.store import scanfile
+from ingest.store.catalogue import ScanRow, upsert
+from ingest.store.index import Index
+from ingest.store.live import Store
+from ingest.windows.regrid import model_grid, onto
 
 T0 = datetime(2024, 7, 1, 12, tzinfo=UTC)
 NOW = datetime(2024, 7, 1, 18, 0, 5, tzinfo=UTC)

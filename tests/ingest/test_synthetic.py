@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from core.errors import FrameError, InputError
 from core.grid import RADOLAN_900
 from ingest.radar_sites import DWD_RADARS, coverage_HW
-from ingest.radolan_writer import ry_bytes, ry_file_name
-from ingest.regrid import bilinear
 from ingest.synthetic import main, weather, write_ry, write_weather
+from ingest.windows.regrid import bilinear
+from ingest.writers.radolan import ry_bytes, ry_file_name
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
 

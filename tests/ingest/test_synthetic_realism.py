@@ -9,8 +9,8 @@ import xarray as xr
 
 from core.grid import DE1200
 from ingest.readers import read_frames
-from ingest.regrid import bilinear
 from ingest.synthetic import on_de1200, weather, write_weather
+from ingest.windows.regrid import bilinear
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SEEDS = (0, 1, 2)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from core.errors import ConflictError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
-from ingest.regrid import bilinear
-from ingest.window import build_window, observations_at
+from ingest.windows.regrid import bilinear
+from ingest.windows.window import build_window, observations_at
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
 GRID = RADOLAN_900.resized(4, 6)

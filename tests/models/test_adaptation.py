@@ -6,10 +6,10 @@ import torch
 from scipy.optimize import minimize
 
 from core.errors import InputError
-from models.adaptation import LOGIT_UNIT, Adaptation, Told
-from models.guidance.predictors import NAMES
-from models.guided import RATES_MMH, build_guided
-from models.guided_forecaster import GuidedForecaster
+from models.guided.adaptation import LOGIT_UNIT, Adaptation, Told
+from models.guided.forecaster import GuidedForecaster
+from models.guided.network import RATES_MMH, build_guided
+from models.guided.predictors import NAMES
 
 
 def _showers(steps=10, size=72, speed=2, seed=3):

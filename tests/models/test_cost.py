@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 from core.errors import ConfigError, InputError, UnknownNameError
 from models import build_model, list_models
 from models.cells import CELLS
-from models.cost import Setting, app, measure, report
-from models.cost_equations import CostModel, flop_coefficient, output_coefficient
-from models.cost_measure import measure_memory, measure_work, measuring_on
-from models.cost_paper import PAPER_CELLS, paper_macs
+from models.cost.equations import CostModel, flop_coefficient, output_coefficient
+from models.cost.measure import measure_memory, measure_work, measuring_on
+from models.cost.paper import PAPER_CELLS, paper_macs
+from models.cost.report import Setting, app, measure, report
 
 SMALL = Setting(12, 16, 2, 2, hidden_channels=8)
 
@@ -171,7 +171,7 @@ def test_command_prints_its_table_and_writes_json(tmp_path):
 
 
 def test_all_models_stand_in_one_table(monkeypatch):
-    monkeypatch.setattr("models.cost.list_models", lambda: ["convlstm", "ms-convlstm"])
+    monkeypatch.setattr("models.cost.report.list_models", lambda: ["convlstm", "ms-convlstm"])
     result = CliRunner().invoke(app, ["--all", "--size", "8", "8", "--frames", "1", "1", "--hidden-channels", "2"])
     assert result.exit_code == 0, result.output
     assert "| convlstm | " in result.output

@@ -6,14 +6,14 @@ import torch
 
 from core.errors import InputError
 from models import load_forecaster
-from models.adaptation import Adaptation
 from models.checkpoint import save_model
-from models.guidance.advection import displacements_LCHW, warped
-from models.guidance.motion import motion_CHW
-from models.guidance.predictors import NAMES, predictors_LFHW
-from models.guided import RATES_MMH, build_guided
-from models.guided_forecaster import GuidedForecaster
-from models.rebuild import Rebuild
+from models.guided.adaptation import Adaptation
+from models.guided.advection import displacements_LCHW, warped
+from models.guided.fields import Rebuild
+from models.guided.forecaster import GuidedForecaster
+from models.guided.motion import motion_CHW
+from models.guided.network import RATES_MMH, build_guided
+from models.guided.predictors import NAMES, predictors_LFHW
 
 
 def _moving_blob(steps=5, rows=64, cols=64, speed=3, rate=8.0):

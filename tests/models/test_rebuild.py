@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.calibration import Calibration, CalibrationByCell, fitted_knots
-from models.rebuild import Rebuild
+from models.guided.calibration import Calibration, CalibrationByCell, fitted_knots
+from models.guided.fields import Rebuild
 
 RATES = (0.1, 0.5, 2.0)
 

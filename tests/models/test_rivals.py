@@ -13,7 +13,7 @@ from models.checkpoint import load_model, save_model
 from models.earthformer.cuboids import PATTERNS, RelativeBias, join, split
 from models.transforms import transform_from_dict
 from training.config import RunConfig
-from training.module import NowcastModule
+from training.trainer.module import NowcastModule
 
 SMALL: dict[str, dict[str, Any]] = {
     "simvp": {"hidden_channels": 8, "num_layers": 4, "translator_channels": 32, "input_steps": 3},

@@ -17,11 +17,11 @@ from core.frame import RadarFrame
 from core.grid import RADOLAN_900, Grid
 from core.registry import Registry
 from core.settings import Settings
-from ingest.store import Store
+from ingest.store.live import Store
 from service.app import create_app
-from service.catalogue import Catalogue
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
-from service.nowcast import NowcastService
 
 Float32Field = NDArray[np.float32]
 

@@ -12,11 +12,11 @@ from core.errors import UnknownNameError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_SPHERE, Grid
 from core.settings import Settings
-from ingest.store import Store
+from ingest.store.live import Store
 from models.baselines import Extrapolation, Persistence
-from service.catalogue import Catalogue
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Forecaster, Predictor
-from service.nowcast import NowcastService
 
 CENTRE_GRID = Grid(RADOLAN_SPHERE, -20_000.0, -4_200_000.0, 1000.0, 1000.0, 40, 40, "small")
 START = datetime(2024, 6, 1, 10, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ import numpy as np
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from ingest.readers.base import READERS, Reader
-from service.inference.decoder import main
+from ingest.sandbox.decoder import main
 
 
 def crash(_: BinaryIO) -> list[RadarFrame]:

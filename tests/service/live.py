@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from service.app import create_app
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 
 PATIENCE_S = 20.0
 

@@ -14,13 +14,13 @@ from starlette.testclient import TestClient
 
 from core.errors import ConfigError, ConflictError, NoDataError
 from core.settings import Settings
+from service.access.callers import Caller, is_loopback
+from service.access.keybook import KeyBook
+from service.access.start import SOCKET, check_start, uvicorn_host
 from service.api.access import AdminDep, admin
-from service.api.callers import Caller, is_loopback
-from service.api.start import SOCKET, check_start, uvicorn_host
 from service.app import create_app
-from service.broker import embedded
-from service.keybook import KeyBook
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
+from service.process.broker import embedded
 from tests.service.api_support import BASE_URL, HERE, fill, service_at
 
 AWAY = ("203.0.113.7", 40000)

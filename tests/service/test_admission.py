@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
+from core.deadline import remaining_s
 from core.errors import BusyError
-from service.inference.admission import Admission
-from service.inference.deadline import remaining_s
+from service.api.admission import Admission
 from tests.service.api_support import fill, netcdf, running, service_at, window_times
 
 

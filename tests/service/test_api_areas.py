@@ -10,7 +10,7 @@ import pytest
 import shapely
 from pyproj import Geod
 
-from service.places.areas import cell_area_km2
+from service.queries.areas import cell_area_km2
 from tests.service.api_support import GRID, fill, running, service_at
 
 NETCDF = "application/netcdf"

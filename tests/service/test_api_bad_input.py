@@ -18,7 +18,7 @@ from starlette.types import Message
 from core.errors import TooLargeError
 from core.grid import RADOLAN_900
 from service.api.uploads import read_body
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import (
     REFERENCE,
     STEP,

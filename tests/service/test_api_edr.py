@@ -13,7 +13,7 @@ from covjson_pydantic.coverage import Coverage, CoverageCollection
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collections, Instance, Instances
 
-from service.api.edr_meta import CONFORMANCE
+from service.ogc.edr_meta import CONFORMANCE
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -209,7 +209,7 @@ def test_errors_are_problems(client, path, status):
 
 
 def test_too_many_cells_are_refused_as_json_and_given_as_netcdf(client, monkeypatch):
-    monkeypatch.setattr("service.api.edr.MOST_CELLS", 100)
+    monkeypatch.setattr("service.ogc.edr.MOST_CELLS", 100)
     refused = client.get(f"{HERE}/cube?bbox=5,47,15,55")
     assert refused.status_code == 413
     assert "NetCDF" in json.loads(refused.content)["detail"]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from service.access.keybook import KeyBook
 from service.app import create_app
-from service.keybook import KeyBook
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import fill, lead_times, netcdf, running, service_at, window_times
 
 SCHEMA: dict[str, Any] = create_app().openapi()

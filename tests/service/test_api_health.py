@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
 from service.app import create_app
-from service.jobs import heartbeat
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
+from service.tasks import heartbeat
 from tests.service.api_support import fill, running, service_at
 from tests.service.test_beat import queue_server
 

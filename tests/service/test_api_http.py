@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import fill, running, service_at
 
 PUBLIC_ORIGIN = "https://map.example"

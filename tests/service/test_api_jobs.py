@@ -15,12 +15,12 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from core.errors import ConflictError, UnavailableError
+from service.access.keybook import KeyBook
 from service.api import jobs
-from service.broker import Broker, embedded
-from service.jobs.job_tasks import MOST_TRIES, find_lost, run_job
-from service.jobs.jobbook import JobBook
-from service.keybook import KeyBook
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
+from service.process.broker import Broker, embedded
+from service.tasks.job_tasks import MOST_TRIES, find_lost, run_job
+from service.tasks.jobbook import JobBook
 from tests.service.api_support import fill, running, service_at
 
 pytestmark = [
@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 ASYNC = {"Prefer": "wait=5, respond-async"}
-TASK = "service.jobs.job_tasks.run_job_task"
+TASK = "service.tasks.job_tasks.run_job_task"
 LIMIT_S = 90
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, frames_at, running, service_at, window_times
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from core.settings import Settings
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import (
     GRID,
     NOW,

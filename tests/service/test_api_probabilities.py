@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, colours
-from service.places.areas import area_weights, checked_polygon
+from service.queries.areas import area_weights, checked_polygon
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()

@@ -14,7 +14,7 @@ from core.colours import CHANCE_COLOURS, NO_DATA, colours
 from core.errors import UnavailableError
 from core.frame import iso
 from core.grid import RADOLAN_SPHERE, Grid
-from service.places.maps import View, cells_of, map_png
+from service.queries.maps import View, cells_of, map_png
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 from tests.service.live import served
 
@@ -285,7 +285,7 @@ def test_what_is_not_the_map_clients_fault_stays_a_problem(client, monkeypatch):
     def away(*_):
         raise UnavailableError("the catalogue does not answer")
 
-    monkeypatch.setattr("service.api.wms._newest", away)
+    monkeypatch.setattr("service.ogc.wms._newest", away)
     answer = client.get("/wms?service=WMS&request=GetCapabilities")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.headers["retry-after"]

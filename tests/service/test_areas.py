@@ -9,8 +9,8 @@ from pyproj import Geod
 
 from core.errors import InputError, TooLargeError
 from core.grid import DE1200, RADOLAN_900, Grid
-from service.places.areas import MOST_VERTICES, area_weights, cell_area_km2, checked_polygon
-from service.places.cells import Block, box_block
+from service.queries.areas import MOST_VERTICES, area_weights, cell_area_km2, checked_polygon
+from service.queries.cells import Block, box_block
 
 DEGREES = Grid("EPSG:4326", 5.0, 56.0, 0.02, 0.02, 450, 550, "degrees")
 SMALL = RADOLAN_900.resized(72, 60)

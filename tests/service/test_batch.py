@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from core.deadline import due_within
 from core.errors import BusyError, ForecastError
 from models import Forecaster, build_model
 from service.inference.batch import Batching, Lane
-from service.inference.deadline import due_within
 from service.inference.predictor import Predictor
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import redis
 
-from service.broker import Broker, embedded
-from service.jobs import beat
-from service.jobs.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
-from service.jobs.queues import BEAT, FORECASTS, VERIFICATION
+from service.process.broker import Broker, embedded
+from service.tasks import beat
+from service.tasks.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
+from service.tasks.queues import BEAT, FORECASTS, VERIFICATION
 from tests.end_to_end.stack import ROOT, process_environment, until
 
 CYCLE_S = 0.5

@@ -15,8 +15,8 @@ from celery import Celery
 from kombu import Connection
 
 from core.errors import ConfigError
-from service import broker as broker_module
-from service.broker import Broker, check_port, embedded, free_port, server_program
+from service.process import broker as broker_module
+from service.process.broker import Broker, check_port, embedded, free_port, server_program
 
 pytestmark = pytest.mark.stack
 

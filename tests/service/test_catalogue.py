@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from service.catalogue import Catalogue
+from service.forecasts.catalogue import Catalogue
 
 
 def test_rebuild_gives_the_same_forecasts(world, window_frames, later_frames):

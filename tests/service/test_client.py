@@ -15,7 +15,7 @@ from PIL import Image
 
 from core.colours import CHANCE_COLOURS
 from service.client import Client, ServiceError
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, service_at, window_times
 from tests.service.live import served
 

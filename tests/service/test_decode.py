@@ -14,13 +14,13 @@ import h5py
 import numpy as np
 import pytest
 
+from core.deadline import due_within
 from core.errors import BusyError, FrameError, InputError, TooLargeError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
-from ingest.radolan_writer import ry_bytes
 from ingest.readers import read_frames
-from service.inference.deadline import due_within
-from service.inference.decode import DecodeLimits, Decoders, UploadedFile
+from ingest.sandbox.decode import DecodeLimits, Decoders, UploadedFile
+from ingest.writers.radolan import ry_bytes
 from tests.service.api_support import netcdf, window_times
 
 LIMITS = DecodeLimits(64 * 2**20, 8, 900 * 900, 20.0, 2**28)

@@ -10,7 +10,7 @@ import pytest
 
 from service.api import events
 from service.client import Client
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, fill, service_at
 from tests.service.live import served
 

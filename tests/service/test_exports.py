@@ -13,9 +13,9 @@ from pyproj import Transformer
 
 from core.errors import NoDataError, NotAcceptableError
 from core.grid import Grid
-from service.exports import WRITERS, export_path, exported, on_source_grid
-from service.places.fields import FIELDS
-from service.products import write_forecast
+from service.forecasts.exports import WRITERS, export_path, exported, on_source_grid
+from service.forecasts.products import write_forecast
+from service.queries.fields import FIELDS
 from tests.service.api_support import GRID, fill, running, service_at
 
 WET = 17, 24

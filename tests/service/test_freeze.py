@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from core.errors import NoDataError
-from service import tasks
-from service.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService
+from service.tasks import forecasts as tasks
 from tests.service.api_support import NOW, REFERENCE, STEP, fill, netcdf, running, service_at, window_times
 
 ANSWERS = ("/nowcast/latest", "/nowcast/latest/point?lat=51&lon=10", "/nowcast/{id}", "/readyz")
@@ -110,7 +110,7 @@ def test_the_schedule_tells_of_a_refusal_once(
     monkeypatch.setattr(tasks, "is_first", is_first)
     clock.after(timedelta(minutes=21))
     assert [tasks.cycle_task() for _ in range(3)] == [0, 0, 0]
-    assert [record.getMessage() for record in caplog.records if record.name == "service.tasks"] == [
+    assert [record.getMessage() for record in caplog.records if record.name == "service.tasks.forecasts"] == [
         "no scheduled forecast: the scan of 2024-06-01T12:00:00Z is 1260 s old; a scheduled forecast starts from one "
         "of at most 1200 s"
     ]

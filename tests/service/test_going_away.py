@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from core.asker import Asker, asked_by
 from core.errors import GoneError
 from core.settings import Settings
-from ingest.store import Store
-from service.catalogue import Catalogue
-from service.inference.admission import Admission
-from service.inference.asker import Asker, asked_by
+from ingest.store.live import Store
+from service.api.admission import Admission
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.nowcast import NowcastService
 from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
-from service.nowcast import NowcastService
-from service.observed.metrics import REFUSED
+from service.telemetry.metrics import REFUSED
 from tests.service.api_support import NOW, REFERENCE, STEP, fill, load, service_at
 from tests.service.live import served
 from tests.service.test_batch import until

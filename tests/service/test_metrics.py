@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from core.errors import UnavailableError
-from service.broker import free_port
-from service.scored.periods import Period, counts_over
+from service.forecasts.periods import Period, counts_over
+from service.process.broker import free_port
 from tests.end_to_end.stack import ROOT, end, fetch, process_environment, until
 from tests.service.api_support import NOW, REFERENCE, fill, frames_at, lead_times, running, service_at
 from verification.verify import pooled
@@ -22,8 +22,8 @@ from verification.verify import pooled
 COUNT = """
 import os, sys
 from pathlib import Path
-from service.observed.metric_files import keep_in_files
-from service.observed.metrics import BATCH_SIZE, TASKS
+from service.telemetry.metric_files import keep_in_files
+from service.telemetry.metrics import BATCH_SIZE, TASKS
 keep_in_files(Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):
     TASKS.labels("t", "success").inc()
@@ -40,7 +40,7 @@ sys.stdin.read()
 SUM = """
 import sys
 from pathlib import Path
-from service.observed.metric_files import counted, keep_in_files
+from service.telemetry.metric_files import counted, keep_in_files
 keep_in_files(Path(sys.argv[1]))
 registry = counted(Path(sys.argv[1]))
 print(registry.get_sample_value("nowcast_tasks_total", {"task": "t", "outcome": "success"}),

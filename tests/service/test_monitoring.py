@@ -13,9 +13,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from ingest.beat import Pause, SourceBeat, Totals, write_beat
-from service.jobs import heartbeat
-from service.observed import metrics
+from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
+from service.tasks import heartbeat
+from service.telemetry import metrics
 from tests.end_to_end.stack import ROOT
 from tests.service.api_support import REFERENCE, fill, frames_at, lead_times, running, service_at
 from tests.service.test_beat import queue_server

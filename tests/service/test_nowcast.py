@@ -10,8 +10,8 @@ import pytest
 
 from core.errors import ConflictError, NoDataError, UnknownNameError
 from core.grid import Grid
-from ingest.regrid import bilinear
-from service.records import read_rate
+from ingest.windows.regrid import bilinear
+from service.forecasts.records import read_rate
 
 
 def test_forecast_from_scans(world, window_frames, reference_time):

@@ -20,12 +20,12 @@ from celery import Celery
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
-from ingest.store import Store
-from service.broker import free_port, server_program
-from service.catalogue import Catalogue
-from service.jobs import heartbeat
-from service.jobs.queues import own_queue
-from service.tables import CountsRow, FractionsRow
+from ingest.store.live import Store
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.tables import CountsRow, FractionsRow
+from service.process.broker import free_port, server_program
+from service.tasks import heartbeat
+from service.tasks.queues import own_queue
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.conftest import rain
 
@@ -140,16 +140,20 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
             app = Celery("client", broker=url, backend=url)
             try:
                 tasks: list[Any] = [
-                    app.send_task("service.tasks.make_forecast_task", (reference, "persistence")) for _ in range(2)
+                    app.send_task("service.tasks.forecasts.make_forecast_task", (reference, "persistence"))
+                    for _ in range(2)
                 ]
                 first, again = (task.get(timeout=90) for task in tasks)
                 assert first == again
                 scored = [
-                    app.send_task("service.tasks.verify_task", queue="verification").get(timeout=60) for _ in range(2)
+                    app.send_task("service.tasks.forecasts.verify_task", queue="verification").get(timeout=60)
+                    for _ in range(2)
                 ]
                 assert scored[0] > 0
                 assert scored[1] == 0
-                app.send_task("service.tasks.heartbeat_task", ("test",), queue=own_queue("w@here")).get(timeout=60)
+                app.send_task("service.tasks.forecasts.heartbeat_task", ("test",), queue=own_queue("w@here")).get(
+                    timeout=60
+                )
             finally:
                 app.close()
                 end(process)

@@ -11,11 +11,11 @@ import xarray as xr
 from scores.categorical import BinaryContingencyManager
 from sqlalchemy import delete, select
 
-from ingest.catalogue import reading
-from service.probabilities import read_probabilities
-from service.records import Forecast
-from service.scored.periods import Period, counts_over, fractions_over, reliability_over
-from service.tables import CountsRow, FractionsRow, ReliabilityRow
+from ingest.store.catalogue import reading
+from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
+from service.forecasts.probabilities import read_probabilities
+from service.forecasts.records import Forecast
+from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
 from tests.service.conftest import START, Fading, rain
 from verification.counts import Counts
 from verification.reliability import PPM

@@ -9,10 +9,10 @@ import rasterio
 import xarray as xr
 
 from core.errors import ForecastError, NoDataError
+from service.forecasts.probabilities import STEP, Probabilities, read_probabilities, threshold_index, usable
+from service.forecasts.products import read_forecast, write_forecast
 from service.inference.batch import Batching
 from service.inference.predictor import Predictor
-from service.probabilities import STEP, Probabilities, read_probabilities, threshold_index, usable
-from service.products import read_forecast, write_forecast
 from tests.service.api_support import chance_of
 from tests.service.conftest import Fading
 

@@ -15,9 +15,9 @@ from core.colours import DRY, NO_DATA, RAIN_COLOURS, colours
 from core.errors import NoDataError
 from core.frame import utc
 from core.grid import RADOLAN_900
-from service.image import image_png, visible_scale
+from service.forecasts.image import image_png, visible_scale
+from service.forecasts.products import inputs_png, lead_png, read_forecast, write_forecast
 from service.inference.inputs import forecast_id, model_input
-from service.products import inputs_png, lead_png, read_forecast, write_forecast
 
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.576), "Hamburg": (53.551, 9.994)}
 

@@ -11,18 +11,18 @@ from typer.testing import CliRunner
 
 from core.errors import ConflictError, InputError, UnknownNameError
 from core.settings import Settings
-from ingest.ready import ServedModel
-from ingest.served import served_models
-from ingest.store import Store
+from ingest.store.live import Store
+from ingest.store.ready import ServedModel
+from ingest.worker.served import served_models
 from models import build_model
 from models.checkpoint import save_model
 from models.transforms import ReflectivityTransform
-from service.catalogue import Catalogue
+from service.access.keybook import KeyBook
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
-from service.keybook import KeyBook
 from service.models import app, checked_version
-from service.nowcast import NowcastService
 from tests.service.api_support import NOW, fill, running
 
 RATES = np.full((5, 24, 24), 1.5, np.float32)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError
-from ingest.radolan_writer import ry_file_name
 from ingest.readers import read_frames
-from ingest.store import Store
+from ingest.sources.history import history_is_stored
+from ingest.sources.replay import HISTORY, Scan, day_start, invented, play, recorded
+from ingest.store.live import Store
 from ingest.synthetic import weather, write_weather
-from service.history import history_is_stored
-from service.replay import HISTORY, Scan, day_start, invented, play, recorded
+from ingest.writers.radolan import ry_file_name
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from service.responsive import GIVES_WAY, TURN_S, LibraryThreads, held_for_good
+from core.responsive import GIVES_WAY, TURN_S, LibraryThreads, held_for_good
 
 
 def test_what_is_there_at_the_end_is_never_collected_and_nothing_is_in_between():
@@ -55,7 +55,7 @@ def test_without_such_a_folder_nothing_happens(tmp_path):
 
 
 def test_a_process_and_its_children_stand_behind():
-    code = "import os; from service.responsive import give_way; give_way(); os.system('nice')"
+    code = "import os; from core.responsive import give_way; give_way(); os.system('nice')"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert int(told) == min(19, os.nice(0) + GIVES_WAY)
 

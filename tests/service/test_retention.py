@@ -9,11 +9,11 @@ import pytest
 
 from core.errors import NoDataError
 from core.settings import Settings
-from ingest.turns import DiskFullError
-from service import retention
-from service.exports import exported
-from service.observed.metrics import DELETED_FILES
-from service.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
+from ingest.store.locks import DiskFullError
+from service.forecasts import retention
+from service.forecasts.exports import exported
+from service.forecasts.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
+from service.telemetry.metrics import DELETED_FILES
 from service.worker import SWEEP, schedule
 from tests.service.conftest import START, World, rain
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.supervisor import LEASH, Kept, Part
+from service.process.supervisor import LEASH, Kept, Part
 
 pytestmark = pytest.mark.stack
 

@@ -4,14 +4,14 @@ import netCDF4
 import numpy as np
 import pytest
 
-import service.tasks
+import service.tasks.forecasts
 from core.settings import Settings
-from ingest.store import Store
+from ingest.store.live import Store
 from models import load_forecaster
-from service.catalogue import Catalogue
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
-from service.nowcast import NowcastService
 from tests.service.api_support import GRID, MISSING_CORNER, NOW, STEP, fill, frames_at, lead_times, rain_THW, running
 
 LEADS = (30, 60, 90, 120, 150)
@@ -46,12 +46,12 @@ def default():
 def verified(service_of_default, clock):
     """Forecast by the worker's own task, what followed, and the scheduled verification."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.tasks, "service", lambda: service_of_default)
-        forecast_id = service.tasks.make_forecast_task.run(None, "default", True)
+        patch.setattr(service.tasks.forecasts, "service", lambda: service_of_default)
+        forecast_id = service.tasks.forecasts.make_forecast_task.run(None, "default", True)
         clock[0] = lead_times()[-1]
         for frame in frames_at(lead_times()):
             service_of_default.store.put(frame)
-        service.tasks.verify_task.run()
+        service.tasks.forecasts.verify_task.run()
     return service_of_default.get(forecast_id)
 
 

@@ -9,11 +9,11 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from core.settings import Settings
-from service.catalogue import Catalogue
-from service.jobs import heartbeat
-from service.jobs.heartbeat import late_after_s
-from service.jobs.queues import own_queue
-from service.watchdog import EXIT_CODE, Watchdog
+from service.forecasts.catalogue import Catalogue
+from service.tasks import heartbeat
+from service.tasks.heartbeat import late_after_s
+from service.tasks.queues import own_queue
+from service.tasks.watchdog import EXIT_CODE, Watchdog
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.test_beat import queue_server
 
@@ -87,7 +87,7 @@ def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_
         }
         name = "one@here"
         worker = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", name]
-        ask = [sys.executable, "-m", "service.watchdog", "--within-s", "20", "--worker", name]
+        ask = [sys.executable, "-m", "service.tasks.watchdog", "--within-s", "20", "--worker", name]
         catalogue = Catalogue(tmp_path)
         with subprocess.Popen(worker, env=told, cwd=ROOT, stderr=subprocess.PIPE) as process:
             try:
@@ -108,7 +108,7 @@ def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_
 
 DEAF = """
 import time
-from service.watchdog import Watchdog
+from service.tasks.watchdog import Watchdog
 dog = Watchdog(lambda: None, 0.05, 0.2)  # the queue takes every task, and nobody completes one
 dog.start()
 time.sleep(600)

@@ -10,8 +10,8 @@ import pytest
 from celery import Celery
 
 from core.settings import Settings
-from service.broker import embedded
-from service.jobs.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
+from service.process.broker import embedded
+from service.tasks.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
 from service.worker import LOCAL_REDIS_URL, broker_url, queue_settings, schedule, task_settings
 
 CYCLE_S = 300
@@ -83,7 +83,7 @@ def test_a_score_never_keeps_a_forecast_waiting_and_a_proof_of_life_waits_for_ne
     assert queue["broker_transport_options"]["queue_order_strategy"] == "sorted"
     assert [one.name for one in queue["task_queues"]] == sorted(QUEUES) == [BEAT, FORECASTS, VERIFICATION]
     assert BEAT < own_queue("worker@host") < FORECASTS
-    assert queue["task_routes"]["service.tasks.verify_task"] == {"queue": VERIFICATION}
+    assert queue["task_routes"]["service.tasks.forecasts.verify_task"] == {"queue": VERIFICATION}
     assert queue["result_backend_transport_options"]["visibility_timeout"] < CYCLE_S
 
 

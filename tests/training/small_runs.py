@@ -7,9 +7,9 @@ from typer.testing import CliRunner
 
 from models.build import build_model
 from models.checkpoint import save_model
-from training import report
 from training.config import resolve
 from training.datasets import DATASETS
+from training.report import command as report
 
 DIGITS = ["size=16", "digit_size=7", "invented_digits=20", "test_clips=6", "input_steps=3", "lead_steps=2"]
 OWN = {"moving_mnist": DIGITS, "germany": ["height=12", "width=14"]}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from models.checkpoint import load_model
 from training import run
 from training.datasets import DATASETS
-from training.module import NowcastModule
+from training.trainer.module import NowcastModule
 
 SMALL = ["--set", "hidden_channels=2", "--set", "num_layers=2", "--set", "height=16", "--set", "width=16"]
 

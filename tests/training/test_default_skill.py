@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from models import load_forecaster
-from models.guided_forecaster import GuidedForecaster
+from models.guided.forecaster import GuidedForecaster
+from training.evaluation.skill_windows import SkillWindow, skill_windows
 from training.skill import without_network
-from training.skill_windows import SkillWindow, skill_windows
 from verification.counts import Counts
 from verification.verify import ScoreRow, score_table
 

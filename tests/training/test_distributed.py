@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError
 from models.checkpoint import load_model
-from training import evaluate, run, shared_work
+from training import evaluate, run
 from training.config import resolve
+from training.evaluation import shared_work
 
 KEYS = [
     *("model=predrnn", "hidden_channels=2", "num_layers=2", "input_steps=2", "lead_steps=3", "batch_size=4"),
@@ -55,7 +56,7 @@ def _arguments(event, folder, *more):
 PROGRAM = """
 import functools, os, signal
 os.environ.update({variables!r})
-from training.module import NowcastModule
+from training.trainer.module import NowcastModule
 from training.run import app
 
 original = NowcastModule.training_step

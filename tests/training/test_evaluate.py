@@ -13,7 +13,7 @@ from models.forecaster import Forecaster
 from tests.training.small_runs import make_run
 from training import evaluate
 from training.datasets import DATASETS, NowcastDataset, Sample, build_dataset
-from training.evaluation import Evaluation, chosen_clips, measures_of, predictions
+from training.evaluation.engine import Evaluation, chosen_clips, measures_of, predictions
 from verification.counts import Counts
 
 NAN = np.nan

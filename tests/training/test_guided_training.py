@@ -13,18 +13,18 @@ from core import cf
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
 from models import load_forecaster
-from models.calibration import CalibrationByCell
 from models.checkpoint import load_model, read_card
-from models.guided_forecaster import GuidedForecaster
+from models.guided.calibration import CalibrationByCell
+from models.guided.forecaster import GuidedForecaster
 from training import calibrate, evaluate, skill, skill_page
 from training.config import resolve
 from training.datasets import build_dataset
-from training.guided_items import GuidedItems
+from training.evaluation.skill_sums import SkillSums, counts_interval, reliability_intervals, resampled
+from training.evaluation.skill_text import as_json, text_table
+from training.evaluation.skill_windows import native_extrapolation_LHW, skill_windows, tile_windows
 from training.run import train
 from training.skill import score, without_network
-from training.skill_sums import SkillSums, counts_interval, reliability_intervals, resampled
-from training.skill_text import as_json, text_table
-from training.skill_windows import native_extrapolation_LHW, skill_windows, tile_windows
+from training.trainer.guided_items import GuidedItems
 from verification.counts import Counts
 from verification.scores.reliability import ReliabilityBins
 

@@ -14,10 +14,10 @@ from models.checkpoint import read_card
 from models.machine import machine
 from training import run
 from training.config import resolve
-from training.fit import _callbacks
-from training.forecast_images import GAP, mosaic
-from training.metrics_file import MetricsFile, last_values
-from training.pace import Pace
+from training.trainer.fit import _callbacks
+from training.trainer.forecast_images import GAP, mosaic
+from training.trainer.metrics_file import MetricsFile, last_values
+from training.trainer.pace import Pace
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=2", "--set", "log_every=1"]
 
@@ -95,7 +95,7 @@ def test_a_terminal_gets_lightning_s_bar_and_a_file_gets_lines(terminal, monkeyp
 
 
 def test_a_missing_tensorboard_is_said(event, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.fit.find_spec", lambda _: None)
+    monkeypatch.setattr("training.trainer.fit.find_spec", lambda _: None)
     result = _germany(event, tmp_path / "run", "--max-steps", "1", "--set", "tensorboard=true")
     assert result.exit_code == 2
     assert "the package tensorboard is not installed" in result.output
@@ -146,7 +146,7 @@ def test_options_change_the_weights_or_the_work_alone(event, tmp_path, options):
 
 
 def test_gradients_are_clipped_to_the_norm(event, tmp_path):
-    from training.module import NowcastModule
+    from training.trainer.module import NowcastModule
 
     norms = []
     original = NowcastModule.configure_gradient_clipping

@@ -7,11 +7,11 @@ import torch
 from tests.training.small_runs import DIGITS, SMALL
 from training.config import resolve
 from training.datasets import Sample
-from training.learning_rate import share_of_rate
-from training.loader import Ahead, ShareSampler, StepSampler
-from training.losses import LOSSES, rain_weight
 from training.run import build_datasets, build_module
-from training.schedules import SCHEDULES
+from training.trainer.learning_rate import share_of_rate
+from training.trainer.loader import Ahead, ShareSampler, StepSampler
+from training.trainer.losses import LOSSES, rain_weight
+from training.trainer.schedules import SCHEDULES
 
 
 def test_loss_of_a_zero_prediction_does_not_depend_on_frames_or_batch():
@@ -128,7 +128,7 @@ def test_processes_share_every_batch(monkeypatch):
     whole = list(StepSampler(7, total=24, seed=3))
     shares = []
     for rank in (0, 1):
-        monkeypatch.setattr("training.loader.process_rank", lambda rank=rank: rank)
+        monkeypatch.setattr("training.trainer.loader.process_rank", lambda rank=rank: rank)
         shares.append(list(StepSampler(7, total=24, start=4, seed=3, batch=4, processes=2)))
     pairs = zip(*(np.reshape(share, (-1, 2)) for share in shares), strict=True)
     assert [int(i) for pair in pairs for half in pair for i in half] == whole[4:]
@@ -137,10 +137,10 @@ def test_processes_share_every_batch(monkeypatch):
 def test_processes_share_the_validation_clips(monkeypatch):
     assert ShareSampler(1000, 5).indices == [0, 250, 500, 749, 999]
     assert ShareSampler(3, 64).indices == ShareSampler(3, 0).indices == [0, 1, 2]
-    monkeypatch.setattr("training.loader.process_count", lambda: 2)
+    monkeypatch.setattr("training.trainer.loader.process_count", lambda: 2)
     shares = []
     for rank in (0, 1):
-        monkeypatch.setattr("training.loader.process_rank", lambda rank=rank: rank)
+        monkeypatch.setattr("training.trainer.loader.process_rank", lambda rank=rank: rank)
         sampler = ShareSampler(9, 5)
         shares += list(sampler)
         assert len(list(sampler)) == len(sampler)

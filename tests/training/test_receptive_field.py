@@ -13,8 +13,9 @@ from core.errors import InputError
 from core.grid import RADOLAN_900
 from models import build_model
 from models.checkpoint import save_model
-from training import layer_pictures, receptive_field
+from training import receptive_field
 from training.receptive_field import extent, receptive_fields, recurrent
+from training.report import layer_pictures
 
 PNG = b"\x89PNG"
 SMALL = ("--set", "hidden_channels=2", "--set", "input_steps=2", "--set", "lead_steps=2")

@@ -7,8 +7,8 @@ import pytest
 
 from core.errors import ConfigError
 from tests.training.small_runs import make_run, report_of, rows_of
-from training.report_records import read_example
-from training.report_runs import Run, all_runs, find_runs
+from training.report.records import read_example
+from training.report.runs import Run, all_runs, find_runs
 
 
 def _same_but_for_left_out(page):

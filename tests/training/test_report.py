@@ -14,14 +14,14 @@ from PIL import Image
 
 from core import cf
 from core.grid import RADOLAN_900
-from models.cost_paper import PAPER_CELLS
+from models.cost.paper import PAPER_CELLS
 from tests.training.small_runs import make_run, report_of, rows_of
-from training import report
 from training.config import resolve
-from training.report_claim import by_seed, is_better_high
-from training.report_figures import label_points
-from training.report_runs import Run, by_setting, command, find_runs
-from training.report_tables import change, make_table, paper_tables
+from training.report import command as report
+from training.report.claim import by_seed, is_better_high
+from training.report.figures import label_points
+from training.report.runs import Run, by_setting, command, find_runs
+from training.report.tables import change, make_table, paper_tables
 
 
 def _overall(runs, name, score, protocol="overall"):

@@ -17,8 +17,8 @@ from core.errors import UnavailableError
 from models.checkpoint import load_model, read_card
 from training import run
 from training.config import resolve
-from training.keeper import AtomicCheckpointIO, Keeper
-from training.module import NowcastModule
+from training.trainer.keeper import AtomicCheckpointIO, Keeper
+from training.trainer.module import NowcastModule
 
 STEPS = 9
 KEYS = [
@@ -147,7 +147,7 @@ def test_dropout_is_drawn_by_step(event, tmp_path):
 
 KILLED = """
 import functools, os, random, signal, threading
-from training.module import NowcastModule
+from training.trainer.module import NowcastModule
 from training.run import app
 
 def die():

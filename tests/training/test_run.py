@@ -15,7 +15,7 @@ from models.checkpoint import load_model, read_card
 from training import config, evaluate, run
 from training.config import PRESETS, resolve
 from training.datasets import DATASETS
-from training.module import NowcastModule
+from training.trainer.module import NowcastModule
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
 

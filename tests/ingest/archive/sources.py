@@ -12,7 +12,7 @@ import xarray as xr
 
 from core import cf
 from core.grid import RADOLAN_SPHERE, Grid
-from ingest.radolan_writer import ry_bytes, ry_file_name
+from ingest.writers.radolan import ry_bytes, ry_file_name
 
 START = datetime(2024, 6, 1, tzinfo=UTC)
 STEP = timedelta(minutes=5)

@@ -1,0 +1,261 @@
+"""Decodes uploads in processes of their own, with limits on time and memory (`ingest.sandbox.decoder`)."""
+
+import atexit
+import json
+import mmap
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from signal import SIGALRM, SIGXCPU, Signals
+from typing import Any, BinaryIO, Final, cast
+
+import numpy as np
+
+from core import errors
+from core.deadline import remaining_s
+from core.errors import BusyError, FrameError, InputError, UnavailableError
+from core.frame import RadarFrame, utc
+from core.grid import Grid
+from ingest.sandbox.decoder import DONE, LENGTH
+
+START_S: Final = 60.0
+GRACE_S: Final = 10.0
+"""A decoder that is silent so long after its child's time is over is ended itself."""
+
+ANSWER_HEAD_BYTES: Final = 16 * 2**20
+ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PROJ_DATA")
+"""What the process is told of ours: no address of a database, no password."""
+
+
+@dataclass(frozen=True)
+class UploadedFile:
+    """One file of a form: its name for messages, and its bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """Of one upload.
+
+    Attributes:
+        max_bytes: of a file as it gets when unpacked, and of all frames together.
+        max_frames: of each group of files.
+        max_cells: of a frame, by its header.
+        limit_s: of the whole decoding.
+        memory_bytes: that it may take on top of the loaded libraries.
+    """
+
+    max_bytes: int
+    max_frames: int
+    max_cells: int
+    limit_s: float
+    memory_bytes: int
+
+
+class Decoder:
+    """One process with the readers loaded; a job at a time."""
+
+    def __init__(self, module: str) -> None:
+        self._answers = _memory_file()
+        fd = self._answers.fileno()
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, str(fd)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            pass_fds=(fd,),
+            env={**environment, **one_thread, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        self._is_ready = False
+
+    def decode(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
+        """The frames of each file.
+
+        Raises:
+            InputError: as the reader says, or what the limits did to it.
+            UnavailableError: the process itself ended or hangs.
+        """
+        if not self._is_ready:
+            self._line(START_S)
+            self._is_ready = True
+        try:
+            self._send(files, limits)
+            status = int(self._line(limits.limit_s + GRACE_S))
+        except (OSError, ValueError) as err:
+            raise UnavailableError(f"the decoder ended ({type(err).__name__}); another is started") from err
+        if status != DONE:
+            raise FrameError(f"{_names(files)}: {_fate(status, limits)}")
+        return self._frames(len(files))
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._answers):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def _send(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> None:
+        told = [{"group": group, "name": file.name, "bytes": len(file.content)} for group, file in files]
+        job = {"files": told, "answer_bytes": limits.max_bytes + ANSWER_HEAD_BYTES, **limits.__dict__}
+        stream = self._process.stdin
+        assert stream is not None
+        for part in (json.dumps(job).encode() + b"\n", *(file.content for _, file in files)):
+            rest = memoryview(part)
+            while rest:
+                rest = rest[stream.write(rest) or 0 :]
+
+    def _line(self, limit_s: float) -> bytes:
+        stream = self._process.stdout
+        assert stream is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            if not select.select([stream], [], [], limit_s)[0]:
+                raise UnavailableError(f"the decoder says nothing for {limit_s:.0f} s; another is started")
+            if not (more := stream.read(4096)):
+                raise UnavailableError("the decoder ended; another is started")
+            line += more
+        return line
+
+    def _frames(self, count: int) -> list[list[RadarFrame]]:
+        with mmap.mmap(self._answers.fileno(), 0, access=mmap.ACCESS_READ) as answer:
+            at = LENGTH.size + LENGTH.unpack_from(answer)[0]
+            told: dict[str, Any] = json.loads(answer[LENGTH.size : at])
+            if "error" in told:
+                raise _error(told)
+            frames: list[list[RadarFrame]] = [[] for _ in range(count)]
+            grids: dict[str, Grid] = {}
+            for one in told["frames"]:
+                grid = grids.setdefault(json.dumps(one["grid"]), Grid.from_dict(one["grid"]))
+                rate_mmh_N = np.frombuffer(answer, np.float32, grid.height * grid.width, at).copy()
+                at += rate_mmh_N.nbytes
+                frames[one["file"]].append(_frame(one, grid, rate_mmh_N))
+        os.ftruncate(self._answers.fileno(), 0)
+        return frames
+
+
+class Decoders:
+    """Decoders for so many uploads at a time, started when they are needed and replaced when they fail.
+
+    Args:
+        size: uploads at a time.
+        module: whose `main` the processes run.
+    """
+
+    def __init__(self, size: int, module: str = "ingest.sandbox.decoder") -> None:
+        self._module = module
+        self._free = threading.BoundedSemaphore(size)
+        self._idle: list[Decoder] = []
+        self._guard = threading.Lock()
+
+    def start(self) -> None:
+        """Have one ready before it is needed; does not wait for it."""
+        with self._guard:
+            if not self._idle:
+                self._idle.append(Decoder(self._module))
+
+    def decode(self, groups: Sequence[Sequence[UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
+        """The frames of each group of files, in the files' order.
+
+        Raises:
+            FrameError: a file is no radar file that we read, or it broke the decoding.
+            TooLargeError: over a limit.
+            BusyError: the request's time was over before a decoder was free.
+            UnavailableError: the decoder itself failed.
+        """
+        files = [(number, file) for number, group in enumerate(groups) for file in group]
+        if not files:
+            return [[] for _ in groups]
+        if not self._free.acquire(timeout=remaining_s("a decoder was free")):
+            raise BusyError("no decoder was free in the request's time; ask again later")
+        try:
+            found = self._with_one(files, limits)
+        finally:
+            self._free.release()
+        frames: list[list[RadarFrame]] = [[] for _ in groups]
+        for (number, _), of_file in zip(files, found, strict=True):
+            frames[number] += of_file
+        return frames
+
+    def close(self) -> None:
+        """End all that are idle."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for decoder in idle:
+            decoder.close()
+
+    def _with_one(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
+        with self._guard:
+            decoder = self._idle.pop() if self._idle else None
+        decoder = decoder or Decoder(self._module)
+        try:
+            found = decoder.decode(files, limits)
+        except InputError:
+            self._give_back(decoder)
+            raise
+        except BaseException:
+            decoder.close()
+            raise
+        self._give_back(decoder)
+        return found
+
+    def _give_back(self, decoder: Decoder) -> None:
+        with self._guard:
+            self._idle.append(decoder)
+
+
+@cache
+def decoders() -> Decoders:
+    """Those of this process; they end with it."""
+    made = Decoders(size=max(1, min(4, os.cpu_count() or 1)))
+    atexit.register(made.close)
+    return made
+
+
+def _memory_file() -> BinaryIO:
+    """A file that is in no folder: in memory where the system has such, else in the temporary folder."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("decoded"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
+def _frame(told: dict[str, Any], grid: Grid, rate_mmh_N: np.ndarray[Any, np.dtype[np.float32]]) -> RadarFrame:
+    return RadarFrame(
+        utc(told["valid_time"]),
+        grid,
+        rate_mmh_N.reshape(grid.shape),
+        told["product"],
+        interval_minutes=told["interval_minutes"],
+        lead_minutes=told["lead_minutes"],
+        missing_radars=tuple(told["missing_radars"]),
+    )
+
+
+def _error(told: dict[str, str]) -> InputError:
+    kind = getattr(errors, told["error"], FrameError)
+    return (kind if isinstance(kind, type) and issubclass(kind, InputError) else FrameError)(told["detail"])
+
+
+def _names(files: Sequence[tuple[int, UploadedFile]]) -> str:
+    first = files[0][1].name[-200:]
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
+
+
+def _fate(status: int, limits: DecodeLimits) -> str:
+    if status in (-SIGALRM, -SIGXCPU):
+        return f"decoding took longer than {limits.limit_s:g} s; a file that is read at once was due"
+    if status < 0:
+        return f"decoding ended with {Signals(-status).name}; a whole radar file was due"
+    return f"decoding ended with status {status}; a whole radar file was due"

@@ -1,0 +1,141 @@
+"""Play radar files into the watched folder as if they came now: recorded ones, or an invented radar day.
+
+`python -m service.replay --inbox DIR [--recorded DIR] --speed N`
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from core.errors import ConfigError, NowcastError
+from core.files import write_atomically, write_bytes_atomically
+from ingest.readers import read_frames
+from ingest.sources.history import HISTORY_MARK
+from ingest.store.scanfile import stamp
+from ingest.synthetic import weather
+from ingest.writers.radolan import ry_file_name, write_ry
+
+HISTORY: Final = timedelta(hours=2, minutes=30)
+"""What is put in at once, so that a first forecast can be made: the two hours of a window and a little more."""
+
+LONGEST_GAP: Final = timedelta(hours=1)
+STEP_MINUTES: Final = 5
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One file to play."""
+
+    valid_time: datetime
+    name: str
+    write: Callable[[Path], object]
+
+
+def recorded(folder: Path) -> Iterator[Scan]:
+    """The radar files of a folder by the time in them; what cannot be read is said and left out.
+
+    Raises:
+        ConfigError: no file of the folder can be read.
+    """
+    found = sorted(filter(None, map(_scan_of, sorted(folder.iterdir()))), key=lambda scan: (scan.valid_time, scan.name))
+    if not found:
+        raise ConfigError(f"no radar file in {folder}; files of a format that ingest reads were due")
+    yield from found
+
+
+def _scan_of(file: Path) -> Scan | None:
+    if not file.is_file() or file.name.startswith("."):
+        return None
+    try:
+        valid_time = min(frame.valid_time for frame in read_frames(file, name=file.name))
+    except NowcastError as err:
+        print(f"left out {file.name}: {err}", flush=True)
+        return None
+    return Scan(valid_time, file.name, partial(_copy, file))
+
+
+def _copy(file: Path, target: Path) -> None:
+    write_atomically(target, lambda temporary: shutil.copyfile(file, temporary))
+
+
+def invented(inbox: Path, start: datetime) -> Iterator[Scan]:
+    """Invented weather from `start` on; what the folder already holds is not played again."""
+    for minutes in count(0, STEP_MINUTES):
+        valid_time = start + timedelta(minutes=minutes)
+        if not (inbox / ry_file_name(valid_time)).exists():
+            yield Scan(valid_time, ry_file_name(valid_time), partial(_invent, valid_time))
+
+
+def day_start(now: datetime) -> datetime:
+    """Yesterday at 00 UTC, so that a whole day can be played before the present is reached."""
+    return datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=1)
+
+
+def _invent(valid_time: datetime, target: Path) -> None:
+    (frame,) = weather(valid_time, hours=0)
+    write_ry(target, frame.rate_mmh_HW, valid_time)
+
+
+def play(
+    scans: Iterable[Scan],
+    inbox: Path,
+    speed: float,
+    history_end: datetime | None = None,
+    *,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    wait: Callable[[float], None] = time.sleep,
+) -> int:
+    """Write each scan when its turn comes; gives their number.
+
+    Scans up to `history_end` (None: the first 2.5 hours) are written at once. Then time runs `speed` times as fast as
+    the clock, a gap of more than an hour is cut to an hour, and no scan is played before its own time: what has caught
+    up with the present goes on as live radar would.
+    """
+    history: list[str] = []
+    played, due, last_time = 0, clock(), None
+    for scan in scans:
+        history_end = history_end or scan.valid_time + HISTORY
+        if scan.valid_time > history_end:
+            _mark_history(inbox, history)
+            gap = min(scan.valid_time - (last_time or scan.valid_time), LONGEST_GAP)
+            due = max(due + gap / speed, scan.valid_time)
+            wait(max(0.0, (due - clock()).total_seconds()))
+        else:
+            history.append(stamp(scan.valid_time))
+        scan.write(inbox / scan.name)
+        print(f"scan of {scan.valid_time:%Y-%m-%d %H:%M} UTC", flush=True)
+        played, last_time = played + 1, scan.valid_time
+    _mark_history(inbox, history)
+    return played
+
+
+def _mark_history(inbox: Path, history: list[str]) -> None:
+    """Say once that the history is written."""
+    if history:
+        write_bytes_atomically(inbox / HISTORY_MARK, "\n".join(history).encode())
+        history.clear()
+
+
+def main(
+    inbox: Annotated[Path, typer.Option(help="the watched folder to write into")],
+    speed: Annotated[float, typer.Option(min=0.01, help="replayed minutes per minute")] = 20.0,
+    recorded_in: Annotated[
+        Path | None, typer.Option("--recorded", exists=True, file_okay=False, help="radar files; none: invented ones")
+    ] = None,
+) -> None:
+    """Play recorded radar files, or an invented radar day, into the watched folder."""
+    inbox.mkdir(parents=True, exist_ok=True)
+    if recorded_in:
+        played = play(recorded(recorded_in), inbox, speed)
+    else:
+        start = day_start(datetime.now(UTC))
+        played = play(invented(inbox, start), inbox, speed, start + HISTORY)
+    print(f"played to the end: {played} scans", flush=True)

@@ -1,0 +1,1 @@
+"""The live store: files, their catalogue, retention, locks and ready windows."""

@@ -1,0 +1,297 @@
+"""The live store: one file per scan in `home`, and a catalogue of them in SQL that can be made anew from the files."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from core.errors import ConflictError, NoDataError, UnavailableError
+from core.frame import RadarFrame, iso
+from ingest.store import quarantine, ready, retention, scanfile, status
+from ingest.store.index import Index, Scan
+from ingest.store.locks import storing, turn
+from ingest.store.retention import Keep
+from ingest.store.scanfile import safe_name, stamp
+from ingest.store.shelf import Shelf
+from ingest.windows.choice import choose
+from ingest.windows.window import Window, build_window
+
+__all__ = ["Scan", "Store"]
+
+TOLERANCE_MINUTES: Final = 5
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """Scans, ready windows, other people's forecasts and quarantined files under one folder.
+
+    A file is written first and its row after it; both may be done twice. Several processes may use one store at a
+    time: what writes scans takes turns by a file lock. A catalogue that is corrupt, or empty beside files, is made
+    anew when the store is opened.
+
+    Args:
+        home: the folder; made if it is not there.
+        database_url: of the catalogue; None is SQLite in the folder.
+        clock: the present time.
+
+    Raises:
+        ConfigError: not a database URL that can be used.
+        UnavailableError: the folder or the database cannot be used.
+    """
+
+    def __init__(
+        self, home: Path, database_url: str | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.home = home.resolve()
+        self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"
+        self._clock = clock
+        with storing(self.home):
+            self.home.mkdir(parents=True, exist_ok=True)
+        self._index = Index(self.home, self.database_url)
+        self._shelf = Shelf(self.home, self._index)
+        self.engine = self._index.engine
+        with turn(self.home):
+            self._index.open(clock())
+            if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
+                log.warning("the catalogue is empty beside stored scans; made anew from %d files", self._rebuild())
+
+    def put(
+        self,
+        frame: RadarFrame,
+        *,
+        content_sha256: str | None = None,
+        received_at: datetime | None = None,
+        issued_at: datetime | None = None,
+    ) -> bool:
+        """Store a frame; it replaces one of the same product and time that is not the same or better (`store.rank`).
+
+        Args:
+            frame: a scan, or somebody's forecast (lead above 0), which is kept apart and never becomes a scan.
+            content_sha256: identity of the content; None takes it from the frame itself.
+            received_at: None is now.
+            issued_at: age of the file that it came in; None is `received_at`.
+
+        Returns:
+            False for a duplicate (same product, time and content), and where the better one stays.
+
+        Raises:
+            UnavailableError: the disk or the database did not take it; putting it again is safe.
+        """
+        sha256 = content_sha256 or scanfile.frame_sha256(frame)
+        header = scanfile.header_of(frame, sha256, received_at or self._clock(), issued_at)
+        with turn(self.home):
+            counts, rows = self._shelf.write([(frame, header)])
+            if rows or counts:
+                self._index.enter(rows, counts=counts)
+        return bool(counts["stored"] or counts["forecasts"])
+
+    def put_file(
+        self, frames: Sequence[RadarFrame], sha256: str, name: str, *, issued_at: datetime | None = None
+    ) -> Counter[str]:
+        """Store all frames of a file and remember it, so that it is not read again; one transaction after the files.
+
+        Returns:
+            How many were stored (of them replaced, late), forecasts, duplicates and worse, as the catalogue has it.
+
+        Raises:
+            UnavailableError: the disk or the database did not take it; putting it again is safe.
+        """
+        now = self._clock()
+        headers = [scanfile.header_of(frame, scanfile.frame_sha256(frame), now, issued_at) for frame in frames]
+        forecasts = sum(frame.is_forecast for frame in frames)
+        file = {"sha256": sha256, "name": name, "observations": len(frames) - forecasts, "forecasts": forecasts}
+        with turn(self.home):
+            counts, rows = self._shelf.write(list(zip(frames, headers, strict=True)))
+            self._index.enter(rows, file={**file, "ingested_at": now}, counts={**counts, "files": 1})
+        return counts
+
+    def scans(
+        self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
+    ) -> list[Scan]:
+        """Stored scans in ascending time, both ends included."""
+        return self._index.scans(product=product, start=start, end=end)
+
+    def latest(self, product: str | None = None) -> Scan | None:
+        """The newest scan, or None in an empty store; a sum of hours (RW, SF, RQ) only where there is nothing else."""
+        return self._index.latest(product)
+
+    def products(self) -> list[str]:
+        """Products of which there are scans."""
+        return self._index.products()
+
+    def load(self, scan: Scan) -> RadarFrame:
+        """The frame of a scan.
+
+        Raises:
+            NoDataError: its file is gone or broken.
+        """
+        return scanfile.read_scan(scan.path)
+
+    def window(
+        self,
+        reference_time: datetime | None = None,
+        *,
+        product: str | None = None,
+        steps: int = 5,
+        cadence_minutes: int = 30,
+    ) -> Window:
+        """The window of stored scans that ends at a time; reads only the fields that it needs.
+
+        Args:
+            reference_time: None is the newest scan's.
+            product: None takes the product that fills the window best.
+            steps: number of fields.
+            cadence_minutes: their spacing.
+
+        Raises:
+            NoDataError: no scan is stored, or none near the reference time.
+            ConflictError: the scans do not make a window; names the missing times.
+        """
+        newest = self.latest(product)
+        if newest is None:
+            raise NoDataError(f"no scan{f' of {product}' if product else ''} is stored yet")
+        reference_time = reference_time or newest.valid_time
+        _, chosen = self._chosen(reference_time, steps, cadence_minutes, product)
+        if not chosen:
+            raise NoDataError(
+                f"no scan within {TOLERANCE_MINUTES} minutes of {iso(reference_time)}; the newest is {newest.product} "
+                f"of {iso(newest.valid_time)}"
+            )
+        return build_window(
+            list(self._loadable(chosen)),
+            reference_time,
+            steps=steps,
+            cadence_minutes=cadence_minutes,
+            tolerance_minutes=TOLERANCE_MINUTES,
+        )
+
+    def ready_window(self, model: str, reference_time: datetime) -> Path:
+        """Where the ready window of a model and time lies, if it was written."""
+        return self.home / "windows" / safe_name(model) / f"{stamp(reference_time)}.safetensors"
+
+    def current_window(
+        self, model: str, reference_time: datetime, *, steps: int = 5, cadence_minutes: int = 30
+    ) -> ready.ReadyWindow | None:
+        """The ready window, if it was made of the very scans that `window` would take now; else None."""
+        nominal, chosen = self._chosen(reference_time, steps, cadence_minutes)
+        try:
+            found = self.read_window(model, reference_time)
+        except NoDataError:
+            return None
+        return found if (found.nominal_times, found.sources) == (nominal, ready.sources_of(chosen)) else None
+
+    def write_windows(self, model_name: str, pixel_m: float, cadence_minutes: int = 30, steps: int = 5) -> Path | None:
+        """Write the newest window on a model's grid and drop old ones; None where scans make no usable one yet."""
+        newest = self.latest()
+        try:  # the scans are named before they are read: what is stored in between makes the window a past one
+            named = self._chosen(newest.valid_time, steps, cadence_minutes)[1] if newest else []
+            window = self.window(newest.valid_time if newest else None, steps=steps, cadence_minutes=cadence_minutes)
+        except (NoDataError, ConflictError) as err:
+            log.info("no ready window for %s: %s", model_name, err)
+            return None
+        if not window.model_usable:
+            return None
+        path = self.ready_window(model_name, window.reference_time)
+        with storing(self.home):
+            ready.write_ready(window, pixel_m, path, named)
+            ready.prune(path.parent)
+        return path
+
+    def read_window(self, model: str, reference_time: datetime) -> ready.ReadyWindow:
+        """The ready window of a model and time.
+
+        Raises:
+            NoDataError: it was not written, or is dropped already.
+        """
+        return ready.read_ready(self.ready_window(model, reference_time))
+
+    def quarantine(self, path_or_bytes: Path | bytes, name: str, reason: str, kind: str = "damaged") -> Path:
+        """Keep a copy of what could not be read, with the reason beside it; the same content and name is kept once.
+
+        Args:
+            path_or_bytes: the file.
+            name: what it was called.
+            reason: for people.
+            kind: what it is counted as.
+
+        Raises:
+            UnavailableError: the disk or the database did not take it.
+        """
+        with storing(self.home):
+            content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
+            path = quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})
+        return path
+
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add to what the catalogue counts."""
+        self._index.enter([], counts=counts)
+
+    def ingest_status(self) -> status.IngestStatus:
+        """What ingest did and how it stands: counters, the newest scans and what is wrong with them, the sources."""
+        now, beat = self._clock(), status.read_beat(self.home)
+        try:
+            newest = [scan for product in self.products() if (scan := self.latest(product)) is not None]
+            recent = {
+                scan.product: self.scans(product=scan.product, start=scan.valid_time - status.LOOK_BACK)
+                for scan in newest
+            }
+            return status.status_of(recent, self._index.counts(), beat, now)
+        except UnavailableError as err:
+            return status.IngestStatus(now, {}, (), beat, catalogue_error=str(err))
+
+    def sweep(self, keep: Keep) -> dict[str, int]:
+        """Delete what is too old or too much of scans, others' forecasts, old windows and quarantine; files by kind.
+
+        Raises:
+            UnavailableError: the disk or the database does not let us.
+        """
+        newest = self.latest()
+        with turn(self.home), storing(self.home):
+            return retention.sweep(
+                self.home, keep, newest.valid_time if newest else None, self._clock(), self._index.forget
+            )
+
+    def remember(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
+        """Note that all of a file's content is in the store, so that it is not read again."""
+        counts = {"observations": observations, "forecasts": forecasts}
+        self._index.remember({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
+
+    def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
+        """Observations and forecasts of a file that is in the store already, by its content and name."""
+        return self._index.remembered(sha256, name)
+
+    def remembers_name(self, name: str) -> bool:
+        """Whether a file of that name was ingested (for sources whose names are unique)."""
+        return self._index.remembers_name(name)
+
+    def rebuild(self) -> int:
+        """Make the catalogue anew from the files; returns the number of scans. Unreadable files are named and left."""
+        with turn(self.home):
+            return self._rebuild()
+
+    def _chosen(
+        self, reference_time: datetime, steps: int, cadence_minutes: int, product: str | None = None
+    ) -> tuple[tuple[datetime, ...], list[Scan]]:
+        """The nominal times of a window and the scans that it takes."""
+        near, cadence = timedelta(minutes=TOLERANCE_MINUTES), timedelta(minutes=cadence_minutes)
+        nominal = tuple(reference_time - cadence * step for step in reversed(range(steps)))
+        scans = self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near)
+        return nominal, choose(scans, nominal, near)
+
+    def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
+        """The frames whose files can be read; another one is a gap like any other."""
+        for scan in scans:
+            try:
+                yield self.load(scan)
+            except NoDataError as err:
+                log.warning("taken as missing: %s", err)
+
+    def _rebuild(self) -> int:
+        files = self._shelf.read_headers()
+        self._index.enter(files, anew=True)
+        return len(files)

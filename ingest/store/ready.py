@@ -1,0 +1,134 @@
+"""Ready windows: the newest input frames on a model's grid as one small file, from which a forecast starts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from core.errors import NoDataError
+from core.files import write_bytes_atomically
+from core.frame import iso, utc
+from core.grid import Grid
+from ingest.store.index import Scan
+from ingest.windows.regrid import model_grid, onto
+from ingest.windows.window import Window
+
+KEEP_WINDOWS: Final = 12
+FRAMES: Final = "frames"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """What ingest has to know of a model: its name, the size of its cells and the times of its input."""
+
+    name: str
+    pixel_m: float
+    cadence_minutes: int = 30
+    steps: int = 5
+
+
+@dataclass(frozen=True)
+class ReadyWindow:
+    """A `Window` on a model's grid, as a file keeps it; NaN is "not observed"."""
+
+    frames_BTCHW: NDArray[np.float32]
+    grid: Grid
+    source_grid: Grid
+    reference_time: datetime
+    input_times: tuple[datetime | None, ...]
+    product: str
+    status: str
+    notes: tuple[str, ...]
+    missing_radars: tuple[str, ...]
+    nominal_times: tuple[datetime, ...] = ()
+    sources: tuple[str, ...] = ()
+    """Content (sha256) of the scans behind it, oldest first; empty where the file does not say."""
+
+    def as_window(self) -> Window:
+        """The window, with the model's cells as its grid."""
+        return Window(
+            reference_time=self.reference_time,
+            grid=self.grid,
+            rate_mmh_THW=self.frames_BTCHW[0, :, 0],
+            nominal_times=self.nominal_times,
+            input_times=self.input_times,
+            product=self.product,
+            status="ok" if self.status == "ok" else "degraded",
+            notes=self.notes,
+            missing_radars=self.missing_radars,
+            model_usable=True,
+            scan_grid=self.source_grid,
+        )
+
+
+def write_ready(window: Window, pixel_m: float, path: Path, scans: Sequence[Scan] = ()) -> None:
+    """Put a window on the model's grid and write it, whole or not at all; float32, mm/h, (1, T, 1, H, W).
+
+    Args:
+        window: to be written.
+        pixel_m: about the size of the model's cells.
+        path: of the file.
+        scans: what the window was made of; one of them that could not be read makes the file one without sources.
+    """
+    sources = sources_of(scans) if len(scans) == len(window.input_times) - window.input_times.count(None) else ()
+    grid = model_grid(window.grid, pixel_m)
+    frames_BTCHW = onto(window.rate_mmh_THW, window.grid, grid)[np.newaxis, :, np.newaxis]
+    told = {
+        "reference_time": iso(window.reference_time),
+        "status": window.status,
+        "product": window.product,
+        "units": "mm h-1",
+        "input_times": json.dumps([iso(time) if time else None for time in window.input_times]),
+        "grid": json.dumps(grid.to_dict()),
+        "source_grid": json.dumps(window.grid.to_dict()),
+        "notes": json.dumps(window.notes),
+        "missing_radars": json.dumps(window.missing_radars),
+        "nominal_times": json.dumps([iso(time) for time in window.nominal_times]),
+        "sources": json.dumps(sources),
+    }
+    write_bytes_atomically(path, save({FRAMES: np.ascontiguousarray(frames_BTCHW, np.float32)}, told))
+
+
+def read_ready(path: Path) -> ReadyWindow:
+    """Read a file of `write_ready`.
+
+    Raises:
+        NoDataError: it is not there, or not whole.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            told: Mapping[str, str] = file.metadata() or {}
+            frames_BTCHW = file.get_tensor(FRAMES)
+        return ReadyWindow(
+            frames_BTCHW=frames_BTCHW,
+            grid=Grid.from_dict(json.loads(told["grid"])),
+            source_grid=Grid.from_dict(json.loads(told["source_grid"])),
+            reference_time=utc(told["reference_time"]),
+            input_times=tuple(utc(time) if time else None for time in json.loads(told["input_times"])),
+            product=told["product"],
+            status=told["status"],
+            notes=tuple(json.loads(told["notes"])),
+            missing_radars=tuple(json.loads(told["missing_radars"])),
+            nominal_times=tuple(utc(time) for time in json.loads(told.get("nominal_times", "[]"))),
+            sources=tuple(json.loads(told.get("sources", "[]"))),
+        )
+    except (OSError, SafetensorError, KeyError, ValueError) as err:
+        raise NoDataError(f"no ready window {path.parent.name}/{path.name}: {type(err).__name__}: {err}") from err
+
+
+def sources_of(scans: Sequence[Scan]) -> tuple[str, ...]:
+    """The content of scans, as a window's file names it."""
+    return tuple(scan.sha256 for scan in scans)
+
+
+def prune(folder: Path, keep: int = KEEP_WINDOWS) -> None:
+    """Delete all but the newest windows of a folder; their names sort by time."""
+    for old in sorted(folder.glob("[!.]*.safetensors"))[:-keep]:
+        old.unlink(missing_ok=True)

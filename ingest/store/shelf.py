@@ -1,0 +1,100 @@
+"""Where scans and others' forecasts lie in the live store, and what becomes of a frame whose place is taken."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from core.errors import NoDataError
+from core.frame import RadarFrame, iso
+from ingest.store import scanfile
+from ingest.store.index import Index, Scan
+from ingest.store.locks import storing
+from ingest.store.rank import is_worse
+from ingest.store.scanfile import ScanHeader, safe_name, stamp
+
+Entry = tuple[Path, ScanHeader]
+log = logging.getLogger(__name__)
+
+
+class Shelf:
+    """The files of one store; to be used within a `turn`, and to be followed by the rows of what was written."""
+
+    def __init__(self, home: Path, index: Index) -> None:
+        self._home, self._index = home, index
+
+    def write(self, frames: Sequence[tuple[RadarFrame, ScanHeader]]) -> tuple[Counter[str], list[Entry]]:
+        """Write the files of what is new or better; what is to be counted, and the scans' files for the catalogue."""
+        counts: Counter[str] = Counter()
+        rows: dict[tuple[str, datetime], Entry] = {}
+        for frame, header in frames:
+            if frame.is_forecast:
+                counts["forecasts" if self._write_forecast(frame, header) else "duplicates"] += 1
+                continue
+            key = frame.product, frame.valid_time
+            path = self._home / "scans" / _place(frame, stamp(frame.valid_time))
+            known = rows[key][1] if key in rows else self._index.scan_of(*key)
+            known = known if path.exists() else None
+            kind = _kind(header, known)
+            counts[kind] += 1
+            if kind == "stored":
+                counts.update(replaced=known is not None, late=known is None and self._is_late(frame))
+                self._write_scan(frame, header, path)
+                rows[key] = path, header
+        return +counts, list(rows.values())
+
+    def read_headers(self) -> list[Entry]:
+        """The scans' files, one for each product and time; unreadable ones are named and left."""
+        files: dict[tuple[str, datetime], Entry] = {}
+        for path in sorted(self.scan_files()):
+            try:
+                header = scanfile.read_header(path)
+                files[header.product, header.valid_time] = (path, header)
+            except NoDataError as err:
+                log.warning("left out of the catalogue: %s", err)
+        return list(files.values())
+
+    def scan_files(self) -> Iterator[Path]:
+        """Whole files of scans."""
+        return (path for path in (self._home / "scans").rglob("*.nc") if not path.name.startswith("."))
+
+    def _is_late(self, frame: RadarFrame) -> bool:
+        newest = self._index.latest(frame.product)
+        return newest is not None and newest.valid_time > frame.valid_time
+
+    def _write_forecast(self, frame: RadarFrame, header: ScanHeader) -> bool:
+        path = self._home / "others" / _place(frame, f"{stamp(frame.reference_time)}_{frame.lead_minutes:03d}")
+        if path.exists() and _is_same(path, header):
+            return False
+        self._write_scan(frame, header, path)
+        return True
+
+    def _write_scan(self, frame: RadarFrame, header: ScanHeader, path: Path) -> None:
+        with storing(self._home):
+            scanfile.write_scan(frame, path, header)
+
+
+def _kind(header: ScanHeader, known: Scan | ScanHeader | None) -> str:
+    """What becomes of a scan beside the one that is stored: stored, duplicates or worse."""
+    if known is None:
+        return "stored"
+    if known.sha256 == header.sha256:
+        return "duplicates"
+    worse = is_worse(header, known)
+    told = "is worse and left out" if worse else "replaces it"
+    log.warning("scan %s of %s: another content %s", header.product, iso(header.valid_time), told)
+    return "worse" if worse else "stored"
+
+
+def _place(frame: RadarFrame, name: str) -> Path:
+    """PRODUCT/YYYY/MM/DD/PRODUCT_NAME.nc."""
+    product = safe_name(frame.product)
+    return Path(product, frame.valid_time.strftime("%Y/%m/%d"), f"{product}_{name}.nc")
+
+
+def _is_same(path: Path, header: ScanHeader) -> bool:
+    try:
+        return scanfile.read_header(path).sha256 == header.sha256
+    except NoDataError:
+        return False

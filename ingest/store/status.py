@@ -1,0 +1,166 @@
+"""How ingest stands: what it counted, what is wrong with the newest scans, and when each source last answered."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from core.frame import iso
+from ingest.store.index import Scan
+from ingest.store.quality import JUMP_WITHIN, implausible, is_frozen
+
+STATUS_FILE: Final = "ingest-status.json"
+LOOK_BACK: Final = timedelta(minutes=150)
+"""Gaps are told as long as a window may need what is missing."""
+
+OVERDUE_AFTER: Final = timedelta(minutes=10)
+"""So much later than its cadence a scan is overdue; DWD's come two to three minutes after their time."""
+
+
+@dataclass(frozen=True)
+class ProductStatus:
+    """The newest scan of a product, and its flags.
+
+    Attributes:
+        cadence_minutes: usual spacing of the last scans; None of a single one.
+        gaps: times since `LOOK_BACK` of which there is no scan.
+        overdue_since: when the next scan was due, if it has not come long after.
+        all_dry: no rain anywhere in what is observed.
+        frozen: the last three scans show the same rain, cell by cell.
+        implausible: why the field can hardly be a rain rate in mm/h (another unit), else None.
+    """
+
+    product: str
+    newest: datetime
+    received_at: datetime
+    age_s: float
+    coverage: float
+    missing_radars: tuple[str, ...]
+    cadence_minutes: float | None
+    gaps: tuple[datetime, ...]
+    overdue_since: datetime | None
+    all_dry: bool
+    frozen: bool
+    implausible: str | None
+
+
+@dataclass(frozen=True)
+class IngestStatus:
+    """Everything about ingest at one time.
+
+    Attributes:
+        at: now.
+        counts: since the catalogue was made: files, stored (of them replaced, late), duplicates, worse, forecasts;
+            rejected:KIND; deleted:KIND and freed:KIND (bytes).
+        products: by name.
+        worker: what the worker last wrote into `ingest-status.json`: `updated_at`, `paused_since`, `paused`, and
+            `sources` by name with `last_look_at`, `last_success_at`, `outage_since`, `error`; empty before its first.
+        catalogue_error: why there are no counts and products: the catalogue does not answer (a disk without any room).
+    """
+
+    at: datetime
+    counts: Mapping[str, int]
+    products: tuple[ProductStatus, ...]
+    worker: Mapping[str, Any]
+    catalogue_error: str | None = None
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Rejected files by the kind of their fault."""
+        return {what[9:]: n for what, n in self.counts.items() if what.startswith("rejected:")}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should look at, one sentence each; empty while all is well."""
+        told = [f"paused since {self.worker['paused_since']}: {self.worker['paused']}"] if self._paused else []
+        if self.catalogue_error:
+            told.append(self.catalogue_error)
+        for name, source in self.worker.get("sources", {}).items():
+            if source.get("outage_since"):
+                told.append(f"source {name} has not answered since {source['outage_since']}: {source['error']}")
+        for product in self.products:
+            told += [f"{product.product} of {iso(product.newest)}: {text}" for text in _warnings(product)]
+        return tuple(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        told = {**asdict(self), "rejected": self.rejected, "warnings": self.warnings}
+        return dict(json.loads(json.dumps(told, default=iso)))
+
+    @property
+    def _paused(self) -> bool:
+        return bool(self.worker.get("paused_since"))
+
+
+def status_of(
+    recent: Mapping[str, Sequence[Scan]], counts: Mapping[str, int], beat: Mapping[str, Any], now: datetime
+) -> IngestStatus:
+    """The status from the last scans of each product (ascending), the counters and the worker's heartbeat."""
+    products = tuple(_product(scans, now) for _, scans in sorted(recent.items()) if scans)
+    return IngestStatus(now, dict(counts), products, dict(beat))
+
+
+def read_beat(home: Path) -> dict[str, Any]:
+    """What the worker last wrote of itself; empty where it never ran, or its file is broken."""
+    try:
+        told = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _product(scans: Sequence[Scan], now: datetime) -> ProductStatus:
+    newest = scans[-1]
+    before = scans[-2] if len(scans) > 1 and newest.valid_time - scans[-2].valid_time <= JUMP_WITHIN else None
+    cadence = _cadence(scans)
+    due = newest.valid_time + (cadence or timedelta())
+    return ProductStatus(
+        product=newest.product,
+        newest=newest.valid_time,
+        received_at=newest.received_at,
+        age_s=(now - newest.valid_time).total_seconds(),
+        coverage=newest.coverage,
+        missing_radars=newest.missing_radars,
+        cadence_minutes=cadence.total_seconds() / 60 if cadence else None,
+        gaps=_gaps(scans, cadence) if cadence else (),
+        overdue_since=due if cadence and now > due + OVERDUE_AFTER else None,
+        all_dry=newest.coverage > 0 and newest.facts.max_mmh == 0,
+        frozen=is_frozen([scan.facts for scan in reversed(scans)]),
+        implausible=implausible(newest.facts, before.facts if before else None),
+    )
+
+
+def _cadence(scans: Sequence[Scan]) -> timedelta | None:
+    """The usual spacing: gaps and late scans do not count."""
+    if len(scans) < 2:
+        return None
+    steps = [b.valid_time - a.valid_time for a, b in pairwise(scans)]
+    return timedelta(seconds=median(step.total_seconds() for step in steps))
+
+
+def _gaps(scans: Sequence[Scan], cadence: timedelta) -> tuple[datetime, ...]:
+    there = {scan.valid_time for scan in scans}
+    steps = int((scans[-1].valid_time - scans[0].valid_time) / cadence)
+    times = [scans[-1].valid_time - cadence * step for step in range(steps, 0, -1)]
+    return tuple(time for time in times if not any(abs(time - other) < cadence / 2 for other in there))
+
+
+def _warnings(product: ProductStatus) -> list[str]:
+    told = []
+    if product.overdue_since:
+        told.append(f"nothing since; the next one was due at {iso(product.overdue_since)}")
+    if product.frozen:
+        told.append("frozen: the last scans show the same rain, cell by cell")
+    if product.implausible:
+        told.append(product.implausible)
+    if product.coverage == 0:
+        told.append("nothing is observed")
+    if product.missing_radars:
+        told.append(f"without the radars {', '.join(product.missing_radars)}")
+    if product.gaps:
+        told.append(f"no scan of {', '.join(map(iso, product.gaps))}")
+    return told

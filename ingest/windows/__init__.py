@@ -1,0 +1,1 @@
+"""The input frames of a forecast, and their way from one grid to another."""

@@ -1,0 +1,221 @@
+"""The input frames of one forecast: which scans stand for which time, what a gap costs, and when to refuse."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import ConflictError
+from core.frame import RadarFrame, iso
+from core.grid import Grid
+from ingest.windows.regrid import onto
+
+Float32Field = NDArray[np.float32]
+Slots = list[RadarFrame | None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Equally spaced fields that end at the reference time.
+
+    Attributes:
+        reference_time: nominal time of the newest field.
+        grid: of the scans.
+        rate_mmh_THW: one field per nominal time, oldest first; all NaN where there was nothing.
+        nominal_times: the times that a forecast takes the fields for.
+        input_times: valid times of the scans behind them; None where there was none (bridged, or nothing at all).
+        product: of all scans.
+        status: "ok", or "degraded" if any field is not the scan of its time.
+        notes: what was done about every such field, for people.
+        missing_radars: sites that at least one of the scans lacks.
+        model_usable: False where fields are missing, so that only extrapolation can serve.
+        scan_grid: of the scans where `grid` is another one already; None: `grid` is theirs.
+    """
+
+    reference_time: datetime
+    grid: Grid
+    rate_mmh_THW: Float32Field
+    nominal_times: tuple[datetime, ...]
+    input_times: tuple[datetime | None, ...]
+    product: str
+    status: Literal["ok", "degraded"]
+    notes: tuple[str, ...]
+    missing_radars: tuple[str, ...]
+    model_usable: bool
+    scan_grid: Grid | None = None
+
+
+def build_window(
+    frames: Sequence[RadarFrame],
+    reference_time: datetime | None = None,
+    *,
+    steps: int = 5,
+    cadence_minutes: int = 30,
+    tolerance_minutes: float = 5,
+    strict: bool = False,
+) -> Window:
+    """Choose the scans of a window; every departure from the scan of its time is noted and makes it degraded.
+
+    In this order: the nearest scan within the tolerance; one missing inner field is bridged linearly in time; with
+    the reference scan and one more, the window says `model_usable=False`; otherwise it is refused.
+
+    Args:
+        frames: scans in any order; of two with one time the last counts.
+        reference_time: None is the newest frame's time.
+        steps: number of fields.
+        cadence_minutes: spacing of the fields.
+        tolerance_minutes: how far off a scan may be; always less than half of the cadence, so that it serves once.
+        strict: refuse gaps instead of bridging them (uploads).
+
+    Raises:
+        ConflictError: the frames do not make a window; the message says what came and what was due.
+    """
+    by_time = _observed(frames, steps if strict else 1, cadence_minutes)
+    reference_time = reference_time or max(by_time)
+    cadence = timedelta(minutes=cadence_minutes)
+    nominal_times = tuple(reference_time - cadence * step for step in reversed(range(steps)))
+    slots: Slots = [_nearest(by_time, time, tolerance_minutes, cadence_minutes) for time in nominal_times]
+    missing = [time for time, frame in zip(nominal_times, slots, strict=True) if frame is None]
+    found = steps - len(missing)
+    if missing and (strict or slots[-1] is None or found < 2):
+        raise ConflictError(_refusal(missing, by_time, cadence_minutes, tolerance_minutes))
+    return _window(slots, nominal_times)
+
+
+def observations_at(
+    frames: Sequence[RadarFrame], grid: Grid, times: Sequence[datetime], tolerance_minutes: float = 0
+) -> Float32Field:
+    """What was observed at the times, on `grid`, shape (T, H, W); all NaN where no frame is near enough.
+
+    Raises:
+        ConflictError: a frame is somebody's forecast.
+    """
+    _refuse_forecasts(frames)
+    by_time = {frame.valid_time: frame for frame in frames}
+    observed_THW = np.full((len(times), *grid.shape), np.nan, np.float32)
+    for field_HW, time in zip(observed_THW, times, strict=True):
+        frame = _nearest(by_time, time, tolerance_minutes)
+        if frame is not None:
+            field_HW[:] = onto(frame.rate_mmh_HW[None], frame.grid, grid)[0]
+    return observed_THW
+
+
+def _observed(frames: Sequence[RadarFrame], at_least: int, cadence_minutes: int) -> dict[datetime, RadarFrame]:
+    """Frames by valid time, if they are observations of one product on one grid."""
+    _refuse_forecasts(frames)
+    by_time = {frame.valid_time: frame for frame in sorted(frames, key=lambda frame: frame.valid_time)}
+    if len(by_time) < at_least:
+        raise ConflictError(
+            f"{len(by_time)} frames of different times came ({_spacing(by_time)}); "
+            f"at least {at_least} were due, {cadence_minutes} minutes apart"
+        )
+    products = sorted({frame.product for frame in frames})
+    if len(products) > 1:
+        raise ConflictError(f"frames of the products {', '.join(products)} came; one product was due")
+    first, *others = by_time.values()
+    for frame in others:
+        if frame.grid is not first.grid and not frame.grid.same_place(first.grid):
+            raise ConflictError(
+                f"frames on two grids came: {_place(first)} at {iso(first.valid_time)} and {_place(frame)} at "
+                f"{iso(frame.valid_time)}; one grid was due"
+            )
+    return by_time
+
+
+def _refuse_forecasts(frames: Sequence[RadarFrame]) -> None:
+    ahead = [frame for frame in frames if frame.is_forecast]
+    if ahead:
+        raise ConflictError(
+            f"the frame of {iso(ahead[0].valid_time)} is a forecast of {ahead[0].product}, {ahead[0].lead_minutes} "
+            "minutes ahead of its scan; observed frames (lead 0) were due"
+        )
+
+
+def _nearest(
+    by_time: Mapping[datetime, RadarFrame], time: datetime, tolerance_minutes: float, cadence_minutes: float = np.inf
+) -> RadarFrame | None:
+    """The frame nearest to a time within the tolerance; the earlier one of two."""
+    best = min(by_time, key=lambda at: (abs(at - time), at), default=None)
+    if best is None:
+        return None
+    off_minutes = abs(best - time).total_seconds() / 60
+    return by_time[best] if off_minutes <= tolerance_minutes and off_minutes < cadence_minutes / 2 else None
+
+
+def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
+    """The window of slots of which the last is filled."""
+    rate_mmh_THW, notes = _fields(slots, nominal_times)
+    used = [frame for frame in slots if frame is not None]
+    return Window(
+        reference_time=nominal_times[-1],
+        grid=used[-1].grid,
+        rate_mmh_THW=rate_mmh_THW,
+        nominal_times=nominal_times,
+        input_times=tuple(frame.valid_time if frame else None for frame in slots),
+        product=used[-1].product,
+        status="degraded" if notes else "ok",
+        notes=tuple(notes),
+        missing_radars=tuple(dict.fromkeys(radar for frame in used for radar in frame.missing_radars)),
+        model_usable=len(used) == len(slots) or _bridge(slots) is not None,
+    )
+
+
+def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Field, list[str]]:
+    """The fields of the slots, and a note on each that is not the scan of its time."""
+    shape = next(frame.rate_mmh_HW.shape for frame in slots if frame is not None)
+    rate_mmh_THW = np.full((len(slots), *shape), np.nan, np.float32)
+    notes = []
+    for index, (frame, time) in enumerate(zip(slots, nominal_times, strict=True)):
+        if frame is not None:
+            rate_mmh_THW[index] = frame.rate_mmh_HW
+            if frame.valid_time != time:
+                notes.append(f"no scan for {iso(time)}: the one of {iso(frame.valid_time)} stands for it")
+        elif bridge := _bridge(slots):
+            rate_mmh_THW[index] = _between(*bridge, time)
+            ends = " and ".join(iso(end.valid_time) for end in bridge)
+            notes.append(f"no scan for {iso(time)}: bridged linearly in time between {ends}")
+        else:
+            notes.append(f"no scan for {iso(time)}: left empty, so that only extrapolation can serve")
+    return rate_mmh_THW, notes
+
+
+def _bridge(slots: Slots) -> tuple[RadarFrame, RadarFrame] | None:
+    """The scans on either side of the missing field, if exactly one is missing and it is an inner one."""
+    if slots.count(None) != 1:
+        return None
+    index = slots.index(None)
+    before, after = (slots[index - 1], slots[index + 1]) if 0 < index < len(slots) - 1 else (None, None)
+    return (before, after) if before and after else None
+
+
+def _between(before: RadarFrame, after: RadarFrame, time: datetime) -> Float32Field:
+    weight = np.float32((time - before.valid_time) / (after.valid_time - before.valid_time))
+    return (np.float32(1) - weight) * before.rate_mmh_HW + weight * after.rate_mmh_HW
+
+
+def _refusal(
+    missing: Sequence[datetime], by_time: Mapping[datetime, RadarFrame], cadence_minutes: int, tolerance_minutes: float
+) -> str:
+    return (
+        f"no frame within {tolerance_minutes:g} minutes of {', '.join(map(iso, missing))}; {len(by_time)} frames came "
+        f"({_spacing(by_time)}), frames {cadence_minutes} minutes apart were due"
+    )
+
+
+def _spacing(by_time: Mapping[datetime, RadarFrame]) -> str:
+    """First and last time and the spacing found, for people."""
+    times = sorted(by_time)
+    if len(times) < 2:
+        return f"at {iso(times[0])}" if times else "none"
+    gaps = sorted({(b - a).total_seconds() / 60 for a, b in pairwise(times)})
+    apart = f"{gaps[0]:g}" if gaps[0] == gaps[-1] else f"{gaps[0]:g} to {gaps[-1]:g}"
+    return f"{iso(times[0])} to {iso(times[-1])}, {apart} minutes apart"
+
+
+def _place(frame: RadarFrame) -> str:
+    height, width = frame.grid.shape
+    return f"{height} x {width} {frame.grid.name}".rstrip()

@@ -1,0 +1,1 @@
+"""The ingest worker: takes what sources bring into the store."""

@@ -1,0 +1,168 @@
+"""The ingest worker's loop: what a source brings goes into the store, and the windows of the models follow."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from core.errors import UnavailableError
+from ingest.sources.base import Arrival, Source
+from ingest.store.cleaning import Cleaning
+from ingest.store.intake import AS_FILED, ingest_file
+from ingest.store.live import Store
+from ingest.store.locks import DiskFullError, free_bytes
+from ingest.store.ready import ServedModel
+from ingest.store.retention import Keep
+from ingest.store.status import read_beat
+from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
+
+SWEEP_EVERY: Final = timedelta(minutes=10)
+log = logging.getLogger(__name__)
+
+
+class OutageError(UnavailableError):
+    """The source did not answer."""
+
+
+class IngestWorker:
+    """Takes files from a source until it is stopped; a failure of the source or the store is waited out.
+
+    With too little room on the disk it pauses, says so, and goes on by itself when there is room again.
+
+    Args:
+        source: where files come from.
+        store: where they go.
+        served: the models to keep windows ready for, asked after every batch.
+        stop: set it to end after the file in hand.
+        clock: the present time.
+        name: of the source in the status.
+        keep: how long and how much is kept.
+        min_free_bytes: with less room on the disk nothing is taken in.
+        cleaning: what is changed in a field before it is stored.
+        free: room on the disk.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: Store,
+        served: Callable[[], Sequence[ServedModel]],
+        stop: threading.Event,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        name: str = "source",
+        keep: Keep | None = None,
+        min_free_bytes: int = 0,
+        cleaning: Cleaning = AS_FILED,
+        free: Callable[[], int] | None = None,
+    ) -> None:
+        self._source, self._store, self._served, self._stop, self._clock = source, store, served, stop, clock
+        self._keep, self._min_free_bytes, self._cleaning = keep or Keep(), min_free_bytes, cleaning
+        self._free = free or (lambda: free_bytes(store.home))
+        self._windows_due = True
+        self._is_first_look = True
+        self._swept_at: datetime | None = None
+        self.totals = Totals()
+        self._beat = SourceBeat(name, read_beat(store.home))
+        self._pause = Pause()
+
+    def run(self) -> None:
+        """Look whenever the source says that it is worth while."""
+        for _tick in self._source.ticks(self._stop):
+            try:
+                self.look()
+                self.totals.error = None
+            except UnavailableError as err:
+                log.warning("waiting: %s", err)
+                self.totals.error = str(err)
+            self._tell()
+
+    def run_once(self) -> None:
+        """A single look.
+
+        Raises:
+            UnavailableError: the source or the store does not answer.
+        """
+        try:
+            self.look()
+        except UnavailableError as err:
+            self.totals.error = str(err)
+            raise
+        finally:
+            self._tell()
+
+    def look(self) -> None:
+        """Ingest what is due now, then write the windows if there are new scans.
+
+        Raises:
+            UnavailableError: the source or the store does not answer, or there is no room.
+        """
+        try:
+            self._sweep()
+            self._check_room()
+            self._ingest()
+        except DiskFullError as err:
+            if self._pause.begin(self._clock(), str(err)):
+                log.error("paused: %s", err)
+            raise
+        except OutageError as err:
+            self._beat.failed(self._clock(), str(err))
+            raise
+
+    def _ingest(self) -> None:
+        try:
+            for arrival in self._arrivals():
+                if self._stop.is_set():
+                    return
+                self._check_room()
+                self._take(arrival)
+            self._beat.answered(self._clock())
+            self._is_first_look = False
+        finally:
+            if self._windows_due and not self._stop.is_set():
+                for model in self._served():
+                    self._store.write_windows(model.name, model.pixel_m, model.cadence_minutes, model.steps)
+                self._windows_due = False
+        if self._pause.end():
+            log.warning("there is room again: going on")
+
+    def _arrivals(self) -> Iterator[Arrival]:
+        """What the source brings; only its own failures become an outage, not those of the store in between."""
+        try:
+            yield from self._source.look()
+        except UnavailableError as err:
+            raise OutageError(str(err)) from err
+
+    def _take(self, arrival: Arrival) -> None:
+        try:
+            outcome = ingest_file(arrival.path, self._store, final=arrival.final, cleaning=self._cleaning)
+            if outcome.known and not self._is_first_look:  # at a start every file of a folder is looked at again
+                self._store.count({"duplicates": outcome.duplicates})
+        except UnavailableError:
+            self._source.settle(arrival, None)
+            raise
+        self._source.settle(arrival, outcome)
+        self.totals.add(arrival, outcome)
+        self._windows_due |= outcome.stored > 0
+
+    def _check_room(self) -> None:
+        free = self._free()
+        if free < self._min_free_bytes:
+            raise DiskFullError(
+                f"{free:,} bytes are free on the disk of {self._store.home}; {self._min_free_bytes:,} were due "
+                "(NOWCAST_MIN_FREE_BYTES): nothing is taken in, and nothing but what is over its limits is deleted"
+            )
+
+    def _sweep(self) -> None:
+        now = self._clock()
+        if self._swept_at is None or now - self._swept_at >= SWEEP_EVERY or self._pause.since:
+            self._store.sweep(self._keep)
+            self._swept_at = now
+
+    def _tell(self) -> None:
+        """Write the heartbeat; a full disk is no reason to end."""
+        try:
+            write_beat(self._store, self._clock(), self.totals, self._beat, self._pause)
+        except UnavailableError as err:
+            log.warning("no heartbeat: %s", err)

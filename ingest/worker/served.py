@@ -1,0 +1,63 @@
+"""Which models ingest keeps windows ready for: read from the checkpoints' JSON files, without torch."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+from ingest.store.ready import ServedModel
+
+INSTALLED: Final = Path(__file__).resolve().parents[2] / "models" / "weights"
+log = logging.getLogger(__name__)
+
+
+def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[ServedModel]:
+    """The models of a folder of checkpoints (`NAME/model.json`); one that cannot be used is named and left out.
+
+    Args:
+        folder: of the checkpoints.
+        added: of an operator's (`NAME/VERSION/model.json`): those count that `aliases.json` means, and that want other
+            windows than all before them.
+    """
+    paths = {path.parent.name: path for path in sorted(folder.glob("*/model.json"))}
+    found: list[ServedModel] = []
+    for name, path in (paths | _aliased(added)).items():
+        try:
+            model = _served(name, path)
+        except (OSError, KeyError, TypeError, ValueError) as err:
+            log.warning("no windows for %s: %s: %s", name, type(err).__name__, err)
+            continue
+        if name in paths or all(_wanted(model) != _wanted(other) for other in found):
+            found.append(model)
+    return found
+
+
+def _aliased(added: Path | None) -> dict[str, Path]:
+    """The cards of what aliases mean, by NAME@VERSION."""
+    try:
+        told = json.loads((added / "aliases.json").read_text()).values() if added else ()
+        cards = {f"{one['name']}@{one['version']}": (one["name"], one["version"]) for one in told}
+    except FileNotFoundError:
+        return {}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as err:
+        log.warning("no windows for aliases: %s: %s", type(err).__name__, err)
+        return {}
+    paths = {name: (added or Path()) / model / version / "model.json" for name, (model, version) in cards.items()}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def _wanted(model: ServedModel) -> tuple[float, int, int]:
+    return model.pixel_m, model.cadence_minutes, model.steps
+
+
+def _served(name: str, path: Path) -> ServedModel:
+    card = json.loads(path.read_text(encoding="utf-8"))
+    model = ServedModel(
+        name=name,
+        pixel_m=float(card["pixel_m"]),
+        cadence_minutes=int(card["cadence_minutes"]),
+        steps=int(card["input_steps"]),
+    )
+    if not (model.pixel_m > 0 and model.cadence_minutes > 0 and model.steps > 0):
+        raise ValueError(f"{model}; positive numbers were due")
+    return model

@@ -1,0 +1,1 @@
+"""Radar frames to files of the formats that others read."""

@@ -1,0 +1,1 @@
+"""What a model costs: the equations of the paper beside what is measured."""

@@ -1,0 +1,6 @@
+"""`python -m models.cost`: what a model costs."""
+
+from models.cost.report import app
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,185 @@
+"""A guided model as a forecaster: advection, probabilities, and one sharp field made of them."""
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.fast import ready
+from models.forecaster import Float32Field, Forecaster, pick_device
+from models.guided.adaptation import Adaptation, Told
+from models.guided.calibration import CalibrationByCell
+from models.guided.fields import Rebuild
+from models.guided.network import GuidedModel
+from models.guided.predictors import predictors_LFHW
+
+
+class GuidedForecaster(Forecaster):
+    """Probabilities of exceeding rates per cell and lead, and a field whose frequency of each rate fits them.
+
+    Any cadence and cell size is forecast as it comes: motion is measured in the cells and steps that were given, and
+    how fast each scale fades is learnt from the given fields. The weights were trained on cells of 2 to 9 km at 5 to 30
+    minutes.
+
+    Attributes:
+        rates_mmh: thresholds of the probabilities.
+        adaptation: how the model learns from the given fields themselves; None: it does not.
+        calibration: None leaves the probabilities as they come from the model.
+        rebuild: how the field is made.
+    """
+
+    minimum_steps: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        model: GuidedModel,
+        name: str,
+        version: str,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        input_steps: int = 5,
+        cadence_minutes: int = 30,
+        pixel_m: float = 900_000 / 124,
+        adaptation: Adaptation | None = None,
+        calibration: CalibrationByCell | None = None,
+        rebuild: Rebuild | None = None,
+    ) -> None:
+        super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
+        self.device = pick_device(device)
+        self.model = ready(model, self.device, precision)
+        self.rates_mmh = model.rates_mmh
+        self.adaptation, self.calibration, self.rebuild = adaptation, calibration, rebuild or Rebuild()
+
+    def forecast_probabilities(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Float32Field:
+        """Probability that the rate at a lead is at or above each of `rates_mmh`.
+
+        Args:
+            rate_mmh_THW: as `forecast`.
+            lead_steps: as `forecast`.
+            cadence_minutes: as `forecast`.
+            pixel_m: as `forecast`.
+
+        Returns:
+            (K, lead_steps, H, W) float32, not rising with the threshold; NaN where the newest input field is NaN.
+
+        Raises:
+            InputError: as `forecast`.
+        """
+        return self.forecast_both(rate_mmh_THW, lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)[1]
+
+    def forecast_both(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> tuple[Float32Field, Float32Field]:
+        """What `forecast` and `forecast_probabilities` give, for the work of one of them."""
+        rate_BLHW, chance_BKLHW = self.forecast_both_many(
+            rate_mmh_THW[None], lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m
+        )
+        return rate_BLHW[0], chance_BKLHW[0]
+
+    def forecast_both_many(
+        self,
+        rate_mmh_BTHW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> tuple[Float32Field, Float32Field]:
+        """`forecast_both` of several inputs of one size, in one run of the model."""
+        fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
+        chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
+        pairs = list(zip(chance_BLKHW, fields_BTHW, strict=True))
+        rate_BLHW = np.stack([self._finished(self._rebuilt(*pair), pair[1]) for pair in pairs])
+        unseen_BHW = np.isnan(fields_BTHW[:, -1])
+        chance_BLKHW = np.where(unseen_BHW[:, None, None], np.float32("nan"), chance_BLKHW)
+        return rate_BLHW, np.ascontiguousarray(chance_BLKHW.swapaxes(1, 2))
+
+    def _forecast(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        return np.asarray(self._forecast_many(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)[0])
+
+    def _forecast_many(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
+        return np.stack([self._rebuilt(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
+
+    def _rebuilt(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
+        return self.rebuild.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
+
+    def _probabilities(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Float32Field:
+        """(B, L, K, H, W), everywhere finite, not rising with the threshold."""
+        newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
+        known_BLFHW = np.stack([predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW])
+        parts = self._run(known_BLFHW)
+        logits_BLKHW = parts[1] + parts[2]
+        if self.adaptation is not None:
+            logits_BLKHW += np.stack(
+                [
+                    self._adapted(self.adaptation, cadence_minutes, *of_one)
+                    for of_one in zip(newest_BTHW, *parts, strict=True)
+                ]
+            )
+        chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
+        if self.calibration is not None:
+            chance_BLKHW = np.stack([self.calibration(chance_LKHW, pixel_m) for chance_LKHW in chance_BLKHW])
+        return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
+
+    def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
+        """Predictors with spread 1, logits of the statistical model, and what the network adds to them."""
+        with torch.inference_mode():
+            parts = self.model.parts(torch.from_numpy(known_BLFHW).to(self.device))
+            scaled_BLFHW, prior_BLKHW, correction_BLKHW = (part.float().cpu().numpy() for part in parts)
+        return scaled_BLFHW, prior_BLKHW, correction_BLKHW
+
+    def _adapted(
+        self,
+        adaptation: Adaptation,
+        cadence_minutes: float,
+        rate_mmh_THW: Float32Field,
+        scaled_LFHW: Float32Field,
+        prior_LKHW: Float32Field,
+        correction_LKHW: Float32Field,
+    ) -> Float32Field:
+        """What the model lacked in forecasting the newest of the given fields, for the leads of the forecast."""
+        told: list[Told] = []
+        last = len(rate_mmh_THW) - 1
+        for newest in range(max(last - adaptation.origins, 1), last):
+            told += self._hindcasts(rate_mmh_THW, newest, cadence_minutes, adaptation.step(rate_mmh_THW.shape[1:]))
+        weights_FK = adaptation.learnt(told, self.rates_mmh)
+        if weights_FK is None:
+            return np.zeros_like(prior_LKHW)
+        return adaptation.added_LKHW(scaled_LFHW, prior_LKHW, correction_LKHW, weights_FK)
+
+    def _hindcasts(self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int) -> list[Told]:
+        """What the fields up to `newest` told of those after it, where both are observed."""
+        seen_THW: NDArray[np.bool_] = np.isfinite(rate_mmh_THW)
+        seen_T: NDArray[np.bool_] = np.asarray(seen_THW.any(axis=(1, 2)))
+        if not (seen_T[newest] and seen_T[:newest].any() and seen_T[newest + 1 :].any()):
+            return []
+        future_LHW = rate_mmh_THW[newest + 1 :]
+        known_LFHW = predictors_LFHW(rate_mmh_THW[: newest + 1], len(future_LHW), cadence_minutes)
+        parts = self._run(known_LFHW[None])
+        every = (slice(step // 4, None, step),) * 2
+        found = []
+        for lead, future_HW in enumerate(future_LHW):
+            both_HW = np.asarray(seen_THW[newest, *every] & np.isfinite(future_HW[every]))
+            scaled_NF, prior_NK, correction_NK = (part[0, lead][:, *every][:, both_HW].T for part in parts)
+            found.append(Told(scaled_NF, prior_NK, correction_NK, future_HW[every][both_HW], step))
+        return found

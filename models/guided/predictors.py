@@ -1,0 +1,129 @@
+"""What a statistical model may know of a cell at a lead: fields carried to it, at several scales and damped by age."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from models.guided.advection import Displacement, Float32Field, displacements_LCHW, warped
+from models.guided.motion import FORGETTING, motion_CHW
+from models.guided.scales import SCALES_CELLS, Bands, Memory, bands, blur, blurs
+
+EVENTS_MMH: Final = (0.5, 2.0, 5.0)
+EVENT_SCALES: Final = (1.0, 2.0, 4.0, 8.0)
+TREND_SCALES: Final = (1.0, 4.0, 8.0)
+LAGS: Final = (1, 2)
+CARRIED: Final = (0.27, 0.45, 0.63, 0.72, 0.81, 0.87)
+"""Assumed correlation over a step along the motion, by scale; over a step in place:"""
+IN_PLACE: Final = (0.18, 0.3, 0.42, 0.48, 0.54, 0.58)
+NAMES: Final = (
+    *(f"carried_{scale:g}" for scale in SCALES_CELLS),
+    *("damped", "damped_in_place", "damped_over_spread", "damped_in_place_over_spread"),
+    *(f"share_{mmh:g}_{scale:g}" for mmh in EVENTS_MMH for scale in EVENT_SCALES),
+    *("covered", "covered_6"),
+    *(f"{what}_{lag}" for lag in LAGS for what in ("before", *(f"trend_{scale:g}" for scale in TREND_SCALES))),
+    *("in_place_0", "in_place_2", "speed", "inverse_spread", "spread", "lead_step", "log_lead_hours"),
+)
+
+
+def log_rate(rate_mmh: Float32Field) -> Float32Field:
+    """ln(1 + R / 0.1 mm/h); NaN stays NaN."""
+    return np.asarray(np.log1p(rate_mmh / np.float32(0.1)), np.float32)
+
+
+class Known(NamedTuple):
+    """What does not depend on the lead.
+
+    Attributes:
+        rate_mmh_THW: the given fields.
+        back_LCHW: displacements of 1, 2, ... steps.
+        newest: the newest field's bands.
+        carried, in_place: memories along the motion and without it.
+        speed_HW: cells per step, over 8.
+    """
+
+    rate_mmh_THW: Float32Field
+    back_LCHW: Displacement
+    newest: Bands
+    carried: Memory
+    in_place: Memory
+    speed_HW: Float32Field
+
+
+def predictors_LFHW(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float) -> Float32Field:
+    """`NAMES` for each lead, (lead_steps, F, H, W), everywhere finite.
+
+    Args:
+        rate_mmh_THW: mm/h, NaN where not observed; the newest last.
+        lead_steps: number of leads, multiples of the cadence.
+        cadence_minutes: spacing of the fields.
+    """
+    motion = motion_CHW(rate_mmh_THW)
+    back_LCHW = displacements_LCHW(motion, lead_steps + max(LAGS))
+    speed_HW = np.hypot(motion[0], motion[1]).astype(np.float32) / 8
+    carried, in_place = Memory(CARRIED, 0.995), Memory(IN_PLACE, 0.99)
+    newest = _learn(rate_mmh_THW, back_LCHW[0], carried, in_place)
+    known = Known(rate_mmh_THW, back_LCHW, newest, carried, in_place, speed_HW)
+    return np.stack([_at_lead(known, lead, cadence_minutes) for lead in range(1, lead_steps + 1)])
+
+
+def _learn(rate_mmh_THW: Float32Field, back_CHW: Displacement, carried: Memory, in_place: Memory) -> Bands:
+    """Fill the memories from all neighbouring fields; gives the newest field's bands."""
+    logs_THW = log_rate(rate_mmh_THW)
+    before = bands(logs_THW[0])
+    for t in range(1, len(logs_THW)):
+        after = bands(logs_THW[t])
+        seen_HW, trust = np.isfinite(logs_THW[t]), FORGETTING ** (len(logs_THW) - 1 - t)
+        if seen_HW.any() and np.isfinite(logs_THW[t - 1]).any():
+            moved_HW = log_rate(warped(rate_mmh_THW[t - 1], back_CHW))
+            carried.learn(bands(moved_HW).parts_SHW, after.parts_SHW, seen_HW & np.isfinite(moved_HW), trust)
+            both_HW = seen_HW & np.isfinite(logs_THW[t - 1])
+            in_place.learn(before.parts_SHW, after.parts_SHW, both_HW, trust)
+        before = after
+    return before
+
+
+def _at_lead(known: Known, lead: int, cadence_minutes: float) -> Float32Field:
+    moved_HW = warped(known.rate_mmh_THW[-1], known.back_LCHW[lead - 1])
+    seen_HW = np.isfinite(moved_HW)
+    now = bands(log_rate(moved_HW))
+    fields = [*now.blurred_SHW, *_damped(known, now, lead)]
+    for mmh in EVENTS_MMH:
+        event_HW = np.where(seen_HW, (moved_HW >= mmh).astype(np.float32), np.float32(np.nan))
+        fields += list(blurs(event_HW, EVENT_SCALES))
+    fields += [seen_HW.astype(np.float32), blur(seen_HW.astype(np.float32), 6.0)]
+    for lag in LAGS:
+        fields += _trend(known, now, lead, lag)
+    fields += [known.newest.blurred_SHW[0], known.newest.blurred_SHW[2], known.speed_HW]
+    spread = _spread(known, lead)
+    for number in (1 / spread, spread, lead / 5, np.log(lead * cadence_minutes / 60)):
+        fields.append(np.full(moved_HW.shape, number, np.float32))
+    return np.stack(fields).astype(np.float32)
+
+
+def _damped(known: Known, now: Bands, lead: int) -> list[Float32Field]:
+    """Each scale faded as fast as it has so far (as S-PROG, Seed 2003), along the motion and in place."""
+    spread, newest = np.float32(_spread(known, lead)), known.newest
+    sums = [
+        newest.mean + np.tensordot((memory.correlation_S**lead).astype(np.float32), parts_SHW, 1)
+        for memory, parts_SHW in ((known.carried, now.parts_SHW), (known.in_place, newest.parts_SHW))
+    ]
+    return [*sums, *(field_HW / spread for field_HW in sums)]
+
+
+def _spread(known: Known, lead: int) -> float:
+    """Standard deviation of what has faded."""
+    seen_HW = np.isfinite(known.rate_mmh_THW[-1])
+    variance_S = (
+        np.square(known.newest.parts_SHW[:, seen_HW]).mean(axis=1) if seen_HW.any() else np.ones(len(SCALES_CELLS))
+    )
+    return float(np.sqrt(((1 - known.carried.correlation_S ** (2 * lead)) * variance_S).sum() + 0.01))
+
+
+def _trend(known: Known, now: Bands, lead: int, lag: int) -> list[Float32Field]:
+    """An older field carried to the lead, and how much the newest has grown over it; no growth where it is missing."""
+    here = now.blurred_SHW[[SCALES_CELLS.index(scale) for scale in TREND_SCALES]]
+    older = here
+    if len(known.rate_mmh_THW) > lag and np.isfinite(known.rate_mmh_THW[-1 - lag]).any():
+        moved_HW = warped(known.rate_mmh_THW[-1 - lag], known.back_LCHW[lead + lag - 1])
+        older = blurs(log_rate(moved_HW), TREND_SCALES)
+    return [older[0], *(here - older)]

@@ -1,0 +1,117 @@
+"""Who sends a request: an API key, this very machine, or an address; nothing that the sender can claim is believed."""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import Scope as Connection
+
+from core.errors import ConfigError
+from service.access.keybook import Key, Scope
+
+FORWARDING: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host")
+IPV6_SITE_BITS: Final = 64
+"""Of an IPv6 address: one subscriber has all that lie behind, so that they count as one."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends one request.
+
+    Attributes:
+        address: of the client; `?` where a server does not say.
+        is_local: a program of this machine itself, by no proxy and for no foreign web page.
+        key: the valid key that came, None without one.
+        is_refused: a key came that is not valid.
+    """
+
+    address: str
+    is_local: bool
+    key: Key | None = None
+    is_refused: bool = False
+
+    @property
+    def name(self) -> str:
+        """What requests are counted and logged under."""
+        return f"key:{self.key.id}" if self.key else f"address:{_site(self.address)}"
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether this caller may; on this machine everything but administration needs no key."""
+        if self.key:
+            return self.key.allows(scope)
+        return scope == "read" or (self.is_local and scope == "forecast")
+
+
+def trusted_networks(proxies: Sequence[str]) -> tuple[Network, ...]:
+    """The networks of the setting `trusted_proxies`.
+
+    Raises:
+        ConfigError: no address or network.
+    """
+    try:
+        return tuple(ipaddress.ip_network(proxy) for proxy in proxies)
+    except ValueError as err:
+        raise ConfigError(f"trusted proxies: {err}; addresses or networks like 10.0.0.0/8 were due") from err
+
+
+def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
+    """The sender of a request, before its key is looked at."""
+    headers = Headers(scope=connection)
+    peer = (connection.get("client") or ("?", 0))[0]
+    is_forwarded = any(name in headers for name in FORWARDING)
+    if _is_in(peer, trusted):
+        return Caller(_forwarded(headers.getlist("x-forwarded-for"), peer, trusted), is_local=False)
+    is_local = is_loopback(peer) and not is_forwarded and _is_for_this_machine(headers)
+    return Caller(peer, is_local)
+
+
+def key_in(headers: Headers) -> str | None:
+    """The key as `X-API-Key` or as `Authorization: Bearer`."""
+    kind, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key") or (token.strip() if kind.lower() == "bearer" else None)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own loopback."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _is_for_this_machine(headers: Headers) -> bool:
+    """Not a web page of another site in a browser of this machine, nor one whose name was bent to point here."""
+    host = urlsplit(f"//{headers.get('host', '')}")
+    origin = headers.get("origin")
+    return is_loopback(host.hostname or "") and (origin is None or urlsplit(origin).netloc == host.netloc)
+
+
+def _forwarded(fields: Sequence[str], peer: str, trusted: Sequence[Network]) -> str:
+    """The nearest address of the chain that is no trusted proxy: what stands before it, its sender could invent."""
+    chain = [each.strip() for field in fields for each in field.split(",")]
+    return next((each for each in reversed(chain) if not _is_in(each, trusted)), peer)
+
+
+def _is_in(host: str, networks: Sequence[Network]) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def _site(host: str) -> str:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host[:64]
+    if address.version == 4:
+        return host
+    return str(ipaddress.ip_network((address, IPV6_SITE_BITS), strict=False))

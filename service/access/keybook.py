@@ -1,0 +1,150 @@
+"""API keys: who holds one and what it allows; the key itself is never stored, only its SHA-256.
+
+They have a database of their own beside the catalogue (`keys.sqlite`), unless `NOWCAST_DATABASE_URL` names a server:
+the catalogue may be lost and is made anew from the files, which keys could not be.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, Self, get_args
+
+from sqlalchemy import String, Table, Text, insert, select, update
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from core.errors import ConflictError, InputError, NoDataError
+from core.settings import Settings
+from ingest.store.catalogue import UtcDateTime, open_engine, reading, translated, writing
+
+Scope = Literal["read", "forecast", "admin"]
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+"""Each allows what those before it do."""
+
+FILE: Final = "keys.sqlite"
+MARK: Final = "nowcast"
+"""First part of every key, so that a scanner for secrets that got out finds it."""
+
+LONGEST: Final = 200
+
+
+class Base(DeclarativeBase):
+    """The table of keys."""
+
+
+class KeyRow(Base):
+    """One key; `sha256` is of the whole key, whose secret part has 256 random bits: a slow hash would add nothing."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    scope: Mapped[str] = mapped_column(String(16))
+    sha256: Mapped[str] = mapped_column(String(64))
+    rate_limit: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What is known of a key; `rate_limit` is None where it has the limit of the settings."""
+
+    id: str
+    name: str
+    scope: Scope
+    rate_limit: str | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the key reaches so far."""
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
+
+class KeyBook:
+    """The keys of one service; several processes may use it at once."""
+
+    def __init__(self, database_url: str) -> None:
+        self.engine = open_engine(database_url)
+        table = KeyRow.__table__
+        assert isinstance(table, Table)
+        with translated():
+            table.create(self.engine, checkfirst=True)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The keys of the service with these settings."""
+        if settings.database_url:
+            return cls(settings.database_url.get_secret_value())
+        home: Path = settings.keys_home or settings.home
+        home.mkdir(parents=True, exist_ok=True)
+        file = home.resolve() / FILE
+        file.touch(mode=0o600)
+        return cls(f"sqlite:///{file}")
+
+    def create(self, name: str, scope: Scope, rate_limit: str | None = None) -> str:
+        """A new key: what its holder sends, shown this once.
+
+        Raises:
+            InputError: no name.
+            ConflictError: a key of that name is in use.
+        """
+        if not name.strip():
+            raise InputError("an empty name came; the name of the key's holder was due")
+        key_id = secrets.token_hex(4)
+        key = f"{MARK}_{key_id}_{secrets.token_urlsafe(32)}"
+        row = {"id": key_id, "name": name, "scope": scope, "sha256": _digest(key), "rate_limit": rate_limit}
+        with writing(self.engine) as connection:
+            taken = select(KeyRow.id).where(KeyRow.name == name, KeyRow.revoked_at.is_(None))
+            if connection.execute(taken).first():
+                raise ConflictError(f"a key named {name!r} is in use; another name was due, or its revocation")
+            connection.execute(insert(KeyRow).values(**row, created_at=datetime.now(UTC)))
+        return key
+
+    def find(self, key: str) -> Key | None:
+        """The valid key that these characters are, None for any others and for a revoked one."""
+        mark, _, rest = key.partition("_")
+        key_id, _, secret = rest.partition("_")
+        if mark != MARK or not key_id or not secret or len(key) > LONGEST:
+            return None
+        with reading(self.engine) as connection:
+            row = connection.execute(select(KeyRow.__table__).where(KeyRow.id == key_id)).one_or_none()
+        if row is None or row.revoked_at or not hmac.compare_digest(row.sha256, _digest(key)):
+            return None
+        return Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, row.revoked_at)
+
+    def list(self) -> Sequence[Key]:
+        """Every key, the oldest first, revoked ones too."""
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(KeyRow.__table__).order_by(KeyRow.created_at, KeyRow.id)).all()
+        return [Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, row.revoked_at) for row in rows]
+
+    def has_valid(self) -> bool:
+        """Whether any key is in use."""
+        with reading(self.engine) as connection:
+            return connection.execute(select(KeyRow.id).where(KeyRow.revoked_at.is_(None)).limit(1)).first() is not None
+
+    def revoke(self, id_or_name: str) -> Key:
+        """End a key's validity; running processes notice within seconds.
+
+        Raises:
+            NoDataError: no valid key has that id or name.
+        """
+        with writing(self.engine) as connection:
+            wanted = select(KeyRow.__table__).where(
+                (KeyRow.id == id_or_name) | (KeyRow.name == id_or_name), KeyRow.revoked_at.is_(None)
+            )
+            row = connection.execute(wanted).first()
+            if row is None:
+                raise NoDataError(f"no valid key is {id_or_name!r}; an id or a name of `list` was due")
+            now = datetime.now(UTC)
+            connection.execute(update(KeyRow).where(KeyRow.id == row.id).values(revoked_at=now))
+        return Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, now)
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

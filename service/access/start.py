@@ -1,0 +1,78 @@
+"""Whether the service may start where it is told to listen, and why not, in one line."""
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import ConfigError
+from core.settings import Settings
+from service.access.callers import is_loopback
+from service.access.keybook import KeyBook
+
+SOCKET: Final = "a socket of another program"
+
+
+def check_start(settings: Settings, host: str | None = None) -> None:
+    """Refuse to listen beyond this machine without a key.
+
+    Args:
+        settings: of the service.
+        host: where it will listen; None is uvicorn's own command line, else the setting.
+
+    Raises:
+        ConfigError: no key is there, and the setting that allows it is not given.
+    """
+    host = host or uvicorn_host(sys.argv) or settings.host
+    if is_loopback(host) or settings.allow_no_keys or KeyBook.from_settings(settings).has_valid():
+        return
+    raise ConfigError(
+        f"the service would listen on {host}, which is not this machine alone, and there is no API key; make one with "
+        "`python -m service.keys create NAME --scope forecast`, or set NOWCAST_ALLOW_NO_KEYS=true (only GET works then)"
+    )
+
+
+def uvicorn_host(argv: list[str]) -> str | None:
+    """Where `uvicorn ...` or `python -m uvicorn ...` listens, as it reads its command line; None for other programs."""
+    program = Path(argv[0])
+    if "uvicorn" not in (program.stem, program.parent.name):
+        return None
+    from uvicorn import main
+
+    command: Any = main  # a click command
+    given = command.make_context("uvicorn", list(argv[1:]), resilient_parsing=True).params
+    if given.get("uds") or given.get("fd") is not None:
+        return SOCKET
+    host: str = given.get("host") or "127.0.0.1"
+    return host
+
+
+class StartInOneLine:
+    """Tells a server why the application does not start, without a traceback where the reason is a setting."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+        failures: list[Message] = []
+
+        async def hold_failure(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self.app(scope, receive, hold_failure)
+        except ConfigError as err:
+            await send({"type": "lifespan.startup.failed", "message": f"cannot start: {err}"})
+            raise
+        except BaseException:
+            for message in failures:
+                await send(message)
+            raise

@@ -1,0 +1,198 @@
+"""The SQL catalogue of forecasts; what it says of forecasts can be rebuilt from their files."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy import Select, delete, inspect, select
+
+from core.errors import NoDataError
+from core.frame import utc
+from ingest.store.catalogue import open_engine, reading, translated, upsert, writing
+from ingest.store.locks import turn
+from service.forecasts.products import forecast_attributes, forecast_from, read_forecast
+from service.forecasts.records import BASELINES, Forecast, Origin
+from service.forecasts.tables import Base, ForecastRow
+
+log = logging.getLogger(__name__)
+
+FOLDER: Final = "forecasts"
+STAMP: Final = ".changed"
+IDS_PER_STATEMENT: Final = 500
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What retention needs to know of a forecast."""
+
+    id: str
+    path: Path
+    inputs_sha256: str
+    origin: str
+    reference_time: datetime
+    issued_at: datetime
+
+
+class Catalogue:
+    """Forecasts by id, time, model and input.
+
+    Args:
+        home: the live store; forecast files lie below its folder `forecasts`.
+        database_url: None is the SQLite file of the live store.
+    """
+
+    def __init__(self, home: Path, database_url: str | None = None) -> None:
+        home = home.resolve()
+        self.folder = home / FOLDER
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
+        with turn(home), translated():
+            is_new = not inspect(self.engine).has_table(ForecastRow.__tablename__)
+            Base.metadata.create_all(self.engine)
+            if is_new:
+                self.rebuild()
+
+    def put(self, forecast: Forecast) -> None:
+        """Enter a forecast whose file is written; doing it again changes nothing."""
+        with writing(self.engine) as connection:
+            connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
+        self._changed()
+
+    @property
+    def version(self) -> Version:
+        """Another one after every entry by any process; costs one look at a file's time."""
+        try:
+            stamp = (self.folder / STAMP).stat()
+        except FileNotFoundError:
+            return 0, 0
+        return stamp.st_mtime_ns, stamp.st_ino
+
+    def find(self, forecast_id: str) -> Forecast | None:
+        """A forecast whose row and file are there."""
+        found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))
+        return next((forecast for forecast in found if forecast.path.is_file()), None)
+
+    def get(self, forecast_id: str) -> Forecast:
+        """A forecast.
+
+        Raises:
+            NoDataError: none has that id.
+        """
+        forecast = self.find(forecast_id)
+        if forecast is None:
+            raise NoDataError(f"no forecast has the id {forecast_id}")
+        return forecast
+
+    def select(
+        self,
+        *,
+        model: str | None = None,
+        origin: Origin | None = None,
+        product: str | None = None,
+        inputs_sha256: str | None = None,
+        baselines: bool = True,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        after: tuple[datetime, str] | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Forecast]:
+        """Forecasts, the newest reference time first.
+
+        Args:
+            model: the forecaster's name, or the name that was asked for.
+            origin: scans or upload.
+            product: of the radar.
+            inputs_sha256: of one window.
+            baselines: False leaves persistence and extrapolation out.
+            start: first reference time.
+            end: last reference time.
+            after: reference time and id of the last one that is known already.
+            limit: at most so many.
+        """
+        row = ForecastRow
+        query = select(row.path, row.attributes).order_by(row.reference_time.desc(), row.id)
+        equal = {row.origin: origin, row.product: product, row.inputs_sha256: inputs_sha256}
+        query = query.where(*(column == wanted for column, wanted in equal.items() if wanted is not None))
+        if model is not None:
+            query = query.where((row.model == model) | (row.requested_model == model))
+        if not baselines:
+            query = query.where(row.model.not_in(BASELINES))
+        if start is not None:
+            query = query.where(row.reference_time >= start)
+        if end is not None:
+            query = query.where(row.reference_time <= end)
+        if after is not None:
+            time, forecast_id = after
+            later = (row.reference_time == time) & (row.id > forecast_id)
+            query = query.where((row.reference_time < time) | later)
+        return self._read(query.limit(limit))
+
+    def entries(self) -> Sequence[Entry]:
+        """Every row, without opening a file."""
+        row = ForecastRow
+        issued_at = row.attributes["issued_at"].as_string()
+        query = select(row.id, row.path, row.inputs_sha256, row.origin, row.reference_time, issued_at)
+        with reading(self.engine) as connection:
+            found = connection.execute(query).all()
+        return [
+            Entry(name, self.folder / path, sha256, origin, at, utc(told))
+            for name, path, sha256, origin, at, told in found
+        ]
+
+    def forget(self, ids: Sequence[str]) -> None:
+        """Take forecasts out, all or none; what was counted of them stays."""
+        with writing(self.engine) as connection:
+            for start in range(0, len(ids), IDS_PER_STATEMENT):
+                some = ids[start : start + IDS_PER_STATEMENT]
+                connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))
+        self._changed()
+
+    def rebuild(self) -> int:
+        """Enter every forecast file anew and drop rows without one; the number of forecasts."""
+        rows = []
+        for path in sorted(self.folder.glob("*/*/*/*.nc")):
+            if path.name.startswith("inputs-") or path.name.endswith((".observations.nc", ".source.nc")):
+                continue
+            try:
+                rows.append(self._row(read_forecast(path)))
+            except (OSError, KeyError, ValueError, TypeError) as err:
+                log.warning("%s is no forecast file of ours: %s: %s", path, type(err).__name__, err)
+        with writing(self.engine) as connection:
+            connection.execute(delete(ForecastRow))
+            for row in rows:
+                connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
+        self._changed()
+        return len(rows)
+
+    def _changed(self) -> None:
+        stamp = self.folder / f"{STAMP}.{uuid4()}"
+        with suppress(OSError):  # a full disk: who asks `version` asks the catalogue itself from time to time
+            stamp.touch()
+            stamp.replace(self.folder / STAMP)  # another file, so that two changes within a clock's tick differ
+
+    def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[Forecast]:
+        with reading(self.engine) as connection:
+            rows = connection.execute(query).all()
+        return [forecast_from(attributes, self.folder / path) for path, attributes in rows]
+
+    def _row(self, forecast: Forecast) -> dict[str, Any]:
+        return {
+            "id": forecast.id,
+            "origin": forecast.origin,
+            "requested_model": forecast.requested_model,
+            "model": forecast.model,
+            "version": forecast.version,
+            "product": forecast.product,
+            "grid_key": forecast.grid.key,
+            "reference_time": forecast.reference_time,
+            "inputs_sha256": forecast.inputs_sha256,
+            "leads": len(forecast.lead_minutes),
+            "path": forecast.path.relative_to(self.folder).as_posix(),
+            "attributes": forecast_attributes(forecast),
+        }

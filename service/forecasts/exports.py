@@ -1,0 +1,162 @@
+"""A forecast in other people's formats and on the source's grid, each written once beside its own file."""
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cf import rate_dataset, write_dataset
+from core.errors import FrameError, NoDataError, NotAcceptableError
+from core.files import write_atomically, write_bytes_atomically
+from core.frame import RadarFrame, iso
+from core.grid import Grid
+from core.registry import Registry
+from ingest.windows.regrid import onto
+from ingest.writers.odim_h5 import odim_bytes
+from service.forecasts.products import forecast_attributes
+from service.forecasts.records import Forecast
+from service.queries.fields import FIELDS
+
+Float32Field = NDArray[np.float32]
+
+SOURCE: Final = "source"
+RESAMPLING: Final = (
+    "bilinear between the centres of the model's cells; at the rim of what they cover the value of the cell itself, so "
+    "that a cell here has a value exactly where the model's cell around it has one"
+)
+COG: Final = {"compress": "deflate", "predictor": 3, "level": 3, "blocksize": 256, "overview_resampling": "nearest"}
+_turn = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Field:
+    """What is written: a forecast's rates, (T, H, W) in mm/h, on its own grid or on the source's."""
+
+    forecast: Forecast
+    grid: Grid
+    rate_mmh_THW: Float32Field
+    leads: tuple[int, ...]
+
+
+WRITERS: Final[Registry[Callable[[Field, Path], None]]] = Registry("file format")
+
+
+def export_path(forecast: Forecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
+    """Where the file lies, whether it is there or not."""
+    parts = [forecast.path.stem, *([SOURCE] if source else []), *([str(lead_minutes)] if lead_minutes else [])]
+    return forecast.path.with_name(".".join([*parts, suffix]))
+
+
+def exported(forecast: Forecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
+    """The file in a format, written at the first call.
+
+    Args:
+        forecast: which one.
+        suffix: nc, h5 or tif.
+        source: on the grid of the scans instead of the model's.
+        lead_minutes: that lead alone; None is all of them.
+
+    Raises:
+        NoDataError: no such lead, or the source's grid is not known.
+        NotAcceptableError: the format cannot hold this grid.
+        UnknownNameError: no such format.
+    """
+    write = WRITERS.get(suffix)
+    if lead_minutes is not None and lead_minutes not in forecast.lead_minutes:
+        due = ", ".join(map(str, forecast.lead_minutes))
+        raise NoDataError(f"lead of {lead_minutes} minutes; one of {due} was due")
+    if suffix == "nc" and not source and lead_minutes is None:
+        return forecast.path
+    path = export_path(forecast, suffix, source=source, lead_minutes=lead_minutes)
+    with _turn:  # one at a time: a field of the source's grid is large, and the second asker finds the file
+        if not _is_current(path, forecast):
+            write(_field(forecast, source=source, lead_minutes=lead_minutes), path)
+    return path
+
+
+def on_source_grid(rate_mmh_THW: Float32Field, grid: Grid, source: Grid) -> Float32Field:
+    """Fields of a model's grid on the finer one that it was cut from; `RESAMPLING` says how."""
+    smooth_THW = onto(rate_mmh_THW, grid, source)
+    rows = np.arange(source.height) * grid.height // source.height
+    cols = np.arange(source.width) * grid.width // source.width
+    own_THW = rate_mmh_THW[:, rows[:, None], cols]
+    return np.where(np.isnan(smooth_THW), own_THW, smooth_THW)
+
+
+def _field(forecast: Forecast, *, source: bool, lead_minutes: int | None) -> Field:
+    rate_mmh_THW, grid = FIELDS.read(forecast).rate_mmh_THW, forecast.grid
+    leads = forecast.lead_minutes
+    if lead_minutes is not None:
+        index = leads.index(lead_minutes)
+        rate_mmh_THW, leads = rate_mmh_THW[index : index + 1], (lead_minutes,)
+    if not source:
+        return Field(forecast, grid, rate_mmh_THW, leads)
+    if forecast.source_grid is None:
+        raise NoDataError(f"the grid of the scans behind forecast {forecast.id} was not kept; its own grid was due")
+    return Field(forecast, forecast.source_grid, on_source_grid(rate_mmh_THW, grid, forecast.source_grid), leads)
+
+
+def _is_current(path: Path, forecast: Forecast) -> bool:
+    """Whether the file is there and no older than the forecast's, which may have been made again."""
+    try:
+        return path.stat().st_mtime_ns >= forecast.path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return False
+
+
+@WRITERS.register("nc")
+def _write_netcdf(field: Field, path: Path) -> None:
+    forecast = field.forecast
+    said = {**forecast_attributes(forecast), "grid": json.dumps(field.grid.to_dict()), "resampling": RESAMPLING}
+    times = [
+        time for time, lead in zip(forecast.valid_times, forecast.lead_minutes, strict=True) if lead in field.leads
+    ]
+    dataset = rate_dataset(
+        field.rate_mmh_THW, times, field.grid, reference_time=forecast.reference_time, attributes=said
+    )
+    write_dataset(dataset, path)
+
+
+@WRITERS.register("h5")
+def _write_odim(field: Field, path: Path) -> None:
+    """ODIM_H5; a data set for each lead."""
+    forecast = field.forecast
+    times = dict(zip(forecast.lead_minutes, forecast.valid_times, strict=True))
+    frames = [
+        RadarFrame(times[lead], field.grid, rate_mmh_HW, forecast.product, 0.0, lead, forecast.missing_radars)
+        for lead, rate_mmh_HW in zip(field.leads, field.rate_mmh_THW, strict=True)
+    ]
+    try:
+        content = odim_bytes(frames)
+    except FrameError as err:
+        raise NotAcceptableError(f"this grid does not fit into ODIM_H5: {err}") from err
+    write_bytes_atomically(path, content)
+
+
+@WRITERS.register("tif")
+def _write_geotiff(field: Field, path: Path) -> None:
+    """Cloud-optimised GeoTIFF; a band for each lead, NaN is no data."""
+    import rasterio  # here: GDAL takes 40 MB, which only this needs
+
+    grid, count = field.grid, len(field.leads)
+    transform = rasterio.Affine(grid.pixel_x_m, 0.0, grid.west_m, 0.0, -grid.pixel_y_m, grid.north_m)
+    shape = {"width": grid.width, "height": grid.height, "count": count, "dtype": "float32", "nodata": float("nan")}
+    crs = rasterio.CRS.from_wkt(grid.projection.to_wkt())
+    times = dict(zip(field.forecast.lead_minutes, field.forecast.valid_times, strict=True))
+
+    def write(temporary: Path) -> None:
+        with rasterio.open(temporary, "w", driver="COG", crs=crs, transform=transform, **shape, **COG) as raster:
+            raster.write(field.rate_mmh_THW)
+            raster.update_tags(
+                FORECAST_ID=field.forecast.id, REFERENCE_TIME=iso(field.forecast.reference_time), UNITS="mm h-1"
+            )
+            for band, lead in enumerate(field.leads, start=1):
+                raster.set_band_description(band, f"rainfall_rate +{lead} min")
+                raster.update_tags(band, VALID_TIME=iso(times[lead]), LEAD_MINUTES=str(lead), UNITS="mm h-1")
+
+    write_atomically(path, write)

@@ -1,0 +1,135 @@
+"""Makes a forecast and the baselines beside it, each once."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.frame import iso
+from core.logs import about
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.exports import exported
+from service.forecasts.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
+from service.forecasts.records import BASELINES, Forecast, Origin
+from service.inference.inputs import ModelInput, forecast_id
+from service.inference.predictor import Choice, Forecaster, Prediction, Predictor
+from service.telemetry.metrics import STAGE_SECONDS, timed
+from service.telemetry.observing import forecast_made
+
+LOCKS: Final = 1024
+
+
+class Maker:
+    """From an input to stored forecasts; calls for the same forecast wait for the first and get its result.
+
+    Between processes two may make the same forecast: both files are whole and alike, and the row is the last one's.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        predictor: Predictor,
+        lead_steps: int,
+        clock: Callable[[], datetime],
+        *,
+        write_source_grid: bool = False,
+    ) -> None:
+        self._catalogue = catalogue
+        self._predictor = predictor
+        self._lead_steps = lead_steps
+        self._clock = clock
+        self._write_source_grid = write_source_grid
+        self._usual: tuple[Path, NDArray[np.bool_]] | None = None
+        self._locks = tuple(threading.Lock() for _ in range(LOCKS))
+
+    def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> Forecast:
+        """The forecast of a model."""
+        forecaster = self._predictor.forecaster(choice.reference)
+        name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
+        told = about(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
+        with told, self._locks[hash(name) % LOCKS]:
+            known = self._catalogue.find(name)
+            if known is not None:
+                return known
+            with timed(STAGE_SECONDS, forecaster.name if forecaster.name in BASELINES else "model"):
+                prediction = self._predictor.predict(
+                    choice.reference,
+                    inputs.rate_mmh_THW,
+                    self._lead_steps,
+                    inputs.cadence_minutes,
+                    model_usable=inputs.window.model_usable,
+                )
+            forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
+            with timed(STAGE_SECONDS, "write"):
+                self._keep_inputs(forecast, inputs)
+                write_forecast(forecast, prediction.rate_mmh_THW, prediction.probabilities)
+                if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
+                    exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
+                self._catalogue.put(forecast)
+            forecast_made(forecast)
+            return forecast
+
+    def make_beside(self, inputs: ModelInput, origin: Origin) -> None:
+        """Persistence and extrapolation of an input, where they are not stored yet."""
+        for baseline in BASELINES:
+            self.make(inputs, Choice(baseline, baseline), origin)
+
+    def _record(
+        self,
+        name: str,
+        inputs: ModelInput,
+        choice: Choice,
+        forecaster: Forecaster,
+        prediction: Prediction,
+        origin: Origin,
+    ) -> Forecast:
+        window = inputs.window
+        notes = (*choice.notes, *prediction.notes)
+        return Forecast(
+            id=name,
+            status="degraded" if window.status == "degraded" or notes else "ok",
+            method=prediction.method,
+            reference_time=window.reference_time,
+            issued_at=self._clock(),
+            requested_model=choice.requested,
+            model=forecaster.name,
+            version=forecaster.version,
+            product=window.product,
+            grid=inputs.grid,
+            input_times=window.input_times,
+            notes=(*window.notes, *notes),
+            missing_radars=window.missing_radars,
+            lead_minutes=tuple(inputs.cadence_minutes * (step + 1) for step in range(self._lead_steps)),
+            inputs_sha256=inputs.sha256,
+            path=forecast_path(self._catalogue.folder, window.reference_time, name),
+            origin=origin,
+            source_grid=window.scan_grid or window.grid,
+            thresholds_mmh=prediction.probabilities.thresholds_mmh if prediction.probabilities else (),
+        )
+
+    def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:
+        if not forecast.inputs_path.is_file():
+            seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
+            usual_HW = self._usual_coverage(forecast, seen_HW)
+            write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)
+            self._usual = forecast.inputs_path, usual_HW
+
+    def _usual_coverage(self, forecast: Forecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""
+        if forecast.origin == "upload":
+            return seen_HW
+        earlier = self._catalogue.select(
+            origin="scans",
+            product=forecast.product,
+            end=forecast.reference_time - timedelta(seconds=1),
+            limit=len(BASELINES) + 1,
+        )
+        same = [one for one in earlier if one.grid.same_place(forecast.grid)]
+        if not same:
+            return seen_HW
+        path, usual_HW = self._usual or (None, seen_HW)
+        return seen_HW | (usual_HW if path == same[0].inputs_path else read_usual_coverage(same[0]))

@@ -1,0 +1,297 @@
+"""The use case: from a window of radar frames to a stored, scored forecast. Plain functions, no web and no queue."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, Self
+
+from core.errors import ConflictError, NoDataError
+from core.frame import RadarFrame, iso
+from core.grid import Grid
+from core.settings import Settings
+from ingest.store.live import TOLERANCE_MINUTES, Store
+from service.forecasts.beside import Beside
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.maker import Maker
+from service.forecasts.periods import Period, counts_over
+from service.forecasts.records import BASELINES as BASELINES
+from service.forecasts.records import Forecast as Forecast
+from service.forecasts.records import Origin
+from service.forecasts.records import Verification as Verification
+from service.forecasts.scoring import SCAN_TOLERANCE, Scoring
+from service.inference.predictor import Predictor
+from service.inference.registry import ModelRegistry
+from service.inference.windows import Windows
+from service.telemetry.metrics import STAGE_SECONDS, timed
+from verification.verify import ScoreRow, pooled
+
+Clock = Callable[[], datetime]
+
+NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no scheduled forecast is made, and from which scan."""
+
+    scan_time: datetime
+    reason: str
+
+
+def utcnow() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class NowcastService:
+    """Makes, keeps, finds and scores forecasts; safe to share between threads and to run in several processes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        catalogue: Catalogue,
+        predictor: Predictor,
+        clock: Clock = utcnow,
+        *,
+        registry: ModelRegistry | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.catalogue = catalogue
+        self.predictor = predictor
+        self._clock = clock
+        self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
+        self._windows = Windows(store, predictor, settings.model)
+        self._maker = Maker(
+            catalogue, predictor, settings.lead_steps, clock, write_source_grid=settings.write_source_grid
+        )
+        self.beside = Beside(catalogue, self._maker)
+        self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The service on the live store of the settings; models are loaded at their first use."""
+        database_url = settings.database_url.get_secret_value() if settings.database_url else None
+        store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
+        registry = ModelRegistry(settings.home, also=[settings.model])
+        predictor = Predictor.from_settings(settings, registry)
+        return cls(settings, store, Catalogue(settings.home, database_url), predictor, registry=registry)
+
+    def forecast_stored(
+        self,
+        reference_time: datetime | None = None,
+        model: str = "default",
+        *,
+        scheduled: bool = False,
+        beside: bool = True,
+    ) -> Forecast:
+        """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
+
+        Args:
+            reference_time: of the scan at most 5 minutes off, whose own time the forecast has then; None is the newest.
+            model: "default" or a name of `models.load_forecaster`.
+            scheduled: a forecast that nobody asked for: refused where its data are older than `refuse_after_s`.
+            beside: wait for the baselines too; False leaves them to `beside.later`.
+
+        Raises:
+            NoDataError: no scan, or none of that time; or scheduled and too old.
+            ConflictError: the scans make no window; the message names the missing times.
+            UnknownNameError: no such model.
+        """
+        reference_time = self._scan_time(reference_time)
+        if scheduled and (refusal := self._refusal(reference_time)):
+            raise NoDataError(refusal.reason)
+        choice = self.predictor.choose(model)
+        with timed(STAGE_SECONDS, "window"):
+            inputs = self._windows.stored(reference_time, choice.reference)
+        forecast = self._maker.make(inputs, choice, "scans")
+        if beside:
+            self._maker.make_beside(inputs, "scans")
+        return self._aged(forecast)
+
+    def forecast_upload(
+        self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
+    ) -> Forecast:
+        """The forecast from a user's frames; `observations` are the frames that followed, kept for `verification_of`.
+
+        Raises:
+            ConflictError: two grids or products, wrong spacing, too few frames, or observations at none of the leads.
+            UnknownNameError: no such model.
+        """
+        choice = self.predictor.choose(model)
+        with timed(STAGE_SECONDS, "regrid"):
+            inputs = self._windows.of(frames, choice.reference)
+        window, cadence = inputs.window, timedelta(minutes=inputs.cadence_minutes)
+        leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
+        _check_observations(window.grid, leads, observations)
+        forecast = self._maker.make(inputs, choice, "upload")
+        self._maker.make_beside(inputs, "upload")
+        if observations:
+            with timed(STAGE_SECONDS, "observe"):
+                self._scoring.keep_observations(forecast, observations)
+        return self._aged(forecast)
+
+    def latest(self, model: str | None = None) -> Forecast:
+        """The forecast from scans with the newest reference time (None: of the scheduled model, before any other).
+
+        Raises:
+            NoDataError: there is none yet.
+        """
+        asked = None if model in (None, self.settings.model) else model
+        wanted = asked or (self.settings.model if self.settings.model in BASELINES else None)
+        found = self.catalogue.select(origin="scans", model=wanted, baselines=wanted is not None, limit=1)
+        found = found or (() if asked else self.catalogue.select(origin="scans", limit=1))
+        if not found:
+            raise NoDataError(f"no forecast{f' of {model}' if model else ''} is made from stored scans yet")
+        return self._aged(found[0])
+
+    def get(self, forecast_id: str) -> Forecast:
+        """One forecast.
+
+        Raises:
+            NoDataError: no forecast has that id.
+        """
+        return self._aged(self.catalogue.get(forecast_id))
+
+    def data_age_s(self, forecast: Forecast) -> float:
+        """Seconds since the reference time, by the wall clock (a replayed scan: by the replay's clock), at least 0."""
+        now = self._clock() if forecast.origin == "upload" else self.now()
+        return max(0.0, (now - forecast.reference_time).total_seconds())
+
+    def now(self) -> datetime:
+        """The time that ages are counted against: the wall clock, or the newest scan's time in a replay."""
+        newest = self.store.latest() if self.settings.source_kind == "replay" else None
+        return newest.valid_time if newest else self._clock()
+
+    def verification_of(self, forecast: Forecast) -> Verification | None:
+        """Scores of this forecast where what followed is known, else of its model's last 24 hours; None before any.
+
+        Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
+        """
+        with timed(STAGE_SECONDS, "score"):
+            rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
+        if rows:
+            return Verification("this_forecast", rows)
+        rows = pooled(self.rolling(model=forecast.model))
+        return Verification("rolling_24h", rows) if rows else None
+
+    def verify_due(self, within_s: float = math.inf) -> int:
+        """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new counts.
+
+        Args:
+            within_s: about how long it may take; what is left comes with the next call.
+        """
+        self.beside.make_up(self._verified_since())
+        return self._scoring.verify_due(within_s, self._verified_since())
+
+    def unverified(self) -> Sequence[str]:
+        """Windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
+        return self._scoring.book.unscored_inputs(self._verified_since())
+
+    def _verified_since(self) -> datetime | None:
+        newest = self.store.latest()
+        return newest.valid_time - timedelta(days=self.settings.scans_keep_days + 1) if newest else None
+
+    def rolling(self, hours: float = 24, model: str | None = None) -> Sequence[ScoreRow]:
+        """Counts summed by model, version, lead and threshold over the valid times of the last hours.
+
+        Args:
+            hours: back from `now()`.
+            model: of that model, with both baselines over the same forecasts; None is every model, each over its own.
+        """
+        until = self.now()
+        return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model))
+
+    def refusal(self) -> Refusal | None:
+        """Why no scheduled forecast is made now, where the newest scan is too old."""
+        newest = self.store.latest()
+        return self._refusal(newest.valid_time) if newest else None
+
+    def _refusal(self, scan_time: datetime) -> Refusal | None:
+        age_s, most_s = (self.now() - scan_time).total_seconds(), self.settings.refuse_after_s
+        if age_s <= most_s:
+            return None
+        return Refusal(
+            scan_time,
+            f"the scan of {iso(scan_time)} is {age_s:.0f} s old; a scheduled forecast starts from one of at most "
+            f"{most_s:.0f} s",
+        )
+
+    def pending(self) -> Sequence[tuple[datetime, str]]:
+        """(reference time, model) of scans that still want their scheduled forecast, newest first, none too old."""
+        newest, model = self.store.latest(), self.settings.model
+        if newest is None:
+            return []
+        oldest = self.now() - timedelta(seconds=self.settings.refuse_after_s)
+        scans = self.store.scans(product=newest.product, start=oldest)
+        made = {
+            forecast.reference_time for forecast in self.catalogue.select(model=model, origin="scans", start=oldest)
+        }
+        return [(scan.valid_time, model) for scan in reversed(scans) if scan.valid_time not in made]
+
+    def list(
+        self,
+        *,
+        model: str | None = None,
+        origin: Origin | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 100,
+    ) -> Sequence[Forecast]:
+        """Forecasts by reference time, the newest first; `after` is time and id of the last one of the page before."""
+        found = self.catalogue.select(model=model, origin=origin, start=start, end=end, after=after, limit=limit)
+        return [self._aged(forecast) for forecast in found]
+
+    def _scan_time(self, wanted: datetime | None) -> datetime:
+        """The time of the scan nearest to the wanted one: a forecast never claims a newer time than its data have.
+
+        Raises:
+            NoDataError: no scan is near.
+        """
+        newest = self.store.latest()
+        if newest is None:
+            raise NoDataError("no scan is stored yet; forecasts start from ingested scans or from an upload")
+        if wanted is None:
+            return newest.valid_time
+        try:
+            time = wanted.astimezone(UTC)
+            near = [scan.valid_time for scan in self.store.scans(start=time - NEAR, end=time + NEAR)]
+        except OverflowError:  # within 5 minutes of the first or last time that there is
+            near = []
+        if not near:
+            raise NoDataError(
+                f"no scan within {NEAR / timedelta(minutes=1):.0f} minutes of {wanted.isoformat()}; the newest is "
+                f"{newest.product} of {iso(newest.valid_time)}"
+            )
+        return min(near, key=lambda scan_time: abs(scan_time - time))
+
+    def _aged(self, forecast: Forecast) -> Forecast:
+        """The forecast with the status that it has now."""
+        return replace(forecast, status="stale") if self._is_stale(forecast) else forecast
+
+    def _is_stale(self, forecast: Forecast) -> bool:
+        return self.data_age_s(forecast) > self.settings.stale_after_s
+
+
+def _check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequence[RadarFrame]) -> None:
+    """Raises ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
+    for frame in observations:
+        if frame.is_forecast:
+            raise ConflictError(
+                f"the observation of {iso(frame.valid_time)} is a forecast of {frame.product}, {frame.lead_minutes} "
+                "minutes ahead; observed frames were due"
+            )
+        if not frame.grid.same_place(grid):
+            raise ConflictError(
+                f"two grids in one request: frames on {grid.height} x {grid.width} {grid.name}, the observation of "
+                f"{iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}; one was due"
+            )
+    near = any(abs(frame.valid_time - lead) <= SCAN_TOLERANCE for frame in observations for lead in leads)
+    if observations and not near:
+        came = sorted(frame.valid_time for frame in observations)
+        raise ConflictError(
+            f"observations of {', '.join(map(iso, came))} came; the leads' {', '.join(map(iso, leads))} were due"
+        )

@@ -1,0 +1,222 @@
+"""The files of a forecast: the forecast itself, its inputs and what was observed afterwards, all CF-NetCDF."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cf import rate_dataset, write_dataset
+from core.errors import NoDataError
+from core.frame import iso, utc
+from core.grid import Grid
+from ingest.windows.window import Window
+from service.forecasts.image import image_png as image_png
+from service.forecasts.image import visible_scale
+from service.forecasts.netcdf import read_attributes, read_variable
+from service.forecasts.probabilities import Probabilities, with_probabilities
+from service.forecasts.records import Forecast, observations_file, read_rate
+
+Float32Field = NDArray[np.float32]
+
+INSTITUTION: Final = "MS-RNN nowcasting service"
+USUAL: Final = "usual_coverage"
+
+
+def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -> Path:
+    """`YYYY/MM/DD/ID.nc` below the folder of forecasts."""
+    return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
+
+
+def write_forecast(forecast: Forecast, rate_mmh_THW: Float32Field, probabilities: Probabilities | None = None) -> None:
+    """Write the forecast's file; its global attributes say all that the catalogue knows."""
+    dataset = rate_dataset(
+        rate_mmh_THW,
+        forecast.valid_times,
+        forecast.grid,
+        reference_time=forecast.reference_time,
+        attributes=forecast_attributes(forecast),
+    )
+    write_dataset(with_probabilities(dataset, probabilities) if probabilities else dataset, forecast.path)
+
+
+def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
+    """Global attributes, as `read_forecast` reads them; lists are JSON, since NetCDF has no lists of text."""
+    return {
+        "title": f"Precipitation nowcast of {iso(forecast.reference_time)}",
+        "institution": INSTITUTION,
+        "source": f"{forecast.method} on radar product {forecast.product}",
+        "history": f"{iso(forecast.issued_at)} forecast made",
+        "forecast_id": forecast.id,
+        "status": forecast.status,
+        "method": forecast.method,
+        "origin": forecast.origin,
+        "reference_time": iso(forecast.reference_time),
+        "issued_at": iso(forecast.issued_at),
+        "model": forecast.model,
+        "model_version": forecast.version,
+        "requested_model": forecast.requested_model,
+        "product": forecast.product,
+        "input_times": json.dumps([time and iso(time) for time in forecast.input_times]),
+        "inputs_sha256": forecast.inputs_sha256,
+        "notes": json.dumps(forecast.notes),
+        "missing_radars": json.dumps(forecast.missing_radars),
+        "lead_minutes": json.dumps(forecast.lead_minutes),
+        "grid": json.dumps(forecast.grid.to_dict()),
+        **({"source_grid": json.dumps(forecast.source_grid.to_dict())} if forecast.source_grid else {}),
+        **({"thresholds_mmh": json.dumps(forecast.thresholds_mmh)} if forecast.thresholds_mmh else {}),
+    }
+
+
+def forecast_from(attributes: Mapping[str, Any], path: Path) -> Forecast:
+    """The record of a forecast from the global attributes of its file.
+
+    Raises:
+        KeyError, ValueError: the file is not one of ours.
+    """
+    times = json.loads(attributes["input_times"])
+    return Forecast(
+        id=attributes["forecast_id"],
+        status=attributes["status"],
+        method=attributes["method"],
+        reference_time=utc(attributes["reference_time"]),
+        issued_at=utc(attributes["issued_at"]),
+        requested_model=attributes["requested_model"],
+        model=attributes["model"],
+        version=attributes["model_version"],
+        product=attributes["product"],
+        grid=Grid.from_dict(json.loads(attributes["grid"])),
+        input_times=tuple(utc(time) if time else None for time in times),
+        notes=tuple(json.loads(attributes["notes"])),
+        missing_radars=tuple(json.loads(attributes["missing_radars"])),
+        lead_minutes=tuple(json.loads(attributes["lead_minutes"])),
+        inputs_sha256=attributes["inputs_sha256"],
+        path=path,
+        origin=attributes["origin"],
+        source_grid=Grid.from_dict(json.loads(attributes["source_grid"])) if "source_grid" in attributes else None,
+        thresholds_mmh=tuple(json.loads(attributes.get("thresholds_mmh", "[]"))),
+    )
+
+
+def read_forecast(path: Path) -> Forecast:
+    """The record of a forecast from its file alone.
+
+    Raises:
+        OSError, KeyError, ValueError: not a whole forecast file of ours.
+    """
+    return forecast_from(read_attributes(path), path)
+
+
+def write_inputs(forecast: Forecast, window: Window, rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]) -> None:
+    """Write the window on the forecast's grid, with the cells that radars usually see and what `read_window` reads."""
+    attributes = {
+        "title": f"Input of the nowcasts of {iso(forecast.reference_time)}",
+        "institution": INSTITUTION,
+        "source": f"radar product {forecast.product}",
+        "inputs_sha256": forecast.inputs_sha256,
+        "product": window.product,
+        "window_status": window.status,
+        "window_notes": json.dumps(window.notes),
+        "model_usable": int(window.model_usable),
+        "missing_radars": json.dumps(window.missing_radars),
+        "nominal_times": json.dumps([iso(time) for time in window.nominal_times]),
+        "input_times": json.dumps([time and iso(time) for time in window.input_times]),
+    }
+    dataset = rate_dataset(rate_mmh_THW, window.nominal_times, forecast.grid, attributes=attributes)
+    dataset[USUAL] = (
+        ("y", "x"),
+        usual_HW.astype(np.int8),
+        {"long_name": "observed in this window or an earlier one", "grid_mapping": "crs"},
+    )
+    write_dataset(dataset, forecast.inputs_path)
+
+
+def read_window(forecast: Forecast) -> Window:
+    """The window of a forecast on its grid, from the file of its inputs.
+
+    Raises:
+        NoDataError: the file is gone, or of a time when it did not say all.
+    """
+    try:
+        told = read_attributes(forecast.inputs_path)
+        input_times = json.loads(told["input_times"])
+        return Window(
+            reference_time=forecast.reference_time,
+            grid=forecast.grid,
+            rate_mmh_THW=read_rate(forecast.inputs_path),
+            nominal_times=tuple(utc(time) for time in json.loads(told["nominal_times"])),
+            input_times=tuple(utc(time) if time else None for time in input_times),
+            product=told["product"],
+            status=told["window_status"],
+            notes=tuple(json.loads(told["window_notes"])),
+            missing_radars=tuple(json.loads(told["missing_radars"])),
+            model_usable=bool(told["model_usable"]),
+            scan_grid=forecast.source_grid,
+        )
+    except (OSError, KeyError, ValueError) as err:
+        raise NoDataError(f"the inputs of forecast {forecast.id} do not read: {type(err).__name__}: {err}") from err
+
+
+def read_usual_coverage(forecast: Forecast) -> NDArray[np.bool_]:
+    """Cells that a radar saw in the forecast's window or in an earlier one, (H, W); all False without the file."""
+    if not forecast.inputs_path.is_file():
+        return np.zeros(forecast.grid.shape, np.bool_)
+    return np.asarray(read_variable(forecast.inputs_path, USUAL) == 1)
+
+
+def write_observations(forecast: Forecast, observed_mmh_THW: Float32Field, sources: Sequence[str | None]) -> None:
+    """Write what followed, on the forecast's grid at its leads; NaN where nothing was observed.
+
+    Args:
+        forecast: whose leads.
+        observed_mmh_THW: mm/h.
+        sources: content of the scans behind the fields, so that a reader knows whether more have come since.
+    """
+    attributes = {
+        "title": f"Observations of the leads of the nowcast of {iso(forecast.reference_time)}",
+        "institution": INSTITUTION,
+        "source": f"radar product {forecast.product}",
+        "forecast_id": forecast.id,
+        "sources": json.dumps(sources),
+    }
+    dataset = rate_dataset(observed_mmh_THW, forecast.valid_times, forecast.grid, attributes=attributes)
+    write_dataset(dataset, observations_file(forecast.path))
+
+
+def lead_index(forecast: Forecast, lead_minutes: int) -> int:
+    """Which of its leads.
+
+    Raises:
+        NoDataError: the forecast has no such lead.
+    """
+    if lead_minutes not in forecast.lead_minutes:
+        due = ", ".join(map(str, forecast.lead_minutes))
+        raise NoDataError(f"lead of {lead_minutes} minutes; one of {due} was due")
+    return forecast.lead_minutes.index(lead_minutes)
+
+
+def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
+    """The picture of a lead.
+
+    Raises:
+        NoDataError: the forecast has no such lead.
+    """
+    field_HW = forecast.rate_mmh_THW[lead_index(forecast, lead_minutes)]
+    return image_png(field_HW, scale=scale or visible_scale(forecast.grid.shape))
+
+
+def inputs_png(forecast: Forecast, step: int, *, scale: int | None = None) -> bytes:
+    """The picture of an observed field of the window, on the forecast's grid; step 0 is the oldest, -1 the newest.
+
+    Raises:
+        NoDataError: no such step, or the inputs are not kept.
+    """
+    if not forecast.inputs_path.is_file():
+        raise NoDataError(f"the inputs of forecast {forecast.id} are not kept")
+    rate_mmh_THW = read_rate(forecast.inputs_path)
+    if not -len(rate_mmh_THW) <= step < len(rate_mmh_THW):
+        raise NoDataError(f"input step {step}; 0 to {len(rate_mmh_THW) - 1} was due")
+    return image_png(rate_mmh_THW[step], scale=scale or visible_scale(forecast.grid.shape))

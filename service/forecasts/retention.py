@@ -1,0 +1,257 @@
+"""What the service deletes of its forecasts and their exports, by age and by size.
+
+Never the newest hours, never a forecast that is still to be verified, never what was asked for a moment ago; and the
+counts stay, whatever becomes of the forecasts. The forecasts of one window go together: one alone would have the others
+made again, as owed.
+"""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from core.settings import Settings
+from ingest.store.locks import DiskFullError, storing
+from ingest.store.retention import NEEDED, PART_AGE, Kept, delete_files, excess, tell
+from service.forecasts.catalogue import Catalogue, Entry
+from service.forecasts.nowcast import NowcastService
+from service.forecasts.records import inputs_file
+from service.telemetry.metrics import DELETED_BYTES, DELETED_FILES
+
+ASKED_LATELY: Final = timedelta(minutes=10)
+"""Somebody may still be reading it."""
+
+AT_ONCE: Final = 100
+"""Windows that are taken out of the catalogue in one transaction, before their files go."""
+
+MOST: Final = 5000
+"""Windows of one sweep; the rest comes with the next."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class KeepForecasts:
+    """How long and how much is kept; exports can be made again, and count from when they were last asked for."""
+
+    forecasts: timedelta = timedelta(days=30)
+    forecasts_bytes: int = 20 * 2**30
+    exports: timedelta = timedelta(days=2)
+    exports_bytes: int = 5 * 2**30
+
+    @classmethod
+    def of(cls, settings: Settings) -> "KeepForecasts":
+        """The rules of the settings."""
+        return cls(
+            timedelta(days=settings.forecasts_keep_days),
+            settings.forecasts_max_bytes,
+            timedelta(days=settings.exports_keep_days),
+            settings.exports_max_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """From what ages count.
+
+    Attributes:
+        now: the wall clock.
+        newest_scan: time of the newest scan, from which the age of data counts: a frozen source or an archive stays.
+    """
+
+    now: datetime
+    newest_scan: datetime | None = None
+
+    def at(self, made_at: datetime, reference_time: datetime | None) -> datetime:
+        """When something was made, or when its data were: what is younger, as a time of the wall clock."""
+        age = self.now - made_at
+        if reference_time is not None:
+            age = min(age, min(self.newest_scan or self.now, self.now) - reference_time)
+        return self.now - age
+
+
+@dataclass(frozen=True)
+class Run:
+    """All forecasts of one window."""
+
+    at: datetime
+    size: int
+    entries: tuple[Entry, ...]
+    files: tuple[Kept, ...]
+
+
+class ForecastRetention:
+    """Sweeps the forecasts of one live store; may run in several processes at once."""
+
+    def __init__(self, catalogue: Catalogue, keep: KeepForecasts) -> None:
+        self._catalogue, self._keep = catalogue, keep
+
+    def sweep(self, clocks: Clocks, due: Collection[str] = ()) -> dict[str, int]:
+        """Delete what is too old or too much; gives the number of files by kind.
+
+        Args:
+            clocks: from what ages count.
+            due: windows, by their `inputs_sha256`, that are still to be verified.
+
+        Raises:
+            UnavailableError: the catalogue or the disk does not let us.
+        """
+        with storing(self._catalogue.folder.parent):
+            found = {file.path: file for file in _files(self._catalogue.folder)}
+        entries = self._catalogue.entries()
+        newest = _newest(entries)
+        deleted = {
+            "parts": self._delete("parts", [f for f in found.values() if _is_part(f) and f.at < clocks.now - PART_AGE]),
+            "exports": self._delete("exports", self._old_exports(found, newest, clocks)),
+            "forecasts": self._forget(self._old_runs(found, entries, newest, due, clocks)),
+            "leftovers": self._delete("leftovers", self._leftovers(found, entries, clocks)),
+        }
+        return {kind: number for kind, number in deleted.items() if number}
+
+    def _old_exports(self, found: dict[Path, Kept], newest: Collection[Entry], clocks: Clocks) -> list[Kept]:
+        kept = {entry.id for entry in newest}
+        exports = [file for file in found.values() if _is_export(file.path) and _owner(file.path) not in kept]
+        kept_bytes = sum(file.size for file in found.values() if _is_export(file.path) and _owner(file.path) in kept)
+        room = self._keep.exports_bytes - kept_bytes
+        return excess(exports, clocks.now - self._keep.exports, room, clocks.now - ASKED_LATELY)
+
+    def _old_runs(
+        self,
+        found: dict[Path, Kept],
+        entries: Sequence[Entry],
+        newest: Collection[Entry],
+        due: Collection[str],
+        clocks: Clocks,
+    ) -> list[Run]:
+        runs = _runs(found, entries, clocks)
+        never = {entry.id for entry in newest} | {
+            entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in set(due)
+        }
+        stay = [run for run in runs if any(entry.id in never for entry in run.entries) or _is_read(run, clocks)]
+        others = [run for run in runs if run not in stay]
+        room = self._keep.forecasts_bytes - sum(run.size for run in stay)
+        return excess(others, clocks.now - self._keep.forecasts, room, clocks.now - NEEDED)[:MOST]
+
+    def _forget(self, runs: Sequence[Run]) -> int:
+        """Out of the catalogue, then off the disk: a crash leaves no row without a file."""
+        number = 0
+        for start in range(0, len(runs), AT_ONCE):
+            some = runs[start : start + AT_ONCE]
+            ids = [entry.id for run in some for entry in run.entries]
+            try:
+                self._catalogue.forget(ids)
+                number += self._delete("forecasts", self._files_of(some))
+            except DiskFullError:  # no room even for the note: make some first
+                number += self._delete("forecasts", self._files_of(some))
+                self._catalogue.forget(ids)
+        return number
+
+    def _files_of(self, runs: Sequence[Run]) -> list[Kept]:
+        """Their files; the inputs only where no other forecast started from them."""
+        gone = {entry.id for run in runs for entry in run.entries}
+        used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in gone}
+        return [file for run in runs for file in run.files if file.path not in used]
+
+    def _leftovers(self, found: dict[Path, Kept], entries: Sequence[Entry], clocks: Clocks) -> list[Kept]:
+        """Files that no forecast has any more, of a sweep that was broken off: by their own age."""
+        known = {entry.id for entry in entries}
+        inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in entries}
+        return [
+            file
+            for file in found.values()
+            if not (_is_part(file) or _is_export(file.path) or file.path in inputs or _owner(file.path) in known)
+            and clocks.at(file.at, _day_after(file.path)) < clocks.now - self._keep.forecasts
+        ]
+
+    def _delete(self, kind: str, files: Sequence[Kept]) -> int:
+        if files:
+            tell(kind, files)
+            with storing(self._catalogue.folder.parent):
+                delete_files(files, self._catalogue.folder.parent)
+            DELETED_FILES.labels(kind).inc(len(files))
+            DELETED_BYTES.labels(kind).inc(sum(file.size for file in files))
+        return len(files)
+
+
+def swept(service: NowcastService, now: datetime | None = None) -> dict[str, int]:
+    """Sweep the forecasts of a service by its settings; the files by kind.
+
+    Raises:
+        UnavailableError: the catalogue or the disk does not let us.
+    """
+    newest = service.store.latest()
+    clocks = Clocks(now or datetime.now(UTC), newest.valid_time if newest else None)
+    retention = ForecastRetention(service.catalogue, KeepForecasts.of(service.settings))
+    return retention.sweep(clocks, service.unverified())
+
+
+def asked_for(path: Path) -> None:
+    """Note that somebody reads a file now, as its time of access, which most disks do not keep by themselves."""
+    with suppress(OSError):
+        os.utime(path, ns=(round(datetime.now(UTC).timestamp() * 1e9), path.stat().st_mtime_ns))
+
+
+def _files(folder: Path) -> Iterator[Kept]:
+    """Every file of the days' folders, with the time at which it was last written or asked for."""
+    for path in folder.glob("*/*/*/*"):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            used = max(status.st_mtime, status.st_atime)
+            yield Kept(path, datetime.fromtimestamp(used, UTC), status.st_size)
+
+
+def _is_part(file: Kept) -> bool:
+    return file.path.name.startswith(".") and file.path.suffix == ".part"
+
+
+def _is_export(path: Path) -> bool:
+    """Whether it can be made again from the forecast's own file."""
+    parts = path.name.split(".")
+    own = parts[0].startswith("inputs-") or parts[1:] in (["nc"], ["observations", "nc"])
+    return not own and not path.name.startswith(".")
+
+
+def _owner(path: Path) -> str:
+    """The id of the forecast whose file it is."""
+    return path.name.split(".")[0]
+
+
+def _newest(entries: Sequence[Entry]) -> list[Entry]:
+    """The forecasts from scans of the last hours before the newest one."""
+    scheduled = [entry for entry in entries if entry.origin == "scans"]
+    last = max((entry.reference_time for entry in scheduled), default=None)
+    return [entry for entry in scheduled if last is not None and entry.reference_time >= last - NEEDED]
+
+
+def _runs(found: dict[Path, Kept], entries: Sequence[Entry], clocks: Clocks) -> list[Run]:
+    by_owner: dict[str, list[Kept]] = defaultdict(list)
+    for file in found.values():
+        by_owner[_owner(file.path)].append(file)
+    windows: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        windows[entry.inputs_sha256, entry.origin].append(entry)
+    runs = []
+    for together in windows.values():
+        inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in together}
+        files = [file for entry in together for file in by_owner[entry.id]]
+        files += [found[path] for path in inputs if path in found]
+        made_at, first = max(entry.issued_at for entry in together), together[0]
+        at = clocks.at(made_at, first.reference_time if first.origin == "scans" else None)
+        own = [file for file in files if not _is_export(file.path)]  # exports have a limit of their own
+        runs.append(Run(at, sum(file.size for file in own), tuple(together), tuple(files)))
+    return runs
+
+
+def _is_read(run: Run, clocks: Clocks) -> bool:
+    return any(file.at >= clocks.now - ASKED_LATELY for file in run.files)
+
+
+def _day_after(path: Path) -> datetime:
+    """The end of the day whose folder a file lies in, YYYY/MM/DD: no reference time in there is later."""
+    year, month, day = (int(part) for part in path.parts[-4:-1])
+    return datetime(year, month, day, tzinfo=UTC) + timedelta(days=1)

@@ -1,0 +1,188 @@
+"""How good forecasts were: against what was uploaded with them, or against the scans that came after."""
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cf import RATE
+from core.errors import NoDataError
+from core.frame import RadarFrame
+from ingest.store.live import Scan, Store
+from ingest.windows.regrid import onto
+from ingest.windows.window import observations_at
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.netcdf import read_attributes, read_variable
+from service.forecasts.probabilities import read_probabilities
+from service.forecasts.products import write_observations
+from service.forecasts.records import BASELINES, Forecast
+from service.forecasts.scorebook import Scorebook, ranked
+from verification.fractions import FractionsOf, fractions_table
+from verification.reliability import ReliabilityRow, reliability
+from verification.verify import ScoreRow, score_table
+
+Float32Field = NDArray[np.float32]
+log = logging.getLogger(__name__)
+SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
+"""A scan this near to a lead's time is its observation: half of the radar's own cadence."""
+
+
+class Scoring:
+    """Finds the observations of forecasts and counts; keeps nothing in memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        thresholds_mmh: Sequence[float],
+        fss_windows_km: Sequence[float] = (),
+    ) -> None:
+        self._store = store
+        self._fss_windows_km = tuple(fss_windows_km)
+        self._catalogue = catalogue
+        self._thresholds_mmh = tuple(thresholds_mmh)
+        self.book = Scorebook(catalogue.engine)
+
+    def keep_observations(self, forecast: Forecast, frames: Sequence[RadarFrame]) -> None:
+        """Write the frames that followed an upload, on its grid at its leads."""
+        tolerance_minutes = SCAN_TOLERANCE / timedelta(minutes=1)
+        observed_THW = observations_at(frames, forecast.grid, forecast.valid_times, tolerance_minutes)
+        write_observations(forecast, observed_THW, ["upload"])
+
+    def this_forecast(self, forecast: Forecast) -> list[ScoreRow]:
+        """Scores of one forecast with the baselines beside it, for the leads that were observed; may be empty."""
+        observed_THW = self._uploaded(forecast) if forecast.origin == "upload" else self._stored(forecast)
+        if observed_THW is None:
+            return []
+        leads = [index for index, field_HW in enumerate(observed_THW) if np.isfinite(field_HW).any()]
+        return ranked(self._table(self._beside(forecast), observed_THW[leads], leads))
+
+    def verify_due(self, within_s: float = math.inf, since: datetime | None = None) -> int:
+        """Enter the counts of every lead whose scan has come in, oldest first; the number of counts that are new.
+
+        Args:
+            within_s: after so many seconds no further window is begun; one is scored in any case, and what is left
+                comes with the next call.
+            since: windows that end earlier are given up.
+        """
+        ends_at, new = monotonic() + within_s, 0
+        for inputs_sha256 in self.book.unscored_inputs(since):
+            new += self._verify(inputs_sha256)
+            if new and monotonic() >= ends_at:
+                break
+        return new
+
+    def _verify(self, inputs_sha256: str) -> int:
+        by_leads: dict[tuple[int, ...], dict[str, Forecast]] = {}
+        for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans"):
+            if forecast.path.is_file():
+                by_leads.setdefault(forecast.lead_minutes, {})[forecast.id] = forecast
+        return sum(self._verify_together(forecasts) for forecasts in by_leads.values())
+
+    def _verify_together(self, forecasts: Mapping[str, Forecast]) -> int:
+        """Score the forecasts of one window, which all count the same cells then."""
+        one = next(iter(forecasts.values()))
+        scored = [self.book.scored_leads(forecast) for forecast in forecasts.values()]
+        scans = self._scans(one)
+        due = {i: scan for i, scan in scans.items() if any(one.lead_minutes[i] not in leads for leads in scored)}
+        fields = self._fields(one, due)
+        if not fields:
+            return 0
+        observed_LHW, leads = np.stack([*fields.values()]), list(fields)
+        rows = self._table(forecasts, observed_LHW, leads)
+        fractions = self._fractions(forecasts, observed_LHW, leads)
+        return self.book.enter(forecasts, rows, fractions, reliability_rows(forecasts, observed_LHW, leads))
+
+    def _table(
+        self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+    ) -> list[ScoreRow]:
+        """Score some leads, by their index; rows are labelled by the mapping's keys."""
+        minutes = next(iter(forecasts.values())).lead_minutes
+        rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
+        rows = score_table(rates, observed_LHW, [minutes[index] for index in leads], self._thresholds_mmh)
+        return [replace(row, version=forecasts[row.model].version) for row in rows]
+
+    def _fractions(
+        self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+    ) -> list[FractionsOf]:
+        one = next(iter(forecasts.values()))
+        rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
+        minutes = [one.lead_minutes[index] for index in leads]
+        return fractions_table(
+            rates, observed_LHW, minutes, self._thresholds_mmh, self._fss_windows_km, one.grid.pixel_m
+        )
+
+    def _beside(self, forecast: Forecast) -> dict[str, Forecast]:
+        """The forecast and the baselines of its window, by model."""
+        found = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin=forecast.origin)
+        alike = {one.model: one for one in found if one.lead_minutes == forecast.lead_minutes and one.path.is_file()}
+        return {forecast.model: forecast} | {name: alike[name] for name in BASELINES if name in alike}
+
+    def _uploaded(self, forecast: Forecast) -> Float32Field | None:
+        path = forecast.observations_path
+        return None if path is None else np.asarray(read_variable(path, RATE), np.float32)
+
+    def _stored(self, forecast: Forecast) -> Float32Field | None:
+        """What scans show at the leads; kept in a file beside the forecast, written anew when more scans came."""
+        scans = self._scans(forecast)
+        sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
+        path = forecast.observations_path
+        if path is not None and (not scans or json.loads(read_attributes(path)["sources"]) == sources):
+            return np.asarray(read_variable(path, RATE), np.float32)
+        fields = self._fields(forecast, scans)
+        if not fields:
+            return None
+        observed_THW = np.full((len(sources), *forecast.grid.shape), np.nan, np.float32)
+        for index, field_HW in fields.items():
+            observed_THW[index] = field_HW
+        write_observations(forecast, observed_THW, [s if i in fields else None for i, s in enumerate(sources)])
+        return observed_THW
+
+    def _scans(self, forecast: Forecast) -> dict[int, Scan]:
+        """The scan of each lead that has one, by the lead's index."""
+        times = forecast.valid_times
+        scans = self._store.scans(
+            product=forecast.product, start=times[0] - SCAN_TOLERANCE, end=times[-1] + SCAN_TOLERANCE
+        )
+        found: dict[int, Scan] = {}
+        for index, time in enumerate(times):
+            off = [(abs(scan.valid_time - time), number) for number, scan in enumerate(scans)]
+            if off and min(off)[0] <= SCAN_TOLERANCE:
+                found[index] = scans[min(off)[1]]
+        return found
+
+    def _fields(self, forecast: Forecast, scans: Mapping[int, Scan]) -> dict[int, Float32Field]:
+        """Scans on the forecast's grid; one whose file is gone is left out."""
+        fields = {}
+        for index, scan in scans.items():
+            try:
+                frame = self._store.load(scan)
+            except NoDataError as err:
+                log.warning("not an observation: %s", err)
+                continue
+            fields[index] = onto(frame.rate_mmh_HW[None], frame.grid, forecast.grid)[0]
+        return fields
+
+
+def reliability_rows(
+    forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+) -> list[ReliabilityRow]:
+    """Cells by probability, of the forecasts that have probabilities; labelled by the mapping's keys."""
+    rows = []
+    for label, forecast in forecasts.items():
+        found = read_probabilities(forecast.path)
+        if found is None:
+            continue
+        for threshold, probability_THW in zip(found.thresholds_mmh, found.probability_NTHW, strict=True):
+            for observed_HW, lead in zip(observed_LHW, leads, strict=True):
+                bins = reliability(probability_THW[lead], observed_HW, threshold)
+                minutes = forecast.lead_minutes[lead]
+                rows += [ReliabilityRow(label, minutes, threshold, one) for one in bins if one.cells]
+    return rows

@@ -1,1 +1,0 @@
-"""What an operator sees: counts, ages and log lines of all processes."""

@@ -1,0 +1,1 @@
+"""The standards of the Open Geospatial Consortium: EDR and WMS."""

@@ -1,0 +1,114 @@
+"""CoverageJSON (OGC 21-069r2) of parts of a forecast: a place's series, a block of cells on the grid or as places."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.frame import iso
+from core.grid import Grid
+from service.forecasts.records import Forecast
+from service.queries.quantities import Quantity, quantities_of, quantity_THW
+from service.queries.regions import BoxField
+
+Json = dict[str, Any]
+Float32Field = NDArray[np.float32]
+
+CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
+VOCABULARY: Final = "http://vocab.nerc.ac.uk/standard_name"
+
+
+def parameter(quantity: Quantity) -> Json:
+    """The parameter object of a quantity."""
+    known = {"id": f"{VOCABULARY}/{quantity.standard_name}/"} if quantity.standard_name else {}
+    seen = {**known, "label": {"en": quantity.label}}
+    unit = {"symbol": {"value": quantity.unit, "type": "http://www.opengis.net/def/uom/UCUM/"}}
+    return {"type": "Parameter", "description": {"en": quantity.description}, "unit": unit, "observedProperty": seen}
+
+
+def place_coverage(
+    forecast: Forecast, lon: float, lat: float, box: BoxField | None, names: Sequence[str], leads: Sequence[int]
+) -> Json:
+    """The series of a place; `box` is its cell, None off the grid, where all is null."""
+    axes = {"x": {"values": [lon]}, "y": {"values": [lat]}, **_times(forecast, leads)}
+    domain = _domain("PointSeries", axes, _geographic())
+    values = {name: None if box is None else quantity_THW(forecast, box, name)[leads, 0, 0] for name in names}
+    ranges = {name: _array(found, ["t"], [len(leads)]) for name, found in values.items()}
+    return _coverage(forecast, domain, ranges, box)
+
+
+def grid_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
+    """A block on the grid's own projection, rows from the north."""
+    axes = {
+        "x": {"values": box.grid.x_centres_m.tolist()},
+        "y": {"values": box.grid.y_centres_m.tolist()},
+        **_times(forecast, leads),
+    }
+    domain = _domain("Grid", axes, _projected(box.grid))
+    shape = [len(leads), *box.block.shape]
+    ranges = {name: _array(quantity_THW(forecast, box, name)[leads], ["t", "y", "x"], shape) for name in names}
+    return _coverage(forecast, domain, ranges, box)
+
+
+def centres_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
+    """The centres of a block's cells in longitude and latitude, of a polygon's those alone that it touches."""
+    some_HW = box.wanted_HW
+    lon_HW, lat_HW = box.grid.lon_lat_HW()
+    places = np.stack([lon_HW[some_HW], lat_HW[some_HW]], axis=1).round(6).tolist()
+    composite = {"dataType": "tuple", "coordinates": ["x", "y"], "values": places}
+    domain = _domain("MultiPointSeries", {"composite": composite, **_times(forecast, leads)}, _geographic())
+    shape = [len(leads), len(places)]
+    ranges = {
+        name: _array(quantity_THW(forecast, box, name)[leads][:, some_HW], ["t", "composite"], shape) for name in names
+    }
+    return _coverage(forecast, domain, ranges, box)
+
+
+def collection_of(coverages: Sequence[Json]) -> Json:
+    """Several coverages of one run."""
+    return {"type": "CoverageCollection", "coverages": list(coverages)}
+
+
+def _coverage(forecast: Forecast, domain: Json, ranges: Json, box: BoxField | None) -> Json:
+    known = quantities_of(forecast)
+    return {
+        "type": "Coverage",
+        "id": forecast.id,
+        "domain": domain,
+        "parameters": {name: parameter(known[name]) for name in ranges},
+        "ranges": ranges,
+        "nowcast:reference_time": iso(forecast.reference_time),
+        "nowcast:status": forecast.status,
+        "nowcast:radar_coverage": "no coverage" if box is None else box.coverage,
+    }
+
+
+def _domain(kind: str, axes: Json, place: Json) -> Json:
+    time = {"coordinates": ["t"], "system": {"type": "TemporalRS", "calendar": "Gregorian"}}
+    return {"type": "Domain", "domainType": kind, "axes": axes, "referencing": [place, time]}
+
+
+def _times(forecast: Forecast, leads: Sequence[int]) -> Json:
+    return {"t": {"values": [iso(forecast.valid_times[index]) for index in leads]}}
+
+
+def _geographic() -> Json:
+    return {"coordinates": ["x", "y"], "system": {"type": "GeographicCRS", "id": CRS84}}
+
+
+def _projected(grid: Grid) -> Json:
+    kind = "GeographicCRS" if grid.projection.is_geographic else "ProjectedCRS"
+    system = {
+        "type": kind,
+        "description": {"en": grid.name or "the grid's projection"},
+        "wkt": grid.projection.to_wkt(),
+    }
+    return {"coordinates": ["x", "y"], "system": system}
+
+
+def _array(values: Float32Field | None, axes: Sequence[str], shape: Sequence[int]) -> Json:
+    """An NdArray; NaN is null, and so is everything where there is no field."""
+    flat = np.full(int(np.prod(shape)), np.nan) if values is None else np.asarray(values, np.float64).ravel()
+    numbers = [None if value != value else value for value in flat.round(4).tolist()]
+    return {"type": "NdArray", "dataType": "float", "axisNames": list(axes), "shape": list(shape), "values": numbers}

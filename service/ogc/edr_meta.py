@@ -1,0 +1,155 @@
+"""What OGC API-EDR clients read before they ask: landing page, conformance, collections and instances."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from pyproj import CRS
+
+from core.frame import iso
+from core.grid import Grid
+from service.api.negotiate import JSON, NETCDF
+from service.forecasts.nowcast import Forecast
+from service.ogc.coverages import CRS84, Json
+from service.queries.quantities import Quantity, quantities_of
+
+COLLECTION: Final = "nowcast"
+COVERAGE_JSON: Final = "application/prs.coverage+json"
+FORMATS: Final[Mapping[str, str]] = {"CoverageJSON": COVERAGE_JSON, "NetCDF": NETCDF}
+NATIVE: Final = "native"
+QUERIES: Final = ("position", "area", "cube")
+OPENAPI: Final = "application/vnd.oai.openapi+json;version=3.0"
+CONFORMANCE: Final = tuple(
+    f"http://www.opengis.net/spec/{part}"
+    for part in (
+        "ogcapi-common-1/1.0/conf/core",
+        "ogcapi-common-2/1.0/conf/collections",
+        "ogcapi-edr-1/1.1/conf/core",
+        "ogcapi-edr-1/1.1/conf/oas30",
+        "ogcapi-edr-1/1.1/conf/json",
+        "ogcapi-edr-1/1.1/conf/covjson",
+        "ogcapi-edr-1/1.1/conf/queries",
+    )
+)
+OUTLINE_POINTS: Final = 65
+TIMES: Final = 'TIMECRS["DateTime",TDATUM["Gregorian Calendar"],CS[TemporalDateTime,1],AXIS["Time (T)",unspecified]]'
+TITLE: Final = "Precipitation nowcast"
+DESCRIPTION: Final = "Rain of the next two and a half hours from radar scans; an instance is a run of the model."
+
+
+def landing(base: str) -> Json:
+    """The links of `/`."""
+    return {
+        "title": TITLE,
+        "description": DESCRIPTION,
+        "links": [
+            _link(f"{base}?f=json", "self", title="this document"),
+            _link(f"{base}", "alternate", "text/html", "the page"),
+            _link(f"{base}openapi.json", "service-desc", OPENAPI, "the interface as OpenAPI"),
+            _link(f"{base}docs", "service-doc", "text/html", "the interface to read"),
+            _link(f"{base}conformance", "conformance", title="what is kept of the OGC's standards"),
+            _link(f"{base}collections", "data", title="the collections"),
+        ],
+    }
+
+
+def collections(base: str, newest: Forecast | None) -> Json:
+    """All of them: one, or none before the first forecast."""
+    found = [] if newest is None else [collection(base, newest)]
+    return {"links": [_link(f"{base}collections", "self")], "collections": found}
+
+
+def collection(base: str, newest: Forecast) -> Json:
+    """The forecasts of the scheduled model; its own queries are those of the newest run."""
+    here = f"{base}collections/{COLLECTION}"
+    queries = {**_queries(here, newest.grid), "instances": {"link": _runs_link(f"{here}/instances")}}
+    links = [_link(here, "self"), _link(f"{here}/instances", "instances", title="the runs")]
+    links += [_link(f"{here}/{query}", "data", COVERAGE_JSON, query) for query in QUERIES]
+    return {"id": COLLECTION, "title": TITLE, "description": DESCRIPTION, **_described(newest, links, queries)}
+
+
+def instances(base: str, runs: Sequence[Forecast]) -> Json:
+    """The runs, the newest first."""
+    here = f"{base}collections/{COLLECTION}/instances"
+    return {"links": [_link(here, "self")], "instances": [instance(base, run) for run in runs]}
+
+
+def instance(base: str, run: Forecast) -> Json:
+    """One run; its id is that of the forecast."""
+    here = f"{base}collections/{COLLECTION}/instances/{run.id}"
+    links = [
+        _link(here, "self"),
+        _link(f"{base}collections/{COLLECTION}", "collection"),
+        _link(f"{base}nowcast/{run.id}", "alternate", title="the whole forecast"),
+        _link(f"{base}nowcast/{run.id}/file.nc", "enclosure", NETCDF, "its file"),
+    ]
+    title = f"Run of {iso(run.reference_time)} by {run.model} {run.version} ({run.status})"
+    return {"id": run.id, "title": title, **_described(run, links, _queries(here, run.grid))}
+
+
+def bounds_of(grid: Grid) -> tuple[float, float, float, float]:
+    """West, south, east, north of the grid in degrees, to its outer edges."""
+    west, south, east, north = grid.extent_m
+    x_N, y_N = np.linspace(west, east, OUTLINE_POINTS), np.linspace(south, north, OUTLINE_POINTS)
+    lon, lat = (np.ravel(axis) for axis in grid.to_lon_lat(*np.meshgrid(x_N, y_N)))
+    known = np.isfinite(lon) & np.isfinite(lat)
+    return float(lon[known].min()), float(lat[known].min()), float(lon[known].max()), float(lat[known].max())
+
+
+def _described(run: Forecast, links: list[Json], queries: Json) -> Json:
+    times = [iso(time) for time in run.valid_times]
+    return {
+        "links": links,
+        "extent": {
+            "spatial": {"bbox": [[round(edge, 4) for edge in bounds_of(run.grid)]], "crs": CRS84},
+            "temporal": {
+                "interval": [[times[0], times[-1]]],
+                "values": times,
+                "trs": TIMES,
+            },
+        },
+        "data_queries": queries,
+        "crs": ["CRS84", NATIVE],
+        "output_formats": list(FORMATS),
+        "parameter_names": {name: _parameter(name, quantity) for name, quantity in quantities_of(run).items()},
+    }
+
+
+def _parameter(name: str, quantity: Quantity) -> Json:
+    known = {"id": quantity.standard_name} if quantity.standard_name else {}
+    return {
+        "type": "Parameter",
+        "id": name,
+        "description": quantity.description,
+        "data-type": "float",
+        "unit": {
+            "label": quantity.unit,
+            "symbol": {"value": quantity.unit, "type": "http://www.opengis.net/def/uom/UCUM/"},
+        },
+        "observedProperty": {**known, "label": quantity.label},
+    }
+
+
+def _queries(here: str, grid: Grid) -> Json:
+    details = [{"crs": "CRS84", "wkt": CRS.from_user_input("OGC:CRS84").to_wkt()}]
+    native = {"crs": NATIVE, "wkt": grid.projection.to_wkt()}
+    return {
+        query: {"link": _query_link(f"{here}/{query}", query, details if query == "position" else [*details, native])}
+        for query in QUERIES
+    }
+
+
+def _query_link(href: str, query: str, crs_details: list[Json]) -> Json:
+    formats = {"output_formats": list(FORMATS), "default_output_format": "CoverageJSON"}
+    variables: Json = {"query_type": query, "title": f"{query} query", **formats, "crs_details": crs_details}
+    if query == "cube":
+        variables["height_units"] = []
+    return {"href": href, "rel": "data", "type": COVERAGE_JSON, "variables": variables}
+
+
+def _runs_link(href: str) -> Json:
+    return {"href": href, "rel": "data", "type": JSON, "variables": {"query_type": "instances", "title": "the runs"}}
+
+
+def _link(href: str, rel: str, kind: str = JSON, title: str | None = None) -> Json:
+    return {"href": href, "rel": rel, "type": kind, **({"title": title} if title else {})}

@@ -1,0 +1,64 @@
+"""How much falls from the reference time on, from snapshots of the rate."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from core.cf import EPOCH, RATE, rate_dataset
+from core.grid import Grid
+from service.forecasts.products import forecast_attributes
+from service.forecasts.records import Forecast
+from service.queries.fields import Fields
+
+Float32Field = NDArray[np.float32]
+
+AMOUNT: Final = "rainfall_amount"
+RULE: Final = (
+    "trapezoid rule between snapshots of the rate: the newest scan at the reference time, then each lead; an interval "
+    "with an end that is missing is null, and so is every total that holds it"
+)
+
+
+def intervals_mm(fields: Fields, lead_minutes: Sequence[int], cells: tuple[int | slice, int | slice]) -> Float32Field:
+    """Depth in mm between one snapshot and the next, (T, ...) by the lead at which it ends; NaN is unknown.
+
+    Args:
+        fields: of the forecast.
+        lead_minutes: of its leads.
+        cells: row and column, or slices of them.
+    """
+    rates_mmh_T = fields.rate_mmh_THW[:, *cells]
+    analysis = fields.analysis_mmh_HW
+    first = np.full_like(rates_mmh_T[0], np.nan) if analysis is None else analysis[cells]
+    snapshots_mmh_N = np.concatenate([np.asarray(first)[None], rates_mmh_T])
+    hours_T = np.diff([0, *lead_minutes]).astype(np.float32) / 60
+    hours_T = hours_T.reshape(-1, *[1] * (rates_mmh_T.ndim - 1))
+    return np.asarray((snapshots_mmh_N[:-1] + snapshots_mmh_N[1:]) / 2 * hours_T, np.float32)
+
+
+def totals_mm(intervals_mm_T: Float32Field) -> Float32Field:
+    """Depth in mm from the reference time to each lead; NaN from the first unknown interval on."""
+    return np.cumsum(intervals_mm_T, axis=0, dtype=np.float32)
+
+
+def amount_dataset(forecast: Forecast, total_mm_THW: Float32Field, grid: Grid) -> xr.Dataset:
+    """Totals as CF: `lwe_thickness_of_precipitation_amount` with the bounds of its times."""
+    said = {**forecast_attributes(forecast), "title": f"Rain amount from {forecast.reference_time:%Y-%m-%d %H:%M} UTC"}
+    dataset = rate_dataset(
+        total_mm_THW, forecast.valid_times, grid, reference_time=forecast.reference_time, attributes=said
+    ).rename({RATE: AMOUNT})
+    dataset[AMOUNT].attrs.update(
+        standard_name="lwe_thickness_of_precipitation_amount",
+        long_name="liquid-equivalent depth since the reference time",
+        units="mm",
+        cell_methods="time: sum",
+        comment=RULE,
+    )
+    ends_T = np.array([time.timestamp() for time in forecast.valid_times])
+    bounds_T2 = np.stack([np.full_like(ends_T, forecast.reference_time.timestamp()), ends_T], axis=1)
+    dataset["time_bnds"] = (("time", "bnds"), bounds_T2, {"units": EPOCH, "calendar": "standard"})
+    dataset["time"].attrs["bounds"] = "time_bnds"
+    return dataset

@@ -1,0 +1,133 @@
+"""A polygon on a grid: the true area of it that lies in each cell."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Geod, Proj
+
+from core.errors import InputError, TooLargeError
+from core.grid import METRES_PER_DEGREE, Grid
+from service.queries.cells import Block, touched
+
+Float64Field = NDArray[np.float64]
+Polygon: TypeAlias = shapely.Polygon | shapely.MultiPolygon
+
+MOST_VERTICES: Final = 20_000
+PIECES_PER_CELL: Final = 2.0
+"""A polygon's edges are straight in longitude and latitude, so they are cut into pieces of half a cell at most."""
+
+MOST_PIECES: Final = 200_000
+
+
+@dataclass(frozen=True)
+class AreaWeights:
+    """A polygon on a grid.
+
+    Attributes:
+        block: the cells around it; None where it lies off the grid.
+        km2_HW: true area of the polygon in each cell of the block.
+        area_km2: true area of the whole polygon, also of what lies off the grid.
+    """
+
+    block: Block | None
+    km2_HW: Float64Field
+    area_km2: float
+
+
+def checked_polygon(polygon: shapely.Geometry) -> Polygon:
+    """The polygon in longitude and latitude.
+
+    Raises:
+        InputError: no polygon, an empty or invalid one, or not on Earth.
+        TooLargeError: too many vertices.
+    """
+    if not isinstance(polygon, shapely.Polygon | shapely.MultiPolygon):
+        raise InputError(f"a {type(polygon).__name__} came; a Polygon or a MultiPolygon was due")
+    vertices = int(shapely.get_num_coordinates(polygon))
+    if vertices > MOST_VERTICES:
+        raise TooLargeError(f"a polygon of {vertices} vertices; at most {MOST_VERTICES} were due")
+    if polygon.is_empty or not np.isfinite(polygon.bounds).all():
+        raise InputError("an empty polygon came; one with an area was due")
+    west, south, east, north = polygon.bounds
+    if west < -180 or east > 180 or south < -90 or north > 90:
+        raise InputError(f"a polygon from {west:g} {south:g} to {east:g} {north:g} is not on Earth in degrees")
+    if not polygon.is_valid:
+        raise InputError(f"the polygon is not valid: {shapely.is_valid_reason(polygon)}")
+    return polygon
+
+
+def area_weights(grid: Grid, polygon: Polygon) -> AreaWeights:
+    """The polygon's true area in each cell: planar overlap over the projection's areal scale at the cell's centre.
+
+    Args:
+        grid: whose cells.
+        polygon: in longitude and latitude, as `checked_polygon` leaves it.
+    """
+    dense = shapely.segmentize(polygon, max(_step_deg(grid), polygon.length / MOST_PIECES))
+    area_km2 = abs(_geod(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0]) / 1e6
+    planar = shapely.transform(dense, lambda xy_N2: np.stack(grid.to_xy(xy_N2[:, 0], xy_N2[:, 1]), axis=1))
+    on_plane = np.isfinite(shapely.get_coordinates(planar)).all()
+    block = touched(grid, planar.bounds) if on_plane else None
+    if block is None:
+        return AreaWeights(None, np.zeros((0, 0)), area_km2)
+    part = block.grid(grid)
+    return AreaWeights(block, _overlap_km2(planar, part), area_km2)
+
+
+def cell_area_km2(grid: Grid) -> Float64Field:
+    """True area of every cell (H, W) on the grid's own figure of the Earth."""
+    lon_HW, lat_HW = grid.lon_lat_HW()
+    return grid.pixel_x_m * grid.pixel_y_m * _true_km2(grid, lon_HW, lat_HW)
+
+
+def _overlap_km2(planar: Polygon, part: Grid) -> Float64Field:
+    """True area of the polygon in every cell; only cells at its edge are cut."""
+    valid = planar if shapely.is_valid(planar) else shapely.make_valid(planar)
+    shapely.prepare(valid)
+    west_HW, north_HW = np.meshgrid(part.x_centres_m - part.pixel_x_m / 2, part.y_centres_m + part.pixel_y_m / 2)
+    boxes_HW = shapely.box(west_HW, north_HW - part.pixel_y_m, west_HW + part.pixel_x_m, north_HW)
+    whole_HW = shapely.contains_properly(valid, boxes_HW)
+    km2_HW = np.where(whole_HW, cell_area_km2(part), 0.0)
+    cut_HW = shapely.intersects(valid, boxes_HW) & ~whole_HW
+    pieces_N = shapely.intersection(valid, boxes_HW[cut_HW])
+    centres_N2 = shapely.get_coordinates(shapely.centroid(pieces_N))  # the scale is that of the piece, not of the cell
+    km2_HW[cut_HW] = shapely.area(pieces_N) * _true_km2(part, *part.to_lon_lat(centres_N2[:, 0], centres_N2[:, 1]))
+    return np.asarray(km2_HW)
+
+
+def _true_km2(grid: Grid, lon: Float64Field, lat: Float64Field) -> Float64Field:
+    """True area of one square metre (degree) of the projection at each place."""
+    if grid.projection.is_geographic:
+        return _degree_km2(grid, lat)
+    return np.asarray(1e-6 / _factors(grid.crs).get_factors(lon, lat).areal_scale)
+
+
+def _degree_km2(grid: Grid, lat: Float64Field) -> Float64Field:
+    """By the radii of curvature of the meridian and of the prime vertical."""
+    figure = _geod(grid.crs)
+    radii = figure.a**2 * (1 - figure.es) / (1 - figure.es * np.sin(np.radians(lat)) ** 2) ** 2
+    return np.asarray(radii * np.cos(np.radians(lat)) * math.radians(1) ** 2 / 1e6)
+
+
+def _step_deg(grid: Grid) -> float:
+    if grid.projection.is_geographic:
+        return min(grid.pixel_x_m, grid.pixel_y_m) / PIECES_PER_CELL
+    return grid.pixel_m / METRES_PER_DEGREE / PIECES_PER_CELL
+
+
+@lru_cache(maxsize=16)
+def _factors(crs: str) -> Proj:
+    return Proj(CRS.from_user_input(crs))
+
+
+@lru_cache(maxsize=16)
+def _geod(crs: str) -> Geod:
+    geod = CRS.from_user_input(crs).get_geod()
+    if geod is None:
+        raise InputError(f"projection {crs[:80]!r} has no figure of the Earth; areas need one")
+    return geod

@@ -1,0 +1,142 @@
+"""The fields of forecasts that were asked for lately, held in memory: a place's answer opens no file."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import NoDataError
+from service.forecasts.probabilities import Probabilities, read_probabilities
+from service.forecasts.products import read_usual_coverage
+from service.forecasts.records import Forecast, read_rate
+
+Float32Field = NDArray[np.float32]
+Key = tuple[Path, int, int, int]
+
+HELD_BYTES: Final = 96 * 2**20
+"""Of all held fields: some three hundred forecasts of 124 x 124 cells, or four of 900 x 900."""
+
+HELD_CHANCES_BYTES: Final = 64 * 2**20
+"""Of all held probabilities: some twenty-five forecasts of 124 x 124 cells at eight thresholds."""
+
+
+class Sized(Protocol):
+    """What a cache holds."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+
+
+Held = TypeVar("Held", bound=Sized)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """What the files of a forecast hold; NaN is no data.
+
+    Attributes:
+        rate_mmh_THW: the forecast.
+        analysis_mmh_HW: the newest input, at the reference time; None where the inputs are not kept.
+        usual_HW: cells that a radar saw in the window or in an earlier one.
+    """
+
+    rate_mmh_THW: Float32Field
+    analysis_mmh_HW: Float32Field | None
+    usual_HW: NDArray[np.bool_]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays."""
+        analysis = 0 if self.analysis_mmh_HW is None else self.analysis_mmh_HW.nbytes
+        return self.rate_mmh_THW.nbytes + analysis + self.usual_HW.nbytes
+
+
+class FileCache(Generic[Held]):
+    """What was read last of forecasts' files, up to a number of bytes; a file that was replaced is read again."""
+
+    def __init__(self, read: Callable[[Forecast], Held], most_bytes: int) -> None:
+        self._read = read
+        self._most_bytes = most_bytes
+        self._held: OrderedDict[Key, Held] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def held(self, forecast: Forecast) -> Held | None:
+        """The fields where they are in memory: no file is opened."""
+        try:
+            key = _key(forecast)
+        except OSError:
+            return None
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def read(self, forecast: Forecast) -> Held:
+        """The fields, read at the first call.
+
+        Raises:
+            NoDataError: the forecast's file is gone.
+        """
+        held = self.held(forecast)
+        if held is not None:
+            return held
+        try:
+            key, fields = _key(forecast), self._read(forecast)
+        except OSError as err:
+            raise NoDataError(f"the file of forecast {forecast.id} is not readable: {err}") from err
+        with self._lock:
+            self._held[key] = fields
+            while len(self._held) > 1 and sum(one.nbytes for one in self._held.values()) > self._most_bytes:
+                self._held.popitem(last=False)
+        return fields
+
+
+class FieldCache(FileCache[Fields]):
+    """Of fields."""
+
+    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
+        super().__init__(_read, most_bytes)
+
+
+def _key(forecast: Forecast) -> Key:
+    found = forecast.path.stat()
+    return forecast.path, found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _read(forecast: Forecast) -> Fields:
+    inputs_mmh_THW = read_rate(forecast.inputs_path) if forecast.inputs_path.is_file() else None
+    fields = Fields(
+        read_rate(forecast.path),
+        None if inputs_mmh_THW is None else inputs_mmh_THW[-1].copy(),
+        read_usual_coverage(forecast),
+    )
+    for array in (fields.rate_mmh_THW, fields.analysis_mmh_HW, fields.usual_HW):
+        if array is not None:
+            array.setflags(write=False)  # shared by all answers
+    return fields
+
+
+def _read_chances(forecast: Forecast) -> Probabilities:
+    found = read_probabilities(forecast.path)
+    if found is None:
+        raise NoDataError(f"forecast {forecast.id} has no probabilities")
+    found.probability_NTHW.setflags(write=False)
+    return found
+
+
+FIELDS: Final = FieldCache()
+"""Of this process."""
+
+CHANCES: Final = FileCache(_read_chances, HELD_CHANCES_BYTES)
+"""Of this process; `read` raises NoDataError for a forecast without probabilities too."""
+
+
+def held(forecast: Forecast) -> bool:
+    """Whether all that a place's answer needs is in memory."""
+    return FIELDS.held(forecast) is not None and (not forecast.thresholds_mmh or CHANCES.held(forecast) is not None)

@@ -1,0 +1,84 @@
+"""What a forecast says for one place; missing data never become an all-clear."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import numpy as np
+
+from service.forecasts.records import Forecast
+from service.queries.fields import FIELDS
+
+RAIN_MMH: Final = 0.1
+"""From this rate on it rains."""
+
+Coverage = Literal["ok", "temporarily unavailable", "no coverage"]
+
+
+@dataclass(frozen=True)
+class PointSeries:
+    """The cell of one place.
+
+    Attributes:
+        coverage: met.no's words; "temporarily unavailable" where radars saw the cell before, but not now, and where
+            only some leads are known: a reader who stops at "no coverage" loses nothing that is known.
+        rate_mmh: by lead; None where there is no data.
+        outlook: "dry" only where every lead is known and dry; "unknown" where data are missing and no rain is known.
+        next_rain_start, next_rain_end: None where unknown or not within the leads.
+    """
+
+    lat: float
+    lon: float
+    coverage: Coverage
+    valid_times: tuple[datetime, ...]
+    rate_mmh: tuple[float | None, ...]
+    outlook: Literal["rain", "dry", "unknown"]
+    next_rain_start: datetime | None
+    next_rain_end: datetime | None
+
+
+def point_series(forecast: Forecast, lat: float, lon: float) -> PointSeries:
+    """The forecast at a place.
+
+    Raises:
+        InputError: not a place on Earth.
+    """
+    cell = forecast.grid.cell_of(lat, lon)
+    if cell is None:
+        rates: list[float | None] = [None] * len(forecast.lead_minutes)
+        coverage: Coverage = "no coverage"
+    else:
+        fields = FIELDS.read(forecast)
+        series_T = fields.rate_mmh_THW[:, cell[0], cell[1]]
+        rates = [float(rate) if np.isfinite(rate) else None for rate in series_T]
+        usual = bool(fields.usual_HW[cell])
+        coverage = (
+            "ok" if None not in rates else _why_missing(usual=usual, some=any(rate is not None for rate in rates))
+        )
+    start, end = next_rain(forecast.valid_times, rates)
+    known_wet = any(rate is not None and rate >= RAIN_MMH for rate in rates)
+    outlook: Literal["rain", "dry", "unknown"] = "rain" if known_wet else "unknown" if None in rates else "dry"
+    return PointSeries(lat, lon, coverage, forecast.valid_times, tuple(rates), outlook, start, end)
+
+
+def next_rain(valid_times: tuple[datetime, ...], rates: list[float | None]) -> tuple[datetime | None, datetime | None]:
+    """First time with rain and the first dry one after it; each None as soon as an unknown time comes before it."""
+    start = _first(rates, 0, lambda rate: rate >= RAIN_MMH)
+    end = None if start is None else _first(rates, start + 1, lambda rate: rate < RAIN_MMH)
+    return None if start is None else valid_times[start], None if end is None else valid_times[end]
+
+
+def _first(rates: list[float | None], begin: int, wanted: Callable[[float], bool]) -> int | None:
+    """Index of the first wanted rate from `begin` on; None if there is none, or an unknown one comes before it."""
+    for index in range(begin, len(rates)):
+        rate = rates[index]
+        if rate is None:
+            return None
+        if wanted(rate):
+            return index
+    return None
+
+
+def _why_missing(*, usual: bool, some: bool) -> Coverage:
+    return "temporarily unavailable" if usual or some else "no coverage"

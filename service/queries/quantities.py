@@ -1,0 +1,92 @@
+"""What can be asked of a forecast by name, in EDR and WMS: rate, amount, and the probability of each threshold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from core.cf import RATE
+from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
+from service.forecasts.probabilities import VARIABLE, with_probabilities
+from service.forecasts.records import Forecast
+from service.queries.amounts import AMOUNT, RULE, amount_dataset
+from service.queries.chances import box_chances
+from service.queries.regions import BoxField, box_dataset
+
+Float32Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A parameter that can be asked for.
+
+    Attributes:
+        standard_name: None where CF has no name for it.
+        unit: by UCUM.
+        threshold_mmh: what the probability is of; None is no probability.
+    """
+
+    standard_name: str | None
+    label: str
+    description: str
+    unit: str
+    threshold_mmh: float | None = None
+
+    @property
+    def style(self) -> str:
+        """Name of the style of its pictures."""
+        return "rain" if self.threshold_mmh is None else "chance"
+
+    @property
+    def classes(self) -> Classes:
+        """Colours of its pictures."""
+        return RAIN_COLOURS if self.threshold_mmh is None else CHANCE_COLOURS
+
+
+QUANTITIES: Final[Mapping[str, Quantity]] = {
+    RATE: Quantity("rainfall_rate", "rain rate", "liquid-equivalent rain rate, all phases", "mm/h"),
+    AMOUNT: Quantity("lwe_thickness_of_precipitation_amount", "rain amount", f"depth since the run; {RULE}", "mm"),
+}
+"""Of every forecast."""
+
+
+def quantities_of(forecast: Forecast) -> Mapping[str, Quantity]:
+    """All of a forecast; `probability_of_exceedance_0.5` is the probability of 0.5 mm/h or more."""
+    return {**QUANTITIES, **{f"{VARIABLE}_{mmh:g}": _chance(mmh) for mmh in forecast.thresholds_mmh}}
+
+
+def _chance(threshold_mmh: float) -> Quantity:
+    return Quantity(
+        None,
+        f"chance of {threshold_mmh:g} mm/h or more",
+        f"probability that the rain rate of a cell is at or above {threshold_mmh:g} mm/h at the time itself",
+        "1",
+        threshold_mmh,
+    )
+
+
+def quantity_THW(forecast: Forecast, box: BoxField, name: str) -> Float32Field:
+    """The fields of a quantity that the forecast has."""
+    threshold_mmh = quantities_of(forecast)[name].threshold_mmh
+    if threshold_mmh is not None:
+        return np.asarray(box_chances(forecast, box, [threshold_mmh]).probability_NTHW[0])
+    return np.asarray(box.rate_mmh_THW if name == RATE else box.total_mm_THW)
+
+
+def quantities_dataset(forecast: Forecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
+    """Some of the box's quantities as one CF data set; probabilities are one variable, by threshold."""
+    known = quantities_of(forecast)
+    dataset = box_dataset(forecast, box)
+    if AMOUNT in names:
+        amount = amount_dataset(forecast, box.total_mm_THW, box.grid)
+        if names[0] == AMOUNT:
+            dataset = amount.merge(dataset.drop_vars("coverage"), compat="override", combine_attrs="override")
+        else:
+            dataset = dataset.merge(amount.drop_vars("coverage"), compat="override", combine_attrs="override")
+    thresholds = sorted(mmh for name in names if (mmh := known[name].threshold_mmh) is not None)
+    if thresholds:
+        dataset = with_probabilities(dataset, box_chances(forecast, box, thresholds))
+    return dataset if RATE in names else dataset.drop_vars(RATE)

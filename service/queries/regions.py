@@ -1,0 +1,168 @@
+"""What a forecast says for boxes and polygons; NaN is unknown everywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from core.cf import rate_dataset
+from core.grid import Grid
+from service.forecasts.products import forecast_attributes
+from service.forecasts.records import Forecast
+from service.queries.amounts import intervals_mm, totals_mm
+from service.queries.areas import AreaWeights, Polygon, area_weights
+from service.queries.cells import BBox, Block, box_block
+from service.queries.fields import CHANCES, FIELDS, Fields
+from service.queries.point import Coverage
+
+Float32Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BoxField:
+    """The cells of a box.
+
+    Attributes:
+        block: which cells of the forecast's grid.
+        grid: of these cells alone.
+        rate_mmh_THW, total_mm_THW: rate at each lead, and depth since the reference time.
+        wanted_HW: False for cells around a polygon.
+        coverage: met.no's words; "ok" where all is known but what no radar ever sees.
+    """
+
+    block: Block
+    grid: Grid
+    rate_mmh_THW: Float32Field
+    total_mm_THW: Float32Field
+    wanted_HW: NDArray[np.bool_]
+    coverage: Coverage
+
+
+@dataclass(frozen=True)
+class AreaLead:
+    """One time of a polygon: mean by true area, extremes of the touched cells, known share of the whole polygon."""
+
+    mean: float | None
+    smallest: float | None
+    largest: float | None
+    coverage: float
+
+
+@dataclass(frozen=True)
+class AreaSeries:
+    """A polygon.
+
+    Attributes:
+        area_km2: its true area.
+        cells: touched cells of the grid.
+        coverage: in met.no's words.
+        rates: in mm/h by lead.
+        totals: in mm since the reference time, by lead.
+        chances: probabilities of the cells by threshold and lead; empty for a forecast without any.
+    """
+
+    area_km2: float
+    cells: int
+    coverage: Coverage
+    rates: tuple[AreaLead, ...]
+    totals: tuple[AreaLead, ...]
+    chances: tuple[tuple[AreaLead, ...], ...] = ()
+
+
+def box_field(forecast: Forecast, bbox: BBox) -> BoxField | None:
+    """The box's cells; None where it lies off the grid.
+
+    Raises:
+        InputError: not a box on Earth.
+    """
+    block = box_block(forecast.grid, bbox)
+    if block is None:
+        return None
+    return cut(forecast, block)
+
+
+def cut(forecast: Forecast, block: Block, wanted_HW: NDArray[np.bool_] | None = None) -> BoxField:
+    """A block's cells; what is not wanted of them is NaN."""
+    fields = FIELDS.read(forecast)
+    rates_mmh_THW = fields.rate_mmh_THW[:, *block.slices]
+    totals_mm_THW = totals_mm(intervals_mm(fields, forecast.lead_minutes, block.slices))
+    if wanted_HW is None:
+        wanted_HW = np.ones(block.shape, np.bool_)
+    coverage = _coverage(fields, block, wanted_HW)
+    rates_mmh_THW, totals_mm_THW = (np.where(wanted_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
+    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, wanted_HW, coverage)
+
+
+def box_dataset(forecast: Forecast, box: BoxField) -> xr.Dataset:
+    """The box as CF data set, like the forecast's file."""
+    said = {
+        **forecast_attributes(forecast),
+        "title": f"Part of the nowcast of {forecast.reference_time:%Y-%m-%d %H:%M}",
+    }
+    return rate_dataset(
+        box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=said
+    )
+
+
+def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:
+    """Means, extremes and totals of a polygon in longitude and latitude."""
+    weights = area_weights(forecast.grid, polygon)
+    if weights.block is None or not weights.km2_HW.any():
+        none = (AreaLead(None, None, None, 0.0),) * len(forecast.lead_minutes)
+        return AreaSeries(weights.area_km2, 0, "no coverage", none, none, (none,) * len(forecast.thresholds_mmh))
+    fields = FIELDS.read(forecast)
+    touched_HW = weights.km2_HW > 0
+    intervals_THW = intervals_mm(fields, forecast.lead_minutes, weights.block.slices)
+    return AreaSeries(
+        weights.area_km2,
+        int(touched_HW.sum()),
+        _coverage(fields, weights.block, touched_HW),
+        _leads(fields.rate_mmh_THW[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
+        _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
+        _chances(forecast, weights.block, weights),
+    )
+
+
+def polygon_field(forecast: Forecast, polygon: Polygon) -> BoxField | None:
+    """The cells that a polygon touches, the others around it NaN; None where it lies off the grid."""
+    weights = area_weights(forecast.grid, polygon)
+    if weights.block is None or not weights.km2_HW.any():
+        return None
+    return cut(forecast, weights.block, weights.km2_HW > 0)
+
+
+def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> tuple[AreaLead, ...]:
+    return tuple(_lead(values_HW, km2_HW, area_km2) for values_HW in values_THW)
+
+
+def _chances(forecast: Forecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
+    if not forecast.thresholds_mmh:
+        return ()
+    chance_NTHW = CHANCES.read(forecast).probability_NTHW[:, :, *block.slices]
+    return tuple(_leads(chance_THW, weights.km2_HW, weights.area_km2) for chance_THW in chance_NTHW)
+
+
+def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:
+    known_HW = np.isfinite(values_HW) & (km2_HW > 0)
+    known_km2 = float(km2_HW[known_HW].sum())
+    if not known_km2:
+        return AreaLead(None, None, None, 0.0)
+    known_N = values_HW[known_HW]
+    mean = float((known_N * km2_HW[known_HW]).sum() / known_km2)
+    return AreaLead(mean, float(known_N.min()), float(known_N.max()), min(1.0, known_km2 / area_km2))
+
+
+def _coverage(fields: Fields, block: Block, wanted_HW: NDArray[np.bool_]) -> Coverage:
+    known_THW = np.isfinite(fields.rate_mmh_THW[:, *block.slices])
+    missing_HW = wanted_HW & ~known_THW.all(axis=0)
+    if (missing_HW & (fields.usual_HW[block.slices] | known_THW.any(axis=0))).any():
+        return "temporarily unavailable"
+    return "ok" if (known_THW & wanted_HW).any() else "no coverage"
+
+
+def rounded(values_HW: Float32Field, decimals: int = 3) -> Sequence[Sequence[float | None]]:
+    """Rows of plain numbers, NaN as None: JSON has no other word for it."""
+    rows = np.round(values_HW.astype(np.float64), decimals).tolist()
+    return [[None if value != value else value for value in row] for row in rows]

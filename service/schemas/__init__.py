@@ -1,0 +1,1 @@
+"""The documents of the REST interface, shared by the API and the client."""

@@ -1,1 +1,0 @@
-"""How good forecasts were: counted once each, summed over any period."""

@@ -1,0 +1,1 @@
+"""Everything of Celery: the queue, the schedule, the tasks and the watchdog."""

@@ -1,0 +1,78 @@
+"""What the worker does: each task passes ids in and out, and may run twice without harm."""
+
+import logging
+from datetime import UTC, datetime
+from functools import cache
+from typing import Final
+
+from core.errors import InputError, NoDataError, UnavailableError
+from core.settings import get_settings
+from service.forecasts.nowcast import NowcastService
+from service.forecasts.retention import swept
+from service.tasks.heartbeat import complete
+from service.telemetry.metrics import REFUSED
+from service.worker import is_first, worker
+
+VERIFY_S: Final = 10.0
+"""A verification task begins no further window after it, so that a forecast never waits long."""
+
+REFUSAL_TOLD_S: Final = 3600
+log = logging.getLogger(__name__)
+
+
+@cache
+def service() -> NowcastService:
+    """The service of this process, with its models loaded once."""
+    return NowcastService.from_settings(get_settings())
+
+
+@worker.task(
+    autoretry_for=(UnavailableError,),
+    retry_backoff=True,
+    retry_backoff_max=30,
+    max_retries=5,
+    throws=(InputError, NoDataError),
+)
+def make_forecast_task(reference_time: str | None, model: str, scheduled: bool = False) -> str:
+    """Forecast from the stored scans up to `reference_time` (ISO 8601; None is the newest); gives the forecast's id."""
+    time = datetime.fromisoformat(reference_time) if reference_time else None
+    return service().forecast_stored(time, model, scheduled=scheduled).id
+
+
+@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
+def verify_task() -> int:
+    """Score forecasts whose observation has come in since, for some seconds at a time; gives the number of counts."""
+    return service().verify_due(VERIFY_S)
+
+
+@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
+def sweep_task() -> int:
+    """Delete forecasts and exports that are too old or too much; gives the number of files."""
+    return sum(swept(service()).values())
+
+
+@worker.task
+def heartbeat_task(giver: str, given_at: str | None = None) -> None:
+    """Nothing but the mark that it was done, for /readyz and whoever gave it out."""
+    now = datetime.now(UTC)
+    complete(service().catalogue.engine, giver, datetime.fromisoformat(given_at) if given_at else now, now)
+
+
+@worker.task
+def cycle_task() -> int:
+    """Hand out a forecast for every new scan; gives the number handed out."""
+    refusal = service().refusal()
+    if refusal is not None and is_first(f"refused:{refusal.scan_time}", REFUSAL_TOLD_S):
+        REFUSED.labels("too_old").inc()
+        log.warning("no scheduled forecast: %s", refusal.reason)
+    return sum(_hand_out(time, model) for time, model in service().pending())
+
+
+def _hand_out(reference_time: datetime, model: str) -> bool:
+    """Queue one forecast, unless it has just been queued: the next look may come before the forecast is made."""
+    limit_s = round(get_settings().task_limit_s)
+    time = reference_time.astimezone(UTC).isoformat()
+    if not is_first(f"{model}:{time}", limit_s):
+        return False
+    make_forecast_task.apply_async((time, model, True), expires=get_settings().deadline_s, ignore_result=True)
+    return True

@@ -1,0 +1,1 @@
+"""Counts, ages and log lines of every process."""

@@ -1,0 +1,82 @@
+"""The counts of every process of one live store in files of one folder, so that whoever is asked can sum them up.
+
+prometheus_client's multiprocess mode: each process writes files of its own, at once, so a kill loses nothing. They are
+named by a number that no other living process has, and the next process goes on with the counts of one that ended:
+sums never fall, and there are never more files than processes at a time.
+"""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+from typing import IO, Any, Final, cast
+
+from prometheus_client import CollectorRegistry, values
+from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from service.telemetry import metrics
+
+log = logging.getLogger(__name__)
+FOLDER: Final = "metrics"
+WHERE: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the library looks; set here, and read by nothing else of the project."""
+
+
+class Slot:
+    """The lowest number that no process at work in `folder` has; held until the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pid = 0
+        self._number = 0
+        self._file: IO[bytes] | None = None
+
+    def __call__(self) -> str:
+        """The number, another one in a forked child."""
+        if self._pid != os.getpid():
+            self._take()
+            self._pid = os.getpid()
+        return str(self._number)
+
+    def _take(self) -> None:
+        number = 0
+        while True:
+            file = (self._folder / f"{number}.lock").open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                number += 1
+                continue
+            self._number, self._file = number, file
+            return
+
+
+def keep_in_files(home: Path) -> None:
+    """From now on keep what this process counts below `home`; where that fails it counts for itself alone."""
+    folder = home.resolve() / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        slot = Slot(folder)
+        slot()
+    except OSError as err:
+        log.warning("metrics of this process only: %s", err)
+        return
+    os.environ.pop(WHERE, None)
+    for metric in vars(metrics).values():
+        if isinstance(metric, MetricWrapperBase):
+            metric.clear()  # what was counted before would stay outside
+    os.environ[WHERE] = str(folder)
+    library: Any = values
+    library.ValueClass = library.MultiProcessValue(slot)
+
+
+def counted(home: Path) -> CollectorRegistry:
+    """What all processes of the live store counted; of this process alone where it keeps no files there."""
+    folder = home.resolve() / FOLDER
+    if os.environ.get(WHERE) != str(folder):
+        return metrics.COUNTED
+    registry, collector = CollectorRegistry(), cast(Any, MultiProcessCollector)
+    collector(registry, path=str(folder))
+    return registry

@@ -1,0 +1,1 @@
+"""Scores of forecasters on data sets and events."""

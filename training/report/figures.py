@@ -1,0 +1,175 @@
+"""The paper's figures from runs: forecasts in rows (Figures 3, 6, 8, 9), and memory against score (Figure 1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from core.errors import ConfigError
+from models import load_forecaster
+from models.build import MULTISCALE
+from training.evaluation.engine import predictions
+from training.picture import draw
+from training.report.records import Example, is_rain
+from training.report.runs import Run, default_skip
+from training.report.tables import forecast_value, run_cost
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Float32Field = NDArray[np.float32]
+Rows = list[tuple[str, Float32Field]]
+
+
+NAME_PLACES: Final = (((7, 0), "left"), ((0, 10), "center"), ((0, -10), "center"), ((-7, 0), "right"))
+"""Where a point's name may stand: shift in points, and which end of it is at that place. Arrows come from the right."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the forecasts of a data set are drawn; the paper's own layout was not at hand, so this one is ours."""
+
+    number: int
+    palette: str = "gray"
+    unit: str = ""
+
+
+LAYOUTS: Final = {
+    "moving_mnist": Layout(3),
+    "taxibj": Layout(6, "viridis", "inflow, share of the training maximum"),
+    "kth": Layout(8),
+    "germany": Layout(9),
+}
+
+
+def one_of_each(runs: Sequence[Run]) -> list[Run]:
+    """The first run of each model as the paper has it (its own skip and loss), flat before multi-scale."""
+    first: dict[str, Run] = {}
+    for run in sorted(runs, key=lambda run: (str(run.config.get("seed")), run.name)):
+        own = run.skip in (None, default_skip(run.model)) and run.config.get("loss", "l1+l2") == "l1+l2"
+        if own and not run.variant:
+            first.setdefault(run.model, run)
+    return [first[model] for model in sorted(first, key=lambda m: (m.removeprefix(MULTISCALE), len(m)))]
+
+
+def draw_example(runs: Sequence[Run], examples: Mapping[str, Example], out: Path) -> Path:
+    """One clip: what was given, what came, and the forecasts of runs of one setting.
+
+    Raises:
+        ConfigError: the runs do not show the same clip.
+    """
+    one, first = runs[0], examples[runs[0].name]
+    for run in runs:
+        if not np.array_equal(examples[run.name].past_THW, first.past_THW, equal_nan=True):
+            raise ConfigError(f"{run.name} shows another clip than {one.name}; weights or --clip {first.clip} were due")
+    layout = LAYOUTS.get(str(one.config["dataset"]), Layout(0))
+    rows: Rows = [("given", first.past_THW), ("truth", first.future_THW)]
+    rows += [(run.model, examples[run.name].forecast_THW) for run in runs]
+    past_BTCHW = torch.from_numpy(first.past_THW)[None, :, None]
+    extrapolated_BTCHW = predictions(
+        load_forecaster("extrapolation"), past_BTCHW, len(first.future_THW), one_step=False
+    )
+    rows.append(("extrapolation", extrapolated_BTCHW[0, :, 0]))
+    path = out / f"figure{layout.number}.png"
+    if is_rain(one):
+        unseen_HW = np.isnan(first.past_THW).any(axis=0)
+        rows = rows[:2] + [(name, np.where(unseen_HW, np.nan, fields_THW)) for name, fields_THW in rows[2:]]
+        minutes = int((one.evaluation or {})["cadence_minutes"])
+        draw(rows, path, title=f"window {first.clip} of the test set", note="", step_minutes=minutes)
+    else:
+        draw_pictures(rows, path, layout, title=f"clip {first.clip} of the test set")
+    return path
+
+
+def draw_pictures(rows: Rows, path: Path, layout: Layout, *, title: str) -> None:
+    """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
+    from matplotlib.figure import Figure
+
+    columns = max(len(frames_THW) for _, frames_THW in rows)
+    figure = Figure(figsize=(1.0 * columns + 1.2, 1.08 * len(rows) + 0.7), layout="constrained", dpi=110)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[], frame_on=False)
+    shown = None
+    for r, (label, frames_THW) in enumerate(rows):
+        for c, frame_HW in enumerate(frames_THW):
+            shown = axes[r, c].imshow(frame_HW, cmap=layout.palette, vmin=0, vmax=1, interpolation="nearest")
+            time = c - len(frames_THW) + 1 if r == 0 else c + 1
+            if r < 2:
+                axes[r, c].set_title(f"{time:+d}" if time else "0", fontsize=7, pad=2)
+        axes[r, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
+    if layout.unit and shown is not None:
+        figure.colorbar(shown, ax=axes, shrink=0.6, label=layout.unit)
+    figure.suptitle(f"{title}; numbers are frames after the last given one", fontsize=8)
+    _save(figure, path)
+
+
+def draw_memory(runs: Sequence[Run], out: Path) -> Path:
+    """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
+    places = memory_and_score(runs, key)
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
+    axis = figure.subplots()
+    axis.set_xscale("log")
+    for model, place in places.items():
+        multiscale = model.startswith(MULTISCALE)
+        axis.plot(*place, "o" if multiscale else "s", color="tab:red" if multiscale else "tab:blue")
+        if MULTISCALE + model in places:
+            arrow = {"arrowstyle": "->", "color": "0.6", "shrinkA": 5, "shrinkB": 5}
+            axis.annotate("", places[MULTISCALE + model], place, arrowprops=arrow)
+    better = "up" if key.startswith("csi") else "down"
+    axis.set_xlabel("saved activations of one clip in MiB, counted on shapes (models.cost.measure)")
+    axis.set_ylabel(f"{key.upper()} of the forecast frames ({better} is better)")
+    axis.set_title("flat (blue squares) and multi-scale (red circles)", fontsize=9)
+    axis.margins(x=0.2, y=0.15)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+    figure.draw_without_rendering()  # so that places on the page are known
+    label_points(axis, places)
+    path = out / "figure1.png"
+    _save(figure, path)
+    return path
+
+
+def memory_and_score(runs: Sequence[Run], key: str) -> dict[str, tuple[float, float]]:
+    """MiB kept for one clip and the score `key`, the mean over seeds, by model."""
+    places: dict[str, tuple[float, float]] = {}
+    for run in one_of_each(runs):
+        same = [other for other in runs if (other.model, other.skip) == (run.model, run.skip) and not other.variant]
+        same = [other for other in same if other.config.get("loss") == run.config.get("loss")]
+        values = [value for other in same if (value := forecast_value(other, key)) is not None]
+        if values:
+            places[run.model] = (run_cost(run)["memory"], sum(values) / len(values))
+    return places
+
+
+def label_points(axis: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
+    """A name beside each point, on the first of its sides where it lies on no other name and no point."""
+    from matplotlib.transforms import Bbox
+
+    points = [axis.transData.transform(place) for place in places.values()]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
+    for model, place in sorted(places.items(), key=lambda item: item[1]):
+        choices = NAME_PLACES[::-1] if model.startswith(MULTISCALE) else NAME_PLACES
+        for shift, side in choices:
+            name = axis.annotate(
+                model, place, textcoords="offset points", xytext=shift, fontsize=8, ha=side, va="center"
+            )
+            box = name.get_window_extent()
+            if not any(box.overlaps(other) for other in taken) or (shift, side) == choices[-1]:
+                taken.append(box)
+                break
+            name.remove()
+
+
+def _save(figure: object, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)  # type: ignore[attr-defined]

@@ -1,0 +1,145 @@
+"""Records: what is kept of an evaluated run for good, without its weights, so that a report can be made again anywhere.
+
+A record is a run folder without weights: `config.yaml`, the checkpoint's card, a thinned `metrics.csv` (losses,
+seconds), `evaluation.json` and the forecast of one test clip. Records of runs on several machines add up in a folder.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from zipfile import BadZipFile
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from core.errors import ConfigError
+from core.files import write_bytes_atomically
+from models.checkpoint import CARD
+from training.datasets import DATASETS
+from training.report.runs import EVALUATION, Run
+from training.trainer.metrics_file import HEAD
+
+EXAMPLE: Final = "example.npz"
+RECORDS: Final = "runs"
+"""Folder of the records beneath a report's own."""
+CURVE: Final = 40
+"""Steps whose training loss a record keeps."""
+PATHS: Final = ("data", "guided_cache")
+KEPT: Final = ("train/loss", "train/seconds")
+Float32Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A run's forecast of one test clip, the first channel.
+
+    Attributes:
+        clip: number within the test set.
+        past_THW: what was given.
+        future_THW: what came.
+        forecast_THW: what the run's model said.
+    """
+
+    clip: int
+    past_THW: Float32Field
+    future_THW: Float32Field
+    forecast_THW: Float32Field
+
+    def rounded(self, *, is_rain: bool) -> "Example":
+        """As a record keeps it: rain to 0.01 mm/h, pictures to 1/256; a figure drawn of it is the same everywhere."""
+        step = 100 if is_rain else 256
+        fields = (self.past_THW, self.future_THW, self.forecast_THW)
+        return Example(self.clip, *((np.round(f * step) / step).astype(np.float16).astype(np.float32) for f in fields))
+
+
+def record_of(run: Run, example: Example | None, folder: Path) -> None:
+    """Write the record of an evaluated run into `folder`/NAME; a record that is there already and is the run stays.
+
+    Raises:
+        ConfigError: the folder cannot be written to, or another run's record has the name.
+    """
+    record = folder / run.name
+    if run.folder.resolve() == record.resolve():
+        return
+    _refuse_another(run, record)
+    files = {
+        "config.yaml": yaml.safe_dump(_without_paths(run.config), sort_keys=False).encode(),
+        f"checkpoint/{CARD}": (json.dumps(run.card, indent=1) + "\n").encode(),
+        "metrics.csv": _thinned(run.folder / "metrics.csv").encode(),
+        EVALUATION: (json.dumps(run.evaluation, indent=1) + "\n").encode(),
+    }
+    if example is not None:
+        files[EXAMPLE] = _packed(example)
+    try:
+        for name, content in files.items():
+            write_bytes_atomically(record / name, content)
+    except OSError as err:
+        raise ConfigError(f"the record {record} cannot be written: {err.strerror}") from err
+
+
+def read_example(run: Run) -> Example | None:
+    """The clip that a record keeps; None where it keeps none.
+
+    Raises:
+        ConfigError: the file is no such clip.
+    """
+    path = run.folder / EXAMPLE
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            fields = (file[name].astype(np.float32) for name in ("past", "future", "forecast"))
+            return Example(int(file["clip"]), *fields)
+    except (OSError, ValueError, KeyError, BadZipFile) as err:
+        raise ConfigError(f"{path} is no example of a forecast; past, future, forecast and clip were due") from err
+
+
+def is_rain(run: Run) -> bool:
+    """Whether a run's frames are rain, by its data set."""
+    return DATASETS.get(str(run.config["dataset"])).is_rain
+
+
+def _packed(example: Example) -> bytes:
+    fields = {"past": example.past_THW, "future": example.future_THW, "forecast": example.forecast_THW}
+    file = io.BytesIO()
+    halves: dict[str, Any] = {name: field.astype(np.float16) for name, field in fields.items()}
+    np.savez_compressed(file, clip=np.int64(example.clip), **halves)
+    return file.getvalue()
+
+
+def _refuse_another(run: Run, record: Path) -> None:
+    card = record / "checkpoint" / CARD
+    try:
+        known = json.loads(card.read_text())["sha256"] if card.is_file() else None
+    except (ValueError, KeyError, TypeError) as err:
+        raise ConfigError(f"{card} is no checkpoint's card") from err
+    if known not in (None, run.card["sha256"]):
+        raise ConfigError(
+            f"{record} is the record of another run of this name; rename {run.folder}, or remove that record"
+        )
+
+
+def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
+    """Where data lay on one machine means nothing on another."""
+    return {key: "DATA" if key in PATHS and value else value for key, value in config.items()}
+
+
+def _thinned(metrics: Path) -> str:
+    """All rows of validation, and training loss and seconds of evenly spread steps with the last."""
+    rows = list(csv.reader(metrics.read_text().splitlines()))[1:] if metrics.is_file() else []
+    steps = sorted({int(step) for step, name, _ in rows if name in KEPT})
+    kept = _spread(steps)
+    chosen = [row for row in rows if row[1].startswith("validation/") or (row[1] in KEPT and int(row[0]) in kept)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEAD, *chosen])
+    return text.getvalue()
+
+
+def _spread(steps: Iterable[int]) -> set[int]:
+    found = list(steps)
+    return {found[int(n)] for n in np.linspace(0, len(found) - 1, CURVE).round()} if found else set()

@@ -1,0 +1,1 @@
+"""One training run: data, losses, schedules, the Lightning modules and checkpoints."""

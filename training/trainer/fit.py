@@ -1,0 +1,156 @@
+"""One part of a run by Lightning: from its start, or from a checkpoint, to its end or to a signal."""
+
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, TQDMProgressBar
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from core.errors import ConfigError, InputError, UnavailableError
+from training.config import RunConfig, is_first_process, processes_here
+from training.datasets import NowcastDataset
+from training.trainer.exceedance import ExceedanceModule
+from training.trainer.forecast_images import ForecastImages
+from training.trainer.guided_items import GuidedItems
+from training.trainer.keeper import AtomicCheckpointIO, Keeper, StopSignals
+from training.trainer.loader import train_loader, validation_loader
+from training.trainer.metrics_file import MetricsFile
+from training.trainer.module import NowcastModule
+from training.trainer.pace import Pace
+from training.trainer.run_folder import take_back, write_config
+
+BAR_EVERY = 10
+Items = NowcastDataset | GuidedItems
+
+
+def fit(
+    module: NowcastModule | ExceedanceModule,
+    training: Items,
+    validation: Items,
+    folder: Path,
+    record: dict[str, Any],
+    *,
+    total_steps: int,
+    resume: Path | None = None,
+    done: int = 0,
+) -> int:
+    """Train `module` on to `total_steps`, into a run folder.
+
+    Args:
+        module: gets the weights, the averaged ones where weights are averaged.
+        training: its samples.
+        validation: may be empty.
+        folder: for checkpoints and logs.
+        record: the run record.
+        total_steps: of the run.
+        resume: the checkpoint to go on from.
+        done: steps done there.
+
+    Returns:
+        Steps done in all; fewer than `total_steps` where the run stopped early.
+
+    Raises:
+        UnavailableError: stopped by a signal, or a full disk.
+        ConfigError: a loss that is not finite, or a package that is missing.
+    """
+    config = module.config
+    validate_every = min(config.validate_every or math.ceil(len(training) / config.batch_size), total_steps)
+    steps = {"validate_every": validate_every, "total_steps": total_steps}
+    metrics = MetricsFile(folder / "metrics.csv")
+    loader = train_loader(training, config, total_steps=total_steps, first_step=done)
+    with StopSignals() as signals, _one_tree_of_errors(folder, is_new=resume is None):
+        keeper = Keeper(folder, record, signals, every=config.checkpoint_every, **steps)
+        callbacks = [*_callbacks(config, total_steps), keeper]
+        trainer = _trainer(config, folder, _loggers(config, folder, metrics), callbacks, **steps)
+        if is_first_process():  # nothing is written before everything fits
+            write_config(folder, config)
+            metrics.go_on_after(done)
+        trainer.fit(module, loader, validation_loader(validation, config), ckpt_path=resume, weights_only=True)
+    return int(trainer.global_step)
+
+
+@contextmanager
+def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
+    """Lightning's errors as ours, its warnings away; a new folder goes again if the first step finds a wrong size."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            warnings.filterwarnings("ignore", module="lightning_fabric")
+            yield
+    except SIGTERMException as err:
+        raise UnavailableError(f"stopped before the first step; --resume {folder} goes on") from err
+    except MisconfigurationException as err:
+        raise ConfigError(f"this machine cannot run it so: {' '.join(str(err).split())}") from err
+    except InputError:
+        if is_new and is_first_process():
+            take_back(folder)
+        raise
+
+
+def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
+    """All but the keeper, which must come last: it writes what the others have done."""
+    bar = sys.stderr.isatty()
+    callbacks: list[Callback] = [
+        Pace(config.batch_size, every=config.log_every, total_steps=total_steps, lines=not bar)
+    ]
+    if bar:
+        callbacks.append(TQDMProgressBar(refresh_rate=BAR_EVERY))
+    if config.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
+    if config.tensorboard:
+        callbacks.append(ForecastImages())
+    if config.early_stopping:
+        callbacks.append(EarlyStopping("validation/loss", patience=config.early_stopping))
+    return callbacks
+
+
+def _loggers(config: RunConfig, folder: Path, metrics: MetricsFile) -> list[Logger]:
+    if not config.tensorboard:
+        return [metrics]
+    if find_spec("tensorboard") is None:
+        raise ConfigError("tensorboard=true, but the package tensorboard is not installed")
+    return [metrics, TensorBoardLogger(folder, name="tensorboard", version="")]
+
+
+def _trainer(
+    config: RunConfig,
+    folder: Path,
+    loggers: list[Logger],
+    callbacks: list[Callback],
+    *,
+    validate_every: int,
+    total_steps: int,
+) -> pl.Trainer:
+    here = processes_here() or config.devices
+    return pl.Trainer(
+        max_steps=total_steps,
+        max_epochs=-1,
+        devices=here,
+        num_nodes=config.devices // here,
+        use_distributed_sampler=False,
+        accelerator="auto",
+        precision=config.precision,
+        gradient_clip_val=config.gradient_clip or None,
+        val_check_interval=validate_every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=config.log_every,
+        logger=loggers,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=False,
+        enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )

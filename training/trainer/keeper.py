@@ -1,0 +1,167 @@
+"""Checkpoints of a run while it trains: written whole, in time, and once more before it stops for a signal."""
+
+import io
+import math
+import signal
+import threading
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Final, Self
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from core.errors import ConfigError, UnavailableError
+from core.files import write_bytes_atomically
+from training.trainer.run_folder import LAST, RUN
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """A checkpoint file is the old one or the new one, never a part (Lightning's goes through another folder)."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
+        """Write a checkpoint."""
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_bytes_atomically(Path(path), content.getvalue())
+
+
+class StopSignals:
+    """While it is entered, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
+            self.listen()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals; again after Lightning has put its own handlers in place."""
+        for number in self._before:
+            signal.signal(number, self._ask)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+class Keeper(Callback):
+    """Writes `last.ckpt` every so many steps, before each validation, before the last step, at the end, and to stop.
+
+    A checkpoint before a validation says that this is still due, and a resumed run begins with it; so all that a
+    checkpoint holds is of one moment, and a run killed at any time goes on exactly as it would have.
+
+    Args:
+        folder: the run folder.
+        record: the run record, see `run_folder`.
+        signals: that ask for a stop.
+        every: steps between two checkpoints.
+        validate_every: steps between two validations.
+        total_steps: of the run.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        record: dict[str, Any],
+        signals: StopSignals,
+        *,
+        every: int,
+        validate_every: int,
+        total_steps: int,
+    ) -> None:
+        self.folder, self.record, self.signals = folder, record, signals
+        self.every, self.validate_every, self.total_steps = every, validate_every, total_steps
+        self.validation_due = False
+        self.written: int | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the validation of this step is still to come."""
+        return {"validation_due": self.validation_due}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As it was written."""
+        self.validation_due = bool(state_dict["validation_due"])
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add the run record."""
+        del trainer, pl_module
+        checkpoint[RUN] = self.record
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Listen; and validate, where the checkpoint was written before that."""
+        self.signals.listen()
+        self.written = trainer.global_step or None
+        if self.validation_due and trainer.enable_validation:
+            trainer.validating = True
+            validation = trainer.fit_loop.epoch_loop.val_loop
+            validation.restarting = False  # from its first clip
+            validation.run()
+            trainer.training = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Write if it is time, and stop if that was asked for."""
+        step = trainer.global_step
+        if step >= self.total_steps:
+            trainer.should_stop = True  # Lightning then validates once more before it ends
+            return
+        self.validation_due = trainer.enable_validation and step % self.validate_every == 0
+        stopping = trainer.strategy.reduce_boolean_decision(self.signals.requested, all=False)
+        if stopping or self.validation_due or step % self.every == 0 or step == self.total_steps - 1:
+            self._write(trainer)
+        if stopping:
+            raise self._stopped(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """A validation is left at once: the checkpoint before it is there. Processes that share one finish it."""
+        if self.signals.requested and trainer.world_size == 1:
+            raise self._stopped(trainer)
+
+    def on_validation_end(self, *_: Any) -> None:
+        """It is done."""
+        self.validation_due = False
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """The end of the run: Lightning's one epoch is the whole of it."""
+        self.record["ended"] = True
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        loss = float(trainer.callback_metrics.get("train/loss", 0.0))
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"the loss is {loss} at step {trainer.global_step}; {self._kept()}. A lower learning_rate, a "
+                "gradient_clip or precision 32-true may help"
+            )
+        try:
+            trainer.save_checkpoint(self.folder / LAST, weights_only=False)
+        except OSError as err:
+            raise UnavailableError(
+                f"the checkpoint of step {trainer.global_step} could not be written to {self.folder} ({err.strerror}); "
+                f"{self._kept()}"
+            ) from err
+        self.written = trainer.global_step
+
+    def _stopped(self, trainer: pl.Trainer) -> UnavailableError:
+        return UnavailableError(
+            f"stopped after step {trainer.global_step} of {self.total_steps}; --resume {self.folder} goes on"
+        )
+
+    def _kept(self) -> str:
+        return "no checkpoint was written" if self.written is None else f"{LAST} of step {self.written} is kept"

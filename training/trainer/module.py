@@ -1,0 +1,144 @@
+"""The Lightning module: loss over all one-step predictions, scheduled sampling, scores of the forecast frames."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from core.errors import ConfigError
+from models.rollout import RecurrentModel
+from models.transforms import Transform
+from training.config import RunConfig
+from training.datasets import Sample
+from training.trainer.learning_rate import share_of_rate
+from training.trainer.loader import process_count
+from training.trainer.losses import LOSSES
+from training.trainer.schedules import SCHEDULES
+from verification.counts import Counts, contingency
+
+
+class NowcastModule(pl.LightningModule):
+    """Trains one model by one resolved configuration.
+
+    Raises:
+        ConfigError: a loss that weighs by rain, for pictures.
+    """
+
+    allow_zero_length_dataloader_with_multiple_devices = True  # a process may have no validation clip
+
+    def __init__(self, model: RecurrentModel, transform: Transform, config: RunConfig, *, total_steps: int, rain: bool):
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.transform, self.config, self.total_steps, self.rain = transform, config, total_steps, rain
+        self.loss = LOSSES.get(config.loss)
+        if not rain and (self.loss.needs_rain or config.balance):
+            raise ConfigError(
+                f"loss {config.loss!r} with balance {config.balance} weighs by rain; this data set has none"
+            )
+        if self.loss.needs_rain and config.balance:
+            raise ConfigError(
+                f"balance {config.balance} with loss {config.loss!r}, which has weights of its own; 0 was due"
+            )
+        self.schedule = SCHEDULES.get(config.schedule)(config.epochs)
+        self.counts: dict[float, Counts] = {}
+        self.summed_loss = torch.zeros(2, dtype=torch.float64)
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """What a model draws at random in a step (dropout) is a function of (seed, step, process)."""
+        key = (self.config.seed, self.global_step, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+    def training_step(self, batch: Sample) -> Tensor:
+        """Loss over all T + lead - 1 predictions, as the paper (given frames count too), or over the leads alone."""
+        past_BTCHW, future_BTCHW = batch
+        size, given = past_BTCHW.shape[:2]
+        use_truth_TB = self.schedule.use_truth_TB(
+            self.global_step,
+            self.total_steps,
+            given=given,
+            leads=future_BTCHW.shape[1],
+            first_sample=self.global_rank * size,
+            batch=size,
+            seed=self.config.seed,
+        )
+        every_BTCHW = torch.cat([past_BTCHW, future_BTCHW], dim=1)
+        values_BTCHW = self.transform.encode(every_BTCHW)
+        predicted_BTCHW, own_loss = self.model.predict_with_loss(
+            values_BTCHW[:, :given],
+            future_BTCHW.shape[1],
+            future_BTCHW=values_BTCHW[:, given:],
+            use_truth_TB=torch.from_numpy(use_truth_TB),
+        )
+        frames = predicted_BTCHW.shape[1]
+        loss = self._loss(predicted_BTCHW, every_BTCHW[:, -frames:], values_BTCHW[:, -frames:])
+        if own_loss is not None:
+            loss = loss + own_loss
+        self.log("train/loss", loss, prog_bar=True, logger=False, sync_dist=process_count() > 1)
+        return loss
+
+    def validation_step(self, batch: Sample) -> Tensor:
+        """Loss of the forecast frames and, for rain, counts pooled over the leads; gives the forecast.
+
+        As in training, a cell's own loss (PredRNN-V2's decoupling) is a part of it.
+        """
+        past_BTCHW, future_BTCHW = batch
+        leads = future_BTCHW.shape[1]
+        every_BTCHW, own_loss = self.model.predict_with_loss(self.transform.encode(past_BTCHW), leads)
+        predicted_BTCHW = every_BTCHW[:, -leads:]
+        loss = self._loss(predicted_BTCHW, future_BTCHW)
+        if own_loss is not None:
+            loss = loss + own_loss
+        self.summed_loss += torch.stack([loss.double().cpu() * len(past_BTCHW), torch.tensor(float(len(past_BTCHW)))])
+        forecast_BTCHW: Tensor = self.transform.decode(predicted_BTCHW.float())
+        if self.rain:
+            forecast_mmh, observed_mmh = forecast_BTCHW.cpu().numpy(), future_BTCHW.float().cpu().numpy()
+            for threshold_mmh in self.config.thresholds_mmh:
+                new = contingency(forecast_mmh, observed_mmh, threshold_mmh)
+                self.counts[threshold_mmh] = self.counts.get(threshold_mmh, Counts()) + new
+        return forecast_BTCHW
+
+    def on_validation_epoch_start(self) -> None:
+        """Sums start anew."""
+        self.counts = {threshold_mmh: Counts() for threshold_mmh in self.config.thresholds_mmh} if self.rain else {}
+        self.summed_loss = torch.zeros(2, dtype=torch.float64)
+
+    def on_validation_epoch_end(self) -> None:
+        """The mean loss and pooled scores of all processes; an undefined score is not logged."""
+        loss, samples = self._over_processes(self.summed_loss).tolist()
+        self.log("validation/loss", loss / samples, prog_bar=True)
+        for threshold_mmh, own in self.counts.items():
+            cells = torch.tensor([own.hits, own.misses, own.false_alarms, own.correct_negatives], dtype=torch.int64)
+            counts = Counts(*self._over_processes(cells).tolist())
+            for score in ("csi", "hss", "bias"):
+                value = counts.value(score)
+                if value is not None:
+                    shown = (score, threshold_mmh) == ("csi", 0.5)
+                    self.log(f"validation/{score}_{threshold_mmh:g}", value, prog_bar=shown)
+
+    def configure_optimizers(self) -> Any:
+        """Adam at the paper's rate, times the schedule's share of it."""
+        config = self.config
+        optimiser = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
+        if config.learning_rate_schedule == "constant" and not config.warmup_steps:
+            return optimiser
+        share = share_of_rate(config.learning_rate_schedule, self.total_steps, config.warmup_steps)
+        rates = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+    def _loss(self, predicted_BTCHW: Tensor, target_BTCHW: Tensor, values_BTCHW: Tensor | None = None) -> Tensor:
+        """The loss against the truth, which `values_BTCHW` is in network values, where that is at hand."""
+        if values_BTCHW is None:
+            values_BTCHW = self.transform.encode(target_BTCHW)
+        if self.rain:
+            weight_BTCHW = self.loss.weight(target_BTCHW, self.config.balance)
+        else:
+            weight_BTCHW = torch.ones_like(target_BTCHW)
+        return self.loss(predicted_BTCHW.float(), values_BTCHW, weight_BTCHW)
+
+    def _over_processes(self, sums: Tensor) -> Tensor:
+        if process_count() == 1:
+            return sums
+        whole: Tensor = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum")
+        return whole.cpu()
