@@ -8,12 +8,12 @@ import numpy as np
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.views import is_stale, status_of
+from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import Forecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
 from service.queries.areas import Polygon
 from service.queries.cells import BBox
 from service.queries.chances import box_chances
-from service.queries.fields import FIELDS
 from service.queries.point import point_series
 from service.queries.regions import BoxField, Float32Field, area_series, rounded
 from service.schemas.areas import (

@@ -18,11 +18,11 @@ from service.api.negotiate import NETCDF, chosen_type
 from service.api.places import graticule, map_cities
 from service.api.recent import LATEST, needs_no_query
 from service.api.views import forecast_out, point_out, status_of
+from service.forecasts.fields import held
 from service.forecasts.nowcast import Forecast
 from service.forecasts.products import inputs_png, lead_png
 from service.forecasts.retention import asked_for
 from service.queries.chances import chance_png
-from service.queries.fields import held
 from service.schemas.forecasts import ChanceColourOut, ColourOut, ForecastOut, MapOut, PointOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])

@@ -18,9 +18,9 @@ from core.grid import Grid
 from core.registry import Registry
 from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import odim_bytes
+from service.forecasts.fields import FIELDS
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import Forecast
-from service.queries.fields import FIELDS
 
 Float32Field = NDArray[np.float32]
 

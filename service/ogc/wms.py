@@ -15,6 +15,7 @@ from service.api.errors import documented
 from service.api.forecasts import INVENTED
 from service.api.recent import LATEST, Recent
 from service.api.views import status_of
+from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import Forecast
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.ogc.wms_capabilities_111 import MEDIA_TYPE as MEDIA_TYPE_111
@@ -30,7 +31,6 @@ from service.ogc.wms_exceptions import (
 from service.ogc.wms_query import ELDER, PARAMETERS, REQUESTS, Parameters
 from service.queries.amounts import intervals_mm, totals_mm
 from service.queries.chances import chance_field
-from service.queries.fields import FIELDS
 from service.queries.maps import Float32Field, cells_of, legend_png, map_png
 from service.queries.point import point_series
 from service.queries.quantities import QUANTITIES, quantities_of

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from core.cf import EPOCH, RATE, rate_dataset
 from core.grid import Grid
+from service.forecasts.fields import Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import Forecast
-from service.queries.fields import Fields
 
 Float32Field = NDArray[np.float32]
 

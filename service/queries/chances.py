@@ -7,11 +7,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core.colours import CHANCE_COLOURS
+from service.forecasts.fields import CHANCES
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.probabilities import Probabilities, threshold_index, with_probabilities
 from service.forecasts.products import lead_index
 from service.forecasts.records import Forecast
-from service.queries.fields import CHANCES
 from service.queries.regions import BoxField, box_dataset
 
 Float32Field = NDArray[np.float32]

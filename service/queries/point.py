@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 import numpy as np
 
+from service.forecasts.fields import FIELDS
 from service.forecasts.records import Forecast
-from service.queries.fields import FIELDS
 
 RAIN_MMH: Final = 0.1
 """From this rate on it rains."""

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from core.cf import rate_dataset
 from core.grid import Grid
+from service.forecasts.fields import CHANCES, FIELDS, Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import Forecast
 from service.queries.amounts import intervals_mm, totals_mm
 from service.queries.areas import AreaWeights, Polygon, area_weights
 from service.queries.cells import BBox, Block, box_block
-from service.queries.fields import CHANCES, FIELDS, Fields
 from service.queries.point import Coverage
 
 Float32Field = NDArray[np.float32]

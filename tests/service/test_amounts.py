@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.netcdf import dataset_bytes
 from service.queries.amounts import RULE, amount_dataset, intervals_mm, totals_mm
-from service.queries.fields import FIELDS, Fields
 
 NAN = float("nan")
 

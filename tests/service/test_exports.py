@@ -14,8 +14,8 @@ from pyproj import Transformer
 from core.errors import NoDataError, NotAcceptableError
 from core.grid import Grid
 from service.forecasts.exports import WRITERS, export_path, exported, on_source_grid
+from service.forecasts.fields import FIELDS
 from service.forecasts.products import write_forecast
-from service.queries.fields import FIELDS
 from tests.service.api_support import GRID, fill, running, service_at
 
 WET = 17, 24

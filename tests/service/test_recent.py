@@ -8,8 +8,8 @@ import pytest
 from core.errors import InputError, NoDataError
 from service.api.recent import LATEST, Recent
 from service.forecasts.catalogue import Catalogue
+from service.forecasts.fields import FIELDS, FieldCache
 from service.forecasts.products import write_forecast
-from service.queries.fields import FIELDS, FieldCache
 from service.queries.point import point_series
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
 
