@@ -82,9 +82,9 @@ def test_another_unit_is_implausible(store, factor):
     assert flags(store)[2] == (factor > 1), "the step is said at once, rates beyond all weather as long as they last"
 
 
-def test_real_events_are_plausible_at_every_step(shared_data):
+def test_real_events_are_plausible_at_every_step(real_events):
     """The yardstick itself: no frame of a real event is flagged but for single cells of clutter."""
-    for path in sorted((shared_data / "events").glob("*.nc")):
+    for path in real_events:
         with xr.open_dataset(path) as event:
             rate_mmh_THW = event["precipitation_rate"].values[:12].astype(np.float32)
         facts = [facts_of(rate_mmh_HW) for rate_mmh_HW in rate_mmh_THW]

@@ -52,10 +52,10 @@ def spectral_slope(rate_mmh_HW: np.ndarray, pixel_km: float) -> float:
 
 
 @pytest.fixture(scope="module")
-def real(shared_data) -> dict[str, Look]:
+def real(real_events) -> dict[str, Look]:
     """Every event around its wettest frame (wet share: of all of it), but for the coarse twin of the German one."""
     looks = {}
-    for path in (*sorted((shared_data / "events").glob("[!o]*.nc")), shared_data / "events/opera_germany_20180824.nc"):
+    for path in (path for path in real_events if path.stem != "opera_europe_20180824"):
         with xr.open_dataset(path) as event:
             rate = event["precipitation_rate"]
             pixel_km = float(event["x"][1] - event["x"][0]) / 1000
