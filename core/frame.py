@@ -1,12 +1,14 @@
 """One radar composite as the whole program sees it."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.grid import Grid
+from core.times import iso as iso
+from core.times import utc as utc
 
 Float32Field = NDArray[np.float32]
 BoolField = NDArray[np.bool_]
@@ -60,18 +62,3 @@ class RadarFrame:
     def coverage(self) -> float:
         """Observed share of the cells, 0 to 1."""
         return float(np.isfinite(self.rate_mmh_HW).mean())
-
-
-def utc(text_or_time: str | datetime) -> datetime:
-    """An aware UTC time from ISO 8601 text or a time; one without a zone is taken as UTC.
-
-    Raises:
-        ValueError: the text is no ISO 8601 time.
-    """
-    time = datetime.fromisoformat(text_or_time) if isinstance(text_or_time, str) else text_or_time
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def iso(time: datetime) -> str:
-    """RFC 3339 text of an aware time, in UTC with a `Z`, to the second (or finer where it has a fraction)."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from core.errors import FrameError, InputError
+from core.records import RecordCodec
 
 Float64Field = NDArray[np.float64]
 
@@ -177,26 +178,24 @@ class Grid:
         return hashlib.sha256(f"{self.shape} {numbers} {corners}".encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as `from_dict` reads them."""
-        return {
-            "crs": self.crs,
-            "west_m": self.west_m,
-            "north_m": self.north_m,
-            "pixel_x_m": self.pixel_x_m,
-            "pixel_y_m": self.pixel_y_m,
-            "height": self.height,
-            "width": self.width,
-            "name": self.name,
-        }
+        """Return plain values, as `from_dict` reads them."""
+        return GRID_CODEC.to_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Grid":
-        """A grid from `to_dict`'s values."""
-        return cls(**values)
+        """Return the grid of `to_dict`'s values.
+
+        Raises:
+            FrameError: a value is missing or of another kind.
+        """
+        return GRID_CODEC.from_dict(values)
 
     @property
     def _degrees(self) -> bool:
         return bool(self.projection.is_geographic)
+
+
+GRID_CODEC: Final = RecordCodec(Grid)
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,18 @@
+"""Times as text and back: aware UTC everywhere, RFC 3339 with a `Z` in every file and answer."""
+
+from datetime import UTC, datetime
+
+
+def utc(text_or_time: str | datetime) -> datetime:
+    """Return an aware UTC time from ISO 8601 text or a time; one without a zone is taken as UTC.
+
+    Raises:
+        ValueError: the text is not an ISO 8601 time.
+    """
+    time = datetime.fromisoformat(text_or_time) if isinstance(text_or_time, str) else text_or_time
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def iso(time: datetime) -> str:
+    """Return the RFC 3339 text of an aware time, in UTC with a `Z`, with a fraction of a second only if it has one."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
