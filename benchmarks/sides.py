@@ -7,19 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.setting import Setting
+from core.arrays import Float32Field
 from models import Forecaster, build_model
 from models.cost.measure import measure_work, measuring_on
 from models.transforms import ReflectivityTransform
 from tests.reference import build_textbook
 from training.trainer.losses import LOSSES
 
-Float32Field = NDArray[np.float32]
 DRIFT = 2
 """Cells per step that the invented rain moves."""
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from core.arrays import Float32Field
 from core.errors import FrameError
 from core.files import write_atomically
 from core.grid import Grid, grid_from_centres, known
@@ -40,7 +40,6 @@ NETCDF_C: Final = threading.Lock()
 """netCDF-C is not safe for two threads of a process: hold this around every use of it."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
-Float32Field = NDArray[np.float32]
 
 
 def rate_dataset(

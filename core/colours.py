@@ -5,7 +5,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Float32Field = NDArray[np.float32]
+from core.arrays import Float32Field
+
 Colour = tuple[int, int, int, int]
 
 RAIN_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (

@@ -4,14 +4,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import BoolField, Float32Field
 from core.grid import Grid
 from core.times import iso as iso
 from core.times import utc as utc
-
-Float32Field = NDArray[np.float32]
-BoolField = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,12 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
+from core.arrays import Float64Field
 from core.errors import FrameError, InputError
 from core.records import RecordCodec
-
-Float64Field = NDArray[np.float64]
 
 RADOLAN_SPHERE: Final = (
     "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +a=6370040 +b=6370040 +x_0=0 +y_0=0 +units=m +no_defs"

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatField = NDArray[np.floating]
+from core.arrays import FloatField
 
 DRY_DBZ: Final = -32.5
 """Lowest value of DWD's RVP6 counts (count 0): no echo, so 0 mm/h (DWD, RADOLAN composite format, 8-bit products)."""

@@ -15,8 +15,8 @@ from typing import Annotated, Final
 import cv2
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.frame import RadarFrame, iso, utc
@@ -28,7 +28,6 @@ from ingest.writers.radolan import COUNT_MMH, ry_file_name, write_ry
 
 __all__ = ["weather", "write_ry", "write_weather"]
 
-Float32Field = NDArray[np.float32]
 Displacement = tuple[Float32Field, Float32Field]
 
 CELL_KM: Final = 2.0

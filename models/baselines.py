@@ -6,9 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import ForecastError
 from core.units import DWD_ZR
-from models.forecaster import Float32Field, Forecaster
+from models.forecaster import Forecaster
 from models.guided.advection import library
 
 PAPER_CADENCE_MINUTES = 30

@@ -5,16 +5,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
 from models.device import NoDeviceError
 from models.fast import ready
 from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
-
-Float32Field = NDArray[np.float32]
 
 
 class Forecaster(ABC):

@@ -6,7 +6,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from core.colours import RAIN_COLOURS, Float32Field, colours
+from core.arrays import Float32Field
+from core.colours import RAIN_COLOURS, colours
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import load_forecaster

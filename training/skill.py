@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from core.arrays import Float32Field
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import Forecaster, load_forecaster
 from models.guided.forecaster import GuidedForecaster
-from training.datasets.series import Float32Field
 from training.evaluate import write_json
 from training.evaluation.skill_sums import SkillSums
 from training.evaluation.skill_text import as_json, text_table

@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatField = NDArray[np.floating]
+from core.arrays import FloatField
 
 
 @dataclass(frozen=True)

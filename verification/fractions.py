@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from verification.scores.fss import FSS, FractionSums, fraction_sums, window_sums
 from verification.verify import compared
-
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

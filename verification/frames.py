@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from core.units import DWD_ZR, FloatField
+from core.arrays import FloatField
+from core.units import DWD_ZR
 
 LOWER_DBZ: Final = -10.0
 UPPER_DBZ: Final = 60.0

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from verification.scores.base import events_of
 from verification.scores.reliability import BINS, binned
-
-Float32Field = NDArray[np.float32]
 
 PPM: Final = 1_000_000
 

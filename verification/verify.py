@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.units import THRESHOLDS_MMH
 from verification.counts import Counts, contingency
-
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 
 EDGES_MMH: Final = (2.0, 5.0, 10.0, 30.0)
 WEIGHTS: Final = (1.0, 2.0, 5.0, 10.0, 30.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.peers.base import PEERS, Peer
 from benchmarks.setting import Setting
-from benchmarks.sides import Float32Field
+from core.arrays import Float32Field
 from models import Forecaster, load_forecaster
 
 MEMBERS = 20

@@ -12,14 +12,13 @@ from rich.console import Console
 from rich.progress import track
 
 from core import cf
+from core.arrays import Float64Field
 from core.errors import ConfigError, FrameError
 from ingest.archive.gaps import gap_report
 from ingest.archive.staging import WET_MMH
 
 QUANTILES: Final = (0.0, 0.01, 0.5, 0.99, 1.0)
 BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])
-
-Float64Field = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.grid import Grid
@@ -23,8 +23,6 @@ WET_MMH: Final = 0.1
 ZSTD: Final = {"id": "zstd", "level": 3}
 MOST_FIELDS: Final = 2**31 - 1
 """Length of an array whose end is not known; Zarr stores what is written to it alone."""
-
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field, FloatField
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.registry import Registry
@@ -18,9 +18,6 @@ MAX_FRAMES: Final = 512
 
 ROUNDING_MMH: Final = 1e-3
 """A packed zero may come back this far below 0 (gain and offset in single precision)."""
-
-Float32Field = NDArray[np.float32]
-AnyField = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ def limits_of(file: BinaryIO) -> Limits:
     return file.limits if isinstance(file, Member) else Limits()
 
 
-def rate_field(rate_mmh_HW: AnyField) -> Float32Field:
+def rate_field(rate_mmh_HW: FloatField) -> Float32Field:
     """A decoded field as a frame holds it: float32, contiguous, round-off below 0 set to 0.
 
     Raises:

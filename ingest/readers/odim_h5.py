@@ -7,20 +7,12 @@ import numpy as np
 from pyproj import Proj
 from pyproj.exceptions import CRSError
 
+from core.arrays import Float32Field, FloatField
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid, known
 from core.units import DWD_ZR, rate_from_depth
-from ingest.readers.base import (
-    READERS,
-    AnyField,
-    Float32Field,
-    OtherFormatError,
-    ProductError,
-    Reader,
-    limits_of,
-    rate_field,
-)
+from ingest.readers.base import READERS, OtherFormatError, ProductError, Reader, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
 from ingest.readers.radars import dwd_site, missing_dwd_radars
 
@@ -109,7 +101,7 @@ def _rate(group: Any, quantity: str, grid: Grid, interval_minutes: float) -> Flo
     scale = {name: _number(name, group, "what", group.parent) for name in ("gain", "offset", "nodata", "undetect")}
     raw_HW = data[()]
     undetect_HW, nodata_HW = raw_HW == scale["undetect"], raw_HW == scale["nodata"]
-    value_HW: AnyField = np.where(undetect_HW | nodata_HW, np.nan, raw_HW * scale["gain"] + scale["offset"])
+    value_HW: FloatField = np.where(undetect_HW | nodata_HW, np.nan, raw_HW * scale["gain"] + scale["offset"])
     if quantity == "ACRR":
         value_HW = rate_from_depth(value_HW, interval_minutes)
     elif quantity == "DBZH":

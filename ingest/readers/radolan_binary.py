@@ -10,11 +10,12 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field, FloatField
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
-from ingest.readers.base import READERS, AnyField, Float32Field, ProductError, Reader, limits_of, rate_field
+from ingest.readers.base import READERS, ProductError, Reader, limits_of, rate_field
 from ingest.readers.radars import missing_dwd_radars
 
 DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
@@ -149,7 +150,7 @@ def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
     return np.asarray(table_mmh[counts_HW.astype(np.uint8)], np.float64)
 
 
-def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> AnyField:
+def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> FloatField:
     raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
     table_mmh = _rate_of_counts(float(attrs["precision"]), float(attrs["intervalseconds"]))
     return table_mmh.take(raw_N).reshape(attrs["nrow"], attrs["ncol"])

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import Transformer
 
+from core.arrays import Float32Field
 from core.errors import InputError
 from core.grid import METRES_PER_DEGREE, Grid
 
-Float32Field = NDArray[np.float32]
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], Float32Field]
 
 _DECIMALS = 6

@@ -7,14 +7,13 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import ConflictError
 from core.frame import RadarFrame, iso
 from core.grid import Grid
 from ingest.windows.regrid import onto
 
-Float32Field = NDArray[np.float32]
 Slots = list[RadarFrame | None]
 
 

@@ -9,8 +9,9 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
+from core.arrays import Float32Field
 from core.errors import FrameError
-from core.frame import Float32Field, RadarFrame
+from core.frame import RadarFrame
 from core.grid import Grid
 from ingest.readers.odim_h5 import DWD_ORIGIN
 from ingest.readers.radars import DWD_RADARS

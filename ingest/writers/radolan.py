@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import FrameError
 from core.files import write_bytes_atomically
 from core.grid import RADOLAN_900
 from ingest.radar_sites import DWD_RADARS
-
-Float32Field = NDArray[np.float32]
 
 COUNT_MMH: Final = 0.12
 """One count of RY: 0.01 mm in 5 minutes, in mm/h."""

@@ -7,12 +7,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
+from core.arrays import Float32Field
 from models.card_numbers import CardNumbers
 
-Float32Array = NDArray[np.float32]
 LOGIT_UNIT: Final = 3.0
 """Scale of the logit among the predictors, whose spread is 1."""
 LINES: Final = 3
@@ -35,10 +34,10 @@ class Told(NamedTuple):
         step: every so many cells along both axes were taken.
     """
 
-    scaled_NF: Float32Array
-    prior_NK: Float32Array
-    correction_NK: Float32Array
-    rate_mmh_N: Float32Array
+    scaled_NF: Float32Field
+    prior_NK: Float32Field
+    correction_NK: Float32Field
+    rate_mmh_N: Float32Field
     step: int
 
 
@@ -75,7 +74,7 @@ class Adaptation(CardNumbers):
         """Every so many cells of a field of this shape are learnt from, along both axes."""
         return max(1, round(float(np.sqrt(shape[0] * shape[1] / self.sampled_cells))))
 
-    def learnt(self, told: Sequence[Told], rates_mmh: Sequence[float]) -> Float32Array | None:
+    def learnt(self, told: Sequence[Told], rates_mmh: Sequence[float]) -> Float32Field | None:
         """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None where too little was told.
 
         Args:
@@ -101,11 +100,11 @@ class Adaptation(CardNumbers):
 
     def added_LKHW(
         self,
-        scaled_LFHW: Float32Array,
-        prior_LKHW: Float32Array,
-        correction_LKHW: Float32Array,
-        weights_FK: Float32Array,
-    ) -> Float32Array:
+        scaled_LFHW: Float32Field,
+        prior_LKHW: Float32Field,
+        correction_LKHW: Float32Field,
+        weights_FK: Float32Field,
+    ) -> Float32Field:
         """What is added to the logits of the forecast.
 
         Args:

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Float32Field = NDArray[np.float32]
+from core.arrays import Float32Field
+
 Displacement = NDArray[np.float32]
 
 

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
+from core.arrays import Float32Field
+
 MOST_KNOTS: Final = 40
 TRUSTED_EVENTS: Final = 150
 """Events in a bin, seen or expected, at which its frequency counts as much as the model's own word."""
-Float32Field = NDArray[np.float32]
 Knots = tuple[tuple[float, ...], tuple[float, ...]]
 
 

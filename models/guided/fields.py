@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import BoolField, Float32Field
 from models.card_numbers import CardNumbers
 
-Float32Field = NDArray[np.float32]
-BoolField = NDArray[np.bool_]
 FAINT = 1e-6
 LARGEST = 4.0
 """Factor by which the newest field's extent may lie below the sum of probabilities and still count as it is."""

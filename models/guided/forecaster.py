@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from models.fast import ready
-from models.forecaster import Float32Field, Forecaster, pick_device
+from models.forecaster import Forecaster, pick_device
 from models.guided.adaptation import Adaptation, Told
 from models.guided.calibration import CalibrationByCell
 from models.guided.fields import Rebuild

@@ -7,8 +7,9 @@ from typing import Final
 import cv2
 import numpy as np
 
+from core.arrays import Float32Field
 from core.units import DWD_ZR
-from models.guided.advection import Displacement, Float32Field, displacements_LCHW, library, warped
+from models.guided.advection import Displacement, displacements_LCHW, library, warped
 
 SMOOTHING_CELLS: Final = 10.0
 FORGETTING: Final = 0.7

@@ -4,7 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from models.guided.advection import Displacement, Float32Field, displacements_LCHW, warped
+from core.arrays import Float32Field
+from models.guided.advection import Displacement, displacements_LCHW, warped
 from models.guided.motion import FORGETTING, motion_CHW
 from models.guided.scales import SCALES_CELLS, Bands, Memory, bands, blur, blurs
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.guided.advection import Float32Field
+from core.arrays import Float32Field
 
 SCALES_CELLS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 """Standard deviations of the blurs; 0 is the field itself."""

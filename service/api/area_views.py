@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from core.arrays import Float32Field
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.views import is_stale, status_of
@@ -15,7 +16,7 @@ from service.queries.areas import Polygon
 from service.queries.cells import BBox
 from service.queries.chances import box_chances
 from service.queries.point import point_series
-from service.queries.regions import BoxField, Float32Field, area_series, rounded
+from service.queries.regions import BoxField, area_series, rounded
 from service.schemas.areas import (
     AmountLeadOut,
     AreaLeadOut,

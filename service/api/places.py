@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pyproj import Transformer
 
+from core.arrays import Float64Field
 from core.grid import Grid
 from service.schemas.forecasts import CityOut, MapCityOut, MapLineOut
 
@@ -42,8 +42,6 @@ POINTS_PER_LINE: Final = 49
 LABEL_INSET: Final = 0.02
 """Distance of a label from the picture's edge, as a share of its size."""
 
-FloatArray = NDArray[np.float64]
-
 
 def cities_of(grid: Grid) -> list[CityOut]:
     """The cities on the grid, with their cells."""
@@ -70,15 +68,15 @@ def graticule(grid: Grid) -> list[MapLineOut]:
 
 
 def to_picture(
-    grid: Grid, lon: Sequence[float] | FloatArray, lat: Sequence[float] | FloatArray
-) -> tuple[FloatArray, FloatArray]:
+    grid: Grid, lon: Sequence[float] | Float64Field, lat: Sequence[float] | Float64Field
+) -> tuple[Float64Field, Float64Field]:
     """Places in cells from the picture's north-western corner: x to the east, y to the south."""
     projection = grid.projection
     x_m, y_m = Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True).transform(lon, lat)
     return (np.asarray(x_m) - grid.west_m) / grid.pixel_x_m, (grid.north_m - np.asarray(y_m)) / grid.pixel_y_m
 
 
-def _edge(grid: Grid) -> tuple[FloatArray, FloatArray]:
+def _edge(grid: Grid) -> tuple[Float64Field, Float64Field]:
     """Longitudes and latitudes along the grid's outline."""
     lon_HW, lat_HW = grid.resized(min(grid.height, 32), min(grid.width, 32)).lon_lat_HW()
     sides = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
@@ -87,13 +85,13 @@ def _edge(grid: Grid) -> tuple[FloatArray, FloatArray]:
     return lon[known], lat[known]
 
 
-def _round_degrees(values: FloatArray) -> list[float]:
+def _round_degrees(values: Float64Field) -> list[float]:
     low, high = float(values.min()), float(values.max())
     step = next((step for step in STEPS_DEG if (high - low) / step <= MOST_LINES), STEPS_DEG[-1])
     return [step * index for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _line(grid: Grid, lon: FloatArray, lat: FloatArray, label: str) -> MapLineOut | None:
+def _line(grid: Grid, lon: Float64Field, lat: Float64Field, label: str) -> MapLineOut | None:
     x, y = to_picture(grid, lon, lat)
     known = np.isfinite(x) & np.isfinite(y)
     inside = known & (x >= 0) & (x <= grid.width) & (y >= 0) & (y <= grid.height)

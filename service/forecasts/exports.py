@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import rate_dataset, write_dataset
 from core.errors import FrameError, NoDataError, NotAcceptableError
 from core.files import write_atomically, write_bytes_atomically
@@ -21,8 +21,6 @@ from ingest.writers.odim_h5 import odim_bytes
 from service.forecasts.fields import FIELDS
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import Forecast
-
-Float32Field = NDArray[np.float32]
 
 SOURCE: Final = "source"
 RESAMPLING: Final = (

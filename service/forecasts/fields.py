@@ -10,12 +10,12 @@ from typing import Final, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import NoDataError
 from service.forecasts.probabilities import Probabilities, read_probabilities
 from service.forecasts.products import read_usual_coverage
 from service.forecasts.records import Forecast, read_rate
 
-Float32Field = NDArray[np.float32]
 Key = tuple[Path, int, int, int]
 
 HELD_BYTES: Final = 96 * 2**20

@@ -5,7 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from core.colours import RAIN_COLOURS, Classes, Float32Field, colours
+from core.arrays import Float32Field
+from core.colours import RAIN_COLOURS, Classes, colours
 
 
 def image_png(field_HW: Float32Field, *, scale: int = 1, classes: Classes = RAIN_COLOURS) -> bytes:

@@ -9,12 +9,10 @@ from typing import Final
 import netCDF4
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import NETCDF_C
 from core.errors import ForecastError, NoDataError
-
-Float32Field = NDArray[np.float32]
 
 VARIABLE: Final = "probability_of_exceedance"
 THRESHOLD: Final = "threshold"

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import rate_dataset, write_dataset
 from core.errors import NoDataError
 from core.frame import iso, utc
@@ -19,8 +20,6 @@ from service.forecasts.image import visible_scale
 from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import Probabilities, with_probabilities
 from service.forecasts.records import Forecast, observations_file, read_rate
-
-Float32Field = NDArray[np.float32]
 
 INSTITUTION: Final = "MS-RNN nowcasting service"
 USUAL: Final = "usual_coverage"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import RATE
 from core.grid import Grid
 from service.forecasts.netcdf import read_variable
@@ -16,7 +16,6 @@ from verification.verify import ScoreRow
 
 Status = Literal["ok", "degraded", "stale"]
 Origin = Literal["scans", "upload"]
-Float32Field = NDArray[np.float32]
 
 BASELINES: Final = ("persistence", "extrapolation")
 """What stands beside every forecast in its verification; the last resort comes first."""

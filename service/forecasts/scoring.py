@@ -10,8 +10,8 @@ from time import monotonic
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import RATE
 from core.errors import NoDataError
 from core.frame import RadarFrame
@@ -28,7 +28,6 @@ from verification.fractions import FractionsOf, fractions_table
 from verification.reliability import ReliabilityRow, reliability
 from verification.verify import ScoreRow, score_table
 
-Float32Field = NDArray[np.float32]
 log = logging.getLogger(__name__)
 SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
 """A scan this near to a lead's time is its observation: half of the radar's own cadence."""

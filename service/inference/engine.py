@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
 from service.forecasts.probabilities import Probabilities
 from service.inference.batch import Batching, Lane
-from service.inference.forecasters import Float32Field, Forecaster, ManyForecaster
+from service.inference.forecasters import Forecaster, ManyForecaster
 from service.inference.warm import WarmModels
 from service.telemetry.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
 

@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
+from core.arrays import Float32Field
 from core.errors import ForecastError
-
-Float32Field = NDArray[np.float32]
 
 PAPER_PIXEL_M: Final = 900_000 / 124
 """Cells of a forecast whose model did not load: the paper's Germany on 124 x 124."""

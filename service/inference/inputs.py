@@ -8,16 +8,14 @@ from typing import Final
 from uuid import UUID, uuid5
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.frame import iso
 from core.grid import Grid
 from ingest.windows.regrid import model_grid, onto
 from ingest.windows.window import Window
 from service.forecasts.products import read_window
 from service.forecasts.records import Forecast, Origin
-
-Float32Field = NDArray[np.float32]
 
 NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
 """Of all forecast ids; a new one would give every forecast a new id."""

@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
+from core.arrays import Float32Field
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
 from service.forecasts.probabilities import Probabilities, usable
 from service.forecasts.records import BASELINES
 from service.inference.batch import Batching
 from service.inference.engine import Engine, Kind, Made, Notes
-from service.inference.forecasters import Float32Field as Float32Field
 from service.inference.forecasters import Forecaster as Forecaster
 from service.inference.forecasters import Unloadable
 from service.inference.registry import ModelRegistry, ModelVersion

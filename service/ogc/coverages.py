@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.frame import iso
 from core.grid import Grid
 from service.forecasts.records import Forecast
@@ -13,7 +13,6 @@ from service.queries.quantities import Quantity, quantities_of, quantity_THW
 from service.queries.regions import BoxField
 
 Json = dict[str, Any]
-Float32Field = NDArray[np.float32]
 
 CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 VOCABULARY: Final = "http://vocab.nerc.ac.uk/standard_name"

@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
+from core.arrays import Float32Field
 from core.cf import RATE
 from core.errors import InputError, NoDataError
 from core.frame import iso, utc
@@ -31,7 +32,7 @@ from service.ogc.wms_exceptions import (
 from service.ogc.wms_query import ELDER, PARAMETERS, REQUESTS, Parameters
 from service.queries.amounts import intervals_mm, totals_mm
 from service.queries.chances import chance_field
-from service.queries.maps import Float32Field, cells_of, legend_png, map_png
+from service.queries.maps import cells_of, legend_png, map_png
 from service.queries.point import point_series
 from service.queries.quantities import QUANTITIES, quantities_of
 

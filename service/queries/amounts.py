@@ -5,15 +5,13 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import EPOCH, RATE, rate_dataset
 from core.grid import Grid
 from service.forecasts.fields import Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import Forecast
-
-Float32Field = NDArray[np.float32]
 
 AMOUNT: Final = "rainfall_amount"
 RULE: Final = (

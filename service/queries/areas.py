@@ -7,14 +7,13 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from pyproj import CRS, Geod, Proj
 
+from core.arrays import Float64Field
 from core.errors import InputError, TooLargeError
 from core.grid import METRES_PER_DEGREE, Grid
 from service.queries.cells import Block, touched
 
-Float64Field = NDArray[np.float64]
 Polygon: TypeAlias = shapely.Polygon | shapely.MultiPolygon
 
 MOST_VERTICES: Final = 20_000

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.colours import CHANCE_COLOURS
 from service.forecasts.fields import CHANCES
 from service.forecasts.image import image_png, visible_scale
@@ -13,8 +13,6 @@ from service.forecasts.probabilities import Probabilities, threshold_index, with
 from service.forecasts.products import lead_index
 from service.forecasts.records import Forecast
 from service.queries.regions import BoxField, box_dataset
-
-Float32Field = NDArray[np.float32]
 
 
 def place_chances(forecast: Forecast, cell: tuple[int, int] | None) -> list[list[float | None]]:

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from core.arrays import Float32Field, Float64Field
 from core.colours import NO_DATA, RAIN_COLOURS, Classes, colours
 from core.errors import InputError, TooLargeError
 from core.grid import Grid
 
-Float32Field = NDArray[np.float32]
-Float64Field = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
 MERCATOR_M: Final = 6_378_137.0

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import RATE
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
 from service.forecasts.probabilities import VARIABLE, with_probabilities
@@ -15,8 +15,6 @@ from service.forecasts.records import Forecast
 from service.queries.amounts import AMOUNT, RULE, amount_dataset
 from service.queries.chances import box_chances
 from service.queries.regions import BoxField, box_dataset
-
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.cf import rate_dataset
 from core.grid import Grid
 from service.forecasts.fields import CHANCES, FIELDS, Fields
@@ -16,8 +17,6 @@ from service.queries.amounts import intervals_mm, totals_mm
 from service.queries.areas import AreaWeights, Polygon, area_weights
 from service.queries.cells import BBox, Block, box_block
 from service.queries.point import Coverage
-
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

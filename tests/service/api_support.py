@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
+from core.arrays import Float32Field
 from core.cf import rate_dataset, write_dataset
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, Grid
@@ -22,8 +22,6 @@ from service.app import create_app
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
-
-Float32Field = NDArray[np.float32]
 
 GRID = RADOLAN_900.resized(72, 60)
 NOW = datetime(2024, 6, 1, 12, 3, tzinfo=UTC)

@@ -9,8 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core import cf
+from core.arrays import Float32Field
 from core.errors import FrameError
-from training.datasets.radar_series import Float32Field, RadarSeries
+from training.datasets.radar_series import RadarSeries
 
 AMOUNT_NAMES: Final = ("rainfall_amount", "precipitation_amount", "lwe_thickness_of_precipitation_amount")
 AMOUNT_UNITS: Final = ("mm", "kg m-2", "kg/m2", "kg m^-2", "kg m**-2")

@@ -10,11 +10,12 @@ from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict, Field
 
 from core import cf
+from core.arrays import Float32Field
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import resize
-from training.datasets.series import Float32Field, RadarSeries, find_series
+from training.datasets.series import RadarSeries, find_series
 
 WET_MMH = 0.5
 FEWEST = 2

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field, FloatField
 from core.errors import ConfigError
 from core.files import write_atomically
-from training.datasets.radar_series import IN_MEMORY_BYTES, Float32Field, RadarSeries
+from training.datasets.radar_series import IN_MEMORY_BYTES, RadarSeries
 
 BLOCK: Final = 64
 """Fields per file: those of a window lie in one or two."""
-FloatField = NDArray[np.floating[Any]]
 
 
 class ResizedFields:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from core import cf
+from core.arrays import Float32Field
 from core.errors import ConfigError
 from core.frame import utc
 from core.grid import RADOLAN_900
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize
-from training.datasets.series import Float32Field, RadarSeries, find_series
+from training.datasets.series import RadarSeries, find_series
 from training.datasets.windows import Window, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Float32Field = NDArray[np.float32]
+from core.arrays import Float32Field
+
 IN_MEMORY_BYTES: Final = 2**30
 WHOLE_DIGEST_BYTES: Final = 2**28
 

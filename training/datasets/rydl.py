@@ -7,9 +7,10 @@ from typing import Final
 import h5py
 import numpy as np
 
+from core.arrays import Float32Field
 from core.errors import FrameError
 from core.grid import RADOLAN_900
-from training.datasets.radar_series import Float32Field, RadarSeries
+from training.datasets.radar_series import RadarSeries
 
 MMH_PER_MM_IN_5_MIN: Final = 12.0
 KEY_DIGITS: Final = 12

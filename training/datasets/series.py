@@ -9,7 +9,6 @@ import numpy as np
 
 from core.errors import ConfigError, FrameError
 from training.datasets.cf_fields import open_cf
-from training.datasets.radar_series import Float32Field as Float32Field
 from training.datasets.radar_series import RadarSeries as RadarSeries
 from training.datasets.rydl import open_rydl
 

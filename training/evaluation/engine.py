@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
+from core.arrays import Float32Field
 from core.errors import ForecastError
 from core.units import THRESHOLDS_MMH
 from models.forecaster import Forecaster, NetworkForecaster
@@ -23,7 +23,6 @@ from verification.scores.fss import FSS
 BATCH = 8
 FSS_THRESHOLDS_MMH = (0.5, 2.0, 5.0)
 FSS_WINDOWS_KM = (20.0, 50.0)
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.series import Float32Field
+from core.arrays import Float32Field
 from verification.counts import Counts
 from verification.scores import Score
 from verification.scores.brier import Brier

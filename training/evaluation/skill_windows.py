@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from models.baselines import Extrapolation
 from training.datasets.field_cache import resize
-from training.datasets.series import Float32Field, RadarSeries, open_series
+from training.datasets.series import RadarSeries, open_series
 
 SIZE: Final = 124
 CADENCE_MINUTES: Final = 30

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import ConfigError
 from models import load_forecaster
 from models.build import MULTISCALE
@@ -21,7 +21,6 @@ from training.report.tables import forecast_value, run_cost
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Float32Field = NDArray[np.float32]
 Rows = list[tuple[str, Float32Field]]
 
 

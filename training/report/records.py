@@ -15,8 +15,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
+from core.arrays import Float32Field
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from models.checkpoint import CARD
@@ -31,7 +31,6 @@ CURVE: Final = 40
 """Steps whose training loss a record keeps."""
 PATHS: Final = ("data", "guided_cache")
 KEPT: Final = ("train/loss", "train/seconds")
-Float32Field = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

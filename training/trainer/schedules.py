@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from core.arrays import BoolField
 from core.registry import Registry
-
-BoolField = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 from verification.pixels import pixel_values
 from verification.scores.base import SCORES, RainFrameScore
 from verification.weights import rain_weight

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scores.categorical import BasicContingencyManager
 
+from core.arrays import FloatField
 from core.registry import Registry
-from verification.counts import Counts, FloatField, contingency
+from verification.counts import Counts, contingency
 from verification.frames import FrameSum, as_frames
 
 T = TypeVar("T")

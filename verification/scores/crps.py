@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 from verification.scores.base import SCORES, Score
 from verification.scores.rate_mae import CellSum
 

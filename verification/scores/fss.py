@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 from verification.frames import as_frames
 from verification.scores.base import SCORES, Score
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 from verification.scores.base import SCORES, Score
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
-from verification.counts import FloatField
+from core.arrays import FloatField
 from verification.scores.base import SCORES, PictureScore
 
 WINDOW: Final = 11
