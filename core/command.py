@@ -1,19 +1,25 @@
-"""How a command ends when its user made a mistake: one line, and exit status 2."""
+"""How a command ends after a mistake of its user: one line on standard error and exit status 2."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import typer
+from typing import Final
 
 from core.errors import NowcastError
+
+USAGE_ERROR: Final = 2
 
 
 @contextmanager
 def errors_in_one_line(*also: type[Exception]) -> Iterator[None]:
-    """Turn an error of ours, or one of the kinds that are given, into a line on stderr and `typer.Exit(2)`."""
-    told: tuple[type[Exception], ...] = (NowcastError, *also)
+    """End the program with one line on standard error for a `NowcastError` or an error of the given kinds.
+
+    Raises:
+        SystemExit: with status 2, from the error.
+    """
+    kinds: tuple[type[Exception], ...] = (NowcastError, *also)
     try:
         yield
-    except told as err:
-        typer.echo(f"error: {err}", err=True)
-        raise typer.Exit(2) from err
+    except kinds as err:
+        print(f"error: {err}", file=sys.stderr)
+        raise SystemExit(USAGE_ERROR) from err
