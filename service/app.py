@@ -4,12 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
-from fastapi.staticfiles import StaticFiles
+from fastapi import FastAPI
 
 from core.settings import Settings, get_settings
 from service.access.start import StartInOneLine, check_start
@@ -27,27 +24,22 @@ from service.api import (
     scans,
     verification,
 )
-from service.api.access import Access, Guard
+from service.api.access import Guard
 from service.api.backend import Backend
-from service.api.compression import GZipForText
-from service.api.conditional import Conditional
-from service.api.cors import Cors
-from service.api.documents import add_documents
 from service.api.errors import handle_errors
-from service.api.head import HeadAsGet
-from service.api.observe import Observed
+from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
+from service.api.openapi import add_documentation
 from service.api.recent import Recent
-from service.api.request_id import RequestId
 from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
+from service.page.router import add_page
 from service.telemetry.observing import start_observing
 
 PARTS: Final = (
     *(nowcast_post, forecast_list, forecasts, areas, edr, wms, files, jobs, events),
     *(verification, models, scans, health, metrics),
 )
-PAGE: Final = Path(__file__).parent / "page"
 PACKAGE: Final = "ms-rnn-nowcast"
 DESCRIPTION: Final = """
 Rain of the next two and a half hours from radar scans, with its age and its scores.
@@ -89,23 +81,15 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    add_documents(app)
+    add_documentation(app)
     for part in PARTS:
         app.include_router(part.router)
-    app.add_api_route("/", _page, include_in_schema=False, response_class=Response)
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    add_page(app, landing)
     # the last is the outermost
     for layer in (Conditional, Access, GZipForText, HeadAsGet, Cors, Observed, RequestId, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app
-
-
-async def _page(request: Request) -> Response:
-    wanted = request.headers.get("accept", "")
-    if request.query_params.get("f") == "json" or ("application/json" in wanted and "text/html" not in wanted):
-        return JSONResponse(landing(str(request.base_url)), headers={"Vary": "Accept"})
-    return FileResponse(PAGE / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
 
 
 def _version() -> str:

@@ -6,22 +6,19 @@ its method.
 
 import time
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from limits import RateLimitItem
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.datastructures import Headers
 from starlette.types import Scope as Connection
 
-from core.errors import AccessError, ForbiddenError, NowcastError
+from core.errors import AccessError, ForbiddenError
 from core.settings import Settings
 from service.access.callers import Caller, caller_from, key_in, trusted_networks
 from service.access.keybook import Key, KeyBook, Scope
 from service.access.limits import Allowance, Limiter, parsed_limit
-from service.api.errors import error_answer, problem
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 UNCOUNTED: Final = ("/livez", "/readyz", "/metrics")
@@ -96,34 +93,6 @@ class Guard:
         return self._book.find(text)
 
 
-class Access:
-    """Finds out who asks, counts it, and turns away what may not be; the rest finds `request.state.caller`."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        guard: Guard = scope["app"].state.guard
-        allowance = None
-        answer = self.app
-        try:
-            is_counted = scope["path"] not in UNCOUNTED
-            caller = await guard.caller(scope) if is_counted else guard.stranger(scope)
-            allowance = await guard.allowance(caller) if is_counted else None
-            if allowance and not allowance.allowed:
-                answer = _too_many(scope, allowance)
-            else:
-                check(caller, "read" if scope["method"] in SAFE else "forecast")
-            scope.setdefault("state", {})["caller"] = caller
-        except NowcastError as err:
-            answer = error_answer(Request(scope), err)
-        await answer(scope, receive, _with_headers(send, allowance))
-
-
 def check(caller: Caller, scope: Scope) -> None:
     """Let the caller pass.
 
@@ -159,21 +128,3 @@ def admin(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
 AdminDep = Annotated[Caller, Depends(admin)]
-
-
-def _too_many(scope: Connection, allowance: Allowance) -> ASGIApp:
-    detail = (
-        f"more than {allowance.limit} requests in {allowance.window_s} s came; the next was due in "
-        f"{allowance.reset_s} s, or with an API key of a higher limit"
-    )
-    return problem(Request(scope), 429, "Too many requests", detail)
-
-
-def _with_headers(send: Send, allowance: Allowance | None) -> Send:
-    return send if allowance is None else partial(_send_with, send, allowance)
-
-
-async def _send_with(send: Send, allowance: Allowance, message: Message) -> None:
-    if message["type"] == "http.response.start":
-        MutableHeaders(scope=message).update(allowance.headers())
-    await send(message)

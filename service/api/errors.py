@@ -1,25 +1,23 @@
 """The one place where an error becomes an RFC 9457 `application/problem+json` answer."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from core.errors import InputError, NowcastError, UnavailableError
-from service.api.request_id import HEADER, request_id
-from service.api.security import describe_security
 from service.schemas.forecasts import Problem
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+REQUEST_ID: Final = "X-Request-ID"
 RETRY_AFTER_S: Final = 5
 MOST_SHOWN: Final = 120
 """Characters of a wrong value that an answer repeats."""
@@ -59,12 +57,11 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Give `app` the handlers, and an OpenAPI document whose errors are problem documents."""
+    """Register the handlers that answer errors with problem documents."""
     app.add_exception_handler(NowcastError, _nowcast_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
 
 
 async def _nowcast_error(request: Request, error: Exception) -> ProblemResponse:
@@ -118,7 +115,9 @@ def _allowed(request: Request) -> str:
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = "the service failed on this request; nothing of it was kept, and the log says why"
-    headers = {HEADER: request_id.get() or ""}  # this answer is written outside of what gives the others theirs
+    headers = {
+        REQUEST_ID: getattr(request.state, "request_id", "")
+    }  # this answer is written outside of what gives the others theirs
     return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", detail, headers=headers)
 
 
@@ -133,23 +132,3 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
 def _came(value: object) -> str:
     text = repr(value)
     return f"came {text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + '...'}"
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        schema = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
-        )
-        describe_security(schema, WORDS)
-        operations: Sequence[Any] = [op for path in schema["paths"].values() for op in path.values()]
-        for operation in operations:
-            for status, response in operation["responses"].items():
-                if status.startswith(("4", "5")):
-                    others = {kind: told for kind, told in response.get("content", {}).items() if "xml" in kind}
-                    told = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-                    response["content"] = others or told
-                    response["description"] = WORDS.get(int(status), response["description"])
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(unused, None)
-        app.openapi_schema = schema
-    return app.openapi_schema

@@ -1,0 +1,272 @@
+"""The middlewares of the REST interface: access, validators, compression, HEAD, CORS, metrics and request ids."""
+
+import hashlib
+import re
+from functools import partial
+from time import perf_counter
+from typing import Any, Final
+from uuid import uuid4
+
+from fastapi import Request
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import NowcastError
+from core.logs import tell
+from service.access.limits import Allowance
+from service.api.access import SAFE, UNCOUNTED, Guard, check
+from service.api.caching import holds
+from service.api.errors import REQUEST_ID, error_answer, problem
+from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
+
+HASH_CHARACTERS: Final = 24
+SMALLEST_BYTES: Final = 1024
+LEVEL: Final = 5
+AS_THEY_ARE: Final = (
+    *DEFAULT_EXCLUDED_CONTENT_TYPES,
+    "image/*",
+    "application/netcdf",
+    "application/x-netcdf",
+    "application/x-hdf5",
+    "application/octet-stream",
+)
+SHOWN: Final = ("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Link")
+"""Response headers that a page's script may read."""
+
+TAKEN_OVER: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+"""A client's own id, if it can do no harm in a log."""
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Access:
+    """Finds out who asks, counts it, and turns away what may not be; the rest finds `request.state.caller`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        guard: Guard = scope["app"].state.guard
+        allowance = None
+        answer = self.app
+        try:
+            is_counted = scope["path"] not in UNCOUNTED
+            caller = await guard.caller(scope) if is_counted else guard.stranger(scope)
+            allowance = await guard.allowance(caller) if is_counted else None
+            if allowance and not allowance.allowed:
+                answer = _too_many(scope, allowance)
+            else:
+                check(caller, "read" if scope["method"] in SAFE else "forecast")
+            scope.setdefault("state", {})["caller"] = caller
+        except NowcastError as err:
+            answer = error_answer(Request(scope), err)
+        await answer(scope, receive, _with_headers(send, allowance))
+
+
+def _too_many(scope: Scope, allowance: Allowance) -> ASGIApp:
+    detail = (
+        f"more than {allowance.limit} requests in {allowance.window_s} s came; the next was due in "
+        f"{allowance.reset_s} s, or with an API key of a higher limit"
+    )
+    return problem(Request(scope), 429, "Too many requests", detail)
+
+
+def _with_headers(send: Send, allowance: Allowance | None) -> Send:
+    return send if allowance is None else partial(_send_with, send, allowance)
+
+
+async def _send_with(send: Send, allowance: Allowance, message: Message) -> None:
+    if message["type"] == "http.response.start":
+        MutableHeaders(scope=message).update(allowance.headers())
+    await send(message)
+
+
+class Conditional:
+    """Gives a JSON answer to GET a weak validator made of its content; a client asks again, and cheaply."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, _Answer(scope, send).take)
+
+
+class _Answer:
+    """One answer on its way out, held back until its content is whole."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope = scope
+        self._send = send
+        self._start: Message | None = None
+        self._content = b""
+
+    async def take(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if self._scope["path"] in UNCOUNTED:
+                MutableHeaders(raw=message["headers"]).setdefault("Cache-Control", "no-store")
+            if _wants_validator(message):
+                self._start = message
+                return
+        if self._start is None:
+            await self._send(message)
+            return
+        self._content += message.get("body", b"")
+        if not message.get("more_body", False):
+            await self._send_whole(self._start)
+
+    async def _send_whole(self, start: Message) -> None:
+        headers = MutableHeaders(raw=start["headers"])
+        if "etag" not in headers:
+            headers["ETag"] = f'W/"{hashlib.sha256(self._content).hexdigest()[:HASH_CHARACTERS]}"'
+        headers.setdefault("Cache-Control", "no-cache")
+        if holds(Headers(scope=self._scope), headers):
+            for name in ("content-length", "content-type"):
+                del headers[name]
+            start, self._content = {**start, "status": 304}, b""
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": self._content})
+
+
+def _wants_validator(start: Message) -> bool:
+    headers = Headers(raw=start["headers"])
+    kind = headers.get("content-type", "").partition(";")[0]
+    is_json = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    return start["status"] == 200 and is_json and headers.get("cache-control") != "no-store"
+
+
+class GZipForText:
+    """Starlette's gzip; a compressed answer's validator is weak, since its bytes are others (RFC 9110, 8.8.3)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._gzip = GZipMiddleware(app, SMALLEST_BYTES, LEVEL, exclude_content_types=AS_THEY_ARE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_weak_tag(message: Message) -> None:
+            if message["type"] == "http.response.start" and "content-encoding" in Headers(raw=message["headers"]):
+                headers = MutableHeaders(raw=message["headers"])
+                tag = headers.get("etag")
+                if tag and not tag.startswith("W/"):
+                    headers["ETag"] = f"W/{tag}"
+            await send(message)
+
+        await self._gzip(scope, receive, send_with_weak_tag)
+
+
+class HeadAsGet:
+    """Lets the application answer a HEAD as the GET that it stands for, and drops the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self.app({**scope, "method": "GET"}, receive, send_without_body)
+
+
+class Cors:
+    """Starlette's CORS, with origins that are known only once the application has started."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._with_cors: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and self._with_cors is None:
+            self._with_cors = self._chosen(scope["app"].state.backend.settings.cors_origins)
+        await (self._with_cors or self.app)(scope, receive, send)
+
+    def _chosen(self, origins: tuple[str, ...]) -> ASGIApp:
+        if not origins:
+            return self.app
+        return CORSMiddleware(
+            self.app,
+            allow_origins=origins,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=("Authorization", "X-API-Key", "Content-Type", "Prefer", "X-Request-ID", "Last-Event-ID"),
+            expose_headers=SHOWN,
+            max_age=3600,
+        )
+
+
+class Observed:
+    """Around whatever answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = perf_counter(), 500
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_observed)
+        finally:
+            method, route = _labels(scope)
+            HTTP_REQUESTS.labels(method, route, str(status)).inc()
+            HTTP_SECONDS.labels(method, route).observe(perf_counter() - began)
+
+
+def _labels(scope: Scope) -> tuple[str, str]:
+    """Method and route as documented, so that no client makes new labels."""
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    route: Any = scope.get("route")
+    return method, getattr(route, "path_format", None) or getattr(route, "path", None) or "none"
+
+
+class RequestId:
+    """Gives every request its id: the client's own, or a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sent = Headers(scope=scope).get(REQUEST_ID, "")
+        chosen = sent if TAKEN_OVER.fullmatch(sent) else uuid4().hex
+        tell(request_id=chosen)
+        scope.setdefault("state", {})["request_id"] = chosen  # read by the answer to an unexpected error, further out
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[REQUEST_ID] = chosen
+            await send(message)
+
+        await self.app(scope, receive, send_with_id)

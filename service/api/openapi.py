@@ -1,0 +1,80 @@
+"""The OpenAPI document, and GET /docs: its viewer, served from here so that it works without internet access."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+from service.api.access import SAFE, UNCOUNTED
+from service.api.errors import MEDIA_TYPE, WORDS
+
+VIEWER: Final = "viewer"
+ADMINISTRATION: Final = ("/models/aliases/{alias}",)
+SCHEMES: Final[Mapping[str, Any]] = {
+    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "of `service.keys create`"},
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
+}
+KEYS: Final[tuple[dict[str, list[str]], ...]] = ({"ApiKey": []}, {"Bearer": []})
+PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def add_documentation(app: FastAPI) -> None:
+    """Add the OpenAPI document and `/docs`, with the viewer's files from the package `fastapi_swagger`."""
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.mount("/docs/viewer", StaticFiles(packages=[("fastapi_swagger", "resources")]), name=VIEWER)
+    app.add_api_route("/docs", viewer, include_in_schema=False, response_class=HTMLResponse)
+
+
+async def viewer(request: Request) -> HTMLResponse:
+    """Return the viewer's page."""
+    script, style, icon = (
+        str(request.url_for(VIEWER, path=name))
+        for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
+    )
+    return get_swagger_ui_html(
+        openapi_url=str(request.url_for("openapi")),
+        title=request.app.title,
+        swagger_js_url=script,
+        swagger_css_url=style,
+        swagger_favicon_url=icon,
+    )
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
+        _describe_security(schema)
+        _describe_problems(schema)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def _describe_security(schema: dict[str, Any]) -> None:
+    """Say of each operation whether a key is needed, and how it is refused; on this machine and for GET none is."""
+    schema["components"]["securitySchemes"] = dict(SCHEMES)
+    for path, operations in schema["paths"].items():
+        if path in UNCOUNTED:
+            continue
+        for verb, operation in operations.items():
+            operation["security"] = [*KEYS] if path in ADMINISTRATION else [{}, *KEYS]
+            for status in (401, 429) if verb.upper() in SAFE else (401, 403, 429):
+                operation["responses"].setdefault(str(status), {"description": WORDS[status]})
+
+
+def _describe_problems(schema: dict[str, Any]) -> None:
+    """Declare that errors are problem documents, unless an operation answers them in XML."""
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    for operation in operations:
+        for status, response in operation["responses"].items():
+            if status.startswith(("4", "5")):
+                in_xml = {kind: content for kind, content in response.get("content", {}).items() if "xml" in kind}
+                response["content"] = in_xml or PROBLEM
+                response["description"] = WORDS.get(int(status), response["description"])
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(unused, None)
