@@ -28,7 +28,10 @@ class Settings(BaseSettings):
     )
     model: str = Field("default", description="the model of the scheduled forecasts")
     source: Path | None = Field(None, description="watched folder of incoming radar files")
-    source_kind: Literal["directory", "dwd", "replay"] = "directory"
+    source_kind: str = Field("directory", description="directory, dwd, replay, or another module of ingest/sources")
+    source_options: dict[str, str] = Field(
+        default_factory=dict, repr=False, description='options of such another kind of source, as JSON: {"url": "..."}'
+    )
     dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
     dwd_hourly: bool = Field(False, description="fetch RW too, the gauge-adjusted hours; no forecast uses them")
     replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")

@@ -14,9 +14,7 @@ import typer
 from core.errors import ConfigError, NowcastError
 from core.logs import set_up_logs
 from core.settings import Settings, settings_from_environment
-from ingest.sources.base import Source
-from ingest.sources.directory import DirectorySource
-from ingest.sources.dwd import DwdSource
+from ingest.sources import SOURCES, Source, SourceContext, check_source_kind
 from ingest.store.cleaning import Cleaning
 from ingest.store.live import Store
 from ingest.store.retention import Keep
@@ -31,6 +29,9 @@ log = logging.getLogger(__name__)
 def main(
     source: Annotated[Path | None, typer.Option(help="Folder that radar files are dropped into.")] = None,
     dwd: Annotated[bool, typer.Option("--dwd", help="Poll DWD's open data instead.")] = False,
+    source_kind: Annotated[
+        str | None, typer.Option(help="A kind of source by its name, instead of NOWCAST_SOURCE_KIND.")
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Take what is there now, then end.")] = False,
     weights: Annotated[Path, typer.Option(help="Checkpoints to keep windows ready for: NAME/model.json.")] = INSTALLED,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks; 0.05 or more.")] = 5.0,
@@ -45,19 +46,20 @@ def main(
         stop = threading.Event()
         with stopped_by_signals(stop):
             store = open_store(settings)
-            chosen = choose_source(settings, store, source, dwd=dwd, once=once, poll_s=poll_s, grace_s=grace_s)
-            name = settings.dwd_url if isinstance(chosen, DwdSource) else str(source or settings.source)
+            chosen = choose_source(
+                settings, store, source, dwd=dwd, kind=source_kind, once=once, poll_s=poll_s, grace_s=grace_s
+            )
             worker = IngestWorker(
                 chosen,
                 store,
                 lambda: served_models(weights, store.home / "models"),
                 stop,
-                name=name,
+                name=chosen.name,
                 keep=Keep.of(settings),
                 min_free_bytes=settings.min_free_bytes,
                 cleaning=Cleaning.of(settings),
             )
-            log.info("ingest of %s into %s", name, store.home)
+            log.info("ingest of %s into %s", chosen.name, store.home)
             if once:
                 worker.run_once()
             else:
@@ -74,27 +76,37 @@ def open_store(settings: Settings) -> Store:
 
 
 def choose_source(
-    settings: Settings, store: Store, folder: Path | None, *, dwd: bool, once: bool, poll_s: float, grace_s: float
+    settings: Settings,
+    store: Store,
+    folder: Path | None,
+    *,
+    dwd: bool,
+    once: bool,
+    poll_s: float,
+    grace_s: float,
+    kind: str | None = None,
 ) -> Source:
-    """The source that the command line names, else the one of the settings.
+    """Open the source that the command line names, else the one of the settings.
 
     Raises:
-        ConfigError: none or two are named, or the folder is not there.
+        ConfigError: none or two are named, no source has that name, or it lacks what it needs.
     """
-    if folder is not None and dwd:
-        raise ConfigError(f"--source {folder} and --dwd came; one of them was due")
-    if dwd or (folder is None and settings.source_kind == "dwd"):
-        return DwdSource(
-            settings.dwd_url,
-            store.home / "inbox",
-            known=store.remembers_name,
-            poll_s=max(poll_s, 15.0),
-            hourly=settings.dwd_hourly,
-        )
-    folder = folder or settings.source
-    if folder is None:
-        raise ConfigError("no source came; --source DIR or --dwd was due (or NOWCAST_SOURCE, NOWCAST_SOURCE_KIND=dwd)")
-    return DirectorySource(folder, poll_s=poll_s, grace_s=grace_s, trust_age=once)
+    if dwd and (folder is not None or kind not in (None, "dwd")):
+        given = f"--source {folder}" if folder is not None else f"--source-kind {kind}"
+        raise ConfigError(f"expected one source, got {given} and --dwd")
+    kind = "dwd" if dwd else kind or ("directory" if folder is not None else settings.source_kind)
+    settings = settings.model_copy(update={"source_kind": kind})
+    check_source_kind(settings)
+    context = SourceContext(
+        settings,
+        inbox=store.home / "inbox",
+        folder=folder or settings.source,
+        known=store.remembers_name,
+        once=once,
+        poll_s=poll_s,
+        grace_s=grace_s,
+    )
+    return SOURCES.get(kind)(context)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import FastAPI
 
 from core.settings import Settings, get_settings
+from ingest.sources import check_source_kind
 from service.access.start import StartInOneLine, check_start
 from service.api import (
     areas,
@@ -65,6 +66,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
             start_observing("api", chosen)
         build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
         check_start(chosen)
+        check_source_kind(chosen)
         app.state.guard = Guard(chosen)
         app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=alone), Recent()
         app.state.backend.start()

@@ -19,6 +19,7 @@ import typer
 
 from core.errors import ConfigError
 from core.settings import Settings, settings_from_environment
+from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
 from service.access.start import check_start
 from service.process.broker import Broker, check_port, embedded, free_port
@@ -37,7 +38,7 @@ class Plan:
 
     settings: Settings
     source: Path | None
-    """Watched folder; None is DWD's open data."""
+    """Watched folder; None is a source that is fetched, such as DWD's open data."""
     replay: Path | None = None
     """Recorded files to play into `source`."""
 
@@ -67,24 +68,33 @@ class Plan:
         return {f"NOWCAST_{name}": str(value) for name, value in told.items()}
 
 
-def plan(settings: Settings, source: Path | None, *, dwd: bool, replay: Path | None, now: datetime) -> Plan:
+def plan(
+    settings: Settings,
+    source: Path | None,
+    *,
+    dwd: bool,
+    replay: Path | None,
+    now: datetime,
+    kind: str | None = None,
+) -> Plan:
     """Decide what runs; a replay and an invented day get a home of their own, apart from observed scans.
 
     Raises:
         ConfigError: more than one source, or a folder that is not there.
     """
-    if sum((source is not None, dwd, replay is not None)) > 1:
-        raise ConfigError("--source, --dwd and --replay came together; one of them was due")
+    if sum((source is not None or kind is not None, dwd, replay is not None)) > 1:
+        raise ConfigError("expected one of --source (with --source-kind), --dwd and --replay, got more than one")
+    kind = kind or ("dwd" if dwd else "replay" if replay else "directory" if source else settings.source_kind)
+    check_source_kind(settings.model_copy(update={"source_kind": kind}))
     if not (source or dwd or replay):
-        source = settings.source if settings.source_kind == "directory" else None
-        replay = settings.source if settings.source_kind == "replay" else None
-        dwd = settings.source_kind == "dwd"
+        source = settings.source if kind not in ("dwd", "replay") else None
+        replay = settings.source if kind == "replay" else None
     if missing := next((folder for folder in (source, replay) if folder and not folder.is_dir()), None):
         raise ConfigError(f"no folder {missing}; a folder of radar files was due")
     home = settings.home.resolve()
     keys_home = (settings.keys_home or home).resolve()  # one set of keys, whatever is shown
-    if source or dwd:
-        told = {"home": home, "keys_home": keys_home, "source_kind": "dwd" if dwd else "directory", "invented": False}
+    if source or kind not in ("directory", "replay"):
+        told = {"home": home, "keys_home": keys_home, "source_kind": kind, "invented": False}
         return Plan(settings.model_copy(update=told), source.resolve() if source else None)
     home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
     told = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
@@ -96,7 +106,11 @@ def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
     environment = chosen.environment(redis_url)
     settings = chosen.settings
     listen = ("--host", settings.host, "--port", str(settings.port))
-    ingest = ("--source", str(chosen.source)) if chosen.source else ("--dwd",)
+    ingest: tuple[str, ...] = ("--source", str(chosen.source)) if chosen.source else ()
+    if settings.source_kind == "dwd":
+        ingest = ("--dwd",)
+    elif settings.source_kind not in ("directory", "replay"):
+        ingest += ("--source-kind", settings.source_kind)
     celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
     worker = (*celery, "worker", "--loglevel", settings.log_level)
     made = [
@@ -108,7 +122,7 @@ def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
     if chosen.plays:
         played = ("--recorded", str(chosen.replay)) if chosen.replay else ()
         speed = ("--speed", str(settings.replay_speed))
-        command = (*PYTHON, "ingest.sources.replay", "--inbox", str(chosen.source), *speed, *played)
+        command = (*PYTHON, "service.replay", "--inbox", str(chosen.source), *speed, *played)
         made.append(Part("radar", command, environment, ends=True))
     return made
 
@@ -147,7 +161,9 @@ async def _until_it_answers(broker: Broker, stop: asyncio.Event) -> None:
 def _greeting(chosen: Plan) -> str:
     settings = chosen.settings
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
-    radar = "DWD's open data" if chosen.source is None else f"files in {chosen.source}"
+    radar = f"files in {chosen.source}" if chosen.source else f"the source {settings.source_kind!r}"
+    if settings.source_kind == "dwd":
+        radar = "DWD's open data"
     if chosen.plays:
         radar = f"{chosen.replay or 'an invented radar day'}, {settings.replay_speed:g} times as fast"
     return f"http://{host}:{settings.port} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
@@ -175,6 +191,7 @@ def alone_in(home: Path) -> Iterator[None]:
 def main(
     source: Annotated[Path | None, typer.Option(help="watched folder of radar files")] = None,
     dwd: Annotated[bool, typer.Option("--dwd", help="DWD's open radar data")] = False,
+    source_kind: Annotated[str | None, typer.Option(help="a kind of source by its name")] = None,
     replay: Annotated[Path | None, typer.Option(help="recorded radar files, played as if they came now")] = None,
     speed: Annotated[float | None, typer.Option(min=0.01, help="replayed minutes per minute")] = None,
     host: Annotated[str | None, typer.Option()] = None,
@@ -187,7 +204,7 @@ def main(
         settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
-        chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC))
+        chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC), kind=source_kind)
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):

@@ -1,1 +1,7 @@
-"""Places that radar files come from: one file per kind."""
+"""Places that radar files are taken from: one file per kind of source."""
+
+from ingest.sources import directory as directory
+from ingest.sources import dwd as dwd
+from ingest.sources.base import SOURCES, Arrival, Source, SourceContext, check_source_kind
+
+__all__ = ["SOURCES", "Arrival", "Source", "SourceContext", "check_source_kind"]

@@ -1,21 +1,32 @@
-"""What a source of radar files is to the ingest worker: it says which files are due and is told what became of them."""
+"""The interface of a source of radar files to the ingest worker, and the registry of all kinds of sources.
+
+A new kind is one file `ingest/sources/NAME.py` with a function `@SOURCES.register("NAME")` and one line in
+`ingest/sources/__init__.py`; `NOWCAST_SOURCE_KIND=NAME` or `--source-kind NAME` then uses it.
+"""
+
+from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from ingest.store.intake import Outcome
+from core.errors import ConfigError
+from core.registry import Registry
+from core.settings import Settings
+
+if TYPE_CHECKING:  # keeps the readers' libraries out of processes that only look up a kind of source
+    from ingest.store.intake import Outcome
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that is due now.
+    """A file to ingest now.
 
     Attributes:
-        path: where it lies; nobody but its source may move or delete it.
-        final: whether what cannot be read is to be quarantined; False while it may still be growing.
+        path: of the file; only its source moves or deletes it.
+        final: whether an unreadable file is to be quarantined; False while it may still be growing.
     """
 
     path: Path
@@ -23,17 +34,66 @@ class Arrival:
 
 
 class Source(Protocol):
-    """A place that radar files come from."""
+    """A place that radar files are taken from."""
+
+    @property
+    def name(self) -> str:
+        """Return what the status and the log call this source, such as its folder or address."""
 
     def look(self) -> Iterator[Arrival]:
-        """The files that are due now, each to be settled before the next one is asked for.
+        """Yield the files to ingest now; the caller settles each before it takes the next.
 
         Raises:
-            UnavailableError: the place does not answer now; look again later.
+            UnavailableError: the source does not answer now; look again later.
         """
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
-        """Take note of what became of a file; None is "not now": it comes again with a later look."""
+        """Record the outcome of a file; None means "not now": a later look yields it again."""
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
-        """One tick for each time that a look is worth while, at once for the first; ends when `stop` is set."""
+        """Yield once at the start and then whenever a look is worthwhile; end when `stop` is set."""
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a source is opened with.
+
+    Attributes:
+        settings: of the running system.
+        folder: named on the command line or by `NOWCAST_SOURCE`; None where none is.
+        inbox: a folder of the live store for files that the source fetches; the source creates it.
+        known: whether a file of that name was ingested before, by this run or an earlier one.
+        once: one look only, then the process ends.
+        poll_s: seconds between two looks.
+        grace_s: seconds for which an unreadable file must stay unchanged before it is final.
+    """
+
+    settings: Settings
+    inbox: Path
+    folder: Path | None = None
+    known: Callable[[str], bool] = field(default=lambda _: False)
+    once: bool = False
+    poll_s: float = 5.0
+    grace_s: float = 30.0
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """Return `NOWCAST_SOURCE_OPTIONS`: what a kind of source needs that has no setting of its own."""
+        return self.settings.source_options
+
+
+SourceOpener = Callable[[SourceContext], Source]
+"""Open one kind of source; ConfigError where the context lacks what it needs."""
+
+SOURCES: Final[Registry[SourceOpener]] = Registry("source kind")
+
+
+def check_source_kind(settings: Settings) -> None:
+    """Refuse a kind of source that is not registered.
+
+    Raises:
+        ConfigError: no source has that name.
+    """
+    if settings.source_kind not in SOURCES:
+        kinds = ", ".join(SOURCES.names())
+        raise ConfigError(f"NOWCAST_SOURCE_KIND: expected one of {kinds} (got {settings.source_kind!r})")

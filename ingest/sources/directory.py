@@ -1,5 +1,7 @@
 """A folder into which radar files are dropped, in any order and by any means: local, or a network drive."""
 
+from __future__ import annotations
+
 import logging
 import math
 import os
@@ -10,13 +12,15 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import watchfiles
 
 from core.errors import ConfigError, UnavailableError
-from ingest.sources.base import Arrival
-from ingest.store.intake import Outcome
+from ingest.sources.base import SOURCES, Arrival, SourceContext
+
+if TYPE_CHECKING:
+    from ingest.store.intake import Outcome
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
 """Names under which programs write a file before they rename it."""
@@ -73,6 +77,11 @@ class DirectorySource:
         self._poll_s, self._grace_s, self._trust_age = poll_s, grace_s, trust_age
         self._clock = clock
         self._states: dict[Path, _State] = {}
+
+    @property
+    def name(self) -> str:
+        """Return the folder's path."""
+        return str(self.folder)
 
     def look(self) -> Iterator[Arrival]:
         """The files that are new, changed, or unreadable and stable; the newest first."""
@@ -136,6 +145,21 @@ class DirectorySource:
 
     def _in_hidden(self, path: Path) -> bool:
         return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+
+
+@SOURCES.register("directory")
+@SOURCES.register("replay")  # a replay writes its files into a watched folder, as any other program does
+def open_directory(context: SourceContext) -> DirectorySource:
+    """Watch the folder of the context.
+
+    Raises:
+        ConfigError: no folder is named, or it does not exist.
+    """
+    if context.folder is None:
+        raise ConfigError(
+            "no source given; expected --source DIR or --dwd (or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd)"
+        )
+    return DirectorySource(context.folder, poll_s=context.poll_s, grace_s=context.grace_s, trust_age=context.once)
 
 
 def _is_radar_name(name: str) -> bool:

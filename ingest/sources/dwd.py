@@ -1,5 +1,7 @@
 """DWD's open data: new scans of RY, the analyses of RV where RY is missing or late, and hours of RW if asked for."""
 
+from __future__ import annotations
+
 import io
 import logging
 import os
@@ -9,17 +11,19 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx2 as httpx
 
 from core.errors import UnavailableError
 from core.files import write_bytes_atomically
-from ingest.sources.base import Arrival
+from ingest.sources.base import SOURCES, Arrival, SourceContext
 from ingest.sources.http import FAILURES, Answer, BusyError, get
 from ingest.sources.listing import RV, RW, RY, Product, Remote, files_of
 from ingest.sources.marks import Marks
-from ingest.store.intake import Outcome
+
+if TYPE_CHECKING:
+    from ingest.store.intake import Outcome
 
 USER_AGENT: Final = "ms-rnn-nowcast/0.1 (radar ingest; one listing per poll, each file once)"
 BACKFILL: Final = timedelta(minutes=150)
@@ -36,6 +40,7 @@ MAX_SKEW: Final = timedelta(days=1)
 MAX_TRIES: Final = 3
 """A file that cannot be read may have been fetched while the server wrote it."""
 
+SHORTEST_POLL_S: Final = 15.0
 MAX_LISTING_BYTES: Final = 8 * 2**20
 MAX_FILE_BYTES: Final = 64 * 2**20
 MAX_WAIT_S: Final = 300.0
@@ -77,6 +82,7 @@ class DwdSource:
         timeout_s: float = 20.0,
         deadline_s: float = 120.0,
     ) -> None:
+        self.name = url
         self._url, self._inbox, self._known = url.rstrip("/"), inbox, known
         self._poll_s, self._hourly, self._clock, self._jitter = poll_s, hourly, clock, jitter
         self._listings: dict[str, tuple[dict[str, str], list[Remote]]] = {}
@@ -239,6 +245,19 @@ class DwdSource:
     def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> Answer:
         url = f"{self._url}/{product.folder}/{file.name}"
         return get(client, url, max_bytes=MAX_FILE_BYTES, deadline_s=self._deadline_s)
+
+
+@SOURCES.register("dwd")
+def open_dwd(context: SourceContext) -> DwdSource:
+    """Poll DWD's open data, at most every 15 seconds."""
+    settings = context.settings
+    return DwdSource(
+        settings.dwd_url,
+        context.inbox,
+        known=context.known,
+        poll_s=max(context.poll_s, SHORTEST_POLL_S),
+        hourly=settings.dwd_hourly,
+    )
 
 
 def first_member(archive: bytes) -> bytes:

@@ -122,7 +122,7 @@ class Stack:
             "ingest": "ingest.run",
             "worker": "-A service.worker worker",
             "beat": "-A service.worker beat",
-            "radar": "ingest.sources.replay",
+            "radar": "service.replay",
         }
         running = descendants(self.process.pid)
         return {

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
 from ingest.run import app, choose_source, stopped_by_signals
-from ingest.sources.base import Arrival
+from ingest.sources.base import Arrival, Source
 from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
 from ingest.store.intake import Outcome
@@ -68,8 +68,11 @@ def test_once_takes_what_is_there_and_tells_of_it(home, folder, tmp_path):
     ("arguments", "said"),
     [
         (["--source", "/no/such/folder"], "ingest: source /no/such/folder is not there; a folder was due\n"),
-        (["--source", "x", "--dwd"], "ingest: --source x and --dwd came; one of them was due\n"),
-        ([], "ingest: no source came; --source DIR or --dwd was due (or NOWCAST_SOURCE, NOWCAST_SOURCE_KIND=dwd)\n"),
+        (["--source", "x", "--dwd"], "ingest: expected one source, got --source x and --dwd\n"),
+        (
+            [],
+            "ingest: no source given; expected --source DIR or --dwd (or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd)\n",
+        ),
     ],
 )
 def test_a_wrong_command_is_one_clear_line(home, arguments, said):
@@ -95,16 +98,28 @@ def test_once_with_nobody_there_fails(home, monkeypatch):
 def test_the_settings_name_the_source_where_the_command_does_not(tmp_path):
     store = Store(tmp_path / "home")
 
-    def chosen(folder: Path | None = None, *, dwd: bool = False, **settings) -> object:
-        told = Settings(home=tmp_path, **settings)
-        return choose_source(told, store, folder, dwd=dwd, once=False, poll_s=1, grace_s=1)
+    def chosen(folder: Path | None = None, *, dwd: bool = False, kind: str | None = None, **given) -> Source:
+        settings = Settings(home=tmp_path, **given)
+        return choose_source(settings, store, folder, dwd=dwd, kind=kind, once=False, poll_s=1, grace_s=1)
 
     assert isinstance(chosen(source=tmp_path), DirectorySource)
     assert isinstance(chosen(source_kind="dwd"), DwdSource)
     assert isinstance(chosen(tmp_path, source_kind="dwd"), DirectorySource)
     assert isinstance(chosen(dwd=True, source=tmp_path), DwdSource)
+    assert isinstance(chosen(kind="dwd", source=tmp_path), DwdSource)
+    assert isinstance(chosen(tmp_path, kind="replay"), DirectorySource)
+    assert chosen(source_kind="replay", source=tmp_path).name == str(tmp_path)
     with pytest.raises(ConfigError, match="no source"):
         chosen()
+    with pytest.raises(ConfigError, match="got --source-kind directory and --dwd"):
+        chosen(dwd=True, kind="directory")
+
+
+def test_an_unknown_kind_of_source_is_named(home, monkeypatch):
+    monkeypatch.setenv("NOWCAST_SOURCE_KIND", "ftp")
+    result = CliRunner().invoke(app, ["--once"])
+    assert result.exit_code == 2
+    assert result.stderr == "ingest: NOWCAST_SOURCE_KIND: expected one of directory, dwd, replay (got 'ftp')\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -183,6 +198,8 @@ def test_served_models_are_read_from_their_cards(tmp_path, caplog):
 
 class Scripted:
     """A source that brings what it is told, and fails where it is told to."""
+
+    name = "scripted"
 
     def __init__(self, *looks: object) -> None:
         self.looks = list(looks)

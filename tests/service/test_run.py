@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from core.errors import ConfigError
 from core.settings import Settings
+from ingest.sources import SOURCES
 from service.run import alone_in, parts, plan
 
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
@@ -67,8 +68,21 @@ def test_the_settings_choose_where_the_command_line_does_not(tmp_path: Path, kin
     assert not chosen.settings.invented
 
 
+def test_another_kind_of_source_is_passed_on_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(SOURCES._entries, "toy", SOURCES.get("directory"))
+    for folder in (tmp_path, None):
+        by_option = plan(settings(tmp_path), folder, dwd=False, replay=None, now=NOW, kind="toy")
+        by_setting = plan(settings(tmp_path, source_kind="toy", source=folder), None, dwd=False, replay=None, now=NOW)
+        assert by_option.environment("redis://x") == by_setting.environment("redis://x")
+        assert by_option.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "toy"
+        command = parts(by_option, "redis://x", None)[1].command[1:]
+        assert command == ("-m", "ingest.run", *(("--source", str(folder)) if folder else ()), "--source-kind", "toy")
+    with pytest.raises(ConfigError, match=r"expected one of directory, dwd, replay, toy \(got 'ftp'\)"):
+        plan(settings(tmp_path, source_kind="ftp"), None, dwd=False, replay=None, now=NOW)
+
+
 def test_two_sources_are_refused(tmp_path: Path):
-    with pytest.raises(ConfigError, match="one of them was due"):
+    with pytest.raises(ConfigError, match="got more than one"):
         plan(settings(tmp_path), tmp_path, dwd=True, replay=None, now=NOW)
 
 
