@@ -1,11 +1,13 @@
 """Physical constants and conversions, each once and with its source."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from core.arrays import FloatField
+
+ArrayT = TypeVar("ArrayT", bound=Any)
 
 DRY_DBZ: Final = -32.5
 """Lowest value of DWD's RVP6 counts (count 0): no echo, so 0 mm/h (DWD, RADOLAN composite format, 8-bit products)."""
@@ -15,6 +17,10 @@ THRESHOLDS_MMH: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 CLIP_MMH: Final = 500.0
 """No rain rate above this is plausible over a radar cell; world records over minutes are near 2,000 mm/h at a gauge."""
+
+PIXEL_LOWER_DBZ: Final = -10.0
+PIXEL_UPPER_DBZ: Final = 60.0
+"""Reflectivities of the pixel values 0 and 1 (MS-RNN paper, section 5.1, Germany data)."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +58,14 @@ def rate_from_depth(depth_mm: FloatField, interval_minutes: float) -> FloatField
     if interval_minutes <= 0:
         raise ValueError(f"interval of {interval_minutes} minutes; a positive one was due")
     return depth_mm * (60.0 / interval_minutes)
+
+
+def pixel_from_dbz(
+    reflectivity_dbz: ArrayT, lower_dbz: float = PIXEL_LOWER_DBZ, upper_dbz: float = PIXEL_UPPER_DBZ
+) -> ArrayT:
+    """Return P = clip((dBZ + 10) / 70, 0, 1), the paper's pixel value of a reflectivity; NaN stays NaN.
+
+    The argument is anything with arithmetic and `clip`: a NumPy array or a tensor, whose type the result has.
+    """
+    pixel: ArrayT = ((reflectivity_dbz - lower_dbz) / (upper_dbz - lower_dbz)).clip(0.0, 1.0)
+    return pixel

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.units import DWD_ZR, FMI_ZR, HKO_ZR, MARSHALL_PALMER_ZR, METEOSWISS_ZR, ZRRelation, rate_from_depth
+from core.units import (
+    DWD_ZR,
+    FMI_ZR,
+    HKO_ZR,
+    MARSHALL_PALMER_ZR,
+    METEOSWISS_ZR,
+    ZRRelation,
+    pixel_from_dbz,
+    rate_from_depth,
+)
 
 RELATIONS = [DWD_ZR, MARSHALL_PALMER_ZR, FMI_ZR, METEOSWISS_ZR, HKO_ZR]
 
@@ -46,3 +55,9 @@ def test_rate_of_one_millimetre(minutes: float, rate_mmh: float) -> None:
 def test_interval_must_be_positive(minutes: float) -> None:
     with pytest.raises(ValueError, match="a positive one was due"):
         rate_from_depth(np.array([1.0]), minutes)
+
+
+def test_pixel_values_span_70_dbz_and_are_clipped() -> None:
+    dbz = np.array([-np.inf, -20.0, -10.0, 25.0, 60.0, 70.0, np.nan])
+    np.testing.assert_array_equal(pixel_from_dbz(dbz), [0.0, 0.0, 0.0, 0.5, 1.0, 1.0, np.nan])
+    assert pixel_from_dbz(np.array([25.0], np.float32)).dtype == np.float32

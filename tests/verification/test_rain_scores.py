@@ -6,12 +6,11 @@ import torch
 from scores.spatial import fss_2d_single_field
 
 from models.transforms import ReflectivityTransform
+from verification.balanced import balance_weight, pixel_values
 from verification.counts import contingency
-from verification.pixels import pixel_values
 from verification.scores.b_mae import BMAE
 from verification.scores.b_mse import BMSE
 from verification.scores.fss import FSS, window_sums
-from verification.weights import rain_weight
 
 NAN = np.nan
 
@@ -34,7 +33,7 @@ def test_an_event_in_rain_is_the_paper_s_event_in_pixels(threshold_mmh, smallest
 
 
 def test_weights_are_the_paper_s():
-    np.testing.assert_array_equal(rain_weight(np.array([0.4, 1, 2, 3, 5, 7, 20, 40])), [1, 1, 2, 2, 5, 5, 10, 30])
+    np.testing.assert_array_equal(balance_weight(np.array([0.4, 1, 2, 3, 5, 7, 20, 40])), [1, 1, 2, 2, 5, 5, 10, 30])
 
 
 def test_balanced_errors_by_hand():

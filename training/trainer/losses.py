@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.registry import Registry
-from verification.weights import EDGES_MMH, WEIGHTS
+from verification.balanced import EDGES_MMH, WEIGHTS
 
 HEAVIEST_MMH: Final = 30.0
 """Rates above this weigh no more: beyond lie hail and clutter."""
@@ -25,7 +25,7 @@ def rain_weight(rate_mmh: Tensor, balance: float) -> Tensor:
 
 
 def step_weight(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
-    """The weight of the scores B-MSE and B-MAE (`verification.weights`); 0 for NaN. `balance` has no part in it."""
+    """The weight of the scores B-MSE and B-MAE (`verification.balanced`); 0 for NaN. `balance` has no part in it."""
     del balance
     weights, edges_mmh = rate_mmh.new_tensor(WEIGHTS), rate_mmh.new_tensor(EDGES_MMH)
     weight = weights[torch.bucketize(rate_mmh.contiguous(), edges_mmh, right=True)]

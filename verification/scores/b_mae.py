@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import FloatField
-from verification.pixels import pixel_values
+from verification.balanced import balance_weight, pixel_values
 from verification.scores.base import SCORES, RainFrameScore
-from verification.weights import rain_weight
 
 
 @SCORES.register("b-mae")
@@ -18,4 +17,4 @@ class BMAE(RainFrameScore):
 
     def per_cell(self, forecast_mmh: FloatField, observed_mmh: FloatField) -> NDArray[np.float64]:
         difference = pixel_values(forecast_mmh) - pixel_values(observed_mmh)
-        return np.asarray(rain_weight(observed_mmh) * np.abs(difference), np.float64)
+        return np.asarray(balance_weight(observed_mmh) * np.abs(difference), np.float64)
