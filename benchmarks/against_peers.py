@@ -7,7 +7,7 @@ import torch
 
 from benchmarks.page import BENCHMARKS, Row, Section
 from benchmarks.peers import PEERS, Peer
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import forecast_macs, our_forecaster, rain_mmh
 from benchmarks.timing import compare
 from models import Forecaster, build_model, load_forecaster
@@ -18,7 +18,7 @@ DEFAULT = "default"
 
 
 @BENCHMARKS.register("peers")
-def peers(setting: Setting) -> Section:
+def peers(setting: BenchmarkSetting) -> Section:
     """Every installed peer; the others are named."""
     rows, skipped = [_our_row(setting)], []
     forecasters = {OURS: our_forecaster(OURS, setting), DEFAULT: load_forecaster(DEFAULT, device=setting.device)}
@@ -39,7 +39,7 @@ def peers(setting: Setting) -> Section:
     return Section("Beside other packages", text, rows, skipped=skipped)
 
 
-def _row(name: str, peer: Peer, forecasters: dict[str, Forecaster], setting: Setting) -> Row:
+def _row(name: str, peer: Peer, forecasters: dict[str, Forecaster], setting: BenchmarkSetting) -> Row:
     rate_mmh_THW = rain_mmh(setting.height, setting.width, max(setting.input_steps, peer.frames))
     theirs = partial(peer.forecaster.forecast, rate_mmh_THW, setting.lead_steps)
     row: Row = {"peer": f"{name} {version(peer.package)}", "what": peer.what, "frames seen": peer.frames}
@@ -50,7 +50,7 @@ def _row(name: str, peer: Peer, forecasters: dict[str, Forecaster], setting: Set
     return row | _counts(peer, setting) | {"pairs": result.runs}
 
 
-def _counts(peer: Peer, setting: Setting) -> Row:
+def _counts(peer: Peer, setting: BenchmarkSetting) -> Row:
     if peer.network is None:
         return {}
     shape = (1, peer.frames, 1, setting.height, setting.width)
@@ -58,7 +58,7 @@ def _counts(peer: Peer, setting: Setting) -> Row:
     return {"parameters, M": count_parameters(peer.network) / 1e6, "GMAC": work.total / 1e9}
 
 
-def _our_row(setting: Setting) -> Row:
+def _our_row(setting: BenchmarkSetting) -> Row:
     model = build_model(OURS, hidden_channels=setting.hidden_channels)
     macs = forecast_macs(model, (1, *setting.shape[1:]), setting.lead_steps)
     return {

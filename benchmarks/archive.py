@@ -14,7 +14,7 @@ import numpy as np
 import wradlib
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.grid import RADOLAN_900
 from ingest.archive.staging import Target, stage
 from ingest.archive.units import find_units
@@ -36,7 +36,7 @@ TEXT = (
 
 
 @BENCHMARKS.register("archive")
-def archive(setting: Setting) -> Section:
+def archive(setting: BenchmarkSetting) -> Section:
     """Both rates on the same files, and whole builds."""
     files = max(int(FILES * setting.scale), 16)
     with tempfile.TemporaryDirectory() as name:

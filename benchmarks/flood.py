@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.points import fill, serving
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.errors import UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
@@ -52,7 +52,7 @@ class Answers:
 
 
 @BENCHMARKS.register("flood")
-def flood(setting: Setting) -> Section:
+def flood(setting: BenchmarkSetting) -> Section:
     """One flood."""
     seconds = max(2.0, SECONDS * setting.scale)
     with tempfile.TemporaryDirectory() as name:

@@ -9,7 +9,7 @@ from benchmarks.fresh import in_fresh_process, peak_resident_bytes, resident_byt
 from benchmarks.goals import goals_on
 from benchmarks.limits import measure_limits
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import convolution_type, forecast_macs, our_forecaster, rain_mmh, textbook_forecaster
 from benchmarks.timing import compare, geometric_mean, seconds
 from models import build_model
@@ -19,7 +19,7 @@ FIRST = "ms-convlstm"
 
 
 @BENCHMARKS.register("forecast")
-def forecast(setting: Setting) -> Section:
+def forecast(setting: BenchmarkSetting) -> Section:
     """5 in, 5 out, 124 x 124, one sample, 64 channels, six layers, from mm/h to mm/h on both sides."""
     rows = [_row(name, setting) for name in (*setting.multiscale, *setting.flat_cells)]
     mean = geometric_mean(float(row["times faster"] or 0) for row in rows[: len(setting.multiscale)])
@@ -34,7 +34,7 @@ def forecast(setting: Setting) -> Section:
     return Section(f"Forecast at {setting.height}x{setting.width}", text, [*rows, _mean_row(mean)], goals)
 
 
-def _goals(rows: dict[str, Row], mean: float, setting: Setting) -> list[Goal]:
+def _goals(rows: dict[str, Row], mean: float, setting: BenchmarkSetting) -> list[Goal]:
     due, goals = goals_on(setting.device), []
     if FIRST in rows:
         faster, time_s = (float(rows[FIRST][column] or 0) for column in ("times faster", "ours, s"))
@@ -46,7 +46,7 @@ def _goals(rows: dict[str, Row], mean: float, setting: Setting) -> list[Goal]:
     return goals
 
 
-def _row(name: str, setting: Setting) -> Row:
+def _row(name: str, setting: BenchmarkSetting) -> Row:
     rate_mmh_THW = rain_mmh(setting.height, setting.width, setting.input_steps)
     forecasters = our_forecaster(name, setting), textbook_forecaster(name, setting)
     ours, theirs = (partial(each.forecast, rate_mmh_THW, setting.lead_steps) for each in forecasters)
@@ -69,7 +69,7 @@ def _row(name: str, setting: Setting) -> Row:
     }
 
 
-def _share(model: nn.Module, time_s: float, dtype: torch.dtype, setting: Setting) -> float:
+def _share(model: nn.Module, time_s: float, dtype: torch.dtype, setting: BenchmarkSetting) -> float:
     """Of the machine's peak in that type; counting takes the model's numbers."""
     macs = forecast_macs(model, (1, *setting.shape[1:]), setting.lead_steps)
     return measure_limits(setting.device, setting.scale).fraction(macs, time_s, dtype)
@@ -80,7 +80,7 @@ def _mean_row(mean: float) -> Row:
 
 
 @BENCHMARKS.register("forecast-1km")
-def forecast_1km(setting: Setting) -> Section:
+def forecast_1km(setting: BenchmarkSetting) -> Section:
     """MS-ConvLSTM on the whole composite at 1 km, in a process of its own."""
     height, width = setting.large
     time_s, level_bytes, peak_bytes = in_fresh_process(large_forecast, setting)
@@ -106,7 +106,7 @@ def forecast_1km(setting: Setting) -> Section:
     return Section("Forecast at 1 km", text, rows, goals)
 
 
-def large_forecast(setting: Setting) -> tuple[float, int, int]:
+def large_forecast(setting: BenchmarkSetting) -> tuple[float, int, int]:
     """Seconds, and resident bytes of the process before and at most."""
     forecaster = our_forecaster(FIRST, setting)
     rate_mmh_THW = rain_mmh(*setting.large, setting.input_steps)

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.memory import saved_bytes
 from benchmarks.page import BENCHMARKS, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import network_frames
 from benchmarks.timing import typical_seconds
 from models import build_model
@@ -37,7 +37,7 @@ class Axis:
 
     name: str
     values: tuple[int, ...]
-    at: Callable[[Setting, int], tuple[Setting, int]]
+    at: Callable[[BenchmarkSetting, int], tuple[BenchmarkSetting, int]]
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ class Curve:
         }
 
 
-def axes(setting: Setting) -> tuple[Axis, ...]:
+def axes(setting: BenchmarkSetting) -> tuple[Axis, ...]:
     """Edge of the image, frames in and out together, batch, layers."""
 
-    def edge(base: Setting, value: int) -> tuple[Setting, int]:
+    def edge(base: BenchmarkSetting, value: int) -> tuple[BenchmarkSetting, int]:
         return replace(base, height=value, width=value), 6
 
-    def frames(base: Setting, value: int) -> tuple[Setting, int]:
+    def frames(base: BenchmarkSetting, value: int) -> tuple[BenchmarkSetting, int]:
         return replace(base, input_steps=value // 2, lead_steps=value // 2), 6
 
-    def batch(base: Setting, value: int) -> tuple[Setting, int]:
+    def batch(base: BenchmarkSetting, value: int) -> tuple[BenchmarkSetting, int]:
         return replace(base, batch=value), 6
 
-    def layers(base: Setting, value: int) -> tuple[Setting, int]:
+    def layers(base: BenchmarkSetting, value: int) -> tuple[BenchmarkSetting, int]:
         return base, value
 
     return (
@@ -89,7 +89,7 @@ def axes(setting: Setting) -> tuple[Axis, ...]:
 
 
 @BENCHMARKS.register("growth")
-def growth(setting: Setting) -> Section:
+def growth(setting: BenchmarkSetting) -> Section:
     """ConvLSTM flat and multi-scale, with log-log slopes."""
     curves = [
         curve
@@ -112,7 +112,7 @@ def slope(values: Sequence[float], measured: Sequence[float]) -> float:
     return float(np.polyfit(np.log(values), np.log(measured), 1)[0])
 
 
-def _curve(axis: Axis, quantity: str, model: str, setting: Setting) -> Curve:
+def _curve(axis: Axis, quantity: str, model: str, setting: BenchmarkSetting) -> Curve:
     points = [axis.at(setting, value) for value in axis.values]
     measure = _forecast_s if quantity == TIME else _saved_mb
     measured = tuple(measure(model, at, layers) for at, layers in points)
@@ -120,7 +120,7 @@ def _curve(axis: Axis, quantity: str, model: str, setting: Setting) -> Curve:
     return Curve(axis.name, quantity, model, axis.values, measured, paper)
 
 
-def _forecast_s(name: str, setting: Setting, layers: int) -> float:
+def _forecast_s(name: str, setting: BenchmarkSetting, layers: int) -> float:
     device = torch.device(setting.device)
     built = build_model(name, hidden_channels=setting.hidden_channels, num_layers=layers)
     model = ready(cast(RecurrentModel, built), device)
@@ -129,12 +129,12 @@ def _forecast_s(name: str, setting: Setting, layers: int) -> float:
         return typical_seconds(lambda: model(frames_BTCHW, setting.lead_steps), runs=setting.runs)
 
 
-def _saved_mb(name: str, setting: Setting, layers: int) -> float:
+def _saved_mb(name: str, setting: BenchmarkSetting, layers: int) -> float:
     model = build_model(name, hidden_channels=setting.hidden_channels, num_layers=layers)
     return saved_bytes(model, setting, mixed=True) / 1e6
 
 
-def _paper(quantity: str, name: str, setting: Setting, layers: int) -> float:
+def _paper(quantity: str, name: str, setting: BenchmarkSetting, layers: int) -> float:
     cell = PAPER_CELLS[name.removeprefix(MULTISCALE)]
     equations = CostModel(
         cell.parameter_multiple,

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.timing import seconds
 from core.errors import UnavailableError
 from ingest.readers import read_frames
@@ -33,7 +33,7 @@ TEXT: Final = (
 
 
 @BENCHMARKS.register("landing")
-def landing(setting: Setting) -> Section:
+def landing(setting: BenchmarkSetting) -> Section:
     """Five-minute scans, one after the other."""
     with tempfile.TemporaryDirectory() as name:
         folder, home = Path(name) / "in", Path(name) / "home"

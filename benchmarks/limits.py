@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.page import BENCHMARKS, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.timing import seconds
 
 REPEATS = 7
@@ -18,7 +18,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Limits:
+class HardwareLimits:
     """Best of several runs each.
 
     Attributes:
@@ -41,11 +41,11 @@ class Limits:
 
 
 @lru_cache(maxsize=1)
-def measure_limits(device: str, scale: float = 1.0) -> Limits:
+def measure_limits(device: str, scale: float = 1.0) -> HardwareLimits:
     """Once per process, in less than a minute."""
     matmul = {name: _matmul(device, dtype, scale) for name, dtype in DTYPES.items()}
     convolution = {name: _convolution(device, dtype, scale) for name, dtype in DTYPES.items()}
-    return Limits(matmul, convolution, _copy(device, scale))
+    return HardwareLimits(matmul, convolution, _copy(device, scale))
 
 
 def _matmul(device: str, dtype: torch.dtype, scale: float) -> float:
@@ -83,7 +83,7 @@ def _best(work: Callable[[], object]) -> float:
 
 
 @BENCHMARKS.register("limits")
-def limits(setting: Setting) -> Section:
+def limits(setting: BenchmarkSetting) -> Section:
     """What the fractions of the other tables are fractions of."""
     measured = measure_limits(setting.device, setting.scale)
     rows: list[Row] = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.errors import UnavailableError
 from ingest.synthetic import weather
 from ingest.writers.radolan import ry_bytes, ry_file_name
@@ -41,7 +41,7 @@ TEXT: Final = (
 
 
 @BENCHMARKS.register("live")
-def live(setting: Setting) -> Section:
+def live(setting: BenchmarkSetting) -> Section:
     """One start, then some scans."""
     count = 2 + setting.runs
     now = datetime.now(UTC).replace(second=0, microsecond=0)

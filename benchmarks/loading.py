@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.goals import goals_on
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import Training
 from benchmarks.timing import finish
 from core.errors import NowcastError
@@ -21,7 +21,7 @@ from training.trainer.loader import train_loader
 
 
 @dataclass(frozen=True)
-class Run:
+class LoadingRun:
     """A training run as a user starts it."""
 
     name: str
@@ -30,14 +30,14 @@ class Run:
 
 
 RUNS = (
-    Run("moving_mnist", "moving_mnist"),
-    Run("germany", "germany"),
-    Run("the shipped default", "germany", PRESETS / "default.yaml"),
+    LoadingRun("moving_mnist", "moving_mnist"),
+    LoadingRun("germany", "germany"),
+    LoadingRun("the shipped default", "germany", PRESETS / "default.yaml"),
 )
 
 
 @BENCHMARKS.register("loading")
-def loading(setting: Setting) -> Section:
+def loading(setting: BenchmarkSetting) -> Section:
     """Moving MNIST, Germany, and the shipped default's random cuts, with and without a worker process."""
     rows: list[Row] = []
     skipped: list[str] = []
@@ -67,7 +67,7 @@ def _names(rows: list[Row]) -> list[str]:
     return list(dict.fromkeys(str(row["run"]) for row in rows))
 
 
-def _row(run: Run, workers: int, setting: Setting) -> Row:
+def _row(run: LoadingRun, workers: int, setting: BenchmarkSetting) -> Row:
     config = _config(run, workers, setting)
     waiting_s, working_s = measure(config, setting)
     return {
@@ -81,15 +81,15 @@ def _row(run: Run, workers: int, setting: Setting) -> Row:
     }
 
 
-def _config(run: Run, workers: int, setting: Setting) -> RunConfig:
+def _config(run: LoadingRun, workers: int, setting: BenchmarkSetting) -> RunConfig:
     sets = [f"workers={workers}"]
-    if setting.hidden_channels < Setting.hidden_channels:
+    if setting.hidden_channels < BenchmarkSetting.hidden_channels:
         sets.append(f"hidden_channels={setting.hidden_channels}")
     data = setting.data if run.dataset == "germany" else None
     return resolve(run.dataset, file=run.file, sets=sets, data=data, precision="bf16-mixed")
 
 
-def measure(config: RunConfig, setting: Setting) -> tuple[float, float]:
+def measure(config: RunConfig, setting: BenchmarkSetting) -> tuple[float, float]:
     """Seconds of waiting and of working, over `setting.steps` steps after the first."""
     steps: dict[str, Any] = {"input_steps": config.input_steps, "lead_steps": config.lead_steps, "seed": config.seed}
     dataset = build_dataset(config.dataset, config.data, "train", config.dataset_options, **steps)

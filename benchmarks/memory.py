@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.fresh import in_fresh_process, peak_resident_bytes, resident_bytes
 from benchmarks.goals import goals_on
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import our_training, textbook_training
 from models import build_model
 from models.build import MULTISCALE
@@ -24,7 +24,7 @@ WARM = 32
 
 
 @BENCHMARKS.register("saved-activations")
-def saved_activations(setting: Setting) -> Section:
+def saved_activations(setting: BenchmarkSetting) -> Section:
     """On shapes: no numbers, no time."""
     rows = [_saved_row(name, setting) for name in setting.multiscale]
     means: dict[str, float] = {key: statistics.mean(float(row[key] or 0) for row in rows) for key in SHARES}
@@ -50,7 +50,7 @@ def saved_activations(setting: Setting) -> Section:
     return Section("Saved activations", text, [*rows, {"model": "mean", **means}], goals)
 
 
-def _saved_row(name: str, setting: Setting) -> Row:
+def _saved_row(name: str, setting: BenchmarkSetting) -> Row:
     textbook = textbook_saved_bytes(name, setting)
     plain = saved_bytes(_ours(name, setting), setting, mixed=False)
     mixed = saved_bytes(_ours(name, setting), setting, mixed=True)
@@ -67,12 +67,12 @@ def _saved_row(name: str, setting: Setting) -> Row:
 
 
 @lru_cache
-def textbook_saved_bytes(name: str, setting: Setting) -> int:
+def textbook_saved_bytes(name: str, setting: BenchmarkSetting) -> int:
     """What the textbook keeps; PrecipLSTM's windows take a minute to count, and two tables ask."""
     return saved_bytes(build_textbook(name, hidden_channels=setting.hidden_channels), setting, mixed=False)
 
 
-def saved_bytes(model: nn.Module, setting: Setting, *, mixed: bool) -> int:
+def saved_bytes(model: nn.Module, setting: BenchmarkSetting, *, mixed: bool) -> int:
     """Bytes kept after one forward, on shapes; the model loses its numbers.
 
     Args:
@@ -91,7 +91,7 @@ def _how(column: str) -> str:
     return "with --recompute" if column.startswith("with recompute") else "no recomputation"
 
 
-def _ours(name: str, setting: Setting, *, recompute: bool = False) -> nn.Module:
+def _ours(name: str, setting: BenchmarkSetting, *, recompute: bool = False) -> nn.Module:
     model: Any = build_model(name, hidden_channels=setting.hidden_channels)
     model.recompute = recompute
     built: nn.Module = model
@@ -99,7 +99,7 @@ def _ours(name: str, setting: Setting, *, recompute: bool = False) -> nn.Module:
 
 
 @BENCHMARKS.register("peak-memory")
-def peak_memory(setting: Setting) -> Section:
+def peak_memory(setting: BenchmarkSetting) -> Section:
     """One training step of the largest model, each side in a process of its own."""
     name = MULTISCALE + setting.largest
     peaks = {side: in_fresh_process(step_peak, side, name, setting) for side in SIDES}
@@ -129,7 +129,7 @@ def peak_memory(setting: Setting) -> Section:
 SIDES = ("textbook", "ours", "ours with --recompute")
 
 
-def step_peak(side: str, name: str, setting: Setting) -> int:
+def step_peak(side: str, name: str, setting: BenchmarkSetting) -> int:
     """Bytes above the level before."""
     training = textbook_training(name, setting) if side == "textbook" else None
     training = training or our_training(name, setting, recompute=side == SIDES[2])

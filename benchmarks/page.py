@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.registry import Registry
 
 Value = str | int | float | None
@@ -70,7 +70,7 @@ class Section:
         return {"title": self.title, "rows": list(self.rows), "goals": goals, "skipped": list(self.skipped)}
 
 
-BENCHMARKS: Registry[Callable[[Setting], Section]] = Registry("benchmark")
+BENCHMARKS: Registry[Callable[[BenchmarkSetting], Section]] = Registry("benchmark")
 
 
 def number(value: Value) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.errors import UnavailableError
 from core.settings import Settings
 from ingest.synthetic import weather
@@ -37,7 +37,7 @@ TEXT: Final = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedResponse:
     """One answer: when it came after it was due, and what it was."""
 
     wait_s: float
@@ -46,7 +46,7 @@ class Answer:
 
 
 @BENCHMARKS.register("points")
-def points(setting: Setting) -> Section:
+def points(setting: BenchmarkSetting) -> Section:
     """Random places, then the same ones again with their validators."""
     seconds = max(1, round(SECONDS * setting.scale))
     rng = random.Random(0)
@@ -90,9 +90,11 @@ def serving(home: Path) -> Iterator[int]:
             server.terminate()
 
 
-async def asked(port: int, paths: Sequence[str], headers: Sequence[str], *, rate_hz: float = RATE_HZ) -> list[Answer]:
+async def asked(
+    port: int, paths: Sequence[str], headers: Sequence[str], *, rate_hz: float = RATE_HZ
+) -> list[TimedResponse]:
     """Ask for all paths at the rate, whatever the answers do; the answers in the order of the paths."""
-    answers: list[Answer | None] = [None] * len(paths)
+    answers: list[TimedResponse | None] = [None] * len(paths)
     start = time.perf_counter() + 0.1
     headers = headers or [""] * len(paths)
 
@@ -104,7 +106,7 @@ async def asked(port: int, paths: Sequence[str], headers: Sequence[str], *, rate
             extra = f"{headers[index]}\r\n" if headers[index] else ""
             writer.write(f"GET {paths[index]} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode())
             status, head = await _answer(reader)
-            answers[index] = Answer(time.perf_counter() - due, status, head)
+            answers[index] = TimedResponse(time.perf_counter() - due, status, head)
         writer.close()
 
     await asyncio.gather(*(connection(number) for number in range(CONNECTIONS)))
@@ -139,11 +141,11 @@ def _tag(head: bytes) -> str:
     return head.split(b"etag: ")[1].split(b"\r\n")[0].decode().replace("w/", "W/")
 
 
-def _p95_ms(answers: Sequence[Answer]) -> float:
+def _p95_ms(answers: Sequence[TimedResponse]) -> float:
     return float(np.percentile([answer.wait_s for answer in answers], 95)) * 1000
 
 
-def _row(what: str, answers: Sequence[Answer], status: int) -> Row:
+def _row(what: str, answers: Sequence[TimedResponse], status: int) -> Row:
     waits_ms = np.array([answer.wait_s for answer in answers]) * 1000
     wrong = sum(answer.status != status for answer in answers)
     quantiles = {f"p{q}, ms": float(np.percentile(waits_ms, q)) for q in (50, 95, 99)}

@@ -8,7 +8,7 @@ import numpy as np
 import wradlib
 
 from benchmarks.page import BENCHMARKS, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.timing import compare
 from ingest.readers import read_frames
 from ingest.synthetic import weather
@@ -16,7 +16,7 @@ from ingest.writers.radolan import ry_bytes
 
 
 @BENCHMARKS.register("reading")
-def reading(setting: Setting) -> Section:
+def reading(setting: BenchmarkSetting) -> Section:
     """An invented gzipped RY scan in memory, whole way to a `RadarFrame` in mm/h."""
     frame = next(weather(datetime(2024, 6, 1, 12, tzinfo=UTC), 0.1, seed=1))
     content = gzip.compress(ry_bytes(np.nan_to_num(frame.rate_mmh_HW, nan=0.0), frame.valid_time))

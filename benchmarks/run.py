@@ -26,7 +26,7 @@ from benchmarks import reading as reading
 from benchmarks import serving as serving
 from benchmarks import training_step as training_step
 from benchmarks.page import BENCHMARKS, Section, goals_text, section_text
-from benchmarks.setting import Setting, quick
+from benchmarks.setting import BenchmarkSetting, quick
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models.cells import CELLS
@@ -50,7 +50,7 @@ def main(
     small: Annotated[bool, typer.Option("--quick", help="tiny sizes: shows that it runs, no figures")] = False,
 ) -> None:
     """Run the benchmarks and print the page."""
-    setting = Setting(device=device, batch=batch, runs=runs, compiled=compiled, data=data)
+    setting = BenchmarkSetting(device=device, batch=batch, runs=runs, compiled=compiled, data=data)
     with errors_in_one_line(OSError):
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise ConfigError(f"device {device!r}, but there is no GPU here; cpu was due")
@@ -65,7 +65,7 @@ def main(
     typer.echo(text)
 
 
-def _of_cells(setting: Setting, chosen: list[str]) -> Setting:
+def _of_cells(setting: BenchmarkSetting, chosen: list[str]) -> BenchmarkSetting:
     for name in chosen:
         CELLS.get(name)
     return replace(setting, cells=tuple(chosen), flat_cells=tuple(set(setting.flat_cells) & set(chosen)))
@@ -78,7 +78,7 @@ def _chosen(only: list[str] | None) -> list[str]:
     return names
 
 
-def _run(names: list[str], setting: Setting) -> Iterator[tuple[str, Section]]:
+def _run(names: list[str], setting: BenchmarkSetting) -> Iterator[tuple[str, Section]]:
     for name in names:
         torch.manual_seed(0)
         start = time.perf_counter()
@@ -87,7 +87,9 @@ def _run(names: list[str], setting: Setting) -> Iterator[tuple[str, Section]]:
         yield name, section
 
 
-def page(sections: dict[str, Section], setting: Setting, *, small: bool = False, pictures: Path | None = None) -> str:
+def page(
+    sections: dict[str, Section], setting: BenchmarkSetting, *, small: bool = False, pictures: Path | None = None
+) -> str:
     """Markdown of all sections; their pictures are written beside the page where it has a place."""
     parts = ["# Performance", _introduction(setting, small=small), "" if small else goals_text(sections.values())]
     for name, section in sections.items():
@@ -99,7 +101,7 @@ def page(sections: dict[str, Section], setting: Setting, *, small: bool = False,
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _introduction(setting: Setting, *, small: bool) -> str:
+def _introduction(setting: BenchmarkSetting, *, small: bool) -> str:
     lines = [
         f"Made by one command on {machine(setting.device)}:",
         f"```\n{command()}\n```",
@@ -120,7 +122,7 @@ def command(*, again: bool = False) -> str:
     return " ".join(["python -m benchmarks.run", *words])
 
 
-def _figures(sections: dict[str, Section], setting: Setting) -> dict[str, Any]:
+def _figures(sections: dict[str, Section], setting: BenchmarkSetting) -> dict[str, Any]:
     results = {name: section.to_dict() for name, section in sections.items()}
     return {"command": command(), "machine": machine(setting.device), "sections": results}
 

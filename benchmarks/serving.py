@@ -23,7 +23,7 @@ import numpy as np
 import uvicorn
 
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.timing import compare, seconds
 from core.errors import UnavailableError
 from core.frame import RadarFrame
@@ -65,7 +65,7 @@ TEXT: Final = (
 
 
 @BENCHMARKS.register("serving")
-def serving(setting: Setting) -> Section:
+def serving(setting: BenchmarkSetting) -> Section:
     """One service, both forms of the request."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home", device=setting.device, stale_after_s=1e12)

@@ -20,7 +20,7 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Setting:
+class BenchmarkSetting:
     """The paper's Germany size by default.
 
     Attributes:
@@ -73,7 +73,7 @@ class Setting:
         return f"{self.height}x{self.width}, {self.input_steps} in and {self.lead_steps} out"
 
 
-def quick(setting: Setting) -> Setting:
+def quick(setting: BenchmarkSetting) -> BenchmarkSetting:
     """The same work at sizes at which nothing but its running is shown."""
     return replace(
         setting,

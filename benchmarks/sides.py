@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
 from models import Forecaster, build_model
 from models.cost.measure import measure_work, measuring_on
@@ -52,13 +52,13 @@ class PlainForecaster(Forecaster):
             return np.array(self.transform.decode(value_BTCHW)[0, :, 0].cpu().numpy(), np.float32)
 
 
-def our_forecaster(name: str, setting: Setting) -> Forecaster:
+def our_forecaster(name: str, setting: BenchmarkSetting) -> Forecaster:
     """With the defaults of `Forecaster.from_model`."""
     model = build_model(name, hidden_channels=setting.hidden_channels)
     return Forecaster.from_model(model, device=setting.device, input_steps=setting.input_steps)
 
 
-def textbook_forecaster(name: str, setting: Setting) -> Forecaster:
+def textbook_forecaster(name: str, setting: BenchmarkSetting) -> Forecaster:
     """The same call around the textbook's model."""
     model = build_textbook(name, hidden_channels=setting.hidden_channels)
     return PlainForecaster(model, f"textbook {name}", device=setting.device, input_steps=setting.input_steps)
@@ -100,7 +100,7 @@ class Training:
         self.optimiser.step()
 
 
-def our_training(name: str, setting: Setting, *, recompute: bool = False, compiled: bool = False) -> Training:
+def our_training(name: str, setting: BenchmarkSetting, *, recompute: bool = False, compiled: bool = False) -> Training:
     """As `training.run --precision bf16-mixed [--recompute] [--compile]` runs it."""
     model: Any = build_model(name, hidden_channels=setting.hidden_channels)
     model.recompute = recompute
@@ -109,16 +109,16 @@ def our_training(name: str, setting: Setting, *, recompute: bool = False, compil
     return _training(model, setting, mixed=True)
 
 
-def textbook_training(name: str, setting: Setting) -> Training:
+def textbook_training(name: str, setting: BenchmarkSetting) -> Training:
     """Float32, eager, contiguous."""
     return _training(build_textbook(name, hidden_channels=setting.hidden_channels), setting, mixed=False)
 
 
-def _training(model: nn.Module, setting: Setting, *, mixed: bool) -> Training:
+def _training(model: nn.Module, setting: BenchmarkSetting, *, mixed: bool) -> Training:
     return Training(model, network_frames(setting), setting.input_steps, device=setting.device, mixed=mixed)
 
 
-def network_frames(setting: Setting) -> Tensor:
+def network_frames(setting: BenchmarkSetting) -> Tensor:
     """Given and later frames in network values, (B, T + lead, 1, H, W)."""
     steps = setting.input_steps + setting.lead_steps
     samples = [rain_mmh(setting.height, setting.width, steps, seed=seed) for seed in range(setting.batch)]

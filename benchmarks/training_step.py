@@ -6,7 +6,7 @@ from benchmarks.fresh import free_bytes
 from benchmarks.goals import goals_on
 from benchmarks.memory import textbook_saved_bytes
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import our_training, textbook_training
 from benchmarks.timing import compare, geometric_mean
 
@@ -16,7 +16,7 @@ EAGER, COMPILED = "times faster", "compiled, times faster"
 
 
 @BENCHMARKS.register("training")
-def training(setting: Setting) -> Section:
+def training(setting: BenchmarkSetting) -> Section:
     """Over all predictions of 5 in and 5 out."""
     rows = [_row(name, setting) for name in setting.multiscale]
     columns = (EAGER, COMPILED) if setting.compiled else (EAGER,)
@@ -41,7 +41,7 @@ def training(setting: Setting) -> Section:
     return Section("Training step", text, [*rows, {"model": _named("mean"), **means}], goals, _skipped(setting))
 
 
-def _row(name: str, setting: Setting) -> Row:
+def _row(name: str, setting: BenchmarkSetting) -> Row:
     setting = fitting(name, setting)
     ours, theirs = our_training(name, setting), textbook_training(name, setting)
     result = compare(name, ("ours", ours.step), ("textbook", theirs.step), runs=setting.runs)
@@ -54,7 +54,7 @@ def _row(name: str, setting: Setting) -> Row:
     return row | {"pairs": result.runs}
 
 
-def fitting(name: str, setting: Setting) -> Setting:
+def fitting(name: str, setting: BenchmarkSetting) -> BenchmarkSetting:
     """The setting, its edges halved until the textbook's step fits into the memory that is free."""
     while SPARE * textbook_saved_bytes(name, setting) > free_bytes(setting.device):
         setting = replace(setting, height=setting.height // 2, width=setting.width // 2)
@@ -65,6 +65,6 @@ def _named(name: str) -> str:
     return "geometric mean of the ms- models" if name == "mean" else name
 
 
-def _skipped(setting: Setting) -> list[str]:
+def _skipped(setting: BenchmarkSetting) -> list[str]:
     compiler = "`torch.compile` of the stack: minutes per model and a C++ compiler; `--compile` adds its columns"
     return [] if setting.compiled else [compiler]

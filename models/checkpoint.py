@@ -18,7 +18,7 @@ from models.build import build_model
 from models.forecaster import Forecaster, NetworkForecaster
 from models.guided.adaptation import Adaptation
 from models.guided.calibration import CalibrationByCell
-from models.guided.fields import Rebuild
+from models.guided.fields import ProbabilityMatching
 from models.guided.forecaster import GuidedForecaster
 from models.guided.network import GuidedModel, build_guided
 from models.transforms import transform_from_dict
@@ -110,7 +110,7 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             str(card["version"]),
             adaptation=Adaptation.from_dict(card["adaptation"]) if "adaptation" in card else None,
             calibration=CalibrationByCell.from_dict(card["calibration"]) if "calibration" in card else None,
-            rebuild=Rebuild.from_dict(card.get("rebuild", {})),
+            matching=ProbabilityMatching.from_dict(card.get("rebuild", {})),
             **how,
         )
     else:

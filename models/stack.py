@@ -11,7 +11,7 @@ from torch import Tensor, nn, stack
 
 from core.errors import InputError
 from models.bands import advanced
-from models.cells.base import CELLS, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, LayerPosition, RecurrentCell, State, Step
 from models.resample import resample
 from models.skips import SKIPS
 
@@ -60,7 +60,7 @@ class RecurrentStack(nn.Module):
         self.skips = tuple(tuple(connect(n, self.levels)) for n in range(num_layers))
         self.memory_skips = tuple(tuple(connect_memory(n, self.levels)) for n in range(num_layers))
         self.cells = nn.ModuleList(
-            cell_class(channels, kernel_size, Place(layer, num_layers)) for layer in range(num_layers)
+            cell_class(channels, kernel_size, LayerPosition(layer, num_layers)) for layer in range(num_layers)
         )
         self.auxiliary = cell_class.auxiliary(channels)
 

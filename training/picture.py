@@ -14,7 +14,7 @@ from models import load_forecaster
 from training.datasets.germany import Germany, GermanyOptions
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-Row = tuple[str, Float32Field]
+LabelledFields = tuple[str, Float32Field]
 
 
 @app.command()
@@ -33,7 +33,7 @@ def main(
     typer.echo(f"wrote {out}")
 
 
-def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tuple[list[Row], str]:
+def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tuple[list[LabelledFields], str]:
     forecaster = load_forecaster(checkpoint)
     windows = Germany(data, "test", options=GermanyOptions(height=size[0], width=size[1]))
     if window >= len(windows):
@@ -50,7 +50,7 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
     return rows, f"{data.stem}, reference time {reference} UTC, model version {forecaster.version}"
 
 
-def draw(rows: list[Row], out: Path, *, title: str, note: str, step_minutes: int = 30) -> None:
+def draw(rows: list[LabelledFields], out: Path, *, title: str, note: str, step_minutes: int = 30) -> None:
     """Write the picture: one row per (label, fields in mm/h), one column per time, a legend beneath.
 
     The first row holds times up to the reference time, the others the leads.
@@ -82,7 +82,7 @@ def draw(rows: list[Row], out: Path, *, title: str, note: str, step_minutes: int
     figure.savefig(out)
 
 
-def _cropped(rows: list[Row]) -> list[Row]:
+def _cropped(rows: list[LabelledFields]) -> list[LabelledFields]:
     """Only the part that was observed, with a cell of margin."""
     seen_HW = np.isfinite(rows[0][1]).any(axis=0)
     (top, bottom), (left, right) = (

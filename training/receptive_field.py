@@ -189,7 +189,7 @@ def text_table(name: str, fields: list[LayerField], size: Size) -> str:
 def draw(fields: list[LayerField], path: Path, name: str) -> Path:
     """Write a picture of the gradients: one column per layer, the random image above the all-zero one."""
     rows = [
-        layer_pictures.Row(
+        layer_pictures.PictureRow(
             label,
             gradients,
             [

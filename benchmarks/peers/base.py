@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import PlainForecaster
 from core.registry import Registry
 from models import Forecaster
@@ -31,7 +31,7 @@ class Peer:
     frames: int = 5
 
 
-PEERS: Registry[Callable[[Setting], Peer]] = Registry("peer")
+PEERS: Registry[Callable[[BenchmarkSetting], Peer]] = Registry("peer")
 """A factory imports its package when it is called, so that a missing one is an ImportError there."""
 
 
@@ -50,7 +50,9 @@ class Padded(nn.Module):
         return predicted[..., :height, :width]
 
 
-def network_peer(package: str, what: str, network: nn.Module, setting: Setting, *, frames: int | None = None) -> Peer:
+def network_peer(
+    package: str, what: str, network: nn.Module, setting: BenchmarkSetting, *, frames: int | None = None
+) -> Peer:
     """A peer that is a module on (B, T, 1, H, W) and lead steps."""
     seen = frames or setting.input_steps
     forecaster = PlainForecaster(network, package, device=setting.device, input_steps=seen)

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.peers.base import PEERS, Padded, Peer, network_peer
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 
 CONTEXT_FRAMES = 4
 MULTIPLE = 32
@@ -19,7 +19,7 @@ LATENT, CONTEXT = 768, 384
 
 
 @PEERS.register("dgmr")
-def dgmr(setting: Setting) -> Peer:
+def dgmr(setting: BenchmarkSetting) -> Peer:
     """With its defaults, for the setting's lead steps; it sees the newest four frames, as it is made for."""
     with _without_pictures():
         package: Any = importlib.import_module("dgmr")

@@ -6,11 +6,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.peers.base import PEERS, Peer, network_peer
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 
 
 @PEERS.register("mfai-halfunet")
-def mfai_half_unet(setting: Setting) -> Peer:
+def mfai_half_unet(setting: BenchmarkSetting) -> Peer:
     """With its defaults: 64 filters."""
     half_unet: Any = import_module("mfai.pytorch.models.half_unet")
     size = (setting.height, setting.width)

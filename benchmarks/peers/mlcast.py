@@ -4,11 +4,11 @@ from importlib import import_module
 from typing import Any
 
 from benchmarks.peers.base import PEERS, Peer, network_peer
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 
 
 @PEERS.register("mlcast-convgru")
-def mlcast_convgru(setting: Setting) -> Peer:
+def mlcast_convgru(setting: BenchmarkSetting) -> Peer:
     """With its defaults: four blocks, 1, 4, 16 and 64 channels."""
     convgru: Any = import_module("mlcast.models.convgru")
     return network_peer("mlcast", "ConvGruModel, 4 blocks, one member", convgru.ConvGruModel(), setting)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.base import PEERS, Peer
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
 from models import Forecaster, load_forecaster
 
@@ -18,7 +18,7 @@ DRY_DBR, WET_DBR, WET_MMH = -15.0, -10.0, 0.1
 
 
 @PEERS.register("pysteps-extrapolation")
-def pysteps_extrapolation(setting: Setting) -> Peer:
+def pysteps_extrapolation(setting: BenchmarkSetting) -> Peer:
     """What this package serves beside its networks."""
     del setting
     what = "Lucas-Kanade motion and semi-Lagrangian extrapolation"
@@ -26,7 +26,7 @@ def pysteps_extrapolation(setting: Setting) -> Peer:
 
 
 @PEERS.register("pysteps-steps")
-def pysteps_steps(setting: Setting) -> Peer:
+def pysteps_steps(setting: BenchmarkSetting) -> Peer:
     """With its defaults: six cascade levels, AR(2), nonparametric noise."""
     del setting
     return Peer("pysteps", f"STEPS, {MEMBERS} members, 6 cascade levels, mean", Steps(), frames=MOTION_FIELDS)

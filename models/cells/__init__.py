@@ -11,6 +11,6 @@ from models.cells import predrnn_plus2 as predrnn_plus2
 from models.cells import predrnn_v2 as predrnn_v2
 from models.cells import trajgru as trajgru
 from models.cells.base import CELLS as CELLS
-from models.cells.base import Place as Place
+from models.cells.base import LayerPosition as LayerPosition
 from models.cells.base import RecurrentCell as RecurrentCell
 from models.cells.base import Step as Step

@@ -28,8 +28,8 @@ class Step(NamedTuple):
     increments: tuple[Tensor, ...] = ()
 
 
-class Place(NamedTuple):
-    """Where a cell stands in its stack, for the cells whose first, second or last layer differs from the others."""
+class LayerPosition(NamedTuple):
+    """Position of a cell in its stack, for cells whose first, second or last layer differs from the others."""
 
     layer: int = 1
     num_layers: int = 3
@@ -45,8 +45,8 @@ class Place(NamedTuple):
         return self.layer == self.num_layers - 1
 
 
-MIDDLE = Place()
-"""A place in which no cell leaves anything out: what a cell gets that is made alone."""
+MIDDLE = LayerPosition()
+"""A position at which no cell omits anything; the default of a cell that is built alone."""
 
 
 class RecurrentCell(nn.Module, ABC):
@@ -62,11 +62,11 @@ class RecurrentCell(nn.Module, ABC):
     uses_diagonal: ClassVar[bool] = False
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
         super().__init__()
         self.channels = channels
         self.kernel_size = kernel_size
-        self.place = place
+        self.position = position
 
     @property
     def reach(self) -> int | None:

@@ -5,7 +5,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor, cat, nn, ones
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, State, Step
 from models.cells.context import in_context
 from models.cells.convlstm import ConvLSTMCell
 
@@ -83,8 +83,8 @@ class CMSLSTMCell(ConvLSTMCell):
     Context embedding, then ConvLSTM, then the expression block.
     """
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         self.from_h = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.from_x = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.expression = Expression(channels, kernel_size)

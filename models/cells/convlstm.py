@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.gates import gated, updated
 
 
@@ -10,8 +10,8 @@ from models.cells.gates import gated, updated
 class ConvLSTMCell(RecurrentCell):
     """Convolutional LSTM (Shi et al. 2015, arXiv:1506.04214, eq. 3, without peepholes); state: (h_BCHW, c_BCHW)."""
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         self.gates = JointConv2d((channels, channels), 4 * channels, kernel_size)
 
     @property

@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, State, Step
 from models.cells.gates import gated, tanh, updated
 from models.cells.predrnn import PredRNNCell
 
@@ -49,9 +49,9 @@ class MIMCell(PredRNNCell):
     uses_diagonal: ClassVar[bool] = True
     state_names: ClassVar[tuple[str, ...]] = ("h", "c", "n", "s")
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
-        self.nested = None if place.is_first else NestedMemory(channels, kernel_size)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
+        self.nested = None if position.is_first else NestedMemory(channels, kernel_size)
 
     def init_state(self, x_BCHW: Tensor) -> State:
         return super().init_state(x_BCHW)[: 2 if self.nested is None else 4]

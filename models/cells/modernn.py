@@ -5,7 +5,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor, nn, stack
 
-from models.cells.base import CELLS, MIDDLE, Place, State, Step
+from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
 from models.cells.context import ROUNDS, in_context
 from models.cells.convlstm import ConvLSTMCell
 
@@ -49,8 +49,8 @@ class MeanConv2d(nn.Module):
 class MoDeRNNCell(ConvLSTMCell):
     """MoDeRNN (Chai et al. 2021, arXiv:2110.12978); state: (h_BCHW, c_BCHW): detail context block, then ConvLSTM."""
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         self.from_h = MeanConv2d(channels)
         self.from_x = MeanConv2d(channels)
 

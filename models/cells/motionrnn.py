@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from models.cells.base import CELLS, MIDDLE, Place, State, Step
+from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
 from models.cells.mim import MIMCell
 from models.cells.motion_gru import MotionGRU
 
@@ -15,9 +15,9 @@ class MotionRNNCell(MIMCell):
     is, so it builds no MotionGRU.
     """
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
-        self.motion = None if place.is_last else MotionGRU(channels)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
+        self.motion = None if position.is_last else MotionGRU(channels)
 
     def init_state(self, x_BCHW: Tensor) -> State:
         return super().init_state(x_BCHW) + (() if self.motion is None else self.motion.init_state(x_BCHW))

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.gates import gated, updated
 from models.cells.local_attention import LocalAttention
 
@@ -22,8 +22,8 @@ class PrecipLSTMCell(RecurrentCell):
     uses_memory: ClassVar[bool] = True
     state_names: ClassVar[tuple[str, ...]] = ("h", "c", "spatial", "temporal", "x")
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         pair = (channels, channels)
         self.attention = LocalAttention(channels)
         self.attended = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)

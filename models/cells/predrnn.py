@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.gates import gated, updated
 
 
@@ -15,8 +15,8 @@ class PredRNNCell(RecurrentCell):
     uses_memory: ClassVar[bool] = True
     gives_increments: ClassVar[bool] = False
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         pair = (channels, channels)
         self.gates = JointConv2d(pair, 4 * channels, kernel_size)
         self.memory_gates = JointConv2d(pair, 3 * channels, kernel_size)

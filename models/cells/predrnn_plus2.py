@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor, lerp, nn, zeros_like
 
-from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.gates import tanh, updated
 
 
@@ -31,14 +31,14 @@ class CausalLSTMCell(RecurrentCell):
     uses_memory: ClassVar[bool] = True
     state_names: ClassVar[tuple[str, ...]] = ("h", "c", "z")
 
-    def __init__(self, channels: int, kernel_size: int = 3, place: Place = MIDDLE) -> None:
-        super().__init__(channels, kernel_size, place)
+    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+        super().__init__(channels, kernel_size, position)
         self.gates = CatConv2d(3 * channels, 3 * channels, kernel_size)
         self.memory_gates = CatConv2d(3 * channels, 3 * channels, kernel_size)
         self.memory_map = nn.Conv2d(channels, channels, 1)
         self.output_gate = CatConv2d(3 * channels, channels, kernel_size)
         self.merge = CatConv2d(2 * channels, channels, 1)
-        self.highway = GradientHighway(channels, kernel_size) if place.layer == 1 else None
+        self.highway = GradientHighway(channels, kernel_size) if position.layer == 1 else None
 
     def init_state(self, x_BCHW: Tensor) -> State:
         h_BCHW, c_BCHW, z_BCHW = super().init_state(x_BCHW)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn, split, unflatten
 from torch.utils.checkpoint import checkpoint
 
-from models.cells.base import CELLS, MIDDLE, JointConv2d, Place, RecurrentCell, State, Step
+from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.warp import warp
 
 SLOPE = 0.2
@@ -20,7 +20,7 @@ class TrajGRUCell(RecurrentCell):
     Args:
         channels: of input, output and state.
         kernel_size: of the input's convolution.
-        place: not used.
+        position: not used.
         links: L, flows along which the state is sampled.
         flow_kernel: edge of the flow network's kernels, odd.
         flow_channels: width of the flow network; with 5 x 5 and 32 the MS-RNN paper's 2.11 M parameters.
@@ -32,13 +32,13 @@ class TrajGRUCell(RecurrentCell):
         self,
         channels: int,
         kernel_size: int = 3,
-        place: Place = MIDDLE,
+        position: LayerPosition = MIDDLE,
         *,
         links: int = 10,
         flow_kernel: int = 5,
         flow_channels: int = 32,
     ) -> None:
-        super().__init__(channels, kernel_size, place)
+        super().__init__(channels, kernel_size, position)
         self.links = links
         self.input_gates = nn.Conv2d(channels, 3 * channels, kernel_size, padding=kernel_size // 2)
         self.flow_features = JointConv2d((channels, channels), flow_channels, flow_kernel)

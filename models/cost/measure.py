@@ -50,7 +50,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryUse:
     """What one training forward keeps for its gradient.
 
     Attributes:
@@ -104,7 +104,7 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     return 2 * int(prod(query[:3])) * int(key[2]) * (int(query[3]) + int(value[3]))
 
 
-def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Memory:
+def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> MemoryUse:
     """Count what one training forward saves; on a GPU also the allocator's peak with the backward pass."""
     own = {_key(tensor) for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -124,7 +124,7 @@ def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> M
     kept.clear()
     del result, joined
     peak = _peak(model, frames_BTCHW, lead_steps) if frames_BTCHW.is_cuda else None
-    return Memory(activations, copies, peak)
+    return MemoryUse(activations, copies, peak)
 
 
 def _alive() -> dict[int, torch.UntypedStorage]:

@@ -19,7 +19,7 @@ BILINEAR = 11
 _FLOWS, _FLOW_CHANNELS = 10, 32
 """TrajGRU's links and the width of its 5x5 flow network."""
 
-Work = Callable[[int, int, int], int]
+WorkRule = Callable[[int, int, int], int]
 """(channels, height, width) of one layer -> what thop counts for one step of it, batch 1."""
 
 
@@ -63,7 +63,7 @@ class PaperCell:
         highway: whether layer 1 has PredRNN++'s highway unit.
     """
 
-    work: Work
+    work: WorkRule
     parameters: int
     printed: Printed
     parameter_multiple: Fraction
@@ -74,7 +74,7 @@ class PaperCell:
     note: str = ""
 
 
-def _squares(multiple: int) -> Work:
+def _squares(multiple: int) -> WorkRule:
     """Convolutions at the layer's own size with `multiple` c^2 weights together."""
     return lambda c, h, w: multiple * c * c * h * w
 

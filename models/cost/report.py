@@ -12,14 +12,14 @@ from core.command import errors_in_one_line
 from core.errors import InputError
 from models.build import MULTISCALE, build_model, list_models, options_of, recurrent_models
 from models.cost.equations import CostModel
-from models.cost.measure import Memory, Work, chosen, count_parameters, measure_memory, measure_work, measuring_on
+from models.cost.measure import MemoryUse, Work, chosen, count_parameters, measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, PaperCell, paper_macs
 from models.cost.tables import tables_of_all, tables_of_one
 from models.options import parse_options
 
 
 @dataclass(frozen=True)
-class Setting:
+class CostSetting:
     """What a forward pass is counted for."""
 
     height: int
@@ -37,7 +37,7 @@ class Setting:
         return self.input_steps + self.lead_steps - 1
 
 
-TABLE_3 = Setting(64, 64, 10, 10)
+TABLE_3 = CostSetting(64, 64, 10, 10)
 """Moving MNIST, where the paper prints FLOPs."""
 
 COUNTED = frozenset({"skip", "residual"})
@@ -50,10 +50,10 @@ class Cost:
 
     parameters: int
     work: Work
-    memory: Memory | None
+    memory: MemoryUse | None
 
 
-def measure(name: str, setting: Setting, *, device: str = "auto", with_memory: bool = True) -> Cost:
+def measure(name: str, setting: CostSetting, *, device: str = "auto", with_memory: bool = True) -> Cost:
     """Build a model and count.
 
     Raises:
@@ -69,7 +69,7 @@ def measure(name: str, setting: Setting, *, device: str = "auto", with_memory: b
         return Cost(count_parameters(model), measure_work(model, frames_BTCHW, setting.lead_steps), memory)
 
 
-def _arguments(name: str, setting: Setting) -> dict[str, Any]:
+def _arguments(name: str, setting: CostSetting) -> dict[str, Any]:
     """Width and depth are those of a stack; the other models have their own, and some fixed numbers of frames."""
     if is_recurrent(name):
         return {"hidden_channels": setting.hidden_channels, "num_layers": setting.num_layers, **setting.options}
@@ -82,7 +82,7 @@ def is_recurrent(name: str) -> bool:
     return name in recurrent_models()
 
 
-def report(name: str, setting: Setting, *, device: str = "auto") -> dict[str, Any]:
+def report(name: str, setting: CostSetting, *, device: str = "auto") -> dict[str, Any]:
     """All figures of one model as plain numbers; of a recurrent one flat and multi-scale together.
 
     Returns:
@@ -117,7 +117,7 @@ def _drops(flat: Cost, multiscale: Cost) -> dict[str, float]:
     return drops
 
 
-def _paper(flat: str, cell: PaperCell, setting: Setting, device: str) -> dict[str, Any]:
+def _paper(flat: str, cell: PaperCell, setting: CostSetting, device: str) -> dict[str, Any]:
     """The paper's equations and its counting here, and its own table beside what is computed there."""
     pair = (False, True)
     size: dict[str, Any] = {"height": setting.height, "width": setting.width, "channels": setting.hidden_channels}
@@ -170,7 +170,7 @@ def main(
     with errors_in_one_line(OSError):
         if (model is None) == (not everything):
             raise InputError("either --model NAME or --all was due")
-        setting = Setting(*size, *frames, batch, hidden_channels, num_layers, parse_options(option or []))
+        setting = CostSetting(*size, *frames, batch, hidden_channels, num_layers, parse_options(option or []))
         names = [model] if model is not None else _one_of_each()
         reports = [report(name, setting, device=device) for name in names]
         if out is not None:

@@ -23,15 +23,15 @@ ENOUGH: Final = 1e-3
 """A step that lowers the entropy by a smaller share is the last one."""
 
 
-class Told(NamedTuple):
-    """Cells of a lead that an earlier forecast told and that was observed since.
+class HindcastSamples(NamedTuple):
+    """Hindcast samples: grid cells at one lead time whose verifying observation is available.
 
     Attributes:
         scaled_NF: predictors with spread 1.
         prior_NK: logits of the statistical model.
         correction_NK: what the network adds to them.
         rate_mmh_N: what was observed.
-        step: every so many cells along both axes were taken.
+        step: every `step`-th cell along both axes was taken.
     """
 
     scaled_NF: Float32Field
@@ -74,18 +74,18 @@ class Adaptation(CardNumbers):
         """Every so many cells of a field of this shape are learnt from, along both axes."""
         return max(1, round(float(np.sqrt(shape[0] * shape[1] / self.sampled_cells))))
 
-    def learnt(self, told: Sequence[Told], rates_mmh: Sequence[float]) -> Float32Field | None:
-        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None where too little was told.
+    def learnt(self, hindcasts: Sequence[HindcastSamples], rates_mmh: Sequence[float]) -> Float32Field | None:
+        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None with too few samples.
 
         Args:
-            told: all hindcasts.
+            hindcasts: all hindcasts.
             rates_mmh: thresholds, as many as there are logits.
         """
-        trusted = sum(len(one.rate_mmh_N) * one.step**2 for one in told) / self.cells_per_trusted
+        trusted = sum(len(one.rate_mmh_N) * one.step**2 for one in hindcasts) / self.cells_per_trusted
         if trusted < FEWEST:
             return None
         scaled_NF, prior_NK, correction_NK, rate_mmh_N = (
-            torch.from_numpy(np.concatenate([one[part] for one in told])) for part in range(4)
+            torch.from_numpy(np.concatenate([one[part] for one in hindcasts])) for part in range(4)
         )
         weight = min(self.trusted_cells, trusted) / len(rate_mmh_N)
         penalty_F = torch.full((scaled_NF.shape[1] + LINES,), self.ridge, dtype=torch.float64)
@@ -123,18 +123,18 @@ class Adaptation(CardNumbers):
         """The weights at which the penalised entropy of one rate is lowest; each step is halved until it helps."""
 
         def entropy(weights_F: Tensor) -> float:
-            told_N = logit_N + design_NF @ weights_F.float()
-            cross = F.binary_cross_entropy_with_logits(told_N, event_N, reduction="sum").double()
+            adapted_N = logit_N + design_NF @ weights_F.float()
+            cross = F.binary_cross_entropy_with_logits(adapted_N, event_N, reduction="sum").double()
             return float(weight * cross + 0.5 * (penalty_F * weights_F.square()).sum())
 
         weights_F = torch.zeros_like(penalty_F)
         lowest = entropy(weights_F)
         for _ in range(self.iterations):
-            chance_N = torch.sigmoid(logit_N + design_NF @ weights_F.float())
-            slope_F = weight * (design_NF.T @ (chance_N - event_N)).double() + penalty_F * weights_F
-            bend_N = weight * chance_N * (1 - chance_N)
-            bend_FF = ((design_NF * bend_N[:, None]).T @ design_NF).double() + penalty_F.diag()
-            step_F = torch.linalg.solve(bend_FF, slope_F)
+            probability_N = torch.sigmoid(logit_N + design_NF @ weights_F.float())
+            gradient_F = weight * (design_NF.T @ (probability_N - event_N)).double() + penalty_F * weights_F
+            curvature_N = weight * probability_N * (1 - probability_N)
+            hessian_FF = ((design_NF * curvature_N[:, None]).T @ design_NF).double() + penalty_F.diag()
+            step_F = torch.linalg.solve(hessian_FF, gradient_F)
             tried = [weights_F - step_F * 0.5**halvings for halvings in range(HALVINGS)]
             better = next(((found, one_F) for one_F in tried if (found := entropy(one_F)) < lowest), None)
             if better is None:

@@ -15,7 +15,7 @@ LARGEST = 4.0
 
 
 @dataclass(frozen=True)
-class Rebuild(CardNumbers):
+class ProbabilityMatching(CardNumbers):
     """How large an area exceeds a rate, and how the rate runs within it.
 
     The area is `expected_cells`, a little more of them for hits.

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from models.fast import ready
 from models.forecaster import Forecaster, pick_device
-from models.guided.adaptation import Adaptation, Told
+from models.guided.adaptation import Adaptation, HindcastSamples
 from models.guided.calibration import CalibrationByCell
-from models.guided.fields import Rebuild
+from models.guided.fields import ProbabilityMatching
 from models.guided.network import GuidedModel
 from models.guided.predictors import predictors_LFHW
 
@@ -27,7 +27,7 @@ class GuidedForecaster(Forecaster):
         rates_mmh: thresholds of the probabilities.
         adaptation: how the model learns from the given fields themselves; None: it does not.
         calibration: None leaves the probabilities as they come from the model.
-        rebuild: how the field is made.
+        matching: how the deterministic field is made of the probabilities.
     """
 
     minimum_steps: ClassVar[int] = 2
@@ -45,13 +45,13 @@ class GuidedForecaster(Forecaster):
         pixel_m: float = 900_000 / 124,
         adaptation: Adaptation | None = None,
         calibration: CalibrationByCell | None = None,
-        rebuild: Rebuild | None = None,
+        matching: ProbabilityMatching | None = None,
     ) -> None:
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
         self.device = pick_device(device)
         self.model = ready(model, self.device, precision)
         self.rates_mmh = model.rates_mmh
-        self.adaptation, self.calibration, self.rebuild = adaptation, calibration, rebuild or Rebuild()
+        self.adaptation, self.calibration, self.matching = adaptation, calibration, matching or ProbabilityMatching()
 
     def forecast_probabilities(
         self,
@@ -103,7 +103,7 @@ class GuidedForecaster(Forecaster):
         fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
         chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
         pairs = list(zip(chance_BLKHW, fields_BTHW, strict=True))
-        rate_BLHW = np.stack([self._finished(self._rebuilt(*pair), pair[1]) for pair in pairs])
+        rate_BLHW = np.stack([self._finished(self._matched(*pair), pair[1]) for pair in pairs])
         unseen_BHW = np.isnan(fields_BTHW[:, -1])
         chance_BLKHW = np.where(unseen_BHW[:, None, None], np.float32("nan"), chance_BLKHW)
         return rate_BLHW, np.ascontiguousarray(chance_BLKHW.swapaxes(1, 2))
@@ -117,10 +117,10 @@ class GuidedForecaster(Forecaster):
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
         chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
-        return np.stack([self._rebuilt(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
+        return np.stack([self._matched(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
 
-    def _rebuilt(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
-        return self.rebuild.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
+    def _matched(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
+        return self.matching.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
 
     def _probabilities(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
@@ -159,17 +159,19 @@ class GuidedForecaster(Forecaster):
         correction_LKHW: Float32Field,
     ) -> Float32Field:
         """What the model lacked in forecasting the newest of the given fields, for the leads of the forecast."""
-        told: list[Told] = []
+        hindcasts: list[HindcastSamples] = []
         last = len(rate_mmh_THW) - 1
         for newest in range(max(last - adaptation.origins, 1), last):
-            told += self._hindcasts(rate_mmh_THW, newest, cadence_minutes, adaptation.step(rate_mmh_THW.shape[1:]))
-        weights_FK = adaptation.learnt(told, self.rates_mmh)
+            hindcasts += self._hindcasts(rate_mmh_THW, newest, cadence_minutes, adaptation.step(rate_mmh_THW.shape[1:]))
+        weights_FK = adaptation.learnt(hindcasts, self.rates_mmh)
         if weights_FK is None:
             return np.zeros_like(prior_LKHW)
         return adaptation.added_LKHW(scaled_LFHW, prior_LKHW, correction_LKHW, weights_FK)
 
-    def _hindcasts(self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int) -> list[Told]:
-        """What the fields up to `newest` told of those after it, where both are observed."""
+    def _hindcasts(
+        self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int
+    ) -> list[HindcastSamples]:
+        """What the fields up to `newest` forecast for those after it, where both are observed."""
         seen_THW: NDArray[np.bool_] = np.isfinite(rate_mmh_THW)
         seen_T: NDArray[np.bool_] = np.asarray(seen_THW.any(axis=(1, 2)))
         if not (seen_T[newest] and seen_T[:newest].any() and seen_T[newest + 1 :].any()):
@@ -182,5 +184,5 @@ class GuidedForecaster(Forecaster):
         for lead, future_HW in enumerate(future_LHW):
             both_HW = np.asarray(seen_THW[newest, *every] & np.isfinite(future_HW[every]))
             scaled_NF, prior_NK, correction_NK = (part[0, lead][:, *every][:, both_HW].T for part in parts)
-            found.append(Told(scaled_NF, prior_NK, correction_NK, future_HW[every][both_HW], step))
+            found.append(HindcastSamples(scaled_NF, prior_NK, correction_NK, future_HW[every][both_HW], step))
         return found

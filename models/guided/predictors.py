@@ -7,7 +7,7 @@ import numpy as np
 from core.arrays import Float32Field
 from models.guided.advection import Displacement, displacements_LCHW, warped
 from models.guided.motion import FORGETTING, motion_CHW
-from models.guided.scales import SCALES_CELLS, Bands, Memory, bands, blur, blurs
+from models.guided.scales import SCALES_CELLS, Bands, ScaleCorrelations, bands, blur, blurs
 
 EVENTS_MMH: Final = (0.5, 2.0, 5.0)
 EVENT_SCALES: Final = (1.0, 2.0, 4.0, 8.0)
@@ -31,7 +31,7 @@ def log_rate(rate_mmh: Float32Field) -> Float32Field:
     return np.asarray(np.log1p(rate_mmh / np.float32(0.1)), np.float32)
 
 
-class Known(NamedTuple):
+class WindowAnalysis(NamedTuple):
     """What does not depend on the lead.
 
     Attributes:
@@ -45,8 +45,8 @@ class Known(NamedTuple):
     rate_mmh_THW: Float32Field
     back_LCHW: Displacement
     newest: Bands
-    carried: Memory
-    in_place: Memory
+    carried: ScaleCorrelations
+    in_place: ScaleCorrelations
     speed_HW: Float32Field
 
 
@@ -61,13 +61,15 @@ def predictors_LFHW(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes
     motion = motion_CHW(rate_mmh_THW)
     back_LCHW = displacements_LCHW(motion, lead_steps + max(LAGS))
     speed_HW = np.hypot(motion[0], motion[1]).astype(np.float32) / 8
-    carried, in_place = Memory(CARRIED, 0.995), Memory(IN_PLACE, 0.99)
+    carried, in_place = ScaleCorrelations(CARRIED, 0.995), ScaleCorrelations(IN_PLACE, 0.99)
     newest = _learn(rate_mmh_THW, back_LCHW[0], carried, in_place)
-    known = Known(rate_mmh_THW, back_LCHW, newest, carried, in_place, speed_HW)
+    known = WindowAnalysis(rate_mmh_THW, back_LCHW, newest, carried, in_place, speed_HW)
     return np.stack([_at_lead(known, lead, cadence_minutes) for lead in range(1, lead_steps + 1)])
 
 
-def _learn(rate_mmh_THW: Float32Field, back_CHW: Displacement, carried: Memory, in_place: Memory) -> Bands:
+def _learn(
+    rate_mmh_THW: Float32Field, back_CHW: Displacement, carried: ScaleCorrelations, in_place: ScaleCorrelations
+) -> Bands:
     """Fill the memories from all neighbouring fields; gives the newest field's bands."""
     logs_THW = log_rate(rate_mmh_THW)
     before = bands(logs_THW[0])
@@ -83,7 +85,7 @@ def _learn(rate_mmh_THW: Float32Field, back_CHW: Displacement, carried: Memory, 
     return before
 
 
-def _at_lead(known: Known, lead: int, cadence_minutes: float) -> Float32Field:
+def _at_lead(known: WindowAnalysis, lead: int, cadence_minutes: float) -> Float32Field:
     moved_HW = warped(known.rate_mmh_THW[-1], known.back_LCHW[lead - 1])
     seen_HW = np.isfinite(moved_HW)
     now = bands(log_rate(moved_HW))
@@ -101,7 +103,7 @@ def _at_lead(known: Known, lead: int, cadence_minutes: float) -> Float32Field:
     return np.stack(fields).astype(np.float32)
 
 
-def _damped(known: Known, now: Bands, lead: int) -> list[Float32Field]:
+def _damped(known: WindowAnalysis, now: Bands, lead: int) -> list[Float32Field]:
     """Each scale faded as fast as it has so far (as S-PROG, Seed 2003), along the motion and in place."""
     spread, newest = np.float32(_spread(known, lead)), known.newest
     sums = [
@@ -111,7 +113,7 @@ def _damped(known: Known, now: Bands, lead: int) -> list[Float32Field]:
     return [*sums, *(field_HW / spread for field_HW in sums)]
 
 
-def _spread(known: Known, lead: int) -> float:
+def _spread(known: WindowAnalysis, lead: int) -> float:
     """Standard deviation of what has faded."""
     seen_HW = np.isfinite(known.rate_mmh_THW[-1])
     variance_S = (
@@ -120,7 +122,7 @@ def _spread(known: Known, lead: int) -> float:
     return float(np.sqrt(((1 - known.carried.correlation_S ** (2 * lead)) * variance_S).sum() + 0.01))
 
 
-def _trend(known: Known, now: Bands, lead: int, lag: int) -> list[Float32Field]:
+def _trend(known: WindowAnalysis, now: Bands, lead: int, lag: int) -> list[Float32Field]:
     """An older field carried to the lead, and how much the newest has grown over it; no growth where it is missing."""
     here = now.blurred_SHW[[SCALES_CELLS.index(scale) for scale in TREND_SCALES]]
     older = here

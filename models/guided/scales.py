@@ -71,7 +71,7 @@ PRIOR_CELLS: Final = 0.02
 """Weight of what is assumed of correlations, beside the variance of what was seen."""
 
 
-class Memory:
+class ScaleCorrelations:
     """Correlations of a field's parts from one step to the next, by scale, as seen in the fields so far.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.flood import flood, listener, resident_mb, upload
 from benchmarks.live import live
-from benchmarks.setting import Setting
+from benchmarks.setting import BenchmarkSetting
 
 
 def test_no_two_uploads_are_alike_and_each_is_a_window():
@@ -25,12 +25,12 @@ def test_the_process_behind_a_port_is_found_with_its_memory():
 
 @pytest.mark.long
 def test_many_clients_get_answers_and_the_api_stays_alive():
-    (row,) = flood(replace(Setting(), scale=0.05)).rows
+    (row,) = flood(replace(BenchmarkSetting(), scale=0.05)).rows
     assert set(str(row["of which"]).replace(":", "").split()[::2]) <= {"200", "429", "503"}
     assert "200: " in str(row["of which"])
 
 
 @pytest.mark.long
 def test_a_landed_scan_becomes_visible():
-    section = live(replace(Setting(), runs=1, scale=0.5))
+    section = live(replace(BenchmarkSetting(), runs=1, scale=0.5))
     assert all(float(row["slowest, s"] or 0) < 60 for row in section.rows)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import loading
-from benchmarks.setting import Setting, quick
+from benchmarks.setting import BenchmarkSetting, quick
 from benchmarks.sides import Training
 from training.config import resolve
 from training.datasets import Sample
@@ -29,7 +29,7 @@ def test_what_the_loader_takes_counts_as_waiting(monkeypatch, wait_s, share):
     monkeypatch.setattr(Training, "step", step)
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     config = resolve("moving_mnist", file=None, sets=["hidden_channels=4", "invented_digits=10", "input_steps=2"])
-    waiting_s, working_s = loading.measure(config, quick(Setting()))
+    waiting_s, working_s = loading.measure(config, quick(BenchmarkSetting()))
     assert share[0] <= waiting_s / (waiting_s + working_s) <= share[1]
     assert (waiting_s, working_s) == pytest.approx((2 * wait_s, 0.2))
 
@@ -41,6 +41,6 @@ def test_a_training_loop_on_radar_files(shared_data):
         sets=["hidden_channels=4", "height=24", "width=24", "batch_size=1"],
         data=shared_data / "events" / "opera_germany_20180824.nc",
     )
-    waiting_s, working_s = loading.measure(config, quick(Setting()))
+    waiting_s, working_s = loading.measure(config, quick(BenchmarkSetting()))
     assert waiting_s > 0
     assert working_s > 0

@@ -11,16 +11,16 @@ from torch import nn
 from benchmarks import training_step
 from benchmarks.fresh import in_fresh_process, peak_resident_bytes, resident_bytes
 from benchmarks.growth import Curve, slope
-from benchmarks.limits import Limits, measure_limits
-from benchmarks.setting import Setting, quick
+from benchmarks.limits import HardwareLimits, measure_limits
+from benchmarks.setting import BenchmarkSetting, quick
 from benchmarks.sides import PlainForecaster, Training, convolution_type, network_frames, rain_mmh, textbook_training
 from models import build_model
 
-SETTING = quick(Setting())
+SETTING = quick(BenchmarkSetting())
 
 
 def test_a_fraction_of_the_peak_is_of_the_better_way_in_the_same_type():
-    limits = Limits({"float32": 10.0, "bfloat16": 80.0}, {"float32": 20.0, "bfloat16": 40.0}, 1.0)
+    limits = HardwareLimits({"float32": 10.0, "bfloat16": 80.0}, {"float32": 20.0, "bfloat16": 40.0}, 1.0)
     assert limits.fraction(50, 10.0, torch.float32) == 0.5
     assert limits.fraction(50, 10.0, torch.bfloat16) == 0.125
 

@@ -13,11 +13,11 @@ from benchmarks.memory import SIDES, peak_memory, step_peak
 from benchmarks.page import BENCHMARKS
 from benchmarks.peers import PEERS, Peer
 from benchmarks.run import ORDER, app
-from benchmarks.setting import Setting, quick
+from benchmarks.setting import BenchmarkSetting, quick
 from benchmarks.sides import rain_mmh
 from core.registry import Registry
 
-SETTING = quick(Setting())
+SETTING = quick(BenchmarkSetting())
 
 
 def _run(*arguments):
@@ -68,7 +68,7 @@ def test_the_peak_of_both_sides_is_taken_and_put_into_shares(monkeypatch):
 
 
 def test_a_step_has_a_peak_on_each_side():
-    sizes = quick(Setting(height=64))
+    sizes = quick(BenchmarkSetting(height=64))
     assert all(step_peak(side, "ms-convlstm", sizes) >= 0 for side in SIDES)
 
 
@@ -76,7 +76,7 @@ def test_a_peer_that_is_not_installed_is_named_and_the_others_run(monkeypatch):
     def missing(setting):
         raise ModuleNotFoundError("No module named 'somewhere'")
 
-    peers: Registry[Callable[[Setting], Peer]] = Registry("peer")
+    peers: Registry[Callable[[BenchmarkSetting], Peer]] = Registry("peer")
     peers.register("missing")(missing)
     peers.register("pysteps-extrapolation")(PEERS.get("pysteps-extrapolation"))
     monkeypatch.setattr(against_peers, "PEERS", peers)

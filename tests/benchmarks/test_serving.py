@@ -3,12 +3,12 @@
 import pytest
 
 from benchmarks.serving import STAGES, serving
-from benchmarks.setting import Setting, quick
+from benchmarks.setting import BenchmarkSetting, quick
 
 
 @pytest.mark.long
 def test_every_stage_is_measured():
-    section = serving(quick(Setting()))
+    section = serving(quick(BenchmarkSetting()))
     seconds = {str(row["work"]): float(row["seconds"] or 0) for row in section.rows}
     assert {f"- {words}" for words in STAGES.values()} <= set(seconds)
     assert all(value > 0 for work, value in seconds.items() if work not in ("over it", "- the rest: sending, answer"))

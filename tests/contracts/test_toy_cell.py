@@ -43,10 +43,10 @@ def _register_one_that_uses_everything(folder):
         uses_memory = True
         uses_diagonal = True
 
-        def __init__(self, channels, kernel_size=3, place=MIDDLE):
-            super().__init__(channels, kernel_size, place)
+        def __init__(self, channels, kernel_size=3, position=MIDDLE):
+            super().__init__(channels, kernel_size, position)
             self.gate = JointConv2d((channels,) * 3, channels, kernel_size)
-            self.last = nn.Conv2d(channels, channels, 1) if place.is_last else None
+            self.last = nn.Conv2d(channels, channels, 1) if position.is_last else None
 
         @classmethod
         def auxiliary(cls, channels):

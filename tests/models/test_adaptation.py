@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 
 from core.errors import InputError
-from models.guided.adaptation import LOGIT_UNIT, Adaptation, Told
+from models.guided.adaptation import LOGIT_UNIT, Adaptation, HindcastSamples
 from models.guided.forecaster import GuidedForecaster
 from models.guided.network import RATES_MMH, build_guided
 from models.guided.predictors import NAMES
@@ -84,7 +84,7 @@ def test_weights_are_those_of_a_ridge_logistic_regression():
     scaled, prior, correction = (random.normal(size=size).astype(np.float32) for size in ((400, 3), (400, 1), (400, 1)))
     rate = (random.random(400) < 1 / (1 + np.exp(-(scaled[:, 0] - 0.5)))).astype(np.float32)
     how = Adaptation(trusted_cells=100, cells_per_trusted=1, ridge=2.0, line_ridge=0.5, iterations=12)
-    found = how.learnt([Told(scaled, prior, correction, rate, 1)], [1.0])
+    found = how.learnt([HindcastSamples(scaled, prior, correction, rate, 1)], [1.0])
     design = np.concatenate([scaled, prior / LOGIT_UNIT, correction, np.ones((400, 1))], axis=1)
     penalty = np.array([2.0, 2.0, 2.0, 0.5, 0.5, 0.5])
 
@@ -112,5 +112,5 @@ def test_large_fields_are_learnt_from_in_part_and_small_ones_whole():
 def test_the_card_keeps_it():
     how = Adaptation(ridge=7.0)
     assert Adaptation.from_dict(how.to_dict()) == how
-    with pytest.raises(InputError, match=r"nonsense.*were due"):
+    with pytest.raises(InputError, match=r"expected Adaptation with .*, got nonsense"):
         Adaptation.from_dict({"nonsense": 1})

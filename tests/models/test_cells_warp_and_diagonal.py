@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from core.errors import InputError
 from models import build_model
-from models.cells import CELLS, Place
+from models.cells import CELLS, LayerPosition
 from models.cells.mim import MIMCell
 from models.cells.motion_gru import MotionGRU
 from models.cells.motionrnn import MotionRNNCell
@@ -170,7 +170,7 @@ def test_motion_gru_does_not_scatter_a_pixel():
 @pytest.mark.parametrize("name", ["mim", "motionrnn"])
 def test_states_of_each_place(name):
     x_BCHW = torch.zeros(1, 4, 5, 6)
-    shapes = [[s.shape[1:] for s in CELLS.get(name)(4, 3, Place(n, 3)).init_state(x_BCHW)] for n in range(3)]
+    shapes = [[s.shape[1:] for s in CELLS.get(name)(4, 3, LayerPosition(n, 3)).init_state(x_BCHW)] for n in range(3)]
     own, flow = (4, 5, 6), (18, 3, 3)
     motion = [flow] * 2 if name == "motionrnn" else []
     assert shapes == [[own] * 2 + motion, [own] * 4 + motion, [own] * 4]
@@ -179,8 +179,8 @@ def test_states_of_each_place(name):
 def test_first_mim_layer_is_a_predrnn_cell_and_the_last_motionrnn_layer_a_mim_cell():
     x_BCHW, memory_BCHW = torch.randn(2, 4, 6, 5), torch.randn(2, 4, 6, 5)
     for cell, other in [
-        (MIMCell(4, 3, Place(0, 3)), PredRNNCell(4, 3)),
-        (MotionRNNCell(4, 3, Place(2, 3)), MIMCell(4, 3, Place(2, 3))),
+        (MIMCell(4, 3, LayerPosition(0, 3)), PredRNNCell(4, 3)),
+        (MotionRNNCell(4, 3, LayerPosition(2, 3)), MIMCell(4, 3, LayerPosition(2, 3))),
     ]:
         other.load_state_dict(cell.state_dict())
         state = tuple(torch.randn_like(s) for s in cell.init_state(x_BCHW))
@@ -274,6 +274,6 @@ def test_parameters_and_values_of_equal_weights_at_the_papers_width(name):
 def test_flow_network_of_the_newest_reference_code(name):
     model: Any = build_model(name)
     for n in range(6):
-        model.stack.cells[n] = TrajGRUCell(64, 3, Place(n, 6), flow_kernel=3, flow_channels=64)
+        model.stack.cells[n] = TrajGRUCell(64, 3, LayerPosition(n, 6), flow_kernel=3, flow_channels=64)
     assert sum(p.numel() for p in model.parameters()) == 1_915_705
     np.testing.assert_allclose(_values_of_equal_weights(model), NARROW_FLOW[name], atol=2e-6)

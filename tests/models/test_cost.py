@@ -15,9 +15,9 @@ from models.cells import CELLS
 from models.cost.equations import CostModel, flop_coefficient, output_coefficient
 from models.cost.measure import measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, paper_macs
-from models.cost.report import Setting, app, measure, report
+from models.cost.report import CostSetting, app, measure, report
 
-SMALL = Setting(12, 16, 2, 2, hidden_channels=8)
+SMALL = CostSetting(12, 16, 2, 2, hidden_channels=8)
 
 COEFFICIENTS = {  # N: outputs flat and multi-scale, operations flat and multi-scale
     2: (64, 64, 4, 4),
@@ -98,7 +98,7 @@ def test_parameters_differ_from_the_papers_only_where_a_note_says_so(name):
 
 def test_work_is_that_of_the_paper_without_its_resampling_rule():
     """ConvLSTM has nothing dead: 11 per bilinear value there, 4 here, is the whole difference."""
-    setting = Setting(16, 24, 2, 2)
+    setting = CostSetting(16, 24, 2, 2)
     size: dict[str, Any] = {"height": 16, "width": 24, "steps": 3}
     flat, multiscale = (measure(name, setting).work for name in ("convlstm", "ms-convlstm"))
     assert flat.total == flat.convolutions == paper_macs(PAPER_CELLS["convlstm"], multiscale=False, **size)
@@ -143,7 +143,7 @@ def test_shapes_alone_count_what_a_real_run_counts(name):
 
 
 def test_activations_grow_with_the_batch_and_joined_weights_do_not():
-    one, two = (measure("ms-predrnn", Setting(12, 16, 2, 2, batch=b, hidden_channels=4)).memory for b in (1, 2))
+    one, two = (measure("ms-predrnn", CostSetting(12, 16, 2, 2, batch=b, hidden_channels=4)).memory for b in (1, 2))
     assert one is not None
     assert two is not None
     assert two.activation_bytes == 2 * one.activation_bytes
@@ -156,7 +156,7 @@ def test_report_has_flat_and_multiscale_whichever_is_asked():
     assert figures["drop"]["macs"] == pytest.approx(0.55, abs=0.02)
     assert figures["paper"]["table_3_worked_out"] == list(TABLE_3["convlstm"])
     assert figures["paper"]["predicted"]["output_drop"] == 0.5625
-    assert report("convlstm", Setting(8, 8, 1, 1, hidden_channels=2, options={"patch": 2}))["paper"] is None
+    assert report("convlstm", CostSetting(8, 8, 1, 1, hidden_channels=2, options={"patch": 2}))["paper"] is None
 
 
 def test_command_prints_its_table_and_writes_json(tmp_path):

@@ -9,7 +9,7 @@ from models import load_forecaster
 from models.checkpoint import save_model
 from models.guided.adaptation import Adaptation
 from models.guided.advection import displacements_LCHW, warped
-from models.guided.fields import Rebuild
+from models.guided.fields import ProbabilityMatching
 from models.guided.forecaster import GuidedForecaster
 from models.guided.motion import motion_CHW
 from models.guided.network import RATES_MMH, build_guided
@@ -201,7 +201,7 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
         "cadence_minutes": 30,
         "pixel_m": 7258.0,
         "version": "1",
-        "rebuild": Rebuild().to_dict(),
+        "rebuild": ProbabilityMatching().to_dict(),
         **({"adaptation": forecaster.adaptation.to_dict()} if forecaster.adaptation else {}),
     }
     save_model(tmp_path / "guided" / "checkpoint", _model(), card)

@@ -8,7 +8,7 @@ import pytest
 from core.errors import ConfigError
 from tests.training.small_runs import make_run, report_of, rows_of
 from training.report.records import read_example
-from training.report.runs import Run, all_runs, find_runs
+from training.report.runs import TrainingRun, all_runs, find_runs
 
 
 def _same_but_for_left_out(page):
@@ -86,7 +86,7 @@ def test_a_record_without_its_clip_costs_only_the_figure(made, tmp_path):
     assert not (tmp_path / "page" / "runs" / "flat-1" / "example.npz").exists()
     (tmp_path / "runs" / "ms-1" / "example.npz").write_bytes(b"PK")
     with pytest.raises(ConfigError, match="no example of a forecast"):
-        read_example(Run(tmp_path / "runs" / "ms-1", {}, {}))
+        read_example(TrainingRun(tmp_path / "runs" / "ms-1", {}, {}))
 
 
 def test_a_record_is_not_evaluated_again(made, tmp_path):

@@ -20,7 +20,7 @@ from training.config import resolve
 from training.report import command as report
 from training.report.claim import by_seed, is_better_high
 from training.report.figures import label_points
-from training.report.runs import Run, by_setting, command, find_runs
+from training.report.runs import TrainingRun, by_setting, command, find_runs
 from training.report.tables import change, make_table, paper_tables
 
 
@@ -294,7 +294,7 @@ def test_the_paper_s_changes_follow_from_its_numbers():
 
 def test_a_command_holds_what_differs_from_the_preset(tmp_path):
     run = make_run(tmp_path / "run", "ms-predrnn++", "learning_rate=0.001")
-    text = command(Run(run, yaml.safe_load((run / "config.yaml").read_text()), {}))
+    text = command(TrainingRun(run, yaml.safe_load((run / "config.yaml").read_text()), {}))
     assert "--set learning_rate=0.001" in text
     assert "epochs" not in text
     assert "--set size=16" in text

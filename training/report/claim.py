@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from models.build import MULTISCALE
 from models.cost.tables import table as markdown_table
-from training.report.tables import COSTS, Row, Table, change, column, forecast_value
+from training.report.tables import COSTS, Table, TableRow, change, column, forecast_value
 from verification.scores import SCORES
 
 
@@ -52,7 +52,7 @@ def by_seed(tables: Iterable[Table]) -> list[str]:
     return ["Seed by seed:\n\n" + "\n".join(said.values())] if said else []
 
 
-def _seed_changes(flat: Row, multiscale: Row, key: str) -> dict[str, float]:
+def _seed_changes(flat: TableRow, multiscale: TableRow, key: str) -> dict[str, float]:
     """By seed, the change in percent where both were run with it."""
     by_model = []
     for row in (flat, multiscale):
@@ -62,7 +62,7 @@ def _seed_changes(flat: Row, multiscale: Row, key: str) -> dict[str, float]:
     return {seed: 100 * (by_model[1][seed] / by_model[0][seed] - 1) for seed in both}
 
 
-def _pairs_run(table: Table) -> list[Row]:
+def _pairs_run(table: Table) -> list[TableRow]:
     if any(row.part for row in table.rows):
         return []
     run = {row.name for row in table.rows if row.runs}

@@ -19,7 +19,7 @@ from training.evaluation.text import as_json
 from training.report.claim import claim
 from training.report.figures import LAYOUTS, draw_example, draw_memory, one_of_each
 from training.report.records import RECORDS, Example, read_example, record_of
-from training.report.runs import Run, all_runs, by_setting, evaluation_file, read_evaluation
+from training.report.runs import TrainingRun, all_runs, by_setting, evaluation_file, read_evaluation
 from training.report.tables import Table, make_table, paper_tables
 from training.report.text import commands, csv_text, latex, machines, markdown, runs_table, setting_text
 
@@ -66,8 +66,8 @@ def main(
 
 
 def evaluate_runs(
-    runs: Sequence[Run], *, clips: int | None, evaluations: Path | None, data: Path | None
-) -> tuple[list[Run], dict[str, str]]:
+    runs: Sequence[TrainingRun], *, clips: int | None, evaluations: Path | None, data: Path | None
+) -> tuple[list[TrainingRun], dict[str, str]]:
     """Runs with their evaluations, written where they lack one, and why others could not be evaluated."""
     done, failed = [], {}
     baselines: dict[str, Evaluation] = {}
@@ -80,8 +80,8 @@ def evaluate_runs(
 
 
 def _evaluated(
-    run: Run, clips: int | None, evaluations: Path | None, data: Path | None, baselines: dict[str, Evaluation]
-) -> Run:
+    run: TrainingRun, clips: int | None, evaluations: Path | None, data: Path | None, baselines: dict[str, Evaluation]
+) -> TrainingRun:
     """Score a run by the paper's protocol; the baselines of one setting are scored once."""
     if not run.has_weights:
         raise ConfigError(f"{run.folder} has no weights, and no evaluation of them")
@@ -103,21 +103,21 @@ def _evaluated(
     return replace(run, evaluation=read_evaluation(file, run.card))
 
 
-def _data(run: Run, data: Path | None) -> Path | None:
+def _data(run: TrainingRun, data: Path | None) -> Path | None:
     own = run.config.get("data")
     return data or (Path(own) if own else None)
 
 
-def _forecaster(run: Run) -> Forecaster:
+def _forecaster(run: TrainingRun) -> Forecaster:
     return load_forecaster(run.folder / "checkpoint", precision="float32")
 
 
-def _test_clips(run: Run, data: Path | None, forecaster: Forecaster) -> NowcastDataset:
+def _test_clips(run: TrainingRun, data: Path | None, forecaster: Forecaster) -> NowcastDataset:
     return scored_set(forecaster, str(run.config["dataset"]), _data(run, data), {})
 
 
 def write_report(
-    runs: Sequence[Run], left_out: dict[str, str], out: Path, *, data: Path | None = None, clip: int = 0
+    runs: Sequence[TrainingRun], left_out: dict[str, str], out: Path, *, data: Path | None = None, clip: int = 0
 ) -> None:
     """Write the page, its tables, its figures and the records of the runs.
 
@@ -139,7 +139,7 @@ def write_report(
     _write(out / "README.md", "\n\n".join(section.rstrip() for section in sections) + "\n")
 
 
-def examples_of(runs: Sequence[Run], data: Path | None, clip: int) -> dict[str, Example | NowcastError]:
+def examples_of(runs: Sequence[TrainingRun], data: Path | None, clip: int) -> dict[str, Example | NowcastError]:
     """By name, each run's forecast of a test clip, or why there is none: made by its weights, else from its record."""
     tests: dict[str, NowcastDataset] = {}
     found: dict[str, Example | NowcastError] = {}
@@ -151,7 +151,7 @@ def examples_of(runs: Sequence[Run], data: Path | None, clip: int) -> dict[str, 
     return found
 
 
-def _made(run: Run, data: Path | None, clip: int, tests: dict[str, NowcastDataset]) -> Example:
+def _made(run: TrainingRun, data: Path | None, clip: int, tests: dict[str, NowcastDataset]) -> Example:
     forecaster, where = _forecaster(run), json.dumps([run.setting, str(_data(run, data))])
     if where not in tests:
         tests[where] = _test_clips(run, data, forecaster)
@@ -164,7 +164,7 @@ def _made(run: Run, data: Path | None, clip: int, tests: dict[str, NowcastDatase
     return Example(clip, *first).rounded(is_rain=test.is_rain)
 
 
-def _recorded(run: Run, clip: int) -> Example:
+def _recorded(run: TrainingRun, clip: int) -> Example:
     example = read_example(run)
     if example is None or example.clip != clip:
         kept = "no clip" if example is None else f"clip {example.clip}"
@@ -172,7 +172,7 @@ def _recorded(run: Run, clip: int) -> Example:
     return example
 
 
-def _section(runs: list[Run], out: Path, folder: str, examples: Mapping[str, Example | NowcastError]) -> str:
+def _section(runs: list[TrainingRun], out: Path, folder: str, examples: Mapping[str, Example | NowcastError]) -> str:
     """One setting: its tables, its figures, its runs and their commands."""
     where = out / folder
     made = f"{setting_text(runs)}.\n\n{runs_table(runs)}\n\n{machines(runs)}{commands(runs)}\n"
@@ -191,7 +191,7 @@ def _section(runs: list[Run], out: Path, folder: str, examples: Mapping[str, Exa
     )
 
 
-def _differences(runs: Sequence[Run]) -> list[str]:
+def _differences(runs: Sequence[TrainingRun]) -> list[str]:
     """What makes the scores of these runs no fair comparison, said."""
     clips = {(run.evaluation or {})["windows"] for run in runs}
     tests = {json.dumps((run.evaluation or {})["data"], sort_keys=True) for run in runs}
@@ -206,7 +206,9 @@ def _write_table(table: Table, where: Path, made: str) -> None:
     _write(where / f"table{table.number}.tex", latex(table))
 
 
-def _figures(runs: list[Run], where: Path, out: Path, examples: Mapping[str, Example | NowcastError]) -> list[str]:
+def _figures(
+    runs: list[TrainingRun], where: Path, out: Path, examples: Mapping[str, Example | NowcastError]
+) -> list[str]:
     """The pictures of a setting as Markdown; what could not be drawn is said."""
     drawn = one_of_each(runs)
     if not drawn:

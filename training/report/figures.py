@@ -15,7 +15,7 @@ from models.build import MULTISCALE
 from training.evaluation.engine import predictions
 from training.picture import draw
 from training.report.records import Example, is_rain
-from training.report.runs import Run, default_skip
+from training.report.runs import TrainingRun, default_skip
 from training.report.tables import forecast_value, run_cost
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ NAME_PLACES: Final = (((7, 0), "left"), ((0, 10), "center"), ((0, -10), "center"
 
 
 @dataclass(frozen=True)
-class Layout:
+class FigureLayout:
     """How the forecasts of a data set are drawn; the paper's own layout was not at hand, so this one is ours."""
 
     number: int
@@ -38,16 +38,16 @@ class Layout:
 
 
 LAYOUTS: Final = {
-    "moving_mnist": Layout(3),
-    "taxibj": Layout(6, "viridis", "inflow, share of the training maximum"),
-    "kth": Layout(8),
-    "germany": Layout(9),
+    "moving_mnist": FigureLayout(3),
+    "taxibj": FigureLayout(6, "viridis", "inflow, share of the training maximum"),
+    "kth": FigureLayout(8),
+    "germany": FigureLayout(9),
 }
 
 
-def one_of_each(runs: Sequence[Run]) -> list[Run]:
+def one_of_each(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
     """The first run of each model as the paper has it (its own skip and loss), flat before multi-scale."""
-    first: dict[str, Run] = {}
+    first: dict[str, TrainingRun] = {}
     for run in sorted(runs, key=lambda run: (str(run.config.get("seed")), run.name)):
         own = run.skip in (None, default_skip(run.model)) and run.config.get("loss", "l1+l2") == "l1+l2"
         if own and not run.variant:
@@ -55,7 +55,7 @@ def one_of_each(runs: Sequence[Run]) -> list[Run]:
     return [first[model] for model in sorted(first, key=lambda m: (m.removeprefix(MULTISCALE), len(m)))]
 
 
-def draw_example(runs: Sequence[Run], examples: Mapping[str, Example], out: Path) -> Path:
+def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], out: Path) -> Path:
     """One clip: what was given, what came, and the forecasts of runs of one setting.
 
     Raises:
@@ -65,7 +65,7 @@ def draw_example(runs: Sequence[Run], examples: Mapping[str, Example], out: Path
     for run in runs:
         if not np.array_equal(examples[run.name].past_THW, first.past_THW, equal_nan=True):
             raise ConfigError(f"{run.name} shows another clip than {one.name}; weights or --clip {first.clip} were due")
-    layout = LAYOUTS.get(str(one.config["dataset"]), Layout(0))
+    layout = LAYOUTS.get(str(one.config["dataset"]), FigureLayout(0))
     rows: Rows = [("given", first.past_THW), ("truth", first.future_THW)]
     rows += [(run.model, examples[run.name].forecast_THW) for run in runs]
     past_BTCHW = torch.from_numpy(first.past_THW)[None, :, None]
@@ -84,7 +84,7 @@ def draw_example(runs: Sequence[Run], examples: Mapping[str, Example], out: Path
     return path
 
 
-def draw_pictures(rows: Rows, path: Path, layout: Layout, *, title: str) -> None:
+def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -> None:
     """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
     from matplotlib.figure import Figure
 
@@ -107,7 +107,7 @@ def draw_pictures(rows: Rows, path: Path, layout: Layout, *, title: str) -> None
     _save(figure, path)
 
 
-def draw_memory(runs: Sequence[Run], out: Path) -> Path:
+def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
     """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullLocator
@@ -138,7 +138,7 @@ def draw_memory(runs: Sequence[Run], out: Path) -> Path:
     return path
 
 
-def memory_and_score(runs: Sequence[Run], key: str) -> dict[str, tuple[float, float]]:
+def memory_and_score(runs: Sequence[TrainingRun], key: str) -> dict[str, tuple[float, float]]:
     """MiB kept for one clip and the score `key`, the mean over seeds, by model."""
     places: dict[str, tuple[float, float]] = {}
     for run in one_of_each(runs):

@@ -17,7 +17,7 @@ from models.rollout import RecurrentModel
 Field = NDArray[Any]
 
 
-class Row(NamedTuple):
+class PictureRow(NamedTuple):
     """One row of a picture: a label, one field per column, and what stands above each."""
 
     label: str
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     heads: Sequence[str] = ()
 
 
-class Call(NamedTuple):
+class LayerCall(NamedTuple):
     """What one layer took and gave at one time step."""
 
     x_BCHW: Tensor
@@ -33,13 +33,13 @@ class Call(NamedTuple):
 
 
 @contextmanager
-def watch(model: RecurrentModel) -> Iterator[list[list[Call]]]:
+def watch(model: RecurrentModel) -> Iterator[list[list[LayerCall]]]:
     """While it is open, every call of every layer is kept: `calls[layer][time step]`."""
-    calls: list[list[Call]] = [[] for _ in model.stack.cells]
+    calls: list[list[LayerCall]] = [[] for _ in model.stack.cells]
 
     def keep(layer: int) -> Any:
         def hook(_: nn.Module, inputs: tuple[Any, ...], step: Step) -> None:
-            calls[layer].append(Call(inputs[0], step.y_BCHW))
+            calls[layer].append(LayerCall(inputs[0], step.y_BCHW))
 
         return hook
 
@@ -85,9 +85,9 @@ def draw_layers(
         predicted_TCHW = model.predict_all(frames_TCHW[None], lead_steps)[0]
     heads = [f"step {t}" + (" (fed back)" if t >= len(frames_TCHW) else "") for t in steps]
     inputs_TCHW = torch.cat([frames_TCHW, predicted_TCHW[len(frames_TCHW) - 1 : -1]])
-    means = [Row(f"layer {n}", [_mean(layer[t].y_BCHW[0]) for t in steps]) for n, layer in enumerate(calls)]
+    means = [PictureRow(f"layer {n}", [_mean(layer[t].y_BCHW[0]) for t in steps]) for n, layer in enumerate(calls)]
     frames = [[_mean(frames[t]) for t in steps] for frames in (inputs_TCHW, predicted_TCHW)]
-    rows = [Row("goes in", frames[0], heads), *means, Row("comes out", frames[1])]
+    rows = [PictureRow("goes in", frames[0], heads), *means, PictureRow("comes out", frames[1])]
     written = [_draw(rows, out / "layers.png", f"{title}\nmean over the channels, one scale per row")]
     if channels:
         rows = [_strongest(f"layer {n}", layer[steps[-1]].y_BCHW[0], channels) for n, layer in enumerate(calls)]
@@ -100,14 +100,14 @@ def _mean(y_CHW: Tensor) -> Field:
     return np.asarray(y_CHW.mean(dim=0).float().cpu().numpy())
 
 
-def _strongest(label: str, y_CHW: Tensor, channels: int) -> Row:
+def _strongest(label: str, y_CHW: Tensor, channels: int) -> PictureRow:
     """The channel mean, and the channels that differ most over the field."""
     chosen = [int(n) for n in y_CHW.flatten(1).std(dim=1).argsort(descending=True)[:channels]]
     fields = [_mean(y_CHW), *(_mean(y_CHW[n : n + 1]) for n in chosen)]
-    return Row(label, fields, ["channel mean", *(f"channel {n}" for n in chosen)])
+    return PictureRow(label, fields, ["channel mean", *(f"channel {n}" for n in chosen)])
 
 
-def _draw(rows: Sequence[Row], path: Path, title: str, *, one_scale: bool = True) -> Path:
+def _draw(rows: Sequence[PictureRow], path: Path, title: str, *, one_scale: bool = True) -> Path:
     """Colours go from 2 to 98 % of the values, of a row or of each field; frames are grey, layers coloured."""
     from matplotlib.figure import Figure
 
@@ -130,7 +130,7 @@ def _draw(rows: Sequence[Row], path: Path, title: str, *, one_scale: bool = True
     return _save(figure, path)
 
 
-def draw_gradients(rows: Sequence[Row], path: Path, title: str) -> Path:
+def draw_gradients(rows: Sequence[PictureRow], path: Path, title: str) -> Path:
     """Draw gradients by the image (absolute values), cut to the part that any of them reaches and a margin."""
     from matplotlib.colors import LogNorm
     from matplotlib.figure import Figure
@@ -153,7 +153,7 @@ def draw_gradients(rows: Sequence[Row], path: Path, title: str) -> Path:
     return _save(figure, path)
 
 
-def _frame(rows: Sequence[Row], margin: int) -> tuple[int, int, int, int]:
+def _frame(rows: Sequence[PictureRow], margin: int) -> tuple[int, int, int, int]:
     """First and last rows and columns of what is not zero anywhere, with a margin."""
     there_HW = np.any([field_HW > 0 for row in rows for field_HW in row.fields], axis=0)
     spans: list[int] = []

@@ -21,7 +21,7 @@ from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from models.checkpoint import CARD
 from training.datasets import DATASETS
-from training.report.runs import EVALUATION, Run
+from training.report.runs import EVALUATION, TrainingRun
 from training.trainer.metrics_file import HEAD
 
 EXAMPLE: Final = "example.npz"
@@ -56,7 +56,7 @@ class Example:
         return Example(self.clip, *((np.round(f * step) / step).astype(np.float16).astype(np.float32) for f in fields))
 
 
-def record_of(run: Run, example: Example | None, folder: Path) -> None:
+def record_of(run: TrainingRun, example: Example | None, folder: Path) -> None:
     """Write the record of an evaluated run into `folder`/NAME; a record that is there already and is the run stays.
 
     Raises:
@@ -81,7 +81,7 @@ def record_of(run: Run, example: Example | None, folder: Path) -> None:
         raise ConfigError(f"the record {record} cannot be written: {err.strerror}") from err
 
 
-def read_example(run: Run) -> Example | None:
+def read_example(run: TrainingRun) -> Example | None:
     """The clip that a record keeps; None where it keeps none.
 
     Raises:
@@ -98,7 +98,7 @@ def read_example(run: Run) -> Example | None:
         raise ConfigError(f"{path} is no example of a forecast; past, future, forecast and clip were due") from err
 
 
-def is_rain(run: Run) -> bool:
+def is_rain(run: TrainingRun) -> bool:
     """Whether a run's frames are rain, by its data set."""
     return DATASETS.get(str(run.config["dataset"])).is_rain
 
@@ -111,7 +111,7 @@ def _packed(example: Example) -> bytes:
     return file.getvalue()
 
 
-def _refuse_another(run: Run, record: Path) -> None:
+def _refuse_another(run: TrainingRun, record: Path) -> None:
     card = record / "checkpoint" / CARD
     try:
         known = json.loads(card.read_text())["sha256"] if card.is_file() else None

@@ -21,7 +21,7 @@ PLAIN = {"residual": False, "patch": 1, "memory_skip": "none"}
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A finished run.
 
     Attributes:
@@ -108,13 +108,13 @@ def default_skip(model: str) -> str:
 
 def all_runs(
     folders: Sequence[Path], evaluations: Path | None = None, *, forget: bool = False
-) -> tuple[list[Run], dict[str, str]]:
+) -> tuple[list[TrainingRun], dict[str, str]]:
     """`find_runs` of several folders; of a run and its record, the one with weights.
 
     Raises:
         ConfigError: a folder without any run, or two runs of one name.
     """
-    known: dict[str, Run] = {}
+    known: dict[str, TrainingRun] = {}
     left_out: dict[str, str] = {}
     for folder in folders:
         runs, why = find_runs(folder, evaluations, forget=forget)
@@ -131,7 +131,7 @@ def all_runs(
 
 def find_runs(
     folder: Path, evaluations: Path | None = None, *, forget: bool = False
-) -> tuple[list[Run], dict[str, str]]:
+) -> tuple[list[TrainingRun], dict[str, str]]:
     """Finished runs below a folder in order of their names, and why others are left out.
 
     Args:
@@ -152,7 +152,7 @@ def find_runs(
             continue
         try:
             config, card = _config(path), read_card(path.parent / "checkpoint")
-            run = Run(path.parent, config, card)
+            run = TrainingRun(path.parent, config, card)
             again = forget and run.has_weights
             known = None if again else read_evaluation(evaluation_file(run, evaluations), card)
             runs.append(replace(run, evaluation=known))
@@ -171,7 +171,7 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def evaluation_file(run: Run, evaluations: Path | None) -> Path:
+def evaluation_file(run: TrainingRun, evaluations: Path | None) -> Path:
     """Where a run's evaluation stands."""
     return run.folder / EVALUATION if evaluations is None else evaluations / f"{run.name}.json"
 
@@ -198,7 +198,7 @@ def read_evaluation(path: Path, card: dict[str, Any]) -> dict[str, Any] | None:
     return dict(evaluation)
 
 
-def command(run: Run) -> str:
+def command(run: TrainingRun) -> str:
     """The training command: what the run's configuration has beside its data set's preset and the defaults."""
     preset = PRESETS / f"{run.config['dataset']}.yaml"
     base: dict[str, Any] = yaml.safe_load(preset.read_text()) if preset.is_file() else {}
@@ -223,10 +223,10 @@ def _yaml(value: Any) -> str:
     return f"'{text}'" if " " in text else text
 
 
-def by_setting(runs: Iterable[Run]) -> list[list[Run]]:
+def by_setting(runs: Iterable[TrainingRun]) -> list[list[TrainingRun]]:
     """Runs that may stand in one table; models without recurrence join every group of their data and budget."""
     runs = list(runs)
-    groups: dict[tuple[Any, ...], list[Run]] = {}
+    groups: dict[tuple[Any, ...], list[TrainingRun]] = {}
     for run in runs:
         if run.skip is not None:
             groups.setdefault((run.setting, run.width), []).append(run)

@@ -13,7 +13,7 @@ import yaml
 
 from models.build import MULTISCALE, build_model, recurrent_models
 from models.cost.measure import count_parameters, measure_memory, measure_work, measuring_on
-from training.report.runs import Run, default_skip
+from training.report.runs import TrainingRun, default_skip
 
 PAPER = Path(__file__).parent / "paper_tables.yaml"
 BASELINES = ("persistence", "extrapolation")
@@ -38,7 +38,7 @@ COSTS = {
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line: a model of the paper, or a baseline, with the runs that are it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Row:
 
     name: str
     part: str
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     ours: dict[str, list[float]]
     all_frames: dict[str, list[float]]
     printed: dict[str, str]
@@ -62,10 +62,10 @@ class Table:
     number: int
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
     @property
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[TrainingRun]:
         """All runs that have a number in it."""
         return list({run.name: run for row in self.rows for run in row.runs}.values())
 
@@ -92,7 +92,7 @@ def paper_tables() -> dict[int, dict[str, Any]]:
     return {int(number): table for number, table in tables.items()}
 
 
-def make_table(number: int, runs: Iterable[Run]) -> Table:
+def make_table(number: int, runs: Iterable[TrainingRun]) -> Table:
     """A table of the paper with the numbers of evaluated runs of one setting."""
     spec, runs = paper_tables()[number], list(runs)
     columns = tuple(spec["columns"])
@@ -103,7 +103,7 @@ def make_table(number: int, runs: Iterable[Run]) -> Table:
     return Table(number, spec["title"], columns, tuple(rows))
 
 
-def fits(run: Run, line: dict[str, Any]) -> bool:
+def fits(run: TrainingRun, line: dict[str, Any]) -> bool:
     """Whether a run is what a line of the paper describes."""
     model = line["model"]
     skip = line.get("skip", default_skip(model)) if model in recurrent_models() else None
@@ -111,31 +111,31 @@ def fits(run: Run, line: dict[str, Any]) -> bool:
     return not run.variant and (run.model, run.skip, run.config.get("loss", "l1+l2")) == (model, skip, loss)
 
 
-def _row(line: dict[str, Any], columns: tuple[str, ...], runs: list[Run]) -> Row:
+def _row(line: dict[str, Any], columns: tuple[str, ...], runs: list[TrainingRun]) -> TableRow:
     scores = [key for key in columns if key not in COSTS]
     ours: dict[str, list[float]] = {}
     for key in columns:
         values = [run_cost(run)[key] for run in runs] if key in COSTS else _scores(runs, key, forecast_value)
         ours[key] = values
     every = {key: _scores(runs, key, all_frames_value) for key in scores}
-    return Row(
+    return TableRow(
         line["model"], line.get("part", ""), tuple(runs), ours, every, dict(zip(columns, line["printed"], strict=True))
     )
 
 
-def _baseline(name: str, columns: tuple[str, ...], run: Run) -> Row:
+def _baseline(name: str, columns: tuple[str, ...], run: TrainingRun) -> TableRow:
     """Taken from the evaluation of one run, since those of all runs of a setting are the same."""
     scores = [key for key in columns if key not in COSTS]
     ours = {key: [value for value in [forecast_value(run, key, name)] if value is not None] for key in scores}
     every = {key: [value for value in [all_frames_value(run, key, name)] if value is not None] for key in scores}
-    return Row(name, "", (), ours, every, {})
+    return TableRow(name, "", (), ours, every, {})
 
 
-def _scores(runs: list[Run], key: str, take: Callable[..., float | None]) -> list[float]:
+def _scores(runs: list[TrainingRun], key: str, take: Callable[..., float | None]) -> list[float]:
     return [value for run in runs if (value := take(run, key)) is not None]
 
 
-def forecast_value(run: Run, key: str, model: str | None = None) -> float | None:
+def forecast_value(run: TrainingRun, key: str, model: str | None = None) -> float | None:
     """A score over the forecast frames, or of one of them (`mse_2`)."""
     evaluation, model = run.evaluation or {}, model or run.scored_name
     name, _, lead = key.partition("_")
@@ -147,13 +147,13 @@ def forecast_value(run: Run, key: str, model: str | None = None) -> float | None
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def all_frames_value(run: Run, key: str, model: str | None = None) -> float | None:
+def all_frames_value(run: TrainingRun, key: str, model: str | None = None) -> float | None:
     """A score by the paper's protocol; None for one frame, and for a model that gives no one-step forecasts."""
     value = (run.evaluation or {})["paper"].get(model or run.scored_name, {}).get(key)
     return None if value is None else float(value)
 
 
-def run_cost(run: Run) -> dict[str, float]:
+def run_cost(run: TrainingRun) -> dict[str, float]:
     """Millions of parameters, MiB of saved activations and 1e9 multiply-adds of one clip, by `models.cost.measure`."""
     frame_CHW = (run.evaluation or {})["frame_CHW"]
     steps = (run.config["input_steps"], run.config["lead_steps"])
@@ -174,7 +174,7 @@ def _cost(architecture: str, frame_CHW: tuple[int, int, int], steps: tuple[int, 
         }
 
 
-def change(table: Table, row: Row, key: str, *, printed: bool) -> float | None:
+def change(table: Table, row: TableRow, key: str, *, printed: bool) -> float | None:
     """By how many percent a multi-scale model's number differs from the flat one's in this table; None without both."""
     flat = next((r for r in table.rows if MULTISCALE + r.name == row.name), None)
     if flat is None or (printed and not row.printed):

@@ -5,8 +5,8 @@ import io
 from collections.abc import Sequence
 
 from models.cost.tables import table as markdown_table
-from training.report.runs import Run, command
-from training.report.tables import COSTS, Row, Table, change, column
+from training.report.runs import TrainingRun, command
+from training.report.tables import COSTS, Table, TableRow, change, column
 
 LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"})
 
@@ -82,7 +82,7 @@ def csv_text(table: Table) -> str:
     return file.getvalue()
 
 
-def _runs(row: Row) -> tuple[str, str]:
+def _runs(row: TableRow) -> tuple[str, str]:
     return " ".join(run.name for run in row.runs), " ".join(str(run.config.get("seed")) for run in row.runs)
 
 
@@ -108,7 +108,7 @@ def latex(table: Table) -> str:
     )
 
 
-def setting_text(runs: Sequence[Run]) -> str:
+def setting_text(runs: Sequence[TrainingRun]) -> str:
     """The scale of a group of runs, in words."""
     one, stacks = runs[0], [run for run in runs if run.skip is not None]
     frame_CHW = (one.evaluation or {})["frame_CHW"]
@@ -122,7 +122,7 @@ def setting_text(runs: Sequence[Run]) -> str:
     )
 
 
-def runs_table(runs: Sequence[Run]) -> str:
+def runs_table(runs: Sequence[TrainingRun]) -> str:
     """What each run was, with its seed, steps and time."""
     head = ["run", "model", "skip", "loss", "seed", "steps", "lr", "precision", "seconds", "clips scored", "code"]
     lines = [
@@ -144,7 +144,7 @@ def runs_table(runs: Sequence[Run]) -> str:
     return markdown_table(head, lines)
 
 
-def machines(runs: Sequence[Run]) -> str:
+def machines(runs: Sequence[TrainingRun]) -> str:
     """Where the seconds were spent, a paragraph per machine; empty where no run says it."""
     places: dict[str, list[str]] = {}
     for run in runs:
@@ -153,7 +153,7 @@ def machines(runs: Sequence[Run]) -> str:
     return "".join(f"Trained on {place}: {', '.join(names)}.\n\n" for place, names in places.items())
 
 
-def commands(runs: Sequence[Run]) -> str:
+def commands(runs: Sequence[TrainingRun]) -> str:
     """How each run was made and scored."""
     lines = [f"{command(run)} --out RUNS/{run.name}" for run in runs]
     lines += sorted({str((run.evaluation or {}).get("command")) for run in runs})

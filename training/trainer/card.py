@@ -6,7 +6,7 @@ from typing import Any
 
 from models.build import options_of
 from models.guided.adaptation import Adaptation
-from models.guided.fields import Rebuild
+from models.guided.fields import ProbabilityMatching
 from models.guided.network import RATES_MMH
 from training.config import RunConfig
 from training.datasets import NowcastDataset
@@ -52,7 +52,7 @@ def card(
     guided: dict[str, Any] = {}
     if config.objective == "exceedance":
         rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
-        guided = {"rates_mmh": list(rates_mmh), "rebuild": Rebuild().to_dict()}
+        guided = {"rates_mmh": list(rates_mmh), "rebuild": ProbabilityMatching().to_dict()}
         if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
             guided["adaptation"] = Adaptation().to_dict()
     return {

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models import bands
-from models.cells import CELLS, Place
+from models.cells import CELLS, LayerPosition
 from models.cells.predrnn_plus2 import GradientHighway
 from models.cells.predrnn_v2 import Decoupling
 from models.stack import RecurrentStack
@@ -22,7 +22,7 @@ def test_highway_shut_keeps_zero_and_open_takes_the_new(gate_bias, open_):
 
 
 def test_shut_highway_hides_the_input_from_the_second_layer():
-    cell = CELLS.get("predrnn++")(4, 3, Place(1, 6))
+    cell = CELLS.get("predrnn++")(4, 3, LayerPosition(1, 6))
     with torch.no_grad():
         cell.get_parameter("highway.gates.parts.0.bias")[4:] = -100.0
     outputs = [cell(x, cell.init_state(x), None).y_BCHW for x in torch.randn(2, 1, 4, 6, 5)]

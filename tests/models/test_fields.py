@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.guided.calibration import Calibration, CalibrationByCell, fitted_knots
-from models.guided.fields import Rebuild
+from models.guided.fields import ProbabilityMatching
 
 RATES = (0.1, 0.5, 2.0)
 
@@ -18,7 +18,7 @@ def _chances(seed=0, size=40):
 
 def test_each_rate_covers_the_area_that_was_guessed():
     chance = _chances()
-    rate = Rebuild(area=1.2, newest=0.0).rate_mmh_LHW(chance, np.zeros((40, 40), np.float32), RATES)
+    rate = ProbabilityMatching(area=1.2, newest=0.0).rate_mmh_LHW(chance, np.zeros((40, 40), np.float32), RATES)
     for number, mmh in enumerate(RATES):
         assert np.count_nonzero(rate >= mmh) == pytest.approx(1.2 * chance[0, number].sum(), abs=1)
     assert rate.min() == 0
@@ -27,7 +27,7 @@ def test_each_rate_covers_the_area_that_was_guessed():
 def test_the_newest_field_may_decide_the_area():
     newest = np.zeros((40, 40), np.float32)
     newest[:5, :20] = 1.0
-    rate = Rebuild(area=1.0, newest=1.0).rate_mmh_LHW(_chances(), newest, RATES)
+    rate = ProbabilityMatching(area=1.0, newest=1.0).rate_mmh_LHW(_chances(), newest, RATES)
     assert [np.count_nonzero(rate >= mmh) for mmh in RATES] == [
         100,
         100,
@@ -37,7 +37,7 @@ def test_the_newest_field_may_decide_the_area():
 
 def test_rain_lies_where_it_is_likeliest_and_is_heaviest_there():
     chance = _chances()
-    rate = Rebuild().rate_mmh_LHW(chance, np.ones((40, 40), np.float32), RATES)[0]
+    rate = ProbabilityMatching().rate_mmh_LHW(chance, np.ones((40, 40), np.float32), RATES)[0]
     wet = rate >= 0.5
     assert chance[0, 1][wet].min() > chance[0, 1][~wet].max()
     assert np.unravel_index(rate.argmax(), rate.shape) == np.unravel_index(chance[0, 2].argmax(), rate.shape)
@@ -45,14 +45,14 @@ def test_rain_lies_where_it_is_likeliest_and_is_heaviest_there():
 
 def test_a_plateau_of_faint_probabilities_is_dry():
     flat = np.full((1, 3, 40, 40), 0.004, np.float32)
-    assert Rebuild().rate_mmh_LHW(flat, np.zeros((40, 40), np.float32), RATES).max() == 0
+    assert ProbabilityMatching().rate_mmh_LHW(flat, np.zeros((40, 40), np.float32), RATES).max() == 0
 
 
 def test_what_is_not_observed_does_not_count_for_the_area():
     newest = np.zeros((40, 40), np.float32)
     newest[20:] = np.nan
     chance = _chances()
-    rate = Rebuild(area=1.0, newest=0.0).rate_mmh_LHW(chance, newest, RATES)[0]
+    rate = ProbabilityMatching(area=1.0, newest=0.0).rate_mmh_LHW(chance, newest, RATES)[0]
     assert np.count_nonzero(rate[:20] >= 0.5) == pytest.approx(chance[0, 1, :20].sum(), abs=1)
 
 
