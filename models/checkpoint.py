@@ -16,9 +16,9 @@ from core.files import write_bytes_atomically
 from core.registry import Registry
 from models.build import build_model
 from models.forecaster import Forecaster, NetworkForecaster
-from models.guided.adaptation import Adaptation
+from models.guided.adaptation import ADAPTATION
 from models.guided.calibration import CalibrationByCell
-from models.guided.fields import ProbabilityMatching
+from models.guided.fields import MATCHING
 from models.guided.forecaster import GuidedForecaster
 from models.guided.network import GuidedModel, build_guided
 from models.transforms import transform_from_dict
@@ -108,9 +108,9 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
             model,
             name,
             str(card["version"]),
-            adaptation=Adaptation.from_dict(card["adaptation"]) if "adaptation" in card else None,
+            adaptation=ADAPTATION.from_dict(card["adaptation"]) if "adaptation" in card else None,
             calibration=CalibrationByCell.from_dict(card["calibration"]) if "calibration" in card else None,
-            matching=ProbabilityMatching.from_dict(card.get("rebuild", {})),
+            matching=MATCHING.from_dict(card.get("rebuild", {})),
             **how,
         )
     else:

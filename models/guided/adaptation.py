@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.arrays import Float32Field
-from models.card_numbers import CardNumbers
+from core.errors import InputError
+from core.records import RecordCodec
 
 LOGIT_UNIT: Final = 3.0
 """Scale of the logit among the predictors, whose spread is 1."""
@@ -42,7 +43,7 @@ class HindcastSamples(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adaptation(CardNumbers):
+class Adaptation:
     """Ridge logistic regression on hindcasts within the window, on top of the model's logits.
 
     Of five given fields, the model is asked for the newest three from what was there before each of them, at one to
@@ -143,3 +144,7 @@ class Adaptation(CardNumbers):
             if gained < ENOUGH * lowest:
                 break
         return weights_F
+
+
+ADAPTATION: Final = RecordCodec(Adaptation, extra="forbid", error=InputError)
+"""Between the settings and the key `adaptation` of a checkpoint's card."""

@@ -1,13 +1,14 @@
 """One sharp field from probabilities: the cells where a rate is likeliest, as many of them as it should cover."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
-from models.card_numbers import CardNumbers
+from core.errors import InputError
+from core.records import RecordCodec
 
 FAINT = 1e-6
 LARGEST = 4.0
@@ -15,7 +16,7 @@ LARGEST = 4.0
 
 
 @dataclass(frozen=True)
-class ProbabilityMatching(CardNumbers):
+class ProbabilityMatching:
     """How large an area exceeds a rate, and how the rate runs within it.
 
     The area is `expected_cells`, a little more of them for hits.
@@ -75,6 +76,10 @@ class ProbabilityMatching(CardNumbers):
                 return None
             cut = float(higher_N.min())
         return cut
+
+
+MATCHING: Final = RecordCodec(ProbabilityMatching, extra="forbid", error=InputError)
+"""Between the settings and the key `rebuild` of a checkpoint's card, a name that shipped cards fix."""
 
 
 def expected_cells(chance_N: NDArray[np.floating], covered: int, newest: float) -> float:

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 
 from core.errors import InputError
-from models.guided.adaptation import LOGIT_UNIT, Adaptation, HindcastSamples
+from models.guided.adaptation import ADAPTATION, LOGIT_UNIT, Adaptation, HindcastSamples
 from models.guided.forecaster import GuidedForecaster
 from models.guided.network import RATES_MMH, build_guided
 from models.guided.predictors import NAMES
@@ -111,6 +111,6 @@ def test_large_fields_are_learnt_from_in_part_and_small_ones_whole():
 
 def test_the_card_keeps_it():
     how = Adaptation(ridge=7.0)
-    assert Adaptation.from_dict(how.to_dict()) == how
-    with pytest.raises(InputError, match=r"expected Adaptation with .*, got nonsense"):
-        Adaptation.from_dict({"nonsense": 1})
+    assert ADAPTATION.from_dict(ADAPTATION.to_dict(how)) == how
+    with pytest.raises(InputError, match=r"Adaptation: nonsense"):
+        ADAPTATION.from_dict({"nonsense": 1})

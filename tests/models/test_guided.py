@@ -7,9 +7,9 @@ import torch
 from core.errors import InputError
 from models import load_forecaster
 from models.checkpoint import save_model
-from models.guided.adaptation import Adaptation
+from models.guided.adaptation import ADAPTATION, Adaptation
 from models.guided.advection import displacements_LCHW, warped
-from models.guided.fields import ProbabilityMatching
+from models.guided.fields import MATCHING, ProbabilityMatching
 from models.guided.forecaster import GuidedForecaster
 from models.guided.motion import motion_CHW
 from models.guided.network import RATES_MMH, build_guided
@@ -201,8 +201,8 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
         "cadence_minutes": 30,
         "pixel_m": 7258.0,
         "version": "1",
-        "rebuild": ProbabilityMatching().to_dict(),
-        **({"adaptation": forecaster.adaptation.to_dict()} if forecaster.adaptation else {}),
+        "rebuild": MATCHING.to_dict(ProbabilityMatching()),
+        **({"adaptation": ADAPTATION.to_dict(forecaster.adaptation)} if forecaster.adaptation else {}),
     }
     save_model(tmp_path / "guided" / "checkpoint", _model(), card)
     loaded = load_forecaster(tmp_path / "guided" / "checkpoint", device="cpu", precision="float32")

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.build import options_of
-from models.guided.adaptation import Adaptation
-from models.guided.fields import ProbabilityMatching
+from models.guided.adaptation import ADAPTATION, Adaptation
+from models.guided.fields import MATCHING, ProbabilityMatching
 from models.guided.network import RATES_MMH
 from training.config import RunConfig
 from training.datasets import NowcastDataset
@@ -52,9 +52,9 @@ def card(
     guided: dict[str, Any] = {}
     if config.objective == "exceedance":
         rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
-        guided = {"rates_mmh": list(rates_mmh), "rebuild": ProbabilityMatching().to_dict()}
+        guided = {"rates_mmh": list(rates_mmh), "rebuild": MATCHING.to_dict(ProbabilityMatching())}
         if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
-            guided["adaptation"] = Adaptation().to_dict()
+            guided["adaptation"] = ADAPTATION.to_dict(Adaptation())
     return {
         "kind": config.objective,
         "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
