@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
+from core.units import PAPER_PIXEL_M
 from models import Forecaster, build_model
 from models.cost.measure import measure_work, measuring_on
 from models.transforms import ReflectivityTransform
@@ -36,7 +37,7 @@ class PlainForecaster(Forecaster):
     """Any module on (B, T, 1, H, W) in float32, as it is, with our transform around it."""
 
     def __init__(self, model: nn.Module, name: str, *, device: str = "cpu", input_steps: int = 5) -> None:
-        super().__init__(name, "0", input_steps=input_steps, cadence_minutes=30, pixel_m=900_000 / 124)
+        super().__init__(name, "0", input_steps=input_steps, cadence_minutes=30, pixel_m=PAPER_PIXEL_M)
         self.model = model.to(device).eval()
         self.device = torch.device(device)
         self.transform = ReflectivityTransform()

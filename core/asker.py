@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from core.errors import GoneError
+from core.errors import ClientDisconnectedError
 
 _ASKER: Final[ContextVar["Asker | None"]] = ContextVar("asker", default=None)
 WENT: Final = "the client went away before its forecast was begun"
@@ -32,17 +32,17 @@ class Asker:
         """Go on only for a client that is there.
 
         Raises:
-            GoneError: it is not.
+            ClientDisconnectedError: it is not.
         """
         if self._is_gone:
-            raise GoneError(WENT)
+            raise ClientDisconnectedError(WENT)
 
     @contextmanager
     def waits(self, end: Callable[[], object]) -> Iterator[None]:
         """While it waits in this block, `end` is called when it leaves.
 
         Raises:
-            GoneError: it has left already.
+            ClientDisconnectedError: it has left already.
         """
         with self._guard:
             self.stay()

@@ -32,7 +32,7 @@ def remaining_s(what: str) -> float | None:
 
     Raises:
         BusyError: none are left.
-        GoneError: nobody waits any more.
+        ClientDisconnectedError: nobody waits any more.
     """
     asker().stay()
     at = give_up_at()

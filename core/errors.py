@@ -1,130 +1,130 @@
 """The one error tree; a caller knows from the class alone what happens next.
 
 NowcastError
-├── InputError            what the user sent is wrong: 422, never retried
-│   ├── FrameError            not a radar frame that we can read: 422
-│   ├── UnknownNameError      no such model, cell, product, data set: 404
-│   ├── NotAcceptableError    no such output format: 406
-│   ├── ConflictError         frames that do not make one window: 409
-│   ├── TooLargeError         over a size limit: 413
-│   └── MediaTypeError        a request body of another kind: 415
-├── AccessError           who asks did not say who it is: 401
-│   └── ForbiddenError        a key that does not reach so far: 403
-├── GoneError             who asked went away: nobody reads the answer, 499 in the counts
-├── NoDataError           nothing stored there (yet): 404
-├── UnavailableError      a part is not answering now: retried, then 503
-│   └── BusyError             more work than is taken on now: 429
-├── ConfigError           a wrong setting: stops the start
-└── ForecastError         the model failed: a baseline goes out instead
+├── InputError                  invalid input: 422, never retried
+│   ├── FrameError                  not a readable radar frame: 422
+│   ├── UnknownNameError            unknown model, cell, product or data set: 404
+│   ├── NotAcceptableError          no such output format: 406
+│   ├── ConflictError               frames that do not form one window: 409
+│   ├── TooLargeError               over a size limit: 413
+│   └── MediaTypeError              unsupported type of request body: 415
+├── AuthenticationError         no valid credentials: 401
+│   └── PermissionDeniedError       the API key lacks the required scope: 403
+├── ClientDisconnectedError     the client closed the connection: logged as 499
+├── NoDataError                 not stored (yet): 404
+├── UnavailableError            a component does not respond: retried, then 503
+│   └── BusyError                   over the admission limit: 429
+├── ConfigError                 invalid setting: stops the start
+└── ForecastError               the model failed: the fallback is sent instead
 """
 
 from typing import ClassVar
 
 
 class NowcastError(Exception):
-    """Base of every error that this project raises on purpose; its text says what came and what was due."""
+    """Base of the errors of this project; the message names what was expected and what was found."""
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
 
 
 class InputError(NowcastError):
-    """The input is at fault; sending it again gives the same answer."""
+    """Invalid input; repeating the request gives the same answer."""
 
     status = 422
     title = "Input not usable"
 
 
 class FrameError(InputError):
-    """Bytes that are no radar frame of a supported format and product."""
+    """Bytes that are not a radar frame of a supported format and product."""
 
     title = "Not a readable radar frame"
 
 
 class UnknownNameError(InputError):
-    """A name that no registry holds; the message lists the near ones."""
+    """A name that no registry holds; the message lists similar names."""
 
     status = 404
     title = "Unknown name"
 
 
 class NotAcceptableError(InputError):
-    """The answer does not exist in the format that was asked for."""
+    """None of the requested output formats is available."""
 
     status = 406
     title = "Format not available"
 
 
 class ConflictError(InputError):
-    """Frames that are each fine but do not make one window (times, grids, products)."""
+    """Valid frames that do not form one window (times, grids, products)."""
 
     status = 409
     title = "Frames do not fit together"
 
 
 class TooLargeError(InputError):
-    """More bytes, frames or cells than the limit."""
+    """More bytes, frames or grid cells than the limit."""
 
     status = 413
     title = "Too large"
 
 
 class MediaTypeError(InputError):
-    """A request body of a kind that this operation does not take."""
+    """A request body whose media type this operation does not accept."""
 
     status = 415
     title = "Unsupported media type"
 
 
-class AccessError(NowcastError):
-    """No API key, or none that is valid."""
+class AuthenticationError(NowcastError):
+    """No valid credentials were sent."""
 
     status = 401
     title = "API key required"
 
 
-class ForbiddenError(AccessError):
-    """An API key whose scope is too small."""
+class PermissionDeniedError(AuthenticationError):
+    """The API key lacks the required scope."""
 
     status = 403
     title = "Not allowed"
 
 
-class GoneError(NowcastError):
-    """Who asked does not wait any more; nothing is made for it."""
+class ClientDisconnectedError(NowcastError):
+    """The client closed the connection; its work is dropped."""
 
     status = 499
-    title = "Client went away"
+    title = "Client disconnected"
 
 
 class NoDataError(NowcastError):
-    """What was asked for is not stored (yet)."""
+    """The requested data are not stored (yet)."""
 
     status = 404
     title = "No data"
 
 
 class UnavailableError(NowcastError):
-    """A part of the system does not answer now; the same call may succeed later."""
+    """A component does not respond now; the same call may succeed later."""
 
     status = 503
     title = "Temporarily unavailable"
 
 
 class BusyError(UnavailableError):
-    """More work came than is taken on now; the same request may succeed later."""
+    """More work than the admission limit; the same request may succeed later."""
 
     status = 429
     title = "Too many requests"
 
 
 class ConfigError(NowcastError):
-    """A setting or command-line value that cannot work."""
+    """An invalid setting or command-line value."""
 
     title = "Configuration error"
 
 
 class ForecastError(NowcastError):
-    """The model failed or gave values that are not finite."""
+    """The model failed or returned values that are not finite."""
 
     title = "Forecast failed"

@@ -15,6 +15,18 @@ DRY_DBZ: Final = -32.5
 THRESHOLDS_MMH: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Rain-rate thresholds of every score: the paper's 0.5, 2, 5, 10, 30 plus 0.1 (the field's rain / no rain) and 1."""
 
+MAIN_THRESHOLDS_MMH: Final = (0.5, 2.0, 5.0)
+"""The thresholds of headline tables, of training's validation and of the fractions skill score."""
+
+WET_MMH: Final = 0.1
+"""A grid cell with at least this rate is wet in statistics (pysteps' and the field's rain / no rain)."""
+
+WET_WINDOW_MMH: Final = 0.5
+"""Windows for training and scoring are chosen by their share of grid cells with at least this rate."""
+
+PAPER_PIXEL_M: Final = 900_000 / 124
+"""Edge of a grid cell in the MS-RNN paper's Germany data: 900 km cut into 124 cells."""
+
 CLIP_MMH: Final = 500.0
 """No rain rate above this is plausible over a radar cell; world records over minutes are near 2,000 mm/h at a gauge."""
 

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
-from core.units import DWD_ZR
+from core.units import DWD_ZR, PAPER_PIXEL_M
 from models.forecaster import Forecaster
 from models.guided.advection import library
 
 PAPER_CADENCE_MINUTES = 30
-PAPER_PIXEL_M = 900_000 / 124
 
 
 class Persistence(Forecaster):

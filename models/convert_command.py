@@ -15,6 +15,7 @@ from torch import Tensor
 
 from core.command import errors_in_one_line
 from core.errors import InputError
+from core.units import PAPER_PIXEL_M
 from models.build import build_model, recurrent_models
 from models.checkpoint import CARD, save_model
 from models.convert import load_reference
@@ -23,7 +24,6 @@ from models.transforms import ReflectivityTransform
 
 INPUT_STEPS, LEAD_STEPS, CADENCE_MINUTES = 5, 5, 30
 ROWS = 124
-PIXEL_M = 900_000 / ROWS
 """The paper's Germany: 900 km on 124 x 124 cells."""
 
 LICENCE = "The parameters are those of the file that was converted: they and their terms are their owner's."
@@ -154,7 +154,7 @@ def _card(name: str, options: dict[str, Any], file: str, sha256: str) -> dict[st
         "input_steps": INPUT_STEPS,
         "lead_steps": LEAD_STEPS,
         "cadence_minutes": CADENCE_MINUTES,
-        "pixel_m": PIXEL_M,
+        "pixel_m": PAPER_PIXEL_M,
         "grid": {"height": ROWS, "width": ROWS},
         "origin": {"kind": "checkpoint of the reference implementation", "file": file, "sha256": sha256},
         "licence": LICENCE,

@@ -9,6 +9,7 @@ from torch import nn
 
 from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
+from core.units import PAPER_PIXEL_M
 from models.device import NoDeviceError
 from models.fast import ready
 from models.rollout import RecurrentModel
@@ -164,7 +165,7 @@ class Forecaster(ABC):
         precision: str = "auto",
         input_steps: int = 5,
         cadence_minutes: int = 30,
-        pixel_m: float = 900_000 / 124,
+        pixel_m: float = PAPER_PIXEL_M,
     ) -> "NetworkForecaster":
         """Wrap a module that maps (B, T, 1, H, W) and `lead_steps` to (B, n, 1, H, W).
 

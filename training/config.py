@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.errors import ConfigError
+from core.units import MAIN_THRESHOLDS_MMH
 from models.build import options_of
 from models.fast import number_type
 from models.forecaster import pick_device
@@ -69,7 +70,7 @@ class RunConfig(BaseModel):
     devices: int = Field(1, ge=1, description="processes that share a batch")
     seed: int = 2022
     workers: int = Field(0, ge=0, description="processes that read data; 0 is a thread beside the training")
-    thresholds_mmh: tuple[float, ...] = (0.5, 2.0, 5.0)
+    thresholds_mmh: tuple[float, ...] = MAIN_THRESHOLDS_MMH
     log_every: int = Field(10, ge=1, description="steps between rows of metrics.csv and metrics.jsonl")
     tensorboard: bool = Field(False, description="also logs and pictures of forecasts for TensorBoard")
 

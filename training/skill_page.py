@@ -9,10 +9,10 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
+from core.units import MAIN_THRESHOLDS_MMH
 from training.evaluation.skill_figures import counts_of, draw_curves, draw_reliability
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-RATES_MMH: Final = (0.5, 2.0, 5.0)
 BASELINES: Final = ("persistence", "extrapolation", "extrapolation-native")
 HEAD = """# Skill of `{model}` on weather that training never saw
 
@@ -39,7 +39,7 @@ def main(
     with errors_in_one_line():
         tables = _read(json_file, model)
         out.mkdir(parents=True, exist_ok=True)
-        draw_curves(tables["events"], RATES_MMH, out / "csi_by_lead.png")
+        draw_curves(tables["events"], MAIN_THRESHOLDS_MMH, out / "csi_by_lead.png")
         whole = tables.get("pooled", tables["events"][0])
         draw_reliability(whole, model, out / "reliability.png")
         write_bytes_atomically(out / "README.md", page(tables, model, picture).encode())
@@ -78,10 +78,13 @@ def _read(path: Path, model: str) -> dict[str, Any]:
 
 def _gains(tables: dict[str, Any], model: str) -> str:
     """CSI of the model over that of the better of all baselines, event by event."""
-    lines = ["| event | " + " | ".join(f"{mmh:g} mm/h" for mmh in RATES_MMH) + " |", "|---|" + "---|" * len(RATES_MMH)]
+    lines = [
+        "| event | " + " | ".join(f"{mmh:g} mm/h" for mmh in MAIN_THRESHOLDS_MMH) + " |",
+        "|---|" + "---|" * len(MAIN_THRESHOLDS_MMH),
+    ]
     for event in tables["events"]:
         cells = []
-        for mmh in RATES_MMH:
+        for mmh in MAIN_THRESHOLDS_MMH:
             rows = {row["model"]: row for row in event["pooled"] if row["rate_mmh"] == mmh}
             best = max((rows[name] for name in BASELINES if name in rows), key=lambda row: row["csi"] or 0.0)
             gain = rows[model]["csi"] / best["csi"] - 1 if best["csi"] else float("nan")
@@ -94,20 +97,25 @@ def _gains(tables: dict[str, Any], model: str) -> str:
 def _scores(event: dict[str, Any], name: str) -> str:
     fss = {(row["model"], row["rate_mmh"], row["window_km"]): row["fss"] for row in event["fss"]}
     windows = sorted({row["window_km"] for row in event["fss"]})
-    heads = [f"CSI {mmh:g} (90 %)" for mmh in RATES_MMH] + [f"HSS {mmh:g}" for mmh in RATES_MMH]
-    heads += [f"bias {mmh:g}" for mmh in RATES_MMH[:2]] + [f"FSS {RATES_MMH[0]:g}, {km:g} km" for km in windows]
+    heads = [f"CSI {mmh:g} (90 %)" for mmh in MAIN_THRESHOLDS_MMH] + [f"HSS {mmh:g}" for mmh in MAIN_THRESHOLDS_MMH]
+    heads += [f"bias {mmh:g}" for mmh in MAIN_THRESHOLDS_MMH[:2]] + [
+        f"FSS {MAIN_THRESHOLDS_MMH[0]:g}, {km:g} km" for km in windows
+    ]
     lines = [f"### {name}: {event['windows']} windows", "", "| | " + " | ".join([*heads, "MAE mm/h"]) + " |"]
     lines.append("|---|" + "---|" * (len(heads) + 1))
     for model in dict.fromkeys(row["model"] for row in event["pooled"]):
-        rows = [next(r for r in event["pooled"] if r["model"] == model and r["rate_mmh"] == mmh) for mmh in RATES_MMH]
+        rows = [
+            next(r for r in event["pooled"] if r["model"] == model and r["rate_mmh"] == mmh)
+            for mmh in MAIN_THRESHOLDS_MMH
+        ]
         cells = [f"{_text(r['csi'])} ({_text(r['csi_90'][0])} to {_text(r['csi_90'][1])})" for r in rows]
         cells += [_text(r["hss"]) for r in rows] + [_text(r["bias"], 2) for r in rows[:2]]
-        cells += [_text(fss[model, RATES_MMH[0], km]) for km in windows] + [_text(event["mae_mmh"][model])]
+        cells += [_text(fss[model, MAIN_THRESHOLDS_MMH[0], km]) for km in windows] + [_text(event["mae_mmh"][model])]
         lines.append(f"| {model} | " + " | ".join(cells) + " |")
     observed = ", ".join(
         f"{row['observed_cells']} at {row['rate_mmh']:g} mm/h"
         for row in event["pooled"]
-        if row["model"] == "persistence" and row["rate_mmh"] in RATES_MMH
+        if row["model"] == "persistence" and row["rate_mmh"] in MAIN_THRESHOLDS_MMH
     )
     return "\n".join([*lines, "", f"Observed cells over all leads: {observed}."])
 
@@ -118,7 +126,7 @@ def _biases(pooled: dict[str, Any], model: str) -> str:
     leads = sorted({row["lead_minutes"] for row in pooled["counts"]})
     lines += ["", "| | " + " | ".join(f"+{lead}" for lead in leads) + " |", "|---|" + "---|" * len(leads)]
     for name in dict.fromkeys(["persistence", model]):
-        for mmh in RATES_MMH[:2]:
+        for mmh in MAIN_THRESHOLDS_MMH[:2]:
             cells = []
             for lead in leads:
                 row = next(

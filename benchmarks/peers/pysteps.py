@@ -10,11 +10,12 @@ import numpy as np
 from benchmarks.peers.base import PEERS, Peer
 from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
+from core.units import PAPER_PIXEL_M, WET_MMH
 from models import Forecaster, load_forecaster
 
 MEMBERS = 20
 MOTION_FIELDS = 3
-DRY_DBR, WET_DBR, WET_MMH = -15.0, -10.0, 0.1
+DRY_DBR, WET_DBR = -15.0, -10.0
 
 
 @PEERS.register("pysteps-extrapolation")
@@ -38,7 +39,7 @@ class Steps(Forecaster):
     minimum_steps = MOTION_FIELDS
 
     def __init__(self) -> None:
-        super().__init__("steps", "1", input_steps=MOTION_FIELDS, cadence_minutes=30, pixel_m=900_000 / 124)
+        super().__init__("steps", "1", input_steps=MOTION_FIELDS, cadence_minutes=30, pixel_m=PAPER_PIXEL_M)
 
     def _forecast(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float

@@ -14,8 +14,8 @@ from rich.progress import track
 from core import cf
 from core.arrays import Float64Field
 from core.errors import ConfigError, FrameError
+from core.units import WET_MMH
 from ingest.archive.gaps import gap_report
-from ingest.archive.staging import WET_MMH
 
 QUANTILES: Final = (0.0, 0.01, 0.5, 0.99, 1.0)
 BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])

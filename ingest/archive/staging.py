@@ -14,12 +14,12 @@ from core.arrays import Float32Field
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.grid import Grid
+from core.units import WET_MMH
 from ingest.archive.journal import Entry, Journal, StoredField, entries, is_finished
 from ingest.archive.pieces import Piece, pieces
 from ingest.archive.units import Unit
 
 RATE: Final = "rainfall_rate"
-WET_MMH: Final = 0.1
 ZSTD: Final = {"id": "zstd", "level": 3}
 MOST_FIELDS: Final = 2**31 - 1
 """Length of an array whose end is not known; Zarr stores what is written to it alone."""

@@ -24,7 +24,7 @@ from ingest.store.catalogue import (
     upsert,
     writing,
 )
-from ingest.store.locks import storing
+from ingest.store.locks import translate_os_errors
 from ingest.store.quality import Facts
 from ingest.store.scanfile import ScanHeader, stamp
 
@@ -193,7 +193,7 @@ class Index:
             raise UnavailableError("a SQLite catalogue without a file is corrupt; a path was due")
         path = Path(self.engine.url.database)
         log.error("the catalogue %s is corrupt; set aside, and made anew from the files", path)
-        with storing(self.home):
+        with translate_os_errors(self.home):
             for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 if part.exists():
                     part.replace(part.with_name(f"{part.name}.corrupt-{stamp(now)}"))

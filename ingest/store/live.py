@@ -12,7 +12,7 @@ from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame, iso
 from ingest.store import quarantine, ready, retention, scanfile, status
 from ingest.store.index import Index, Scan
-from ingest.store.locks import storing, turn
+from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.retention import Keep
 from ingest.store.scanfile import safe_name, stamp
 from ingest.store.shelf import Shelf
@@ -48,12 +48,12 @@ class Store:
         self.home = home.resolve()
         self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"
         self._clock = clock
-        with storing(self.home):
+        with translate_os_errors(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
         self._index = Index(self.home, self.database_url)
         self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine
-        with turn(self.home):
+        with write_lock(self.home):
             self._index.open(clock())
             if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
                 log.warning("the catalogue is empty beside stored scans; made anew from %d files", self._rebuild())
@@ -82,7 +82,7 @@ class Store:
         """
         sha256 = content_sha256 or scanfile.frame_sha256(frame)
         header = scanfile.header_of(frame, sha256, received_at or self._clock(), issued_at)
-        with turn(self.home):
+        with write_lock(self.home):
             counts, rows = self._shelf.write([(frame, header)])
             if rows or counts:
                 self._index.enter(rows, counts=counts)
@@ -103,7 +103,7 @@ class Store:
         headers = [scanfile.header_of(frame, scanfile.frame_sha256(frame), now, issued_at) for frame in frames]
         forecasts = sum(frame.is_forecast for frame in frames)
         file = {"sha256": sha256, "name": name, "observations": len(frames) - forecasts, "forecasts": forecasts}
-        with turn(self.home):
+        with write_lock(self.home):
             counts, rows = self._shelf.write(list(zip(frames, headers, strict=True)))
             self._index.enter(rows, file={**file, "ingested_at": now}, counts={**counts, "files": 1})
         return counts
@@ -195,7 +195,7 @@ class Store:
         if not window.model_usable:
             return None
         path = self.ready_window(model_name, window.reference_time)
-        with storing(self.home):
+        with translate_os_errors(self.home):
             ready.write_ready(window, pixel_m, path, named)
             ready.prune(path.parent)
         return path
@@ -220,7 +220,7 @@ class Store:
         Raises:
             UnavailableError: the disk or the database did not take it.
         """
-        with storing(self.home):
+        with translate_os_errors(self.home):
             content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
             path = quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
         sha256 = hashlib.sha256(content).hexdigest()
@@ -251,7 +251,7 @@ class Store:
             UnavailableError: the disk or the database does not let us.
         """
         newest = self.latest()
-        with turn(self.home), storing(self.home):
+        with write_lock(self.home), translate_os_errors(self.home):
             return retention.sweep(
                 self.home, keep, newest.valid_time if newest else None, self._clock(), self._index.forget
             )
@@ -271,7 +271,7 @@ class Store:
 
     def rebuild(self) -> int:
         """Make the catalogue anew from the files; returns the number of scans. Unreadable files are named and left."""
-        with turn(self.home):
+        with write_lock(self.home):
             return self._rebuild()
 
     def _chosen(

@@ -20,7 +20,7 @@ class DiskFullError(UnavailableError):
 
 
 @contextmanager
-def storing(home: Path) -> Iterator[None]:
+def translate_os_errors(home: Path) -> Iterator[None]:
     """Errors of the disk as `UnavailableError`, a full one as `DiskFullError`; netCDF-C's are plain RuntimeErrors."""
     try:
         yield
@@ -43,16 +43,16 @@ def _has_no_room(home: Path) -> bool:
 
 
 @contextmanager
-def turn(home: Path) -> Iterator[None]:
+def write_lock(home: Path) -> Iterator[None]:
     """Wait until no other process or thread is in here for the same store; a killed one leaves it at once.
 
     Raises:
         UnavailableError: the disk does not let us.
     """
-    with storing(home):
+    with translate_os_errors(home):
         handle = os.open(home / ".turn.lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        with storing(home):
+        with translate_os_errors(home):
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

@@ -10,7 +10,7 @@ from core.errors import NoDataError
 from core.frame import RadarFrame, iso
 from ingest.store import scanfile
 from ingest.store.index import Index, Scan
-from ingest.store.locks import storing
+from ingest.store.locks import translate_os_errors
 from ingest.store.rank import is_worse
 from ingest.store.scanfile import ScanHeader, safe_name, stamp
 
@@ -71,7 +71,7 @@ class Shelf:
         return True
 
     def _write_scan(self, frame: RadarFrame, header: ScanHeader, path: Path) -> None:
-        with storing(self._home):
+        with translate_os_errors(self._home):
             scanfile.write_scan(frame, path, header)
 
 

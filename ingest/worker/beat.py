@@ -12,7 +12,7 @@ from core.frame import iso
 from ingest.sources.base import Arrival
 from ingest.store.intake import Outcome
 from ingest.store.live import Store
-from ingest.store.locks import storing, turn
+from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.status import STATUS_FILE, read_beat
 
 
@@ -97,7 +97,7 @@ def write_beat(store: Store, now: datetime, totals: Totals, source: SourceBeat, 
     Raises:
         UnavailableError: the disk did not take it.
     """
-    with turn(store.home), storing(store.home):
+    with write_lock(store.home), translate_os_errors(store.home):
         before = read_beat(store.home).get("sources")
         told = {
             "pid": os.getpid(),

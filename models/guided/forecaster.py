@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.units import PAPER_PIXEL_M
 from models.fast import ready
 from models.forecaster import Forecaster, pick_device
 from models.guided.adaptation import Adaptation, HindcastSamples
@@ -42,7 +43,7 @@ class GuidedForecaster(Forecaster):
         precision: str = "auto",
         input_steps: int = 5,
         cadence_minutes: int = 30,
-        pixel_m: float = 900_000 / 124,
+        pixel_m: float = PAPER_PIXEL_M,
         adaptation: Adaptation | None = None,
         calibration: CalibrationByCell | None = None,
         matching: ProbabilityMatching | None = None,

@@ -14,7 +14,7 @@ from limits import RateLimitItem
 from starlette.datastructures import Headers
 from starlette.types import Scope as Connection
 
-from core.errors import AccessError, ForbiddenError
+from core.errors import AuthenticationError, PermissionDeniedError
 from core.settings import Settings
 from service.access.callers import Caller, caller_from, key_in, trusted_networks
 from service.access.keybook import Key, KeyBook, Scope
@@ -97,16 +97,18 @@ def check(caller: Caller, scope: Scope) -> None:
     """Let the caller pass.
 
     Raises:
-        AccessError: it needs a key.
-        ForbiddenError: its key does not reach so far.
+        AuthenticationError: it needs a key.
+        PermissionDeniedError: its key does not reach so far.
     """
     if caller.is_refused:
-        raise AccessError("an API key came that is not valid (any more); one of `service.keys create` was due")
+        raise AuthenticationError("an API key came that is not valid (any more); one of `service.keys create` was due")
     if caller.allows(scope):
         return
     if caller.key is None:
-        raise AccessError(f"no API key came; one with the scope {scope} was due, as X-API-Key or Authorization: Bearer")
-    raise ForbiddenError(f"a key with the scope {caller.key.scope} came; one with the scope {scope} was due")
+        raise AuthenticationError(
+            f"no API key came; one with the scope {scope} was due, as X-API-Key or Authorization: Bearer"
+        )
+    raise PermissionDeniedError(f"a key with the scope {caller.key.scope} came; one with the scope {scope} was due")
 
 
 def caller_of(request: Request) -> Caller:
@@ -119,8 +121,8 @@ def admin(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
     """An operator, by a key with the scope admin.
 
     Raises:
-        AccessError: it needs a key.
-        ForbiddenError: its key does not reach so far.
+        AuthenticationError: it needs a key.
+        PermissionDeniedError: its key does not reach so far.
     """
     check(caller, "admin")
     return caller

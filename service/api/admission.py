@@ -9,7 +9,7 @@ from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
 
 from core.asker import WENT, asker
 from core.deadline import due_within
-from core.errors import BusyError, GoneError
+from core.errors import BusyError, ClientDisconnectedError
 from core.settings import Settings
 from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
 
@@ -58,7 +58,7 @@ class Admission:
 
         Raises:
             BusyError: the time was over before.
-            GoneError: who asked left before.
+            ClientDisconnectedError: who asked left before.
         """
         for limiter in (self._limiter, self._threads):  # here, since only the event loop may change them
             if limiter.total_tokens < self._at_once:
@@ -84,7 +84,7 @@ class Admission:
             REFUSED.labels("too_late").inc()
             raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
         if waiting.cancelled_caught:
-            raise GoneError(WENT)
+            raise ClientDisconnectedError(WENT)
 
 
 def admission_of(settings: Settings) -> Admission:

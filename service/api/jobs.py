@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
-from core.errors import ForbiddenError, UnavailableError
+from core.errors import PermissionDeniedError, UnavailableError
 from core.settings import Settings
 from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
@@ -102,7 +102,9 @@ def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
     jobs = _book(backend)
     owner = jobs.get(str(job_id)).owner
     if owner != (caller.key.id if caller.key else None) and not caller.allows("admin"):
-        raise ForbiddenError(f"job {job_id} is another caller's; the key that asked for it was due, or one for admin")
+        raise PermissionDeniedError(
+            f"job {job_id} is another caller's; the key that asked for it was due, or one for admin"
+        )
     return job_out(jobs.cancel(str(job_id)))
 
 

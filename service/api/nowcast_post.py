@@ -8,7 +8,7 @@ from anyio import fail_after
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.requests import ClientDisconnect
 
-from core.errors import GoneError, InputError
+from core.errors import ClientDisconnectedError, InputError
 from core.frame import iso
 from service.api import jobs
 from service.api.access import caller_of
@@ -80,7 +80,7 @@ async def body_of(
             return await read_body(request, backend.settings)
     except ClientDisconnect as err:
         REFUSED.labels("client_gone").inc()
-        raise GoneError("the client went away before its body was whole") from err
+        raise ClientDisconnectedError("the client went away before its body was whole") from err
     except TimeoutError as err:
         raise InputError(
             f"the body was not whole after {backend.settings.upload_receive_s:g} s; it was due by then"

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import Request
 
 from core.asker import Asker, asked_by
-from core.errors import GoneError
+from core.errors import ClientDisconnectedError
 from service.telemetry.metrics import REFUSED
 
 
@@ -19,14 +19,14 @@ async def while_present(request: Request) -> AsyncIterator[None]:
         request: whose body has been read.
 
     Raises:
-        GoneError: it went before its forecast was begun.
+        ClientDisconnectedError: it went before its forecast was begun.
     """
     asker = Asker()
     watch = asyncio.create_task(_watch(request, asker))
     try:
         with asked_by(asker):
             yield
-    except GoneError:
+    except ClientDisconnectedError:
         REFUSED.labels("client_gone").inc()
         raise
     finally:

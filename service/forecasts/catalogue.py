@@ -14,7 +14,7 @@ from sqlalchemy import Select, delete, inspect, select
 from core.errors import NoDataError
 from core.frame import utc
 from ingest.store.catalogue import open_engine, reading, translated, upsert, writing
-from ingest.store.locks import turn
+from ingest.store.locks import write_lock
 from service.forecasts.products import forecast_attributes, forecast_from, read_forecast
 from service.forecasts.records import BASELINES, Forecast, Origin
 from service.forecasts.tables import Base, ForecastRow
@@ -52,7 +52,7 @@ class Catalogue:
         self.folder = home / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
-        with turn(home), translated():
+        with write_lock(home), translated():
             is_new = not inspect(self.engine).has_table(ForecastRow.__tablename__)
             Base.metadata.create_all(self.engine)
             if is_new:

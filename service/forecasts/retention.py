@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from core.settings import Settings
-from ingest.store.locks import DiskFullError, storing
+from ingest.store.locks import DiskFullError, translate_os_errors
 from ingest.store.retention import NEEDED, PART_AGE, Kept, delete_files, excess, tell
 from service.forecasts.catalogue import Catalogue, Entry
 from service.forecasts.nowcast import NowcastService
@@ -101,7 +101,7 @@ class ForecastRetention:
         Raises:
             UnavailableError: the catalogue or the disk does not let us.
         """
-        with storing(self._catalogue.folder.parent):
+        with translate_os_errors(self._catalogue.folder.parent):
             found = {file.path: file for file in _files(self._catalogue.folder)}
         entries = self._catalogue.entries()
         newest = _newest(entries)
@@ -171,7 +171,7 @@ class ForecastRetention:
     def _delete(self, kind: str, files: Sequence[Kept]) -> int:
         if files:
             tell(kind, files)
-            with storing(self._catalogue.folder.parent):
+            with translate_os_errors(self._catalogue.folder.parent):
                 delete_files(files, self._catalogue.folder.parent)
             DELETED_FILES.labels(kind).inc(len(files))
             DELETED_BYTES.labels(kind).inc(sum(file.size for file in files))

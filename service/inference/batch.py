@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from core.asker import WENT, asker
 from core.deadline import give_up_at, remaining_s
-from core.errors import BusyError, GoneError
+from core.errors import BusyError, ClientDisconnectedError
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -75,7 +75,7 @@ class Lane(Generic[Given, Made]):
 
         Raises:
             BusyError: the queue is full, or the request's time is over.
-            GoneError: who asked left before it was begun.
+            ClientDisconnectedError: who asked left before it was begun.
         """
         call: Call[Given, Made] = Call(kind, given, give_up_at())
         left_s = remaining_s("the model was asked")
@@ -89,7 +89,7 @@ class Lane(Generic[Given, Made]):
             with asker().waits(call.made.cancel):
                 return call.made.result(left_s)
         except CancelledError as err:
-            raise GoneError(WENT) from err
+            raise ClientDisconnectedError(WENT) from err
         except FutureTimeoutError as err:
             if call.made.done():  # the model's own
                 raise

@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
-
-PAPER_PIXEL_M: Final = 900_000 / 124
-"""Cells of a forecast whose model did not load: the paper's Germany on 124 x 124."""
+from core.units import PAPER_PIXEL_M
 
 
 class Forecaster(Protocol):

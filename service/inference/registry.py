@@ -20,7 +20,7 @@ from core.errors import ConflictError, InputError, NowcastError, UnavailableErro
 from core.files import write_bytes_atomically
 from core.frame import iso
 from core.registry import Registry
-from ingest.store.locks import storing, turn
+from ingest.store.locks import translate_os_errors, write_lock
 from ingest.worker.served import INSTALLED
 from service.forecasts.records import BASELINES
 
@@ -175,15 +175,15 @@ class ModelRegistry:
         """
         home = self._writable()
         models = home / FOLDER / _valid(name, "model")
-        with storing(home):
+        with translate_os_errors(home):
             models.mkdir(parents=True, exist_ok=True)
             part = Path(mkdtemp(prefix=".part-", dir=models))
         try:
-            with storing(home):
+            with translate_os_errors(home):
                 for file in sorted(folder.glob("model.*")):
                     shutil.copy2(file, part / file.name)
             version = _valid(check(part), "version")
-            with turn(home), storing(home):
+            with write_lock(home), translate_os_errors(home):
                 for known in self.versions(name):
                     if known.version == version:
                         return self._same(known, part)
@@ -202,7 +202,7 @@ class ModelRegistry:
         home = self._writable()
         if alias in BASELINES:
             raise InputError(f"the alias {alias} came; it is a baseline's own name, another one was due")
-        with turn(home):
+        with write_lock(home):
             aliases = dict(self.aliases())
             known = aliases.get(_valid(alias, "alias"))
             before = self._meaning(alias)
@@ -211,7 +211,7 @@ class ModelRegistry:
             past = (*(known.before if known else ()), *before)[-PAST_KEPT:]
             aliases[alias] = Alias(alias, target.name, target.version, iso(datetime.now(UTC)), past)
             content = json.dumps({name: asdict(one) for name, one in sorted(aliases.items())}, indent=1)
-            with storing(home):
+            with translate_os_errors(home):
                 write_bytes_atomically(home / FOLDER / ALIASES, content.encode())
         return aliases[alias]
 

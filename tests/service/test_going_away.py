@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from core.asker import Asker, asked_by
-from core.errors import GoneError
+from core.errors import ClientDisconnectedError
 from core.settings import Settings
 from ingest.store.live import Store
 from service.api.admission import Admission
@@ -32,7 +32,7 @@ def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
     admission, go, asker, ran = Admission(1, 8, 20), threading.Event(), Asker(), []
 
     async def leaver() -> None:
-        with asked_by(asker), pytest.raises(GoneError):
+        with asked_by(asker), pytest.raises(ClientDisconnectedError):
             await admission.run(lambda: ran.append("leaver"))
 
     async def all_of_them() -> None:
@@ -55,7 +55,7 @@ def test_who_has_left_gets_no_turn_at_all():
     asker.leave()
 
     async def late() -> None:
-        with asked_by(asker), pytest.raises(GoneError):
+        with asked_by(asker), pytest.raises(ClientDisconnectedError):
             await admission.run(lambda: ran.append("late"))
         assert await admission.run(lambda: 3) == 3
 
@@ -86,12 +86,12 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
         until(lambda: len(lane._waiting) == 2)
         askers[1].leave()
         askers[0].leave()
-        with pytest.raises(GoneError, match="went away"):
+        with pytest.raises(ClientDisconnectedError, match="went away"):
             waiting[0].result(20)
         assert len(lane._waiting) == 1
         go.set()
         assert (running.result(20), waiting[1].result(20)) == (0, 2)
-        with pytest.raises(GoneError):
+        with pytest.raises(ClientDisconnectedError):
             call(1)
     assert made == [0, 2]
 

@@ -13,11 +13,11 @@ from core import cf
 from core.arrays import Float32Field
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
+from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, find_series
 
-WET_MMH = 0.5
 FEWEST = 2
 """Given fields and leads that a window of a short event has at least."""
 
@@ -33,7 +33,7 @@ class EventOptions(BaseModel):
     height: int = Field(124, ge=1, description="rows of a whole field")
     width: int = Field(124, ge=1, description="columns of a whole field")
     cadence_minutes: int = Field(30, ge=1, description="between two fields of a whole window")
-    pixel_m: float = Field(900_000 / 124, gt=0, description="what the checkpoint says that its cells are")
+    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="what the checkpoint says that its cells are")
     crop: int = Field(96, ge=8, description="edge of a cut in cells")
     samples: int = Field(1200, ge=1, description="cuts in the training set")
     cadences: tuple[int, ...] = Field((10, 15, 20, 30), description="cadences of cuts")
@@ -138,7 +138,7 @@ class Events(NowcastDataset):
             one = self.series[int(random.integers(len(self.series)))]
             rate_mmh_THW = self._drawn(one, cadence, random)
             newest_HW = rate_mmh_THW[self.input_steps - 1]
-            wet = float((newest_HW >= WET_MMH).mean())
+            wet = float((newest_HW >= WET_WINDOW_MMH).mean())
             if np.isfinite(newest_HW).mean() > 0.25 and (wet >= self.options.min_wet or random.random() < 0.1):
                 break
         factor = np.exp(random.normal(0, self.options.intensity_jitter)) if random.random() < 0.5 else 1.0

@@ -16,13 +16,13 @@ from core.arrays import Float32Field
 from core.errors import ConfigError
 from core.frame import utc
 from core.grid import RADOLAN_900
+from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize
 from training.datasets.series import RadarSeries, find_series
 from training.datasets.windows import Window, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
-WET_MMH = 0.5
 Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
 """A time in ISO 8601; YAML gives a bare one as a date."""
 
@@ -48,7 +48,7 @@ class GermanyOptions(BaseModel):
     exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
     crop: int = Field(0, ge=0, description="edge of random training cuts in cells; 0 trains on whole fields")
     cadences: tuple[int, ...] = Field((), description="cadences of random cuts; empty: cadence_minutes alone")
-    pixel_m: float = Field(900_000 / 124, gt=0, description="cell size of a cut at cadence_minutes")
+    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="cell size of a cut at cadence_minutes")
     scale_jitter: float = Field(0.5, ge=0, description="a cut's cells are larger or smaller by up to this share")
     samples: int = Field(4000, ge=1, description="random cuts in an epoch")
     dry_share: float = Field(
@@ -174,7 +174,9 @@ class Germany(NowcastDataset):
             windows = [w for w in self.windows if w.series is one]
             last_given = np.array([w.fields[self.input_steps - 1] for w in windows], np.int64)
             needed = np.unique(last_given)
-            shares = ResizedFields(one, shape, folder, needed).wet_shares(WET_MMH)[np.searchsorted(needed, last_given)]
+            shares = ResizedFields(one, shape, folder, needed).wet_shares(WET_WINDOW_MMH)[
+                np.searchsorted(needed, last_given)
+            ]
             wet += [w for w, share in zip(windows, shares, strict=True) if share >= self.options.min_wet_window]
         return wet
 
@@ -189,7 +191,7 @@ class Germany(NowcastDataset):
         random = np.random.default_rng((self.seed, index))
         for _ in range(4):
             rate_mmh_THW = self._cut(random)
-            if (rate_mmh_THW[self.input_steps - 1] >= WET_MMH).mean() >= self.options.min_wet:
+            if (rate_mmh_THW[self.input_steps - 1] >= WET_WINDOW_MMH).mean() >= self.options.min_wet:
                 break
         if self.options.dry_share and random.random() < self.options.dry_share:
             rate_mmh_THW = np.minimum(rate_mmh_THW, 0.0)

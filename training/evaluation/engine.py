@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Subset
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
-from core.units import THRESHOLDS_MMH
+from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from models.forecaster import Forecaster, NetworkForecaster
 from training.datasets import NowcastDataset
 from training.evaluation.shared_work import added_up, own_share
@@ -21,7 +21,6 @@ from verification.scores import SCORES, CategoricalScore, Score
 from verification.scores.fss import FSS
 
 BATCH = 8
-FSS_THRESHOLDS_MMH = (0.5, 2.0, 5.0)
 FSS_WINDOWS_KM = (20.0, 50.0)
 
 
@@ -115,7 +114,7 @@ def counts_key(threshold_mmh: float) -> str:
 
 
 def _neighbourhoods(pixel_m: float, thresholds_mmh: tuple[float, ...]) -> Iterator[FSS]:
-    for mmh in [mmh for mmh in FSS_THRESHOLDS_MMH if mmh in thresholds_mmh]:
+    for mmh in [mmh for mmh in MAIN_THRESHOLDS_MMH if mmh in thresholds_mmh]:
         for km in FSS_WINDOWS_KM:
             yield FSS.of_km(mmh, km, pixel_m)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from verification.counts import Counts
 from verification.scores import Score
 from verification.scores.brier import Brier
@@ -19,8 +20,7 @@ from verification.scores.fss import FSS
 from verification.scores.rate_mae import RateMAE
 from verification.scores.reliability import BINS, Reliability, ReliabilityBins
 
-RATES_MMH: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-FSS_RATES_MMH: Final = (0.5, 2.0, 5.0)
+RATES_MMH: Final = THRESHOLDS_MMH[:-1]
 FSS_WINDOWS_KM: Final = (17.0, 35.0)
 RESAMPLES: Final = 1000
 LEAST_CELLS: Final = 2000
@@ -29,7 +29,7 @@ LEAST_CELLS: Final = 2000
 def field_scores(pixel_m: float) -> dict[str, Score[Any]]:
     """What a field of rain is scored by."""
     found: dict[str, Score[Any]] = {f"counts_{mmh:g}": CSI(mmh) for mmh in RATES_MMH}
-    for mmh in FSS_RATES_MMH:
+    for mmh in MAIN_THRESHOLDS_MMH:
         for km in FSS_WINDOWS_KM:
             found[f"fss_{mmh:g}_{km:g}"] = FSS.of_km(mmh, km, pixel_m)
     found["mae"] = RateMAE()

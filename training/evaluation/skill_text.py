@@ -3,9 +3,9 @@
 import math
 from typing import Any, Final
 
+from core.units import MAIN_THRESHOLDS_MMH
 from models import Forecaster
 from training.evaluation.skill_sums import (
-    FSS_RATES_MMH,
     FSS_WINDOWS_KM,
     LEAST_CELLS,
     RATES_MMH,
@@ -56,7 +56,7 @@ def as_json(sums: SkillSums, forecasters: list[Forecaster]) -> dict[str, Any]:
         "fss": [
             {"model": model, "rate_mmh": mmh, "window_km": km, "fss": _finite(_fss(sums, model, mmh, km))}
             for model in sums.models
-            for mmh in FSS_RATES_MMH
+            for mmh in MAIN_THRESHOLDS_MMH
             for km in FSS_WINDOWS_KM
         ],
     }
@@ -101,7 +101,7 @@ def _counts_block(sums: SkillSums, mmh: float) -> str:
 
 
 def _fss_block(sums: SkillSums) -> str:
-    labels = [(mmh, km) for mmh in FSS_RATES_MMH for km in FSS_WINDOWS_KM]
+    labels = [(mmh, km) for mmh in MAIN_THRESHOLDS_MMH for km in FSS_WINDOWS_KM]
     lines = [
         f"FSS{'':<23}"
         + "".join(f"{f'{mmh:g} at {km:g} km':>15}" for mmh, km in labels)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.units import WET_WINDOW_MMH
 from models.baselines import Extrapolation
 from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, open_series
@@ -22,7 +23,6 @@ LEADS: Final = 5
 NATIVE_FIELDS: Final = 3
 TILE_SEEN: Final = 0.4
 TILE_WET: Final = 0.02
-TILE_WET_MMH: Final = 0.5
 """A square of an event is a window of its own where so much of it is observed, and so much of that rains."""
 
 
@@ -86,7 +86,7 @@ def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[Skill
         for row, col in product(*corners):
             window = _resized([field_HW[row : row + edge, col : col + edge] for field_HW in fields], given)
             newest_HW = window[GIVEN - 1]
-            if np.isfinite(newest_HW).mean() >= TILE_SEEN and (newest_HW >= TILE_WET_MMH).mean() >= TILE_WET:
+            if np.isfinite(newest_HW).mean() >= TILE_SEEN and (newest_HW >= WET_WINDOW_MMH).mean() >= TILE_WET:
                 none = np.empty((0, edge, edge), np.float32)
                 yield SkillWindow(window[:GIVEN], window[GIVEN:], edge * series.pixel_m / SIZE, none, 0, start)
 
