@@ -11,7 +11,7 @@ from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.schemas.listings import ReadyOut
-from service.tasks import heartbeat
+from service.tasks.watchdog import last_heartbeats, late_after_s
 
 router = APIRouter(tags=["health"])
 
@@ -42,8 +42,8 @@ def ready(backend: BackendDep) -> ReadyOut:
 
 def _worker(backend: Backend) -> str:
     """Whether a synthetic task was completed lately, see `service.tasks.watchdog`."""
-    late_s = heartbeat.late_after_s(backend.settings)
-    last = heartbeat.completed(backend.service.catalogue.engine).any
+    late_s = late_after_s(backend.settings)
+    last = last_heartbeats(backend.service.catalogue.engine).any
     if last is None:
         return "no task was completed yet"
     age_s = (datetime.now(UTC) - last).total_seconds()

@@ -18,8 +18,8 @@ from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, place_of
 from service.schemas.listings import JobOut, JobsOut
-from service.tasks.job_tasks import run_job_task
 from service.tasks.jobbook import Job, JobBook, JobState
+from service.tasks.queue import RUN_JOB, queue
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -61,7 +61,7 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
     jobs = _book(backend)
     job = jobs.add(reference_time, model, owner)
     try:
-        run_job_task.apply_async((job.id,), task_id=job.id)
+        queue.send_task(RUN_JOB, (job.id,), task_id=job.id)
     except (OperationalError, RedisError, CeleryError) as err:
         jobs.remove(job.id)
         raise UnavailableError(f"the queue does not take the job ({type(err).__name__})") from err

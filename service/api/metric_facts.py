@@ -22,8 +22,8 @@ from ingest.store.status import IngestStatus
 from service.api.metric_scores import score_gauges
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.tables import CountsRow, ForecastRow
-from service.tasks import heartbeat
-from service.tasks.queues import QUEUES, UNACKNOWLEDGED
+from service.tasks.queue import QUEUES, UNACKNOWLEDGED
+from service.tasks.watchdog import last_heartbeats
 
 QUEUE_WAIT_S: Final = 1.0
 
@@ -111,7 +111,7 @@ class Facts(Collector):
         ]
 
     def _worker(self) -> list[Metric]:
-        beats, now = heartbeat.completed(self._service.catalogue.engine), datetime.now(UTC)
+        beats, now = last_heartbeats(self._service.catalogue.engine), datetime.now(UTC)
         times = {"schedule": beats.schedule, "worker": beats.any}
         ages = [((giver,), max(0.0, (now - time).total_seconds())) for giver, time in times.items() if time]
         help_text = "Since a synthetic task was completed: of the schedule, of anybody"

@@ -9,9 +9,9 @@ from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import swept
-from service.tasks.heartbeat import complete
+from service.tasks.queue import CYCLE, HEARTBEAT, MAKE_FORECAST, SWEEP, VERIFY, is_first, queue
+from service.tasks.watchdog import mark_completed
 from service.telemetry.metrics import REFUSED
-from service.worker import is_first, worker
 
 VERIFY_S: Final = 10.0
 """A verification task begins no further window after it, so that a forecast never waits long."""
@@ -26,7 +26,8 @@ def service() -> NowcastService:
     return NowcastService.from_settings(get_settings())
 
 
-@worker.task(
+@queue.task(
+    name=MAKE_FORECAST,
     autoretry_for=(UnavailableError,),
     retry_backoff=True,
     retry_backoff_max=30,
@@ -39,26 +40,26 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
     return service().forecast_stored(time, model, scheduled=scheduled).id
 
 
-@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
+@queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
 def verify_task() -> int:
     """Score forecasts whose observation has come in since, for some seconds at a time; gives the number of counts."""
     return service().verify_due(VERIFY_S)
 
 
-@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
+@queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
 def sweep_task() -> int:
     """Delete forecasts and exports that are too old or too much; gives the number of files."""
     return sum(swept(service()).values())
 
 
-@worker.task
+@queue.task(name=HEARTBEAT)
 def heartbeat_task(giver: str, given_at: str | None = None) -> None:
     """Nothing but the mark that it was done, for /readyz and whoever gave it out."""
     now = datetime.now(UTC)
-    complete(service().catalogue.engine, giver, datetime.fromisoformat(given_at) if given_at else now, now)
+    mark_completed(service().catalogue.engine, giver, datetime.fromisoformat(given_at) if given_at else now, now)
 
 
-@worker.task
+@queue.task(name=CYCLE)
 def cycle_task() -> int:
     """Hand out a forecast for every new scan; gives the number handed out."""
     refusal = service().refusal()

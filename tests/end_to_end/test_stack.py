@@ -14,6 +14,7 @@ import pytest
 from celery import Celery
 
 from service.process.broker import embedded
+from service.tasks.queue import CYCLE, MAKE_FORECAST
 from tests.end_to_end.stack import ROOT, Stack, alive, descendants, fetch, make_recipe, running_stack, until
 
 pytestmark = pytest.mark.stack
@@ -67,7 +68,7 @@ def test_what_a_killed_worker_had_begun_and_what_waited_is_done_by_the_one_that_
         time_asked = _scan_of_which_no_forecast_is_made(stack)
         app = Celery("test", broker=stack.redis_url(), backend=stack.redis_url())
         begun, *waiting = (
-            app.send_task("service.tasks.forecasts.make_forecast_task", (time_asked, model))
+            app.send_task(MAKE_FORECAST, (time_asked, model))
             for model in ("extrapolation", "persistence", "extrapolation")
         )
         deadline = time.monotonic() + REPLACED_WITHIN_S
@@ -106,9 +107,7 @@ def _schedule_held(stack: Stack) -> Iterator[None]:
 def _scan_of_which_no_forecast_is_made(stack: Stack) -> str:
     """The time of a scan that came while nobody asks for forecasts."""
     app = Celery("test", broker=stack.redis_url(), backend=stack.redis_url())
-    app.send_task("service.tasks.forecasts.cycle_task").get(
-        timeout=REPLACED_WITHIN_S
-    )  # what was given out before is done now
+    app.send_task(CYCLE).get(timeout=REPLACED_WITHIN_S)  # what was given out before is done now
     app.close()
     held = stack.get("/scans")["scans"][0]["valid_time"]
 

@@ -15,7 +15,8 @@ from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
-from service.tasks import heartbeat
+from service.tasks.queue import SCHEDULE
+from service.tasks.watchdog import mark_completed
 from tests.service.api_support import fill, running, service_at
 from tests.service.test_beat import queue_server
 
@@ -170,9 +171,9 @@ def test_without_a_worker_that_completes_tasks_it_is_not_ready(tmp_path: Path):
         with running(service) as client:
             answer = client.get("/readyz")
             assert (answer.status_code, answer.json()["detail"]) == (503, "worker: no task was completed yet")
-            heartbeat.complete(engine, heartbeat.SCHEDULE, now, now)
+            mark_completed(engine, SCHEDULE, now, now)
             assert client.get("/readyz").json()["checks"]["worker"] == "ok"
-            heartbeat.complete(engine, heartbeat.SCHEDULE, now, now - timedelta(seconds=200))
+            mark_completed(engine, SCHEDULE, now, now - timedelta(seconds=200))
             answer = client.get("/readyz")
             assert answer.status_code == 503
             assert answer.json()["detail"].startswith("worker: no task was completed for 20")

@@ -19,8 +19,8 @@ from service.access.keybook import KeyBook
 from service.api import jobs
 from service.forecasts.nowcast import NowcastService
 from service.process.broker import Broker, embedded
-from service.tasks.job_tasks import MOST_TRIES, find_lost, run_job
 from service.tasks.jobbook import JobBook
+from service.tasks.jobs import MOST_TRIES, find_lost, run_job
 from tests.service.api_support import fill, running, service_at
 
 pytestmark = [
@@ -29,7 +29,6 @@ pytestmark = [
 ]
 
 ASYNC = {"Prefer": "wait=5, respond-async"}
-TASK = "service.tasks.job_tasks.run_job_task"
 LIMIT_S = 90
 
 
@@ -68,7 +67,7 @@ def queue(broker: Broker) -> Iterator[Celery]:
 
 @pytest.fixture
 def client(service: NowcastService, queue: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(jobs, "run_job_task", queue.tasks[TASK])
+    monkeypatch.setattr(jobs, "queue", queue)
     with running(service) as client:
         yield client
 

@@ -17,7 +17,7 @@ import redis
 from service.process.broker import Broker, embedded
 from service.tasks import beat
 from service.tasks.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
-from service.tasks.queues import BEAT, FORECASTS, VERIFICATION
+from service.tasks.queue import BEAT, FORECASTS, VERIFICATION
 from tests.end_to_end.stack import ROOT, process_environment, until
 
 CYCLE_S = 0.5

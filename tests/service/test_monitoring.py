@@ -14,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
-from service.tasks import heartbeat
+from service.tasks.queue import SCHEDULE
+from service.tasks.watchdog import mark_completed
 from service.telemetry import metrics
 from tests.end_to_end.stack import ROOT
 from tests.service.api_support import REFERENCE, fill, frames_at, lead_times, running, service_at
@@ -61,8 +62,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             service.store.put(frame)
         now[0] += timedelta(hours=3)
         service.verify_due()
-        for giver in (heartbeat.SCHEDULE, "worker"):
-            heartbeat.complete(service.catalogue.engine, giver, datetime.now(UTC))
+        for giver in (SCHEDULE, "worker"):
+            mark_completed(service.catalogue.engine, giver, datetime.now(UTC))
         service.store.quarantine(b"no radar file", "x.bin", "damaged")
         write_beat(service.store, now[0], Totals(), SourceBeat("folder", {}), Pause())
         with running(service) as client:

@@ -24,8 +24,8 @@ from ingest.store.live import Store
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.tables import CountsRow, FractionsRow
 from service.process.broker import free_port, server_program
-from service.tasks import heartbeat
-from service.tasks.queues import own_queue
+from service.tasks.queue import HEARTBEAT, MAKE_FORECAST, VERIFY, own_queue
+from service.tasks.watchdog import last_heartbeats
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.conftest import rain
 
@@ -139,21 +139,13 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
         with log.open("wb") as out, subprocess.Popen(command, env=told, cwd=ROOT, stdout=out, stderr=out) as process:
             app = Celery("client", broker=url, backend=url)
             try:
-                tasks: list[Any] = [
-                    app.send_task("service.tasks.forecasts.make_forecast_task", (reference, "persistence"))
-                    for _ in range(2)
-                ]
+                tasks: list[Any] = [app.send_task(MAKE_FORECAST, (reference, "persistence")) for _ in range(2)]
                 first, again = (task.get(timeout=90) for task in tasks)
                 assert first == again
-                scored = [
-                    app.send_task("service.tasks.forecasts.verify_task", queue="verification").get(timeout=60)
-                    for _ in range(2)
-                ]
+                scored = [app.send_task(VERIFY, queue="verification").get(timeout=60) for _ in range(2)]
                 assert scored[0] > 0
                 assert scored[1] == 0
-                app.send_task("service.tasks.forecasts.heartbeat_task", ("test",), queue=own_queue("w@here")).get(
-                    timeout=60
-                )
+                app.send_task(HEARTBEAT, ("test",), queue=own_queue("w@here")).get(timeout=60)
             finally:
                 app.close()
                 end(process)
@@ -161,7 +153,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
     catalogue = Catalogue(tmp_path, database_url)
     assert catalogue.get(first).reference_time.isoformat() == reference
     assert {one.model for one in catalogue.select(origin="scans")} == {"persistence", "extrapolation"}
-    marks = heartbeat.completed(catalogue.engine)
+    marks = last_heartbeats(catalogue.engine)
     assert marks.any is not None
     assert datetime.now(UTC) - marks.any < timedelta(minutes=5)
     assert catalogue.engine.dialect.name == "postgresql"

@@ -13,8 +13,8 @@ from ingest.store.locks import DiskFullError
 from service.forecasts import retention
 from service.forecasts.exports import exported
 from service.forecasts.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
+from service.tasks.queue import SWEEP, schedule
 from service.telemetry.metrics import DELETED_FILES
-from service.worker import SWEEP, schedule
 from tests.service.conftest import START, World, rain
 
 DAY = timedelta(days=1)

@@ -10,10 +10,8 @@ from kombu.exceptions import OperationalError
 
 from core.settings import Settings
 from service.forecasts.catalogue import Catalogue
-from service.tasks import heartbeat
-from service.tasks.heartbeat import late_after_s
-from service.tasks.queues import own_queue
-from service.tasks.watchdog import EXIT_CODE, Watchdog
+from service.tasks.queue import own_queue
+from service.tasks.watchdog import EXIT_CODE, Watchdog, last_heartbeats, late_after_s
 from tests.end_to_end.stack import ROOT, end, process_environment, until
 from tests.service.test_beat import queue_server
 
@@ -87,11 +85,11 @@ def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_
         }
         name = "one@here"
         worker = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", name]
-        ask = [sys.executable, "-m", "service.tasks.watchdog", "--within-s", "20", "--worker", name]
+        ask = [sys.executable, "-m", "service.watchdog", "--within-s", "20", "--worker", name]
         catalogue = Catalogue(tmp_path)
         with subprocess.Popen(worker, env=told, cwd=ROOT, stderr=subprocess.PIPE) as process:
             try:
-                until(lambda: heartbeat.completed(catalogue.engine).any, 60, "synthetic task")
+                until(lambda: last_heartbeats(catalogue.engine).any, 60, "synthetic task")
                 done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=60)
                 assert (done.returncode, done.stdout, done.stderr) == (0, "completed\n", "")
             finally:

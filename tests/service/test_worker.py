@@ -11,8 +11,20 @@ from celery import Celery
 
 from core.settings import Settings
 from service.process.broker import embedded
-from service.tasks.queues import BEAT, FORECASTS, QUEUES, VERIFICATION, own_queue
-from service.worker import LOCAL_REDIS_URL, broker_url, queue_settings, schedule, task_settings
+from service.tasks.queue import (
+    BEAT,
+    FORECASTS,
+    LOCAL_REDIS_URL,
+    QUEUES,
+    TASK_NAMES,
+    VERIFICATION,
+    VERIFY,
+    broker_url,
+    own_queue,
+    queue_settings,
+    schedule,
+    task_settings,
+)
 
 CYCLE_S = 300
 
@@ -22,7 +34,7 @@ from pathlib import Path
 from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_init
-from service.worker import warm_up  # connects the limits; the model is not needed here
+from service.tasks.signals import warm_up  # registers the limits; the model is not needed here
 
 worker_init.disconnect(warm_up)
 app = Celery("limits", broker="{url}", backend="{url}")
@@ -83,7 +95,7 @@ def test_a_score_never_keeps_a_forecast_waiting_and_a_proof_of_life_waits_for_ne
     assert queue["broker_transport_options"]["queue_order_strategy"] == "sorted"
     assert [one.name for one in queue["task_queues"]] == sorted(QUEUES) == [BEAT, FORECASTS, VERIFICATION]
     assert BEAT < own_queue("worker@host") < FORECASTS
-    assert queue["task_routes"]["service.tasks.forecasts.verify_task"] == {"queue": VERIFICATION}
+    assert queue["task_routes"][VERIFY] == {"queue": VERIFICATION}
     assert queue["result_backend_transport_options"]["visibility_timeout"] < CYCLE_S
 
 
@@ -95,9 +107,49 @@ def test_the_queue_is_the_one_of_the_settings():
 def test_importing_the_app_reads_no_settings():
     code = "import service.worker"
     done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "NOWCAST_PROT": "wrong"}, capture_output=True, timeout=60
+        [sys.executable, "-c", code], env={**os.environ, "NOWCAST_PROT": "wrong"}, capture_output=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_message_queued_by_release_0_1_0_finds_its_task_after_an_upgrade():
+    names_of_0_1_0 = {
+        "service.tasks.make_forecast_task",
+        "service.tasks.cycle_task",
+        "service.tasks.verify_task",
+        "service.tasks.sweep_task",
+        "service.tasks.heartbeat_task",
+        "service.jobs.job_tasks.run_job_task",
+        "service.jobs.job_tasks.find_lost_jobs_task",
+    }
+    code = "from service.worker import queue; print(*(name for name in queue.tasks if name.startswith('service.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert names_of_0_1_0 <= set(done.stdout.split()), "the name of a task is part of the messages that wait in queues"
+    assert names_of_0_1_0 <= set(TASK_NAMES)
+
+
+def test_every_task_name_has_a_body_and_every_body_a_name_of_the_list():
+    code = "from service.worker import queue; print(*(name for name in queue.tasks if name.startswith('service.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) == set(TASK_NAMES)
+
+
+def test_the_web_process_imports_neither_the_worker_nor_the_tasks_nor_the_handlers_of_its_signals():
+    code = "import sys, service.app; print(*sorted(name for name in sys.modules if name.startswith('service.')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.split())
+    assert "service.tasks.queue" in imported
+    worker_only = {"worker", "tasks.signals", "tasks.forecasts", "tasks.jobs", "tasks.beat", "watchdog", "run"}
+    assert not imported & {f"service.{name}" for name in worker_only}
+
+
+def test_a_worker_registers_the_handlers_that_count_its_tasks_and_keep_its_limits():
+    code = (
+        "import service.worker; from celery import signals\n"
+        "for name in ('task_prerun', 'task_postrun', 'task_revoked', 'worker_init', 'worker_ready', 'setup_logging'):\n"
+        "    assert getattr(signals, name).receivers, name"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 @pytest.mark.stack

@@ -12,7 +12,7 @@ from core.settings import get_settings
 from service.forecasts.nowcast import NowcastService
 from service.tasks.forecasts import service
 from service.tasks.jobbook import JobBook
-from service.worker import REDELIVERY_AFTER_LIMIT_S, worker
+from service.tasks.queue import FIND_LOST_JOBS, REDELIVERY_AFTER_LIMIT_S, RUN_JOB, queue
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ def book() -> JobBook:
     return JobBook(service().catalogue.engine)
 
 
-@worker.task(autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=5)
+@queue.task(name=RUN_JOB, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=5)
 def run_job_task(job_id: str) -> None:
     """Make the forecast of a job."""
     run_job(service(), book(), job_id)
 
 
-@worker.task
+@queue.task(name=FIND_LOST_JOBS)
 def find_lost_jobs_task() -> int:
     """Hand lost jobs out again; gives their number."""
     limit_s = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S

@@ -1,0 +1,157 @@
+"""Handlers of Celery's signals in the worker and the beat: logs, warm-up, watchdog, time limits, metrics of tasks.
+
+Importing this module registers them, so that only `service.worker` does.
+"""
+
+import faulthandler
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Mapping
+from functools import partial
+from time import perf_counter, time
+from types import FrameType
+from typing import Any, Final
+
+from celery import Task
+from celery.concurrency import solo
+from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import (
+    celeryd_after_setup,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    task_revoked,
+    worker_init,
+    worker_ready,
+    worker_shutting_down,
+)
+
+from core.logs import set_up_logs, tell_only
+from core.settings import get_settings
+from service.tasks.forecasts import service
+from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, own_queue, queue
+from service.tasks.watchdog import Watchdog, late_after_s, send_heartbeat
+from service.telemetry.metric_files import keep_in_files
+from service.telemetry.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
+
+FREQUENT: Final = (CYCLE, HEARTBEAT)
+"""Tasks that run every few seconds; they are logged only when they go wrong."""
+
+OUTCOMES: Final = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry"}
+LOGGED_ARGUMENTS: Final = ("reference_time", "model", "giver")
+STDERR: Final = 2
+
+_started_at: dict[str, float] = {}
+
+
+@setup_logging.connect
+def set_up_logging(loglevel: int | str, **_: object) -> None:
+    """Write log lines of our format in place of Celery's own."""
+    part = "beat" if "beat" in sys.argv else "worker"
+    set_up_logs(
+        part, logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel, get_settings().log_format
+    )
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(lambda record: record.levelno > logging.INFO or not _is_frequent(record))
+
+
+def _is_frequent(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    return any(name in text for name in FREQUENT)
+
+
+@worker_init.connect
+def warm_up(**_: object) -> None:
+    """Load the model before the first task is taken, so that loading does not count against its limit."""
+    keep_in_files(get_settings().home)
+    for model in (get_settings().model, "extrapolation"):
+        service().predictor.warm(model)
+
+
+@celeryd_after_setup.connect
+def serve_own_queue(sender: str, instance: Any, **_: object) -> None:
+    """Take the synthetic tasks of this worker's own watchdog."""
+    instance.app.amqp.queues.select_add(own_queue(sender))
+
+
+@worker_ready.connect
+def watch(sender: Any, **_: object) -> None:
+    """Start the thread that checks that this worker completes tasks."""
+    settings, name = get_settings(), sender.hostname
+    send = partial(send_heartbeat, queue, name, own_queue(name), settings.heartbeat_s)
+    watchdog = Watchdog(send, settings.heartbeat_s, late_after_s(settings))
+    task_postrun.connect(watchdog.completed, weak=False)
+    worker_shutting_down.connect(lambda **_: watchdog.stop(), weak=False)
+    watchdog.start()
+
+
+@celeryd_after_setup.connect
+def keep_limits(instance: Any, **_: object) -> None:
+    """Apply to the solo pool the time limits that Celery itself applies only to forked workers."""
+    if issubclass(instance.pool_cls, solo.TaskPool):
+        task_prerun.connect(start_limits)
+        task_postrun.connect(end_limits)
+
+
+def start_limits(task: Task[..., Any], **_: object) -> None:
+    """Start the time limits of a task.
+
+    At the soft limit the task gets `SoftTimeLimitExceeded`; at the hard one the process prints where it hangs and
+    ends, even inside C code that holds the interpreter, and the supervisor of the worker starts another.
+    """
+    signal.signal(signal.SIGALRM, _raise_soft_limit)
+    signal.setitimer(signal.ITIMER_REAL, task.app.conf.task_soft_time_limit)
+    faulthandler.dump_traceback_later(task.app.conf.task_time_limit, exit=True, file=STDERR)
+
+
+def end_limits(**_: object) -> None:
+    """Remove the time limits of `start_limits`."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _raise_soft_limit(_number: int, _frame: FrameType | None) -> None:
+    raise SoftTimeLimitExceeded
+
+
+@task_prerun.connect
+def begin(task_id: str, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any], **_: object) -> None:
+    """Take over what the sender's header holds, and start the measurement of the run time."""
+    sent = getattr(task.request, HEADER, None) or {}
+    tell_only({**sent.get("about", {}), "task_id": task_id, "task": short(task.name), **_arguments(task, args, kwargs)})
+    _started_at[task_id] = perf_counter()
+    if "sent_at" in sent:
+        delivery = task.request.delivery_info or {}
+        queue_name = str(delivery.get("routing_key") or "celery").split(".")[0]
+        QUEUE_SECONDS.labels(queue_name).observe(max(0.0, time() - sent["sent_at"]))
+
+
+@task_postrun.connect
+def end(task_id: str, task: Task[..., Any], state: str | None = None, **_: object) -> None:
+    """Count the task, and observe its run time."""
+    started_at = _started_at.pop(task_id, None)
+    if started_at is not None:
+        TASK_SECONDS.labels(short(task.name)).observe(perf_counter() - started_at)
+    TASKS.labels(short(task.name), OUTCOMES.get(state or "", "other")).inc()
+    tell_only({})
+
+
+@task_revoked.connect
+def count_expired(sender: Task[..., Any] | None = None, **_: object) -> None:
+    """Count a task that expired before a worker took it, or that was cancelled."""
+    TASKS.labels(short(getattr(sender, "name", None) or "unknown"), "expired").inc()
+
+
+def short(name: str) -> str:
+    """Return the task's name without its module."""
+    return name.rsplit(".", 1)[-1]
+
+
+def _arguments(task: Task[..., Any], args: Any, kwargs: Mapping[str, Any]) -> dict[str, str]:
+    try:
+        bound = inspect.signature(task.run).bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return {}
+    return {name: str(bound[name]) for name in LOGGED_ARGUMENTS if bound.get(name) is not None}
