@@ -15,7 +15,6 @@ from service.api import (
     areas,
     events,
     files,
-    forecast_list,
     forecasts,
     health,
     jobs,
@@ -28,9 +27,9 @@ from service.api import (
 from service.api.access import Guard
 from service.api.backend import Backend
 from service.api.errors import handle_errors
+from service.api.lookup import RecentForecasts
 from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
-from service.api.recent import Recent
 from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
@@ -38,7 +37,7 @@ from service.page.router import add_page
 from service.telemetry.observing import start_observing
 
 PARTS: Final = (
-    *(nowcast_post, forecast_list, forecasts, areas, edr, wms, files, jobs, events),
+    *(nowcast_post, forecasts, areas, edr, wms, files, jobs, events),
     *(verification, models, scans, health, metrics),
 )
 PACKAGE: Final = "ms-rnn-nowcast"
@@ -68,7 +67,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         check_start(chosen)
         check_source_kind(chosen)
         app.state.guard = Guard(chosen)
-        app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=alone), Recent()
+        app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=alone), RecentForecasts()
         app.state.backend.start()
         yield
         app.state.backend.stop()

@@ -1,13 +1,15 @@
 """How many requests for a forecast are taken on: some at work, some waiting without a thread, the rest sent away."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from os import cpu_count
 from typing import TypeVar
 
 from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
+from fastapi import Request
 
-from core.asker import WENT, asker
+from core.asker import WENT, Asker, asked_by, asker
 from core.deadline import due_within
 from core.errors import BusyError, ClientDisconnectedError
 from core.settings import Settings
@@ -90,3 +92,31 @@ class Admission:
 def admission_of(settings: Settings) -> Admission:
     """The bounds of the settings: as many at work as there are processors; a GPU's batches `widen` it."""
     return Admission(cpu_count() or 1, settings.queue_size, settings.request_limit_s)
+
+
+@asynccontextmanager
+async def while_present(request: Request) -> AsyncIterator[None]:
+    """The block's forecast leaves every queue when the client goes; one that has begun is made and kept.
+
+    Args:
+        request: whose body has been read.
+
+    Raises:
+        ClientDisconnectedError: it went before its forecast was begun.
+    """
+    asker = Asker()
+    watch = asyncio.create_task(_watch(request, asker))
+    try:
+        with asked_by(asker):
+            yield
+    except ClientDisconnectedError:
+        REFUSED.labels("client_gone").inc()
+        raise
+    finally:
+        watch.cancel()
+
+
+async def _watch(request: Request, asker: Asker) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass  # the rest of a body that nobody wants
+    asker.leave()

@@ -12,9 +12,9 @@ from core.errors import InputError, NoDataError, TooLargeError
 from service.api import caching
 from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
 from service.api.backend import Backend, BackendDep
-from service.api.chosen import ForecastDep, ProbabilityOf, place
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
+from service.api.lookup import ForecastDep, ProbabilityOf, place
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
 from service.forecasts.netcdf import dataset_bytes
@@ -36,7 +36,7 @@ FIELD: Final[dict[int | str, dict[str, Any]]] = {
         "description": "the cells, as JSON or as CF-NetCDF",
         "content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}},
     },
-    304: {"description": "If-None-Match holds this answer"},
+    304: caching.NOT_MODIFIED,
 }
 BBoxText = Annotated[
     str,

@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
 
 from core.settings import Settings
+from service.api.lookup import LATEST
 from service.forecasts.nowcast import Forecast
 
 SCAN_MINUTES: Final = 5
@@ -16,6 +17,7 @@ SCAN_MINUTES: Final = 5
 
 SHORTEST_S: Final = 1
 FOREVER_S: Final = 365 * 24 * 3600
+NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this answer"}
 
 
 def etag(forecast: Forecast, *parts: str) -> str:
@@ -46,6 +48,11 @@ def until_next_run_s(forecast: Forecast, settings: Settings) -> int:
     pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
     next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
     return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
+
+
+def lifetime_s(forecast_id: str, forecast: Forecast, settings: Settings) -> int:
+    """What an id names never changes; what is the latest does."""
+    return until_next_run_s(forecast, settings) if forecast_id == LATEST else FOREVER_S
 
 
 def not_modified(request: Request, answer_headers: dict[str, str]) -> Response | None:

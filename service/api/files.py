@@ -1,19 +1,34 @@
 """GET /nowcast/{id}/file.nc, .h5 and .tif: a forecast as a file, on the model's grid or on that of the scans."""
 
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
 
+from core.errors import NoDataError
+from service.api import caching
 from service.api.backend import Backend, BackendDep
-from service.api.chosen import ForecastDep, ForecastId
 from service.api.errors import documented
-from service.api.forecasts import MEDIA_TYPES, NOT_MODIFIED, file_answer, lifetime_of
+from service.api.lookup import ForecastDep, ForecastId
+from service.api.negotiate import NETCDF
 from service.forecasts.exports import RESAMPLING, SOURCE, exported
 from service.forecasts.nowcast import Forecast
+from service.forecasts.retention import asked_for
 
 router = APIRouter(prefix="/nowcast", tags=["files"])
 
+MEDIA_TYPES: Final = {
+    ".nc": NETCDF,
+    ".h5": "application/x-hdf5",
+    ".tif": "image/tiff; application=geotiff; profile=cloud-optimized",
+}
 BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+FILE: Final[dict[str, Any]] = {"content": {NETCDF: BINARY}}
+FIELD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "the forecast, as JSON or as the CF-NetCDF file", **FILE},
+    304: caching.NOT_MODIFIED,
+}
 GridName = Annotated[
     Literal["model", "source"],
     Query(description=f"`model`: as forecast; `source`: on the grid of the scans, {RESAMPLING}", examples=["model"]),
@@ -25,7 +40,7 @@ Lead = Annotated[
 
 def _answers(suffix: str) -> dict[int | str, dict[str, Any]]:
     file = {"description": "the file", "content": {MEDIA_TYPES[suffix]: BINARY}}
-    return {200: file, 304: NOT_MODIFIED, **documented(404, 406, 422)}
+    return {200: file, 304: caching.NOT_MODIFIED, **documented(404, 406, 422)}
 
 
 @router.get(
@@ -77,6 +92,33 @@ def read_geotiff(
     return _file(request, backend, forecast_id, forecast, "tif", grid, lead)
 
 
+@router.get(
+    "/{forecast_id}/observations.nc",
+    summary="What followed, as CF-NetCDF",
+    response_class=Response,
+    responses={200: FILE, **documented(404, 422)},
+)
+def read_observations(forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+    """The observed frames of the leads on the forecast's grid, as the scores were taken; NaN where there is none."""
+    backend.service.verification_of(forecast)  # gathers what has come in since
+    path = forecast.observations_path
+    if path is None:
+        raise NoDataError(f"nothing that followed {forecast.reference_time:%Y-%m-%d %H:%M} UTC is stored yet")
+    tag = f"observations-{path.stat().st_mtime_ns}"
+    return file_answer(request, forecast, path, tag, lifetime_s=caching.SHORTEST_S)
+
+
+def file_answer(request: Request, forecast: Forecast, path: Path, *parts: str, lifetime_s: int) -> Response:
+    """A stored file as it is."""
+    asked_for(path)
+    headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
+    said = path.name.split(".")[1:-1]
+    name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *said]) + path.suffix
+    return caching.not_modified(request, headers) or FileResponse(
+        path, media_type=MEDIA_TYPES[path.suffix], headers=headers, filename=name, content_disposition_type="inline"
+    )
+
+
 def _file(
     request: Request,
     backend: Backend,
@@ -88,4 +130,5 @@ def _file(
 ) -> Response:
     path = exported(forecast, suffix, source=grid == SOURCE, lead_minutes=lead)
     parts = [suffix, grid, str(lead or "all")] if path != forecast.path else []
-    return file_answer(request, forecast, path, *parts, lifetime_s=lifetime_of(forecast_id, forecast, backend))
+    lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
+    return file_answer(request, forecast, path, *parts, lifetime_s=lifetime_s)

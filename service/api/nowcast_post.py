@@ -12,13 +12,13 @@ from core.errors import ClientDisconnectedError, InputError
 from core.frame import iso
 from service.api import jobs
 from service.api.access import caller_of
+from service.api.admission import while_present
 from service.api.backend import Backend, BackendDep
 from service.api.caching import SHORTEST_S
 from service.api.errors import documented
-from service.api.forecasts import FIELD_ANSWERS, file_answer
+from service.api.files import FIELD_ANSWERS, file_answer
 from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
-from service.api.presence import while_present
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
 from service.forecasts.nowcast import Forecast

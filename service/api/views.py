@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from typing import Final
 
 import numpy as np
 
@@ -26,6 +27,8 @@ from service.schemas.forecasts import (
     VerificationOut,
 )
 from verification.verify import ScoreRow
+
+INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
 
 
 def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -> ForecastOut:

@@ -11,11 +11,10 @@ from fastapi import Path as PathParameter
 from core.errors import InputError, NoDataError, TooLargeError
 from service.api import caching
 from service.api.backend import Backend, BackendDep, ServiceDep
-from service.api.chosen import ForecastDep, chosen_forecast
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_wkt
+from service.api.lookup import LATEST, ForecastDep, chosen_forecast
 from service.api.negotiate import NETCDF
-from service.api.recent import LATEST
 from service.api.views import status_of
 from service.forecasts.netcdf import dataset_bytes
 from service.forecasts.nowcast import Forecast
@@ -47,7 +46,7 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             NETCDF: {"schema": {"type": "string", "format": "binary"}},
         },
     },
-    304: {"description": "If-None-Match holds this answer"},
+    304: caching.NOT_MODIFIED,
 }
 
 

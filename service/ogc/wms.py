@@ -13,9 +13,8 @@ from core.frame import iso, utc
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
-from service.api.forecasts import INVENTED
-from service.api.recent import LATEST, Recent
-from service.api.views import status_of
+from service.api.lookup import LATEST, RecentForecasts
+from service.api.views import INVENTED, status_of
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import Forecast
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
@@ -56,7 +55,7 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
             "application/json": {"schema": {"type": "object"}},
         },
     },
-    304: {"description": "If-None-Match holds this answer"},
+    304: caching.NOT_MODIFIED,
 }
 
 
@@ -160,7 +159,7 @@ def _feature_info(came: Parameters, run: Forecast, headers: dict[str, str]) -> R
 
 
 def _newest(backend: Backend, request: Request) -> Forecast:
-    recent: Recent = request.app.state.recent
+    recent: RecentForecasts = request.app.state.recent
     return recent.held(backend.service, LATEST) or recent.find(backend.service, LATEST)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError, NoDataError
-from service.api.recent import LATEST, Recent
+from service.api.lookup import LATEST, RecentForecasts
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.fields import FIELDS, FieldCache
 from service.forecasts.products import write_forecast
@@ -22,7 +22,7 @@ def service(tmp_path):
 
 
 def test_a_forecast_by_another_process_is_seen_at_once(service):
-    recent = Recent()
+    recent = RecentForecasts()
     first = service.forecast_stored()
     assert recent.find(service, LATEST) == first
     assert recent.held(service, LATEST) == first
@@ -36,16 +36,16 @@ def test_a_forecast_by_another_process_is_seen_at_once(service):
 
 
 def test_an_answer_holds_for_a_second_at_most(service, monkeypatch):
-    recent = Recent()
+    recent = RecentForecasts()
     service.forecast_stored()
     recent.find(service, LATEST)
     assert recent.held(service, LATEST) is not None
-    monkeypatch.setattr("service.api.recent.SURE_S", 0.0)
+    monkeypatch.setattr("service.api.lookup.SURE_S", 0.0)
     assert recent.held(service, LATEST) is None
 
 
 def test_what_is_not_there_is_not_held(service):
-    recent = Recent()
+    recent = RecentForecasts()
     with pytest.raises(NoDataError):
         recent.find(service, LATEST)
     with pytest.raises(InputError, match="UUID"):
