@@ -6,7 +6,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.api.backend import BackendDep
 from service.api.errors import documented
-from service.api.metric_facts import Facts
+from service.api.metrics_collector import StateCollector
 from service.telemetry.metric_files import counted
 
 router = APIRouter(tags=["health"])
@@ -22,6 +22,6 @@ TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
 def read_metrics(backend: BackendDep) -> Response:
     """The same from whichever API process answers."""
     looked_up = CollectorRegistry()
-    looked_up.register(Facts(backend.service))
+    looked_up.register(StateCollector(backend.service))
     text = generate_latest(counted(backend.settings.home)) + generate_latest(looked_up)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})

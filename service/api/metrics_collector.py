@@ -28,7 +28,7 @@ from service.tasks.watchdog import last_heartbeats
 QUEUE_WAIT_S: Final = 1.0
 
 
-class Facts(Collector):
+class StateCollector(Collector):
     """What can be known of one service now; a part that does not answer is `nowcast_up{part} 0` and left out."""
 
     def __init__(self, service: NowcastService) -> None:
@@ -59,45 +59,31 @@ class Facts(Collector):
         yield up
 
     def _stored(self) -> list[Metric]:
+        return [*self._scans(), *self._newest_forecast(), *self._rows()]
+
+    def _newest_forecast(self) -> list[Metric]:
         service = self._service
-        metrics = self._scans()
         try:
             forecast = service.latest()
-            metrics.append(
-                _gauge(
-                    "nowcast_forecast_age_seconds",
-                    "Age of the newest forecast's newest scan",
-                    service.data_age_s(forecast),
-                )
-            )
-            metrics.append(
-                _gauge(
-                    "nowcast_forecast_stale",
-                    "1 where it is older than a live forecast may be",
-                    float(forecast.status == "stale"),
-                )
-            )
         except NoDataError:
-            pass  # no age of nothing: an alert asks for the absent metric
+            return []  # no age of nothing: an alert asks for the absent metric
+        age_s, is_stale = service.data_age_s(forecast), float(forecast.status == "stale")
+        return [
+            _gauge("nowcast_forecast_age_seconds", "Age of the newest forecast's newest scan", age_s),
+            _gauge("nowcast_forecast_stale", "1 where it is older than a live forecast may be", is_stale),
+        ]
+
+    def _rows(self) -> list[Metric]:
         rows = func.count()
-        with reading(service.catalogue.engine) as connection:
+        with reading(self._service.catalogue.engine) as connection:
             query = select(ForecastRow.model, ForecastRow.origin, rows).group_by(ForecastRow.model, ForecastRow.origin)
-            forecasts = connection.execute(query).all()
-            scored = connection.execute(select(CountsRow.model, rows).group_by(CountsRow.model)).all()
-        metrics.append(
-            _family(
-                "nowcast_forecasts",
-                "Stored forecasts",
-                ["model", "origin"],
-                [((model, origin), n) for model, origin, n in forecasts],
-            )
-        )
-        metrics.append(
-            _family(
-                "nowcast_score_rows", "Scored leads and thresholds", ["model"], [((model,), n) for model, n in scored]
-            )
-        )
-        return metrics
+            forecasts = [((model, origin), float(n)) for model, origin, n in connection.execute(query)]
+            query_scores = select(CountsRow.model, rows).group_by(CountsRow.model)
+            scores = [((model,), float(n)) for model, n in connection.execute(query_scores)]
+        return [
+            _family("nowcast_forecasts", "Stored forecasts", ["model", "origin"], forecasts),
+            _family("nowcast_score_rows", "Scored leads and thresholds", ["model"], scores),
+        ]
 
     def _scans(self) -> list[Metric]:
         now, store = self._service.now(), self._service.store
