@@ -8,6 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
+from core.logs import set_up_logs
 from core.settings import Settings, get_settings
 from ingest.sources import check_source_kind
 from service.access.start import StartInOneLine, check_start
@@ -34,7 +35,7 @@ from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
-from service.telemetry.observing import start_observing
+from service.telemetry.metric_files import keep_in_files
 
 PARTS: Final = (
     *(nowcast_post, forecasts, areas, edr, wms, files, jobs, events),
@@ -50,34 +51,17 @@ Errors are problem documents (RFC 9457) that say what came and what was due.
 
 
 def create_app(service: NowcastService | None = None, settings: Settings | None = None) -> FastAPI:
-    """The application.
+    """Return the application.
 
     Args:
-        service: an open service; None opens one from the settings beside the first answers.
+        service: an open service; None opens one from the settings while /livez answers already.
         settings: None are the service's, or those of the environment, read at the start.
     """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        chosen = settings or (service.settings if service else get_settings())
-        alone = service is None and settings is None
-        if alone:
-            start_observing("api", chosen)
-        build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
-        check_start(chosen)
-        check_source_kind(chosen)
-        app.state.guard = Guard(chosen)
-        app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=alone), RecentForecasts()
-        app.state.backend.start()
-        yield
-        app.state.backend.stop()
-        await app.state.guard.close()
-
     app = FastAPI(
         title="Precipitation nowcast",
         version=_version(),
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=lambda app: _running(app, service, settings),
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
@@ -91,6 +75,25 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         app.add_middleware(layer)
     handle_errors(app)
     return app
+
+
+@asynccontextmanager
+async def _running(app: FastAPI, service: NowcastService | None, settings: Settings | None) -> AsyncIterator[None]:
+    """Hold the backend and the access guard open while the application serves."""
+    chosen = settings or (service.settings if service else get_settings())
+    is_whole_process = service is None and settings is None
+    if is_whole_process:
+        set_up_logs("api", chosen.log_level, chosen.log_format)
+        keep_in_files(chosen.home)
+    build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
+    check_start(chosen)
+    check_source_kind(chosen)
+    app.state.guard = Guard(chosen)
+    app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=is_whole_process), RecentForecasts()
+    app.state.backend.start()
+    yield
+    app.state.backend.stop()
+    await app.state.guard.close()
 
 
 def _version() -> str:

@@ -1,5 +1,6 @@
 """Makes a forecast and the baselines beside it, each once."""
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,10 +18,10 @@ from service.forecasts.products import forecast_path, read_usual_coverage, write
 from service.forecasts.records import BASELINES, Forecast, Origin
 from service.inference.inputs import ModelInput, forecast_id
 from service.inference.predictor import Choice, Forecaster, Prediction, Predictor
-from service.telemetry.metrics import STAGE_SECONDS, timed
-from service.telemetry.observing import forecast_made
+from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
 
 LOCKS: Final = 1024
+log = logging.getLogger(__name__)
 
 
 class Maker:
@@ -70,7 +71,7 @@ class Maker:
                 if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
                     exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
                 self._catalogue.put(forecast)
-            forecast_made(forecast)
+            _count_and_log(forecast)
             return forecast
 
     def make_beside(self, inputs: ModelInput, origin: Origin) -> None:
@@ -133,3 +134,12 @@ class Maker:
             return seen_HW
         path, usual_HW = self._usual or (None, seen_HW)
         return seen_HW | (usual_HW if path == same[0].inputs_path else read_usual_coverage(same[0]))
+
+
+def _count_and_log(forecast: Forecast) -> None:
+    """Log a new forecast, and count the frames that its window lacked."""
+    missing = sum(time is None for time in forecast.input_times)
+    if forecast.origin == "scans" and forecast.model not in BASELINES and missing:
+        FRAMES_MISSING.labels(forecast.product).inc(missing)
+    notes = f"; {'; '.join(forecast.notes)}" if forecast.notes else ""
+    log.info("forecast made by %s from %s%s", forecast.method, forecast.origin, notes)
