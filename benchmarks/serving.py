@@ -29,7 +29,7 @@ from core.errors import UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from core.settings import Settings
-from ingest.sandbox.decode import UploadedFile
+from ingest.sandbox.pool import UploadedFile
 from ingest.synthetic import weather
 from ingest.writers.radolan import ry_bytes, ry_file_name
 from service.api.uploads import Upload, decoded

@@ -1,7 +1,7 @@
-"""The process that decodes uploads: `python -m ingest.sandbox.decoder FD`, started and fed by `decode`.
+"""The process that decodes uploads: `python -m ingest.sandbox.decoder FD`, started and fed by `ingest.sandbox.pool`.
 
-It has the readers loaded and forks for every job: the child takes limits on memory, processor and time that it cannot
-take off again, decodes, and ends. What a file does to it (a crash, a loop, memory) is that child's end and no more.
+It has the readers loaded and forks for every job: the child sets limits on memory, processor time and elapsed time that
+it cannot raise again, decodes, and exits. A file that crashes it, loops or takes memory ends this child alone.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ import signal
 import struct
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,38 +22,45 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from core.errors import InputError, TooLargeError
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
 from core.grid import RADOLAN_900
-from core.responsive import give_way
+from core.records import RecordCodec
 
 LENGTH: Final = struct.Struct("<Q")
-TOO_MUCH_MEMORY: Final = "decoding it took more memory than the limit of {:,} bytes; a smaller file was due"
+NICENESS: Final = 5
+"""Added niceness: where both want the processor, decoding gets a third of what the answering process gets."""
+
+TOO_MUCH_MEMORY: Final = "decoding takes more memory than the limit of {:,} bytes"
 DONE: Final = 0
 PR_SET_PDEATHSIG: Final = 1
 
+FRAME_CODEC: Final = RecordCodec(RadarFrame, omit=("grid", "rate_mmh_HW", "clutter_HW"))
+"""A frame but for its grid and its fields, which follow the head as bytes."""
+
 
 def main(answers_fd: int) -> None:
-    """Take jobs from standard input until it ends; say on standard output how each child ended."""
-    give_way()
+    """Take jobs from standard input until it ends; write the exit status of each child to standard output."""
+    with suppress(OSError):
+        os.nice(NICENESS)
     from ingest.readers import read_frames  # the costly part, once
 
-    _use_once(read_frames)
+    _warm_up(read_frames)
     jobs, ends = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's prints must not look like an exit status
     ends.write(b"ready\n")
     while header := jobs.readline():
         job = json.loads(header)
         contents = [_whole(jobs, file["bytes"]) for file in job["files"]]
         child = os.fork()
         if child == 0:
-            _decode_and_end(job, contents, answers_fd, read_frames)
+            _decode_and_exit(job, contents, answers_fd, read_frames)
         del contents
         _, status = os.waitpid(child, 0)
         ends.write(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _use_once(read: Callable[..., list[RadarFrame]]) -> None:
-    """Read a dry scan, so that what readers prepare at their first use is there for every child."""
+def _warm_up(read: Callable[..., list[RadarFrame]]) -> None:
+    """Read a dry scan, so that every child inherits what readers prepare at their first use."""
     from ingest.writers.radolan import ry_bytes
 
     dry_mmh_HW = np.zeros(RADOLAN_900.shape, np.float32)
@@ -64,15 +72,15 @@ def _use_once(read: Callable[..., list[RadarFrame]]) -> None:
 def _whole(stream: BinaryIO, size: int) -> bytes:
     content = stream.read(size)
     if len(content) != size:
-        sys.exit(0)  # whoever fed this process is gone
+        sys.exit(0)  # the parent process is gone
     return content
 
 
-def _decode_and_end(
+def _decode_and_exit(
     job: dict[str, Any], contents: Sequence[bytes], fd: int, read: Callable[..., list[RadarFrame]]
 ) -> None:
     try:
-        _take_limits(job)
+        _set_limits(job)
         try:
             answer, fields = _decoded(job, contents, read)
         except InputError as err:
@@ -86,8 +94,8 @@ def _decode_and_end(
         os._exit(1)
 
 
-def _take_limits(job: dict[str, Any]) -> None:
-    """Limits of this process alone; the timer's signal ends it, whatever it does then."""
+def _set_limits(job: dict[str, Any]) -> None:
+    """Limit this process alone; the timer's signal ends it, whatever it is doing then."""
     for number in (signal.SIGALRM, signal.SIGXCPU, signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     _end_with_parent()
@@ -107,13 +115,13 @@ def _take_limits(job: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Linux ends this process with its parent; elsewhere the timer does, a little later."""
+    """Let Linux kill this process when its parent ends; elsewhere the timer does, a little later."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _own_bytes() -> int:
-    """Address space that is taken already by the loaded libraries."""
+    """Return the address space that the loaded libraries occupy already."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
@@ -123,31 +131,20 @@ def _own_bytes() -> int:
 def _decoded(
     job: dict[str, Any], contents: Sequence[bytes], read: Callable[..., list[RadarFrame]]
 ) -> tuple[dict[str, Any], list[memoryview]]:
-    told, fields = [], []
+    heads: list[dict[str, Any]] = []
+    fields: list[memoryview] = []
     frames_left = dict.fromkeys((file["group"] for file in job["files"]), job["max_frames"])
     for number, (file, content) in enumerate(zip(job["files"], contents, strict=True)):
         limits = {"max_bytes": job["max_bytes"], "max_frames": job["max_frames"], "max_cells": job["max_cells"]}
         for frame in read(content, name=file["name"], **limits):
             frames_left[file["group"]] -= 1
-            told.append(_told(frame, number))
+            heads.append({**FRAME_CODEC.to_dict(frame), "file": number, "grid": frame.grid.to_dict()})
             fields.append(np.ascontiguousarray(frame.rate_mmh_HW).data.cast("B"))
         if frames_left[file["group"]] < 0:
-            raise TooLargeError(f"more frames came; at most {job['max_frames']} were due")
+            raise TooLargeError(f"expected at most {job['max_frames']} frames, got more")
         if sum(field.nbytes for field in fields) > job["max_bytes"]:
-            raise TooLargeError(f"frames of more than {job['max_bytes']:,} bytes came; no more were due")
-    return {"frames": told}, fields
-
-
-def _told(frame: RadarFrame, number: int) -> dict[str, Any]:
-    return {
-        "file": number,
-        "valid_time": iso(frame.valid_time),
-        "grid": frame.grid.to_dict(),
-        "product": frame.product,
-        "interval_minutes": frame.interval_minutes,
-        "lead_minutes": frame.lead_minutes,
-        "missing_radars": frame.missing_radars,
-    }
+            raise TooLargeError(f"expected frames of at most {job['max_bytes']:,} bytes together, got more")
+    return {"frames": heads}, fields
 
 
 def _write(fd: int, answer: dict[str, Any], fields: Sequence[memoryview]) -> None:

@@ -9,10 +9,9 @@ from typing import TypeVar
 from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
 from fastapi import Request
 
-from core.asker import WENT, Asker, asked_by, asker
-from core.deadline import due_within
 from core.errors import BusyError, ClientDisconnectedError
 from core.settings import Settings
+from service.inference.request_scope import DISCONNECTED, ClientPresence, current_scope, request_scope
 from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
 
 T = TypeVar("T")
@@ -66,7 +65,7 @@ class Admission:
             if limiter.total_tokens < self._at_once:
                 limiter.total_tokens = self._at_once
         turn = object()
-        with due_within(self._limit_s):
+        with request_scope(limit_s=self._limit_s):
             await self._wait_for(turn)
             try:
                 return await to_thread.run_sync(work, limiter=self._threads)
@@ -79,14 +78,14 @@ class Admission:
                 timed(QUEUE_SECONDS, "requests"),
                 fail_after(self._limit_s),
                 CancelScope() as waiting,
-                asker().waits(waiting.cancel),
+                current_scope().client.on_disconnect(waiting.cancel),
             ):
                 await self._limiter.acquire_on_behalf_of(turn)
         except TimeoutError as err:
             REFUSED.labels("too_late").inc()
             raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
         if waiting.cancelled_caught:
-            raise ClientDisconnectedError(WENT)
+            raise ClientDisconnectedError(DISCONNECTED)
 
 
 def admission_of(settings: Settings) -> Admission:
@@ -104,10 +103,10 @@ async def while_present(request: Request) -> AsyncIterator[None]:
     Raises:
         ClientDisconnectedError: it went before its forecast was begun.
     """
-    asker = Asker()
-    watch = asyncio.create_task(_watch(request, asker))
+    client = ClientPresence()
+    watch = asyncio.create_task(_watch(request, client))
     try:
-        with asked_by(asker):
+        with request_scope(client=client):
             yield
     except ClientDisconnectedError:
         REFUSED.labels("client_gone").inc()
@@ -116,7 +115,7 @@ async def while_present(request: Request) -> AsyncIterator[None]:
         watch.cancel()
 
 
-async def _watch(request: Request, asker: Asker) -> None:
+async def _watch(request: Request, client: ClientPresence) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass  # the rest of a body that nobody wants
-    asker.leave()
+    client.disconnect()

@@ -11,13 +11,13 @@ from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigError, NowcastError, UnavailableError
-from core.responsive import LibraryThreads, held_for_good, take_short_turns
 from core.settings import Settings
-from ingest.sandbox.decode import decoders
+from ingest.sandbox.pool import decoder_pool
 from ingest.store.catalogue import held_open
 from service.api.admission import admission_of
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
+from service.process.responsive import LibraryThreads, gc_frozen_after, shorten_switch_interval
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Backend:
     def start(self) -> None:
         """Begin to open and warm."""
         if self._is_whole_process:
-            take_short_turns()
+            shorten_switch_interval()
             LibraryThreads().follow(self._stop)
         self._thread.start()
 
@@ -91,7 +91,7 @@ class Backend:
         attempt = 0
         while not self._stop.is_set():
             try:
-                with held_for_good() if self._is_whole_process else nullcontext():
+                with gc_frozen_after() if self._is_whole_process else nullcontext():
                     self._open()
                 self._after_warm("baselines wait", self.service.beside.make_up)
                 return
@@ -114,7 +114,7 @@ class Backend:
     def _load_for_uploads(self) -> None:
         self.admission.widen(batch_size(self.settings))
         self.service.predictor.warm("extrapolation")
-        decoders().start()
+        decoder_pool().start()
 
     def _after_warm(self, what: str, work: Callable[[], object]) -> None:
         """What the first requests would wait for, and what an earlier process left undone."""

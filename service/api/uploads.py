@@ -14,7 +14,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from core.errors import InputError, MediaTypeError, TooLargeError
 from core.frame import RadarFrame
 from core.settings import Settings
-from ingest.sandbox.decode import DecodeLimits, UploadedFile, decoders
+from ingest.sandbox.pool import DecodeLimits, UploadedFile, decoder_pool
+from service.inference.request_scope import current_scope
 from service.schemas.forecasts import NowcastRequest
 
 JSON_MAX_BYTES: Final = 64 * 1024
@@ -81,6 +82,8 @@ def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[
     Raises:
         FrameError: a file is no radar file that we read, or decoding it took too long or broke.
         TooLargeError: more bytes, frames or cells than the limits, found before they are decoded.
+        BusyError: no decoder was free within the request's time.
+        ClientDisconnectedError: the client has disconnected.
     """
     limits = DecodeLimits(
         max_bytes=settings.upload_max_unpacked_bytes,
@@ -89,7 +92,8 @@ def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[
         limit_s=settings.upload_decode_s,
         memory_bytes=settings.upload_decode_bytes,
     )
-    frames, observations = decoders().decode((upload.frames, upload.observations), limits)
+    wait_s = current_scope().remaining_s("a decoder was free")
+    frames, observations = decoder_pool().decode((upload.frames, upload.observations), limits, wait_s=wait_s)
     return frames, observations
 
 

@@ -11,9 +11,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from core.asker import WENT, asker
-from core.deadline import give_up_at, remaining_s
 from core.errors import BusyError, ClientDisconnectedError
+from service.inference.request_scope import DISCONNECTED, current_scope
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -77,8 +76,9 @@ class Lane(Generic[Given, Made]):
             BusyError: the queue is full, or the request's time is over.
             ClientDisconnectedError: who asked left before it was begun.
         """
-        call: Call[Given, Made] = Call(kind, given, give_up_at())
-        left_s = remaining_s("the model was asked")
+        scope = current_scope()
+        call: Call[Given, Made] = Call(kind, given, scope.wait_until)
+        left_s = scope.remaining_s("the model was called")
         with self._changed:
             if len(self._waiting) >= self._batching.queue_size:
                 raise BusyError(f"{len(self._waiting)} forecasts wait for the model already; ask again later")
@@ -86,10 +86,10 @@ class Lane(Generic[Given, Made]):
             self._begin()
             self._changed.notify_all()
         try:
-            with asker().waits(call.made.cancel):
+            with scope.client.on_disconnect(call.made.cancel):
                 return call.made.result(left_s)
         except CancelledError as err:
-            raise ClientDisconnectedError(WENT) from err
+            raise ClientDisconnectedError(DISCONNECTED) from err
         except FutureTimeoutError as err:
             if call.made.done():  # the model's own
                 raise

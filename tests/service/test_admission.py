@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from core.deadline import remaining_s
 from core.errors import BusyError
 from service.api.admission import Admission
+from service.inference.request_scope import current_scope
 from tests.service.api_support import fill, netcdf, running, service_at, window_times
 
 
@@ -20,7 +20,7 @@ def test_so_many_at_once_and_the_others_wait_in_their_order():
             now[0] += 1
             most[0] = max(most[0], now[0])
             order.append(number)
-        assert remaining_s("it was done") is not None, "the thread knows the request's time"
+        assert current_scope().remaining_s("it was done") is not None, "the thread knows the request's time"
         with guard:
             now[0] -= 1
         return number

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from core.deadline import due_within
 from core.errors import BusyError, ForecastError
 from models import Forecaster, build_model
 from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
+from service.inference.request_scope import request_scope
 
 
 class Gate:
@@ -84,7 +84,7 @@ def test_a_full_queue_turns_away_and_late_calls_are_not_made(gate):
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(lane.call, "a", 0)
         assert gate.begun.acquire(timeout=20)
-        with due_within(0.05), pytest.raises(BusyError, match="not free within"):
+        with request_scope(limit_s=0.05), pytest.raises(BusyError, match="not free within"):
             lane.call("a", 100)
         waiting = [pool.submit(lane.call, "a", number) for number in (2, 4)]
         until(lambda: len(lane._waiting) == 2)

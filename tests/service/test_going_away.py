@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from core.asker import Asker, asked_by
 from core.errors import ClientDisconnectedError
 from core.settings import Settings
 from ingest.store.live import Store
@@ -22,6 +21,7 @@ from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
 from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
+from service.inference.request_scope import ClientPresence, request_scope
 from service.telemetry.metrics import REFUSED
 from tests.service.api_support import NOW, REFERENCE, STEP, fill, load, service_at
 from tests.service.live import served
@@ -29,10 +29,10 @@ from tests.service.test_batch import until
 
 
 def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
-    admission, go, asker, ran = Admission(1, 8, 20), threading.Event(), Asker(), []
+    admission, go, client, ran = Admission(1, 8, 20), threading.Event(), ClientPresence(), []
 
     async def leaver() -> None:
-        with asked_by(asker), pytest.raises(ClientDisconnectedError):
+        with request_scope(client=client), pytest.raises(ClientDisconnectedError):
             await admission.run(lambda: ran.append("leaver"))
 
     async def all_of_them() -> None:
@@ -40,7 +40,7 @@ def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
         second = asyncio.create_task(leaver())
         third = asyncio.create_task(admission.run(lambda: ran.append("third")))
         await asyncio.sleep(0)
-        asker.leave()
+        client.disconnect()
         await second
         assert not first.done()
         go.set()
@@ -51,11 +51,11 @@ def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
 
 
 def test_who_has_left_gets_no_turn_at_all():
-    admission, asker, ran = Admission(1, 8, 20), Asker(), []
-    asker.leave()
+    admission, client, ran = Admission(1, 8, 20), ClientPresence(), []
+    client.disconnect()
 
     async def late() -> None:
-        with asked_by(asker), pytest.raises(ClientDisconnectedError):
+        with request_scope(client=client), pytest.raises(ClientDisconnectedError):
             await admission.run(lambda: ran.append("late"))
         assert await admission.run(lambda: 3) == 3
 
@@ -73,10 +73,10 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
         return list(given)
 
     lane = Lane(run, Batching())
-    askers = [Asker(), Asker(), Asker()]
+    clients = [ClientPresence(), ClientPresence(), ClientPresence()]
 
     def call(number):
-        with asked_by(askers[number]):
+        with request_scope(client=clients[number]):
             return lane.call("kind", number)
 
     with ThreadPoolExecutor() as pool:
@@ -84,9 +84,9 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
         assert begun.acquire(timeout=20)
         waiting = [pool.submit(call, number) for number in (1, 2)]
         until(lambda: len(lane._waiting) == 2)
-        askers[1].leave()
-        askers[0].leave()
-        with pytest.raises(ClientDisconnectedError, match="went away"):
+        clients[1].disconnect()
+        clients[0].disconnect()
+        with pytest.raises(ClientDisconnectedError, match="disconnected"):
             waiting[0].result(20)
         assert len(lane._waiting) == 1
         go.set()

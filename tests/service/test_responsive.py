@@ -6,13 +6,13 @@ import subprocess
 import sys
 import threading
 
-from core.responsive import GIVES_WAY, TURN_S, LibraryThreads, held_for_good
+from service.process.responsive import SWITCH_INTERVAL_S, LibraryThreads, gc_frozen_after
 
 
 def test_what_is_there_at_the_end_is_never_collected_and_nothing_is_in_between():
     before = gc.get_freeze_count()
     try:
-        with held_for_good():
+        with gc_frozen_after():
             assert not gc.isenabled()
             kept: list[list[int]] = [[] for _ in range(1000)]
         assert gc.isenabled()
@@ -23,7 +23,7 @@ def test_what_is_there_at_the_end_is_never_collected_and_nothing_is_in_between()
 
 def test_a_failure_turns_the_collector_on_again():
     try:
-        with held_for_good():
+        with gc_frozen_after():
             raise ValueError
     except ValueError:
         assert gc.isenabled()
@@ -37,27 +37,21 @@ def test_threads_of_libraries_give_way_once_and_those_of_python_never(tmp_path):
     own = threading.get_native_id()
     for number in (own, 7, 8):
         (tmp_path / str(number)).mkdir()
-    threads.look()
+    threads.lower_known()
     assert lowered == []  # one that starts right now may be Python's
-    threads.look()
+    threads.lower_known()
     assert sorted(lowered) == [7, 8]
     (tmp_path / "8").rmdir()
     (tmp_path / "9").mkdir()
-    threads.look()
+    threads.lower_known()
     (tmp_path / "8").mkdir()  # another thread with a number that was used before
-    threads.look()
-    threads.look()
+    threads.lower_known()
+    threads.lower_known()
     assert lowered[2:] == [9, 8]
 
 
 def test_without_such_a_folder_nothing_happens(tmp_path):
-    LibraryThreads(tmp_path / "none").look()
-
-
-def test_a_process_and_its_children_stand_behind():
-    code = "import os; from core.responsive import give_way; give_way(); os.system('nice')"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert int(told) == min(19, os.nice(0) + GIVES_WAY)
+    LibraryThreads(tmp_path / "none").lower_known()
 
 
 def test_the_process_of_the_api_alone_is_changed(tmp_path):
@@ -69,4 +63,4 @@ def test_the_process_of_the_api_alone_is_changed(tmp_path):
     )
     environment = {**os.environ, "NOWCAST_HOME": str(tmp_path), "NOWCAST_MODEL": "persistence"}
     told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == [str(TURN_S), "True", "True"]
+    assert told.stdout.split() == [str(SWITCH_INTERVAL_S), "True", "True"]

@@ -1,4 +1,4 @@
-"""Decodes uploads in processes of their own, with limits on time and memory (`ingest.sandbox.decoder`)."""
+"""A pool of processes that decode uploads under limits on time and memory (`ingest.sandbox.decoder`)."""
 
 import atexit
 import json
@@ -19,19 +19,18 @@ from typing import Any, BinaryIO, Final, cast
 import numpy as np
 
 from core import errors
-from core.deadline import remaining_s
 from core.errors import BusyError, FrameError, InputError, UnavailableError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
 from core.grid import Grid
-from ingest.sandbox.decoder import DONE, LENGTH
+from ingest.sandbox.decoder import DONE, FRAME_CODEC, LENGTH
 
 START_S: Final = 60.0
 GRACE_S: Final = 10.0
-"""A decoder that is silent so long after its child's time is over is ended itself."""
+"""Seconds after its child's time limit; a decoder process that has not answered by then is killed."""
 
 ANSWER_HEAD_BYTES: Final = 16 * 2**20
 ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PROJ_DATA")
-"""What the process is told of ours: no address of a database, no password."""
+"""Variables that the process inherits: no address of a database, no password."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,14 @@ class UploadedFile:
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """Of one upload.
+    """Resource limits for decoding one upload.
 
     Attributes:
-        max_bytes: of a file as it gets when unpacked, and of all frames together.
-        max_frames: of each group of files.
-        max_cells: of a frame, by its header.
-        limit_s: of the whole decoding.
-        memory_bytes: that it may take on top of the loaded libraries.
+        max_bytes: unpacked size of a file, and of all frames together.
+        max_frames: number of frames of each group of files.
+        max_cells: grid cells of a frame, by its header.
+        limit_s: duration of the whole decoding.
+        memory_bytes: memory on top of the loaded libraries.
     """
 
     max_bytes: int
@@ -61,8 +60,8 @@ class DecodeLimits:
     memory_bytes: int
 
 
-class Decoder:
-    """One process with the readers loaded; a job at a time."""
+class DecoderProcess:
+    """One process with the readers loaded, which decodes one upload at a time."""
 
     def __init__(self, module: str) -> None:
         self._answers = _memory_file()
@@ -80,11 +79,11 @@ class Decoder:
         self._is_ready = False
 
     def decode(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
-        """The frames of each file.
+        """Return the frames of each file.
 
         Raises:
-            InputError: as the reader says, or what the limits did to it.
-            UnavailableError: the process itself ended or hangs.
+            InputError: a reader refused a file, or decoding it went over a limit.
+            UnavailableError: the process itself ended or does not answer.
         """
         if not self._is_ready:
             self._line(START_S)
@@ -99,7 +98,7 @@ class Decoder:
         return self._frames(len(files))
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process and close its pipes."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout, self._answers):
@@ -108,8 +107,8 @@ class Decoder:
                     stream.close()
 
     def _send(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> None:
-        told = [{"group": group, "name": file.name, "bytes": len(file.content)} for group, file in files]
-        job = {"files": told, "answer_bytes": limits.max_bytes + ANSWER_HEAD_BYTES, **limits.__dict__}
+        heads = [{"group": group, "name": file.name, "bytes": len(file.content)} for group, file in files]
+        job = {"files": heads, "answer_bytes": limits.max_bytes + ANSWER_HEAD_BYTES, **limits.__dict__}
         stream = self._process.stdin
         assert stream is not None
         for part in (json.dumps(job).encode() + b"\n", *(file.content for _, file in files)):
@@ -123,7 +122,7 @@ class Decoder:
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([stream], [], [], limit_s)[0]:
-                raise UnavailableError(f"the decoder says nothing for {limit_s:.0f} s; another is started")
+                raise UnavailableError(f"the decoder did not answer within {limit_s:.0f} s; another is started")
             if not (more := stream.read(4096)):
                 raise UnavailableError("the decoder ended; another is started")
             line += more
@@ -132,54 +131,62 @@ class Decoder:
     def _frames(self, count: int) -> list[list[RadarFrame]]:
         with mmap.mmap(self._answers.fileno(), 0, access=mmap.ACCESS_READ) as answer:
             at = LENGTH.size + LENGTH.unpack_from(answer)[0]
-            told: dict[str, Any] = json.loads(answer[LENGTH.size : at])
-            if "error" in told:
-                raise _error(told)
+            head: dict[str, Any] = json.loads(answer[LENGTH.size : at])
+            if "error" in head:
+                raise _error(head)
             frames: list[list[RadarFrame]] = [[] for _ in range(count)]
             grids: dict[str, Grid] = {}
-            for one in told["frames"]:
+            for one in head["frames"]:
                 grid = grids.setdefault(json.dumps(one["grid"]), Grid.from_dict(one["grid"]))
                 rate_mmh_N = np.frombuffer(answer, np.float32, grid.height * grid.width, at).copy()
                 at += rate_mmh_N.nbytes
-                frames[one["file"]].append(_frame(one, grid, rate_mmh_N))
+                rate_mmh_HW = rate_mmh_N.reshape(grid.shape)
+                frames[one["file"]].append(FRAME_CODEC.from_dict(one, grid=grid, rate_mmh_HW=rate_mmh_HW))
         os.ftruncate(self._answers.fileno(), 0)
         return frames
 
 
-class Decoders:
-    """Decoders for so many uploads at a time, started when they are needed and replaced when they fail.
+class DecoderPool:
+    """Decoder processes for several uploads at a time, started when they are needed and replaced when they fail.
 
     Args:
-        size: uploads at a time.
+        size: uploads that are decoded at the same time.
         module: whose `main` the processes run.
     """
 
     def __init__(self, size: int, module: str = "ingest.sandbox.decoder") -> None:
         self._module = module
         self._free = threading.BoundedSemaphore(size)
-        self._idle: list[Decoder] = []
+        self._idle: list[DecoderProcess] = []
         self._guard = threading.Lock()
 
     def start(self) -> None:
-        """Have one ready before it is needed; does not wait for it."""
+        """Start one process before it is needed, without waiting for it."""
         with self._guard:
             if not self._idle:
-                self._idle.append(Decoder(self._module))
+                self._idle.append(DecoderProcess(self._module))
 
-    def decode(self, groups: Sequence[Sequence[UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
-        """The frames of each group of files, in the files' order.
+    def decode(
+        self, groups: Sequence[Sequence[UploadedFile]], limits: DecodeLimits, *, wait_s: float | None = None
+    ) -> list[list[RadarFrame]]:
+        """Return the frames of each group of files, in the files' order.
+
+        Args:
+            groups: of files; each has its own limit on the number of frames.
+            limits: of the decoding.
+            wait_s: longest wait for a free decoder; None waits as long as it takes.
 
         Raises:
-            FrameError: a file is no radar file that we read, or it broke the decoding.
-            TooLargeError: over a limit.
-            BusyError: the request's time was over before a decoder was free.
+            FrameError: a file is not a supported radar file, or it broke the decoding.
+            TooLargeError: a limit was exceeded.
+            BusyError: no decoder was free within `wait_s`.
             UnavailableError: the decoder itself failed.
         """
         files = [(number, file) for number, group in enumerate(groups) for file in group]
         if not files:
             return [[] for _ in groups]
-        if not self._free.acquire(timeout=remaining_s("a decoder was free")):
-            raise BusyError("no decoder was free in the request's time; ask again later")
+        if not self._free.acquire(timeout=wait_s):
+            raise BusyError("no decoder was free within the request's time limit; try again later")
         try:
             found = self._with_one(files, limits)
         finally:
@@ -190,7 +197,7 @@ class Decoders:
         return frames
 
     def close(self) -> None:
-        """End all that are idle."""
+        """Kill the idle processes."""
         with self._guard:
             idle, self._idle = self._idle, []
         for decoder in idle:
@@ -199,7 +206,7 @@ class Decoders:
     def _with_one(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
         with self._guard:
             decoder = self._idle.pop() if self._idle else None
-        decoder = decoder or Decoder(self._module)
+        decoder = decoder or DecoderProcess(self._module)
         try:
             found = decoder.decode(files, limits)
         except InputError:
@@ -211,41 +218,29 @@ class Decoders:
         self._give_back(decoder)
         return found
 
-    def _give_back(self, decoder: Decoder) -> None:
+    def _give_back(self, decoder: DecoderProcess) -> None:
         with self._guard:
             self._idle.append(decoder)
 
 
 @cache
-def decoders() -> Decoders:
-    """Those of this process; they end with it."""
-    made = Decoders(size=max(1, min(4, os.cpu_count() or 1)))
+def decoder_pool() -> DecoderPool:
+    """Return the pool of this process; its decoders end with the process."""
+    made = DecoderPool(size=max(1, min(4, os.cpu_count() or 1)))
     atexit.register(made.close)
     return made
 
 
 def _memory_file() -> BinaryIO:
-    """A file that is in no folder: in memory where the system has such, else in the temporary folder."""
+    """Open a file without a name: in memory where the system supports it, else in the temporary folder."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("decoded"), "w+b")
     return cast(BinaryIO, tempfile.TemporaryFile())
 
 
-def _frame(told: dict[str, Any], grid: Grid, rate_mmh_N: np.ndarray[Any, np.dtype[np.float32]]) -> RadarFrame:
-    return RadarFrame(
-        utc(told["valid_time"]),
-        grid,
-        rate_mmh_N.reshape(grid.shape),
-        told["product"],
-        interval_minutes=told["interval_minutes"],
-        lead_minutes=told["lead_minutes"],
-        missing_radars=tuple(told["missing_radars"]),
-    )
-
-
-def _error(told: dict[str, str]) -> InputError:
-    kind = getattr(errors, told["error"], FrameError)
-    return (kind if isinstance(kind, type) and issubclass(kind, InputError) else FrameError)(told["detail"])
+def _error(head: dict[str, str]) -> InputError:
+    kind = getattr(errors, head["error"], FrameError)
+    return (kind if isinstance(kind, type) and issubclass(kind, InputError) else FrameError)(head["detail"])
 
 
 def _names(files: Sequence[tuple[int, UploadedFile]]) -> str:
@@ -255,7 +250,7 @@ def _names(files: Sequence[tuple[int, UploadedFile]]) -> str:
 
 def _fate(status: int, limits: DecodeLimits) -> str:
     if status in (-SIGALRM, -SIGXCPU):
-        return f"decoding took longer than {limits.limit_s:g} s; a file that is read at once was due"
+        return f"decoding took longer than {limits.limit_s:g} s"
     if status < 0:
-        return f"decoding ended with {Signals(-status).name}; a whole radar file was due"
-    return f"decoding ended with status {status}; a whole radar file was due"
+        return f"decoding ended with {Signals(-status).name}; expected a whole radar file"
+    return f"decoding ended with status {status}; expected a whole radar file"

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ import h5py
 import numpy as np
 import pytest
 
-from core.deadline import due_within
 from core.errors import BusyError, FrameError, InputError, TooLargeError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from ingest.readers import read_frames
-from ingest.sandbox.decode import DecodeLimits, Decoders, UploadedFile
+from ingest.sandbox.decoder import NICENESS
+from ingest.sandbox.pool import DecodeLimits, DecoderPool, UploadedFile
 from ingest.writers.radolan import ry_bytes
 from tests.service.api_support import netcdf, window_times
 
@@ -28,8 +29,8 @@ SOON = replace(LIMITS, limit_s=1.0)
 
 
 @pytest.fixture(scope="module")
-def decoders() -> Iterator[Decoders]:
-    made = Decoders(1, "tests.service.hostile_decoder")
+def decoders() -> Iterator[DecoderPool]:
+    made = DecoderPool(1, "tests.ingest.sandbox.hostile_decoder")
     yield made
     made.close()
 
@@ -42,7 +43,7 @@ def scan() -> bytes:
     return ry_bytes(rate_mmh_HW, datetime(2024, 6, 1, 12, tzinfo=UTC))
 
 
-def decode(decoders: Decoders, *files: tuple[str, bytes], limits: DecodeLimits = LIMITS) -> list[RadarFrame]:
+def decode(decoders: DecoderPool, *files: tuple[str, bytes], limits: DecodeLimits = LIMITS) -> list[RadarFrame]:
     (frames,) = decoders.decode([[UploadedFile(*file) for file in files]], limits)
     return frames
 
@@ -113,10 +114,16 @@ def test_a_decoder_that_was_killed_is_replaced(decoders, scan):
 def test_who_waits_too_long_for_a_decoder_is_told(decoders, scan):
     assert decoders._free.acquire(timeout=1)
     try:
-        with due_within(0.05), pytest.raises(BusyError, match="no decoder was free"):
-            decode(decoders, ("good", scan))
+        with pytest.raises(BusyError, match="no decoder was free"):
+            decoders.decode([[UploadedFile("good", scan)]], LIMITS, wait_s=0.05)
     finally:
         decoders._free.release()
+
+
+def test_the_process_and_its_children_have_a_lower_priority(decoders, scan):
+    decode(decoders, ("good", scan))
+    process = decoders._idle[0]._process
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == min(19, os.nice(0) + NICENESS)
 
 
 def hdf5_of_zeros(path: Path) -> bytes:
@@ -176,9 +183,9 @@ def test_a_frame_of_too_many_cells_is_refused_by_its_header(decoders, scan, tmp_
 
 
 def test_many_files_together_are_bounded_too(decoders, scan):
-    with pytest.raises(TooLargeError, match="more frames came; at most 8"):
+    with pytest.raises(TooLargeError, match="expected at most 8 frames, got more"):
         decode(decoders, *[("scan", gzip.compress(scan))] * 9)
-    with pytest.raises(TooLargeError, match="frames of more than 7,000,000 bytes"):
+    with pytest.raises(TooLargeError, match="frames of at most 7,000,000 bytes"):
         decode(decoders, *[("scan", gzip.compress(scan))] * 3, limits=replace(LIMITS, max_bytes=7_000_000))
 
 
