@@ -18,7 +18,16 @@ NowcastError
 └── ForecastError               the model failed: the fallback is sent instead
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MAX_SHOWN: Final = 80
+"""Characters of a wrong value that a message shows."""
+
+
+def shown(value: object) -> str:
+    """Return a wrong value as messages show it: its `repr`, cut to `MAX_SHOWN` characters."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 class NowcastError(Exception):

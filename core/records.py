@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import (
     Annotated,
     Any,
-    Final,
     Generic,
     Literal,
     NotRequired,
@@ -35,7 +34,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, TypeAdapter, V
 from pydantic_core import to_jsonable_python
 from typing_extensions import TypedDict
 
-from core.errors import FrameError, NowcastError
+from core.errors import FrameError, NowcastError, shown
 from core.times import utc
 
 Record = TypeVar("Record")
@@ -43,9 +42,6 @@ Record = TypeVar("Record")
 UtcTime = Annotated[datetime, AfterValidator(utc)]
 NullIsNaN = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
 """A number that `to_dict(nan_as_null=True)` wrote: `null` reads as NaN."""
-
-MAX_SHOWN: Final = 80
-"""Characters of a wrong value that a message shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +115,7 @@ class RecordCodec(Generic[Record]):
                 try:
                     values[name] = json.loads(value)
                 except ValueError as err:
-                    shown = f"{value[:MAX_SHOWN]!r}"
-                    raise self.error(f"{self.record.__name__}: {name}: expected JSON, got {shown}") from err
+                    raise self.error(f"{self.record.__name__}: {name}: expected JSON, got {shown(value)}") from err
         return self.from_dict(values, **given)
 
     @cached_property
@@ -222,4 +217,4 @@ def _problem(error: Any) -> str:
     place = ".".join(map(str, error["loc"]))
     if error["type"] == "missing":
         return f"{place} is missing"
-    return f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {repr(error['input'])[:MAX_SHOWN]}"
+    return f"{place}: {error['msg'][:1].lower()}{error['msg'][1:]}, got {shown(error['input'])}"
