@@ -1,4 +1,4 @@
-"""OGC API - Environmental Data Retrieval 1.1 on the forecasts: a collection, whose instances are the model's runs."""
+"""OGC API - Environmental Data Retrieval 1.1: the forecasts as a collection, whose instances are the model runs."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,12 +8,12 @@ import shapely
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from core.errors import InputError, NoDataError, TooLargeError
+from core.errors import MAX_SHOWN, InputError, NoDataError, TooLargeError, shown
 from service.api import caching
 from service.api.backend import Backend, BackendDep, ServiceDep
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_wkt
-from service.api.lookup import LATEST, ForecastDep, chosen_forecast
+from service.api.lookup import LATEST, ForecastDep, ForecastId, chosen_forecast
 from service.api.negotiate import NETCDF
 from service.api.views import status_of
 from service.forecasts.netcdf import dataset_bytes
@@ -21,7 +21,7 @@ from service.forecasts.nowcast import Forecast
 from service.ogc import edr_meta
 from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
-from service.ogc.edr_query import Asked, AskedDep, chosen_leads, chosen_names
+from service.ogc.edr_query import EdrQuery, QueryDep, chosen_leads, chosen_names
 from service.queries.areas import checked_polygon
 from service.queries.cells import Block
 from service.queries.quantities import quantities_dataset
@@ -30,10 +30,11 @@ from service.queries.regions import BoxField, box_field, cut, polygon_field
 router = APIRouter(tags=["OGC API-EDR"])
 
 MOST_CELLS: Final = 10_000
-"""Of one field as CoverageJSON; NetCDF has all of a grid."""
+"""Limit for CoverageJSON, per field; NetCDF may hold the whole grid."""
 
 MOST_PLACES: Final = 100
-INSTANCES: Final = "/collections/{collection_id}/instances"
+OF_COLLECTION: Final = "/collections/{collection_id}"
+INSTANCES: Final = OF_COLLECTION + "/instances"
 OF_RUN: Final = INSTANCES + "/{forecast_id}"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **documented(404, 406, 413, 422),
@@ -48,31 +49,48 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     },
     304: caching.NOT_MODIFIED,
 }
+FIELD: Final[dict[str, Any]] = {"responses": ANSWERS, "response_class": Response}
 
 
 async def known_collection(
     collection_id: Annotated[str, PathParameter(description="`nowcast` is the only one", examples=[COLLECTION])],
 ) -> None:
-    """Whether it is there.
+    """Check that the collection exists.
 
     Raises:
         NoDataError: no such collection.
     """
     if collection_id != COLLECTION:
-        raise NoDataError(f"collection {collection_id[:80]!r} came; {COLLECTION} was due")
+        raise NoDataError(f"collection: expected {COLLECTION}, got {shown(collection_id)}")
+
+
+async def run_in_path(forecast_id: ForecastId) -> None:
+    """Declare the path parameter that `requested_run` reads, for the OpenAPI document."""
 
 
 async def newest_run(backend: BackendDep, request: Request) -> Forecast:
-    """The newest run.
+    """Return the newest run.
 
     Raises:
-        NoDataError: there is none yet.
+        NoDataError: no forecast is stored yet.
     """
     return await chosen_forecast(LATEST, backend, request)
 
 
+async def requested_run(backend: BackendDep, request: Request) -> Forecast:
+    """Return the run that the path names; the newest one if the path names none.
+
+    Raises:
+        InputError: neither `latest` nor a UUID.
+        NoDataError: no such run is stored.
+    """
+    return await chosen_forecast(request.path_params.get("forecast_id", LATEST), backend, request)
+
+
 InCollection = Depends(known_collection)
+InRun = Depends(run_in_path)
 NewestDep = Annotated[Forecast, Depends(newest_run)]
+RunDep = Annotated[Forecast, Depends(requested_run)]
 Places = Annotated[
     str,
     Query(
@@ -92,15 +110,15 @@ Outline = Annotated[
 Box = Annotated[str, Query(description="west,south,east,north", max_length=200, examples=["13.0,52.3,13.8,52.7"])]
 
 
-@router.get("/conformance", summary="What is kept of the OGC's standards", responses=documented())
+@router.get("/conformance", summary="Conformance classes of the OGC standards", responses=documented())
 async def read_conformance() -> dict[str, list[str]]:
-    """The conformance classes."""
+    """Return the conformance classes that this service implements."""
     return {"conformsTo": list(edr_meta.CONFORMANCE)}
 
 
 @router.get("/collections", summary="Collections", responses=documented())
 async def read_collections(request: Request, backend: BackendDep) -> dict[str, Any]:
-    """One: the forecasts of the scheduled model; none before the first forecast."""
+    """Return the one collection: the forecasts of the scheduled model. Empty before the first forecast."""
     try:
         newest = await newest_run(backend, request)
     except NoDataError:
@@ -109,121 +127,69 @@ async def read_collections(request: Request, backend: BackendDep) -> dict[str, A
 
 
 @router.get(
-    "/collections/{collection_id}",
+    OF_COLLECTION,
     summary="The forecasts as a collection",
     responses=documented(404, 422),
     dependencies=[InCollection],
 )
 def read_collection(request: Request, newest: NewestDep) -> dict[str, Any]:
-    """Extent, quantities and queries; its own queries are those of the newest run."""
+    """Return extent, quantities and queries; queries on the collection itself use the newest run."""
     return edr_meta.collection(str(request.base_url), newest)
 
 
-@router.get(INSTANCES, summary="The runs", responses=documented(404, 422), dependencies=[InCollection])
+@router.get(INSTANCES, summary="Runs of the model", responses=documented(404, 422), dependencies=[InCollection])
 def read_instances(
     request: Request,
     service: ServiceDep,
-    limit: Annotated[int, Query(ge=1, le=1000, description="at most so many, the newest first")] = 100,
+    limit: Annotated[int, Query(ge=1, le=1000, description="maximum number of runs, newest first")] = 100,
 ) -> dict[str, Any]:
-    """The scheduled model's runs from scans."""
+    """Return the runs of the scheduled model from ingested scans."""
     runs = service.list(model=service.settings.model, origin="scans", limit=limit)
     return edr_meta.instances(str(request.base_url), runs)
 
 
-@router.get(OF_RUN, summary="A run", responses=documented(404, 422), dependencies=[InCollection])
+@router.get(OF_RUN, summary="One run", responses=documented(404, 422), dependencies=[InCollection])
 def read_instance(request: Request, run: ForecastDep) -> dict[str, Any]:
-    """A run: its times, quantities and queries."""
+    """Return a run with its times, quantities and queries."""
     return edr_meta.instance(str(request.base_url), run)
 
 
-@router.get(
-    "/collections/{collection_id}/position",
-    summary="The newest run at places",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def newest_position(coords: Places, asked: AskedDep, run: NewestDep, backend: BackendDep, request: Request) -> Response:
-    """A series for each place; off the grid it is null, and not an error."""
-    return _position(coords, asked, run, backend, request)
-
-
-@router.get(
-    OF_RUN + "/position",
-    summary="A run at places",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def run_position(coords: Places, asked: AskedDep, run: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """A series for each place; off the grid it is null, and not an error."""
-    return _position(coords, asked, run, backend, request)
-
-
-@router.get(
-    "/collections/{collection_id}/area",
-    summary="The newest run in a polygon",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def newest_area(coords: Outline, asked: AskedDep, run: NewestDep, backend: BackendDep, request: Request) -> Response:
-    """The cells that the polygon touches."""
-    return _area(coords, asked, run, backend, request)
-
-
-@router.get(
-    OF_RUN + "/area",
-    summary="A run in a polygon",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def run_area(coords: Outline, asked: AskedDep, run: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The cells that the polygon touches."""
-    return _area(coords, asked, run, backend, request)
-
-
-@router.get(
-    "/collections/{collection_id}/cube",
-    summary="The newest run in a box",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def newest_cube(bbox: Box, asked: AskedDep, run: NewestDep, backend: BackendDep, request: Request) -> Response:
-    """The smallest rectangle of cells that holds the box."""
-    return _cube(bbox, asked, run, backend, request)
-
-
-@router.get(
-    OF_RUN + "/cube",
-    summary="A run in a box",
-    responses=ANSWERS,
-    response_class=Response,
-    dependencies=[InCollection],
-)
-def run_cube(bbox: Box, asked: AskedDep, run: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The smallest rectangle of cells that holds the box."""
-    return _cube(bbox, asked, run, backend, request)
-
-
-def _position(coords: str, asked: Asked, run: Forecast, backend: Backend, request: Request) -> Response:
+@router.get(OF_RUN + "/position", summary="A run at places", dependencies=[InCollection, InRun], **FIELD)
+@router.get(OF_COLLECTION + "/position", summary="The newest run at places", dependencies=[InCollection], **FIELD)
+def read_position(coords: Places, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
+    """Return a time series for each place. A place off the grid has null values and is not an error."""
     geometry = parsed_wkt(coords)
     if not isinstance(geometry, shapely.Point | shapely.MultiPoint) or geometry.is_empty:
-        raise InputError(f"coords {coords[:80]!r} came; a POINT or a MULTIPOINT was due")
+        raise InputError(f"coords: expected a POINT or a MULTIPOINT, got {shown(coords)}")
     places = shapely.get_coordinates(geometry).tolist()
     if len(places) > MOST_PLACES:
-        raise TooLargeError(f"{len(places)} places came; at most {MOST_PLACES} were due")
+        raise TooLargeError(f"coords: expected at most {MOST_PLACES} places, got {len(places)}")
     boxes = [_cell(run, lon, lat) for lon, lat in places]
-    leads, names = chosen_leads(run, asked.times), chosen_names(run, asked.names)
-    if asked.kind == NETCDF:
+    leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
+    part = f"position {coords}"
+    if query.kind == NETCDF:
         if len(boxes) > 1:
-            raise InputError(f"{len(boxes)} places came; one was due for NetCDF")
-        return _answer(request, backend, run, f"position {coords}", asked, lambda: _netcdf(run, boxes[0], names, leads))
-    found = [place_coverage(run, lon, lat, box, names, leads) for (lon, lat), box in zip(places, boxes, strict=True)]
-    document = found[0] if isinstance(geometry, shapely.Point) else collection_of(found)
-    return _answer(request, backend, run, f"position {coords}", asked, lambda: _json(document))
+            raise InputError(f"coords: expected one place for NetCDF, got {len(boxes)}")
+        return _answer(request, backend, run, part, query, lambda: _netcdf(run, boxes[0], names, leads))
+    series = [place_coverage(run, lon, lat, box, names, leads) for (lon, lat), box in zip(places, boxes, strict=True)]
+    document = series[0] if isinstance(geometry, shapely.Point) else collection_of(series)
+    return _answer(request, backend, run, part, query, lambda: _json(document))
+
+
+@router.get(OF_RUN + "/area", summary="A run in a polygon", dependencies=[InCollection, InRun], **FIELD)
+@router.get(OF_COLLECTION + "/area", summary="The newest run in a polygon", dependencies=[InCollection], **FIELD)
+def read_area(coords: Outline, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
+    """Return the grid cells that the polygon touches."""
+    polygon = checked_polygon(parsed_wkt(coords))
+    return _field(request, backend, run, f"area {coords}", query, lambda: polygon_field(run, polygon))
+
+
+@router.get(OF_RUN + "/cube", summary="A run in a box", dependencies=[InCollection, InRun], **FIELD)
+@router.get(OF_COLLECTION + "/cube", summary="The newest run in a box", dependencies=[InCollection], **FIELD)
+def read_cube(bbox: Box, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
+    """Return the smallest rectangle of grid cells that contains the box."""
+    box = parsed_bbox(bbox)
+    return _field(request, backend, run, f"cube {bbox}", query, lambda: box_field(run, box))
 
 
 def _cell(run: Forecast, lon: float, lat: float) -> BoxField | None:
@@ -231,40 +197,31 @@ def _cell(run: Forecast, lon: float, lat: float) -> BoxField | None:
     return None if cell is None else cut(run, Block(cell[0], cell[0] + 1, cell[1], cell[1] + 1))
 
 
-def _area(coords: str, asked: Asked, run: Forecast, backend: Backend, request: Request) -> Response:
-    polygon = checked_polygon(parsed_wkt(coords))
-    return _field(request, backend, run, f"area {coords}", asked, lambda: polygon_field(run, polygon))
-
-
-def _cube(bbox: str, asked: Asked, run: Forecast, backend: Backend, request: Request) -> Response:
-    box = parsed_bbox(bbox)
-    return _field(request, backend, run, f"cube {bbox}", asked, lambda: box_field(run, box))
-
-
 def _field(
-    request: Request, backend: Backend, run: Forecast, part: str, asked: Asked, found: Callable[[], BoxField | None]
+    request: Request, backend: Backend, run: Forecast, part: str, query: EdrQuery, cells: Callable[[], BoxField | None]
 ) -> Response:
-    leads, names = chosen_leads(run, asked.times), chosen_names(run, asked.names)
+    leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
 
-    def made() -> bytes:
-        box = found()
-        if asked.kind == NETCDF:
+    def content() -> bytes:
+        box = cells()
+        if query.kind == NETCDF:
             return _netcdf(run, box, names, leads)
         if box is None:
-            raise NoDataError(f"{part[:80]} lies off the grid; `extent` of the collection says where it is")
+            raise NoDataError(f"{part[:MAX_SHOWN]} is outside the grid; see `extent` of the collection")
         if box.block.cells > MOST_CELLS:
             raise TooLargeError(
-                f"{box.block.cells} cells; at most {MOST_CELLS} were due as CoverageJSON: ask for less, or f=NetCDF"
+                f"expected at most {MOST_CELLS} cells for CoverageJSON, got {box.block.cells}: reduce the area, or "
+                "request f=NetCDF"
             )
-        as_json = grid_coverage if asked.native else centres_coverage
+        as_json = grid_coverage if query.native else centres_coverage
         return _json(as_json(run, box, names, leads))
 
-    return _answer(request, backend, run, part, asked, made)
+    return _answer(request, backend, run, part, query, content)
 
 
 def _netcdf(run: Forecast, box: BoxField | None, names: Sequence[str], leads: list[int]) -> bytes:
     if box is None:
-        raise NoDataError("what was asked for lies off the grid; a file has at least a cell")
+        raise NoDataError("the requested location is outside the grid; a NetCDF file has at least one cell")
     return dataset_bytes(quantities_dataset(run, box, names).isel(time=leads))
 
 
@@ -273,8 +230,8 @@ def _json(document: Json) -> bytes:
 
 
 def _answer(
-    request: Request, backend: Backend, run: Forecast, part: str, asked: Asked, made: Callable[[], bytes]
+    request: Request, backend: Backend, run: Forecast, part: str, query: EdrQuery, content: Callable[[], bytes]
 ) -> Response:
-    tag = caching.weak_etag(run, part, asked.text, status_of(backend, run))
+    tag = caching.weak_etag(run, part, query.text, status_of(backend, run))
     headers = caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))
-    return caching.not_modified(request, headers) or Response(made(), media_type=asked.kind, headers=headers)
+    return caching.not_modified(request, headers) or Response(content(), media_type=query.kind, headers=headers)

@@ -1,4 +1,4 @@
-"""The parameters that OGC API-EDR's queries share: quantities, times, reference system and format."""
+"""The query parameters that all OGC API-EDR queries share: quantities, times, reference system and format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request
 
-from core.errors import InputError, NoDataError, NotAcceptableError
+from core.errors import InputError, NoDataError, NotAcceptableError, shown
 from core.frame import iso, utc
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.forecasts.nowcast import Forecast
@@ -17,19 +17,50 @@ from service.queries.quantities import QUANTITIES, quantities_of
 
 GEOGRAPHIC: Final = frozenset({"CRS84", "OGC:CRS84", CRS84, "EPSG:4326"})
 OPEN: Final = ("..", "")
-MOST_SHOWN: Final = 80
+
+ParameterNames = Annotated[
+    str | None,
+    Query(
+        alias="parameter-name",
+        description=f"names separated by commas: {', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ... "
+        "(all are listed in `parameter_names` of the collection); all if omitted",
+        max_length=1000,
+        examples=["rainfall_rate"],
+    ),
+]
+DatetimeText = Annotated[
+    str | None,
+    Query(
+        alias="datetime",
+        description="a valid time, or an interval such as 2024-06-01T12:00Z/.. ; every lead if omitted",
+        max_length=100,
+        examples=["../.."],
+    ),
+]
+CrsName = Annotated[
+    str | None,
+    Query(
+        description=f"coordinates of the response: CRS84 (longitude and latitude of each cell) or {NATIVE} (the "
+        "grid's own projection)",
+        max_length=100,
+        examples=["CRS84"],
+    ),
+]
+FormatName = Annotated[
+    str | None, Query(description=f"{' or '.join(FORMATS)}", max_length=100, examples=["CoverageJSON"])
+]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a query wants beside its geometry.
+class EdrQuery:
+    """What a query asks for besides its geometry.
 
     Attributes:
-        names: of the quantities, as they came; none is all that the run has.
-        times: as it came; None is every lead.
-        native: on the grid's own projection.
-        kind: media type of the answer.
-        text: all of it, to tell one answer from another.
+        names: names of the quantities as requested; empty for all of the run.
+        times: `datetime` as requested; None for every lead.
+        native: whether coordinates are those of the grid's own projection.
+        kind: media type of the response.
+        text: all of these as text, which distinguishes responses in their ETag.
     """
 
     names: Sequence[str]
@@ -39,79 +70,58 @@ class Asked:
     text: str
 
 
-async def asked(
+async def edr_query(
     request: Request,
-    parameter_name: Annotated[
-        str | None,
-        Query(
-            alias="parameter-name",
-            description=f"{', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ... (`parameter_names` of the "
-            "collection has all), with commas; none is all",
-            max_length=1000,
-            examples=["rainfall_rate"],
-        ),
-    ] = None,
-    datetime_text: Annotated[
-        str | None,
-        Query(
-            alias="datetime",
-            description="a time, or an interval such as 2024-06-01T12:00Z/.. ; none is every lead",
-            max_length=100,
-            examples=["../.."],
-        ),
-    ] = None,
-    crs: Annotated[
-        str | None,
-        Query(description=f"of the answer: CRS84 (places), or {NATIVE} (the grid)", max_length=100, examples=["CRS84"]),
-    ] = None,
-    f: Annotated[
-        str | None, Query(description=f"{' or '.join(FORMATS)}", max_length=100, examples=["CoverageJSON"])
-    ] = None,
-) -> Asked:
-    """The parameters.
+    parameter_name: ParameterNames = None,
+    datetime_text: DatetimeText = None,
+    crs: CrsName = None,
+    f: FormatName = None,
+) -> EdrQuery:
+    """Return the shared parameters of a request.
 
     Raises:
-        InputError: no such reference system.
-        NotAcceptableError: no such format.
+        InputError: unknown reference system.
+        NotAcceptableError: unknown format.
     """
     names = [name.strip() for name in parameter_name.split(",")] if parameter_name else []
     if crs is not None and crs not in GEOGRAPHIC and crs != NATIVE:
-        raise InputError(f"crs {crs[:MOST_SHOWN]!r} came; CRS84 or {NATIVE} was due")
+        raise InputError(f"crs: expected CRS84 or {NATIVE}, got {shown(crs)}")
     kind = _format(f, request.headers.get("accept"))
     text = f"{names} {datetime_text} {crs} {kind}"
-    return Asked(list(dict.fromkeys(names)), datetime_text, crs not in GEOGRAPHIC, kind, text)
+    return EdrQuery(list(dict.fromkeys(names)), datetime_text, crs not in GEOGRAPHIC, kind, text)
 
 
-AskedDep = Annotated[Asked, Depends(asked)]
+QueryDep = Annotated[EdrQuery, Depends(edr_query)]
 
 
 def chosen_names(forecast: Forecast, names: Sequence[str]) -> Sequence[str]:
-    """Names of quantities that the forecast has; none is all of them.
+    """Return the requested quantities of a forecast; all of them if none is requested.
 
     Raises:
-        InputError: no such quantity.
+        InputError: the forecast has no such quantity.
     """
     known = quantities_of(forecast)
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"parameter-name {unknown[0][:MOST_SHOWN]!r} came; {', '.join(known)} was due")
+        raise InputError(f"parameter-name: expected names from {', '.join(known)}, got {shown(unknown[0])}")
     return names or list(known)
 
 
 def chosen_leads(forecast: Forecast, text: str | None) -> list[int]:
-    """Indices of the leads that a `datetime` names.
+    """Return the indices of the leads within a `datetime`.
 
     Raises:
-        InputError: no time and no interval.
-        NoDataError: it holds no lead.
+        InputError: neither a time nor an interval.
+        NoDataError: no lead is within it.
     """
     times = forecast.valid_times
     start, end = (times[0], times[-1]) if text is None else _interval(text)
     found = [index for index, time in enumerate(times) if start <= time <= end]
     if not found:
-        due = ", ".join(iso(time) for time in times)
+        leads = ", ".join(iso(time) for time in times)
         raise NoDataError(
-            f"datetime {text!r} holds none of the leads {due} of the run of {iso(forecast.reference_time)}"
+            f"datetime: expected at least one of the leads {leads} of the run {iso(forecast.reference_time)}, "
+            f"got {shown(text)}"
         )
     return found
 
@@ -125,7 +135,7 @@ def _interval(text: str) -> tuple[datetime, datetime]:
         start = datetime.min.replace(tzinfo=UTC) if first in OPEN else utc(first)
         return start, datetime.max.replace(tzinfo=UTC) if last in OPEN else utc(last)
     except (ValueError, OverflowError) as err:
-        raise InputError(f"datetime {text[:MOST_SHOWN]!r} came; a time or START/END was due: {err}") from err
+        raise InputError(f"datetime: expected a time or START/END, got {shown(text)}: {err}") from err
 
 
 def _format(name: str | None, accept: str | None) -> str:
@@ -135,5 +145,5 @@ def _format(name: str | None, accept: str | None) -> str:
     by_name = {**{known.lower(): kind for known, kind in FORMATS.items()}, COVERAGE_JSON: COVERAGE_JSON, NETCDF: NETCDF}
     by_name["covjson"] = COVERAGE_JSON
     if name.lower() not in by_name:
-        raise NotAcceptableError(f"f {name[:MOST_SHOWN]!r} came; {' or '.join(FORMATS)} was due")
+        raise NotAcceptableError(f"f: expected {' or '.join(FORMATS)}, got {shown(name)}")
     return by_name[name.lower()]

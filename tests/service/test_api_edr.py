@@ -279,4 +279,4 @@ def test_a_run_without_probabilities_names_what_it_has(client, service):
     asked = {"coords": point(*WET), "parameter-name": CHANCES[0]}
     answer = client.get(f"{HERE}/instances/{baseline.id}/position", params=asked)
     assert answer.status_code == 422
-    assert "rainfall_rate, rainfall_amount was due" in answer.json()["detail"]
+    assert "expected names from rainfall_rate, rainfall_amount, got" in answer.json()["detail"]
