@@ -11,7 +11,7 @@ from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import forecast_macs, our_forecaster, rain_mmh
 from benchmarks.timing import compare
 from models import Forecaster, build_model, load_forecaster
-from models.cost.measure import count_parameters, measure_work
+from models.cost import count_parameters, measure_work
 
 OURS = "ms-convlstm"
 DEFAULT = "default"

@@ -17,8 +17,7 @@ from benchmarks.sides import network_frames
 from benchmarks.timing import typical_seconds
 from models import build_model
 from models.build import MULTISCALE
-from models.cost.equations import CostModel
-from models.cost.paper import PAPER_CELLS
+from models.cost import PAPER_CELLS, CostModel
 from models.fast import ready
 from models.rollout import RecurrentModel
 

@@ -29,6 +29,9 @@ HISTORY_H: Final = 2.0
 PAUSE_S: Final = 10.0
 """Between two scans; a radar's own five minutes would leave the machine even more time."""
 
+Scan = tuple[datetime, bytes]
+"""Valid time and content of a file."""
+
 TEXT: Final = (
     "`python -m service.run --source FOLDER` with the default model and the scans of the past two hours (RADOLAN RY, "
     "900 x 900 cells, every 5 minutes, gzipped) in its folder. Ready is when `/readyz` answers 200, counted from the "
@@ -43,14 +46,7 @@ TEXT: Final = (
 @BENCHMARKS.register("live")
 def live(setting: BenchmarkSetting) -> Section:
     """One start, then some scans."""
-    count = 2 + setting.runs
-    now = datetime.now(UTC).replace(second=0, microsecond=0)
-    start = now - timedelta(minutes=now.minute % 5, hours=HISTORY_H)  # the scans to come are ahead of the clock
-    scans = [
-        (frame.valid_time, gzip.compress(ry_bytes(frame.rate_mmh_HW, frame.valid_time), 1))
-        for frame in weather(start, HISTORY_H + count / 12, seed=1)
-    ]
-    past, coming = scans[:-count], scans[-count:]
+    past, coming = _scans(2 + setting.runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "in"
         folder.mkdir()
@@ -78,6 +74,17 @@ def live(setting: BenchmarkSetting) -> Section:
         Goal("a scan that landed to its forecast visible, 1 km written", 15.0, max(visible_s), "s", at_least=False),
     ]
     return Section("The running system", TEXT.format(pause=PAUSE_S), rows, goals if setting.scale == 1 else ())
+
+
+def _scans(count: int) -> tuple[list[Scan], list[Scan]]:
+    """Return the scans of the past hours and `count` scans after them, which are ahead of the clock."""
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    start = now - timedelta(minutes=now.minute % 5, hours=HISTORY_H)
+    scans = [
+        (frame.valid_time, gzip.compress(ry_bytes(frame.rate_mmh_HW, frame.valid_time), 1))
+        for frame in weather(start, HISTORY_H + count / 12, seed=1)
+    ]
+    return scans[:-count], scans[-count:]
 
 
 def _land(folder: Path, at: datetime, content: bytes) -> None:

@@ -15,7 +15,7 @@ from benchmarks.setting import BenchmarkSetting
 from benchmarks.sides import our_training, textbook_training
 from models import build_model
 from models.build import MULTISCALE
-from models.cost.measure import measure_memory, measuring_on
+from models.cost import measure_memory, measuring_on
 from tests.reference import build_textbook
 
 SHARES = ("share, %", "with recompute, share, %")

@@ -30,7 +30,7 @@ from benchmarks.setting import BenchmarkSetting, quick
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models.cells import CELLS
-from models.machine import machine
+from models.device import machine
 
 ORDER = ("limits", "forecast", "forecast-1km", "training", "saved-activations", "peak-memory", "peers", "growth")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

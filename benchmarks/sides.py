@@ -15,7 +15,7 @@ from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
 from core.units import PAPER_PIXEL_M
 from models import Forecaster, build_model
-from models.cost.measure import measure_work, measuring_on
+from models.cost import measure_work, measuring_on
 from models.transforms import ReflectivityTransform
 from tests.reference import build_textbook
 from training.trainer.losses import LOSSES

@@ -1,6 +1,7 @@
 """Models by name: every cell flat, and multi-scale with the prefix `ms-`; beside them the models without recurrence."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
 from inspect import signature
 from typing import Any
 
@@ -90,3 +91,21 @@ def _names() -> Registry[str]:
     for name in list_models():
         names.register(name)(name)
     return names
+
+
+def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
+    """Keys and values; a value that is JSON (a number, true) is that, anything else is text.
+
+    Raises:
+        InputError: a pair without `=`.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair}; key=value was due")
+        try:
+            options[key] = json.loads(value)
+        except ValueError:
+            options[key] = value
+    return options

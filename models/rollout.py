@@ -60,10 +60,8 @@ class RecurrentModel(nn.Module):
         residual: bool = False,
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.residual = residual
+        self.in_channels, self.patch, self.residual = in_channels, patch, residual
         self.recompute = False
-        self.patch = patch
         channels = in_channels * patch**2
         self.embed = nn.Conv2d(channels, hidden_channels, 1)
         self.stack = RecurrentStack(

@@ -97,16 +97,17 @@ class SimVP(DirectModel):
         self.encoder = nn.ModuleList(
             SpatialLayer(c if n else in_channels, c, kernel_size, stride=stride) for n, stride in enumerate(strides)
         )
-        self.down, self.up = nn.ModuleList(), nn.ModuleList()
-        for ins, outs, modules in _translator(
-            num_layers // 2, input_steps * c, translator_channels, self.down, self.up
-        ):
-            modules.append(Inception(ins, translator_channels // 2, outs, tuple(kernel_sizes), groups))
+        self._build_translator(num_layers // 2, input_steps * c, translator_channels, tuple(kernel_sizes), groups)
         self.decoder = nn.ModuleList(
             SpatialLayer(c if n else 2 * c, c, kernel_size, stride=strides[n], up=True)
             for n in reversed(range(spatial_layers))
         )
         self.head = nn.Conv2d(c, in_channels, 1)
+
+    def _build_translator(self, depth: int, outer: int, inner: int, kernel_sizes: tuple[int, ...], groups: int) -> None:
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for ins, outs, modules in _translator(depth, outer, inner, self.down, self.up):
+            modules.append(Inception(ins, inner // 2, outs, kernel_sizes, groups))
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
         """`input_steps` frames into the next `input_steps`."""

@@ -44,7 +44,7 @@ SUBCOMMANDS: Final = (
     Subcommand("replay", "ingest.sources.replay:main", "Play recorded radar files into a watched folder.", RADAR),
     Subcommand("decoder", "ingest.sandbox.decoder:main", "Decode uploads (internal).", RADAR, hidden=True),
     Subcommand("predict", "models.predict:app", "Make one forecast from a file.", MODELS),
-    Subcommand("convert", "models.convert_command:app", "Convert a checkpoint of the reference code.", MODELS),
+    Subcommand("convert", "models.convert.command:app", "Convert a checkpoint of the reference code.", MODELS),
     Subcommand("cost", "models.cost.report:app", "Print parameters, operations and memory of a model.", MODELS),
     Subcommand("train", "training.run:app", "Train a model.", TRAINING),
     Subcommand("evaluate", "training.evaluate:app", "Print the test scores of a checkpoint.", TRAINING),

@@ -22,6 +22,8 @@ THINNING: Final = 3
 TILE_M: Final = 256_000.0
 """Edge of the squares on whose cells of 2 km the second calibration is fitted, as large as the area of one radar."""
 Pairs = dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]
+Kind = list[tuple[float, Pairs]]
+"""Of one cell size: its edge in metres and the pairs of probability and rate, event by event."""
 
 
 @app.command()
@@ -31,31 +33,15 @@ def main(
     correction: Annotated[
         float | None, typer.Option(min=0, max=1, help="share of the network's correction that counts from now on")
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="only every so many windows")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="evaluate every N-th window only")] = 1,
 ) -> None:
     """Fit an isotonic calibration per cell size, lead and rate to held-out events, each of them weighing the same.
 
     There are two sizes: whole events on 124 x 124 cells, and squares of 256 km of them on as many.
     """
     with errors_in_one_line():
-        rates_mmh: tuple[float, ...] = ()
-        squares: list[tuple[float, Pairs]] = []
-        whole: list[tuple[float, Pairs]] = []
-        for text in fold:
-            checkpoint, _, event = text.rpartition("=")
-            forecaster = load_forecaster(Path(checkpoint), precision="float32")
-            if not isinstance(forecaster, GuidedForecaster):
-                raise ConfigError(f"{checkpoint} gives no probabilities; a guided checkpoint was due")
-            forecaster.calibration, rates_mmh = None, forecaster.rates_mmh
-            if correction is not None:
-                forecaster.model.correction = correction
-            for kind, windows in (
-                (squares, list(tile_windows(Path(event), TILE_M, every=every))),
-                (whole, list(skill_windows(Path(event), short=True, every=every))),
-            ):
-                if windows:
-                    kind.append((windows[0].pixel_m, collected(forecaster, windows)))
-        calibration = by_cell([kind for kind in (squares, whole) if kind], rates_mmh)
+        kinds, rates_mmh = held_out(fold, correction=correction, every=every)
+        calibration = by_cell(kinds, rates_mmh)
         card = {**read_card(into), "calibration": calibration.to_dict()}
         if correction is not None:
             card["architecture"]["options"]["correction"] = correction
@@ -63,6 +49,43 @@ def main(
         save_model(into, load_model(into), card)
         sizes = " and ".join(f"{pixel_m:.0f} m" for pixel_m in calibration.pixels_m)
         typer.echo(f"wrote the calibration of {len(fold)} held-out events for cells of {sizes} into {into}")
+
+
+def held_out(folds: list[str], *, correction: float | None, every: int) -> tuple[list[Kind], tuple[float, ...]]:
+    """Return probabilities and rates of squares and of whole events, and the thresholds.
+
+    Args:
+        folds: CHECKPOINT=EVENT.nc texts.
+        correction: share of the network's correction that counts; None leaves the checkpoint's own.
+        every: evaluate every N-th window only.
+
+    Raises:
+        ConfigError: a checkpoint that is not of a guided model.
+    """
+    squares: Kind = []
+    whole: Kind = []
+    rates_mmh: tuple[float, ...] = ()
+    for text in folds:
+        checkpoint, _, event = text.rpartition("=")
+        forecaster = _uncalibrated(checkpoint, correction)
+        rates_mmh = forecaster.rates_mmh
+        for kind, windows in (
+            (squares, list(tile_windows(Path(event), TILE_M, every=every))),
+            (whole, list(skill_windows(Path(event), short=True, every=every))),
+        ):
+            if windows:
+                kind.append((windows[0].pixel_m, collected(forecaster, windows)))
+    return [kind for kind in (squares, whole) if kind], rates_mmh
+
+
+def _uncalibrated(checkpoint: str, correction: float | None) -> GuidedForecaster:
+    forecaster = load_forecaster(Path(checkpoint), precision="float32")
+    if not isinstance(forecaster, GuidedForecaster):
+        raise ConfigError(f"{checkpoint} gives no probabilities; expected a guided checkpoint")
+    forecaster.calibration = None
+    if correction is not None:
+        forecaster.model.correction = correction
+    return forecaster
 
 
 def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> Pairs:
@@ -83,7 +106,7 @@ def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> P
     }
 
 
-def by_cell(kinds: Iterable[list[tuple[float, Pairs]]], rates_mmh: tuple[float, ...]) -> CalibrationByCell:
+def by_cell(kinds: Iterable[Kind], rates_mmh: tuple[float, ...]) -> CalibrationByCell:
     """A calibration for each kind of held-out windows, of the geometric mean of its cell sizes; smallest first."""
     found = {
         float(np.exp(np.log([pixel_m for pixel_m, _ in kind]).mean())): fitted([pairs for _, pairs in kind], rates_mmh)

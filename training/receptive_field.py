@@ -49,17 +49,20 @@ def main(
         config = resolve("germany" if data else "moving_mnist", file=None, sets=sets or [], model=model)
         source = _read(checkpoint) if checkpoint else _new(config)
         if layers:
-            frames_TCHW, title = _clip(source, config, data, window, size, noise=noise)
-            written = layer_pictures.draw_layers(
-                source.module, frames_TCHW, cast(Path, out), lead_steps=config.lead_steps,
-                title=f"{source.name}, {title}", steps=steps, channels=channels,
-            )  # fmt: skip
+            frames_TCHW, clip = _clip(source, config, data, window, size, noise=noise)
+            how: dict[str, Any] = {"lead_steps": config.lead_steps, "steps": steps, "channels": channels}
+            title = f"{source.name}, {clip}"
+            written = layer_pictures.draw_layers(source.module, frames_TCHW, cast(Path, out), title=title, **how)
         else:
-            fields = receptive_fields(source.module, size)
-            typer.echo(text_table(source.name, fields, size))
-            written = [draw(fields, out / "receptive_field.png", source.name)] if out else []
+            written = _fields(source, size, out)
     for path in written:
         typer.echo(f"wrote {path}")
+
+
+def _fields(source: "_Source", size: Size, out: Path | None) -> list[Path]:
+    fields = receptive_fields(source.module, size)
+    typer.echo(text_table(source.name, fields, size))
+    return [draw(fields, out / "receptive_field.png", source.name)] if out else []
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final
 
 import pytorch_lightning as pl
 import torch
 import typer
 
 from core.errors import ConfigError, NowcastError, UnavailableError
-from models.build import build_model
 from models.checkpoint import save_model
-from models.rollout import RecurrentModel
 from training.config import RunConfig, is_first_process, resolve
-from training.datasets import DATASETS, NowcastDataset, build_dataset
-from training.trainer.card import architecture, card
+from training.datasets import DATASETS
+from training.trainer.build import architecture, build_datasets, build_module
+from training.trainer.card import card
 from training.trainer.exceedance import ExceedanceModule, build_exceedance
 from training.trainer.fit import Items, fit
 from training.trainer.guided_items import guided_items
@@ -70,17 +69,20 @@ def main(
     given |= {"batch_size": batch_size, "precision": precision, "devices": devices}
     given |= {"recompute": recompute, "compile": compiled}
     with _one_line_errors():
-        if resume is None:
-            if dataset is None:
-                raise ConfigError(f"--dataset is missing; there are {', '.join(DATASETS.names())}")
+        if resume is not None:
+            _resume(resume, dataset, is_elsewhere=config is not None or out is not None, sets=sets or [], **given)
+        elif dataset is None:
+            raise ConfigError(f"--dataset is missing; there are {', '.join(DATASETS.names())}")
+        else:
             resolved = resolve(dataset, file=config, sets=sets or [], **given)
             train(resolved, new_folder(out, resolved))
-            return
-        if config is not None or out is not None:
-            raise ConfigError("--resume goes on in its own folder with its own configuration; no --out and no --config")
-        folder, last, dataset = run_to_resume(resume, dataset)
-        resolved = resolve(dataset, file=folder / CONFIG, sets=sets or [], goes_on=True, **given)
-        train(resolved, folder, resume=last)
+
+
+def _resume(path: Path, dataset: str | None, *, is_elsewhere: bool, sets: list[str], **given: Any) -> None:
+    if is_elsewhere:
+        raise ConfigError("--resume goes on in its own folder with its own configuration; no --out and no --config")
+    folder, last, dataset = run_to_resume(path, dataset)
+    train(resolve(dataset, file=folder / CONFIG, sets=sets, goes_on=True, **given), folder, resume=last)
 
 
 def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Path:
@@ -122,41 +124,10 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():
-        scores = last_values(folder / "metrics.csv", "validation/")
-        save_model(checkpoint, module.model, card(config, training, record, steps=done, validation=scores))
+        scores, built = last_values(folder / "metrics.csv", "validation/"), architecture(config, training)
+        save_model(checkpoint, module.model, card(config, built, training, record, steps=done, validation=scores))
         log.info("wrote %s", checkpoint)
     return checkpoint
-
-
-def build_datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
-    """Training and validation set of a configuration.
-
-    Raises:
-        ConfigError: no such data, or options that do not fit.
-    """
-    default = Path("data") / config.dataset
-    data = config.data or (default if default.exists() else None)
-    if config.data is not None and not config.data.exists():
-        raise ConfigError(f"no data at {config.data}; a file or folder of {config.dataset} was due")
-    steps = {"input_steps": config.input_steps, "lead_steps": config.lead_steps, "seed": config.seed}
-    training = build_dataset(config.dataset, data, "train", config.dataset_options, **steps)
-    validation = build_dataset(config.dataset, data, "validation", config.dataset_options, **steps)
-    if len(validation) == 0:
-        log.warning("the data are too short for a validation part beside the training windows: there is no validation")
-    return training, validation
-
-
-def build_module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -> NowcastModule:
-    """What Lightning trains: the model, with what the configuration says of running it."""
-    built = architecture(config, dataset)
-    try:
-        model = cast(RecurrentModel, build_model(built["name"], **built["options"]))
-    except (TypeError, ValueError) as err:
-        raise ConfigError(f"options of {config.model}: {err}") from err
-    model.recompute = config.recompute
-    if config.compile:
-        getattr(model, "stack", model).compile()
-    return NowcastModule(model, config.build_transform(), config, total_steps=total_steps, rain=dataset.is_rain)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, cat, nn, ones
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, State, Step
-from models.cells.context import in_context
 from models.cells.convlstm import ConvLSTMCell
+from models.cells.gates import in_context
 
 SCALES: Final = (1, 2, 4)
 

@@ -3,11 +3,15 @@
 Under a compiler the plain formulas are given to it instead: it fuses them, and decides itself what to keep.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+ROUNDS: Final = 5
+"""Scalings of `in_context`: three of the input, two of the hidden state (MoDeRNN and CMS-LSTM alike)."""
 
 
 def gated(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
@@ -32,6 +36,18 @@ def scaled(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
         return (2 * x_BCHW) * gate_BCHW.sigmoid()
     result: Tensor = _Scaled.apply(gate_BCHW, x_BCHW)  # type: ignore[no-untyped-call]
     return result
+
+
+def in_context(
+    x_BCHW: Tensor, h_BCHW: Tensor, from_h: Callable[[Tensor], Tensor], from_x: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), by turns: x, h, x, h, x."""
+    for turn in range(ROUNDS):
+        if turn % 2 == 0:
+            x_BCHW = scaled(from_h(h_BCHW), x_BCHW)
+        else:
+            h_BCHW = scaled(from_x(x_BCHW), h_BCHW)
+    return x_BCHW, h_BCHW
 
 
 def tanh(x_BCHW: Tensor) -> Tensor:

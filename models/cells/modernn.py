@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn, stack
 
 from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
-from models.cells.context import ROUNDS, in_context
 from models.cells.convlstm import ConvLSTMCell
+from models.cells.gates import ROUNDS, in_context
 
 KERNELS: Final = (3, 5, 7)
 

@@ -1,10 +1,62 @@
 """MotionRNN: a MIM cell whose output follows a learned motion."""
 
-from torch import Tensor
+from typing import Final
+
+import torch.nn.functional as F
+from torch import Tensor, cat, nn, unflatten
 
 from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
 from models.cells.mim import MIMCell
-from models.cells.motion_gru import MotionGRU
+from models.cells.warp import warp
+
+FLOWS: Final = 9
+TREND_STEP: Final = 0.5
+
+
+class MotionGRU(nn.Module):
+    """MotionGRU (Wu et al. 2021, MotionRNN, arXiv:2103.02243, section 3.2 and eq. 4, in the form of the MS-RNN paper).
+
+    It works at half of the layer's resolution; an odd side is filled up with zeros, on the right or below, and what
+    comes back is cut. When the samples of all flows are merged, each stays with its channel and its pixel (the
+    reference interleaves flows and pixels, and flows and samples of a batch).
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        narrow, flow = max(channels // 4, 1), 2 * FLOWS
+        self.encode = nn.Conv2d(channels, narrow, 2, stride=2)
+        self.update = nn.Conv2d(narrow + flow, flow, 1)
+        self.reset = nn.Conv2d(narrow + flow, flow, 1)
+        self.candidate = nn.Conv2d(narrow + flow, flow, 1)
+        self.weights = nn.Conv2d(narrow, FLOWS, 1)
+        self.merge = nn.Conv2d(FLOWS * narrow, narrow, 1)
+        self.decode = nn.ConvTranspose2d(narrow, channels, 4, stride=2, padding=1)
+        self.gate = nn.Conv2d(2 * channels, channels, 1)
+
+    def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Zeros for flow and trend, (B, 18, ceil(H / 2), ceil(W / 2))."""
+        batch, _, height, width = x_BCHW.shape
+        shape = (batch, 2 * FLOWS, (height + 1) // 2, (width + 1) // 2)
+        return x_BCHW.new_zeros(shape), x_BCHW.new_zeros(shape)
+
+    def forward(self, h_BCHW: Tensor, flow_BCHW: Tensor, trend_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give the moved output, the new flow and the new trend; channel 2q of a flow is u of vector q, 2q + 1 is v."""
+        height, width = h_BCHW.shape[-2:]
+        e_BCHW = self.encode(F.pad(h_BCHW, (0, width % 2, 0, height % 2)))
+        u = self.update(cat([e_BCHW, flow_BCHW], dim=1)).sigmoid()
+        r = self.reset(cat([e_BCHW, flow_BCHW], dim=1)).sigmoid()
+        z = self.candidate(cat([e_BCHW, r * flow_BCHW], dim=1)).tanh()
+        trend_BCHW = trend_BCHW + TREND_STEP * (flow_BCHW - trend_BCHW)
+        flow_BCHW = u * z + (1 - u) * flow_BCHW + trend_BCHW
+        samples_BLCHW = warp(e_BCHW, unflatten(flow_BCHW, 1, (FLOWS, 2))) * self.weights(e_BCHW).sigmoid()[:, :, None]
+        decoded_BCHW = self.decode(self._merged(samples_BLCHW))[..., :height, :width]
+        gate_BCHW = self.gate(cat([decoded_BCHW, h_BCHW], dim=1)).sigmoid()
+        return gate_BCHW * h_BCHW + (1 - gate_BCHW) * decoded_BCHW, flow_BCHW, trend_BCHW
+
+    def _merged(self, samples_BLCHW: Tensor) -> Tensor:
+        """The 1 x 1 convolution of all flows; its weight has flows inside channels, as the reference, not as `warp`."""
+        weight = unflatten(self.merge.weight, 1, (-1, FLOWS)).transpose(1, 2).flatten(1, 2)
+        return F.conv2d(samples_BLCHW.flatten(1, 2), weight, self.merge.bias)
 
 
 @CELLS.register("motionrnn")

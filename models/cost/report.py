@@ -10,12 +10,11 @@ import typer
 
 from core.command import errors_in_one_line
 from core.errors import InputError
-from models.build import MULTISCALE, build_model, list_models, options_of, recurrent_models
+from models.build import MULTISCALE, build_model, list_models, options_of, parse_options, recurrent_models
 from models.cost.equations import CostModel
 from models.cost.measure import MemoryUse, Work, chosen, count_parameters, measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, PaperCell, paper_macs
 from models.cost.tables import tables_of_all, tables_of_one
-from models.options import parse_options
 
 
 @dataclass(frozen=True)

@@ -79,28 +79,48 @@ class Earthformer(DirectModel):
         require_positive(hidden_channels=hidden_channels, depth=depth, levels=levels, scale=scale, heads=heads)
         _check(num_layers, kernel_size, hidden_channels, heads, position_size, multiple, global_vectors)
         super().__init__(in_channels=in_channels, input_steps=input_steps, multiple=multiple, residual=residual)
-        c, self.leads, self.heads, self.depth, self.dropout = hidden_channels, leads, heads, depth, dropout
+        self.leads, self.heads, self.depth, self.dropout = leads, heads, depth, dropout
         self.pattern = PATTERNS.get(pattern)
-        channels = [c * 2**n for n in range(levels)]
+        channels = [hidden_channels * 2**n for n in range(levels)]
         edges = [position_size // scale // 2**n for n in range(levels)]
+        self._build(in_channels, channels, edges, kernel_size, scale, global_vectors)
+
+    def _build(
+        self, in_channels: int, channels: list[int], edges: list[int], kernel_size: int, scale: int, global_vectors: int
+    ) -> None:
+        """Build all parts; their order is that in which initial weights are drawn, so that a seed keeps its model."""
+        c = channels[0]
+        self._build_entry(in_channels, channels, edges, kernel_size, scale)
+        self._build_levels(channels, edges, kernel_size, with_globals=global_vectors > 0)
+        self._build_exit(in_channels, c, kernel_size, scale)
+        self.globals_GC = nn.Parameter(torch.empty(global_vectors, c)) if global_vectors else None
+        if self.globals_GC is not None:
+            nn.init.trunc_normal_(self.globals_GC, std=0.02)
+
+    def _build_entry(
+        self, in_channels: int, channels: list[int], edges: list[int], kernel_size: int, scale: int
+    ) -> None:
+        c = channels[0]
         self.stem = nn.Sequential(conv_layer(in_channels, c, kernel_size), conv_layer(c, c, kernel_size))
         self.first_merge = PatchMerge(c, c, scale)
-        self.positions = Positions((input_steps, edges[0], edges[0]), c)
-        self.lead_positions = Positions((leads, edges[-1], edges[-1]), channels[-1])
+        self.positions = Positions((self.input_steps, edges[0], edges[0]), c)
+        self.lead_positions = Positions((self.leads, edges[-1], edges[-1]), channels[-1])
+
+    def _build_levels(self, channels: list[int], edges: list[int], kernel_size: int, *, with_globals: bool) -> None:
+        coarsest = len(channels) - 1
         self.levels = nn.ModuleList(
-            self._level(channels[n], edges[n], is_coarsest=n == levels - 1, with_globals=global_vectors > 0)
-            for n in range(levels)
+            self._level(channels[n], edges[n], is_coarsest=n == coarsest, with_globals=with_globals)
+            for n in range(len(channels))
         )
         self.merges = nn.ModuleList(PatchMerge(k, 2 * k, 2) for k in channels[:-1])
         self.upsamples = nn.ModuleList(Upsample(2 * k, k, kernel_size, 2) for k in channels[:-1])
-        self.global_merges = nn.ModuleList(nn.Linear(k, 2 * k) for k in (channels[:-1] if global_vectors else []))
+        self.global_merges = nn.ModuleList(nn.Linear(k, 2 * k) for k in (channels[:-1] if with_globals else []))
+
+    def _build_exit(self, in_channels: int, c: int, kernel_size: int, scale: int) -> None:
         self.last_upsample = Upsample(c, c, kernel_size, scale)
         self.tail = nn.Sequential(
             conv_layer(c, c, kernel_size), conv_layer(c, c, kernel_size), nn.Conv2d(c, in_channels, 1)
         )
-        self.globals_GC = nn.Parameter(torch.empty(global_vectors, c)) if global_vectors else None
-        if self.globals_GC is not None:
-            nn.init.trunc_normal_(self.globals_GC, std=0.02)
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
         """`input_steps` frames into the frames of a pass."""

@@ -70,20 +70,24 @@ class GuidedModel(nn.Module):
         super().__init__()
         self.rates_mmh = tuple(rates_mmh)
         self.prior, self.network, self.patch, self.correction = prior, network, patch, correction
+        self._build_prior(leads)
+        self.embed = nn.Conv2d(len(NAMES) * patch**2, hidden_channels, 1)
+        self.stack = RecurrentStack(
+            cell, hidden_channels, num_layers=num_layers, kernel_size=kernel_size, multiscale=multiscale, skip=skip
+        )
+        self.head = nn.Conv2d(hidden_channels, len(self.rates_mmh) * patch**2, 1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def _build_prior(self, leads: int) -> None:
+        """Build the statistical part; the names of buffers and parameters are those of stored checkpoints."""
         features, rates = len(NAMES), len(self.rates_mmh)
         self.mean_F: Tensor
-        self.spread_F: Tensor
+        self.spread_F: Tensor  # the standard deviation
         self.register_buffer("mean_F", torch.zeros(features))
         self.register_buffer("spread_F", torch.ones(features))
         self.weight_LFK = nn.Parameter(torch.zeros(leads, features, rates))
         self.bias_LK = nn.Parameter(torch.full((leads, rates), -2.0))
-        self.embed = nn.Conv2d(features * patch**2, hidden_channels, 1)
-        self.stack = RecurrentStack(
-            cell, hidden_channels, num_layers=num_layers, kernel_size=kernel_size, multiscale=multiscale, skip=skip
-        )
-        self.head = nn.Conv2d(hidden_channels, rates * patch**2, 1)
-        for parameter in self.head.parameters():
-            nn.init.zeros_(parameter)
 
     def forward(self, predictors_BLFHW: Tensor) -> Tensor:
         """Logits (B, L, K, H, W) of all leads."""

@@ -10,7 +10,7 @@ from core.errors import InputError, UnknownNameError
 from models import build_model
 from models.build import recurrent_models
 from models.convert import load_reference
-from models.cost.measure import measuring_on
+from models.cost import measuring_on
 from tests.reference import build_textbook, copy_weights
 from tests.reference.local_attention import Similarity, Weighting
 

@@ -11,8 +11,7 @@ from core.errors import InputError
 from models import build_model
 from models.cells import CELLS, LayerPosition
 from models.cells.mim import MIMCell
-from models.cells.motion_gru import MotionGRU
-from models.cells.motionrnn import MotionRNNCell
+from models.cells.motionrnn import MotionGRU, MotionRNNCell
 from models.cells.predrnn import PredRNNCell
 from models.cells.trajgru import TrajGRUCell
 from models.cells.warp import warp

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from models import load_forecaster
 from models.checkpoint import load_model, read_card
-from models.convert_command import app
+from models.convert.command import app
 
 
 def _reference(layers=3, channels=2, kernel=3):

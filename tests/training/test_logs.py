@@ -11,13 +11,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from typer.testing import CliRunner
 
 from models.checkpoint import read_card
-from models.machine import machine
+from models.device import machine
 from training import run
 from training.config import resolve
+from training.trainer.callbacks import GAP, Pace, mosaic
 from training.trainer.fit import _callbacks
-from training.trainer.forecast_images import GAP, mosaic
 from training.trainer.metrics_file import MetricsFile, last_values
-from training.trainer.pace import Pace
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=2", "--set", "log_every=1"]
 

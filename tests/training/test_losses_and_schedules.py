@@ -7,7 +7,7 @@ import torch
 from tests.training.small_runs import DIGITS, SMALL
 from training.config import resolve
 from training.datasets import Sample
-from training.run import build_datasets, build_module
+from training.trainer.build import build_datasets, build_module
 from training.trainer.learning_rate import share_of_rate
 from training.trainer.loader import Ahead, ShareSampler, StepSampler
 from training.trainer.losses import LOSSES, rain_weight

@@ -14,7 +14,7 @@ from PIL import Image
 
 from core import cf
 from core.grid import RADOLAN_900
-from models.cost.paper import PAPER_CELLS
+from models.cost import PAPER_CELLS
 from tests.training.small_runs import make_run, report_of, rows_of
 from training.config import resolve
 from training.report import command as report

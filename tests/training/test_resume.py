@@ -17,6 +17,7 @@ from core.errors import UnavailableError
 from models.checkpoint import load_model, read_card
 from training import run
 from training.config import resolve
+from training.trainer import build
 from training.trainer.keeper import AtomicCheckpointIO, Keeper
 from training.trainer.module import NowcastModule
 
@@ -134,7 +135,7 @@ def test_dropout_is_drawn_by_step(event, tmp_path):
     config = _config(event, *DROPOUT)
     assert any(
         isinstance(m, torch.nn.Dropout) and m.p > 0
-        for m in run.build_module(config, run.build_datasets(config)[0], STEPS).modules()
+        for m in build.build_module(config, build.build_datasets(config)[0], STEPS).modules()
     )
     run.train(config, tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:

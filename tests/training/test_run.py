@@ -15,6 +15,7 @@ from models.checkpoint import load_model, read_card
 from training import config, evaluate, run
 from training.config import PRESETS, resolve
 from training.datasets import DATASETS
+from training.trainer import build
 from training.trainer.module import NowcastModule
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
@@ -226,7 +227,7 @@ def unseen_table(shared_data):
 def test_recompute_and_compile_reach_the_model(event):
     def module(*sets):
         config = resolve("germany", file=None, sets=["hidden_channels=2", *sets], data=event)
-        return run.build_module(config, run.build_datasets(config)[0], total_steps=1)
+        return build.build_module(config, build.build_datasets(config)[0], total_steps=1)
 
     assert module().model.recompute is False
     assert module("recompute=true").model.recompute is True

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from models.build import MULTISCALE, build_model, recurrent_models
-from models.cost.measure import count_parameters, measure_memory, measure_work, measuring_on
+from models.cost import count_parameters, measure_memory, measure_work, measuring_on
 from training.report.runs import TrainingRun, default_skip
 
 PAPER = Path(__file__).parent / "paper_tables.yaml"

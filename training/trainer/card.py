@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from models.build import options_of
 from models.guided.adaptation import ADAPTATION, Adaptation
 from models.guided.fields import MATCHING, ProbabilityMatching
 from models.guided.network import RATES_MMH
@@ -12,27 +11,9 @@ from training.config import RunConfig
 from training.datasets import NowcastDataset
 
 
-def architecture(config: RunConfig, dataset: NowcastDataset) -> dict[str, Any]:
-    """Name and options, as `build_model` (or `build_guided`) takes them, for the channels of a data set's frames."""
-    if config.objective == "exceedance":
-        sizes = {"hidden_channels": config.hidden_channels, "num_layers": config.num_layers}
-        return {"name": config.model, "options": {**sizes, "kernel_size": config.kernel_size, **config.model_options}}
-    channels = dataset[0].past_TCHW.shape[1]
-    sizes = {} if channels == 1 else {"in_channels": channels}
-    own = {"input_steps": config.input_steps} if "input_steps" in options_of(config.model) else {}
-    options = {
-        "hidden_channels": config.hidden_channels,
-        "num_layers": config.num_layers,
-        "kernel_size": config.kernel_size,
-        **sizes,
-        **own,
-        **config.model_options,
-    }
-    return {"name": config.model, "options": options}
-
-
 def card(
     config: RunConfig,
+    architecture: Mapping[str, Any],
     dataset: NowcastDataset,
     record: Mapping[str, Any],
     *,
@@ -43,37 +24,45 @@ def card(
 
     Args:
         config: the run's.
+        architecture: name and options of the model.
         dataset: its training part.
         record: see `run_folder.run_record`.
         steps: optimiser steps done.
         validation: the last scores by name.
     """
-    revision = str(record["revisions"][-1])
-    guided: dict[str, Any] = {}
-    if config.objective == "exceedance":
-        rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
-        guided = {"rates_mmh": list(rates_mmh), "rebuild": MATCHING.to_dict(ProbabilityMatching())}
-        if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
-            guided["adaptation"] = ADAPTATION.to_dict(Adaptation())
+    revision, now = str(record["revisions"][-1]), datetime.now(UTC)
     return {
         "kind": config.objective,
-        "version": f"{datetime.now(UTC):%Y.%m.%d}+{revision[:7]}",
-        "architecture": architecture(config, dataset),
+        "version": f"{now:%Y.%m.%d}+{revision[:7]}",
+        "architecture": dict(architecture),
         "transform": config.build_transform().to_dict(),
         "input_steps": config.input_steps,
         "lead_steps": config.lead_steps,
         "cadence_minutes": dataset.cadence_minutes,
         "pixel_m": dataset.pixel_m,
         "grid": {key: config.dataset_options.get(key) for key in ("height", "width")},
-        "training": {
-            "data": dataset.fingerprint,
-            "steps": steps,
-            "config": config.model_dump(mode="json", exclude={"data"}),
-            "machines": list(record["machines"]),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        },
+        "training": {"steps": steps, "finished": now.isoformat(timespec="seconds"), **_origin(config, dataset, record)},
         "code_revision": revision,
         "code_revisions": list(record["revisions"]),
         "validation": dict(validation),
-        **guided,
+        **_guided(config),
     }
+
+
+def _origin(config: RunConfig, dataset: NowcastDataset, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "data": dataset.fingerprint,
+        "config": config.model_dump(mode="json", exclude={"data"}),
+        "machines": list(record["machines"]),
+    }
+
+
+def _guided(config: RunConfig) -> dict[str, Any]:
+    """Return the keys that only a guided model's card has."""
+    if config.objective != "exceedance":
+        return {}
+    rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
+    keys: dict[str, Any] = {"rates_mmh": list(rates_mmh), "rebuild": MATCHING.to_dict(ProbabilityMatching())}
+    if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
+        keys["adaptation"] = ADAPTATION.to_dict(Adaptation())
+    return keys

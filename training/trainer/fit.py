@@ -19,14 +19,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from core.errors import ConfigError, InputError, UnavailableError
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
+from training.trainer.callbacks import ForecastImages, Pace
 from training.trainer.exceedance import ExceedanceModule
-from training.trainer.forecast_images import ForecastImages
 from training.trainer.guided_items import GuidedItems
 from training.trainer.keeper import AtomicCheckpointIO, Keeper, StopSignals
 from training.trainer.loader import train_loader, validation_loader
 from training.trainer.metrics_file import MetricsFile
 from training.trainer.module import NowcastModule
-from training.trainer.pace import Pace
 from training.trainer.run_folder import take_back, write_config
 
 BAR_EVERY = 10
@@ -70,8 +69,7 @@ def fit(
     loader = train_loader(training, config, total_steps=total_steps, first_step=done)
     with StopSignals() as signals, _one_tree_of_errors(folder, is_new=resume is None):
         keeper = Keeper(folder, record, signals, every=config.checkpoint_every, **steps)
-        callbacks = [*_callbacks(config, total_steps), keeper]
-        trainer = _trainer(config, folder, _loggers(config, folder, metrics), callbacks, **steps)
+        trainer = _trainer(config, folder, metrics, keeper, **steps)
         if is_first_process():  # nothing is written before everything fits
             write_config(folder, config)
             metrics.go_on_after(done)
@@ -99,7 +97,7 @@ def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
 
 
 def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
-    """All but the keeper, which must come last: it writes what the others have done."""
+    """Return the callbacks that the configuration asks for, without the keeper."""
     bar = sys.stderr.isatty()
     callbacks: list[Callback] = [
         Pace(config.batch_size, every=config.log_every, total_steps=total_steps, lines=not bar)
@@ -124,15 +122,10 @@ def _loggers(config: RunConfig, folder: Path, metrics: MetricsFile) -> list[Logg
 
 
 def _trainer(
-    config: RunConfig,
-    folder: Path,
-    loggers: list[Logger],
-    callbacks: list[Callback],
-    *,
-    validate_every: int,
-    total_steps: int,
+    config: RunConfig, folder: Path, metrics: MetricsFile, keeper: Keeper, *, validate_every: int, total_steps: int
 ) -> pl.Trainer:
     here = processes_here() or config.devices
+    callbacks = [*_callbacks(config, total_steps), keeper]  # the keeper last: it writes what the others have done
     return pl.Trainer(
         max_steps=total_steps,
         max_epochs=-1,
@@ -146,7 +139,7 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=config.log_every,
-        logger=loggers,
+        logger=_loggers(config, folder, metrics),
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,

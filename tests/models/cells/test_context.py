@@ -2,7 +2,7 @@
 
 import torch
 
-from models.cells.context import in_context
+from models.cells.gates import in_context
 from models.cells.modernn import MeanConv2d
 
 

@@ -16,10 +16,9 @@ from torch import Tensor
 from core.command import errors_in_one_line
 from core.errors import InputError
 from core.units import PAPER_PIXEL_M
-from models.build import build_model, recurrent_models
+from models.build import build_model, parse_options, recurrent_models
 from models.checkpoint import CARD, save_model
-from models.convert import load_reference
-from models.options import parse_options
+from models.convert.names import load_reference
 from models.transforms import ReflectivityTransform
 
 INPUT_STEPS, LEAD_STEPS, CADENCE_MINUTES = 5, 5, 30

@@ -137,9 +137,3 @@ def load_reference(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
     if missing or extra or shapes:
         raise InputError(f"checkpoint does not fit; missing: {missing}; left over: {extra}; shapes: {sorted(shapes)}")
     model.load_state_dict(converted)
-
-
-if __name__ == "__main__":
-    from models.convert_command import app
-
-    app()

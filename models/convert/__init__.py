@@ -1,0 +1,5 @@
+"""Checkpoints of the reference implementation become ours: parameters renamed, dead branches dropped."""
+
+from models.convert.names import convert as convert
+from models.convert.names import load_reference as load_reference
+from models.convert.names import our_name as our_name
