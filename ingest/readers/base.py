@@ -108,6 +108,7 @@ def rate_field(rate_mmh_HW: FloatField) -> Float32Field:
         FrameError: no rain rate: values below 0, or infinite ones.
     """
     field_HW = np.array(rate_mmh_HW, np.float32, order="C")
+    field_HW[np.isnan(field_HW)] = np.nan  # NumPy's fmin and fmax skip values next to a signalling NaN
     lowest, highest = np.fmin.reduce(field_HW, axis=None), np.fmax.reduce(field_HW, axis=None)
     if np.isinf(lowest) or np.isinf(highest):
         raise FrameError("the field holds infinite rates; finite ones or no data were due")

@@ -18,27 +18,29 @@ from training import run
 from training.config import resolve
 
 PAGE = (Path(__file__).parents[2] / "docs" / "framework.md").read_text(encoding="utf-8")
-CODE, LINE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+NAME = next(name for name in (f"toy{n or ''}" for n in range(len(CELLS) + 1)) if name not in CELLS)
+"""A free name, so that a cell may be called `toy`."""
+CODE, LINE = (re.sub(r"\btoy\b", NAME, block) for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
 
 
 def _register_the_page_s(folder):
     """One file in `models/cells` and one line, as the page says."""
-    (folder / "toy.py").write_text(CODE)
+    (folder / f"{NAME}.py").write_text(CODE)
     models.cells.__path__.append(str(folder))
     importlib.invalidate_caches()
     try:
         exec(LINE, {})
     finally:
         models.cells.__path__.remove(str(folder))
-        sys.modules.pop("models.cells.toy", None)
-        if hasattr(models.cells, "toy"):
-            del models.cells.toy
+        sys.modules.pop(f"models.cells.{NAME}", None)
+        if hasattr(models.cells, NAME):
+            delattr(models.cells, NAME)
 
 
 def _register_one_that_uses_everything(folder):
     """The zigzag memory, the diagonal, a state of its own size, another last layer, and a loss of its own."""
 
-    @CELLS.register("toy")
+    @CELLS.register(NAME)
     class GreedyCell(RecurrentCell):
         uses_memory = True
         uses_diagonal = True
@@ -74,15 +76,15 @@ def _register_one_that_uses_everything(folder):
 
 @pytest.fixture(params=[_register_the_page_s, _register_one_that_uses_everything])
 def toy(request, tmp_path):
-    assert "toy" not in CELLS
+    assert NAME not in CELLS
     request.param(tmp_path)
     yield
-    CELLS._entries.pop("toy")
+    CELLS._entries.pop(NAME)
     with pytest.raises(UnknownNameError):
-        build_model("ms-toy")
+        build_model(f"ms-{NAME}")
 
 
-@pytest.mark.parametrize("name", ["toy", "ms-toy"])
+@pytest.mark.parametrize("name", [NAME, f"ms-{NAME}"])
 def test_a_toy_cell_is_a_model(toy, name):
     assert name in list_models()
     torch.manual_seed(0)
@@ -95,7 +97,7 @@ def test_a_toy_cell_is_a_model(toy, name):
     assert all(p.grad is not None and bool((p.grad != 0).any()) for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["toy", "ms-toy"])
+@pytest.mark.parametrize("name", [NAME, f"ms-{NAME}"])
 def test_a_toy_cell_goes_through_the_trainer(toy, name, tmp_path):
     sets = ["hidden_channels=2", "num_layers=3", "size=32", "invented_digits=20", "input_steps=2", "lead_steps=2"]
     sets += ["train_clips=4", "test_clips=1"]

@@ -25,6 +25,7 @@ class NowcastDataset(Dataset[Sample], ABC):
     """Base of every data set; built as `DATASETS.get(name)(data=..., split=..., options)`.
 
     Attributes:
+        needs_data: whether there is nothing to train on without files; False for a data set that generates its frames.
         is_rain: values are mm/h; else pictures with values 0 to 1.
         channels: of a frame.
         cadence_minutes, pixel_m: of the frames as they are given (0 for pictures).
@@ -32,6 +33,7 @@ class NowcastDataset(Dataset[Sample], ABC):
     """
 
     options_class: ClassVar[type[BaseModel]]
+    needs_data: ClassVar[bool] = True
     is_rain: bool = True
     channels: int = 1
     cadence_minutes: int = 0

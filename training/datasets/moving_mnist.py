@@ -48,6 +48,7 @@ class MovingMNIST(NowcastDataset):
     """
 
     options_class: ClassVar[type[BaseModel]] = MovingMNISTOptions
+    needs_data: ClassVar[bool] = False
     is_rain = False
 
     def __init__(
