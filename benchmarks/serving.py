@@ -111,7 +111,7 @@ def _json(service: NowcastService, url: str, calls: int) -> tuple[list[Row], lis
         time_s, fields_THW = next(inputs)
         body = json.dumps({"reference_time": time_s.isoformat(), "verify": False}).encode()
         ours_s.append(seconds(partial(_post, f"{url}/nowcast", body, "application/json")))
-        bare_s.append(seconds(partial(forecaster.forecast_both, fields_THW, service.settings.lead_steps)))
+        bare_s.append(seconds(partial(forecaster.forecast, fields_THW, service.settings.lead_steps)))
         _until(lambda: not service.beside.owed())
     pairs = list(zip(ours_s[1:], bare_s[1:], strict=True))
     whole_s, model_s = (statistics.median(side) for side in zip(*pairs, strict=True))
@@ -181,7 +181,7 @@ def _batches(service: NowcastService, runs: int) -> list[Row]:
     """Two forecasts in one call against one after the other: whether batching pays on this device."""
     forecaster: Any = service.predictor.forecaster("default")
     two_BTHW = np.random.default_rng(0).gamma(0.3, 3, (2, 5, 124, 124)).astype(np.float32)
-    both = ("one call of two", lambda: forecaster.forecast_many(two_BTHW))
+    both = ("one call of two", lambda: forecaster.forecast_batch(two_BTHW))
     each = ("two calls of one", lambda: [forecaster.forecast(rate_THW) for rate_THW in two_BTHW])
     result = compare("batch", both, each, runs=runs)
     return [

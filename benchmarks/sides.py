@@ -1,7 +1,7 @@
 """The two sides of the tables: what a user of this package gets, and the textbook in float32, eager and contiguous."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from core.arrays import Float32Field
 from core.units import PAPER_PIXEL_M
 from models import Forecaster, build_model
 from models.cost import measure_work, measuring_on
+from models.fields import ForecastFields
 from models.transforms import ReflectivityTransform
 from tests.reference import build_textbook
 from training.trainer.losses import LOSSES
@@ -42,15 +43,17 @@ class PlainForecaster(Forecaster):
         self.device = torch.device(device)
         self.transform = ReflectivityTransform()
 
-    def _forecast(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Float32Field:
+    def _forecast_batch(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Sequence[ForecastFields]:
         del cadence_minutes, pixel_m
-        newest_THW = np.ascontiguousarray(rate_mmh_THW[-self.input_steps :])
+        newest_BTHW = np.ascontiguousarray(rate_mmh_BTHW[:, -self.input_steps :])
         with torch.inference_mode():
-            frames_BTCHW = self.transform.encode(torch.from_numpy(newest_THW)[None, :, None]).to(self.device)
+            frames_BTCHW = self.transform.encode(torch.from_numpy(newest_BTHW)[:, :, None]).to(self.device)
             value_BTCHW = self.model(frames_BTCHW, lead_steps)
-            return np.array(self.transform.decode(value_BTCHW)[0, :, 0].cpu().numpy(), np.float32)
+            rate_BLHW = np.array(self.transform.decode(value_BTCHW)[:, :, 0].cpu().numpy(), np.float32)
+        pairs = zip(rate_BLHW, newest_BTHW, strict=True)
+        return [ForecastFields.known_in_coverage(rate_LHW, each_THW[-1]) for rate_LHW, each_THW in pairs]
 
 
 def our_forecaster(name: str, setting: BenchmarkSetting) -> Forecaster:

@@ -11,12 +11,13 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.errors import FrameError
 from core.files import write_atomically
 from core.grid import Grid, grid_from_centres, known
 
 RATE: Final = "rainfall_rate"
+KNOWN: Final = "known"
 RATE_NAMES: Final = (
     "rainfall_rate",
     "lwe_precipitation_rate",
@@ -107,6 +108,21 @@ def rate_dataset(
                 {"standard_name": "forecast_period", "units": "minutes"},
             ),
         )
+    return dataset
+
+
+def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:
+    """Add `known(time, y, x)` to a forecast's `rate_dataset`: where the forecast rests on something observed."""
+    attributes = {
+        "long_name": "whether the forecast rests on an observation",
+        "comment": "0 where rain can flow in from outside the observed area, and where there is no value",
+        "flag_values": np.array([0, 1], np.int8),
+        "flag_meanings": "unknown_inflow_or_no_data known",
+        "grid_mapping": "crs",
+    }
+    encoding = {"zlib": True, "complevel": 1, "chunksizes": (1, *known_THW.shape[1:])}
+    dataset[KNOWN] = (("time", "y", "x"), known_THW.astype(np.int8), attributes, encoding)
+    dataset[RATE].attrs["ancillary_variables"] = f"coverage {KNOWN}"
     return dataset
 
 

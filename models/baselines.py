@@ -1,6 +1,7 @@
 """What a user gets for free: persistence, and extrapolation along the observed motion by pysteps."""
 
 import warnings
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.errors import ForecastError
 from core.units import DWD_ZR, PAPER_PIXEL_M
+from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.advection import library
 
@@ -24,11 +26,12 @@ class Persistence(Forecaster):
         )
         self.card = {"description": "the newest observed field, unchanged"}
 
-    def _forecast(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Float32Field:
+    def _forecast_batch(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Sequence[ForecastFields]:
         del cadence_minutes, pixel_m
-        return np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0)
+        repeated = [np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) for rate_mmh_THW in rate_mmh_BTHW]
+        return [ForecastFields.known_in_coverage(rate_mmh_LHW, rate_mmh_LHW[0]) for rate_mmh_LHW in repeated]
 
 
 class Extrapolation(Forecaster):
@@ -36,7 +39,7 @@ class Extrapolation(Forecaster):
 
     The motion comes from reflectivity (0 dBZ and below is dry) of up to three fields; fields that are wholly missing
     are left out, and the motion then comes from the two newest with their own spacing. What flows in from outside of
-    the observed area is dry.
+    the observed area is 0 mm/h and not known.
     """
 
     minimum_steps: ClassVar[int] = 2
@@ -48,10 +51,13 @@ class Extrapolation(Forecaster):
         )
         self.card = {"description": "pysteps: dense Lucas-Kanade motion, semi-Lagrangian extrapolation"}
 
-    def _forecast(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Float32Field:
+    def _forecast_batch(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Sequence[ForecastFields]:
         del cadence_minutes, pixel_m
+        return [self._advected(rate_mmh_THW, lead_steps) for rate_mmh_THW in rate_mmh_BTHW]
+
+    def _advected(self, rate_mmh_THW: Float32Field, lead_steps: int) -> ForecastFields:
         present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
         if len(present) < 2 or present[-1] != len(rate_mmh_THW) - 1:
             raise ForecastError(f"fields at steps {present} of {len(rate_mmh_THW)}; the newest and one more were due")
@@ -60,7 +66,7 @@ class Extrapolation(Forecaster):
             chosen = chosen[-2:]
         dry_THW = np.nan_to_num(rate_mmh_THW[chosen], nan=0.0)
         motion_CHW = _motion(dry_THW) / (chosen[-1] - chosen[-2])
-        return _advect(dry_THW[-1], motion_CHW, lead_steps)
+        return _advect(rate_mmh_THW[-1], motion_CHW, lead_steps)
 
 
 def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
@@ -76,7 +82,12 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> Float32Field:
+def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> ForecastFields:
+    """Carry the newest field along the motion, 0 mm/h from outside; known where half of the origin is observed."""
+    observed_HW = np.isfinite(rate_mmh_HW)
+    # The mask is carried as the imaginary part: pysteps then traces the trajectories, its main work, once for both.
+    both_HW = np.where(observed_HW, rate_mmh_HW, 0.0) + 1j * observed_HW
     extrapolate = library("extrapolation.semilagrangian").extrapolate
-    moved_THW = extrapolate(rate_mmh_HW.astype(np.float64), motion_CHW, lead_steps, outval=0.0)
-    return np.asarray(np.nan_to_num(moved_THW, nan=0.0), np.float32)
+    moved_LHW = extrapolate(both_HW, motion_CHW, lead_steps, outval=0.0)
+    rate_mmh_LHW = np.asarray(np.nan_to_num(moved_LHW.real, nan=0.0), np.float32)
+    return ForecastFields(rate_mmh_LHW, np.asarray(moved_LHW.imag >= 0.5))

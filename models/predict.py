@@ -46,7 +46,7 @@ def predict(
         read_frames(frames), steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
     )
     grid = model_grid(window.grid, forecaster.pixel_m * cadence / forecaster.cadence_minutes)
-    rate_mmh_THW = forecaster.forecast(
+    fields = forecaster.forecast(
         bilinear(window.rate_mmh_THW, *grid.shape), lead_steps, cadence_minutes=cadence, pixel_m=grid.pixel_m
     )
     times = [window.reference_time + timedelta(minutes=cadence * (n + 1)) for n in range(lead_steps)]
@@ -58,8 +58,10 @@ def predict(
         "input_times": " ".join(iso(time) for time in window.nominal_times),
         "history": f"{iso(datetime.now(UTC))} python -m models.predict",
     }
-    dataset = cf.rate_dataset(rate_mmh_THW, times, grid, reference_time=window.reference_time, attributes=attributes)
-    cf.write_dataset(dataset, out)
+    dataset = cf.rate_dataset(
+        fields.rate_mmh_LHW, times, grid, reference_time=window.reference_time, attributes=attributes
+    )
+    cf.write_dataset(cf.with_known(dataset, fields.known_LHW), out)
 
 
 if __name__ == "__main__":

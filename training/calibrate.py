@@ -68,7 +68,7 @@ def held_out(folds: list[str], *, correction: float | None, every: int) -> tuple
     for text in folds:
         checkpoint, _, event = text.rpartition("=")
         forecaster = _uncalibrated(checkpoint, correction)
-        rates_mmh = forecaster.rates_mmh
+        rates_mmh = forecaster.thresholds_mmh
         for kind, windows in (
             (squares, list(tile_windows(Path(event), TILE_M, every=every))),
             (whole, list(skill_windows(Path(event), short=True, every=every))),
@@ -92,7 +92,9 @@ def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> P
     """Probabilities (N, K) and observed rates (N,) by lead."""
     found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for window in windows:
-        chance_KLHW = forecaster.forecast_probabilities(window.past_THW, LEADS, cadence_minutes=30.0)
+        fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0)
+        chance_KLHW = fields.exceedance_probability_KLHW
+        assert chance_KLHW is not None  # a guided model always has probabilities
         compared_LHW = window.compared_LHW.copy()
         compared_LHW[:, 1::THINNING] = compared_LHW[:, 2::THINNING] = False
         compared_LHW[:, :, 1::THINNING] = compared_LHW[:, :, 2::THINNING] = False

@@ -44,8 +44,8 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
     rows = [
         ("observed before", past_THW),
         ("observed after", future_THW),
-        (f"forecast ({forecaster.name})", forecaster.forecast(past_THW)),
-        ("extrapolation", load_forecaster("extrapolation").forecast(past_THW)),
+        (f"forecast ({forecaster.name})", forecaster.forecast(past_THW).rate_mmh_LHW),
+        ("extrapolation", load_forecaster("extrapolation").forecast(past_THW).rate_mmh_LHW),
     ]
     return rows, f"{data.stem}, reference time {reference} UTC, model version {forecaster.version}"
 

@@ -135,13 +135,10 @@ def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: 
 
 
 def _add(sums: SkillSums, forecaster: Forecaster, window: SkillWindow, observed_LHW: Float32Field) -> None:
-    given = {"cadence_minutes": 30.0, "pixel_m": window.pixel_m}
-    if isinstance(forecaster, GuidedForecaster):
-        rate_LHW, chance_KLHW = forecaster.forecast_both(window.past_THW, LEADS, **given)
-        sums.add_probabilities(forecaster.name, chance_KLHW, forecaster.rates_mmh, observed_LHW)
-    else:
-        rate_LHW = forecaster.forecast(window.past_THW, LEADS, **given)
-    sums.add_field(forecaster.name, rate_LHW, observed_LHW, window.pixel_m)
+    fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0, pixel_m=window.pixel_m)
+    if fields.exceedance_probability_KLHW is not None:
+        sums.add_probabilities(forecaster.name, fields.exceedance_probability_KLHW, fields.thresholds_mmh, observed_LHW)
+    sums.add_field(forecaster.name, fields.rate_mmh_LHW, observed_LHW, window.pixel_m)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from benchmarks.setting import BenchmarkSetting
 from core.arrays import Float32Field
 from core.units import PAPER_PIXEL_M, WET_MMH
 from models import Forecaster, load_forecaster
+from models.fields import ForecastFields
 
 MEMBERS = 20
 MOTION_FIELDS = 3
@@ -41,7 +42,14 @@ class Steps(Forecaster):
     def __init__(self) -> None:
         super().__init__("steps", "1", input_steps=MOTION_FIELDS, cadence_minutes=30, pixel_m=PAPER_PIXEL_M)
 
-    def _forecast(
+    def _forecast_batch(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> list[ForecastFields]:
+        means = [self._mean_LHW(rate_THW, lead_steps, cadence_minutes, pixel_m) for rate_THW in rate_mmh_BTHW]
+        pairs = zip(means, rate_mmh_BTHW, strict=True)
+        return [ForecastFields.known_in_coverage(mean_LHW, rate_THW[-1]) for mean_LHW, rate_THW in pairs]
+
+    def _mean_LHW(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -1,6 +1,6 @@
 """A guided model as a forecaster: advection, probabilities, and one sharp field made of them."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -9,12 +9,16 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.units import PAPER_PIXEL_M
 from models.fast import ready
+from models.fields import ForecastFields
 from models.forecaster import Forecaster, pick_device
 from models.guided.adaptation import Adaptation, HindcastSamples
 from models.guided.calibration import CalibrationByCell
 from models.guided.fields import ProbabilityMatching
 from models.guided.network import GuidedModel
-from models.guided.predictors import predictors_LFHW
+from models.guided.predictors import NAMES, predictors_LFHW
+
+ORIGIN_OBSERVED: Final = NAMES.index("covered")
+"""Predictor that is 1 where the place that the rain comes from lies in the newest field and is observed, else 0."""
 
 
 class GuidedForecaster(Forecaster):
@@ -25,7 +29,7 @@ class GuidedForecaster(Forecaster):
     minutes.
 
     Attributes:
-        rates_mmh: thresholds of the probabilities.
+        thresholds_mmh: of the exceedance probabilities.
         adaptation: how the model learns from the given fields themselves; None: it does not.
         calibration: None leaves the probabilities as they come from the model.
         matching: how the deterministic field is made of the probabilities.
@@ -51,91 +55,40 @@ class GuidedForecaster(Forecaster):
         super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
         self.device = pick_device(device)
         self.model = ready(model, self.device, precision)
-        self.rates_mmh = model.rates_mmh
+        self.thresholds_mmh = tuple(model.rates_mmh)
         self.adaptation, self.calibration, self.matching = adaptation, calibration, matching or ProbabilityMatching()
 
-    def forecast_probabilities(
-        self,
-        rate_mmh_THW: Float32Field,
-        lead_steps: int = 5,
-        *,
-        cadence_minutes: float | None = None,
-        pixel_m: float | None = None,
-    ) -> Float32Field:
-        """Probability that the rate at a lead is at or above each of `rates_mmh`.
-
-        Args:
-            rate_mmh_THW: as `forecast`.
-            lead_steps: as `forecast`.
-            cadence_minutes: as `forecast`.
-            pixel_m: as `forecast`.
-
-        Returns:
-            (K, lead_steps, H, W) float32, not rising with the threshold; NaN where the newest input field is NaN.
-
-        Raises:
-            InputError: as `forecast`.
-        """
-        return self.forecast_both(rate_mmh_THW, lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)[1]
-
-    def forecast_both(
-        self,
-        rate_mmh_THW: Float32Field,
-        lead_steps: int = 5,
-        *,
-        cadence_minutes: float | None = None,
-        pixel_m: float | None = None,
-    ) -> tuple[Float32Field, Float32Field]:
-        """What `forecast` and `forecast_probabilities` give, for the work of one of them."""
-        rate_BLHW, chance_BKLHW = self.forecast_both_many(
-            rate_mmh_THW[None], lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m
-        )
-        return rate_BLHW[0], chance_BKLHW[0]
-
-    def forecast_both_many(
-        self,
-        rate_mmh_BTHW: Float32Field,
-        lead_steps: int = 5,
-        *,
-        cadence_minutes: float | None = None,
-        pixel_m: float | None = None,
-    ) -> tuple[Float32Field, Float32Field]:
-        """`forecast_both` of several inputs of one size, in one run of the model."""
-        fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
-        chance_BLKHW = self._probabilities(fields_BTHW, lead_steps, *self._spacing(cadence_minutes, pixel_m))
-        pairs = list(zip(chance_BLKHW, fields_BTHW, strict=True))
-        rate_BLHW = np.stack([self._finished(self._matched(*pair), pair[1]) for pair in pairs])
-        unseen_BHW = np.isnan(fields_BTHW[:, -1])
-        chance_BLKHW = np.where(unseen_BHW[:, None, None], np.float32("nan"), chance_BLKHW)
-        return rate_BLHW, np.ascontiguousarray(chance_BLKHW.swapaxes(1, 2))
-
-    def _forecast(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Float32Field:
-        return np.asarray(self._forecast_many(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)[0])
-
-    def _forecast_many(
+    def _forecast_batch(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Float32Field:
-        chance_BLKHW = self._probabilities(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
-        return np.stack([self._matched(*pair) for pair in zip(chance_BLKHW, rate_mmh_BTHW, strict=True)])
+    ) -> list[ForecastFields]:
+        newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
+        predictors_BLFHW = np.stack(
+            [predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW]
+        )
+        chance_BLKHW = self._probabilities(newest_BTHW, predictors_BLFHW, cadence_minutes, pixel_m)
+        return [self._fields(*each) for each in zip(chance_BLKHW, predictors_BLFHW, newest_BTHW, strict=True)]
 
-    def _matched(self, chance_LKHW: Float32Field, rate_mmh_THW: Float32Field) -> Float32Field:
-        return self.matching.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.rates_mmh)
+    def _fields(
+        self, chance_LKHW: Float32Field, traced_LFHW: Float32Field, rate_mmh_THW: Float32Field
+    ) -> ForecastFields:
+        return ForecastFields(
+            self.matching.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.thresholds_mmh),
+            traced_LFHW[:, ORIGIN_OBSERVED] > 0,
+            np.ascontiguousarray(chance_LKHW.swapaxes(0, 1)),
+            self.thresholds_mmh,
+        )
 
     def _probabilities(
-        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+        self, rate_mmh_BTHW: Float32Field, predictors_BLFHW: Float32Field, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
-        """(B, L, K, H, W), everywhere finite, not rising with the threshold."""
-        newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
-        known_BLFHW = np.stack([predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW])
-        parts = self._run(known_BLFHW)
+        """Return (B, L, K, H, W), finite everywhere, not rising with the threshold."""
+        parts = self._run(predictors_BLFHW)
         logits_BLKHW = parts[1] + parts[2]
         if self.adaptation is not None:
             logits_BLKHW += np.stack(
                 [
                     self._adapted(self.adaptation, cadence_minutes, *of_one)
-                    for of_one in zip(newest_BTHW, *parts, strict=True)
+                    for of_one in zip(rate_mmh_BTHW, *parts, strict=True)
                 ]
             )
         chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
@@ -143,10 +96,10 @@ class GuidedForecaster(Forecaster):
             chance_BLKHW = np.stack([self.calibration(chance_LKHW, pixel_m) for chance_LKHW in chance_BLKHW])
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
 
-    def _run(self, known_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
+    def _run(self, predictors_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
         """Predictors with spread 1, logits of the statistical model, and what the network adds to them."""
         with torch.inference_mode():
-            parts = self.model.parts(torch.from_numpy(known_BLFHW).to(self.device))
+            parts = self.model.parts(torch.from_numpy(predictors_BLFHW).to(self.device))
             scaled_BLFHW, prior_BLKHW, correction_BLKHW = (part.float().cpu().numpy() for part in parts)
         return scaled_BLFHW, prior_BLKHW, correction_BLKHW
 
@@ -164,7 +117,7 @@ class GuidedForecaster(Forecaster):
         last = len(rate_mmh_THW) - 1
         for newest in range(max(last - adaptation.origins, 1), last):
             hindcasts += self._hindcasts(rate_mmh_THW, newest, cadence_minutes, adaptation.step(rate_mmh_THW.shape[1:]))
-        weights_FK = adaptation.learnt(hindcasts, self.rates_mmh)
+        weights_FK = adaptation.learnt(hindcasts, self.thresholds_mmh)
         if weights_FK is None:
             return np.zeros_like(prior_LKHW)
         return adaptation.added_LKHW(scaled_LFHW, prior_LKHW, correction_LKHW, weights_FK)

@@ -17,7 +17,8 @@ from service.forecasts.exports import exported
 from service.forecasts.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
 from service.forecasts.records import BASELINES, Forecast, Origin
 from service.inference.inputs import ModelInput, forecast_id
-from service.inference.predictor import Choice, Forecaster, Prediction, Predictor
+from service.inference.predictor import Choice, Prediction, Predictor
+from service.inference.warm import AnyForecaster
 from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
 
 LOCKS: Final = 1024
@@ -67,7 +68,7 @@ class Maker:
             forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
             with timed(STAGE_SECONDS, "write"):
                 self._keep_inputs(forecast, inputs)
-                write_forecast(forecast, prediction.rate_mmh_THW, prediction.probabilities)
+                write_forecast(forecast, prediction.fields)
                 if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
                     exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
                 self._catalogue.put(forecast)
@@ -84,7 +85,7 @@ class Maker:
         name: str,
         inputs: ModelInput,
         choice: Choice,
-        forecaster: Forecaster,
+        forecaster: AnyForecaster,
         prediction: Prediction,
         origin: Origin,
     ) -> Forecast:
@@ -109,7 +110,7 @@ class Maker:
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
             source_grid=window.scan_grid or window.grid,
-            thresholds_mmh=prediction.probabilities.thresholds_mmh if prediction.probabilities else (),
+            thresholds_mmh=prediction.fields.thresholds_mmh,
         )
 
     def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:

@@ -12,7 +12,7 @@ import xarray as xr
 
 from core.arrays import Float32Field
 from core.cf import NETCDF_C
-from core.errors import ForecastError, NoDataError
+from core.errors import NoDataError
 
 VARIABLE: Final = "probability_of_exceedance"
 THRESHOLD: Final = "threshold"
@@ -20,8 +20,6 @@ STEP: Final = 0.001
 """A file holds whole numbers of it, so that probabilities stay within half of it."""
 
 UNKNOWN: Final = np.int16(-1)
-SLACK: Final = 1e-5
-"""So much a probability may rise with its threshold: rounding."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +38,6 @@ class Probabilities:
     def nbytes(self) -> int:
         """Memory of the array."""
         return self.probability_NTHW.nbytes
-
-
-def usable(
-    came: Probabilities | None, newest_mmh_HW: Float32Field, lead_steps: int
-) -> tuple[Probabilities | None, tuple[str, ...]]:
-    """A model's probabilities, NaN where the newest input is; where they are none, nothing and why."""
-    if came is None:
-        return None, ()
-    try:
-        return _checked(came, newest_mmh_HW, lead_steps), ()
-    except ForecastError as err:
-        return None, (f"its probabilities are left out: {err}",)
-
-
-def _checked(came: Probabilities, newest_mmh_HW: Float32Field, lead_steps: int) -> Probabilities:
-    """Raises ForecastError where they cannot be probabilities of these thresholds."""
-    thresholds, found_NTHW = came.thresholds_mmh, came.probability_NTHW
-    due = (len(thresholds), lead_steps, *newest_mmh_HW.shape)
-    if found_NTHW.shape != due or not thresholds or list(thresholds) != sorted(set(thresholds)):
-        raise ForecastError(f"fields of {found_NTHW.shape} for {thresholds} mm/h; {due} and ascending rates were due")
-    seen_HW = np.isfinite(newest_mmh_HW)
-    bad_NTHW = ~((found_NTHW >= 0) & (found_NTHW <= 1)) & seen_HW
-    if bad_NTHW.any():
-        raise ForecastError(f"{int(bad_NTHW.sum())} values are not within 0 to 1, where the newest input has a rate")
-    rising = int(((np.diff(found_NTHW, axis=0) > SLACK) & seen_HW).sum())
-    if rising:
-        raise ForecastError(f"{rising} values rise with the threshold")
-    return Probabilities(thresholds, np.where(seen_HW, found_NTHW, np.float32("nan")))
 
 
 def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:

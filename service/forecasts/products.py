@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.cf import rate_dataset, write_dataset
+from core.cf import KNOWN, rate_dataset, with_known, write_dataset
 from core.errors import NoDataError
 from core.frame import iso, utc
 from core.grid import Grid
@@ -21,6 +21,9 @@ from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import Probabilities, with_probabilities
 from service.forecasts.records import Forecast, observations_file, read_rate
 
+if TYPE_CHECKING:  # models imports torch, which the web process loads later
+    from models.fields import ForecastFields
+
 INSTITUTION: Final = "MS-RNN nowcasting service"
 USUAL: Final = "usual_coverage"
 
@@ -30,16 +33,32 @@ def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -
     return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
 
 
-def write_forecast(forecast: Forecast, rate_mmh_THW: Float32Field, probabilities: Probabilities | None = None) -> None:
-    """Write the forecast's file; its global attributes say all that the catalogue knows."""
+def write_forecast(forecast: Forecast, fields: "ForecastFields") -> None:
+    """Write the forecast's file; its global attributes hold all that the catalogue knows."""
     dataset = rate_dataset(
-        rate_mmh_THW,
+        fields.rate_mmh_LHW,
         forecast.valid_times,
         forecast.grid,
         reference_time=forecast.reference_time,
         attributes=forecast_attributes(forecast),
     )
-    write_dataset(with_probabilities(dataset, probabilities) if probabilities else dataset, forecast.path)
+    dataset = with_known(dataset, fields.known_LHW)
+    if fields.exceedance_probability_KLHW is not None:
+        found = Probabilities(fields.thresholds_mmh, fields.exceedance_probability_KLHW)
+        dataset = with_probabilities(dataset, found)
+    write_dataset(dataset, forecast.path)
+
+
+def read_known(path: Path) -> NDArray[np.bool_] | None:
+    """Read where a forecast rests on an observation, (L, H, W); None from a file of version 0.1.0, which has no mask.
+
+    Raises:
+        OSError: the file is not a NetCDF file.
+    """
+    try:
+        return np.asarray(read_variable(path, KNOWN) == 1)
+    except IndexError:
+        return None
 
 
 def forecast_attributes(forecast: Forecast) -> dict[str, Any]:

@@ -3,32 +3,32 @@
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
-from service.forecasts.probabilities import Probabilities
 from service.inference.batch import Batching, Lane
-from service.inference.forecasters import Forecaster, ManyForecaster
-from service.inference.warm import WarmModels
+from service.inference.warm import AnyForecaster, WarmModels
 from service.telemetry.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
+
+if TYPE_CHECKING:  # models imports torch, which the web process loads later
+    from models.fields import ForecastFields
 
 Notes = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a model gave.
+    """Result of one run of a model.
 
     Attributes:
-        rate_mmh_THW: forecast fields.
-        probabilities: None where it has none.
-        notes: what has to be said of how they were made.
+        fields: of the forecast.
+        notes: remarks on how they were made, for the forecast's record.
     """
 
-    rate_mmh_THW: Float32Field
-    probabilities: Probabilities | None = None
+    fields: "ForecastFields"
     notes: Notes = ()
 
 
@@ -82,21 +82,16 @@ class Engine:
     def _run_alike(self, kind: Hashable, given: Sequence[Float32Field]) -> Sequence[Made | Exception]:
         """In the lane's thread: all in one call; where that fails each alone, so that none suffers from another."""
         assert isinstance(kind, Kind)
-        forecaster = self._warm.get(kind.reference)
-        if len(given) > 1 and isinstance(forecaster, ManyForecaster):
-            with suppress(Exception):  # each tells its own below
-                return self._together(forecaster, kind, given)
+        if len(given) > 1:
+            with suppress(Exception):  # each run alone below raises its own error
+                return self._together(self._warm.get(kind.reference), kind, given)
         return [self._alone(kind, rate_mmh_THW) for rate_mmh_THW in given]
 
-    def _together(self, forecaster: Forecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
-        assert isinstance(forecaster, ManyForecaster)
+    def _together(self, forecaster: AnyForecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            rates_BTHW, chances_BKTHW = forecaster.forecast_both_many(
-                np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes
-            )
+            made = forecaster.forecast_batch(np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes)
         BATCH_SIZE.labels(forecaster.name).observe(len(given))
-        chances = [None] * len(given) if chances_BKTHW is None else list(chances_BKTHW)
-        return [self._made(forecaster, kind, *pair) for pair in zip(rates_BTHW, chances, strict=True)]
+        return [Made(fields, self._notes(kind)) for fields in made]
 
     def _alone(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made | Exception:
         try:
@@ -106,17 +101,11 @@ class Engine:
         BATCH_SIZE.labels(self._warm.get(kind.reference).name).observe(1)
         return made
 
-    def _forecast(self, forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+    def _forecast(self, forecaster: AnyForecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            both = forecaster.forecast_both(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
-        return self._made(forecaster, kind, *both)
+            fields = forecaster.forecast(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+        return Made(fields, self._notes(kind))
 
-    def _made(
-        self, forecaster: Forecaster, kind: Kind, rate_mmh_THW: Float32Field, chance_KTHW: Float32Field | None
-    ) -> Made:
+    def _notes(self, kind: Kind) -> Notes:
         trouble = self._warm.trouble
-        notes = (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()
-        if chance_KTHW is None:
-            return Made(np.asarray(rate_mmh_THW, np.float32), notes=notes)
-        probabilities = Probabilities(tuple(forecaster.rates_mmh), np.asarray(chance_KTHW, np.float32))
-        return Made(np.asarray(rate_mmh_THW, np.float32), probabilities, notes)
+        return (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()

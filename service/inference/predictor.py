@@ -3,22 +3,24 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from core.arrays import Float32Field
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
-from service.forecasts.probabilities import Probabilities, usable
 from service.forecasts.records import BASELINES
 from service.inference.batch import Batching
+from service.inference.checks import checked
 from service.inference.engine import Engine, Kind, Made, Notes
-from service.inference.forecasters import Forecaster as Forecaster
-from service.inference.forecasters import Unloadable
 from service.inference.registry import ModelRegistry, ModelVersion
-from service.inference.warm import Place, WarmModels
+from service.inference.warm import AnyForecaster, Place, Unloadable, WarmModels
 from service.telemetry.metrics import FALLBACKS
+
+if TYPE_CHECKING:  # models imports torch, which the web process loads later
+    from models.fields import ForecastFields
+    from models.forecaster import Forecaster
 
 WARM_CELLS: Final = 64
 GPU_BATCH: Final = 8
@@ -26,19 +28,17 @@ GPU_BATCH: Final = 8
 
 @dataclass(frozen=True)
 class Prediction:
-    """Forecast fields and how they came about.
+    """Forecast fields, and the method that made them.
 
     Attributes:
-        rate_mmh_THW: one field per lead; NaN exactly where the newest input is NaN.
+        fields: checked; NaN exactly where the newest input is NaN.
         method: name of the forecaster that made them.
-        notes: why it was not the one that was asked for, on its device; empty if it was.
-        probabilities: of reaching rates; None from a baseline, and from a model that has none.
+        notes: why it was not the requested one on its device; empty if it was.
     """
 
-    rate_mmh_THW: Float32Field
+    fields: "ForecastFields"
     method: str
     notes: Notes = ()
-    probabilities: Probabilities | None = None
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Predictor:
 
     def __init__(
         self,
-        load: Callable[[str], Forecaster],
-        on_cpu: Callable[[str], Forecaster] | None = None,
+        load: Callable[[str], "Forecaster"],
+        on_cpu: Callable[[str], "Forecaster"] | None = None,
         resolve: Callable[[str], str] = str,
         batching: Batching | None = None,
     ) -> None:
-        def load_in(reference: str, place: Place) -> Forecaster:
+        def load_in(reference: str, place: Place) -> "Forecaster":
             return (on_cpu or load)(reference) if place == "cpu" else load(reference)
 
         self._resolve = resolve
@@ -103,7 +103,7 @@ class Predictor:
         """
         known = registry or ModelRegistry(None)
 
-        def load(reference: str, where: str = device) -> Forecaster:
+        def load(reference: str, where: str = device) -> "Forecaster":
             return load_version(known.find(reference), where, precision, threads)
 
         return cls(load, lambda reference: load(reference, "cpu"), known.resolve, batching)
@@ -152,11 +152,11 @@ class Predictor:
             return Choice(name, good, (f"{reference} did not load ({forecaster.reason}): {good} stands for it",))
         return Choice(name, reference)
 
-    def loaded(self, name: str) -> Forecaster | None:
+    def loaded(self, name: str) -> "Forecaster | None":
         """The forecaster of a name or reference if it is in memory."""
         return self._warm.peek(self._resolve(name))
 
-    def forecaster(self, name: str) -> Forecaster:
+    def forecaster(self, name: str) -> AnyForecaster:
         """The forecaster of a name or reference; an `Unloadable` (tried again next time) where loading fails.
 
         Raises:
@@ -197,7 +197,7 @@ class Predictor:
             if notes:
                 FALLBACKS.labels(self._warm.get(reference).name, method).inc()
             said = (*notes, f"the forecast is {candidate}'s") if notes else ()
-            return Prediction(made.rate_mmh_THW, method, said + made.notes, made.probabilities)
+            return Prediction(made.fields, method, said + made.notes)
         raise ForecastError("; ".join(notes))
 
     def _run(self, reference: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Made:
@@ -207,9 +207,8 @@ class Predictor:
                 made = self._engine.run_here(kind, rate_mmh_THW)
         else:
             made = self._engine.run(kind, rate_mmh_THW)
-        forecast_THW = _checked(made.rate_mmh_THW, rate_mmh_THW, lead_steps)
-        probabilities, why_none = usable(made.probabilities, rate_mmh_THW[-1], lead_steps)
-        return Made(forecast_THW, probabilities, made.notes + why_none)
+        fields, notes = checked(made.fields, rate_mmh_THW[-1], lead_steps)
+        return Made(fields, made.notes + notes)
 
 
 def batch_size(settings: Settings) -> int:
@@ -224,7 +223,7 @@ def batch_size(settings: Settings) -> int:
         return 1
 
 
-def load_version(found: ModelVersion, device: str, precision: str, threads: int) -> Forecaster:
+def load_version(found: ModelVersion, device: str, precision: str, threads: int) -> "Forecaster":
     """The forecaster of one version of a model."""
     import torch  # not every process forecasts
 
@@ -236,19 +235,3 @@ def load_version(found: ModelVersion, device: str, precision: str, threads: int)
     if found.folder is None:
         return load_forecaster(found.name)
     return load_network(found.folder, name=found.name, device=device, precision=precision)
-
-
-def _checked(forecast_THW: Float32Field, rate_mmh_THW: Float32Field, lead_steps: int) -> Float32Field:
-    """The forecast, if it is a rain rate wherever the newest input is one; NaN elsewhere.
-
-    Raises:
-        ForecastError: another shape, or values that are not finite or negative.
-    """
-    due = (lead_steps, *rate_mmh_THW.shape[1:])
-    if forecast_THW.shape != due:
-        raise ForecastError(f"fields of {forecast_THW.shape} came; {due} were due")
-    observed_HW = np.isfinite(rate_mmh_THW[-1])
-    bad = ~(np.isfinite(forecast_THW) & (forecast_THW >= 0)) & observed_HW
-    if bad.any():
-        raise ForecastError(f"{int(bad.sum())} values that are no rain rate, where the newest input has one")
-    return np.where(observed_HW, forecast_THW, np.float32("nan"))

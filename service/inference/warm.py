@@ -4,20 +4,53 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
-from core.errors import UnknownNameError
-from service.inference.forecasters import Forecaster, Unloadable
+from core.errors import ForecastError, UnknownNameError
+from core.units import PAPER_PIXEL_M
+
+if TYPE_CHECKING:  # models imports torch, which the web process loads later
+    from models.forecaster import Forecaster
 
 Place = Literal["device", "cpu"]
-Load = Callable[[str, Place], Forecaster]
+Load = Callable[[str, Place], "Forecaster"]
+AnyForecaster: TypeAlias = "Forecaster | Unloadable"
 
 MOST_WARM: Final = 6
 """Models in memory: the baselines and a few versions; the one that was not asked for longest goes."""
 
 TRY_DEVICE_AGAIN_S: Final = 30.0
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Unloadable:
+    """Takes the place of a model whose checkpoint does not load, so that a baseline is served under its name."""
+
+    name: str
+    reason: str
+    version: str = "not-loaded"
+    cadence_minutes: int = 30
+    pixel_m: float = PAPER_PIXEL_M
+    input_steps: int = 5
+    thresholds_mmh: tuple[float, ...] = ()
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The reason, where a checkpoint's card would be."""
+        return {"error": self.reason}
+
+    def forecast(self, *_: object, **__: object) -> NoReturn:
+        """Refuse every forecast.
+
+        Raises:
+            ForecastError: always.
+        """
+        raise ForecastError(f"{self.name} did not load: {self.reason}")
+
+    forecast_batch = forecast
 
 
 class WarmModels:
@@ -35,7 +68,7 @@ class WarmModels:
         self._warm: OrderedDict[tuple[str, Place], Forecaster] = OrderedDict()
         self._away: tuple[str, float | None] | None = None
 
-    def get(self, reference: str) -> Forecaster:
+    def get(self, reference: str) -> AnyForecaster:
         """The forecaster, loaded once; an `Unloadable` (tried again next time) where loading fails.
 
         Raises:
@@ -48,11 +81,11 @@ class WarmModels:
         except Exception as err:
             return Unloadable(reference.partition("@")[0], f"{type(err).__name__}: {err}")
 
-    def peek(self, reference: str) -> Forecaster | None:
+    def peek(self, reference: str) -> "Forecaster | None":
         """The forecaster if it is in memory."""
         return self._warm.get((reference, self.place()))
 
-    def load(self, reference: str, place: Place) -> Forecaster:
+    def load(self, reference: str, place: Place) -> "Forecaster":
         """The forecaster in a place; whatever loading raises is raised."""
         with self.lock(reference):
             known = self._warm.get((reference, place))
@@ -65,7 +98,7 @@ class WarmModels:
                     self._warm.popitem(last=False)
             return known
 
-    def _load_or_move(self, reference: str, place: Place) -> tuple[Forecaster, Place]:
+    def _load_or_move(self, reference: str, place: Place) -> tuple["Forecaster", Place]:
         try:
             return self._load(reference, place), place
         except Exception as err:

@@ -94,7 +94,7 @@ def test_a_plain_forecaster_runs_the_model_as_it_is():
 
     rate_mmh_THW = np.full((5, 6, 7), 2.0, np.float32)
     forecast = PlainForecaster(Last(), "last").forecast(rate_mmh_THW, 3)
-    np.testing.assert_allclose(forecast, np.full((3, 6, 7), 2.0), rtol=1e-5)
+    np.testing.assert_allclose(forecast.rate_mmh_LHW, np.full((3, 6, 7), 2.0), rtol=1e-5)
 
 
 def test_the_slope_is_the_exponent_of_a_power_law():

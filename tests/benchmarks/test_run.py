@@ -95,7 +95,7 @@ def test_a_peer_forecasts_the_same_fields(name):
     except ImportError as err:
         pytest.skip(f"{name} is not installed: {err}")
     rate_mmh_THW = rain_mmh(SETTING.height, SETTING.width, peer.frames)
-    assert peer.forecaster.forecast(rate_mmh_THW, SETTING.lead_steps).shape == (2, 32, 32)
+    assert peer.forecaster.forecast(rate_mmh_THW, SETTING.lead_steps).rate_mmh_LHW.shape == (2, 32, 32)
     assert (float(against_peers._counts(peer, SETTING).get("GMAC") or 0) > 0) == (peer.network is not None)
 
 

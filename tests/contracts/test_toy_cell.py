@@ -106,7 +106,7 @@ def test_a_toy_cell_goes_through_the_trainer(toy, name, tmp_path):
     card = read_card(checkpoint)
     assert (card["architecture"]["name"], card["training"]["steps"]) == (name, 2)
     assert load_model(checkpoint)(torch.rand(1, 2, 1, 9, 9), lead_steps=1).shape == (1, 1, 1, 9, 9)
-    assert load_forecaster(checkpoint).forecast(torch.rand(2, 20, 20).numpy(), 3).shape == (3, 20, 20)
+    assert load_forecaster(checkpoint).forecast(torch.rand(2, 20, 20).numpy(), 3).rate_mmh_LHW.shape == (3, 20, 20)
 
 
 def _rows_of_the_page():

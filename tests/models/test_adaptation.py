@@ -36,7 +36,7 @@ def _forecaster(bias=0.0, correction=0.0, adaptation=None):
 
 
 def _brier(forecaster, fields, mmh):
-    chance = forecaster.forecast_probabilities(fields[:5], 5)[RATES_MMH.index(mmh)]
+    chance = forecaster.forecast(fields[:5], 5).exceedance_probability_KLHW[RATES_MMH.index(mmh)]
     return float(np.square(chance - (fields[5:] >= mmh)).mean())
 
 
@@ -68,7 +68,7 @@ def test_where_there_is_nothing_to_learn_from_nothing_changes(spoil):
         fields[:4] = np.nan
         fields[:4, 30, 30] = 1.0
     plain, adapted = (
-        _forecaster(1.5, adaptation=how).forecast_probabilities(fields, 3) for how in (None, Adaptation())
+        _forecaster(1.5, adaptation=how).forecast(fields, 3).exceedance_probability_KLHW for how in (None, Adaptation())
     )
     np.testing.assert_array_equal(np.isnan(plain), np.isnan(adapted))
     seen = np.isfinite(plain)

@@ -54,7 +54,7 @@ def test_a_state_dict_becomes_a_checkpoint(tmp_path, prefix, nested):
     assert card["origin"]["file"] == "reference.pth"
     assert "owner" in card["licence"]
     forecast = load_forecaster(str(tmp_path / "out")).forecast(np.zeros((5, 12, 9), np.float32), lead_steps=2)
-    assert forecast.shape == (2, 12, 9)
+    assert forecast.rate_mmh_LHW.shape == (2, 12, 9)
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_bfloat16_moves_no_score_of_the_default_by_more_than_two_thousandths(sha
         scores = []
         for forecaster in forecasters:
             counts = [
-                contingency(forecaster.forecast(past[:, 0].numpy()), future[:, 0].numpy(), threshold_mmh)
+                contingency(forecaster.forecast(past[:, 0].numpy()).rate_mmh_LHW, future[:, 0].numpy(), threshold_mmh)
                 for past, future in (windows[index] for index in range(len(windows)))
             ]
             scores.append(sum(counts[1:], counts[0]).value("csi"))

@@ -40,7 +40,7 @@ def test_missing_stays_missing_and_nothing_else_does(forecaster):
     rate[-1, :5] = np.nan
     rate[1, 20:30, 20:30] = np.nan
     before = rate.copy()
-    result = forecaster.forecast(rate, 3)
+    result = forecaster.forecast(rate, 3).rate_mmh_LHW
     assert result.shape == (3, 64, 64)
     assert result.dtype == np.float32
     assert np.isnan(result[:, :5]).all()
@@ -49,12 +49,12 @@ def test_missing_stays_missing_and_nothing_else_does(forecaster):
 
 
 def test_odd_sizes(forecaster):
-    assert forecaster.forecast(np.ones((5, 31, 45), np.float32), 2).shape == (2, 31, 45)
+    assert forecaster.forecast(np.ones((5, 31, 45), np.float32), 2).rate_mmh_LHW.shape == (2, 31, 45)
 
 
 @pytest.mark.parametrize("name", ["persistence", "extrapolation", "default"])
 def test_all_dry_stays_dry_but_for_drizzle_along_the_rim(name):
-    result = load_forecaster(name).forecast(np.zeros((5, 124, 124), np.float32), 5)
+    result = load_forecaster(name).forecast(np.zeros((5, 124, 124), np.float32), 5).rate_mmh_LHW
     assert result[:, 20:-20, 20:-20].max() < 0.1
     assert result.max() < 0.5
     assert result.mean() < 0.02
@@ -62,7 +62,7 @@ def test_all_dry_stays_dry_but_for_drizzle_along_the_rim(name):
 
 @pytest.mark.parametrize("bad", [np.zeros((64, 64)), np.full((5, 8, 8), -1.0), np.full((5, 8, 8), np.inf)])
 def test_bad_fields_are_refused(forecaster, bad):
-    with pytest.raises(InputError, match="due"):
+    with pytest.raises(InputError, match="expected"):
         forecaster.forecast(bad.astype(np.float32))
     with pytest.raises(InputError, match="at least 1"):
         forecaster.forecast(_moving_blob(), 0)
@@ -70,11 +70,12 @@ def test_bad_fields_are_refused(forecaster, bad):
 
 def test_persistence_is_the_last_field():
     rate = _moving_blob()
-    np.testing.assert_array_equal(load_forecaster("persistence").forecast(rate, 4), np.repeat(rate[-1:], 4, axis=0))
+    result = load_forecaster("persistence").forecast(rate, 4)
+    np.testing.assert_array_equal(result.rate_mmh_LHW, np.repeat(rate[-1:], 4, axis=0))
 
 
 def test_extrapolation_moves_on_with_the_observed_motion():
-    result = load_forecaster("extrapolation").forecast(_moving_blob(), 5)
+    result = load_forecaster("extrapolation").forecast(_moving_blob(), 5).rate_mmh_LHW
     for step, field in enumerate(result, start=1):
         row, col = np.unravel_index(field.argmax(), field.shape)
         assert abs(row - 30) <= 1
@@ -84,13 +85,61 @@ def test_extrapolation_moves_on_with_the_observed_motion():
 def test_extrapolation_of_a_single_small_shower_warns_of_nothing():
     rate = np.zeros((5, 16, 16), np.float32)
     rate[:, 7:9, 7:9] = 5.0
-    assert np.isfinite(load_forecaster("extrapolation").forecast(rate, 5)).all()
+    assert np.isfinite(load_forecaster("extrapolation").forecast(rate, 5).rate_mmh_LHW).all()
+
+
+def test_inflow_is_not_known_to_extrapolation_and_to_the_guided_model():
+    """Rain that moves 3 cells a step to the right: what enters from the left was never observed."""
+    rate = _moving_blob()
+    rate[:, 40:, 50:] = np.nan
+    for name in ("extrapolation", "default"):
+        found = load_forecaster(name, device="cpu").forecast(rate, 3)
+        for step, known in enumerate(found.known_LHW, start=1):
+            assert not known[25:35, : 3 * step - 1].any(), name
+            assert known[25:35, 3 * step + 2 :].all(), name
+            assert not known[40:, 50:].any(), name
+        inflow = found.rate_mmh_LHW[2, 25:35, :6]
+        assert np.isfinite(inflow).all(), f"{name}: a value wherever the newest field is observed"
+
+
+def test_a_hole_in_the_newest_field_is_carried_along():
+    rate = _moving_blob()
+    rate[-1, 28:32, 40:44] = np.nan
+    known = load_forecaster("extrapolation").forecast(rate, 2).known_LHW
+    assert not known[1, 28:32, 47:49].any()
+    assert not known[1, 28:32, 40:44].any(), "no radar there now, so no value either"
+
+
+@pytest.mark.parametrize("name", ["persistence", "network"])
+def test_persistence_and_plain_networks_are_known_where_the_newest_field_is(name):
+    rate = _moving_blob()
+    rate[-1, :5] = np.nan
+    network = Forecaster.from_model(build_model("ms-convlstm", hidden_channels=2), device="cpu")
+    found = (network if name == "network" else load_forecaster(name)).forecast(rate, 2)
+    np.testing.assert_array_equal(found.known_LHW, np.isfinite(found.rate_mmh_LHW))
+    assert found.known_LHW[:, 5:].all()
+
+
+def test_members_are_refused_as_no_model_makes_them(forecaster):
+    with pytest.raises(InputError, match=r"members must be 0 .* got 20: no model makes ensemble members yet"):
+        forecaster.forecast(_moving_blob(), 2, members=20)
+
+
+def test_a_batch_gives_a_result_for_each_input(forecaster):
+    rates = np.stack([_moving_blob(), _moving_blob(speed=1)])
+    rates[1, -1, :5] = np.nan
+    together = forecaster.forecast_batch(rates, 2)
+    assert len(together) == 2
+    for one, rate in zip(together, rates, strict=True):
+        alone = forecaster.forecast(rate, 2)
+        np.testing.assert_allclose(one.rate_mmh_LHW, alone.rate_mmh_LHW, atol=1e-4, rtol=1e-2)
+        np.testing.assert_array_equal(one.known_LHW, alone.known_LHW)
 
 
 def test_extrapolation_from_what_there_is():
     rate = _moving_blob()
     rate[1] = rate[3] = np.nan
-    moved = load_forecaster("extrapolation").forecast(rate, 2)
+    moved = load_forecaster("extrapolation").forecast(rate, 2).rate_mmh_LHW
     assert abs(int(np.unravel_index(moved[1].argmax(), moved[1].shape)[1]) - 33) <= 2
     rate[:-1] = np.nan
     with pytest.raises(ForecastError, match="the newest and one more were due"):
@@ -119,7 +168,7 @@ def test_the_shipped_default_is_small_and_whole():
     assert (SHIPPED / "default" / WEIGHTS).stat().st_size < 10_000_000
     assert forecaster.card["training"]["data"]["files"]
     assert not any(name in str(forecaster.card["training"]["data"]) for name in ("opera", "bom"))
-    assert forecaster.forecast(_moving_blob(), 5).shape == (5, 64, 64)
+    assert forecaster.forecast(_moving_blob(), 5).rate_mmh_LHW.shape == (5, 64, 64)
 
 
 @pytest.mark.parametrize("spoil", ["weights", "card", "key", "architecture"])
@@ -146,6 +195,8 @@ def test_half_precision_checkpoint_is_close(tmp_path):
     card = _card("ms-convlstm", 4)
     save_model(tmp_path / "full", model, card)
     save_model(tmp_path / "half", model, card, half=True)
-    full, half = (load_forecaster(tmp_path / name).forecast(_moving_blob(), 2) for name in ("full", "half"))
+    full, half = (
+        load_forecaster(tmp_path / name).forecast(_moving_blob(), 2).rate_mmh_LHW for name in ("full", "half")
+    )
     np.testing.assert_allclose(half, full, atol=0.01)
     assert (tmp_path / "half" / WEIGHTS).stat().st_size < 0.6 * (tmp_path / "full" / WEIGHTS).stat().st_size

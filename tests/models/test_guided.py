@@ -89,9 +89,9 @@ def test_a_forgetful_field_fades_and_a_steady_one_stays():
 def test_forecast_and_probabilities(forecaster):
     fields = _moving_blob()
     fields[-1, :5] = np.nan
-    rate, chance = forecaster.forecast_both(fields, 4)
-    np.testing.assert_array_equal(rate, forecaster.forecast(fields, 4))
-    np.testing.assert_array_equal(chance, forecaster.forecast_probabilities(fields, 4))
+    found = forecaster.forecast(fields, 4)
+    rate, chance = found.rate_mmh_LHW, found.exceedance_probability_KLHW
+    assert found.thresholds_mmh == RATES_MMH
     assert chance.shape == (len(RATES_MMH), 4, 64, 64)
     assert chance.dtype == rate.dtype == np.float32
     assert np.isnan(chance[:, :, :5]).all()
@@ -103,15 +103,17 @@ def test_forecast_and_probabilities(forecaster):
 
 def test_several_at_once_are_as_each_alone(forecaster):
     fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
-    together = forecaster.forecast_many(fields, 2)
-    alone = np.stack([forecaster.forecast(each, 2) for each in fields])
-    np.testing.assert_allclose(together, alone, rtol=1e-3, atol=1e-3)
+    together = forecaster.forecast_batch(fields, 2)
+    alone = [forecaster.forecast(each, 2) for each in fields]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.rate_mmh_LHW, other.rate_mmh_LHW, rtol=1e-3, atol=1e-3)
+        np.testing.assert_array_equal(one.known_LHW, other.known_LHW)
 
 
 def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
     fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
     fields[1, -1, :5] = np.nan
-    alone = [forecaster.forecast_both(each, 2) for each in fields]
+    alone = [forecaster.forecast(each, 2) for each in fields]
     calls = []
     run = forecaster.model.parts
 
@@ -120,23 +122,24 @@ def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
         return run(known)
 
     monkeypatch.setattr(forecaster.model, "parts", counted)
-    rate, chance = forecaster.forecast_both_many(fields, 2)
+    together = forecaster.forecast_batch(fields, 2)
     hindcasts = 3 * [1] * forecaster.adaptation.origins if forecaster.adaptation else []
     assert calls == [3, *hindcasts], "one run of the model makes rates and probabilities of all"
-    for number, (rate_alone, chance_alone) in enumerate(alone):
-        np.testing.assert_allclose(rate[number], rate_alone, rtol=1e-3, atol=1e-3)
-        np.testing.assert_allclose(chance[number], chance_alone, rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(np.isnan(chance[number]), np.isnan(chance_alone))
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one.rate_mmh_LHW, other.rate_mmh_LHW, rtol=1e-3, atol=1e-3)
+        chance, chance_alone = one.exceedance_probability_KLHW, other.exceedance_probability_KLHW
+        np.testing.assert_allclose(chance, chance_alone, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(np.isnan(chance), np.isnan(chance_alone))
 
 
 def test_who_has_no_probabilities_gives_none_of_them():
     persistence = load_forecaster("persistence")
     fields = _moving_blob()
-    rate, chance = persistence.forecast_both(fields, 3)
-    many, chances = persistence.forecast_both_many(np.stack([fields, fields]), 3)
-    assert (chance, chances, persistence.rates_mmh) == (None, None, ())
-    np.testing.assert_array_equal(rate, persistence.forecast(fields, 3))
-    np.testing.assert_array_equal(many[1], rate)
+    alone = persistence.forecast(fields, 3)
+    together = persistence.forecast_batch(np.stack([fields, fields]), 3)
+    assert [one.exceedance_probability_KLHW for one in (alone, *together)] == [None] * 3
+    assert (alone.thresholds_mmh, persistence.thresholds_mmh) == ((), ())
+    np.testing.assert_array_equal(together[1].rate_mmh_LHW, alone.rate_mmh_LHW)
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -147,16 +150,16 @@ def test_patches_correct_each_cell_at_any_size(patch):
 
 @pytest.mark.parametrize("size", [(31, 45), (124, 124), (9, 17), (200, 150)])
 def test_any_size(forecaster, size):
-    rate, chance = forecaster.forecast_both(_moving_blob(rows=size[0], cols=size[1]), 2)
-    assert rate.shape == (2, *size)
-    assert np.isfinite(chance).all()
+    found = forecaster.forecast(_moving_blob(rows=size[0], cols=size[1]), 2)
+    assert found.rate_mmh_LHW.shape == found.known_LHW.shape == (2, *size)
+    assert np.isfinite(found.exceedance_probability_KLHW).all()
 
 
 @pytest.mark.parametrize(("cadence", "leads"), [(5, 12), (10, 6), (15, 4), (30, 7)])
 def test_other_cadences_follow_the_motion_that_they_show(forecaster, cadence, leads):
     """The policy: leads are multiples of the input's cadence, and motion is measured in its steps."""
     speed = 4 * cadence / 30
-    rate = forecaster.forecast(_moving_blob(speed=speed), leads, cadence_minutes=cadence)
+    rate = forecaster.forecast(_moving_blob(speed=speed), leads, cadence_minutes=cadence).rate_mmh_LHW
     for step in (0, leads - 1):
         col = 12 + speed * (5 + step)
         if col < 56 and rate[step].max() > 0:
@@ -165,12 +168,12 @@ def test_other_cadences_follow_the_motion_that_they_show(forecaster, cadence, le
 
 
 def test_all_dry_stays_dry(forecaster):
-    assert forecaster.forecast(np.zeros((5, 64, 64), np.float32), 5).max() == 0
+    assert forecaster.forecast(np.zeros((5, 64, 64), np.float32), 5).rate_mmh_LHW.max() == 0
 
 
 def test_bad_input_is_refused(forecaster):
-    with pytest.raises(InputError, match="due"):
-        forecaster.forecast_probabilities(np.full((5, 8, 8), -1.0, np.float32))
+    with pytest.raises(InputError, match="expected rates"):
+        forecaster.forecast(np.full((5, 8, 8), -1.0, np.float32))
     with pytest.raises(InputError, match="predictors of shape"):
         forecaster.model(torch.zeros(1, 2, 3, 8, 8))
     with pytest.raises(InputError, match="options"):
@@ -188,7 +191,11 @@ def test_it_begins_as_the_statistical_part_alone():
 def test_bfloat16_is_close_to_float32(forecaster):
     how = {"adaptation": forecaster.adaptation, "precision": "bfloat16"}
     fast = GuidedForecaster(_model(), "guided", "1", device="cpu", **how)
-    slow_chance, fast_chance = (one.forecast_probabilities(_moving_blob(), 3) for one in (forecaster, fast))
+    slow_chance, fast_chance = (
+        one.forecast(_moving_blob(), 3).exceedance_probability_KLHW for one in (forecaster, fast)
+    )
+    assert slow_chance is not None
+    assert fast_chance is not None
     np.testing.assert_allclose(fast_chance, slow_chance, atol=0.02)
 
 
@@ -207,7 +214,8 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
     save_model(tmp_path / "guided" / "checkpoint", _model(), card)
     loaded = load_forecaster(tmp_path / "guided" / "checkpoint", device="cpu", precision="float32")
     assert loaded.name == "guided"
-    np.testing.assert_allclose(loaded.forecast(_moving_blob(), 3), forecaster.forecast(_moving_blob(), 3), rtol=1e-3)
+    one, other = (each.forecast(_moving_blob(), 3).rate_mmh_LHW for each in (loaded, forecaster))
+    np.testing.assert_allclose(one, other, rtol=1e-3)
 
 
 def test_a_share_of_the_correction_counts():

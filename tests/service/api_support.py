@@ -1,7 +1,7 @@
 """A real `NowcastService` on a small grid behind the real app, and files to send to it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,10 +18,12 @@ from core.grid import RADOLAN_900, Grid
 from core.registry import Registry
 from core.settings import Settings
 from ingest.store.live import Store
+from models.fields import ForecastFields
 from service.app import create_app
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
+from tests.service.fakes import FakeForecaster, fields_of
 
 GRID = RADOLAN_900.resized(72, 60)
 NOW = datetime(2024, 6, 1, 12, 3, tzinfo=UTC)
@@ -34,8 +36,8 @@ MISSING_CORNER = np.s_[:, :8, :8]
 CHANCES_MMH = (0.1, 0.5, 5.0)
 
 
-@dataclass(frozen=True)
-class Shift:
+@dataclass(eq=False)
+class Shift(FakeForecaster):
     """A forecaster that a test can follow: the newest field, `cells` columns further east at each step."""
 
     name: str
@@ -44,21 +46,17 @@ class Shift:
     cadence_minutes: int = 30
     pixel_m: float = 7258.0
     input_steps: int = 5
-    rates_mmh: tuple[float, ...] = ()
-    card: Mapping[str, Any] = field(default_factory=lambda: {"licence": "Apache-2.0"})
+    thresholds_mmh: tuple[float, ...] = ()
+    card: dict[str, Any] = field(default_factory=lambda: {"licence": "Apache-2.0"})
 
-    def forecast(self, rate_mmh_THW: Float32Field, lead_steps: int = 5, **_: float | None) -> Float32Field:
+    def fields(self, rate_mmh_THW: Float32Field, lead_steps: int) -> ForecastFields:
         newest_HW = np.nan_to_num(rate_mmh_THW[-1])
         moved_THW = np.stack([np.roll(newest_HW, self.cells * (step + 1), axis=1) for step in range(lead_steps)])
-        return np.where(np.isfinite(rate_mmh_THW[-1]), moved_THW, np.float32("nan")).astype(np.float32)
-
-    def forecast_both(
-        self, rate_mmh_THW: Float32Field, lead_steps: int = 5, **_: float | None
-    ) -> tuple[Float32Field, Float32Field | None]:
-        rate_mmh_LHW = self.forecast(rate_mmh_THW, lead_steps)
-        if not self.rates_mmh:
-            return rate_mmh_LHW, None
-        return rate_mmh_LHW, np.stack([chance_of(rate_mmh_LHW, rate_mmh) for rate_mmh in self.rates_mmh])
+        rate_mmh_LHW = np.where(np.isfinite(rate_mmh_THW[-1]), moved_THW, np.float32("nan")).astype(np.float32)
+        if not self.thresholds_mmh:
+            return fields_of(rate_mmh_LHW)
+        probability_KLHW = np.stack([chance_of(rate_mmh_LHW, mmh) for mmh in self.thresholds_mmh])
+        return fields_of(rate_mmh_LHW, probability_KLHW, self.thresholds_mmh)
 
 
 def chance_of(rate_mmh: Float32Field, threshold_mmh: float) -> Float32Field:
@@ -70,7 +68,7 @@ def load(name: str) -> Shift:
     """The default gives probabilities; the baselines, as those of the service, give none."""
     names: Registry[Shift] = Registry("model")
     for known, cells in (("default", 3), ("extrapolation", 2), ("persistence", 0)):
-        names.register(known)(Shift(known, cells, rates_mmh=CHANCES_MMH if known == "default" else ()))
+        names.register(known)(Shift(known, cells, thresholds_mmh=CHANCES_MMH if known == "default" else ()))
     return names.get(name)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +15,18 @@ from core.grid import RADOLAN_SPHERE, Grid
 from core.settings import Settings
 from ingest.store.live import Store
 from models.baselines import Extrapolation, Persistence
+from models.forecaster import Forecaster
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
-from service.inference.predictor import Forecaster, Predictor
+from service.inference.predictor import Predictor
+from tests.service.fakes import FakeForecaster, fields_of
 
 CENTRE_GRID = Grid(RADOLAN_SPHERE, -20_000.0, -4_200_000.0, 1000.0, 1000.0, 40, 40, "small")
 START = datetime(2024, 6, 1, 10, 0, tzinfo=UTC)
 
 
-@dataclass
-class Fading:
+@dataclass(eq=False)
+class Fading(FakeForecaster):
     """A model that halves the rain with every lead."""
 
     name: str = "fading"
@@ -31,14 +34,14 @@ class Fading:
     cadence_minutes: int = 30
     pixel_m: float = 2000.0
     input_steps: int = 5
-    card: dict[str, str] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
     calls: int = 0
     fails: Exception | None = None
     spoils: float | None = None
-    rates_mmh: tuple[float, ...] = ()
+    thresholds_mmh: tuple[float, ...] = ()
     chances: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def forecast(self, rate_mmh_THW, lead_steps=5, *, cadence_minutes=None, pixel_m=None):
+    def fields(self, rate_mmh_THW, lead_steps):
         self.calls += 1
         if self.fails:
             raise self.fails
@@ -46,11 +49,7 @@ class Fading:
         result = rate_mmh_THW[-1] * leads[:, None, None]
         if self.spoils is not None:
             result[2, 10, 10] = self.spoils
-        return result
-
-    def forecast_both(self, rate_mmh_THW, lead_steps=5, **told):
-        rate_mmh_LHW = self.forecast(rate_mmh_THW, lead_steps, **told)
-        return rate_mmh_LHW, self.chances(rate_mmh_LHW) if self.chances else None
+        return fields_of(result, self.chances(result) if self.chances else None, self.thresholds_mmh)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from models import Forecaster, build_model
 from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
 from service.inference.request_scope import request_scope
+from tests.service.fakes import FakeForecaster
 
 
 class Gate:
@@ -124,8 +125,8 @@ def test_a_batch_of_a_network_gives_what_each_alone_gives(network):
     rng = np.random.default_rng(0)
     rates_BTHW = rng.gamma(0.3, 3, (3, 5, 40, 36)).astype(np.float32)
     rates_BTHW[1, :, :9] = np.nan
-    together = network.forecast_many(rates_BTHW, 4)
-    alone = np.stack([network.forecast(rate_THW, 4) for rate_THW in rates_BTHW])
+    together = np.stack([fields.rate_mmh_LHW for fields in network.forecast_batch(rates_BTHW, 4)])
+    alone = np.stack([network.forecast(rate_THW, 4).rate_mmh_LHW for rate_THW in rates_BTHW])
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(np.isnan(together), np.isnan(alone))
 
@@ -134,18 +135,18 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
     calls = []
     gate = threading.Event()
 
-    class Counting:
-        def __getattr__(self, name):
-            return getattr(network, name)
+    class Counting(FakeForecaster):
+        def __init__(self):
+            super().__init__("counting", "1", input_steps=5, cadence_minutes=30, pixel_m=7258.0)
 
-        def forecast_both(self, rate_mmh_THW, lead_steps=5, **told):
+        def fields(self, rate_mmh_THW, lead_steps):
             calls.append(1)
             assert gate.wait(20)
-            return network.forecast_both(rate_mmh_THW, lead_steps, **told)
+            return network.forecast(rate_mmh_THW, lead_steps)
 
-        def forecast_both_many(self, rate_mmh_BTHW, lead_steps=5, **told):
+        def forecast_batch(self, rate_mmh_BTHW, lead_steps=5, **given):
             calls.append(len(rate_mmh_BTHW))
-            return network.forecast_both_many(rate_mmh_BTHW, lead_steps, **told)
+            return network.forecast_batch(rate_mmh_BTHW, lead_steps, **given)
 
     predictor = Predictor(lambda _: Counting(), batching=Batching(size=8, wait_s=0))
     rng = np.random.default_rng(1)
@@ -161,7 +162,8 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
         made = [each.result(30) for each in (first, *rest)]
     assert calls == [1, 4]
     for prediction, rate in zip(made, rates, strict=True):
-        np.testing.assert_allclose(prediction.rate_mmh_THW, network.forecast(rate, 3), rtol=1e-4, atol=1e-4)
+        alone = network.forecast(rate, 3).rate_mmh_LHW
+        np.testing.assert_allclose(prediction.fields.rate_mmh_LHW, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_one_bad_input_of_a_batch_harms_no_other(network):

@@ -12,35 +12,31 @@ from models.baselines import Persistence
 from models.device import device_failure
 from service.inference.predictor import Predictor
 from tests.service.api_support import fill, running, service_at
+from tests.service.fakes import FakeForecaster, fields_of
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 GONE = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 RATES = np.full((5, 30, 30), 1.0, np.float32)
 
 
-class OnGpu:
-    """A model on a device that fails when it is told to."""
-
-    name, version, cadence_minutes, pixel_m, input_steps, rates_mmh = "default", "7", 30, 7258.0, 5, ()
+class OnGpu(FakeForecaster):
+    """A model on a device that fails on demand."""
 
     def __init__(self) -> None:
-        self.card: dict[str, str] = {}
+        super().__init__("default", "7", input_steps=5, cadence_minutes=30, pixel_m=7258.0)
         self.fails: Exception | None = None
         self.calls = 0
 
-    def forecast(self, rate_mmh_THW, lead_steps=5, **_):
+    def fields(self, rate_mmh_THW, lead_steps):
         self.calls += 1
         if self.fails:
             raise self.fails
-        return np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) * np.float32(2)
-
-    def forecast_both(self, *given, **told):
-        return self.forecast(*given, **told), None
+        return fields_of(np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) * np.float32(2))
 
 
 class OnCpu(OnGpu):
-    def forecast(self, rate_mmh_THW, lead_steps=5, **_):
-        return np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) * np.float32(3)
+    def fields(self, rate_mmh_THW, lead_steps):
+        return fields_of(np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) * np.float32(3))
 
 
 @pytest.fixture
@@ -58,7 +54,7 @@ def test_the_cpu_makes_the_forecast_and_it_is_said(predictor, gpu, error, word):
     assert predictor.predict("default", RATES, 2, 30).notes == ()
     gpu.fails = error
     prediction = predictor.predict("default", RATES, 2, 30)
-    assert (prediction.method, prediction.rate_mmh_THW[0, 0, 0]) == ("default", 3.0)
+    assert (prediction.method, prediction.fields.rate_mmh_LHW[0, 0, 0]) == ("default", 3.0)
     assert len(prediction.notes) == 1
     assert f"ran on the CPU: the device is {word}" in prediction.notes[0]
     assert word in predictor.trouble
@@ -68,16 +64,16 @@ def test_a_lack_of_memory_passes_and_a_lost_device_does_not(predictor, gpu, monk
     gpu.fails = OUT_OF_MEMORY
     predictor.predict("default", RATES, 2, 30)
     gpu.fails = None
-    assert predictor.predict("default", RATES, 2, 30).rate_mmh_THW[0, 0, 0] == 3.0, "not tried again at once"
+    assert predictor.predict("default", RATES, 2, 30).fields.rate_mmh_LHW[0, 0, 0] == 3.0, "not tried again at once"
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + service.inference.warm.TRY_DEVICE_AGAIN_S + 1)
     prediction = predictor.predict("default", RATES, 2, 30)
-    assert (prediction.rate_mmh_THW[0, 0, 0], prediction.notes, predictor.trouble) == (2.0, (), None)
+    assert (prediction.fields.rate_mmh_LHW[0, 0, 0], prediction.notes, predictor.trouble) == (2.0, (), None)
     gpu.fails = GONE
     predictor.predict("default", RATES, 2, 30)
     gpu.fails, calls = None, gpu.calls
     monkeypatch.setattr(time, "monotonic", lambda: now + 1e6)
-    assert predictor.predict("default", RATES, 2, 30).rate_mmh_THW[0, 0, 0] == 3.0
+    assert predictor.predict("default", RATES, 2, 30).fields.rate_mmh_LHW[0, 0, 0] == 3.0
     assert gpu.calls == calls
 
 

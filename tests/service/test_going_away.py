@@ -23,7 +23,7 @@ from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
 from service.inference.request_scope import ClientPresence, request_scope
 from service.telemetry.metrics import REFUSED
-from tests.service.api_support import NOW, REFERENCE, STEP, fill, load, service_at
+from tests.service.api_support import CHANCES_MMH, NOW, REFERENCE, STEP, Shift, fill, load, service_at
 from tests.service.live import served
 from tests.service.test_batch import until
 
@@ -96,27 +96,24 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
     assert made == [0, 2]
 
 
-@dataclass
-class Held:
+@dataclass(eq=False)
+class Held(Shift):
     """The default model of the other tests, which waits until it may go on."""
 
+    name: str = "default"
+    cells: int = 3
+    thresholds_mmh: tuple[float, ...] = CHANCES_MMH
     may_go: threading.Event = field(default_factory=threading.Event)
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     calls: int = 0
     holds: bool = False
 
-    def __getattr__(self, name):
-        return getattr(load("default"), name)
-
-    def forecast(self, rate_mmh_THW, lead_steps=5, **told):
-        return self.forecast_both(rate_mmh_THW, lead_steps, **told)[0]
-
-    def forecast_both(self, rate_mmh_THW, lead_steps=5, **told):
+    def fields(self, rate_mmh_THW, lead_steps):
         if self.holds:
             self.calls += 1
             self.begun.release()
             assert self.may_go.wait(20)
-        return load("default").forecast_both(rate_mmh_THW, lead_steps, **told)
+        return super().fields(rate_mmh_THW, lead_steps)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ def rates(window_frames):
 def test_a_good_model_serves_itself(world, rates):
     prediction = world.service.predictor.predict("default", rates, 5, 30)
     assert (prediction.method, prediction.notes) == ("fading", ())
-    np.testing.assert_array_equal(np.isnan(prediction.rate_mmh_THW), np.isnan(rates[[-1] * 5]))
+    np.testing.assert_array_equal(np.isnan(prediction.fields.rate_mmh_LHW), np.isnan(rates[[-1] * 5]))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_failing_model_is_replaced_by_extrapolation(world, rates, window_frame
     prediction = world.service.predictor.predict("default", rates, 5, 30)
     assert prediction.method == "extrapolation"
     assert reason in prediction.notes[0]
-    assert np.isfinite(prediction.rate_mmh_THW[:, 10:, 10:]).all()
+    assert np.isfinite(prediction.fields.rate_mmh_LHW[:, 10:, 10:]).all()
     forecast = world.service.forecast_upload(window_frames)
     assert (forecast.method, forecast.model) == ("extrapolation", "fading")
     world.put(*window_frames)
@@ -56,7 +56,7 @@ def test_persistence_is_the_last_resort(world, rates):
     prediction = world.service.predictor.predict("default", rates, 3, 30)
     assert prediction.method == "persistence"
     assert len(prediction.notes) == 3
-    np.testing.assert_array_equal(prediction.rate_mmh_THW, rates[[-1] * 3])
+    np.testing.assert_array_equal(prediction.fields.rate_mmh_LHW, rates[[-1] * 3])
 
 
 def test_a_request_that_is_wrong_itself_is_no_model_failure(world, rates):

@@ -9,12 +9,14 @@ import rasterio
 import xarray as xr
 
 from core.errors import ForecastError, NoDataError
-from service.forecasts.probabilities import STEP, Probabilities, read_probabilities, threshold_index, usable
+from service.forecasts.probabilities import STEP, read_probabilities, threshold_index
 from service.forecasts.products import read_forecast, write_forecast
 from service.inference.batch import Batching
+from service.inference.checks import checked
 from service.inference.predictor import Predictor
 from tests.service.api_support import chance_of
 from tests.service.conftest import Fading
+from tests.service.fakes import fields_of
 
 RATES_MMH = (0.1, 0.5, 5.0)
 
@@ -49,7 +51,7 @@ def rates(window_frames):
 
 @pytest.fixture
 def world(open_world):
-    return open_world(Fading(rates_mmh=RATES_MMH, chances=chances))
+    return open_world(Fading(thresholds_mmh=RATES_MMH, chances=chances))
 
 
 @pytest.fixture
@@ -62,10 +64,11 @@ def test_one_call_makes_rates_and_probabilities(world, rates):
     prediction = world.service.predictor.predict("default", rates, 5, 30)
     assert world.model.calls == 1
     assert prediction.notes == ()
-    assert prediction.probabilities.thresholds_mmh == RATES_MMH
-    np.testing.assert_array_equal(prediction.probabilities.probability_NTHW, chances(prediction.rate_mmh_THW))
-    assert np.isnan(prediction.probabilities.probability_NTHW[:, :, :4, :4]).all()
-    assert np.isfinite(prediction.probabilities.probability_NTHW[:, :, 4:]).all()
+    fields = prediction.fields
+    assert fields.thresholds_mmh == RATES_MMH
+    np.testing.assert_array_equal(fields.exceedance_probability_KLHW, chances(fields.rate_mmh_LHW))
+    assert np.isnan(fields.exceedance_probability_KLHW[:, :, :4, :4]).all()
+    assert np.isfinite(fields.exceedance_probability_KLHW[:, :, 4:]).all()
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_one_call_makes_rates_and_probabilities(world, rates):
         (spoilt(1.01), "1 values are not within 0 to 1"),
         (spoilt(-0.01), "1 values are not within 0 to 1"),
         (rising, "values rise with the threshold"),
-        (lambda rate_mmh_LHW: chances(rate_mmh_LHW)[:2], "(3, 5, 40, 40) and ascending rates were due"),
+        (lambda rate_mmh_LHW: chances(rate_mmh_LHW)[:2], "expected fields of (3, 5, 40, 40) and ascending thresholds"),
     ],
 )
 def test_bad_probabilities_are_left_out_and_the_forecast_stays(world, window_frames, made, why):
@@ -92,15 +95,16 @@ def test_bad_probabilities_are_left_out_and_the_forecast_stays(world, window_fra
 def test_what_is_said_where_nothing_was_observed_does_not_matter(rates):
     found = chances(rates)
     found[:, :, :4, :4] = 7.0
-    kept, notes = usable(Probabilities(RATES_MMH, found), rates[-1], 5)
-    assert kept is not None
+    kept, notes = checked(fields_of(rates, found, RATES_MMH), rates[-1], 5)
+    assert kept.exceedance_probability_KLHW is not None
     assert notes == ()
-    assert np.isnan(kept.probability_NTHW[:, :, :4, :4]).all()
+    assert np.isnan(kept.exceedance_probability_KLHW[:, :, :4, :4]).all()
 
 
 def test_thresholds_that_do_not_rise_are_refused(rates):
-    assert usable(Probabilities((0.5, 0.1, 5.0), chances(rates)), rates[-1], 5)[0] is None
-    assert usable(Probabilities((), chances(rates)[:0]), rates[-1], 5)[0] is None
+    for thresholds_mmh, found in (((0.5, 0.1, 5.0), chances(rates)), ((), chances(rates)[:0])):
+        kept, _ = checked(fields_of(rates, found, thresholds_mmh), rates[-1], 5)
+        assert (kept.exceedance_probability_KLHW, kept.thresholds_mmh) == (None, ())
 
 
 def test_neither_a_baseline_nor_what_stands_in_for_the_model_has_any(world, window_frames):
@@ -118,22 +122,20 @@ def test_a_batch_carries_the_probabilities_of_each(rates):
     batches = []
 
     class Many(Fading):
-        def forecast_both_many(self, rate_mmh_BTHW, lead_steps=5, **told):
+        def forecast_batch(self, rate_mmh_BTHW, lead_steps=5, **given):
             batches.append(len(rate_mmh_BTHW))
-            both = [self.forecast_both(each_THW, lead_steps, **told) for each_THW in rate_mmh_BTHW]
-            return np.stack([rate for rate, _ in both]), np.stack([chance for _, chance in both])
+            return super().forecast_batch(rate_mmh_BTHW, lead_steps, **given)
 
-    model = Many(rates_mmh=RATES_MMH, chances=chances)
+    model = Many(thresholds_mmh=RATES_MMH, chances=chances)
     predictor = Predictor(lambda _: model, batching=Batching(size=3, wait_s=20))
     given = [rates, rates * 2, rates * 3]
     with ThreadPoolExecutor(3) as pool:
         made = [each.result(30) for each in [pool.submit(predictor.predict, "default", one, 3, 30) for one in given]]
     assert batches == [3]
     for prediction, one in zip(made, given, strict=True):
-        assert prediction.probabilities is not None
-        np.testing.assert_array_equal(
-            prediction.probabilities.probability_NTHW, chances(model.forecast(one, 3)), err_msg="of another input"
-        )
+        found, own = prediction.fields.exceedance_probability_KLHW, chances(model.forecast(one, 3).rate_mmh_LHW)
+        assert found is not None
+        np.testing.assert_array_equal(found, own, err_msg="of another input")
 
 
 def test_the_file_holds_them_to_half_a_thousandth(forecast):
@@ -149,7 +151,7 @@ def test_the_file_holds_them_to_half_a_thousandth(forecast):
 def test_all_and_nothing_stay_just_that(world, forecast):
     certain = np.ones((3, 5, *forecast.grid.shape), np.float32)
     certain[1:] = 0.0
-    write_forecast(forecast, forecast.rate_mmh_THW, Probabilities(RATES_MMH, certain))
+    write_forecast(forecast, fields_of(forecast.rate_mmh_THW, certain, RATES_MMH))
     np.testing.assert_array_equal(of_file(forecast).probability_NTHW, certain)
 
 

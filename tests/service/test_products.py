@@ -16,8 +16,9 @@ from core.errors import NoDataError
 from core.frame import utc
 from core.grid import RADOLAN_900
 from service.forecasts.image import image_png, visible_scale
-from service.forecasts.products import inputs_png, lead_png, read_forecast, write_forecast
+from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known, write_forecast
 from service.inference.inputs import forecast_id, model_input
+from tests.service.fakes import fields_of
 
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.576), "Hamburg": (53.551, 9.994)}
 
@@ -50,6 +51,28 @@ def test_xarray_opens_the_forecast(forecast, reference_time):
         assert dataset.attrs["forecast_id"] == forecast.id
 
 
+def test_known_comes_back_and_is_cf(forecast):
+    known_LHW = np.isfinite(forecast.rate_mmh_THW)
+    known_LHW[:, 10:20, :5] = False
+    write_forecast(forecast, fields_of(forecast.rate_mmh_THW, known_LHW=known_LHW))
+    np.testing.assert_array_equal(read_known(forecast.path), known_LHW)
+    with xr.open_dataset(forecast.path) as dataset:
+        known = dataset.known
+        assert (known.dims, known.dtype) == (("time", "y", "x"), np.int8)
+        assert known.attrs["flag_values"].tolist() == [0, 1]
+        assert known.attrs["flag_meanings"] == "unknown_inflow_or_no_data known"
+        assert known.attrs["grid_mapping"] == "crs"
+        assert dataset.rainfall_rate.attrs["ancillary_variables"] == "coverage known"
+        assert known.encoding["zlib"]
+
+
+def test_a_file_without_known_has_none(forecast):
+    with xr.open_dataset(forecast.path, decode_cf=False) as dataset:
+        older = dataset.drop_vars("known").load()
+    older.to_netcdf(forecast.path)
+    assert read_known(forecast.path) is None
+
+
 @pytest.mark.parametrize("city", CITIES)
 def test_rasterio_finds_the_cities(forecast, city):
     lat, lon = CITIES[city]
@@ -57,7 +80,7 @@ def test_rasterio_finds_the_cities(forecast, city):
     field_HW = np.zeros(RADOLAN_900.shape, np.float32)
     field_HW[row, col] = 10
     wide = replace(forecast, grid=RADOLAN_900, path=forecast.path.with_name("wide.nc"), lead_minutes=(30,))
-    write_forecast(wide, field_HW[None])
+    write_forecast(wide, fields_of(field_HW[None]))
     with rasterio.open(f"netcdf:{wide.path}:rainfall_rate") as raster:
         to_raster = Transformer.from_crs(RADOLAN_900.projection.geodetic_crs, raster.crs, always_xy=True)
         found = raster.index(*to_raster.transform(lon, lat))

@@ -125,13 +125,13 @@ def test_two_processes_follow_an_alias_and_back_without_a_restart(tmp_path, regi
     before = served()
     registry.set_alias("default", one)
     assert served() == {"1"}
-    first = predictors[0].predict("default", RATES, 2, 30).rate_mmh_THW
+    first = predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW
     registry.set_alias("default", two)
     assert served() == {"2"}
-    assert not np.array_equal(predictors[0].predict("default", RATES, 2, 30).rate_mmh_THW, first)
+    assert not np.array_equal(predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW, first)
     registry.set_alias("default", one)
     assert served() == {"1"}
-    np.testing.assert_array_equal(predictors[0].predict("default", RATES, 2, 30).rate_mmh_THW, first)
+    np.testing.assert_array_equal(predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW, first)
     assert registry.aliases()["default"].before == (f"default@{before.pop()}", "rain@1", "rain@2")
 
 

@@ -58,12 +58,12 @@ def verified(service_of_default, clock):
 def test_the_file_of_the_default_holds_what_the_model_says(verified, default):
     with netCDF4.Dataset(verified.path) as file:
         found = np.ma.filled(file["probability_of_exceedance"][:].astype(np.float32), np.nan)
-        np.testing.assert_allclose(file["threshold"][:], default.rates_mmh)
-    assert (verified.method, verified.notes, verified.thresholds_mmh) == ("default", (), default.rates_mmh)
+        np.testing.assert_allclose(file["threshold"][:], default.thresholds_mmh)
+    assert (verified.method, verified.notes, verified.thresholds_mmh) == ("default", (), default.thresholds_mmh)
     window_THW = rain_THW([verified.reference_time - STEP * steps for steps in range(4, -1, -1)])
-    rate, chance = default.forecast_both(window_THW)
-    np.testing.assert_allclose(found, chance, atol=6e-4)
-    np.testing.assert_allclose(verified.rate_mmh_THW, rate, rtol=1e-4, atol=1e-4)
+    fields = default.forecast(window_THW)
+    np.testing.assert_allclose(found, fields.exceedance_probability_KLHW, atol=6e-4)
+    np.testing.assert_allclose(verified.rate_mmh_THW, fields.rate_mmh_LHW, rtol=1e-4, atol=1e-4)
 
 
 def test_reliability_and_brier_of_the_default_stand_in_the_answer(service_of_default, verified, default):
@@ -72,14 +72,14 @@ def test_reliability_and_brier_of_the_default_stand_in_the_answer(service_of_def
     rows = answer["reliability"]
     assert {row["model"] for row in rows} == {row["model"] for row in answer["brier"]} == {"default"}
     keys = {(row["lead_minutes"], row["threshold_mmh"]) for row in rows}
-    assert keys == {(lead, rate_mmh) for lead in LEADS for rate_mmh in default.rates_mmh}
+    assert keys == {(lead, rate_mmh) for lead in LEADS for rate_mmh in default.thresholds_mmh}
     assert {(row["lead_minutes"], row["threshold_mmh"]) for row in answer["brier"]} == keys
     seen = GRID.height * GRID.width - int(np.isnan(rain_THW(lead_times(count=1))[MISSING_CORNER]).sum())
     with netCDF4.Dataset(verified.path) as file:
         chance_NTHW = np.ma.filled(file["probability_of_exceedance"][:].astype(np.float64), np.nan)
     observed_THW = rain_THW(lead_times())
     for one in answer["brier"]:
-        lead, number = LEADS.index(one["lead_minutes"]), default.rates_mmh.index(one["threshold_mmh"])
+        lead, number = LEADS.index(one["lead_minutes"]), default.thresholds_mmh.index(one["threshold_mmh"])
         event_HW = observed_THW[lead] >= np.float32(one["threshold_mmh"])
         squares_HW = (chance_NTHW[number, lead] - event_HW) ** 2
         assert one["cells"] == seen

@@ -40,7 +40,7 @@ def _pooled(windows: Iterator[SkillWindow]) -> dict[tuple[str, float], Counts]:
         rates = {
             name: np.where(
                 window.compared_LHW,
-                each.forecast(window.past_THW, 5, cadence_minutes=30, pixel_m=window.pixel_m),
+                each.forecast(window.past_THW, 5, cadence_minutes=30, pixel_m=window.pixel_m).rate_mmh_LHW,
                 np.nan,
             ).astype(np.float32)
             for name, each in forecasters.items()

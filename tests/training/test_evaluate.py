@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError, ForecastError
 from models import load_forecaster
+from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from tests.training.small_runs import make_run
 from training import evaluate
@@ -46,8 +47,10 @@ class Constant(Forecaster):
         super().__init__("constant", "1", input_steps=3, cadence_minutes=30, pixel_m=7258.0)
         self.value = value
 
-    def _forecast(self, rate_mmh_THW, lead_steps, cadence_minutes, pixel_m):
-        return np.full((lead_steps, *rate_mmh_THW.shape[1:]), self.value, np.float32)
+    def _forecast_batch(self, rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m):
+        shape = (lead_steps, *rate_mmh_BTHW.shape[2:])
+        rates = [np.full(shape, self.value, np.float32) for _ in rate_mmh_BTHW]
+        return [ForecastFields(rate_mmh_LHW, np.ones(shape, np.bool_)) for rate_mmh_LHW in rates]
 
 
 def ramp(clips=3, steps=5, edge=12):
@@ -142,7 +145,9 @@ def test_a_batch_gives_what_its_clips_give(tmp_path):
     whole = predictions(forecaster, past_BTCHW, 2, one_step=True)
     alone = [predictions(forecaster, past_BTCHW[i : i + 1], 2, one_step=True)[0] for i in range(3)]
     np.testing.assert_allclose(whole, np.stack(alone), atol=1e-6)
-    np.testing.assert_allclose(whole[0, -2:, 0], forecaster.forecast(past_BTCHW[0, :, 0].numpy(), 2), atol=1e-6)
+    np.testing.assert_allclose(
+        whole[0, -2:, 0], forecaster.forecast(past_BTCHW[0, :, 0].numpy(), 2).rate_mmh_LHW, atol=1e-6
+    )
 
 
 def _evaluate(*arguments):

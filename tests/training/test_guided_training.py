@@ -70,7 +70,7 @@ def checkpoint(events, tmp_path_factory):
 
 def test_a_run_gives_a_checkpoint_that_forecasts(checkpoint):
     forecaster = guided(checkpoint)
-    assert forecaster.card["rates_mmh"] == list(forecaster.rates_mmh)
+    assert forecaster.card["rates_mmh"] == list(forecaster.thresholds_mmh)
     assert forecaster.card["kind"] == "exceedance"
     assert [one["file"] for one in forecaster.card["training"]["data"]["files"]] == ["event_1.nc"]
     assert {"loss", "loss_without_network"} <= {
@@ -206,7 +206,7 @@ def test_calibration_is_by_cell_size_and_kept_in_the_card(events, checkpoint, tm
     whole = next(skill_windows(events / "event_2.nc")).pixel_m
     assert calibration.pixels_m == pytest.approx((whole / 2, whole), rel=0.05)
     assert len(calibration.calibrations[0].knots) == 5
-    assert len(calibration.calibrations[0].knots[0]) == len(guided(into).rates_mmh)
+    assert len(calibration.calibrations[0].knots[0]) == len(guided(into).thresholds_mmh)
     assert calibration.calibrations[0] != calibration.calibrations[1]
 
 

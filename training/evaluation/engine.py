@@ -198,5 +198,8 @@ def _of_clip(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int, *
 
 
 def _by_channel(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int) -> Float32Field:
-    channels = range(past_TCHW.shape[1])
-    return np.stack([forecaster.forecast(np.maximum(past_TCHW[:, c], 0.0), lead_steps) for c in channels], axis=1)
+    by_channel = [
+        forecaster.forecast(np.maximum(past_THW, 0.0), lead_steps).rate_mmh_LHW
+        for past_THW in np.moveaxis(past_TCHW, 1, 0)
+    ]
+    return np.stack(by_channel, axis=1)

@@ -105,7 +105,7 @@ def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
 def native_extrapolation_LHW(window: SkillWindow) -> Float32Field:
     """Extrapolation on the native grid and cadence, then averaged over the cells of the protocol."""
     native = Extrapolation().forecast(np.nan_to_num(window.native_THW, nan=0.0), LEADS * window.native_steps)
-    chosen = native[window.native_steps - 1 :: window.native_steps]
+    chosen = native.rate_mmh_LHW[window.native_steps - 1 :: window.native_steps]
     return np.stack([cv2.resize(field_HW, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for field_HW in chosen])
 
 
