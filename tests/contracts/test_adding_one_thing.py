@@ -20,7 +20,7 @@ KINDS = {  # of CONTRIBUTING's table: the file in `additions`, and at least how 
     "a cell": ("cell", 20),
     "a data set": ("dataset", 8),
     "a radar format": ("radar_format", 7),
-    "a score": ("score", 7),
+    "a score": ("score", 6),
     "a source": ("source", 4),
 }
 FREE_NAMES = ("toy", "squall")
