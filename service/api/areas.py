@@ -137,7 +137,7 @@ async def read_accumulation(
             str(where),
         )
     if bbox is None or lat is not None or lon is not None:
-        raise InputError(f"lat {lat}, lon {lon}, bbox {bbox} came; lat and lon, or bbox alone, was due")
+        raise InputError(f"expected either lat and lon, or bbox alone, got lat={lat}, lon={lon}, bbox={bbox}")
     box = parsed_bbox(bbox)
     return await run_in_threadpool(_box_answer, request, backend, forecast, box, box_amount_out, _amounts, "box-amount")
 
@@ -161,14 +161,14 @@ def _box_answer(
     box = box_field(forecast, bbox)
     if wanted == JSON and box is not None and box.block.cells > MOST_JSON_CELLS:
         raise TooLargeError(
-            f"a box of {box.block.cells} cells came; at most {MOST_JSON_CELLS} were due as JSON: ask for a smaller "
-            f"box, or with `Accept: {NETCDF}` for the same as a file"
+            f"bbox: expected at most {MOST_JSON_CELLS} cells for JSON, got {box.block.cells}: request a smaller box or "
+            f"a file with `Accept: {NETCDF}`"
         )
     if wanted == JSON:
         return _answer(request, backend, forecast, lambda: as_json(backend, forecast, bbox, box), part, str(bbox))
     if box is None:
         raise NoDataError(
-            f"bbox {','.join(f'{edge:g}' for edge in bbox)} lies off the grid; a file has at least a cell"
+            f"bbox {','.join(f'{edge:g}' for edge in bbox)} is outside the grid; a file has at least one cell"
         )
     tag = caching.weak_etag(forecast, part, NETCDF, str(bbox))
     headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))

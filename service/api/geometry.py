@@ -1,17 +1,15 @@
 """Boxes and polygons as requests write them: numbers with commas, WKT, GeoJSON."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 import shapely
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
-from core.errors import InputError
+from core.errors import InputError, shown
 from service.queries.areas import Polygon, checked_polygon
 from service.queries.cells import BBox, checked_bbox
-
-MOST_SHOWN: Final = 80
 
 
 def parsed_bbox(text: str) -> BBox:
@@ -23,7 +21,7 @@ def parsed_bbox(text: str) -> BBox:
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as err:
-        raise InputError(f"bbox {text[:MOST_SHOWN]!r} came; west,south,east,north in degrees was due") from err
+        raise InputError(f"bbox: expected west,south,east,north in degrees, got {shown(text)}") from err
     return checked_bbox((west, south, east, north))
 
 
@@ -38,7 +36,7 @@ def parsed_polygon(text: str) -> Polygon:
         try:
             return polygon_of(json.loads(text))
         except (ValueError, RecursionError) as err:
-            raise InputError(f"polygon {text[:MOST_SHOWN]!r}: no JSON: {err}") from err
+            raise InputError(f"polygon: expected JSON, got {shown(text)}: {err}") from err
     return checked_polygon(parsed_wkt(text))
 
 
@@ -51,9 +49,9 @@ def parsed_wkt(text: str) -> shapely.Geometry:
     try:
         geometry = shapely.from_wkt(text)
     except ShapelyError as err:
-        raise InputError(f"{text[:MOST_SHOWN]!r} came; WKT such as POINT(13.4 52.5) was due: {err}") from err
+        raise InputError(f"expected WKT such as POINT(13.4 52.5), got {shown(text)}: {err}") from err
     if geometry is None:
-        raise InputError("no geometry came; WKT such as POINT(13.4 52.5) was due")
+        raise InputError("expected WKT such as POINT(13.4 52.5), got an empty geometry")
     flat: shapely.Geometry = shapely.force_2d(geometry)
     return flat
 
@@ -70,9 +68,9 @@ def polygon_of(document: Any) -> Polygon:
     )
     if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
         kind = geometry.get("type") if isinstance(geometry, dict) else type(geometry).__name__
-        raise InputError(f"GeoJSON {str(kind)[:MOST_SHOWN]!r} came; a Polygon, a MultiPolygon or a Feature was due")
+        raise InputError(f"GeoJSON: expected a Polygon, a MultiPolygon or a Feature of one, got {shown(kind)}")
     try:
         made = shapely.force_2d(shape(geometry))
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
-        raise InputError(f"the coordinates are those of no {geometry['type']}: {err}") from err
+        raise InputError(f"GeoJSON: expected the coordinates of a {geometry['type']}, got others: {err}") from err
     return checked_polygon(made)

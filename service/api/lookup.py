@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 
-from core.errors import InputError
+from core.errors import InputError, shown
 from core.settings import Settings
 from service.api.backend import BackendDep
 from service.forecasts.catalogue import Version
@@ -105,7 +105,7 @@ async def place(
         InputError: it is none.
     """
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise InputError(f"lat {lat}, lon {lon} is not on Earth; lat -90 to 90 and lon -180 to 180 were due")
+        raise InputError(f"expected lat within -90 to 90 and lon within -180 to 180 degrees, got lat={lat}, lon={lon}")
     return lat, lon
 
 
@@ -117,4 +117,4 @@ def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError as err:
-        raise InputError(f"forecast id {text[:80]!r} came; `latest` or a UUID was due") from err
+        raise InputError(f"forecast id: expected `latest` or a UUID, got {shown(text)}") from err

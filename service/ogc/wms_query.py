@@ -1,19 +1,18 @@
-"""The parameters of a WMS request: names in any case, a box in the order of its reference system's axes."""
+"""The parameters of a WMS request: names in any case, a box in the axis order of its reference system."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from core.errors import NotAcceptableError
+from core.errors import MAX_SHOWN, NotAcceptableError, shown
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG
-from service.ogc.wms_capabilities_111 import SYSTEMS
 from service.ogc.wms_exceptions import PROBLEM, ParameterError
+from service.ogc.wms_versions import VERSIONS, WMS_111, WMS_130, WmsVersion
 from service.queries.maps import AXES, View
 from service.queries.quantities import QUANTITIES, Quantity
 
-NEWEST: Final = "1.3.0"
-ELDER: Final = "1.1.1"
+NEWEST: Final = WMS_130.number
+OLDER: Final = WMS_111.number
 REQUESTS: Final = ("GetCapabilities", "GetMap", "GetFeatureInfo", "GetLegendGraphic")
-MOST_SHOWN: Final = 80
 EXAMPLE: Final = {
     "service": "WMS",
     "version": NEWEST,
@@ -28,35 +27,35 @@ EXAMPLE: Final = {
 }
 DESCRIPTIONS: Final = {
     "service": "WMS",
-    "version": f"{NEWEST} or {ELDER}; GetCapabilities answers another one with the nearest of them below it, if any",
+    "version": f"{NEWEST} or {OLDER}; for another number GetCapabilities uses the nearest lower version, else {OLDER}",
     "request": ", ".join(REQUESTS),
-    "layers": f"one of {', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ...: GetCapabilities has all",
-    "styles": "the layer's own, or empty",
-    "crs": f"{', '.join(AXES)}, of {NEWEST}",
-    "srs": f"EPSG:3857, EPSG:4326, of {ELDER}",
-    "bbox": f"edges in the order of the system's axes: EPSG:4326 has latitude first; in {ELDER} always x first",
-    "width": "pixels",
-    "height": "pixels",
+    "layers": f"one of {', '.join(QUANTITIES)}, probability_of_exceedance_0.5, ...; all are listed by GetCapabilities",
+    "styles": "the style of the layer, or empty",
+    "crs": f"{', '.join(AXES)} ({NEWEST} only)",
+    "srs": f"{', '.join(WMS_111.axes)} ({OLDER} only)",
+    "bbox": f"edges in the axis order of the reference system: latitude first for EPSG:4326; x first in {OLDER}",
+    "width": "width in pixels",
+    "height": "height in pixels",
     "format": PNG,
-    "transparent": "TRUE (the default) or FALSE",
-    "bgcolor": "0xRRGGBB behind the map where `transparent` is FALSE",
-    "time": "a lead's time; none is the first",
-    "dim_reference_time": "a run's reference time; none is the newest",
-    "query_layers": "of GetFeatureInfo",
+    "transparent": "TRUE (default) or FALSE",
+    "bgcolor": "0xRRGGBB, the background where `transparent` is FALSE",
+    "time": "valid time of a lead; the first lead if omitted",
+    "dim_reference_time": "reference time of a run; the newest run if omitted",
+    "query_layers": "layer for GetFeatureInfo",
     "info_format": ", ".join(INFO_FORMATS),
-    "i": f"column of GetFeatureInfo from the west (x in {ELDER})",
-    "j": f"row of GetFeatureInfo from the north (y in {ELDER})",
-    "x": f"as i, of {ELDER}",
-    "y": f"as j, of {ELDER}",
-    "exceptions": f"errors are service exceptions in XML; with {PROBLEM} they are problem documents",
-    "layer": "of GetLegendGraphic",
+    "i": f"column for GetFeatureInfo, from the west (x in {OLDER})",
+    "j": f"row for GetFeatureInfo, from the north (y in {OLDER})",
+    "x": f"as i, in {OLDER}",
+    "y": f"as j, in {OLDER}",
+    "exceptions": f"errors are service exceptions in XML, or problem documents with {PROBLEM}",
+    "layer": "layer for GetLegendGraphic",
 }
 PARAMETERS: Final[list[dict[str, Any]]] = [
     {
         "name": name,
         "in": "query",
         "required": name in ("request",),
-        "description": f"{text} (names in any case)",
+        "description": f"{text} (the name may be in any case)",
         "schema": {"type": "string"},
         **({"example": EXAMPLE[name]} if name in EXAMPLE else {}),
     }
@@ -65,57 +64,60 @@ PARAMETERS: Final[list[dict[str, Any]]] = [
 
 
 class Parameters:
-    """What came, by lower-case name."""
+    """The parameters of one request, by lower-case name."""
 
-    def __init__(self, came: Mapping[str, str]) -> None:
-        self._came = {name.lower(): value for name, value in came.items()}
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._values = {name.lower(): value for name, value in query.items()}
 
     def get(self, name: str, default: str = "") -> str:
-        """A value, or the default where nothing came."""
-        return self._came.get(name) or default
+        """Return a value, or the default if it is missing or empty."""
+        return self._values.get(name) or default
 
     @property
-    def version(self) -> str:
-        """The one to answer with: what came, or the nearest one below it that there is; the elder one for its words."""
-        came = self.get("version") or self.get("wmtver")
-        if not came:
-            return ELDER if self.get("srs") and not self.get("crs") else NEWEST
-        return NEWEST if _parts(came) >= _parts(NEWEST) else ELDER
+    def version(self) -> WmsVersion:
+        """Version of the response: the requested one or the nearest lower one.
+
+        Without a version, `srs` instead of `crs` means the older one.
+        """
+        requested = self.get("version") or self.get("wmtver")
+        if not requested:
+            return WMS_111 if self.get("srs") and not self.get("crs") else WMS_130
+        return WMS_130 if _parts(requested) >= _parts(NEWEST) else WMS_111
 
     def pixel(self) -> tuple[int, int]:
-        """Column and row of GetFeatureInfo, whose names are the version's.
+        """Return column and row of GetFeatureInfo, whose names depend on the version.
 
         Raises:
-            InputError: none.
+            InputError: missing, or not whole numbers.
         """
-        names = ("x", "y") if self.version == ELDER else ("i", "j")
-        return self.number(names[0]), self.number(names[1])
+        column, row = self.version.pixel
+        return self.number(column), self.number(row)
 
     def one_of(self, name: str, known: tuple[str, ...], default: str | None = None) -> str:
-        """A value out of a list, in any case.
+        """Return one of the known values, which may be requested in any case.
 
         Raises:
-            InputError: another one, or none where one is due.
+            InputError: another value, or none where there is no default.
         """
         value = self.get(name, default or "")
         for one in known:
             if value.lower() == one.lower():
                 return one
-        raise ParameterError(name, f"{name} {value[:MOST_SHOWN]!r} came; {' or '.join(known)} was due")
+        raise ParameterError(name, f"{name}: expected {' or '.join(known)}, got {shown(value)}")
 
     def number(self, name: str) -> int:
-        """A whole number.
+        """Return a whole number.
 
         Raises:
-            InputError: none.
+            InputError: missing, or not a whole number.
         """
         try:
             return int(self.get(name))
         except ValueError as err:
-            raise ParameterError(name, f"{name} {self.get(name)[:MOST_SHOWN]!r} came; a whole number was due") from err
+            raise ParameterError(name, f"{name}: expected a whole number, got {shown(self.get(name))}") from err
 
     def layer(self, known: Mapping[str, Quantity], name: str = "layers") -> str:
-        """The one layer of those that the run has.
+        """Return the name of the requested layer.
 
         Raises:
             InputError: no such layer, or several.
@@ -123,41 +125,43 @@ class Parameters:
         return self.one_of(name, tuple(known))
 
     def view(self) -> View:
-        """The map's area.
+        """Return the area and the size of the map.
 
         Raises:
-            InputError: no such system, box or size.
+            InputError: no such reference system, box or size.
             TooLargeError: too many pixels.
         """
-        is_elder = self.one_of("version", (NEWEST, ELDER), self.version) == ELDER
-        crs = self.one_of("srs", SYSTEMS) if is_elder else self.one_of("crs", tuple(AXES))
+        self.one_of("version", tuple(version.number for version in VERSIONS), self.version.number)
+        version = self.version
+        crs = self.one_of(version.system.lower(), tuple(version.axes))
         text = self.get("bbox")
         try:
             first, second, third, fourth = (float(part) for part in text.split(","))
         except ValueError as err:
-            raise ParameterError("bbox", f"bbox {text[:MOST_SHOWN]!r} came; four numbers with commas were due") from err
-        if AXES[crs] == ("y", "x") and not is_elder:
+            message = f"bbox: expected four numbers separated by commas, got {shown(text)}"
+            raise ParameterError("bbox", message) from err
+        if version.axes[crs] == ("y", "x"):
             first, second, third, fourth = second, first, fourth, third
         return View(crs, first, second, third, fourth, self.number("width"), self.number("height"))
 
-    def picture(self, quantity: Quantity) -> None:
+    def check_picture(self, quantity: Quantity) -> None:
         """Check style and format.
 
         Raises:
-            InputError: no such style.
-            NotAcceptableError: no such format.
+            InputError: the layer has no such style.
+            NotAcceptableError: unknown format.
         """
         if self.get("styles") not in ("", "default"):
             self.one_of("styles", (quantity.style,))
         wanted = self.get("format", PNG)
         if wanted.split(";")[0].strip().lower() != PNG:
-            raise NotAcceptableError(f"format {wanted[:MOST_SHOWN]!r} came; {PNG} was due")
+            raise NotAcceptableError(f"format: expected {PNG}, got {shown(wanted)}")
 
     def background(self) -> tuple[int, int, int] | None:
-        """Red, green and blue, where the map is not to be transparent.
+        """Return red, green and blue of the background; None for a transparent map.
 
         Raises:
-            InputError: no colour.
+            InputError: not a colour.
         """
         if self.one_of("transparent", ("true", "false"), "true") == "true":
             return None
@@ -166,11 +170,11 @@ class Parameters:
             colour = bytes.fromhex(text.removeprefix("0x"))
             red, green, blue = colour
         except ValueError as err:
-            raise ParameterError("bgcolor", f"bgcolor {text[:MOST_SHOWN]!r} came; 0xRRGGBB was due") from err
+            raise ParameterError("bgcolor", f"bgcolor: expected 0xRRGGBB, got {shown(text)}") from err
         return red, green, blue
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    """The numbers of a version; of what is none, the newest one's."""
-    parts = version[:MOST_SHOWN].split(".")
+    """The numbers of a version; those of the newest one for anything that is not a version."""
+    parts = version[:MAX_SHOWN].split(".")
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else _parts(NEWEST)

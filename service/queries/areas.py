@@ -10,7 +10,7 @@ import shapely
 from pyproj import CRS, Geod, Proj
 
 from core.arrays import Float64Field
-from core.errors import InputError, TooLargeError
+from core.errors import InputError, TooLargeError, shown
 from core.grid import METRES_PER_DEGREE, Grid
 from service.queries.cells import Block, touched
 
@@ -46,17 +46,20 @@ def checked_polygon(polygon: shapely.Geometry) -> Polygon:
         TooLargeError: too many vertices.
     """
     if not isinstance(polygon, shapely.Polygon | shapely.MultiPolygon):
-        raise InputError(f"a {type(polygon).__name__} came; a Polygon or a MultiPolygon was due")
+        raise InputError(f"polygon: expected a Polygon or a MultiPolygon, got a {type(polygon).__name__}")
     vertices = int(shapely.get_num_coordinates(polygon))
     if vertices > MOST_VERTICES:
-        raise TooLargeError(f"a polygon of {vertices} vertices; at most {MOST_VERTICES} were due")
+        raise TooLargeError(f"polygon: expected at most {MOST_VERTICES} vertices, got {vertices}")
     if polygon.is_empty or not np.isfinite(polygon.bounds).all():
-        raise InputError("an empty polygon came; one with an area was due")
+        raise InputError("polygon: expected one with an area, got an empty one")
     west, south, east, north = polygon.bounds
     if west < -180 or east > 180 or south < -90 or north > 90:
-        raise InputError(f"a polygon from {west:g} {south:g} to {east:g} {north:g} is not on Earth in degrees")
+        raise InputError(
+            "polygon: expected longitudes within -180 to 180 and latitudes within -90 to 90 degrees, "
+            f"got {west:g} {south:g} to {east:g} {north:g}"
+        )
     if not polygon.is_valid:
-        raise InputError(f"the polygon is not valid: {shapely.is_valid_reason(polygon)}")
+        raise InputError(f"polygon: expected a valid polygon, got {shapely.is_valid_reason(polygon)}")
     return polygon
 
 
@@ -128,5 +131,5 @@ def _factors(crs: str) -> Proj:
 def _geod(crs: str) -> Geod:
     geod = CRS.from_user_input(crs).get_geod()
     if geod is None:
-        raise InputError(f"projection {crs[:80]!r} has no figure of the Earth; areas need one")
+        raise InputError(f"expected a projection with an ellipsoid, which areas need, got {shown(crs)}")
     return geod

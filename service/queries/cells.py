@@ -81,8 +81,8 @@ def checked_bbox(bbox: BBox) -> BBox:
     west, south, east, north = bbox
     if not (all(-180 <= lon <= 180 for lon in (west, east)) and -90 <= south < north <= 90 and west != east):
         raise InputError(
-            f"bbox {west:g},{south:g},{east:g},{north:g}; west,south,east,north with -180 to 180 degrees east, "
-            "-90 to 90 degrees north and south below north was due"
+            "bbox: expected west,south,east,north with longitudes within -180 to 180 and latitudes within -90 to 90 "
+            f"degrees, south below north and west different from east, got {west:g},{south:g},{east:g},{north:g}"
         )
     return bbox
 

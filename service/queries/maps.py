@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from core.arrays import Float32Field, Float64Field
 from core.colours import NO_DATA, RAIN_COLOURS, Classes, colours
-from core.errors import InputError, TooLargeError
+from core.errors import InputError, TooLargeError, shown
 from core.grid import Grid
 
 Indices = NDArray[np.int32]
@@ -48,17 +48,16 @@ class View:
 
     def __post_init__(self) -> None:
         if self.crs not in AXES:
-            raise InputError(f"reference system {self.crs[:40]!r} came; one of {', '.join(AXES)} was due")
+            raise InputError(f"reference system: expected one of {', '.join(AXES)}, got {shown(self.crs)}")
         edges = (self.west, self.south, self.east, self.north)
         if not (np.isfinite(edges).all() and self.west < self.east and self.south < self.north):
-            raise InputError(
-                f"a map from {self.west:g} {self.south:g} to {self.east:g} {self.north:g}; an area was due"
-            )
+            found = ",".join(f"{edge:g}" for edge in edges)
+            raise InputError(f"bbox: expected edges that enclose an area, got {found}")
         if self.width < 1 or self.height < 1:
-            raise InputError(f"a map of {self.width} x {self.height} pixels; at least one was due")
+            raise InputError(f"width, height: expected at least 1 pixel each, got {self.width} x {self.height}")
         if max(self.width, self.height) > MOST_PIXELS:
             raise TooLargeError(
-                f"a map of {self.width} x {self.height} pixels came; at most {MOST_PIXELS} along an edge were due"
+                f"width, height: expected at most {MOST_PIXELS} pixels each, got {self.width} x {self.height}"
             )
 
     def lon_lat(self) -> tuple[Float64Field, Float64Field]:

@@ -198,7 +198,7 @@ def test_the_amounts_of_a_box(client):
 def test_what_names_no_place(client, query):
     answer = client.get(f"/nowcast/latest/accumulation?{query}")
     assert answer.status_code == 422
-    assert "due" in answer.json()["detail"]
+    assert "expected" in answer.json()["detail"]
 
 
 def test_areas_are_those_of_cells(forecast):
