@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from benchmarks.memory import saved_bytes
 from benchmarks.page import BENCHMARKS, Row, Section
@@ -153,8 +154,6 @@ def _paper(quantity: str, name: str, setting: BenchmarkSetting, layers: int) -> 
 
 def draw(curves: Sequence[Curve], path: Path) -> None:
     """Write the picture: one column per axis, time above memory, log-log, the paper's equations dashed."""
-    from matplotlib.figure import Figure
-
     names, quantities = list(dict.fromkeys(curve.axis for curve in curves)), (TIME, MEMORY)
     figure = Figure(figsize=(4 * len(names), 7), layout="constrained")
     panels = figure.subplots(len(quantities), len(names), squeeze=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
-from core.units import DWD_ZR, PAPER_PIXEL_M
+from core.units import DWD_ZR, PAPER_PIXEL_M, pixel_from_dbz
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.advection import library
@@ -72,7 +72,7 @@ class Extrapolation(Forecaster):
 def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     """Displacement in cells per step, (2, H, W), the component along x first."""
     dbz_THW = DWD_ZR.reflectivity_dbz(rate_mmh_THW)
-    scaled_THW = np.clip((dbz_THW + 10.0) / 70.0, 0.0, 1.0)
+    scaled_THW = pixel_from_dbz(dbz_THW)
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
     lucas_kanade = library("motion.lucaskanade").dense_lucaskanade

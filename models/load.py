@@ -9,12 +9,12 @@ from models.baselines import Extrapolation, Persistence
 from models.checkpoint import CARD, SHIPPED, load_network, shipped
 from models.forecaster import Forecaster
 
-BASELINES: dict[str, Callable[[], Forecaster]] = {"persistence": Persistence, "extrapolation": Extrapolation}
+_METHODS: dict[str, Callable[[], Forecaster]] = {"persistence": Persistence, "extrapolation": Extrapolation}
 
 
 def list_forecasters() -> list[str]:
     """The names that `load_forecaster` takes besides folders."""
-    return sorted({*shipped(), *BASELINES})
+    return sorted({*shipped(), *_METHODS})
 
 
 def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", precision: str = "auto") -> Forecaster:
@@ -34,7 +34,7 @@ def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", pr
         name = folder.parent.name if folder.name == "checkpoint" else folder.name
         return load_network(folder, name=name, device=device, precision=precision)
     names: Registry[Callable[[], Forecaster]] = Registry("model")
-    for name, make in BASELINES.items():
+    for name, make in _METHODS.items():
         names.register(name)(make)
     for name in shipped():
         names.register(name)(partial(load_network, SHIPPED / name, name=name, device=device, precision=precision))

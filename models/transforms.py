@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from core.registry import Registry
-from core.units import CLIP_MMH, DWD_ZR
+from core.units import CLIP_MMH, DWD_ZR, PIXEL_LOWER_DBZ, PIXEL_UPPER_DBZ, pixel_from_dbz
 
 
 class Transform(ABC):
@@ -42,8 +42,8 @@ def transform_from_dict(values: dict[str, Any]) -> Transform:
 class ReflectivityTransform(Transform):
     """P = clip((dBZ - lower) / (upper - lower), 0, 1) with Z = a R^b (MS-RNN paper, Germany data: -10 to 60 dBZ)."""
 
-    lower_dbz: float = -10.0
-    upper_dbz: float = 60.0
+    lower_dbz: float = PIXEL_LOWER_DBZ
+    upper_dbz: float = PIXEL_UPPER_DBZ
     a: float = DWD_ZR.a
     b: float = DWD_ZR.b
 
@@ -51,7 +51,7 @@ class ReflectivityTransform(Transform):
         """Pixel values 0 to 1; NaN becomes 0."""
         dry = torch.nan_to_num(rate_mmh, nan=0.0).clamp_min(1e-9)
         dbz = 10.0 * (torch.log10(dry) * self.b + torch.log10(dry.new_tensor(self.a)))
-        return ((dbz - self.lower_dbz) / (self.upper_dbz - self.lower_dbz)).clamp(0.0, 1.0)
+        return pixel_from_dbz(dbz, self.lower_dbz, self.upper_dbz)
 
     def decode(self, value: Tensor) -> Tensor:
         """Rain rate of pixel values; 0 and below is dry."""

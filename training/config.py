@@ -17,6 +17,7 @@ from models.fast import number_type
 from models.forecaster import pick_device
 from models.guided.network import guided_options
 from models.transforms import Transform, transform_from_dict
+from training.datasets import DATASETS
 
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
@@ -200,8 +201,6 @@ def place_here() -> int:
 
 def dataset_options(dataset: str) -> list[str]:
     """Names of a data set's own options."""
-    from training.datasets import DATASETS
-
     return list(DATASETS.get(dataset).options_class.model_fields)
 
 

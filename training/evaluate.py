@@ -18,10 +18,10 @@ from training.evaluation.engine import Evaluation, counts_key
 from training.evaluation.engine import evaluate as evaluate
 from training.evaluation.shared_work import launched_together
 from training.evaluation.text import as_json, text_table
+from verification.baselines import BASELINES
 from verification.counts import Counts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-BASELINES = ("persistence", "extrapolation")
 FRAME_OPTIONS = ("size", "height", "width", "channels", "digit_size", "digits_per_clip", "cadence_minutes")
 """What decides how frames look: taken from the checkpoint's training, and refused where it is asked for otherwise."""
 TEST_OPTIONS = (

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
+import matplotlib as mpl
 import numpy as np
 import typer
+from matplotlib.figure import Figure
 
 from core.arrays import Float32Field
 from core.colours import RAIN_COLOURS, colours
@@ -55,9 +57,6 @@ def draw(rows: list[LabelledFields], out: Path, *, title: str, note: str, step_m
 
     The first row holds times up to the reference time, the others the leads.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     rows = _cropped(rows)
     columns, shape = max(len(fields) for _, fields in rows), rows[0][1].shape[1:]
     figure = Figure(figsize=(2.1 * columns, 2.1 * len(rows) * shape[0] / shape[1] + 1.1), layout="constrained", dpi=110)

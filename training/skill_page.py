@@ -11,9 +11,10 @@ from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from core.units import MAIN_THRESHOLDS_MMH
 from training.evaluation.skill_figures import counts_of, draw_curves, draw_reliability
+from verification.baselines import BASELINES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-BASELINES: Final = ("persistence", "extrapolation", "extrapolation-native")
+ALL_BASELINES: Final = (*BASELINES, "extrapolation-native")
 HEAD = """# Skill of `{model}` on weather that training never saw
 
 Made of the tables of one command:
@@ -86,7 +87,7 @@ def _gains(tables: dict[str, Any], model: str) -> str:
         cells = []
         for mmh in MAIN_THRESHOLDS_MMH:
             rows = {row["model"]: row for row in event["pooled"] if row["rate_mmh"] == mmh}
-            best = max((rows[name] for name in BASELINES if name in rows), key=lambda row: row["csi"] or 0.0)
+            best = max((rows[name] for name in ALL_BASELINES if name in rows), key=lambda row: row["csi"] or 0.0)
             gain = rows[model]["csi"] / best["csi"] - 1 if best["csi"] else float("nan")
             few = "" if rows[model]["claimed"] else f" ({rows[model]['observed_cells']} cells: not claimed)"
             cells.append(f"{rows[model]['csi']:.3f} over {best['csi']:.3f} ({best['model']}): {gain:+.1%}{few}")

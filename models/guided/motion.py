@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from core.arrays import Float32Field
-from core.units import DWD_ZR
+from core.units import DWD_ZR, pixel_from_dbz
 from models.guided.advection import Displacement, displacements_LCHW, library, warped
 
 SMOOTHING_CELLS: Final = 10.0
@@ -76,4 +76,4 @@ def _spread(sum_CHW: Displacement, weight_HW: Float32Field) -> Displacement:
 def _picture(rate_mmh: Float32Field) -> Float32Field:
     """Reflectivity from -10 to 60 dBZ as 0 to 1; not observed and dry is 0."""
     dbz = DWD_ZR.reflectivity_dbz(np.nan_to_num(rate_mmh, nan=0.0))
-    return np.asarray(np.clip((dbz + 10.0) / 70.0, 0.0, 1.0), np.float32)
+    return np.asarray(pixel_from_dbz(dbz), np.float32)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -12,13 +12,11 @@ from core.arrays import Float32Field
 from core.cf import RATE
 from core.grid import Grid
 from service.forecasts.netcdf import read_variable
+from verification.baselines import BASELINES as BASELINES
 from verification.verify import ScoreRow
 
 Status = Literal["ok", "degraded", "stale"]
 Origin = Literal["scans", "upload"]
-
-BASELINES: Final = ("persistence", "extrapolation")
-"""What stands beside every forecast in its verification; the last resort comes first."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from training.datasets import Sample
 from training.trainer.build import build_datasets, build_module
 from training.trainer.learning_rate import share_of_rate
 from training.trainer.loader import Ahead, ShareSampler, StepSampler
-from training.trainer.losses import LOSSES, rain_weight
+from training.trainer.losses import LOSSES, weight_by_rate
 from training.trainer.schedules import SCHEDULES
 
 
@@ -31,13 +31,13 @@ def test_pixels_that_were_not_observed_do_not_count(name):
     rate[:, :, :, 0] = float("nan")
     wrong = truth.clone()
     wrong[:, :, :, 0] += 5
-    assert LOSSES.get(name)(wrong, truth, rain_weight(rate, 1.0)) == 0
+    assert LOSSES.get(name)(wrong, truth, weight_by_rate(rate, 1.0)) == 0
 
 
 def test_rain_weighs_by_its_true_rate():
     rate = torch.tensor([0.0, 1.0, 3.0, 30.0, 200.0, float("nan")])
-    assert rain_weight(rate, 0.0).tolist() == [1, 1, 1, 1, 1, 0]
-    assert rain_weight(rate, 0.5).tolist() == [1, 1.5, 2.5, 16, 16, 0]
+    assert weight_by_rate(rate, 0.0).tolist() == [1, 1, 1, 1, 1, 0]
+    assert weight_by_rate(rate, 0.5).tolist() == [1, 1.5, 2.5, 16, 16, 0]
 
 
 def test_the_balanced_loss_weighs_in_the_papers_steps():

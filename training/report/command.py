@@ -13,7 +13,7 @@ from core.errors import ConfigError, NowcastError
 from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.datasets import NowcastDataset
-from training.evaluate import BASELINES, scored_set, write_json
+from training.evaluate import scored_set, write_json
 from training.evaluation.engine import Evaluation, evaluate, predictions
 from training.evaluation.text import as_json
 from training.report.claim import claim
@@ -22,6 +22,7 @@ from training.report.records import RECORDS, Example, read_example, record_of
 from training.report.runs import TrainingRun, all_runs, by_setting, evaluation_file, read_evaluation
 from training.report.tables import Table, make_table, paper_tables
 from training.report.text import commands, csv_text, latex, machines, markdown, runs_table, setting_text
+from verification.baselines import BASELINES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HEAD = """# Tables and figures of the paper, from runs

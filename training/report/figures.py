@@ -3,10 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from core.arrays import Float32Field
 from core.errors import ConfigError
@@ -17,9 +21,6 @@ from training.picture import draw
 from training.report.records import Example, is_rain
 from training.report.runs import TrainingRun, default_skip
 from training.report.tables import forecast_value, run_cost
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Rows = list[tuple[str, Float32Field]]
 
@@ -86,8 +87,6 @@ def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], o
 
 def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -> None:
     """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
-    from matplotlib.figure import Figure
-
     columns = max(len(frames_THW) for _, frames_THW in rows)
     figure = Figure(figsize=(1.0 * columns + 1.2, 1.08 * len(rows) + 0.7), layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -109,9 +108,6 @@ def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -
 
 def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
     """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullLocator
-
     key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
     places = memory_and_score(runs, key)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
@@ -150,10 +146,8 @@ def memory_and_score(runs: Sequence[TrainingRun], key: str) -> dict[str, tuple[f
     return places
 
 
-def label_points(axis: "Axes", places: Mapping[str, tuple[float, float]]) -> None:
+def label_points(axis: Axes, places: Mapping[str, tuple[float, float]]) -> None:
     """A name beside each point, on the first of its sides where it lies on no other name and no point."""
-    from matplotlib.transforms import Bbox
-
     points = [axis.transData.transform(place) for place in places.values()]
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
     for model, place in sorted(places.items(), key=lambda item: item[1]):

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -109,8 +111,6 @@ def _strongest(label: str, y_CHW: Tensor, channels: int) -> PictureRow:
 
 def _draw(rows: Sequence[PictureRow], path: Path, title: str, *, one_scale: bool = True) -> Path:
     """Colours go from 2 to 98 % of the values, of a row or of each field; frames are grey, layers coloured."""
-    from matplotlib.figure import Figure
-
     columns, (height, width) = len(rows[0].fields), rows[0].fields[0].shape
     figure = Figure(
         figsize=(1.5 * columns + 1.6, 1.55 * len(rows) * height / width + 0.9), layout="constrained", dpi=110
@@ -132,9 +132,6 @@ def _draw(rows: Sequence[PictureRow], path: Path, title: str, *, one_scale: bool
 
 def draw_gradients(rows: Sequence[PictureRow], path: Path, title: str) -> Path:
     """Draw gradients by the image (absolute values), cut to the part that any of them reaches and a margin."""
-    from matplotlib.colors import LogNorm
-    from matplotlib.figure import Figure
-
     columns, (top, bottom, left, right) = len(rows[0].fields), _frame(rows, margin=4)
     figure = Figure(figsize=(2.5 * columns + 0.9, 2.75 * len(rows) + 1), layout="constrained", dpi=110)
     all_axes = figure.subplots(len(rows), columns, squeeze=False)

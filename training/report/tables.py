@@ -14,9 +14,9 @@ import yaml
 from models.build import MULTISCALE, build_model, recurrent_models
 from models.cost import count_parameters, measure_memory, measure_work, measuring_on
 from training.report.runs import TrainingRun, default_skip
+from verification.baselines import BASELINES
 
 PAPER = Path(__file__).parent / "paper_tables.yaml"
-BASELINES = ("persistence", "extrapolation")
 MIB = 2**20
 
 

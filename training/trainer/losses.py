@@ -14,7 +14,7 @@ HEAVIEST_MMH: Final = 30.0
 """Rates above this weigh no more: beyond lie hail and clutter."""
 
 
-def rain_weight(rate_mmh: Tensor, balance: float) -> Tensor:
+def weight_by_rate(rate_mmh: Tensor, balance: float) -> Tensor:
     """1 + balance * rate in mm/h, by the true rate up to `HEAVIEST_MMH`; 0 where not observed (NaN).
 
     Without it, a forecast that minimises the loss leaves out rain that is not certain, the more the heavier it is.
@@ -24,7 +24,7 @@ def rain_weight(rate_mmh: Tensor, balance: float) -> Tensor:
     return torch.nan_to_num(weight, nan=0.0)
 
 
-def step_weight(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
+def weight_by_class(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
     """The weight of the scores B-MSE and B-MAE (`verification.balanced`); 0 for NaN. `balance` has no part in it."""
     del balance
     weights, edges_mmh = rate_mmh.new_tensor(WEIGHTS), rate_mmh.new_tensor(EDGES_MMH)
@@ -43,7 +43,7 @@ class Loss:
     """
 
     per_pixel: Callable[[Tensor], Tensor]
-    weight: Callable[[Tensor, float], Tensor] = rain_weight
+    weight: Callable[[Tensor, float], Tensor] = weight_by_rate
     needs_rain: bool = False
 
     def __call__(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
@@ -59,6 +59,6 @@ LOSSES: Registry[Loss] = Registry("loss")
 LOSSES.register("l1")(Loss(torch.abs))
 LOSSES.register("l2")(Loss(torch.square))
 LOSSES.register("l1+l2")(Loss(_both))  # the paper's (section 4.3, Table 11): both with equal weight
-LOSSES.register("b-mae")(Loss(torch.abs, step_weight, needs_rain=True))
-LOSSES.register("b-mse")(Loss(torch.square, step_weight, needs_rain=True))
-LOSSES.register("b-mae+b-mse")(Loss(_both, step_weight, needs_rain=True))  # the balanced loss of Shi et al. 2017
+LOSSES.register("b-mae")(Loss(torch.abs, weight_by_class, needs_rain=True))
+LOSSES.register("b-mse")(Loss(torch.square, weight_by_class, needs_rain=True))
+LOSSES.register("b-mae+b-mse")(Loss(_both, weight_by_class, needs_rain=True))  # the balanced loss of Shi et al. 2017
