@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 import httpx2 as httpx
+from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_type
 
 from core.errors import NoDataError, UnavailableError
+from core.retry import RetryPolicy, retry_after_s
 from ingest.archive.partial import Part, RemoteFile
 
 MAX_FAILURES: Final = 8
@@ -44,7 +46,7 @@ class Downloader:
         limits = httpx.Limits(max_connections=1)
         headers = {"User-Agent": user_agent}
         self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, follow_redirects=True, limits=limits)
-        self._wait, self._jitter = wait, jitter
+        self._wait, self._policy = wait, RetryPolicy(FIRST_WAIT_S, MAX_WAIT_S, jitter=jitter)
 
     def close(self) -> None:
         """Close the connection."""
@@ -100,26 +102,38 @@ class Downloader:
         part.check_length()
 
     def _patiently(self, url: str, work: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
-        """Try until it works; a try that brought bytes counts as none."""
+        """Try until it works; an attempt that made progress starts the count of failures in a row anew."""
         failures, before = 0, progress()
-        while True:
-            try:
-                return work()
-            except (httpx.HTTPError, httpx.StreamError, OSError) as err:
-                failures, before = (1 if progress() > before else failures + 1), progress()
-                if failures > MAX_FAILURES:
-                    raise UnavailableError(f"{url}: {type(err).__name__}: {err}; {failures} failures in a row") from err
-                wait_s = self._wait_s(err, failures)
-                log.warning("%s: %s; again in %.0f s", url, err, wait_s)
-                self._wait(wait_s)
 
-    def _wait_s(self, err: Exception, failures: int) -> float:
-        """As long as the server asks for, else twice as long each time, within half of it either way by chance."""
-        asked = err.response.headers.get("retry-after", "") if isinstance(err, httpx.HTTPStatusError) else ""
-        if asked.isdecimal():
-            return min(float(asked), MAX_WAIT_S)
-        backed_off_s: float = min(FIRST_WAIT_S * 2 ** (failures - 1), MAX_WAIT_S)
-        return backed_off_s * (0.5 + self._jitter())
+        def count(_: RetryCallState) -> None:
+            nonlocal failures, before
+            failures, before = (1 if progress() > before else failures + 1), progress()
+
+        def log_failure(state: RetryCallState) -> None:
+            log.warning("%s: %s; again in %.0f s", url, _error(state), state.upcoming_sleep)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((httpx.HTTPError, httpx.StreamError, OSError)),
+            after=count,
+            wait=lambda state: self._policy.wait_s(failures, _retry_after_s(state)),
+            stop=lambda _: failures > MAX_FAILURES,
+            before_sleep=log_failure,
+            sleep=self._wait,
+        )
+        try:
+            return retrying(work)
+        except RetryError as err:
+            last = err.last_attempt.exception()
+            raise UnavailableError(f"{url}: {type(last).__name__}: {last}; {failures} failures in a row") from last
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
+
+
+def _retry_after_s(state: RetryCallState) -> float | None:
+    err = _error(state)
+    return retry_after_s(err.response.headers) if isinstance(err, httpx.HTTPStatusError) else None
 
 
 def _checked(response: httpx.Response, url: str) -> httpx.Response:

@@ -17,8 +17,9 @@ import httpx2 as httpx
 
 from core.errors import UnavailableError
 from core.files import write_bytes_atomically
+from core.retry import RetryPolicy
 from ingest.sources.base import SOURCES, Arrival, SourceContext
-from ingest.sources.http import FAILURES, Answer, BusyError, get
+from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get
 from ingest.sources.listing import RV, RW, RY, Product, Remote, files_of
 from ingest.sources.marks import Marks
 
@@ -84,14 +85,15 @@ class DwdSource:
     ) -> None:
         self.name = url
         self._url, self._inbox, self._known = url.rstrip("/"), inbox, known
-        self._poll_s, self._hourly, self._clock, self._jitter = poll_s, hourly, clock, jitter
+        self._poll_s, self._hourly, self._clock = poll_s, hourly, clock
+        self._retry = RetryPolicy(2 * poll_s, MAX_WAIT_S, poll_s, MAX_RETRY_AFTER_S, jitter)
         self._listings: dict[str, tuple[dict[str, str], list[Remote]]] = {}
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._done = Marks(inbox.with_name(inbox.name + MARKS))  # the listing's mark of each file when it was done
         self._marks: dict[str, str] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._failures = 0
-        self._retry_after_s = 0.0
+        self._retry_after_s: float | None = None
         self._ahead = timedelta()
 
     def look(self) -> Iterator[Arrival]:
@@ -105,9 +107,9 @@ class DwdSource:
                 yield from self._new_files(client)
         except FAILURES as err:
             self._failures += 1
-            self._retry_after_s = min(err.retry_after_s, MAX_RETRY_AFTER_S) if isinstance(err, BusyError) else 0.0
+            self._retry_after_s = err.retry_after_s if isinstance(err, RetryAfterError) else None
             raise UnavailableError(f"{self._url}: {type(err).__name__}: {err}") from err
-        self._failures, self._retry_after_s = 0, 0.0
+        self._failures, self._retry_after_s = 0, None
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
         """Drop the copy in the inbox: the store has it, or the quarantine, or it will be fetched once more."""
@@ -125,13 +127,8 @@ class DwdSource:
 
     @property
     def wait_s(self) -> float:
-        """Seconds until the next look: doubles with each failure, within half of it either way by chance.
-
-        Never sooner than the server asked for.
-        """
-        backed_off_s = min(self._poll_s * 2**self._failures, MAX_WAIT_S)
-        wait_s = backed_off_s * (0.5 + self._jitter()) if self._failures else self._poll_s
-        return max(wait_s, self._retry_after_s)
+        """Return the seconds until the next look: longer with each failure, or what the server asks for."""
+        return self._retry.wait_s(self._failures, self._retry_after_s) if self._failures else self._poll_s
 
     @property
     def now(self) -> datetime:
@@ -146,7 +143,7 @@ class DwdSource:
                 continue
             try:
                 arrival = self._arrival(client, product, file)
-            except BusyError:
+            except RetryAfterError:
                 raise
             except FAILURES as err:
                 log.warning("not fetched now: %s: %s: %s", file.name, type(err).__name__, err)
@@ -233,7 +230,7 @@ class DwdSource:
         self._listings[url] = (told, files)
         return files
 
-    def _set_clock(self, answer: Answer) -> None:
+    def _set_clock(self, answer: FetchedFile) -> None:
         """Go by the server's clock where it differs from ours, but not where it is wrong by days."""
         theirs = answer.time_of("date")
         ahead = theirs - self._clock() if theirs else timedelta()
@@ -242,7 +239,7 @@ class DwdSource:
             log.warning("the server's clock is %.0f s ahead of ours; going by it", ahead.total_seconds())
         self._ahead = ahead
 
-    def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> Answer:
+    def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> FetchedFile:
         url = f"{self._url}/{product.folder}/{file.name}"
         return get(client, url, max_bytes=MAX_FILE_BYTES, deadline_s=self._deadline_s)
 

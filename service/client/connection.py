@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
+from tenacity import RetryCallState, Retrying, retry_if_result
 
 from core.errors import NowcastError
+from core.retry import RetryPolicy, retry_after_s
 
 WAITING: Final = (429, 503)
-SHORTEST_WAIT_S: Final = 0.5
-LONGEST_WAIT_S: Final = 60.0
+POLICY: Final = RetryPolicy(1.0, 1.0, shortest_retry_after_s=0.5, longest_retry_after_s=60.0, jitter=lambda: 0.5)
+"""The service states in every 429 and 503 when to return; 1 s is for a proxy in front of it that does not."""
 
 
 class ServiceError(NowcastError):
@@ -63,15 +65,14 @@ class Connection:
         Raises:
             ServiceError: there is none, or it is an error that waiting does not mend.
         """
-        left_s = self._patience_s
-        while True:
-            with self._told():
-                answer = self._http.request(method, path, **what)
-            wait_s = wait_of(answer)
-            if answer.status_code not in WAITING or wait_s > left_s:
-                return checked(answer)
-            self._sleep(wait_s)
-            left_s -= wait_s
+        retrying = Retrying(
+            retry=retry_if_result(lambda answer: answer.status_code in WAITING),
+            wait=lambda state: POLICY.wait_s(state.attempt_number, retry_after_s(_answer(state).headers)),
+            stop=lambda state: state.idle_for + state.upcoming_sleep > self._patience_s,
+            retry_error_callback=_answer,
+            sleep=self._sleep,
+        )
+        return checked(retrying(self._once, method, path, **what))
 
     @contextmanager
     def stream(self, path: str, **what: Any) -> Iterator[httpx2.Response]:
@@ -80,7 +81,7 @@ class Connection:
         Raises:
             ServiceError: it is an error.
         """
-        with self._told(), self._http.stream("GET", path, **what) as answer:
+        with self._translated(), self._http.stream("GET", path, **what) as answer:
             if answer.is_error:
                 answer.read()
             yield checked(answer)
@@ -89,8 +90,12 @@ class Connection:
         """Wait."""
         self._sleep(seconds)
 
+    def _once(self, method: str, path: str, **what: Any) -> httpx2.Response:
+        with self._translated():
+            return self._http.request(method, path, **what)
+
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except httpx2.UnsupportedProtocol as err:
@@ -99,10 +104,10 @@ class Connection:
             raise ServiceError(f"no answer from {self._http.base_url}: {err or type(err).__name__}") from err
 
 
-def wait_of(answer: httpx2.Response) -> float:
-    """Seconds that `Retry-After` asks for (RFC 9110, in seconds)."""
-    told = answer.headers.get("retry-after", "")
-    return min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, float(told) if told.isdecimal() else 1.0))
+def _answer(state: RetryCallState) -> httpx2.Response:
+    assert state.outcome is not None
+    answer: httpx2.Response = state.outcome.result()
+    return answer
 
 
 def checked(answer: httpx2.Response) -> httpx2.Response:
