@@ -15,7 +15,7 @@ LogFormat = Literal["text", "json"]
 _SECRET: Final = re.compile(r"(?<=://)([^\s:/@'\"]*):([^\s/'\"]*)@")
 """The password of a URL: up to the last @ before the host, so that one in the password does not end it."""
 
-_CHATTY: Final = ("httpx2", "watchfiles")
+_CHATTY: Final = ("httpx2", "watchfiles", "alembic")
 _about: ContextVar[Mapping[str, str]] = ContextVar("log_about", default={})  # noqa: B039 - never changed in place
 
 

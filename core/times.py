@@ -16,3 +16,8 @@ def utc(text_or_time: str | datetime) -> datetime:
 def iso(time: datetime) -> str:
     """Return the RFC 3339 text of an aware time, in UTC with a `Z`, with a fraction of a second only if it has one."""
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def stamp(time: datetime) -> str:
+    """Return a time as part of a file name: 20200101T1500Z, with seconds only where there are any."""
+    return time.strftime("%Y%m%dT%H%MZ" if time.second == 0 else "%Y%m%dT%H%M%SZ")

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 
 import ingest.store.index
 import service.forecasts.catalogue
-from ingest.store.catalogue import open_engine
+from ingest.store.database import open_engine
 
 SERVER = os.environ.get("TEST_POSTGRESQL_URL", "")
 

@@ -17,9 +17,9 @@ import typer
 
 from core.errors import ConfigError, NowcastError
 from core.files import write_atomically, write_bytes_atomically
+from core.times import stamp
 from ingest.readers import read_frames
 from ingest.sources.history import HISTORY_MARK
-from ingest.store.scanfile import stamp
 from ingest.synthetic import weather
 from ingest.writers.radolan import ry_file_name, write_ry
 

@@ -7,26 +7,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, delete, func, inspect, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
 from core.errors import UnavailableError
-from ingest.store.catalogue import (
-    Base,
-    CountRow,
-    FileRow,
-    RejectedRow,
-    ScanRow,
-    count,
-    is_sound,
-    open_engine,
-    reading,
-    translated,
-    upsert,
-    writing,
-)
+from core.times import stamp
+from ingest.store.database import count, is_sound, open_engine, reading, upsert, writing
 from ingest.store.locks import translate_os_errors
 from ingest.store.quality import Facts
-from ingest.store.scanfile import ScanHeader, stamp
+from ingest.store.scanfile import ScanHeader
+from ingest.store.schema import prepare
+from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
 
 ROWS_PER_STATEMENT: Final = 500
 SUMS: Final = ("RW", "SF", "RQ")
@@ -59,16 +49,15 @@ class Index:
         self.engine: Engine = open_engine(database_url)
 
     def open(self, now: datetime) -> None:
-        """Make the tables; a corrupt SQLite file is set aside first, so that they are empty then.
+        """Create or upgrade the tables; a corrupt SQLite file is set aside first, so that they are empty then.
 
         Raises:
+            ConfigError: the schema is not one that this release can use.
             UnavailableError: the database does not answer.
         """
         if not is_sound(self.engine):
             self._set_aside(now)
-        with translated():
-            self._drop_outdated()
-            Base.metadata.create_all(self.engine)
+        prepare(self.engine)
 
     def __len__(self) -> int:
         with reading(self.engine) as connection:
@@ -176,16 +165,6 @@ class Index:
         rows = [{"what": what, "n": n} for what, n in counts.items() if n]
         if rows:
             connection.execute(upsert(CountRow, rows, self.engine.dialect.name, add=True))
-
-    def _drop_outdated(self) -> None:
-        """Drop the scans' table of an earlier version; it is made anew from the files."""
-        table = ScanRow.__table__
-        assert isinstance(table, Table)
-        known = inspect(self.engine)
-        if known.has_table(table.name) and {column["name"] for column in known.get_columns(table.name)} != {
-            column.name for column in table.columns
-        }:
-            table.drop(self.engine)
 
     def _set_aside(self, now: datetime) -> None:
         """Rename a corrupt SQLite file with what belongs to it, for whoever wants to look into it."""

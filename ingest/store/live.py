@@ -10,11 +10,12 @@ from typing import Final
 
 from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame, iso
+from core.times import stamp
 from ingest.store import quarantine, ready, retention, scanfile, status
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.retention import Keep
-from ingest.store.scanfile import safe_name, stamp
+from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
 from ingest.windows.choice import choose
 from ingest.windows.window import Window, build_window

@@ -160,11 +160,6 @@ def read_header(path: Path) -> ScanHeader:
         raise NoDataError(f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}") from err
 
 
-def stamp(time: datetime) -> str:
-    """A time as part of a file name: 20200101T1500Z, with seconds only where there are any."""
-    return time.strftime("%Y%m%dT%H%MZ" if time.second == 0 else "%Y%m%dT%H%M%SZ")
-
-
 def safe_name(name: str) -> str:
     """A name from outside as one part of a path: no separators, no leading dot, not too long, still distinct."""
     safe = re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".")[:80] or "_"

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from core.errors import NoDataError
 from core.frame import RadarFrame, iso
+from core.times import stamp
 from ingest.store import scanfile
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors
 from ingest.store.rank import is_worse
-from ingest.store.scanfile import ScanHeader, safe_name, stamp
+from ingest.store.scanfile import ScanHeader, safe_name
 
 Entry = tuple[Path, ScanHeader]
 log = logging.getLogger(__name__)

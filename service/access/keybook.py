@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, Self, get_args
 
-from sqlalchemy import String, Table, Text, insert, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import String, Text, insert, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import ConflictError, InputError, NoDataError
 from core.settings import Settings
-from ingest.store.catalogue import UtcDateTime, open_engine, reading, translated, writing
+from ingest.store.database import open_engine, reading, writing
+from ingest.store.schema import prepare
+from ingest.store.tables import Base, UtcDateTime
 
 Scope = Literal["read", "forecast", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -29,10 +31,6 @@ MARK: Final = "nowcast"
 """First part of every key, so that a scanner for secrets that got out finds it."""
 
 LONGEST: Final = 200
-
-
-class Base(DeclarativeBase):
-    """The table of keys."""
 
 
 class KeyRow(Base):
@@ -70,10 +68,7 @@ class KeyBook:
 
     def __init__(self, database_url: str) -> None:
         self.engine = open_engine(database_url)
-        table = KeyRow.__table__
-        assert isinstance(table, Table)
-        with translated():
-            table.create(self.engine, checkfirst=True)
+        prepare(self.engine)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import ConfigError, NowcastError, UnavailableError
 from core.settings import Settings
 from ingest.sandbox.pool import decoder_pool
-from ingest.store.catalogue import held_open
+from ingest.store.database import held_open
 from service.api.admission import admission_of
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size

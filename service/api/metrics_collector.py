@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError
-from ingest.store.catalogue import reading
+from ingest.store.database import reading
 from ingest.store.status import IngestStatus
 from service.api.metric_scores import score_gauges
 from service.forecasts.nowcast import NowcastService

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import case, func, select
 
 from core.errors import NoDataError, NowcastError
-from ingest.store.catalogue import reading
+from ingest.store.database import reading
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
 from service.forecasts.records import BASELINES, Forecast

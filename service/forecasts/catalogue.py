@@ -1,7 +1,7 @@
 """The SQL catalogue of forecasts; what it says of forecasts can be rebuilt from their files."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Select, delete, inspect, select
+from sqlalchemy import Select, delete, select
 
 from core.errors import NoDataError
 from core.frame import utc
-from ingest.store.catalogue import open_engine, reading, translated, upsert, writing
+from ingest.store.database import count, open_engine, reading, upsert, writing
 from ingest.store.locks import write_lock
+from ingest.store.schema import prepare
 from service.forecasts.products import forecast_attributes, forecast_from, read_forecast
 from service.forecasts.records import BASELINES, Forecast, Origin
-from service.forecasts.tables import Base, ForecastRow
+from service.forecasts.tables import ForecastRow
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +53,10 @@ class Catalogue:
         self.folder = home / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
-        with write_lock(home), translated():
-            is_new = not inspect(self.engine).has_table(ForecastRow.__tablename__)
-            Base.metadata.create_all(self.engine)
-            if is_new:
-                self.rebuild()
+        with write_lock(home):
+            prepare(self.engine)
+            if self._is_empty() and next(self._own_files(), None) is not None:
+                log.warning("the catalogue of forecasts is empty; rebuilt from %d files", self.rebuild())
 
     def put(self, forecast: Forecast) -> None:
         """Enter a forecast whose file is written; doing it again changes nothing."""
@@ -156,9 +156,7 @@ class Catalogue:
     def rebuild(self) -> int:
         """Enter every forecast file anew and drop rows without one; the number of forecasts."""
         rows = []
-        for path in sorted(self.folder.glob("*/*/*/*.nc")):
-            if path.name.startswith("inputs-") or path.name.endswith((".observations.nc", ".source.nc")):
-                continue
+        for path in sorted(self._own_files()):
             try:
                 rows.append(self._row(read_forecast(path)))
             except (OSError, KeyError, ValueError, TypeError) as err:
@@ -169,6 +167,18 @@ class Catalogue:
                 connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
         self._changed()
         return len(rows)
+
+    def _own_files(self) -> Iterator[Path]:
+        """Files of forecasts, without their inputs, observations and exports."""
+        for path in self.folder.glob("*/*/*/*.nc"):
+            if not path.name.startswith((".", "inputs-")) and not path.name.endswith(
+                (".observations.nc", ".source.nc")
+            ):
+                yield path
+
+    def _is_empty(self) -> bool:
+        with reading(self.engine) as connection:
+            return count(connection, ForecastRow) == 0
 
     def _changed(self) -> None:
         stamp = self.folder / f"{STAMP}.{uuid4()}"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlalchemy.sql.selectable import Select, Subquery
 
-from ingest.store.catalogue import reading
+from ingest.store.database import reading
 from service.forecasts.records import BASELINES
 from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
 from verification import reliability

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase, aliased
 from sqlalchemy.sql.dml import Insert
 
-from ingest.store.catalogue import reading, writing
+from ingest.store.database import reading, writing
 from service.forecasts import tables
 from service.forecasts.records import BASELINES, Forecast
 from service.forecasts.tables import CountsRow, ForecastRow

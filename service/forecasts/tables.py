@@ -1,16 +1,12 @@
-"""The service's own tables, beside those of the ingest room in the same database."""
+"""The service's tables, in the same database as those of the ingest room; see `ingest.store.tables`."""
 
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, String, Text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-from ingest.store.catalogue import UtcDateTime
-
-
-class Base(DeclarativeBase):
-    """The tables of the service."""
+from ingest.store.tables import Base, UtcDateTime
 
 
 class ForecastRow(Base):

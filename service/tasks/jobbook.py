@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from sqlalchemy import JSON, Engine, String, Table, Text, delete, insert, or_, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import JSON, Engine, String, Text, delete, insert, or_, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
 from core.errors import ConflictError, NoDataError
-from ingest.store.catalogue import UtcDateTime, reading, translated, writing
+from ingest.store.database import reading, writing
+from ingest.store.schema import prepare
+from ingest.store.tables import Base, UtcDateTime
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 OPEN: Final[tuple[JobState, ...]] = ("waiting", "running")
@@ -22,10 +24,6 @@ class OverError(ConflictError):
     """What was asked of a job can no longer be done."""
 
     title = "Not possible any more"
-
-
-class Base(DeclarativeBase):
-    """The table of jobs."""
 
 
 class JobRow(Base):
@@ -72,10 +70,7 @@ class JobBook:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        table = JobRow.__table__
-        assert isinstance(table, Table)
-        with translated():
-            table.create(engine, checkfirst=True)
+        prepare(engine)
 
     def add(self, reference_time: str | None, model: str, owner: str | None = None) -> Job:
         """A new job that waits; those of yesterday are forgotten."""

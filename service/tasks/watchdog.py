@@ -22,7 +22,7 @@ from sqlalchemy import Engine, delete, select
 
 from core.frame import iso
 from core.settings import Settings
-from ingest.store.catalogue import reading, upsert, writing
+from ingest.store.database import reading, upsert, writing
 from service.forecasts.tables import HeartbeatRow
 from service.tasks.queue import HEARTBEAT, SCHEDULE
 

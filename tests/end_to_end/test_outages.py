@@ -20,7 +20,7 @@ from scores.categorical import BinaryContingencyManager
 from sqlalchemy import func, select
 
 from core.settings import Settings
-from ingest.store.catalogue import reading
+from ingest.store.database import reading
 from ingest.store.live import Store
 from ingest.windows.regrid import onto
 from service.forecasts.catalogue import Catalogue

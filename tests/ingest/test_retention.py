@@ -265,7 +265,7 @@ def test_a_write_that_finds_no_room_is_a_full_disk(store, monkeypatch, error):
     from sqlalchemy.exc import OperationalError
 
     from ingest.store import scanfile
-    from ingest.store.catalogue import translated
+    from ingest.store.database import translated
 
     if isinstance(error, OSError):
         monkeypatch.setattr(scanfile, "write_dataset", lambda *_: (_ for _ in ()).throw(error))

@@ -18,9 +18,10 @@ from core.errors import ConfigError, ConflictError, NoDataError, UnavailableErro
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, RADOLAN_SPHERE, Grid
 from ingest.store import scanfile
-from ingest.store.catalogue import ScanRow, upsert
+from ingest.store.database import upsert
 from ingest.store.index import Index
 from ingest.store.live import Store
+from ingest.store.tables import ScanRow
 from ingest.windows.regrid import model_grid, onto
 
 T0 = datetime(2024, 7, 1, 12, tzinfo=UTC)

@@ -16,14 +16,22 @@ from uuid import uuid4
 
 import pytest
 import redis
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from celery import Celery
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
 
+from core.errors import ConfigError
+from ingest.store.database import open_engine, reading, writing
 from ingest.store.live import Store
+from ingest.store.schema import known_revisions, prepare, revision_of
+from ingest.store.tables import Base
+from service.access.keybook import KeyBook
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.tables import CountsRow, FractionsRow
 from service.process.broker import free_port, server_program
+from service.tasks.jobbook import JobBook
 from service.tasks.queue import HEARTBEAT, MAKE_FORECAST, VERIFY, own_queue
 from service.tasks.watchdog import last_heartbeats
 from tests.end_to_end.stack import ROOT, end, process_environment, until
@@ -172,4 +180,28 @@ def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file
     assert done.returncode == 0, done.stdout[-6000:]
     engine = create_engine(postgresql_url)
     assert any(re.fullmatch(r"home_[0-9a-f]{16}", name) for name in inspect(engine).get_schema_names())
+    engine.dispose()
+
+
+@pytest.mark.long
+def test_the_classes_are_the_migrated_schema_on_postgresql(database_url: str, caplog: pytest.LogCaptureFixture):
+    engine = open_engine(database_url)
+    assert JobBook(engine).select() == []
+    keys = KeyBook(database_url)
+    assert keys.list() == []
+    keys.engine.dispose()
+    with reading(engine) as connection:
+        migrations = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(migrations, Base.metadata) == []
+    with writing(engine) as connection:  # as release 0.1.0 left it, on one of its tables
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        connection.exec_driver_sql("DROP TABLE heartbeats")
+    prepare(engine)
+    assert "no copy of" in caplog.text
+    with reading(engine) as connection:
+        assert (revision_of(connection), inspect(connection).has_table("heartbeats")) == (known_revisions()[-1], True)
+    with writing(engine) as connection:
+        connection.exec_driver_sql("ALTER TABLE forecast_jobs DROP COLUMN tries")
+    with pytest.raises(ConfigError, match="schema does not fit"), reading(engine) as connection:
+        connection.exec_driver_sql("SELECT tries FROM forecast_jobs")
     engine.dispose()

@@ -11,7 +11,7 @@ import xarray as xr
 from scores.categorical import BinaryContingencyManager
 from sqlalchemy import delete, select
 
-from ingest.store.catalogue import reading
+from ingest.store.database import reading
 from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.records import Forecast

@@ -1,4 +1,4 @@
-"""The SQL catalogue of stored scans and of files seen: any SQLAlchemy database, several processes at once.
+"""Connections to the SQL catalogue: any SQLAlchemy database, several processes at once.
 
 SQLite runs with a write-ahead log, and what writes takes the write lock first (`writing`), so that a process waits for
 its turn instead of failing with "database is locked" when it turns from reading to writing.
@@ -7,20 +7,12 @@ its turn instead of failing with "database is locked" when it turns from reading
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     Connection,
-    DateTime,
-    Dialect,
     Engine,
-    String,
     Table,
-    Text,
-    TypeDecorator,
     create_engine,
     event,
     func,
@@ -29,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.dml import Insert
 
@@ -46,80 +38,11 @@ _CORRUPT_CODES: Final = (11, 26)
 FULL: Final = "database or disk is full"
 """SQLITE_FULL in words."""
 
+NO_COLUMN: Final = ("no such column", "has no column named")
+"""SQLite has no code of its own for it."""
 
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in Python, plain UTC in every database."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To the database."""
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """From the database."""
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    """The tables of the ingest room."""
-
-
-class ScanRow(Base):
-    """One stored observation; `path` is relative to the live store."""
-
-    __tablename__ = "scans"
-
-    product: Mapped[str] = mapped_column(Text, primary_key=True)
-    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, index=True)
-    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    path: Mapped[str] = mapped_column(Text)
-    sha256: Mapped[str] = mapped_column(String(64))
-    grid_key: Mapped[str] = mapped_column(String(64))
-    coverage: Mapped[float]
-    missing_radars: Mapped[list[str]] = mapped_column(JSON)
-    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    wet_fraction: Mapped[float]
-    wet_mean_mmh: Mapped[float]
-    max_mmh: Mapped[float]
-    field_digest: Mapped[str] = mapped_column(String(32))
-
-
-class FileRow(Base):
-    """One file that went in to its end; a rejected one is not remembered, since a newer reader may understand it.
-
-    The name belongs to the key: some formats hold no time, so that two dry hours are the same bytes.
-    """
-
-    __tablename__ = "files"
-
-    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
-    observations: Mapped[int]
-    forecasts: Mapped[int]
-    ingested_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class RejectedRow(Base):
-    """One file that could not be used, once for each content and name; a copy of it lies in the quarantine."""
-
-    __tablename__ = "rejected_files"
-
-    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(Text, primary_key=True)
-    kind: Mapped[str] = mapped_column(String(32))
-    reason: Mapped[str] = mapped_column(Text)
-    at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class CountRow(Base):
-    """How often something happened since the catalogue was made."""
-
-    __tablename__ = "ingest_counts"
-
-    what: Mapped[str] = mapped_column(String(64), primary_key=True)
-    n: Mapped[int] = mapped_column(BigInteger)
+UNDEFINED_COLUMN: Final = "42703"
+"""PostgreSQL, appendix A (error codes)."""
 
 
 def open_engine(database_url: str) -> Engine:
@@ -176,10 +99,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """SQLAlchemy's errors as `UnavailableError`."""
+    """Translate SQLAlchemy's errors: a missing column is a `ConfigError`, all others are `UnavailableError`."""
     try:
         yield
     except SQLAlchemyError as err:
+        if _lacks_column(err):  # waiting does not help: the schema is another one than at the start
+            raise ConfigError(f"the catalogue's schema does not fit this release: {type(err).__name__}: {err}") from err
         kind = DiskFullError if FULL in str(err) else UnavailableError
         raise kind(f"the catalogue does not answer: {type(err).__name__}: {err}") from err
 
@@ -226,6 +151,14 @@ def is_sound(engine: Engine) -> bool:
 def count(connection: Connection, model: type[DeclarativeBase]) -> int:
     """Rows of a table."""
     return int(connection.scalar(select(func.count()).select_from(model)) or 0)
+
+
+def _lacks_column(err: SQLAlchemyError) -> bool:
+    """Whether a statement names a column that its table does not have."""
+    original = getattr(err, "orig", None)
+    if getattr(original, "sqlstate", None) == UNDEFINED_COLUMN:
+        return True
+    return isinstance(original, sqlite3.OperationalError) and any(text in str(original) for text in NO_COLUMN)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -1,0 +1,146 @@
+"""The revision of a database's schema: checked at every start, upgraded where it is older, refused where it is newer.
+
+The whole upgrade is one transaction that holds the database's write lock, so that of several processes that start at
+once one upgrades and the others find it done, and a crash leaves the old schema.
+"""
+
+import logging
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, Engine, inspect
+
+from core.errors import ConfigError
+from core.files import write_atomically
+from core.times import stamp
+from ingest.store.database import reading, writing
+from ingest.store.locks import translate_os_errors
+from ingest.store.tables import Base
+
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+VERSION_TABLE: Final = "alembic_version"
+UNVERSIONED: Final = "0001"
+"""Release 0.1.0 kept no revision; its tables are those of this one."""
+
+REBUILT_FROM_FILES: Final = ("scans", "forecasts")
+"""Tables that may be emptied: `Store` and `Catalogue` enter the files again when they open."""
+
+LOCK_KEY: Final = 0x6E6F7763
+"""PostgreSQL's advisory lock of an upgrade: "nowc" in ASCII, a number that no other program takes by chance."""
+
+ONE_THREAD: Final = threading.Lock()
+"""Alembic keeps the environment of the upgrade that runs in variables of its module."""
+
+log = logging.getLogger(__name__)
+
+
+def known_revisions() -> tuple[str, ...]:
+    """Return the revisions that this release knows, ascending."""
+    files = (MIGRATIONS / "versions").glob("revision_*.py")
+    return tuple(sorted(path.stem.removeprefix("revision_") for path in files))
+
+
+def prepare(engine: Engine) -> None:
+    """Create the tables of an empty database, or upgrade those of an earlier release; a copy of a SQLite file is kept.
+
+    Raises:
+        ConfigError: a newer release made the schema, or it is not one of ours.
+        UnavailableError: the database does not respond, or there is no room for the copy.
+    """
+    known = known_revisions()
+    with reading(engine) as connection:
+        found = revision_of(connection)
+    if found != known[-1]:
+        with ONE_THREAD, writing(engine) as connection:
+            _upgrade(connection, known)
+    check_columns(engine)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision that a database keeps; None where it keeps none (an empty one, or one of release 0.1.0)."""
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
+    return None if found is None else str(found)
+
+
+def check_columns(engine: Engine) -> None:
+    """Compare the columns of the tables that this process uses with the database's; empty what files can restore.
+
+    Raises:
+        ConfigError: a table or a column is missing, and no file holds its rows.
+    """
+    with reading(engine) as connection:
+        inspector = inspect(connection)
+        there = set(inspector.get_table_names())
+        outdated = []
+        for table in Base.metadata.sorted_tables:
+            found = {column["name"] for column in inspector.get_columns(table.name)} if table.name in there else set()
+            missing = [column.name for column in table.columns if column.name not in found]
+            if missing and table.name not in REBUILT_FROM_FILES:
+                raise ConfigError(
+                    f"{name_of(engine)}: table {table.name} lacks the columns {', '.join(missing)} of schema revision "
+                    f"{known_revisions()[-1]}; restore a copy of the catalogue, or move it away to start an empty one"
+                )
+            outdated += [table] if missing else []
+    for table in outdated:
+        log.warning("%s: table %s lacks columns; it is rebuilt from the files", name_of(engine), table.name)
+        with writing(engine) as connection:
+            table.drop(connection, checkfirst=True)
+            table.create(connection)
+
+
+def name_of(engine: Engine) -> str:
+    """Return the database's address without its password, for messages."""
+    return f"catalogue {engine.url.render_as_string(hide_password=True)}"
+
+
+def _upgrade(connection: Connection, known: tuple[str, ...]) -> None:
+    """Run the missing revisions within the transaction of `connection`."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY})")
+    found = revision_of(connection)  # again: another process may have upgraded while this one waited for the lock
+    if found == known[-1]:
+        return
+    if found is not None and found not in known:
+        raise ConfigError(
+            f"{name_of(connection.engine)} has schema revision {found}; this release knows {known[0]} to {known[-1]}: "
+            "start the release that made it, or restore the copy that was kept at its upgrade"
+        )
+    if found or set(inspect(connection).get_table_names()) & set(Base.metadata.tables):
+        before = found or UNVERSIONED
+        log.warning("upgrading %s from schema revision %s to %s", name_of(connection.engine), before, known[-1])
+        _keep_copy(connection.engine, before)
+    # Here, since its import takes 0.2 s that only a start with another revision needs.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _keep_copy(engine: Engine, revision: str) -> None:
+    """Copy a SQLite file to `catalogue.sqlite.0001.bak` while the write lock keeps others from changing it."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        log.warning("no copy of %s is kept: PostgreSQL's own backups are the way back", name_of(engine))
+        return
+    source = Path(engine.url.database)
+    target = source.with_name(f"{source.name}.{revision}.bak")
+    if target.exists():
+        target = source.with_name(f"{source.name}.{revision}.{stamp(datetime.now(UTC).replace(second=0))}.bak")
+
+    def write(temporary: Path) -> None:
+        with closing(sqlite3.connect(source)) as database, closing(sqlite3.connect(temporary)) as copy:
+            database.backup(copy)
+
+    with translate_os_errors(source.parent):
+        write_atomically(target, write)
+        target.chmod(source.stat().st_mode)  # API keys are for their owner alone
+    log.warning("a copy of it is kept: %s", target)

@@ -1,0 +1,85 @@
+"""The tables of the catalogue: the base that all of them share, and those of the ingest room.
+
+The service declares its own tables on the same `Base` (`service/forecasts/tables.py`, `service/access/keybook.py`,
+`service/tasks/jobbook.py`). Tables are created and changed by `ingest/store/migrations` alone; a test compares the two.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, String, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, plain UTC in every database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """To the database."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """From the database."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """The one declarative base: its metadata is the whole schema once every room is imported."""
+
+
+class ScanRow(Base):
+    """One stored observation; `path` is relative to the live store."""
+
+    __tablename__ = "scans"
+
+    product: Mapped[str] = mapped_column(Text, primary_key=True)
+    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, index=True)
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    path: Mapped[str] = mapped_column(Text)
+    sha256: Mapped[str] = mapped_column(String(64))
+    grid_key: Mapped[str] = mapped_column(String(64))
+    coverage: Mapped[float]
+    missing_radars: Mapped[list[str]] = mapped_column(JSON)
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    wet_fraction: Mapped[float]
+    wet_mean_mmh: Mapped[float]
+    max_mmh: Mapped[float]
+    field_digest: Mapped[str] = mapped_column(String(32))
+
+
+class FileRow(Base):
+    """One file that went in to its end; a rejected one is not remembered, since a newer reader may understand it.
+
+    The name belongs to the key: some formats hold no time, so that two dry hours are the same bytes.
+    """
+
+    __tablename__ = "files"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True, index=True)
+    observations: Mapped[int]
+    forecasts: Mapped[int]
+    ingested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class RejectedRow(Base):
+    """One file that could not be used, once for each content and name; a copy of it lies in the quarantine."""
+
+    __tablename__ = "rejected_files"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    reason: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class CountRow(Base):
+    """How often something happened since the catalogue was made."""
+
+    __tablename__ = "ingest_counts"
+
+    what: Mapped[str] = mapped_column(String(64), primary_key=True)
+    n: Mapped[int] = mapped_column(BigInteger)
