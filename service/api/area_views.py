@@ -10,7 +10,7 @@ from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.views import is_stale, status_of
 from service.forecasts.fields import FIELDS
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
 from service.queries.areas import Polygon
 from service.queries.cells import BBox
@@ -31,7 +31,7 @@ from service.schemas.areas import (
 from service.schemas.forecasts import GridOut, ModelOut
 
 
-def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:
+def run_of(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
     """The members that all these answers begin with, but for the coverage."""
     return {
         "forecast_id": forecast.id,
@@ -44,7 +44,7 @@ def run_of(backend: Backend, forecast: Forecast) -> dict[str, Any]:
 
 
 def box_out(
-    backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None, *, probability_of: float | None = None
+    backend: Backend, forecast: StoredForecast, bbox: BBox, box: BoxField | None, *, probability_of: float | None = None
 ) -> BoxOut:
     """The rates of a box, and the probabilities of a threshold that the forecast has."""
     chance_THW = None
@@ -58,7 +58,7 @@ def box_out(
     return BoxOut(**run_of(backend, forecast), **_where(box), bbox=bbox, probability_of=probability_of, leads=leads)
 
 
-def box_amount_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
+def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
     """The depths of a box."""
     leads = [
         BoxAmountLeadOut(**when, coverage=_share(field_HW), total_mm=_rows(field_HW))
@@ -69,7 +69,7 @@ def box_amount_out(backend: Backend, forecast: Forecast, bbox: BBox, box: BoxFie
     return BoxAmountOut(**run_of(backend, forecast), **_where(box), bbox=bbox, rule=RULE, leads=leads)
 
 
-def place_amount_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> PlaceAmountOut:
+def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PlaceAmountOut:
     """The depths of a place."""
     cell = forecast.grid.cell_of(lat, lon)
     count = len(forecast.lead_minutes)
@@ -99,7 +99,7 @@ def place_amount_out(backend: Backend, forecast: Forecast, lat: float, lon: floa
     )
 
 
-def area_out(backend: Backend, forecast: Forecast, polygon: Polygon) -> AreaOut:
+def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon) -> AreaOut:
     """Means and totals of a polygon."""
     area = area_series(forecast, polygon)
     by_lead = list(zip(*area.chances, strict=True)) or [()] * len(forecast.lead_minutes)
@@ -132,12 +132,12 @@ def _where(box: BoxField | None) -> dict[str, Any]:
     return {"row": box.block.top, "col": box.block.left, "grid": grid, "radar_coverage": box.coverage}
 
 
-def _times(forecast: Forecast) -> list[dict[str, Any]]:
+def _times(forecast: StoredForecast) -> list[dict[str, Any]]:
     rows = zip(forecast.valid_times, forecast.lead_minutes, strict=True)
     return [{"valid_time": time, "lead_minutes": lead} for time, lead in rows]
 
 
-def _fields(forecast: Forecast, fields_THW: Float32Field | None) -> Sequence[Float32Field | None]:
+def _fields(forecast: StoredForecast, fields_THW: Float32Field | None) -> Sequence[Float32Field | None]:
     return [None] * len(forecast.lead_minutes) if fields_THW is None else list(fields_THW)
 
 

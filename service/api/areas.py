@@ -18,7 +18,7 @@ from service.api.lookup import ForecastDep, ProbabilityOf, place
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
 from service.forecasts.netcdf import dataset_bytes
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.forecasts.probabilities import threshold_index
 from service.queries.amounts import amount_dataset
 from service.queries.cells import BBox
@@ -145,10 +145,10 @@ async def read_accumulation(
 def _box_answer(
     request: Request,
     backend: Backend,
-    forecast: Forecast,
+    forecast: StoredForecast,
     bbox: BBox,
-    as_json: Callable[[Backend, Forecast, BBox, BoxField | None], BaseModel],
-    as_dataset: Callable[[Forecast, BoxField], Any],
+    as_json: Callable[[Backend, StoredForecast, BBox, BoxField | None], BaseModel],
+    as_dataset: Callable[[StoredForecast, BoxField], Any],
     part: str,
 ) -> Response:
     """A box in the wanted format.
@@ -177,12 +177,12 @@ def _box_answer(
     )
 
 
-def _amounts(forecast: Forecast, box: BoxField) -> Any:
+def _amounts(forecast: StoredForecast, box: BoxField) -> Any:
     return amount_dataset(forecast, box.total_mm_THW, box.grid)
 
 
 def _answer(
-    request: Request, backend: Backend, forecast: Forecast, made: Callable[[], BaseModel], *parts: str
+    request: Request, backend: Backend, forecast: StoredForecast, made: Callable[[], BaseModel], *parts: str
 ) -> Response:
     """JSON with its validators; made only where the client does not hold it."""
     tag = caching.weak_etag(forecast, *parts, status_of(backend, forecast))

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from core.settings import Settings
 from service.api.lookup import LATEST
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 
 SCAN_MINUTES: Final = 5
 """DWD's composites come every five minutes, and a forecast with each."""
@@ -20,18 +20,18 @@ FOREVER_S: Final = 365 * 24 * 3600
 NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this answer"}
 
 
-def etag(forecast: Forecast, *parts: str) -> str:
+def etag(forecast: StoredForecast, *parts: str) -> str:
     """A strong validator: the forecast's id, and which of its parts."""
     return '"' + "-".join((forecast.id, *parts)) + '"'
 
 
-def weak_etag(forecast: Forecast, *changing: str) -> str:
+def weak_etag(forecast: StoredForecast, *changing: str) -> str:
     """A weak validator for answers whose status and scores change while the forecast stays."""
     digest = hashlib.sha256("|".join(changing).encode()).hexdigest()[:12]
     return f'W/"{forecast.id}-{digest}"'
 
 
-def headers(forecast: Forecast, tag: str, *, lifetime_s: int) -> dict[str, str]:
+def headers(forecast: StoredForecast, tag: str, *, lifetime_s: int) -> dict[str, str]:
     """The headers that let a client keep an answer for so long and ask again cheaply."""
     expires = datetime.now(UTC) + timedelta(seconds=lifetime_s)
     return {
@@ -43,14 +43,14 @@ def headers(forecast: Forecast, tag: str, *, lifetime_s: int) -> dict[str, str]:
     }
 
 
-def until_next_run_s(forecast: Forecast, settings: Settings) -> int:
+def until_next_run_s(forecast: StoredForecast, settings: Settings) -> int:
     """Seconds from now to the next expected run: one scan after this one was issued, at a replay's pace."""
     pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
     next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
     return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
 
 
-def lifetime_s(forecast_id: str, forecast: Forecast, settings: Settings) -> int:
+def lifetime_s(forecast_id: str, forecast: StoredForecast, settings: Settings) -> int:
     """What an id names never changes; what is the latest does."""
     return until_next_run_s(forecast, settings) if forecast_id == LATEST else FOREVER_S
 

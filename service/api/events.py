@@ -15,7 +15,7 @@ from core.errors import NoDataError, NowcastError
 from core.frame import iso
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, problem
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 
 router = APIRouter(tags=["forecasts"])
 
@@ -60,7 +60,7 @@ async def listen(
     )
 
 
-async def _stream(backend: Backend, known: Forecast | None, listeners: set[object]) -> AsyncIterator[bytes]:
+async def _stream(backend: Backend, known: StoredForecast | None, listeners: set[object]) -> AsyncIterator[bytes]:
     me = object()
     listeners.add(me)
     try:
@@ -84,7 +84,7 @@ async def _stream(backend: Backend, known: Forecast | None, listeners: set[objec
         listeners.discard(me)
 
 
-def _known(backend: Backend, forecast_id: str | None) -> Forecast | None:
+def _known(backend: Backend, forecast_id: str | None) -> StoredForecast | None:
     """The forecast that a listener knows; where it names none that is stored, the latest one."""
     try:
         return backend.service.get(forecast_id) if forecast_id else backend.service.latest()
@@ -92,7 +92,7 @@ def _known(backend: Backend, forecast_id: str | None) -> Forecast | None:
         return None if forecast_id is None else _known(backend, None)
 
 
-def _since(backend: Backend, known: Forecast | None) -> list[Forecast]:
+def _since(backend: Backend, known: StoredForecast | None) -> list[StoredForecast]:
     """The scheduled model's forecasts with a newer reference time, the oldest first."""
     model = backend.settings.model
     start = known.reference_time if known else None
@@ -101,7 +101,7 @@ def _since(backend: Backend, known: Forecast | None) -> list[Forecast]:
     return newer[::-1]
 
 
-def _event(forecast: Forecast) -> bytes:
+def _event(forecast: StoredForecast) -> bytes:
     told = {
         "forecast_id": forecast.id,
         "reference_time": iso(forecast.reference_time),

@@ -13,7 +13,7 @@ from service.api.errors import documented
 from service.api.lookup import ForecastDep, ForecastId
 from service.api.negotiate import NETCDF
 from service.forecasts.exports import RESAMPLING, SOURCE, exported
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.forecasts.retention import asked_for
 
 router = APIRouter(prefix="/nowcast", tags=["files"])
@@ -108,7 +108,7 @@ def read_observations(forecast: ForecastDep, backend: BackendDep, request: Reque
     return file_answer(request, forecast, path, tag, lifetime_s=caching.SHORTEST_S)
 
 
-def file_answer(request: Request, forecast: Forecast, path: Path, *parts: str, lifetime_s: int) -> Response:
+def file_answer(request: Request, forecast: StoredForecast, path: Path, *parts: str, lifetime_s: int) -> Response:
     """A stored file as it is."""
     asked_for(path)
     headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
@@ -123,7 +123,7 @@ def _file(
     request: Request,
     backend: Backend,
     forecast_id: str,
-    forecast: Forecast,
+    forecast: StoredForecast,
     suffix: str,
     grid: str,
     lead: int | None,

@@ -17,7 +17,7 @@ from service.api.paging import Cursor, Limit, next_link, place_of
 from service.api.places import graticule, map_cities
 from service.api.views import INVENTED, forecast_out, point_out, status_of
 from service.forecasts.fields import held
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.forecasts.products import inputs_png, lead_png
 from service.queries.chances import chance_png
 from service.schemas.forecasts import ChanceColourOut, ColourOut, ForecastOut, MapOut, PointOut, Time
@@ -80,7 +80,7 @@ async def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep
     return await run_in_threadpool(_point, where, forecast, backend, request)
 
 
-def _point(where: tuple[float, float], forecast: Forecast, backend: Backend, request: Request) -> Response:
+def _point(where: tuple[float, float], forecast: StoredForecast, backend: Backend, request: Request) -> Response:
     tag = caching.weak_etag(forecast, str(where), status_of(backend, forecast))
     headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
     unchanged = caching.not_modified(request, headers)
@@ -156,12 +156,12 @@ def _json(request: Request, answer: ForecastOut | PointOut, headers: dict[str, s
     )
 
 
-def _picture(request: Request, forecast: Forecast, png: bytes, part: str, lifetime_s: int) -> Response:
+def _picture(request: Request, forecast: StoredForecast, png: bytes, part: str, lifetime_s: int) -> Response:
     headers = caching.headers(forecast, caching.etag(forecast, part), lifetime_s=lifetime_s)
     return caching.not_modified(request, headers) or Response(png, media_type="image/png", headers=headers)
 
 
-def _row(forecast: Forecast) -> ForecastRowOut:
+def _row(forecast: StoredForecast) -> ForecastRowOut:
     return ForecastRowOut(
         forecast_id=forecast.id,
         reference_time=forecast.reference_time,

@@ -14,7 +14,7 @@ from core.errors import InputError, shown
 from core.settings import Settings
 from service.api.backend import BackendDep
 from service.forecasts.catalogue import Version
-from service.forecasts.nowcast import Forecast, NowcastService
+from service.forecasts.nowcast import NowcastService, StoredForecast
 
 LATEST: Final = "latest"
 SURE_S: Final = 1.0
@@ -41,7 +41,7 @@ ProbabilityOf = Annotated[
 class CachedForecast:
     """What the catalogue said."""
 
-    forecast: Forecast
+    forecast: StoredForecast
     version: Version
     at_s: float
 
@@ -52,14 +52,14 @@ class RecentForecasts:
     def __init__(self) -> None:
         self._known: OrderedDict[str, CachedForecast] = OrderedDict()
 
-    def held(self, service: NowcastService, wanted: str) -> Forecast | None:
+    def held(self, service: NowcastService, wanted: str) -> StoredForecast | None:
         """The forecast where the catalogue's answer still holds: one look at a file's time, and no query."""
         known = self._known.get(wanted)
         if known is None or time.monotonic() - known.at_s > SURE_S or known.version != service.catalogue.version:
             return None
         return known.forecast
 
-    def find(self, service: NowcastService, wanted: str) -> Forecast:
+    def find(self, service: NowcastService, wanted: str) -> StoredForecast:
         """The forecast of an id, or the latest one.
 
         Raises:
@@ -79,7 +79,7 @@ def needs_no_query(settings: Settings) -> bool:
     return settings.source_kind != "replay"
 
 
-async def chosen_forecast(forecast_id: ForecastId, backend: BackendDep, request: Request) -> Forecast:
+async def chosen_forecast(forecast_id: ForecastId, backend: BackendDep, request: Request) -> StoredForecast:
     """The forecast that the path names, from memory where the catalogue has nothing new.
 
     Raises:
@@ -109,7 +109,7 @@ async def place(
     return lat, lon
 
 
-ForecastDep = Annotated[Forecast, Depends(chosen_forecast)]
+ForecastDep = Annotated[StoredForecast, Depends(chosen_forecast)]
 PlaceDep = Annotated[tuple[float, float], Depends(place)]
 
 

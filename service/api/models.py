@@ -9,9 +9,10 @@ from core.errors import InputError, UnavailableError
 from service.api.access import admin
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.forecasts.nowcast import BASELINES, NowcastService
+from service.forecasts.nowcast import NowcastService
 from service.inference.registry import Alias, refused
 from service.schemas.listings import AliasIn, AliasOut, ModelInfoOut, ModelsOut, ModelVersionOut
+from verification.baselines import BASELINES
 
 router = APIRouter(tags=["models"])
 

@@ -21,7 +21,7 @@ from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.schemas.forecasts import ForecastOut, NowcastRequest
 from service.schemas.listings import JobOut
 from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
@@ -132,7 +132,7 @@ def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, requ
     return answer
 
 
-def _from_upload(backend: Backend, upload: Upload) -> Forecast:
+def _from_upload(backend: Backend, upload: Upload) -> StoredForecast:
     with timed(STAGE_SECONDS, "decode"):
         frames, observations = decoded(upload, backend.settings)
     if upload.observations and not observations:
@@ -140,7 +140,7 @@ def _from_upload(backend: Backend, upload: Upload) -> Forecast:
     return backend.service.forecast_upload(frames, observations, upload.model)
 
 
-def _answer(request: Request, backend: Backend, forecast: Forecast, media_type: str, *, verify: bool) -> Response:
+def _answer(request: Request, backend: Backend, forecast: StoredForecast, media_type: str, *, verify: bool) -> Response:
     if media_type == NETCDF:
         return file_answer(request, forecast, forecast.path, lifetime_s=SHORTEST_S)
     answer = forecast_out(backend, forecast, verify=verify)

@@ -8,7 +8,7 @@ import numpy as np
 
 from service.api.backend import Backend
 from service.api.places import cities_of
-from service.forecasts.nowcast import Forecast, Verification
+from service.forecasts.nowcast import StoredForecast, Verification
 from service.queries.chances import place_chances
 from service.queries.point import RAIN_MMH, PointSeries, point_series
 from service.schemas.forecasts import (
@@ -31,7 +31,7 @@ from verification.verify import ScoreRow
 INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
 
 
-def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -> ForecastOut:
+def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = True) -> ForecastOut:
     """The whole answer for a forecast, with its scores if `verify`."""
     service, settings = backend.service, backend.settings
     scores = service.verification_of(forecast) if verify else None
@@ -61,7 +61,7 @@ def forecast_out(backend: Backend, forecast: Forecast, *, verify: bool = True) -
     )
 
 
-def point_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> PointOut:
+def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PointOut:
     """The answer for one place."""
     point = point_series(forecast, lat, lon)
     cell = forecast.grid.cell_of(lat, lon)
@@ -86,7 +86,9 @@ def point_out(backend: Backend, forecast: Forecast, lat: float, lon: float) -> P
     )
 
 
-def point_rows(forecast: Forecast, point: PointSeries, chances: Sequence[Sequence[float | None]]) -> list[PointLeadOut]:
+def point_rows(
+    forecast: StoredForecast, point: PointSeries, chances: Sequence[Sequence[float | None]]
+) -> list[PointLeadOut]:
     """Rate and probabilities of a place by lead."""
     rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, chances, strict=True)
     return [
@@ -103,17 +105,17 @@ def point_rows(forecast: Forecast, point: PointSeries, chances: Sequence[Sequenc
     ]
 
 
-def is_stale(backend: Backend, forecast: Forecast) -> bool:
+def is_stale(backend: Backend, forecast: StoredForecast) -> bool:
     """Whether the newest input is older now than a live forecast's may be."""
     return backend.service.data_age_s(forecast) > backend.settings.stale_after_s
 
 
-def status_of(backend: Backend, forecast: Forecast) -> Status:
+def status_of(backend: Backend, forecast: StoredForecast) -> Status:
     """The status now: a forecast from scans goes stale while it lies there."""
     return "stale" if is_stale(backend, forecast) else forecast.status
 
 
-def lead_rows(forecast: Forecast) -> list[LeadOut]:
+def lead_rows(forecast: StoredForecast) -> list[LeadOut]:
     """Each forecast field in numbers, over the cells that have a value."""
     rows = []
     for time, lead, rate_mmh_HW in zip(forecast.valid_times, forecast.lead_minutes, forecast.rate_mmh_THW, strict=True):
@@ -132,7 +134,7 @@ def lead_rows(forecast: Forecast) -> list[LeadOut]:
     return rows
 
 
-def radar_coverage(forecast: Forecast, leads: list[LeadOut]) -> RadarCoverage:
+def radar_coverage(forecast: StoredForecast, leads: list[LeadOut]) -> RadarCoverage:
     """The whole grid in met.no's words."""
     if not any(lead.coverage for lead in leads):
         return "no coverage"
@@ -166,13 +168,13 @@ def score_rows(rows: Iterable[ScoreRow]) -> list[ScoreOut]:
     ]
 
 
-def grid_out(forecast: Forecast) -> GridOut:
+def grid_out(forecast: StoredForecast) -> GridOut:
     """Where the forecast's cells lie."""
     grid = forecast.grid
     return GridOut(**grid.to_dict(), corners_lon_lat=grid.corners_lon_lat(), cities=cities_of(grid))
 
 
-def links_out(forecast: Forecast) -> LinksOut:
+def links_out(forecast: StoredForecast) -> LinksOut:
     """Where the forecast's parts are: by id, so that they stay those of this forecast."""
     here = f"/nowcast/{forecast.id}"
     return LinksOut(
@@ -193,7 +195,7 @@ def links_out(forecast: Forecast) -> LinksOut:
     )
 
 
-def pictures_out(forecast: Forecast, here: str) -> list[PictureOut]:
+def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
     """The row of pictures: the window's fields, then the leads."""
     kept = forecast.inputs_path.is_file()
     step = forecast.lead_minutes[0]  # leads are multiples of the window's cadence, from one on

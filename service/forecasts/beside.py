@@ -18,9 +18,10 @@ from core.errors import NoDataError, NowcastError
 from ingest.store.database import reading
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
-from service.forecasts.records import BASELINES, Forecast
+from service.forecasts.products import kept_input
+from service.forecasts.records import StoredForecast
 from service.forecasts.tables import ForecastRow
-from service.inference.inputs import kept_input
+from verification.baselines import BASELINES
 
 MOST_AT_ONCE: Final = 500
 MOST_WAITING: Final = 200
@@ -33,11 +34,11 @@ class Beside:
     def __init__(self, catalogue: Catalogue, maker: Maker) -> None:
         self._catalogue = catalogue
         self._maker = maker
-        self._queue: SimpleQueue[Forecast] = SimpleQueue()
+        self._queue: SimpleQueue[StoredForecast] = SimpleQueue()
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def later(self, forecast: Forecast) -> None:
+    def later(self, forecast: StoredForecast) -> None:
         """Make them soon, in another thread."""
         if self._queue.qsize() >= MOST_WAITING:
             return  # the catalogue shows what is owed
@@ -47,7 +48,7 @@ class Beside:
                 self._thread = threading.Thread(target=self._serve, name="baselines", daemon=True)
                 self._thread.start()
 
-    def now(self, forecast: Forecast) -> None:
+    def now(self, forecast: StoredForecast) -> None:
         """Make what is missing of a forecast's baselines, from its kept inputs; none where these are gone."""
         try:
             inputs = kept_input(forecast)
@@ -56,7 +57,7 @@ class Beside:
             return
         self._maker.make_beside(inputs, forecast.origin)
 
-    def owed(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[Forecast]:
+    def owed(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[StoredForecast]:
         """One forecast of each window that lacks a baseline, the newest first."""
         row = ForecastRow
         has_both = [func.max(case((row.model == name, 1), else_=0)) == 1 for name in BASELINES]

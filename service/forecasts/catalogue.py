@@ -17,8 +17,9 @@ from ingest.store.database import count, open_engine, reading, upsert, writing
 from ingest.store.locks import write_lock
 from ingest.store.schema import prepare
 from service.forecasts.products import forecast_attributes, forecast_from, read_forecast
-from service.forecasts.records import BASELINES, Forecast, Origin
+from service.forecasts.records import Origin, StoredForecast
 from service.forecasts.tables import ForecastRow
+from verification.baselines import BASELINES
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Catalogue:
             if self._is_empty() and next(self._own_files(), None) is not None:
                 log.warning("the catalogue of forecasts is empty; rebuilt from %d files", self.rebuild())
 
-    def put(self, forecast: Forecast) -> None:
+    def put(self, forecast: StoredForecast) -> None:
         """Enter a forecast whose file is written; doing it again changes nothing."""
         with writing(self.engine) as connection:
             connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
@@ -73,12 +74,12 @@ class Catalogue:
             return 0, 0
         return stamp.st_mtime_ns, stamp.st_ino
 
-    def find(self, forecast_id: str) -> Forecast | None:
+    def find(self, forecast_id: str) -> StoredForecast | None:
         """A forecast whose row and file are there."""
         found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))
         return next((forecast for forecast in found if forecast.path.is_file()), None)
 
-    def get(self, forecast_id: str) -> Forecast:
+    def get(self, forecast_id: str) -> StoredForecast:
         """A forecast.
 
         Raises:
@@ -101,7 +102,7 @@ class Catalogue:
         end: datetime | None = None,
         after: tuple[datetime, str] | None = None,
         limit: int | None = None,
-    ) -> Sequence[Forecast]:
+    ) -> Sequence[StoredForecast]:
         """Forecasts, the newest reference time first.
 
         Args:
@@ -186,12 +187,12 @@ class Catalogue:
             stamp.touch()
             stamp.replace(self.folder / STAMP)  # another file, so that two changes within a clock's tick differ
 
-    def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[Forecast]:
+    def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[StoredForecast]:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         return [forecast_from(attributes, self.folder / path) for path, attributes in rows]
 
-    def _row(self, forecast: Forecast) -> dict[str, Any]:
+    def _row(self, forecast: StoredForecast) -> dict[str, Any]:
         return {
             "id": forecast.id,
             "origin": forecast.origin,

@@ -20,7 +20,7 @@ from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import odim_bytes
 from service.forecasts.fields import FIELDS
 from service.forecasts.products import forecast_attributes
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 
 SOURCE: Final = "source"
 RESAMPLING: Final = (
@@ -35,7 +35,7 @@ _turn = threading.Lock()
 class Field:
     """What is written: a forecast's rates, (T, H, W) in mm/h, on its own grid or on the source's."""
 
-    forecast: Forecast
+    forecast: StoredForecast
     grid: Grid
     rate_mmh_THW: Float32Field
     leads: tuple[int, ...]
@@ -44,13 +44,15 @@ class Field:
 WRITERS: Final[Registry[Callable[[Field, Path], None]]] = Registry("file format")
 
 
-def export_path(forecast: Forecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
+def export_path(
+    forecast: StoredForecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None
+) -> Path:
     """Where the file lies, whether it is there or not."""
     parts = [forecast.path.stem, *([SOURCE] if source else []), *([str(lead_minutes)] if lead_minutes else [])]
     return forecast.path.with_name(".".join([*parts, suffix]))
 
 
-def exported(forecast: Forecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
+def exported(forecast: StoredForecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
     """The file in a format, written at the first call.
 
     Args:
@@ -86,7 +88,7 @@ def on_source_grid(rate_mmh_THW: Float32Field, grid: Grid, source: Grid) -> Floa
     return np.where(np.isnan(smooth_THW), own_THW, smooth_THW)
 
 
-def _field(forecast: Forecast, *, source: bool, lead_minutes: int | None) -> Field:
+def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) -> Field:
     rate_mmh_THW, grid = FIELDS.read(forecast).rate_mmh_THW, forecast.grid
     leads = forecast.lead_minutes
     if lead_minutes is not None:
@@ -99,7 +101,7 @@ def _field(forecast: Forecast, *, source: bool, lead_minutes: int | None) -> Fie
     return Field(forecast, forecast.source_grid, on_source_grid(rate_mmh_THW, grid, forecast.source_grid), leads)
 
 
-def _is_current(path: Path, forecast: Forecast) -> bool:
+def _is_current(path: Path, forecast: StoredForecast) -> bool:
     """Whether the file is there and no older than the forecast's, which may have been made again."""
     try:
         return path.stat().st_mtime_ns >= forecast.path.stat().st_mtime_ns

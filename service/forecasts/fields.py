@@ -14,7 +14,7 @@ from core.arrays import Float32Field
 from core.errors import NoDataError
 from service.forecasts.probabilities import Probabilities, read_probabilities
 from service.forecasts.products import read_usual_coverage
-from service.forecasts.records import Forecast, read_rate
+from service.forecasts.records import StoredForecast, read_rate
 
 Key = tuple[Path, int, int, int]
 
@@ -60,13 +60,13 @@ class Fields:
 class FileCache(Generic[Held]):
     """What was read last of forecasts' files, up to a number of bytes; a file that was replaced is read again."""
 
-    def __init__(self, read: Callable[[Forecast], Held], most_bytes: int) -> None:
+    def __init__(self, read: Callable[[StoredForecast], Held], most_bytes: int) -> None:
         self._read = read
         self._most_bytes = most_bytes
         self._held: OrderedDict[Key, Held] = OrderedDict()
         self._lock = threading.Lock()
 
-    def held(self, forecast: Forecast) -> Held | None:
+    def held(self, forecast: StoredForecast) -> Held | None:
         """The fields where they are in memory: no file is opened."""
         try:
             key = _key(forecast)
@@ -77,7 +77,7 @@ class FileCache(Generic[Held]):
                 self._held.move_to_end(key)
             return self._held.get(key)
 
-    def read(self, forecast: Forecast) -> Held:
+    def read(self, forecast: StoredForecast) -> Held:
         """The fields, read at the first call.
 
         Raises:
@@ -104,12 +104,12 @@ class FieldCache(FileCache[Fields]):
         super().__init__(_read, most_bytes)
 
 
-def _key(forecast: Forecast) -> Key:
+def _key(forecast: StoredForecast) -> Key:
     found = forecast.path.stat()
     return forecast.path, found.st_mtime_ns, found.st_ino, found.st_size
 
 
-def _read(forecast: Forecast) -> Fields:
+def _read(forecast: StoredForecast) -> Fields:
     inputs_mmh_THW = read_rate(forecast.inputs_path) if forecast.inputs_path.is_file() else None
     fields = Fields(
         read_rate(forecast.path),
@@ -122,7 +122,7 @@ def _read(forecast: Forecast) -> Fields:
     return fields
 
 
-def _read_chances(forecast: Forecast) -> Probabilities:
+def _read_chances(forecast: StoredForecast) -> Probabilities:
     found = read_probabilities(forecast.path)
     if found is None:
         raise NoDataError(f"forecast {forecast.id} has no probabilities")
@@ -137,6 +137,6 @@ CHANCES: Final = FileCache(_read_chances, HELD_CHANCES_BYTES)
 """Of this process; `read` raises NoDataError for a forecast without probabilities too."""
 
 
-def held(forecast: Forecast) -> bool:
+def held(forecast: StoredForecast) -> bool:
     """Whether all that a place's answer needs is in memory."""
     return FIELDS.held(forecast) is not None and (not forecast.thresholds_mmh or CHANCES.held(forecast) is not None)

@@ -1,11 +1,13 @@
 """Makes a forecast and the baselines beside it, each once."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
+from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +17,15 @@ from core.logs import about
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
 from service.forecasts.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
-from service.forecasts.records import BASELINES, Forecast, Origin
-from service.inference.inputs import ModelInput, forecast_id
+from service.forecasts.records import Origin, StoredForecast
+from service.inference.inputs import ModelInput
 from service.inference.predictor import Choice, Prediction, Predictor
 from service.inference.warm import AnyForecaster
 from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
+from verification.baselines import BASELINES
+
+NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
+"""Of all forecast ids; a new one would give every forecast a new id."""
 
 LOCKS: Final = 1024
 log = logging.getLogger(__name__)
@@ -48,7 +54,7 @@ class Maker:
         self._usual: tuple[Path, NDArray[np.bool_]] | None = None
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
-    def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> Forecast:
+    def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> StoredForecast:
         """The forecast of a model."""
         forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
@@ -88,10 +94,10 @@ class Maker:
         forecaster: AnyForecaster,
         prediction: Prediction,
         origin: Origin,
-    ) -> Forecast:
+    ) -> StoredForecast:
         window = inputs.window
         notes = (*choice.notes, *prediction.notes)
-        return Forecast(
+        return StoredForecast(
             id=name,
             status="degraded" if window.status == "degraded" or notes else "ok",
             method=prediction.method,
@@ -113,14 +119,14 @@ class Maker:
             thresholds_mmh=prediction.fields.thresholds_mmh,
         )
 
-    def _keep_inputs(self, forecast: Forecast, inputs: ModelInput) -> None:
+    def _keep_inputs(self, forecast: StoredForecast, inputs: ModelInput) -> None:
         if not forecast.inputs_path.is_file():
             seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
             usual_HW = self._usual_coverage(forecast, seen_HW)
             write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)
             self._usual = forecast.inputs_path, usual_HW
 
-    def _usual_coverage(self, forecast: Forecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _usual_coverage(self, forecast: StoredForecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""
         if forecast.origin == "upload":
             return seen_HW
@@ -137,10 +143,20 @@ class Maker:
         return seen_HW | (usual_HW if path == same[0].inputs_path else read_usual_coverage(same[0]))
 
 
-def _count_and_log(forecast: Forecast) -> None:
+def _count_and_log(forecast: StoredForecast) -> None:
     """Log a new forecast, and count the frames that its window lacked."""
     missing = sum(time is None for time in forecast.input_times)
     if forecast.origin == "scans" and forecast.model not in BASELINES and missing:
         FRAMES_MISSING.labels(forecast.product).inc(missing)
     notes = f"; {'; '.join(forecast.notes)}" if forecast.notes else ""
     log.info("forecast made by %s from %s%s", forecast.method, forecast.origin, notes)
+
+
+def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:
+    """The same for the same input, model version and leads.
+
+    Uploads have ids of their own: nobody's upload, with the observations that come with it, becomes or replaces a
+    forecast from scans.
+    """
+    parts = [inputs.sha256, model, version, lead_steps, inputs.cadence_minutes, origin]
+    return str(uuid5(NAMESPACE, json.dumps(parts)))

@@ -15,15 +15,15 @@ from service.forecasts.beside import Beside
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
 from service.forecasts.periods import Period, counts_over
-from service.forecasts.records import BASELINES as BASELINES
-from service.forecasts.records import Forecast as Forecast
 from service.forecasts.records import Origin
+from service.forecasts.records import StoredForecast as StoredForecast
 from service.forecasts.records import Verification as Verification
 from service.forecasts.scoring import SCAN_TOLERANCE, Scoring
+from service.inference.inputs import Windows
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
-from service.inference.windows import Windows
 from service.telemetry.metrics import STAGE_SECONDS, timed
+from verification.baselines import BASELINES
 from verification.verify import ScoreRow, pooled
 
 Clock = Callable[[], datetime]
@@ -86,7 +86,7 @@ class NowcastService:
         *,
         scheduled: bool = False,
         beside: bool = True,
-    ) -> Forecast:
+    ) -> StoredForecast:
         """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
 
         Args:
@@ -113,7 +113,7 @@ class NowcastService:
 
     def forecast_upload(
         self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
-    ) -> Forecast:
+    ) -> StoredForecast:
         """The forecast from a user's frames; `observations` are the frames that followed, kept for `verification_of`.
 
         Raises:
@@ -133,7 +133,7 @@ class NowcastService:
                 self._scoring.keep_observations(forecast, observations)
         return self._aged(forecast)
 
-    def latest(self, model: str | None = None) -> Forecast:
+    def latest(self, model: str | None = None) -> StoredForecast:
         """The forecast from scans with the newest reference time (None: of the scheduled model, before any other).
 
         Raises:
@@ -147,7 +147,7 @@ class NowcastService:
             raise NoDataError(f"no forecast{f' of {model}' if model else ''} is made from stored scans yet")
         return self._aged(found[0])
 
-    def get(self, forecast_id: str) -> Forecast:
+    def get(self, forecast_id: str) -> StoredForecast:
         """One forecast.
 
         Raises:
@@ -155,7 +155,7 @@ class NowcastService:
         """
         return self._aged(self.catalogue.get(forecast_id))
 
-    def data_age_s(self, forecast: Forecast) -> float:
+    def data_age_s(self, forecast: StoredForecast) -> float:
         """Seconds since the reference time, by the wall clock (a replayed scan: by the replay's clock), at least 0."""
         now = self._clock() if forecast.origin == "upload" else self.now()
         return max(0.0, (now - forecast.reference_time).total_seconds())
@@ -165,7 +165,7 @@ class NowcastService:
         newest = self.store.latest() if self.settings.source_kind == "replay" else None
         return newest.valid_time if newest else self._clock()
 
-    def verification_of(self, forecast: Forecast) -> Verification | None:
+    def verification_of(self, forecast: StoredForecast) -> Verification | None:
         """Scores of this forecast where what followed is known, else of its model's last 24 hours; None before any.
 
         Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
@@ -240,7 +240,7 @@ class NowcastService:
         end: datetime | None = None,
         after: tuple[datetime, str] | None = None,
         limit: int = 100,
-    ) -> Sequence[Forecast]:
+    ) -> Sequence[StoredForecast]:
         """Forecasts by reference time, the newest first; `after` is time and id of the last one of the page before."""
         found = self.catalogue.select(model=model, origin=origin, start=start, end=end, after=after, limit=limit)
         return [self._aged(forecast) for forecast in found]
@@ -268,11 +268,11 @@ class NowcastService:
             )
         return min(near, key=lambda scan_time: abs(scan_time - time))
 
-    def _aged(self, forecast: Forecast) -> Forecast:
+    def _aged(self, forecast: StoredForecast) -> StoredForecast:
         """The forecast with the status that it has now."""
         return replace(forecast, status="stale") if self._is_stale(forecast) else forecast
 
-    def _is_stale(self, forecast: Forecast) -> bool:
+    def _is_stale(self, forecast: StoredForecast) -> bool:
         return self.data_age_s(forecast) > self.settings.stale_after_s
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.sql.selectable import Select, Subquery
 
 from ingest.store.database import reading
-from service.forecasts.records import BASELINES
 from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
 from verification import reliability
+from verification.baselines import BASELINES
 from verification.counts import Counts
 from verification.fractions import FractionsOf
 from verification.scores.fss import FractionSums

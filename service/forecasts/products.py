@@ -19,7 +19,8 @@ from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale
 from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import Probabilities, with_probabilities
-from service.forecasts.records import Forecast, observations_file, read_rate
+from service.forecasts.records import StoredForecast, observations_file, read_rate
+from service.inference.inputs import ModelInput
 
 if TYPE_CHECKING:  # models imports torch, which the web process loads later
     from models.fields import ForecastFields
@@ -33,7 +34,7 @@ def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -
     return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
 
 
-def write_forecast(forecast: Forecast, fields: "ForecastFields") -> None:
+def write_forecast(forecast: StoredForecast, fields: "ForecastFields") -> None:
     """Write the forecast's file; its global attributes hold all that the catalogue knows."""
     dataset = rate_dataset(
         fields.rate_mmh_LHW,
@@ -61,7 +62,7 @@ def read_known(path: Path) -> NDArray[np.bool_] | None:
         return None
 
 
-def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
+def forecast_attributes(forecast: StoredForecast) -> dict[str, Any]:
     """Global attributes, as `read_forecast` reads them; lists are JSON, since NetCDF has no lists of text."""
     return {
         "title": f"Precipitation nowcast of {iso(forecast.reference_time)}",
@@ -89,14 +90,14 @@ def forecast_attributes(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def forecast_from(attributes: Mapping[str, Any], path: Path) -> Forecast:
+def forecast_from(attributes: Mapping[str, Any], path: Path) -> StoredForecast:
     """The record of a forecast from the global attributes of its file.
 
     Raises:
         KeyError, ValueError: the file is not one of ours.
     """
     times = json.loads(attributes["input_times"])
-    return Forecast(
+    return StoredForecast(
         id=attributes["forecast_id"],
         status=attributes["status"],
         method=attributes["method"],
@@ -119,7 +120,7 @@ def forecast_from(attributes: Mapping[str, Any], path: Path) -> Forecast:
     )
 
 
-def read_forecast(path: Path) -> Forecast:
+def read_forecast(path: Path) -> StoredForecast:
     """The record of a forecast from its file alone.
 
     Raises:
@@ -128,7 +129,9 @@ def read_forecast(path: Path) -> Forecast:
     return forecast_from(read_attributes(path), path)
 
 
-def write_inputs(forecast: Forecast, window: Window, rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]) -> None:
+def write_inputs(
+    forecast: StoredForecast, window: Window, rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]
+) -> None:
     """Write the window on the forecast's grid, with the cells that radars usually see and what `read_window` reads."""
     attributes = {
         "title": f"Input of the nowcasts of {iso(forecast.reference_time)}",
@@ -152,7 +155,7 @@ def write_inputs(forecast: Forecast, window: Window, rate_mmh_THW: Float32Field,
     write_dataset(dataset, forecast.inputs_path)
 
 
-def read_window(forecast: Forecast) -> Window:
+def read_window(forecast: StoredForecast) -> Window:
     """The window of a forecast on its grid, from the file of its inputs.
 
     Raises:
@@ -178,14 +181,24 @@ def read_window(forecast: Forecast) -> Window:
         raise NoDataError(f"the inputs of forecast {forecast.id} do not read: {type(err).__name__}: {err}") from err
 
 
-def read_usual_coverage(forecast: Forecast) -> NDArray[np.bool_]:
+def kept_input(forecast: StoredForecast) -> ModelInput:
+    """The input of a stored forecast, from the file beside it.
+
+    Raises:
+        NoDataError: the file is gone, or of a time when it did not say all.
+    """
+    window = read_window(forecast)
+    return ModelInput(window, forecast.grid, window.rate_mmh_THW, forecast.lead_minutes[0], forecast.inputs_sha256)
+
+
+def read_usual_coverage(forecast: StoredForecast) -> NDArray[np.bool_]:
     """Cells that a radar saw in the forecast's window or in an earlier one, (H, W); all False without the file."""
     if not forecast.inputs_path.is_file():
         return np.zeros(forecast.grid.shape, np.bool_)
     return np.asarray(read_variable(forecast.inputs_path, USUAL) == 1)
 
 
-def write_observations(forecast: Forecast, observed_mmh_THW: Float32Field, sources: Sequence[str | None]) -> None:
+def write_observations(forecast: StoredForecast, observed_mmh_THW: Float32Field, sources: Sequence[str | None]) -> None:
     """Write what followed, on the forecast's grid at its leads; NaN where nothing was observed.
 
     Args:
@@ -204,7 +217,7 @@ def write_observations(forecast: Forecast, observed_mmh_THW: Float32Field, sourc
     write_dataset(dataset, observations_file(forecast.path))
 
 
-def lead_index(forecast: Forecast, lead_minutes: int) -> int:
+def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:
     """Which of its leads.
 
     Raises:
@@ -216,7 +229,7 @@ def lead_index(forecast: Forecast, lead_minutes: int) -> int:
     return forecast.lead_minutes.index(lead_minutes)
 
 
-def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
+def lead_png(forecast: StoredForecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
     """The picture of a lead.
 
     Raises:
@@ -226,7 +239,7 @@ def lead_png(forecast: Forecast, lead_minutes: int, *, scale: int | None = None)
     return image_png(field_HW, scale=scale or visible_scale(forecast.grid.shape))
 
 
-def inputs_png(forecast: Forecast, step: int, *, scale: int | None = None) -> bytes:
+def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None) -> bytes:
     """The picture of an observed field of the window, on the forecast's grid; step 0 is the oldest, -1 the newest.
 
     Raises:

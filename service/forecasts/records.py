@@ -12,7 +12,6 @@ from core.arrays import Float32Field
 from core.cf import RATE
 from core.grid import Grid
 from service.forecasts.netcdf import read_variable
-from verification.baselines import BASELINES as BASELINES
 from verification.verify import ScoreRow
 
 Status = Literal["ok", "degraded", "stale"]
@@ -20,7 +19,7 @@ Origin = Literal["scans", "upload"]
 
 
 @dataclass(frozen=True)
-class Forecast:
+class StoredForecast:
     """One stored forecast.
 
     Attributes:

@@ -11,8 +11,9 @@ from sqlalchemy.sql.dml import Insert
 
 from ingest.store.database import reading, writing
 from service.forecasts import tables
-from service.forecasts.records import BASELINES, Forecast
+from service.forecasts.records import StoredForecast
 from service.forecasts.tables import CountsRow, ForecastRow
+from verification.baselines import BASELINES
 from verification.fractions import FractionsOf
 from verification.reliability import ReliabilityRow
 from verification.verify import ScoreRow
@@ -28,7 +29,7 @@ class Scorebook:
 
     def enter(
         self,
-        forecasts: Mapping[str, Forecast],
+        forecasts: Mapping[str, StoredForecast],
         rows: Sequence[ScoreRow],
         fractions: Sequence[FractionsOf] = (),
         bins: Sequence[ReliabilityRow] = (),
@@ -51,7 +52,7 @@ class Scorebook:
             ]
         return sum(new)
 
-    def scored_leads(self, forecast: Forecast) -> set[int]:
+    def scored_leads(self, forecast: StoredForecast) -> set[int]:
         """Leads of a forecast that have their counts, or whose counts came from another input of the same time."""
         row = CountsRow
         query = select(row.lead_minutes).distinct()
@@ -95,7 +96,7 @@ def _once(model: type[DeclarativeBase], values: Sequence[dict[str, Any]], dialec
     return insert.values(list(values)).on_conflict_do_nothing()
 
 
-def _key(forecast: Forecast, lead_minutes: int, threshold_mmh: float) -> dict[str, Any]:
+def _key(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float) -> dict[str, Any]:
     return {
         "product": forecast.product,
         "model": forecast.model,
@@ -108,7 +109,7 @@ def _key(forecast: Forecast, lead_minutes: int, threshold_mmh: float) -> dict[st
     }
 
 
-def _counts(forecast: Forecast, row: ScoreRow) -> dict[str, Any]:
+def _counts(forecast: StoredForecast, row: ScoreRow) -> dict[str, Any]:
     return {
         **_key(forecast, row.lead_minutes, row.threshold_mmh),
         "forecast_id": forecast.id,
@@ -119,7 +120,7 @@ def _counts(forecast: Forecast, row: ScoreRow) -> dict[str, Any]:
     }
 
 
-def _fractions(forecast: Forecast, row: FractionsOf) -> dict[str, Any]:
+def _fractions(forecast: StoredForecast, row: FractionsOf) -> dict[str, Any]:
     return {
         **_key(forecast, row.lead_minutes, row.threshold_mmh),
         "window_km": row.window_km,
@@ -129,7 +130,7 @@ def _fractions(forecast: Forecast, row: FractionsOf) -> dict[str, Any]:
     }
 
 
-def _bin(forecast: Forecast, row: ReliabilityRow) -> dict[str, Any]:
+def _bin(forecast: StoredForecast, row: ReliabilityRow) -> dict[str, Any]:
     return {
         **_key(forecast, row.lead_minutes, row.threshold_mmh),
         "bin": row.bin.number,

@@ -22,8 +22,9 @@ from service.forecasts.catalogue import Catalogue
 from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import write_observations
-from service.forecasts.records import BASELINES, Forecast
+from service.forecasts.records import StoredForecast
 from service.forecasts.scorebook import Scorebook, ranked
+from verification.baselines import BASELINES
 from verification.fractions import FractionsOf, fractions_table
 from verification.reliability import ReliabilityRow, reliability
 from verification.verify import ScoreRow, score_table
@@ -49,13 +50,13 @@ class Scoring:
         self._thresholds_mmh = tuple(thresholds_mmh)
         self.book = Scorebook(catalogue.engine)
 
-    def keep_observations(self, forecast: Forecast, frames: Sequence[RadarFrame]) -> None:
+    def keep_observations(self, forecast: StoredForecast, frames: Sequence[RadarFrame]) -> None:
         """Write the frames that followed an upload, on its grid at its leads."""
         tolerance_minutes = SCAN_TOLERANCE / timedelta(minutes=1)
         observed_THW = observations_at(frames, forecast.grid, forecast.valid_times, tolerance_minutes)
         write_observations(forecast, observed_THW, ["upload"])
 
-    def this_forecast(self, forecast: Forecast) -> list[ScoreRow]:
+    def this_forecast(self, forecast: StoredForecast) -> list[ScoreRow]:
         """Scores of one forecast with the baselines beside it, for the leads that were observed; may be empty."""
         observed_THW = self._uploaded(forecast) if forecast.origin == "upload" else self._stored(forecast)
         if observed_THW is None:
@@ -79,13 +80,13 @@ class Scoring:
         return new
 
     def _verify(self, inputs_sha256: str) -> int:
-        by_leads: dict[tuple[int, ...], dict[str, Forecast]] = {}
+        by_leads: dict[tuple[int, ...], dict[str, StoredForecast]] = {}
         for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans"):
             if forecast.path.is_file():
                 by_leads.setdefault(forecast.lead_minutes, {})[forecast.id] = forecast
         return sum(self._verify_together(forecasts) for forecasts in by_leads.values())
 
-    def _verify_together(self, forecasts: Mapping[str, Forecast]) -> int:
+    def _verify_together(self, forecasts: Mapping[str, StoredForecast]) -> int:
         """Score the forecasts of one window, which all count the same cells then."""
         one = next(iter(forecasts.values()))
         scored = [self.book.scored_leads(forecast) for forecast in forecasts.values()]
@@ -100,7 +101,7 @@ class Scoring:
         return self.book.enter(forecasts, rows, fractions, reliability_rows(forecasts, observed_LHW, leads))
 
     def _table(
-        self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+        self, forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
     ) -> list[ScoreRow]:
         """Score some leads, by their index; rows are labelled by the mapping's keys."""
         minutes = next(iter(forecasts.values())).lead_minutes
@@ -109,7 +110,7 @@ class Scoring:
         return [replace(row, version=forecasts[row.model].version) for row in rows]
 
     def _fractions(
-        self, forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+        self, forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
     ) -> list[FractionsOf]:
         one = next(iter(forecasts.values()))
         rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
@@ -118,17 +119,17 @@ class Scoring:
             rates, observed_LHW, minutes, self._thresholds_mmh, self._fss_windows_km, one.grid.pixel_m
         )
 
-    def _beside(self, forecast: Forecast) -> dict[str, Forecast]:
+    def _beside(self, forecast: StoredForecast) -> dict[str, StoredForecast]:
         """The forecast and the baselines of its window, by model."""
         found = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin=forecast.origin)
         alike = {one.model: one for one in found if one.lead_minutes == forecast.lead_minutes and one.path.is_file()}
         return {forecast.model: forecast} | {name: alike[name] for name in BASELINES if name in alike}
 
-    def _uploaded(self, forecast: Forecast) -> Float32Field | None:
+    def _uploaded(self, forecast: StoredForecast) -> Float32Field | None:
         path = forecast.observations_path
         return None if path is None else np.asarray(read_variable(path, RATE), np.float32)
 
-    def _stored(self, forecast: Forecast) -> Float32Field | None:
+    def _stored(self, forecast: StoredForecast) -> Float32Field | None:
         """What scans show at the leads; kept in a file beside the forecast, written anew when more scans came."""
         scans = self._scans(forecast)
         sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
@@ -144,7 +145,7 @@ class Scoring:
         write_observations(forecast, observed_THW, [s if i in fields else None for i, s in enumerate(sources)])
         return observed_THW
 
-    def _scans(self, forecast: Forecast) -> dict[int, Scan]:
+    def _scans(self, forecast: StoredForecast) -> dict[int, Scan]:
         """The scan of each lead that has one, by the lead's index."""
         times = forecast.valid_times
         scans = self._store.scans(
@@ -157,7 +158,7 @@ class Scoring:
                 found[index] = scans[min(off)[1]]
         return found
 
-    def _fields(self, forecast: Forecast, scans: Mapping[int, Scan]) -> dict[int, Float32Field]:
+    def _fields(self, forecast: StoredForecast, scans: Mapping[int, Scan]) -> dict[int, Float32Field]:
         """Scans on the forecast's grid; one whose file is gone is left out."""
         fields = {}
         for index, scan in scans.items():
@@ -171,7 +172,7 @@ class Scoring:
 
 
 def reliability_rows(
-    forecasts: Mapping[str, Forecast], observed_LHW: Float32Field, leads: Sequence[int]
+    forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
 ) -> list[ReliabilityRow]:
     """Cells by probability, of the forecasts that have probabilities; labelled by the mapping's keys."""
     rows = []

@@ -2,23 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from uuid import UUID, uuid5
 
 import numpy as np
 
 from core.arrays import Float32Field
-from core.frame import iso
+from core.frame import RadarFrame, iso
 from core.grid import Grid
+from ingest.store.live import Store
 from ingest.windows.regrid import model_grid, onto
-from ingest.windows.window import Window
-from service.forecasts.products import read_window
-from service.forecasts.records import Forecast, Origin
+from ingest.windows.window import Window, build_window
+from service.inference.predictor import Predictor
 
-NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
-"""Of all forecast ids; a new one would give every forecast a new id."""
+WINDOW_STEPS: Final = 5
+"""Fields of a window at least, so that persistence and extrapolation start from the same frames as a model."""
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,49 @@ def model_input(window: Window, pixel_m: float, cadence_minutes: int) -> ModelIn
     return ModelInput(window, grid, rate_mmh_THW, cadence_minutes, digest.hexdigest())
 
 
-def kept_input(forecast: Forecast) -> ModelInput:
-    """The input of a stored forecast, from the file beside it.
+class Windows:
+    """Makes inputs.
 
-    Raises:
-        NoDataError: the file is gone, or of a time when it did not say all.
+    Args:
+        store: of the scans and of the ready windows.
+        predictor: knows what a model wants.
+        scheduled: the model whose windows serve others of the same cells too.
     """
-    window = read_window(forecast)
-    return ModelInput(window, forecast.grid, window.rate_mmh_THW, forecast.lead_minutes[0], forecast.inputs_sha256)
 
+    def __init__(self, store: Store, predictor: Predictor, scheduled: str) -> None:
+        self._store, self._predictor, self._scheduled = store, predictor, scheduled
 
-def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:
-    """The same for the same input, model version and leads.
+    def stored(self, reference_time: datetime, reference: str) -> ModelInput:
+        """The input from stored scans that ends with the scan of a time.
 
-    Uploads have ids of their own: nobody's upload, with the observations that come with it, becomes or replaces a
-    forecast from scans.
-    """
-    parts = [inputs.sha256, model, version, lead_steps, inputs.cadence_minutes, origin]
-    return str(uuid5(NAMESPACE, json.dumps(parts)))
+        Raises:
+            ConflictError: the scans make no window; the message names the missing times.
+        """
+        pixel_m, steps, cadence_minutes = self._wanted(reference)
+        for name in dict.fromkeys(self._names(reference)):
+            ready = self._store.current_window(name, reference_time, steps=steps, cadence_minutes=cadence_minutes)
+            if ready and model_grid(ready.source_grid, pixel_m).same_place(ready.grid):
+                return model_input(ready.as_window(), pixel_m, cadence_minutes)
+        window = self._store.window(reference_time, steps=steps, cadence_minutes=cadence_minutes)
+        return model_input(window, pixel_m, cadence_minutes)
+
+    def of(self, frames: Sequence[RadarFrame], reference: str) -> ModelInput:
+        """The input from a user's frames.
+
+        Raises:
+            ConflictError: two grids or products, wrong spacing, or too few frames.
+        """
+        pixel_m, steps, cadence_minutes = self._wanted(reference)
+        window = build_window(frames, steps=steps, cadence_minutes=cadence_minutes, strict=True)
+        return model_input(window, pixel_m, cadence_minutes)
+
+    def _wanted(self, reference: str) -> tuple[float, int, int]:
+        forecaster = self._predictor.forecaster(reference)
+        return forecaster.pixel_m, max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
+
+    def _names(self, reference: str) -> Iterator[str]:
+        """Whose ready windows may do: which one fits is seen from its grid and its scans, not from its name."""
+        yield reference
+        yield reference.partition("@")[0]
+        yield self._scheduled
+        yield "default"

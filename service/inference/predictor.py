@@ -10,13 +10,12 @@ import numpy as np
 from core.arrays import Float32Field
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
-from service.forecasts.records import BASELINES
 from service.inference.batch import Batching
-from service.inference.checks import checked
-from service.inference.engine import Engine, Kind, Made, Notes
+from service.inference.engine import Engine, Kind, Made, Notes, checked
 from service.inference.registry import ModelRegistry, ModelVersion
 from service.inference.warm import AnyForecaster, Place, Unloadable, WarmModels
 from service.telemetry.metrics import FALLBACKS
+from verification.baselines import BASELINES
 
 if TYPE_CHECKING:  # models imports torch, which the web process loads later
     from models.fields import ForecastFields

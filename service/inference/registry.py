@@ -22,7 +22,7 @@ from core.frame import iso
 from core.registry import Registry
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.worker.served import INSTALLED
-from service.forecasts.records import BASELINES
+from verification.baselines import BASELINES
 
 FOLDER: Final = "models"
 ALIASES: Final = "aliases.json"

@@ -8,7 +8,7 @@ import numpy as np
 from core.arrays import Float32Field
 from core.frame import iso
 from core.grid import Grid
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.queries.quantities import Quantity, quantities_of, quantity_THW
 from service.queries.regions import BoxField
 
@@ -27,7 +27,7 @@ def parameter(quantity: Quantity) -> Json:
 
 
 def place_coverage(
-    forecast: Forecast, lon: float, lat: float, box: BoxField | None, names: Sequence[str], leads: Sequence[int]
+    forecast: StoredForecast, lon: float, lat: float, box: BoxField | None, names: Sequence[str], leads: Sequence[int]
 ) -> Json:
     """The series of a place; `box` is its cell, None off the grid, where all is null."""
     axes = {"x": {"values": [lon]}, "y": {"values": [lat]}, **_times(forecast, leads)}
@@ -37,7 +37,7 @@ def place_coverage(
     return _coverage(forecast, domain, ranges, box)
 
 
-def grid_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
+def grid_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
     """A block on the grid's own projection, rows from the north."""
     axes = {
         "x": {"values": box.grid.x_centres_m.tolist()},
@@ -50,7 +50,7 @@ def grid_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads
     return _coverage(forecast, domain, ranges, box)
 
 
-def centres_coverage(forecast: Forecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
+def centres_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
     """The centres of a block's cells in longitude and latitude, of a polygon's those alone that it touches."""
     some_HW = box.wanted_HW
     lon_HW, lat_HW = box.grid.lon_lat_HW()
@@ -69,7 +69,7 @@ def collection_of(coverages: Sequence[Json]) -> Json:
     return {"type": "CoverageCollection", "coverages": list(coverages)}
 
 
-def _coverage(forecast: Forecast, domain: Json, ranges: Json, box: BoxField | None) -> Json:
+def _coverage(forecast: StoredForecast, domain: Json, ranges: Json, box: BoxField | None) -> Json:
     known = quantities_of(forecast)
     return {
         "type": "Coverage",
@@ -88,7 +88,7 @@ def _domain(kind: str, axes: Json, place: Json) -> Json:
     return {"type": "Domain", "domainType": kind, "axes": axes, "referencing": [place, time]}
 
 
-def _times(forecast: Forecast, leads: Sequence[int]) -> Json:
+def _times(forecast: StoredForecast, leads: Sequence[int]) -> Json:
     return {"t": {"values": [iso(forecast.valid_times[index]) for index in leads]}}
 
 

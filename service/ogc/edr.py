@@ -17,7 +17,7 @@ from service.api.lookup import LATEST, ForecastDep, ForecastId, chosen_forecast
 from service.api.negotiate import NETCDF
 from service.api.views import status_of
 from service.forecasts.netcdf import dataset_bytes
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
 from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
@@ -68,7 +68,7 @@ async def run_in_path(forecast_id: ForecastId) -> None:
     """Declare the path parameter that `requested_run` reads, for the OpenAPI document."""
 
 
-async def newest_run(backend: BackendDep, request: Request) -> Forecast:
+async def newest_run(backend: BackendDep, request: Request) -> StoredForecast:
     """Return the newest run.
 
     Raises:
@@ -77,7 +77,7 @@ async def newest_run(backend: BackendDep, request: Request) -> Forecast:
     return await chosen_forecast(LATEST, backend, request)
 
 
-async def requested_run(backend: BackendDep, request: Request) -> Forecast:
+async def requested_run(backend: BackendDep, request: Request) -> StoredForecast:
     """Return the run that the path names; the newest one if the path names none.
 
     Raises:
@@ -89,8 +89,8 @@ async def requested_run(backend: BackendDep, request: Request) -> Forecast:
 
 InCollection = Depends(known_collection)
 InRun = Depends(run_in_path)
-NewestDep = Annotated[Forecast, Depends(newest_run)]
-RunDep = Annotated[Forecast, Depends(requested_run)]
+NewestDep = Annotated[StoredForecast, Depends(newest_run)]
+RunDep = Annotated[StoredForecast, Depends(requested_run)]
 Places = Annotated[
     str,
     Query(
@@ -192,13 +192,18 @@ def read_cube(bbox: Box, query: QueryDep, run: RunDep, backend: BackendDep, requ
     return _field(request, backend, run, f"cube {bbox}", query, lambda: box_field(run, box))
 
 
-def _cell(run: Forecast, lon: float, lat: float) -> BoxField | None:
+def _cell(run: StoredForecast, lon: float, lat: float) -> BoxField | None:
     cell = run.grid.cell_of(lat, lon)
     return None if cell is None else cut(run, Block(cell[0], cell[0] + 1, cell[1], cell[1] + 1))
 
 
 def _field(
-    request: Request, backend: Backend, run: Forecast, part: str, query: EdrQuery, cells: Callable[[], BoxField | None]
+    request: Request,
+    backend: Backend,
+    run: StoredForecast,
+    part: str,
+    query: EdrQuery,
+    cells: Callable[[], BoxField | None],
 ) -> Response:
     leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
 
@@ -219,7 +224,7 @@ def _field(
     return _answer(request, backend, run, part, query, content)
 
 
-def _netcdf(run: Forecast, box: BoxField | None, names: Sequence[str], leads: list[int]) -> bytes:
+def _netcdf(run: StoredForecast, box: BoxField | None, names: Sequence[str], leads: list[int]) -> bytes:
     if box is None:
         raise NoDataError("the requested location is outside the grid; a NetCDF file has at least one cell")
     return dataset_bytes(quantities_dataset(run, box, names).isel(time=leads))
@@ -230,7 +235,7 @@ def _json(document: Json) -> bytes:
 
 
 def _answer(
-    request: Request, backend: Backend, run: Forecast, part: str, query: EdrQuery, content: Callable[[], bytes]
+    request: Request, backend: Backend, run: StoredForecast, part: str, query: EdrQuery, content: Callable[[], bytes]
 ) -> Response:
     tag = caching.weak_etag(run, part, query.text, status_of(backend, run))
     headers = caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))

@@ -9,7 +9,7 @@ from pyproj import CRS
 from core.frame import iso
 from core.grid import Grid
 from service.api.negotiate import JSON, NETCDF
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84, Json
 from service.queries.quantities import Quantity, quantities_of
 
@@ -53,13 +53,13 @@ def landing(base: str) -> Json:
     }
 
 
-def collections(base: str, newest: Forecast | None) -> Json:
+def collections(base: str, newest: StoredForecast | None) -> Json:
     """All of them: one, or none before the first forecast."""
     found = [] if newest is None else [collection(base, newest)]
     return {"links": [_link(f"{base}collections", "self")], "collections": found}
 
 
-def collection(base: str, newest: Forecast) -> Json:
+def collection(base: str, newest: StoredForecast) -> Json:
     """The forecasts of the scheduled model; its own queries are those of the newest run."""
     here = f"{base}collections/{COLLECTION}"
     queries = {**_queries(here, newest.grid), "instances": {"link": _runs_link(f"{here}/instances")}}
@@ -68,13 +68,13 @@ def collection(base: str, newest: Forecast) -> Json:
     return {"id": COLLECTION, "title": TITLE, "description": DESCRIPTION, **_described(newest, links, queries)}
 
 
-def instances(base: str, runs: Sequence[Forecast]) -> Json:
+def instances(base: str, runs: Sequence[StoredForecast]) -> Json:
     """The runs, the newest first."""
     here = f"{base}collections/{COLLECTION}/instances"
     return {"links": [_link(here, "self")], "instances": [instance(base, run) for run in runs]}
 
 
-def instance(base: str, run: Forecast) -> Json:
+def instance(base: str, run: StoredForecast) -> Json:
     """One run; its id is that of the forecast."""
     here = f"{base}collections/{COLLECTION}/instances/{run.id}"
     links = [
@@ -96,7 +96,7 @@ def bounds_of(grid: Grid) -> tuple[float, float, float, float]:
     return float(lon[known].min()), float(lat[known].min()), float(lon[known].max()), float(lat[known].max())
 
 
-def _described(run: Forecast, links: list[Json], queries: Json) -> Json:
+def _described(run: StoredForecast, links: list[Json], queries: Json) -> Json:
     times = [iso(time) for time in run.valid_times]
     return {
         "links": links,

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request
 from core.errors import InputError, NoDataError, NotAcceptableError, shown
 from core.frame import iso, utc
 from service.api.negotiate import JSON, NETCDF, chosen_type
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84
 from service.ogc.edr_meta import COVERAGE_JSON, FORMATS, NATIVE
 from service.queries.quantities import QUANTITIES, quantities_of
@@ -94,7 +94,7 @@ async def edr_query(
 QueryDep = Annotated[EdrQuery, Depends(edr_query)]
 
 
-def chosen_names(forecast: Forecast, names: Sequence[str]) -> Sequence[str]:
+def chosen_names(forecast: StoredForecast, names: Sequence[str]) -> Sequence[str]:
     """Return the requested quantities of a forecast; all of them if none is requested.
 
     Raises:
@@ -107,7 +107,7 @@ def chosen_names(forecast: Forecast, names: Sequence[str]) -> Sequence[str]:
     return names or list(known)
 
 
-def chosen_leads(forecast: Forecast, text: str | None) -> list[int]:
+def chosen_leads(forecast: StoredForecast, text: str | None) -> list[int]:
     """Return the indices of the leads within a `datetime`.
 
     Raises:

@@ -16,7 +16,7 @@ from service.api.errors import documented
 from service.api.lookup import LATEST, RecentForecasts
 from service.api.views import INVENTED, status_of
 from service.forecasts.fields import FIELDS
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.ogc.wms_exceptions import STATUS, NoSuchTimeError, ParameterError, exception_report, wants_problem
 from service.ogc.wms_query import PARAMETERS, REQUESTS, Parameters
@@ -90,7 +90,7 @@ def _answer(parameters: Parameters, backend: Backend, request: Request) -> Respo
     return _map(parameters, run, headers) if operation == "GetMap" else _feature_info(parameters, run, headers)
 
 
-def _capabilities(parameters: Parameters, backend: Backend, request: Request, newest: Forecast) -> Response:
+def _capabilities(parameters: Parameters, backend: Backend, request: Request, newest: StoredForecast) -> Response:
     service, version = backend.service, parameters.version
     runs = service.list(model=service.settings.model, origin="scans", limit=MOST_RUNS) or [newest]
     attribution = INVENTED if service.settings.invented else f"Radar product {newest.product}"
@@ -104,7 +104,7 @@ def _legend(parameters: Parameters, backend: Backend, request: Request) -> Respo
     return Response(legend_png(quantity.unit, quantity.classes), media_type=PNG)
 
 
-def _map(parameters: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
+def _map(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -> Response:
     known = quantities_of(run)
     layer = parameters.layer(known)
     parameters.check_picture(known[layer])
@@ -114,7 +114,7 @@ def _map(parameters: Parameters, run: Forecast, headers: dict[str, str]) -> Resp
     return Response(picture, media_type=PNG, headers=headers)
 
 
-def _feature_info(parameters: Parameters, run: Forecast, headers: dict[str, str]) -> Response:
+def _feature_info(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -> Response:
     """The value of the grid cell at a pixel, as a GeoJSON point or as text."""
     kind = parameters.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
     layer = parameters.layer(quantities_of(run), "query_layers")
@@ -144,7 +144,7 @@ def _place(view: View, column: int, row: int) -> tuple[float, float]:
     return lon, lat
 
 
-def _properties(run: Forecast, layer: str, lead: int, lon: float, lat: float) -> dict[str, Any]:
+def _properties(run: StoredForecast, layer: str, lead: int, lon: float, lat: float) -> dict[str, Any]:
     quantity, cell = quantities_of(run)[layer], run.grid.cell_of(lat, lon)
     value = float("nan") if cell is None else float(_field(run, layer, lead)[cell])
     if quantity.threshold_mmh is not None:
@@ -161,12 +161,12 @@ def _properties(run: Forecast, layer: str, lead: int, lon: float, lat: float) ->
     }
 
 
-def _newest(backend: Backend, request: Request) -> Forecast:
+def _newest(backend: Backend, request: Request) -> StoredForecast:
     recent: RecentForecasts = request.app.state.recent
     return recent.held(backend.service, LATEST) or recent.find(backend.service, LATEST)
 
 
-def _run(backend: Backend, newest: Forecast, reference_time: str) -> Forecast:
+def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> StoredForecast:
     """The run with a reference time; the newest one without.
 
     Raises:
@@ -189,7 +189,7 @@ def _run(backend: Backend, newest: Forecast, reference_time: str) -> Forecast:
     return runs[0]
 
 
-def _lead(run: Forecast, time: str) -> int:
+def _lead(run: StoredForecast, time: str) -> int:
     """Index of the lead with a valid time; the first one without.
 
     Raises:
@@ -207,7 +207,7 @@ def _lead(run: Forecast, time: str) -> int:
         raise NoSuchTimeError(f"time: expected one of {leads} or another reference_time, got {shown(time)}") from err
 
 
-def _field(run: Forecast, layer: str, lead: int) -> Float32Field:
+def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
     threshold_mmh = quantities_of(run)[layer].threshold_mmh
     if threshold_mmh is not None:
         return chance_field(run, lead, threshold_mmh)
@@ -218,6 +218,6 @@ def _field(run: Forecast, layer: str, lead: int) -> Float32Field:
     return np.asarray(totals_mm(intervals_mm(fields, run.lead_minutes, whole))[lead])
 
 
-def _headers(backend: Backend, run: Forecast, request: Request) -> dict[str, str]:
+def _headers(backend: Backend, run: StoredForecast, request: Request) -> dict[str, str]:
     tag = caching.weak_etag(run, request.url.query, status_of(backend, run))
     return caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))

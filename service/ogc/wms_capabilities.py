@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 import numpy as np
 
 from core.frame import iso
-from service.forecasts.nowcast import Forecast
+from service.forecasts.nowcast import StoredForecast
 from service.ogc.edr_meta import DESCRIPTION, TITLE, bounds_of
 from service.ogc.wms_exceptions import PROBLEM
 from service.ogc.wms_versions import WMS_130, WMS_NAMESPACE, WmsVersion
@@ -26,7 +26,9 @@ register_namespace("", WMS_NAMESPACE)
 register_namespace("xlink", XLINK)
 
 
-def capabilities(version: WmsVersion, address: str, run: Forecast, runs: Sequence[Forecast], attribution: str) -> bytes:
+def capabilities(
+    version: WmsVersion, address: str, run: StoredForecast, runs: Sequence[StoredForecast], attribution: str
+) -> bytes:
     """Return the document with all layers, the times of the newest run and the reference times of the stored runs.
 
     Args:
@@ -80,7 +82,7 @@ def _requests(capability: Element, version: WmsVersion, address: str) -> None:
         _online(_put(_put(_put(request, "DCPType"), "HTTP"), "Get"), f"{address}?")
 
 
-def _bounds(layer: Element, version: WmsVersion, run: Forecast) -> None:
+def _bounds(layer: Element, version: WmsVersion, run: StoredForecast) -> None:
     west, south, east, north = (f"{edge:.6f}" for edge in bounds_of(run.grid))
     if version is WMS_130:
         box = _put(layer, "EX_GeographicBoundingBox")
@@ -94,7 +96,7 @@ def _bounds(layer: Element, version: WmsVersion, run: Forecast) -> None:
         _put(layer, "BoundingBox", **{version.system: system}, **_edges(run, system, axes))
 
 
-def _edges(run: Forecast, system: str, axes: tuple[str, str]) -> dict[str, str]:
+def _edges(run: StoredForecast, system: str, axes: tuple[str, str]) -> dict[str, str]:
     """The edges of a run's grid in a reference system, as attributes of an element."""
     west, south, east, north = bounds_of(run.grid)
     if system == "EPSG:3857":
@@ -112,7 +114,7 @@ def _describe(layer: Element, name: str, quantity: Quantity) -> None:
     _put(layer, "Abstract", quantity.description)
 
 
-def _times(layer: Element, version: WmsVersion, run: Forecast, runs: Sequence[Forecast]) -> None:
+def _times(layer: Element, version: WmsVersion, run: StoredForecast, runs: Sequence[StoredForecast]) -> None:
     """The dimensions of a layer; 1.1.1 lists their values in elements of their own, after all dimensions."""
     times = {
         "time": [iso(time) for time in run.valid_times],

@@ -11,7 +11,7 @@ from core.cf import EPOCH, RATE, rate_dataset
 from core.grid import Grid
 from service.forecasts.fields import Fields
 from service.forecasts.products import forecast_attributes
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 
 AMOUNT: Final = "rainfall_amount"
 RULE: Final = (
@@ -42,7 +42,7 @@ def totals_mm(intervals_mm_T: Float32Field) -> Float32Field:
     return np.cumsum(intervals_mm_T, axis=0, dtype=np.float32)
 
 
-def amount_dataset(forecast: Forecast, total_mm_THW: Float32Field, grid: Grid) -> xr.Dataset:
+def amount_dataset(forecast: StoredForecast, total_mm_THW: Float32Field, grid: Grid) -> xr.Dataset:
     """Totals as CF: `lwe_thickness_of_precipitation_amount` with the bounds of its times."""
     said = {**forecast_attributes(forecast), "title": f"Rain amount from {forecast.reference_time:%Y-%m-%d %H:%M} UTC"}
     dataset = rate_dataset(

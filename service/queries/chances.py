@@ -11,11 +11,11 @@ from service.forecasts.fields import CHANCES
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.probabilities import Probabilities, threshold_index, with_probabilities
 from service.forecasts.products import lead_index
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.queries.regions import BoxField, box_dataset
 
 
-def place_chances(forecast: Forecast, cell: tuple[int, int] | None) -> list[list[float | None]]:
+def place_chances(forecast: StoredForecast, cell: tuple[int, int] | None) -> list[list[float | None]]:
     """Probabilities of a cell by lead and threshold; None everywhere off the grid, no threshold without any."""
     if cell is None or not forecast.thresholds_mmh:
         return [[None] * len(forecast.thresholds_mmh) for _ in forecast.lead_minutes]
@@ -23,7 +23,9 @@ def place_chances(forecast: Forecast, cell: tuple[int, int] | None) -> list[list
     return [[round(float(one), 3) if np.isfinite(one) else None for one in chance_N] for chance_N in chance_TN]
 
 
-def box_chances(forecast: Forecast, box: BoxField, thresholds_mmh: Sequence[float] | None = None) -> Probabilities:
+def box_chances(
+    forecast: StoredForecast, box: BoxField, thresholds_mmh: Sequence[float] | None = None
+) -> Probabilities:
     """Probabilities of a box's cells; what is not wanted of them is NaN.
 
     Args:
@@ -42,13 +44,13 @@ def box_chances(forecast: Forecast, box: BoxField, thresholds_mmh: Sequence[floa
     return Probabilities(tuple(known[one] for one in chosen), np.where(box.wanted_HW, found_NTHW, np.float32("nan")))
 
 
-def whole_box(forecast: Forecast, box: BoxField) -> xr.Dataset:
+def whole_box(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
     """The box as CF data set with all that the forecast's file has."""
     dataset = box_dataset(forecast, box)
     return with_probabilities(dataset, box_chances(forecast, box)) if forecast.thresholds_mmh else dataset
 
 
-def chance_field(forecast: Forecast, lead: int, threshold_mmh: float) -> Float32Field:
+def chance_field(forecast: StoredForecast, lead: int, threshold_mmh: float) -> Float32Field:
     """The field of a lead, by its index.
 
     Raises:
@@ -58,7 +60,7 @@ def chance_field(forecast: Forecast, lead: int, threshold_mmh: float) -> Float32
     return np.asarray(CHANCES.read(forecast).probability_NTHW[index, lead])
 
 
-def chance_png(forecast: Forecast, lead_minutes: int, threshold_mmh: float) -> bytes:
+def chance_png(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float) -> bytes:
     """The picture of a lead.
 
     Raises:

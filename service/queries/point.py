@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from service.forecasts.fields import FIELDS
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 
 RAIN_MMH: Final = 0.1
 """From this rate on it rains."""
@@ -38,7 +38,7 @@ class PointSeries:
     next_rain_end: datetime | None
 
 
-def point_series(forecast: Forecast, lat: float, lon: float) -> PointSeries:
+def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSeries:
     """The forecast at a place.
 
     Raises:

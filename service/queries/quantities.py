@@ -11,7 +11,7 @@ from core.arrays import Float32Field
 from core.cf import RATE
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
 from service.forecasts.probabilities import VARIABLE, with_probabilities
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.queries.amounts import AMOUNT, RULE, amount_dataset
 from service.queries.chances import box_chances
 from service.queries.regions import BoxField, box_dataset
@@ -51,7 +51,7 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 """Of every forecast."""
 
 
-def quantities_of(forecast: Forecast) -> Mapping[str, Quantity]:
+def quantities_of(forecast: StoredForecast) -> Mapping[str, Quantity]:
     """All of a forecast; `probability_of_exceedance_0.5` is the probability of 0.5 mm/h or more."""
     return {**QUANTITIES, **{f"{VARIABLE}_{mmh:g}": _chance(mmh) for mmh in forecast.thresholds_mmh}}
 
@@ -66,7 +66,7 @@ def _chance(threshold_mmh: float) -> Quantity:
     )
 
 
-def quantity_THW(forecast: Forecast, box: BoxField, name: str) -> Float32Field:
+def quantity_THW(forecast: StoredForecast, box: BoxField, name: str) -> Float32Field:
     """The fields of a quantity that the forecast has."""
     threshold_mmh = quantities_of(forecast)[name].threshold_mmh
     if threshold_mmh is not None:
@@ -74,7 +74,7 @@ def quantity_THW(forecast: Forecast, box: BoxField, name: str) -> Float32Field:
     return np.asarray(box.rate_mmh_THW if name == RATE else box.total_mm_THW)
 
 
-def quantities_dataset(forecast: Forecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
+def quantities_dataset(forecast: StoredForecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
     """Some of the box's quantities as one CF data set; probabilities are one variable, by threshold."""
     known = quantities_of(forecast)
     dataset = box_dataset(forecast, box)

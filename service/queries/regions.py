@@ -12,7 +12,7 @@ from core.cf import rate_dataset
 from core.grid import Grid
 from service.forecasts.fields import CHANCES, FIELDS, Fields
 from service.forecasts.products import forecast_attributes
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.queries.amounts import intervals_mm, totals_mm
 from service.queries.areas import AreaWeights, Polygon, area_weights
 from service.queries.cells import BBox, Block, box_block
@@ -70,7 +70,7 @@ class AreaSeries:
     chances: tuple[tuple[AreaLead, ...], ...] = ()
 
 
-def box_field(forecast: Forecast, bbox: BBox) -> BoxField | None:
+def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
     """The box's cells; None where it lies off the grid.
 
     Raises:
@@ -82,7 +82,7 @@ def box_field(forecast: Forecast, bbox: BBox) -> BoxField | None:
     return cut(forecast, block)
 
 
-def cut(forecast: Forecast, block: Block, wanted_HW: NDArray[np.bool_] | None = None) -> BoxField:
+def cut(forecast: StoredForecast, block: Block, wanted_HW: NDArray[np.bool_] | None = None) -> BoxField:
     """A block's cells; what is not wanted of them is NaN."""
     fields = FIELDS.read(forecast)
     rates_mmh_THW = fields.rate_mmh_THW[:, *block.slices]
@@ -94,7 +94,7 @@ def cut(forecast: Forecast, block: Block, wanted_HW: NDArray[np.bool_] | None = 
     return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, wanted_HW, coverage)
 
 
-def box_dataset(forecast: Forecast, box: BoxField) -> xr.Dataset:
+def box_dataset(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
     """The box as CF data set, like the forecast's file."""
     said = {
         **forecast_attributes(forecast),
@@ -105,7 +105,7 @@ def box_dataset(forecast: Forecast, box: BoxField) -> xr.Dataset:
     )
 
 
-def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:
+def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
     """Means, extremes and totals of a polygon in longitude and latitude."""
     weights = area_weights(forecast.grid, polygon)
     if weights.block is None or not weights.km2_HW.any():
@@ -124,7 +124,7 @@ def area_series(forecast: Forecast, polygon: Polygon) -> AreaSeries:
     )
 
 
-def polygon_field(forecast: Forecast, polygon: Polygon) -> BoxField | None:
+def polygon_field(forecast: StoredForecast, polygon: Polygon) -> BoxField | None:
     """The cells that a polygon touches, the others around it NaN; None where it lies off the grid."""
     weights = area_weights(forecast.grid, polygon)
     if weights.block is None or not weights.km2_HW.any():
@@ -136,7 +136,7 @@ def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: floa
     return tuple(_lead(values_HW, km2_HW, area_km2) for values_HW in values_THW)
 
 
-def _chances(forecast: Forecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
+def _chances(forecast: StoredForecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
     if not forecast.thresholds_mmh:
         return ()
     chance_NTHW = CHANCES.read(forecast).probability_NTHW[:, :, *block.slices]

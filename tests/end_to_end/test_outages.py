@@ -24,7 +24,7 @@ from ingest.store.database import reading
 from ingest.store.live import Store
 from ingest.windows.regrid import onto
 from service.forecasts.catalogue import Catalogue
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.forecasts.tables import CountsRow
 from service.process.broker import embedded
 from tests.end_to_end.stack import Stack, fetch, running_stack, until
@@ -72,7 +72,7 @@ def kill_and_await_another(stack: Stack, part: str) -> None:
     stack.await_(lambda: stack.parts().get(part, pid) != pid, BACK_WITHIN_S, f"{part} in its place")
 
 
-def assert_each_forecast_once(stack: Stack) -> list[Forecast]:
+def assert_each_forecast_once(stack: Stack) -> list[StoredForecast]:
     """Every scan from the first forecast's to the last's has the model's forecast and the baselines', each once."""
     store, catalogue = stores_of(stack)
     made = catalogue.select(origin="scans", limit=100_000)
@@ -88,7 +88,7 @@ def assert_each_forecast_once(stack: Stack) -> list[Forecast]:
     return list(made)
 
 
-def assert_counts_are_those_of_the_files(stack: Stack, made: list[Forecast]) -> int:
+def assert_counts_are_those_of_the_files(stack: Stack, made: list[StoredForecast]) -> int:
     """The stored sums of the four counts against the package `scores` on the stored files; the number of leads."""
     store, catalogue = stores_of(stack)
     due: dict[tuple[str, int, float], np.ndarray] = {}

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from ingest.store.database import reading
 from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
 from service.forecasts.probabilities import read_probabilities
-from service.forecasts.records import Forecast
+from service.forecasts.records import StoredForecast
 from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
 from tests.service.conftest import START, Fading, rain
 from verification.counts import Counts
@@ -67,7 +67,7 @@ def rows(world, table):
 
 def pairs(world):
     """Each scored (model, lead): the forecasts' and observed fields from the files, where all models have a value."""
-    windows: dict[datetime, list[Forecast]] = {}
+    windows: dict[datetime, list[StoredForecast]] = {}
     for forecast in world.service.list(origin="scans", limit=1000):
         windows.setdefault(forecast.reference_time, []).append(forecast)
     scans = {scan.valid_time: scan for scan in world.store.scans()}

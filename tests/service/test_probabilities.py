@@ -12,7 +12,7 @@ from core.errors import ForecastError, NoDataError
 from service.forecasts.probabilities import STEP, read_probabilities, threshold_index
 from service.forecasts.products import read_forecast, write_forecast
 from service.inference.batch import Batching
-from service.inference.checks import checked
+from service.inference.engine import checked
 from service.inference.predictor import Predictor
 from tests.service.api_support import chance_of
 from tests.service.conftest import Fading

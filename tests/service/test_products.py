@@ -16,8 +16,9 @@ from core.errors import NoDataError
 from core.frame import utc
 from core.grid import RADOLAN_900
 from service.forecasts.image import image_png, visible_scale
+from service.forecasts.maker import forecast_id
 from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known, write_forecast
-from service.inference.inputs import forecast_id, model_input
+from service.inference.inputs import model_input
 from tests.service.fakes import fields_of
 
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.576), "Hamburg": (53.551, 9.994)}
