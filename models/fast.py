@@ -64,4 +64,6 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
+    # `torch.backends.cpu` reports AVX levels alone, not AMX or AVX512-BF16, hence the private names; they are named in
+    # tests/models/test_library_internals.py.
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -7,6 +7,11 @@ from typing import Any, Final
 from torch import nn
 
 from core.errors import InputError
+from tests.reference import cells_context as cells_context
+from tests.reference import cells_lstm as cells_lstm
+from tests.reference import cells_mim as cells_mim
+from tests.reference import cells_precip as cells_precip
+from tests.reference import flow as flow
 from tests.reference.cell import CELLS
 from tests.reference.stack import TextbookModel
 

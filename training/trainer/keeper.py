@@ -110,6 +110,8 @@ class Keeper(Callback):
         self.written = trainer.global_step or None
         if self.validation_due and trainer.enable_validation:
             trainer.validating = True
+            # Lightning resumes a validation only in its middle and has no public way to run a whole one outside of its
+            # own loop; tests/models/test_library_internals.py names what is used here.
             validation = trainer.fit_loop.epoch_loop.val_loop
             validation.restarting = False  # from its first clip
             validation.run()
