@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from service.command import DISTRIBUTION, SUBCOMMANDS, app
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "ingest", "models", "training", "verification", "service", "benchmarks")
@@ -26,7 +27,7 @@ def _nowcast(*arguments, environment=None):
     code = f"import json, sys\nfrom service.command import main\ntry:\n    main()\nfinally:\n    {LOADED}"
     command = [sys.executable, "-c", code, *arguments]
     started = {**os.environ, **(environment or {})}
-    return subprocess.run(command, cwd=ROOT, env=started, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=started, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def _modules_that_run():
@@ -90,7 +91,7 @@ def test_a_subcommand_has_the_options_and_the_exit_status_of_python_m(tmp_path):
     for wrong, status in ((["synthetic", "--nonsense"], 2), (["predict", "--input", "absent", "--out", "x.nc"], 2)):
         module = {"synthetic": "ingest.synthetic", "predict": "models.predict"}[wrong[0]]
         by_module = subprocess.run(
-            [sys.executable, "-m", module, *wrong[1:]], cwd=ROOT, capture_output=True, text=True, timeout=300
+            [sys.executable, "-m", module, *wrong[1:]], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
         )
         assert _nowcast(*wrong).returncode == by_module.returncode == status
 

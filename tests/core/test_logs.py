@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from core.logs import JsonLines, TextLines, about, now_about, tell, tell_only, without_passwords
+from tests.waiting import PATIENCE_S
 
 
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
@@ -88,6 +89,6 @@ logging.getLogger().handlers[:] = [mine]
 set_up_logs("api", "INFO", "text")
 assert logging.getLogger().handlers == [mine]
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout == ""
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["once"]

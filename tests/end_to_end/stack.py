@@ -12,22 +12,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from service.process.broker import free_port
+from tests.waiting import PATIENCE_S, Found, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-FORECAST_DEADLINE_S = 120.0
-Found = TypeVar("Found")
-
-
-def until(look: Callable[[], Found], seconds: float, due: str, log: Callable[[], str] = str) -> Found:
-    """What `look` finds as soon as it finds something; fails with what was due."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"after {seconds} s still no {due}\n{log()}"
-        time.sleep(0.1)  # between two looks, so that looking does not take the machine from what is looked for
-    return found
 
 
 def fetch(url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
@@ -36,7 +26,7 @@ def fetch(url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as err:
         with err:
@@ -105,14 +95,13 @@ class Stack:
         status, body = fetch(self.url + path)
         return json.loads(body) if status == 200 else None
 
-    def await_(self, look: Callable[[], Found], seconds: float, due: str) -> Found:
-        """`until`, with this stack's log in the failure."""
-        assert self.process.poll() is None, self.log()
-        return until(look, seconds, due, self.log)
+    def wait_until(self, look: Callable[[], Found], what: str, within_s: float = PATIENCE_S) -> Found:
+        """Return what `look` finds; this stack's log stands in a failure."""
+        return wait_until(look, what, self.log, process=self.process, within_s=within_s)
 
-    def first_forecast(self) -> Any:
-        """The latest forecast, waited for."""
-        return self.await_(lambda: self.get("/nowcast/latest"), FORECAST_DEADLINE_S, "forecast")
+    def first_forecast(self, within_s: float = PATIENCE_S) -> Any:
+        """Return the latest forecast as soon as there is one."""
+        return self.wait_until(lambda: self.get("/nowcast/latest"), "forecast", within_s)
 
     def parts(self) -> dict[str, int]:
         """Process ids by what runs."""

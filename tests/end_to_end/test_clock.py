@@ -74,7 +74,7 @@ def await_forecast_of(stack: Stack, at: datetime, within_s: float = CYCLE_S) -> 
         latest = stack.get("/nowcast/latest")
         return latest if latest and datetime.fromisoformat(latest["reference_time"]) == at else None
 
-    return stack.await_(look, within_s, f"forecast of the scan of {at}")
+    return stack.wait_until(look, f"forecast of the scan of {at}", within_s=within_s)
 
 
 def test_a_clock_that_is_stepped_by_a_minute(tmp_path: Path, library: Path):
@@ -90,7 +90,7 @@ def test_a_clock_that_is_stepped_by_a_minute(tmp_path: Path, library: Path):
     told = {**clock.environment, "NOWCAST_REFUSE_AFTER_S": "3000"}
     with running_stack(tmp_path, "--source", str(folder), environment=told) as stack:
         await_forecast_of(stack, newest, START_S)
-        stack.await_(lambda: stack.get("/readyz"), START_S, "readiness")
+        stack.wait_until(lambda: stack.get("/readyz"), "readiness", within_s=START_S)
         parts = stack.parts()
         for offset_s, frame in zip(STEPS_S, coming, strict=True):
             clock.step_to(offset_s)
@@ -104,7 +104,9 @@ def test_a_clock_that_is_stepped_by_a_minute(tmp_path: Path, library: Path):
             assert 0 <= issued_s < CYCLE_S
             assert fetch(stack.url + "/readyz")[0] == 200
         assert stack.parts() == parts, "no part was ended and started again"
-        stack.await_(lambda: stack.get("/verification")["scores"], CYCLE_S, "scores of the first forecasts")
+        stack.wait_until(
+            lambda: stack.get("/verification")["scores"], "scores of the first forecasts", within_s=CYCLE_S
+        )
         made = assert_each_forecast_once(stack)
         assert {frame.valid_time for frame in coming} <= {forecast.reference_time for forecast in made}
         assert assert_counts_are_those_of_the_files(stack, made) >= 1

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ import yaml
 
 from ingest.synthetic import write_weather
 from service.process.broker import free_port, server_program
-from tests.end_to_end.stack import FORECAST_DEADLINE_S, ROOT, end, fetch, process_environment, until
+from tests.end_to_end.stack import ROOT, end, fetch, process_environment
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -82,7 +84,7 @@ class Containers:
         kind, *words = SERVICES[service]["healthcheck"]["test"]
         mapped = [self.mapped(word) for word in words]
         command = ["sh", "-c", *mapped] if kind == "CMD-SHELL" else mapped
-        done = subprocess.run(command, env=self.environment(service), cwd=ROOT, capture_output=True, timeout=60)
+        done = subprocess.run(command, env=self.environment(service), cwd=ROOT, capture_output=True, timeout=PATIENCE_S)
         return done.returncode == 0
 
 
@@ -104,17 +106,17 @@ def test_the_services_of_the_file_make_a_forecast(containers: Containers):
 
     with ExitStack() as running, redis.Redis(port=containers.redis_port) as queue:
         processes = {"redis": running.enter_context(containers.running("redis"))}
-        until(lambda: _answers(queue), 20, "redis", log)
+        wait_until(lambda: _answers(queue), "redis", log)
         for service in list(SERVICES)[1:]:
             processes[service] = running.enter_context(containers.running(service))
-        until(lambda: fetch(f"{url}/nowcast/latest")[0] == 200, FORECAST_DEADLINE_S, "forecast", log)
+        wait_until(lambda: fetch(f"{url}/nowcast/latest")[0] == 200, "forecast", log)
         _, body = fetch(f"{url}/nowcast/latest")
         forecast = yaml.safe_load(body)
         assert forecast["reference_time"] == f"{now:%Y-%m-%dT%H:%M:%SZ}"
         assert max(lead["max"] for lead in forecast["leads"]) > 1
         assert not forecast["invented"]
         for service in ("worker", "api"):
-            assert containers.healthy(service), log()
+            wait_until(partial(containers.healthy, service), f"healthy {service}", log)
         assert {service: process.poll() for service, process in processes.items()} == dict.fromkeys(SERVICES)
 
 

@@ -27,7 +27,8 @@ from service.forecasts.catalogue import Catalogue
 from service.forecasts.records import StoredForecast
 from service.forecasts.tables import CountsRow
 from service.process.broker import embedded
-from tests.end_to_end.stack import Stack, fetch, running_stack, until
+from tests.end_to_end.stack import Stack, fetch, running_stack
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -67,9 +68,9 @@ def with_baselines(stack: Stack) -> bool:
 
 
 def kill_and_await_another(stack: Stack, part: str) -> None:
-    pid = stack.await_(lambda: stack.parts().get(part), BACK_WITHIN_S, f"running {part}") or 0
+    pid = stack.wait_until(lambda: stack.parts().get(part), f"running {part}", within_s=BACK_WITHIN_S) or 0
     os.kill(pid, signal.SIGKILL)
-    stack.await_(lambda: stack.parts().get(part, pid) != pid, BACK_WITHIN_S, f"{part} in its place")
+    stack.wait_until(lambda: stack.parts().get(part, pid) != pid, f"{part} in its place", within_s=BACK_WITHIN_S)
 
 
 def assert_each_forecast_once(stack: Stack) -> list[StoredForecast]:
@@ -132,13 +133,15 @@ def test_twenty_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
             time.sleep(chance.uniform(1, 9))  # a random moment of the cycle is what is tested
             part = parts[kill] if kill < len(parts) else chance.choice(parts)
             kill_and_await_another(stack, part)
-            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, f"new forecast after {part} was killed")
+            stack.wait_until(lambda: caught_up(stack), f"new forecast after {part} was killed", within_s=BACK_WITHIN_S)
         before = stack.get("/verification")["scores"]
         assert before
-        stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "last forecast")
+        stack.wait_until(lambda: caught_up(stack), "last forecast", within_s=BACK_WITHIN_S)
         os.kill(stack.parts()["radar"], signal.SIGSTOP)
-        stack.await_(lambda: newest_forecast(stack) == newest_scan(stack), BACK_WITHIN_S, "forecast of the last scan")
-        stack.await_(lambda: with_baselines(stack), BACK_WITHIN_S, "baselines of all forecasts")
+        stack.wait_until(
+            lambda: newest_forecast(stack) == newest_scan(stack), "forecast of the last scan", within_s=BACK_WITHIN_S
+        )
+        stack.wait_until(lambda: with_baselines(stack), "baselines of all forecasts", within_s=BACK_WITHIN_S)
         made = assert_each_forecast_once(stack)
         assert assert_counts_are_those_of_the_files(stack, made) >= 5
 
@@ -148,18 +151,20 @@ def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
     broker = embedded(tmp_path)
     server = subprocess.Popen(broker.command)
     try:
-        until(broker.answers, 20, "queue server")
+        wait_until(broker.answers, "queue server")
         with running_stack(tmp_path, "--speed", str(SPEED), environment={"NOWCAST_REDIS_URL": broker.url}) as stack:
             stack.first_forecast()
-            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "steady state")
+            stack.wait_until(lambda: caught_up(stack), "steady state", within_s=BACK_WITHIN_S)
             server.kill()
             server.wait()
             _half_a_minute_without(stack)
             server = subprocess.Popen(broker.command)
-            until(broker.answers, 20, "queue server again")
-            stack.await_(lambda: caught_up(stack), BACK_WITHIN_S, "forecast of the newest scans")
+            wait_until(broker.answers, "queue server again")
+            stack.wait_until(lambda: caught_up(stack), "forecast of the newest scans", within_s=BACK_WITHIN_S)
             os.kill(stack.parts()["radar"], signal.SIGSTOP)
-            stack.await_(lambda: newest_forecast(stack) == newest_scan(stack), BACK_WITHIN_S, "last forecast")
+            stack.wait_until(
+                lambda: newest_forecast(stack) == newest_scan(stack), "last forecast", within_s=BACK_WITHIN_S
+            )
             _, catalogue = stores_of(stack)
             made = catalogue.select(origin="scans", limit=100_000)
             assert set(Counter((one.reference_time, one.model) for one in made).values()) == {1}
@@ -170,7 +175,7 @@ def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
 
 def _half_a_minute_without(stack: Stack) -> None:
     """The API lives, answers from what is stored, and says that it is not ready."""
-    until(lambda: fetch(stack.url + "/readyz")[0] == 503, 15, "503 from /readyz", stack.log)
+    wait_until(lambda: fetch(stack.url + "/readyz")[0] == 503, "503 from /readyz", stack.log, within_s=15)
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
         started = time.monotonic()
@@ -189,12 +194,12 @@ def test_an_api_killed_during_an_upload_leaves_no_trace(tmp_path: Path, shared_d
     content = (tmp_path / "five.nc").read_bytes()
     (tmp_path / "empty").mkdir()
     with running_stack(tmp_path, "--source", str(tmp_path / "empty")) as stack:
-        stack.await_(lambda: fetch(stack.url + "/livez")[0] == 200, 60, "API")
-        stack.await_(lambda: fetch(stack.url + "/models")[0] == 200, 60, "open service")
+        stack.wait_until(lambda: fetch(stack.url + "/livez")[0] == 200, "API")
+        stack.wait_until(lambda: fetch(stack.url + "/models")[0] == 200, "open service")
         connection = _half_an_upload(stack, content)
         kill_and_await_another(stack, "api")
         connection.close()
-        stack.await_(lambda: fetch(stack.url + "/models")[0] == 200, 60, "open service again")
+        stack.wait_until(lambda: fetch(stack.url + "/models")[0] == 200, "open service again")
         _, catalogue = stores_of(stack)
         assert not catalogue.select(limit=10)
         assert [path for path in catalogue.folder.rglob("[!.]*") if path.is_file()] == []
@@ -210,7 +215,7 @@ def _body(content: bytes) -> tuple[bytes, dict[str, str]]:
 
 def _half_an_upload(stack: Stack, content: bytes) -> http.client.HTTPConnection:
     body, headers = _body(content)
-    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=30)
+    connection = http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=PATIENCE_S)
     connection.putrequest("POST", "/nowcast")
     for name, value in headers.items():
         connection.putheader(name, value)
@@ -221,7 +226,7 @@ def _half_an_upload(stack: Stack, content: bytes) -> http.client.HTTPConnection:
 
 def _upload(stack: Stack, content: bytes) -> str:
     body, headers = _body(content)
-    with closing(http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=120)) as connection:
+    with closing(http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=PATIENCE_S)) as connection:
         connection.request("POST", "/nowcast", body, headers)
         answer = connection.getresponse()
         said = answer.read().decode()

@@ -26,6 +26,7 @@ from core.cf import rate_dataset
 from ingest.synthetic import weather, write_weather
 from service.process.broker import free_port
 from tests.end_to_end.stack import ROOT, Stack, make_recipe, process_environment, running_stack
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -74,7 +75,7 @@ def test_the_requests(block: str, stack: Stack, tmp_path: Path):
         env=process_environment(),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr + stack.log()
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -98,7 +99,7 @@ def test_the_lines_of_python(stack: Stack, tmp_path: Path):
         env=process_environment(),
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rain.png").read_bytes().startswith(b"\x89PNG")
@@ -114,9 +115,9 @@ def test_the_ways_to_start(line: str, tmp_path: Path):
     told = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere}
     with running_stack(tmp_path, *arguments, cwd=tmp_path, environment=told) as started:
         due = {"queue", "api", "worker", "ingest"}
-        started.await_(lambda: started.parts().keys() >= due and started.get("/livez"), 60, "whole tree")
+        started.wait_until(lambda: started.parts().keys() >= due and started.get("/livez"), "whole tree")
         if "--dwd" not in arguments:
-            started.await_(lambda: (scans := started.get("/scans")) and scans["count"] == 2, 60, "stored scan")
+            started.wait_until(lambda: (scans := started.get("/scans")) and scans["count"] == 2, "stored scan")
 
 
 @pytest.mark.parametrize("line", lines(TRAIN))
@@ -134,7 +135,7 @@ def test_the_trainings(line: str, tmp_path: Path):
         env=process_environment(),
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     run = tmp_path / shlex.split(line)[shlex.split(line).index("--out") + 1]

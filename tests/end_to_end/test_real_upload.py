@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from core.settings import Settings
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
+from tests.waiting import PATIENCE_S
 
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.575), "Hamburg": (53.551, 9.994)}
 COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
@@ -39,7 +40,7 @@ def files(event: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes,
 def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
     app = create_app(NowcastService.from_settings(Settings(home=tmp_path_factory.mktemp("home"), device="cpu")))
     with TestClient(app, "http://127.0.0.1:8000", client=("127.0.0.1", 50000)) as client:
-        assert app.state.backend.wait_warm(timeout_s=60)
+        assert app.state.backend.wait_warm(timeout_s=PATIENCE_S)
         yield client
 
 

@@ -18,6 +18,7 @@ from ingest.store.live import Store
 from ingest.store.ready import ServedModel
 from ingest.worker.loop import IngestWorker
 from tests.ingest.small_scans import small_file
+from tests.waiting import PATIENCE_S
 
 FILES = 40
 TIMES = ("received_at", "ingested_at", "at")
@@ -39,7 +40,7 @@ def run_once(home: Path, folder: Path, kill_after_s: float | None = None) -> int
     started = CONTEXT.Event()
     process = CONTEXT.Process(target=run, args=(home, folder, started))
     process.start()
-    started.wait(60)
+    started.wait(PATIENCE_S)
     process.join(kill_after_s)
     if process.is_alive():
         process.kill()

@@ -20,6 +20,7 @@ from ingest.radar_sites import DWD_RADARS, coverage_HW
 from ingest.synthetic import main, weather, write_ry, write_weather
 from ingest.windows.regrid import bilinear
 from ingest.writers.radolan import ry_bytes, ry_file_name
+from tests.waiting import PATIENCE_S
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -201,7 +202,7 @@ def test_files_are_named_as_dwd_does_and_equal_each_time(tmp_path):
 
 def test_the_command_writes_files(tmp_path):
     command = [sys.executable, "-m", "ingest.synthetic", "--out", str(tmp_path), "--start", "2026-06-01T12:00Z"]
-    done = subprocess.run([*command, "--hours", "0.1"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([*command, "--hours", "0.1"], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert "2 files from 2026-06-01T12:00:00Z" in done.stdout
     assert len(list(tmp_path.glob("raa01-ry_10000-26060112*-dwd---bin.gz"))) == 2
 

@@ -24,6 +24,7 @@ from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import Predictor
 from tests.service.fakes import FakeForecaster, fields_of
+from tests.waiting import PATIENCE_S
 
 GRID = RADOLAN_900.resized(72, 60)
 NOW = datetime(2024, 6, 1, 12, 3, tzinfo=UTC)
@@ -113,7 +114,7 @@ def running(service: NowcastService) -> Iterator[TestClient]:
     """The app with a warm model."""
     app = create_app(service)
     with TestClient(app, BASE_URL, raise_server_exceptions=False, client=HERE) as client:
-        assert app.state.backend.wait_warm(timeout_s=20)
+        assert app.state.backend.wait_warm(timeout_s=PATIENCE_S)
         yield client
 
 

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,8 +9,7 @@ import uvicorn
 
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
-
-PATIENCE_S = 20.0
+from tests.waiting import PATIENCE_S, wait_until
 
 
 @contextmanager
@@ -26,10 +24,7 @@ def served(service: NowcastService) -> Iterator[str]:
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [port]}, daemon=True)
         thread.start()
-        end = time.monotonic() + PATIENCE_S
-        while not server.started and time.monotonic() < end:
-            thread.join(0.01)
-        assert server.started
+        wait_until(lambda: server.started, "server")
         assert app.state.backend.wait_warm(timeout_s=PATIENCE_S)
         try:
             yield f"http://127.0.0.1:{port.getsockname()[1]}"

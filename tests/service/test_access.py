@@ -22,6 +22,7 @@ from service.app import create_app
 from service.forecasts.nowcast import NowcastService
 from service.process.broker import embedded
 from tests.service.api_support import BASE_URL, HERE, fill, service_at
+from tests.waiting import PATIENCE_S
 
 AWAY = ("203.0.113.7", 40000)
 PUBLIC_URL = "http://radar.example:8000"
@@ -41,7 +42,7 @@ def asked(service: NowcastService, client: tuple[str, int] = AWAY, base_url: str
         return "told"
 
     with TestClient(app, base_url, raise_server_exceptions=False, client=client) as opened:
-        assert app.state.backend.wait_warm(timeout_s=20)
+        assert app.state.backend.wait_warm(timeout_s=PATIENCE_S)
         yield opened
 
 
@@ -291,7 +292,7 @@ def test_uvicorns_own_variable_counts(monkeypatch):
 )
 def test_both_ways_to_start_refuse_in_one_line(tmp_path, monkeypatch, command, code):
     monkeypatch.setenv("NOWCAST_HOME", str(tmp_path))
-    done = subprocess.run([sys.executable, *command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, *command, "--port", "0"], capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == code
     assert done.stderr.count("cannot start: the service would listen on 0.0.0.0") == 1
     assert "Traceback" not in done.stderr

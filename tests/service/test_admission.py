@@ -9,6 +9,7 @@ from core.errors import BusyError
 from service.api.admission import Admission
 from service.inference.request_scope import current_scope
 from tests.service.api_support import fill, netcdf, running, service_at, window_times
+from tests.waiting import PATIENCE_S
 
 
 def test_so_many_at_once_and_the_others_wait_in_their_order():
@@ -66,7 +67,7 @@ def test_who_waits_too_long_is_told():
             go.set()
 
     async def both() -> None:
-        await asyncio.gather(admission.run(lambda: go.wait(20)), late())
+        await asyncio.gather(admission.run(lambda: go.wait(PATIENCE_S)), late())
 
     asyncio.run(both())
 

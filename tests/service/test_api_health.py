@@ -19,6 +19,7 @@ from service.tasks.queue import SCHEDULE
 from service.tasks.watchdog import mark_completed
 from tests.service.api_support import fill, running, service_at
 from tests.service.test_beat import queue_server
+from tests.waiting import PATIENCE_S
 
 
 def test_a_warm_service_is_ready(tmp_path: Path):
@@ -42,12 +43,12 @@ def test_it_is_alive_but_not_ready_while_the_model_warms(tmp_path: Path, monkeyp
 
     def slow(name: str) -> None:
         begun.set()
-        assert let_go.wait(20)
+        assert let_go.wait(PATIENCE_S)
 
     monkeypatch.setattr(service.predictor, "warm", slow)
     app = create_app(service)
     with TestClient(app) as client:
-        assert begun.wait(20)
+        assert begun.wait(PATIENCE_S)
         assert client.get("/livez").status_code == 200
         answer = client.get("/readyz")
         assert answer.status_code == 503
@@ -65,13 +66,13 @@ def test_until_the_store_is_open_every_answer_says_when_to_ask_again(tmp_path: P
 
     def from_settings(settings: Settings) -> NowcastService:
         opening.set()
-        assert let_go.wait(20)
+        assert let_go.wait(PATIENCE_S)
         return service_at(settings.home)
 
     monkeypatch.setattr(NowcastService, "from_settings", from_settings)
     app = create_app(settings=Settings(home=tmp_path))
     with TestClient(app) as client:
-        assert opening.wait(20)
+        assert opening.wait(PATIENCE_S)
         assert client.get("/livez").status_code == 200
         for path in ("/nowcast/latest", "/models", "/scans", "/verification", "/readyz"):
             answer = client.get(path)

@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -22,6 +22,7 @@ from service.process.broker import Broker, embedded
 from service.tasks.jobbook import JobBook
 from service.tasks.jobs import MOST_TRIES, find_lost, run_job
 from tests.service.api_support import fill, running, service_at
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.stack,
@@ -29,14 +30,12 @@ pytestmark = [
 ]
 
 ASYNC = {"Prefer": "wait=5, respond-async"}
-LIMIT_S = 90
 
 
-def within(limit_s: float) -> Iterator[None]:
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        yield
-    pytest.fail(f"nothing came within {limit_s} s")
+def in_state(client: TestClient, where: str, state: str) -> dict[str, Any]:
+    """The job once it is in that state; empty before."""
+    job: dict[str, Any] = client.get(where).json()
+    return job if job["status"] == state else {}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     made = embedded(tmp_path_factory.mktemp("broker"))
     with subprocess.Popen(made.command) as server:
         try:
-            next(None for _ in within(20) if made.answers())
+            wait_until(made.answers, "queue server", process=server)
             yield made
         finally:
             server.kill()
@@ -101,12 +100,12 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
     root = Path(__file__).resolve().parents[2]
     with subprocess.Popen(command, cwd=root, env={**os.environ, **settings}) as process:
         try:
-            job = next(job for _ in within(LIMIT_S) if (job := client.get(where).json())["status"] == "done")
+            job = wait_until(lambda: in_state(client, where, "done"), "done job", process=process)
             forecast = client.get(job["links"]["forecast"]).json()
             assert forecast["forecast_id"] == job["forecast_id"]
             assert forecast["model"]["name"] == "persistence"
             failed_at = failing.headers["location"]
-            failed = next(job for _ in within(LIMIT_S) if (job := client.get(failed_at).json())["status"] == "failed")
+            failed = wait_until(lambda: in_state(client, failed_at, "failed"), "failed job", process=process)
             assert "1990-01-01" in failed["detail"]
             assert failed["problem"]["status"] == 404
             assert {forecast.model for forecast in service.list()} <= {"persistence"} | {"extrapolation"}

@@ -1,7 +1,6 @@
 """Calls of models wait in a bounded queue, go together where they are alike, and give up when their time is over."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +12,7 @@ from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
 from service.inference.request_scope import request_scope
 from tests.service.fakes import FakeForecaster
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class Gate:
@@ -26,18 +26,8 @@ class Gate:
     def __call__(self, kind, given):
         self.batches.append(list(given))
         self.begun.release()
-        assert self.may_go.wait(20)
+        assert self.may_go.wait(PATIENCE_S)
         return [ForecastError("odd") if number % 2 else number * 10 for number in given]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, at most 20 s."""
-    tick = threading.Event()
-    for _ in range(4000):
-        if condition():
-            return
-        tick.wait(0.005)
-    raise AssertionError("it never came true")
 
 
 @pytest.fixture
@@ -51,11 +41,11 @@ def test_calls_that_are_alike_go_together_in_their_order(gate):
     lane = Lane(gate, Batching(size=3, wait_s=0, queue_size=10))
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(lane.call, "a", 0)
-        assert gate.begun.acquire(timeout=20)
+        assert gate.begun.acquire(timeout=PATIENCE_S)
         rest = []
         for kind, number in (("a", 2), ("b", 4), ("a", 6), ("a", 8), ("a", 10)):
             rest.append(pool.submit(lane.call, kind, number))
-            until(lambda: len(lane._waiting) == len(rest))
+            wait_until(lambda: len(lane._waiting) == len(rest), "waiting requests")
         gate.may_go.set()
         assert [each.result(20) for each in (first, *rest)] == [0, 20, 40, 60, 80, 100]
     assert gate.batches == [[0], [2, 6, 8], [4], [10]]
@@ -84,11 +74,11 @@ def test_a_full_queue_turns_away_and_late_calls_are_not_made(gate):
     lane = Lane(gate, Batching(queue_size=2))
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(lane.call, "a", 0)
-        assert gate.begun.acquire(timeout=20)
+        assert gate.begun.acquire(timeout=PATIENCE_S)
         with request_scope(limit_s=0.05), pytest.raises(BusyError, match="not free within"):
             lane.call("a", 100)
         waiting = [pool.submit(lane.call, "a", number) for number in (2, 4)]
-        until(lambda: len(lane._waiting) == 2)
+        wait_until(lambda: len(lane._waiting) == 2, "waiting requests")
         with pytest.raises(BusyError, match="wait for the model already"):
             lane.call("a", 6)
         gate.may_go.set()
@@ -141,7 +131,7 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
 
         def fields(self, rate_mmh_THW, lead_steps):
             calls.append(1)
-            assert gate.wait(20)
+            assert gate.wait(PATIENCE_S)
             return network.forecast(rate_mmh_THW, lead_steps)
 
         def forecast_batch(self, rate_mmh_BTHW, lead_steps=5, **given):
@@ -155,9 +145,9 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
     lane = predictor._engine._lane
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(predictor.predict, "default", rates[0], 3, 30)
-        until(lambda: calls == [1])
+        wait_until(lambda: calls == [1], "first call")
         rest = [pool.submit(predictor.predict, "default", rate, 3, 30) for rate in rates[1:]]
-        until(lambda: len(lane._waiting) == 4)
+        wait_until(lambda: len(lane._waiting) == 4, "waiting requests")
         gate.set()
         made = [each.result(30) for each in (first, *rest)]
     assert calls == [1, 4]

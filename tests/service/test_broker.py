@@ -3,7 +3,6 @@
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from kombu import Connection
 from core.errors import ConfigError
 from service.process import broker as broker_module
 from service.process.broker import Broker, check_port, embedded, free_port, server_program
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -25,10 +25,7 @@ pytestmark = pytest.mark.stack
 def running(broker: Broker) -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(broker.command) as server:
         try:
-            deadline = time.monotonic() + 20
-            while not broker.answers():
-                assert time.monotonic() < deadline
-                assert server.poll() is None
+            wait_until(broker.answers, "queue server", process=server)
             yield server
         finally:
             server.kill()

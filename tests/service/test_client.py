@@ -18,6 +18,7 @@ from service.client import Client, ServiceError
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, service_at, window_times
 from tests.service.live import served
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -174,7 +175,7 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         "heavy = {'torch', 'fastapi', 'starlette', 'celery', 'matplotlib', 'xarray', 'service.app'} & set(sys.modules);"
         "assert not heavy, heavy; assert taken < 1, taken"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -211,4 +212,4 @@ def test_a_mistake_is_one_line(url, tmp_path, words):
 def _command(url: str, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "NOWCAST_CLIENT_URL": url, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "service.client", *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)

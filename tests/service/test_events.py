@@ -13,6 +13,7 @@ from service.client import Client
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import REFERENCE, fill, service_at
 from tests.service.live import served
+from tests.waiting import PATIENCE_S
 
 STEP = timedelta(minutes=30)
 
@@ -36,7 +37,7 @@ def listened(url: str, count: int, then: Callable[[], object] = object, **header
     """The first events; `then` is called once the stream is open."""
     found = []
     told = {name.replace("_", "-"): value for name, value in headers.items()}
-    with httpx2.stream("GET", f"{url}/events", headers=told, timeout=20) as answer:
+    with httpx2.stream("GET", f"{url}/events", headers=told, timeout=PATIENCE_S) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
@@ -82,14 +83,14 @@ def test_an_id_that_is_gone_begins_anew(service, url):
 
 def test_a_silent_stream_sends_heartbeats(service, url, monkeypatch):
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
-    with httpx2.stream("GET", f"{url}/events", timeout=20) as answer:
+    with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
         heard = (line for line in answer.iter_lines() if line == ": still here")
         assert [next(heard), next(heard)] == [": still here"] * 2
 
 
 def test_listeners_are_bounded_and_those_who_left_do_not_count(service, url, monkeypatch):
     monkeypatch.setattr(events, "MOST_LISTENERS", 1)
-    with httpx2.stream("GET", f"{url}/events", timeout=20) as answer:
+    with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
         lines = answer.iter_lines()  # held: it closes the stream when it goes
         next(lines)
         refused = httpx2.get(f"{url}/events")

@@ -25,7 +25,7 @@ from service.inference.request_scope import ClientPresence, request_scope
 from service.telemetry.metrics import REFUSED
 from tests.service.api_support import CHANCES_MMH, NOW, REFERENCE, STEP, Shift, fill, load, service_at
 from tests.service.live import served
-from tests.service.test_batch import until
+from tests.waiting import PATIENCE_S, wait_until
 
 
 def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
@@ -36,7 +36,7 @@ def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
             await admission.run(lambda: ran.append("leaver"))
 
     async def all_of_them() -> None:
-        first = asyncio.create_task(admission.run(lambda: go.wait(20)))
+        first = asyncio.create_task(admission.run(lambda: go.wait(PATIENCE_S)))
         second = asyncio.create_task(leaver())
         third = asyncio.create_task(admission.run(lambda: ran.append("third")))
         await asyncio.sleep(0)
@@ -68,7 +68,7 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
 
     def run(_kind, given):
         begun.release()
-        assert go.wait(20)
+        assert go.wait(PATIENCE_S)
         made.extend(given)
         return list(given)
 
@@ -81,9 +81,9 @@ def test_a_call_that_waits_for_the_model_is_taken_off_and_one_that_runs_is_not()
 
     with ThreadPoolExecutor() as pool:
         running = pool.submit(call, 0)
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=PATIENCE_S)
         waiting = [pool.submit(call, number) for number in (1, 2)]
-        until(lambda: len(lane._waiting) == 2)
+        wait_until(lambda: len(lane._waiting) == 2, "waiting requests")
         clients[1].disconnect()
         clients[0].disconnect()
         with pytest.raises(ClientDisconnectedError, match="disconnected"):
@@ -112,7 +112,7 @@ class Held(Shift):
         if self.holds:
             self.calls += 1
             self.begun.release()
-            assert self.may_go.wait(20)
+            assert self.may_go.wait(PATIENCE_S)
         return super().fields(rate_mmh_THW, lead_steps)
 
 
@@ -142,13 +142,15 @@ def test_clients_that_go_leave_the_queue_and_only_what_was_begun_is_made_and_kep
     with served(service) as address:
         model.holds = True
         with posted(address, times[0].isoformat()):
-            assert model.begun.acquire(timeout=20)
+            assert model.begun.acquire(timeout=PATIENCE_S)
             for time in times[1:]:
                 with posted(address, time.isoformat()):
                     pass
-            until(lambda: gone() == before + 5)
+            wait_until(lambda: gone() == before + 5, "five counted clients")
         model.may_go.set()
-        until(lambda: len(service.list()) == 3)  # and its baselines, which nobody waits for either
+        wait_until(
+            lambda: len(service.list()) == 3, "stored forecasts"
+        )  # and its baselines, which nobody waits for either
         assert {forecast.reference_time for forecast in service.list()} == {REFERENCE}
         assert model.calls == 1
         answer = httpx2.post(f"{address}/nowcast", json={"reference_time": times[0].isoformat(), "verify": False})
@@ -164,5 +166,5 @@ def test_a_client_that_goes_while_it_sends_is_no_failure_of_the_service(tmp_path
         head = f"POST /nowcast HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
         with socket.create_connection((place.hostname, place.port)) as client:
             client.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
-        until(lambda: gone() == before + 1)
+        wait_until(lambda: gone() == before + 1, "one counted client")
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]

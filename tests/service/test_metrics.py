@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from core.errors import UnavailableError
 from service.forecasts.periods import Period, counts_over
 from service.process.broker import free_port
-from tests.end_to_end.stack import ROOT, end, fetch, process_environment, until
+from tests.end_to_end.stack import ROOT, end, fetch, process_environment
 from tests.service.api_support import NOW, REFERENCE, fill, frames_at, lead_times, running, service_at
+from tests.waiting import wait_until
 from verification.verify import pooled
 
 COUNT = """
@@ -109,7 +110,7 @@ def test_every_process_of_the_api_gives_the_same_sums(tmp_path: Path):
             def all_are_ready() -> bool:
                 return all(fetch(f"{url}/readyz")[0] == 200 for _ in range(8)) and len(list(locks.glob("*.lock"))) == 2
 
-            until(all_are_ready, 90, "two ready processes", log.read_text)
+            wait_until(all_are_ready, "two ready processes", log.read_text, process=process)
             for _ in range(30):
                 assert fetch(f"{url}/livez")[0] == 200
             labels = {"method": "GET", "route": "/livez", "status": "200"}
@@ -120,7 +121,7 @@ def test_every_process_of_the_api_gives_the_same_sums(tmp_path: Path):
                 seen.extend([value(body.decode(), "nowcast_http_requests_total", labels)] if status == 200 else [])
                 return len(seen) == 8
 
-            until(both_have_answered, 60, "eight answers", log.read_text)
+            wait_until(both_have_answered, "eight answers", log.read_text, process=process)
             assert set(seen) == {30}
         finally:
             end(process)

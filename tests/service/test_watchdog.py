@@ -12,8 +12,9 @@ from core.settings import Settings
 from service.forecasts.catalogue import Catalogue
 from service.tasks.queue import own_queue
 from service.tasks.watchdog import EXIT_CODE, Watchdog, last_heartbeats, late_after_s
-from tests.end_to_end.stack import ROOT, end, process_environment, until
+from tests.end_to_end.stack import ROOT, end, process_environment
 from tests.service.test_beat import queue_server
+from tests.waiting import PATIENCE_S, wait_until
 
 
 class Bench:
@@ -81,25 +82,25 @@ def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_
             "NOWCAST_HOME": str(tmp_path),
             "NOWCAST_MODEL": "persistence",
             "NOWCAST_HEARTBEAT_S": "0.5",
-            "NOWCAST_TASK_LIMIT_S": "20",
+            "NOWCAST_TASK_LIMIT_S": "200",
         }
         name = "one@here"
         worker = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", name]
-        ask = [sys.executable, "-m", "service.watchdog", "--within-s", "20", "--worker", name]
+        ask = [sys.executable, "-m", "service.watchdog", "--within-s", str(PATIENCE_S), "--worker", name]
         catalogue = Catalogue(tmp_path)
         with subprocess.Popen(worker, env=told, cwd=ROOT, stderr=subprocess.PIPE) as process:
             try:
-                until(lambda: last_heartbeats(catalogue.engine).any, 60, "synthetic task")
-                done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=60)
+                wait_until(lambda: last_heartbeats(catalogue.engine).any, "synthetic task", process=process)
+                done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
                 assert (done.returncode, done.stdout, done.stderr) == (0, "completed\n", "")
             finally:
                 end(process)
         nobody = [*ask[:-3], "1", "--worker", name]
-        done = subprocess.run(nobody, env=told, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(nobody, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 1
         assert done.stderr == f"no synthetic task was completed within 1 s of the queue {own_queue(name)}\n"
         assert broker.url not in done.stdout + done.stderr
-    done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1
     assert done.stderr.startswith("the queue does not answer: ")
 
@@ -115,7 +116,7 @@ time.sleep(600)
 
 def test_a_process_that_ends_itself_says_where_it_hangs():
     done = subprocess.run(
-        [sys.executable, "-c", DEAF], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", DEAF], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == EXIT_CODE
     assert "no task was completed" in done.stderr
