@@ -7,8 +7,7 @@ import numpy as np
 
 from core.arrays import Float32Field
 from service.api.backend import Backend
-from service.api.places import cities_of
-from service.api.views import is_stale, status_of
+from service.api.views import grid_out, run_fields
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
@@ -28,19 +27,6 @@ from service.schemas.areas import (
     CellProbabilitiesOut,
     PlaceAmountOut,
 )
-from service.schemas.forecasts import GridOut, ModelOut
-
-
-def run_of(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
-    """The members that all these answers begin with, but for the coverage."""
-    return {
-        "forecast_id": forecast.id,
-        "status": status_of(backend, forecast),
-        "stale": is_stale(backend, forecast),
-        "reference_time": forecast.reference_time,
-        "data_age_s": round(backend.service.data_age_s(forecast), 3),
-        "model": ModelOut(name=forecast.model, version=forecast.version),
-    }
 
 
 def box_out(
@@ -55,7 +41,14 @@ def box_out(
         BoxLeadOut(**when, coverage=_share(rate_HW), rate_mmh=_rows(rate_HW), probability=_rows(chance_HW))
         for when, rate_HW, chance_HW in zip(_times(forecast), rates, _fields(forecast, chance_THW), strict=True)
     ]
-    return BoxOut(**run_of(backend, forecast), **_where(box), bbox=bbox, probability_of=probability_of, leads=leads)
+    return BoxOut.of(
+        forecast,
+        **run_fields(backend, forecast),
+        **_where(box),
+        bbox=bbox,
+        probability_of=probability_of,
+        leads=leads,
+    )
 
 
 def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
@@ -66,7 +59,7 @@ def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: 
             _times(forecast), _fields(forecast, None if box is None else box.total_mm_THW), strict=True
         )
     ]
-    return BoxAmountOut(**run_of(backend, forecast), **_where(box), bbox=bbox, rule=RULE, leads=leads)
+    return BoxAmountOut.of(forecast, **run_fields(backend, forecast), **_where(box), bbox=bbox, rule=RULE, leads=leads)
 
 
 def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PlaceAmountOut:
@@ -85,8 +78,9 @@ def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon
         AmountLeadOut(**when, interval_mm=interval, total_mm=total)
         for when, interval, total in zip(_times(forecast), intervals, totals, strict=True)
     ]
-    return PlaceAmountOut(
-        **run_of(backend, forecast),
+    return PlaceAmountOut.of(
+        forecast,
+        **run_fields(backend, forecast),
         radar_coverage=point_series(forecast, lat, lon).coverage,
         lat=lat,
         lon=lon,
@@ -119,17 +113,25 @@ def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon) -> Ar
         )
         for when, rate, total, chances in zip(_times(forecast), area.rates, area.totals, by_lead, strict=True)
     ]
-    run = run_of(backend, forecast)
-    return AreaOut(
-        **run, radar_coverage=area.coverage, area_km2=area.area_km2, cells=area.cells, rule=RULE, leads=leads
+    return AreaOut.of(
+        area,
+        **run_fields(backend, forecast),
+        reference_time=forecast.reference_time,
+        radar_coverage=area.coverage,
+        rule=RULE,
+        leads=leads,
     )
 
 
 def _where(box: BoxField | None) -> dict[str, Any]:
     if box is None:
         return {"row": None, "col": None, "grid": None, "radar_coverage": "no coverage"}
-    grid = GridOut(**box.grid.to_dict(), corners_lon_lat=box.grid.corners_lon_lat(), cities=cities_of(box.grid))
-    return {"row": box.block.top, "col": box.block.left, "grid": grid, "radar_coverage": box.coverage}
+    return {
+        "row": box.block.top,
+        "col": box.block.left,
+        "grid": grid_out(box.grid),
+        "radar_coverage": box.coverage,
+    }
 
 
 def _times(forecast: StoredForecast) -> list[dict[str, Any]]:

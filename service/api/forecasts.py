@@ -162,18 +162,7 @@ def _picture(request: Request, forecast: StoredForecast, png: bytes, part: str, 
 
 
 def _row(forecast: StoredForecast) -> ForecastRowOut:
-    return ForecastRowOut(
-        forecast_id=forecast.id,
-        reference_time=forecast.reference_time,
-        issued_at=forecast.issued_at,
-        status=forecast.status,
-        model=forecast.model,
-        version=forecast.version,
-        method=forecast.method,
-        origin=forecast.origin,
-        product=forecast.product,
-        href=f"/nowcast/{forecast.id}",
-    )
+    return ForecastRowOut.of(forecast, forecast_id=forecast.id, href=f"/nowcast/{forecast.id}")
 
 
 def _css(colour: Colour) -> str:

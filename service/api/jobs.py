@@ -109,22 +109,12 @@ def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
 
 
 def job_out(job: Job) -> JobOut:
-    """The answer for one job."""
+    """Return the document of a job, with links to it and to its forecast."""
     links = {"self": f"/jobs/{job.id}"}
     if job.forecast_id:
         links["forecast"] = f"/nowcast/{job.forecast_id}"
-    forecast_id = UUID(job.forecast_id) if job.forecast_id else None
     detail = str(job.problem["detail"]) if job.problem else None
-    return JobOut(
-        job_id=job.id,
-        status=job.state,
-        model=job.model,
-        created_at=job.created_at,
-        forecast_id=forecast_id,
-        detail=detail,
-        problem=job.problem,
-        links=links,
-    )
+    return JobOut.of(job, job_id=job.id, status=job.state, detail=detail, links=links)
 
 
 def _book(backend: Backend) -> JobBook:

@@ -22,7 +22,7 @@ def read_models(service: ServiceDep) -> ModelsOut:
     """Each model with its card: training data, years, scores, licence. A request asks for a name or NAME@VERSION."""
     registry = service.registry
     names = sorted({*registry.names(), service.settings.model})
-    aliases = [_alias_out(alias) for alias in registry.aliases().values()]
+    aliases = [AliasOut.of(alias) for alias in registry.aliases().values()]
     return ModelsOut(models=[_info(service, name) for name in names], aliases=aliases)
 
 
@@ -41,7 +41,7 @@ def switch_alias(
 
     API and workers follow with their next request or task; nothing is started anew.
     """
-    return _alias_out(switched(service, alias, body.name, body.version))
+    return AliasOut.of(switched(service, alias, body.name, body.version))
 
 
 def switched(service: NowcastService, alias: str, name: str, version: str | None) -> Alias:
@@ -98,14 +98,5 @@ def _info(service: NowcastService, name: str) -> ModelInfoOut:
         pixel_m=loaded.pixel_m if loaded else told.get("pixel_m"),
         input_steps=loaded.input_steps if loaded else told.get("input_steps"),
         card=dict(told),
-        versions=[
-            ModelVersionOut(name=one.name, version=one.version, added_at=one.added_at)
-            for one in service.registry.versions(found.name)
-        ],
-    )
-
-
-def _alias_out(alias: Alias) -> AliasOut:
-    return AliasOut(
-        alias=alias.alias, name=alias.name, version=alias.version, since=alias.since, before=list(alias.before)
+        versions=[ModelVersionOut.of(one) for one in service.registry.versions(found.name)],
     )

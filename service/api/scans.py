@@ -31,18 +31,7 @@ def read_scans(
         newest = [scan for scan in newest if (scan.valid_time, scan.product) < place]
     last = newest[limit - 1] if len(newest) > limit else None
     link = next_link(request, response, (last.valid_time, last.product) if last else None)
-    rows = [
-        ScanOut(
-            product=scan.product,
-            valid_time=scan.valid_time,
-            received_at=scan.received_at,
-            coverage=scan.coverage,
-            missing_radars=list(scan.missing_radars),
-            grid_key=scan.grid_key,
-        )
-        for scan in newest[:limit]
-    ]
-    return ScansOut(count=len(scans), scans=rows, next=link)
+    return ScansOut(count=len(scans), scans=[ScanOut.of(scan) for scan in newest[:limit]], next=link)
 
 
 @router.get("/ingest", summary="How ingest stands: counts, gaps, outages, warnings", responses=documented())

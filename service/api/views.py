@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from core.grid import Grid
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.forecasts.nowcast import StoredForecast, Verification
@@ -36,29 +37,29 @@ def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = T
     service, settings = backend.service, backend.settings
     scores = service.verification_of(forecast) if verify else None
     leads = lead_rows(forecast)
-    return ForecastOut(
-        forecast_id=forecast.id,
-        status=status_of(backend, forecast),
-        stale=is_stale(backend, forecast),
-        reference_time=forecast.reference_time,
-        issued_at=forecast.issued_at,
-        data_age_s=round(service.data_age_s(forecast), 3),
+    return ForecastOut.of(
+        forecast,
+        **run_fields(backend, forecast),
         stale_after_s=settings.stale_after_s,
         invented=settings.invented and forecast.origin == "scans",
-        model=ModelOut(name=forecast.model, version=forecast.version),
-        method=forecast.method,
-        product=forecast.product,
-        origin=forecast.origin,
-        notes=list(forecast.notes),
-        grid=grid_out(forecast),
+        grid=grid_out(forecast.grid),
         radar_coverage=radar_coverage(forecast, leads),
-        missing_radars=list(forecast.missing_radars),
-        input_times=list(forecast.input_times),
         leads=leads,
-        probability_thresholds_mmh=list(forecast.thresholds_mmh),
+        probability_thresholds_mmh=forecast.thresholds_mmh,
         verification=verification_out(scores),
         links=links_out(forecast),
     )
+
+
+def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
+    """The fields with which every answer about a forecast begins and which depend on the time of the answer."""
+    return {
+        "forecast_id": forecast.id,
+        "status": status_of(backend, forecast),
+        "stale": is_stale(backend, forecast),
+        "data_age_s": round(backend.service.data_age_s(forecast), 3),
+        "model": ModelOut(name=forecast.model, version=forecast.version),
+    }
 
 
 def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PointOut:
@@ -66,22 +67,14 @@ def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float
     point = point_series(forecast, lat, lon)
     cell = forecast.grid.cell_of(lat, lon)
     row, col = cell or (None, None)
-    return PointOut(
-        forecast_id=forecast.id,
-        status=status_of(backend, forecast),
-        stale=is_stale(backend, forecast),
+    return PointOut.of(
+        point,
+        **run_fields(backend, forecast),
         reference_time=forecast.reference_time,
-        data_age_s=round(backend.service.data_age_s(forecast), 3),
-        model=ModelOut(name=forecast.model, version=forecast.version),
-        lat=lat,
-        lon=lon,
         row=row,
         col=col,
         radar_coverage=point.coverage,
         series=point_rows(forecast, point, place_chances(forecast, cell)),
-        outlook=point.outlook,
-        next_rain_start=point.next_rain_start,
-        next_rain_end=point.next_rain_end,
         rain_from_mmh=RAIN_MMH,
     )
 
@@ -168,10 +161,9 @@ def score_rows(rows: Iterable[ScoreRow]) -> list[ScoreOut]:
     ]
 
 
-def grid_out(forecast: StoredForecast) -> GridOut:
-    """Where the forecast's cells lie."""
-    grid = forecast.grid
-    return GridOut(**grid.to_dict(), corners_lon_lat=grid.corners_lon_lat(), cities=cities_of(grid))
+def grid_out(grid: Grid) -> GridOut:
+    """Return a grid with its corners and the cities on it."""
+    return GridOut.of(grid, corners_lon_lat=grid.corners_lon_lat(), cities=cities_of(grid))
 
 
 def links_out(forecast: StoredForecast) -> LinksOut:

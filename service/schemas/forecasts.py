@@ -1,7 +1,7 @@
 """What the REST interface takes and gives, as documented in its OpenAPI page."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -27,9 +27,20 @@ Probability = Annotated[float | None, Field(ge=0, le=1, description="to 0.001; n
 
 
 class Out(BaseModel):
-    """Base of every answer: a value that is not a number never leaves as one."""
+    """Base of every response: NaN and infinity are written as null."""
 
-    model_config = ConfigDict(ser_json_inf_nan="null", frozen=True)
+    model_config = ConfigDict(ser_json_inf_nan="null", frozen=True, from_attributes=True)
+
+    @classmethod
+    def of(cls, record: object, **computed: Any) -> Self:
+        """Return the document of a record: its attributes of the same names, and the computed fields.
+
+        Args:
+            record: an object with attributes; nested records become nested documents.
+            computed: fields that the record lacks, or has under another name or with another meaning.
+        """
+        names = (name for name in cls.model_fields if name not in computed and hasattr(record, name))
+        return cls.model_validate({**{name: getattr(record, name) for name in names}, **computed})
 
 
 class Problem(Out):
