@@ -54,8 +54,6 @@ FUNCTIONS_LEFT = (
     "training/trainer/card.py card",
     "training/trainer/fit.py _trainer",
     "service/forecasts/maker.py _record",
-    "service/ogc/edr_query.py asked",
-    "service/ogc/wms.py _feature_info",
     "benchmarks/archive.py archive",
     "benchmarks/live.py live",
 )
