@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Engine, delete, func, select
 
 from core.errors import UnavailableError
+from core.records import RecordCodec
 from core.times import stamp
 from ingest.store.database import count, is_sound, open_engine, reading, upsert, writing
 from ingest.store.locks import translate_os_errors
@@ -39,6 +40,10 @@ class Scan:
     missing_radars: tuple[str, ...]
     issued_at: datetime
     facts: Facts
+
+
+HEADER_ROW: Final = RecordCodec(ScanHeader, flatten=("facts",))
+SCAN_ROW: Final = RecordCodec(Scan, omit=("path",), flatten=("facts",))
 
 
 class Index:
@@ -109,7 +114,7 @@ class Index:
             counts: what to count with it.
             anew: forget every other scan, and the ingested files.
         """
-        rows = [{**header.row(), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
+        rows = [{**HEADER_ROW.to_row(header), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
         with writing(self.engine) as connection:
             if anew:
                 connection.execute(delete(ScanRow))
@@ -178,6 +183,4 @@ class Index:
                     part.replace(part.with_name(f"{part.name}.corrupt-{stamp(now)}"))
 
     def _scan(self, row: Mapping[Any, Any]) -> Scan:
-        values = {**row, "path": self.home / row["path"], "missing_radars": tuple(row["missing_radars"])}
-        facts = Facts(**{field.name: values.pop(field.name) for field in fields(Facts)})
-        return Scan(**values, facts=facts)
+        return SCAN_ROW.from_dict(row, path=self.home / row["path"])

@@ -1,6 +1,5 @@
 """Ready windows: the newest input frames on a model's grid as one small file, from which a forecast starts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from core.errors import NoDataError
+from core.errors import InputError, NoDataError
 from core.files import write_bytes_atomically
-from core.frame import iso, utc
 from core.grid import Grid
+from core.records import RecordCodec
 from ingest.store.index import Scan
 from ingest.windows.regrid import model_grid, onto
 from ingest.windows.window import Window
@@ -68,32 +67,36 @@ class ReadyWindow:
         )
 
 
+READY: Final = RecordCodec(ReadyWindow, omit=("frames_BTCHW",), error=NoDataError)
+"""The record of a file's metadata, which safetensors keeps as text."""
+
+
 def write_ready(window: Window, pixel_m: float, path: Path, scans: Sequence[Scan] = ()) -> None:
     """Put a window on the model's grid and write it, whole or not at all; float32, mm/h, (1, T, 1, H, W).
 
     Args:
         window: to be written.
-        pixel_m: about the size of the model's cells.
+        pixel_m: about the size of the model's grid cells.
         path: of the file.
         scans: what the window was made of; one of them that could not be read makes the file one without sources.
     """
-    sources = sources_of(scans) if len(scans) == len(window.input_times) - window.input_times.count(None) else ()
     grid = model_grid(window.grid, pixel_m)
     frames_BTCHW = onto(window.rate_mmh_THW, window.grid, grid)[np.newaxis, :, np.newaxis]
-    told = {
-        "reference_time": iso(window.reference_time),
-        "status": window.status,
-        "product": window.product,
-        "units": "mm h-1",
-        "input_times": json.dumps([iso(time) if time else None for time in window.input_times]),
-        "grid": json.dumps(grid.to_dict()),
-        "source_grid": json.dumps(window.grid.to_dict()),
-        "notes": json.dumps(window.notes),
-        "missing_radars": json.dumps(window.missing_radars),
-        "nominal_times": json.dumps([iso(time) for time in window.nominal_times]),
-        "sources": json.dumps(sources),
-    }
-    write_bytes_atomically(path, save({FRAMES: np.ascontiguousarray(frames_BTCHW, np.float32)}, told))
+    ready = ReadyWindow(
+        frames_BTCHW=np.ascontiguousarray(frames_BTCHW, np.float32),
+        grid=grid,
+        source_grid=window.grid,
+        reference_time=window.reference_time,
+        input_times=window.input_times,
+        product=window.product,
+        status=window.status,
+        notes=window.notes,
+        missing_radars=window.missing_radars,
+        nominal_times=window.nominal_times,
+        sources=sources_of(scans) if len(scans) == len(window.input_times) - window.input_times.count(None) else (),
+    )
+    metadata = {name: str(value) for name, value in READY.to_attributes(ready).items()}
+    write_bytes_atomically(path, save({FRAMES: ready.frames_BTCHW}, {**metadata, "units": "mm h-1"}))
 
 
 def read_ready(path: Path) -> ReadyWindow:
@@ -104,22 +107,10 @@ def read_ready(path: Path) -> ReadyWindow:
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            told: Mapping[str, str] = file.metadata() or {}
+            metadata: Mapping[str, str] = file.metadata() or {}
             frames_BTCHW = file.get_tensor(FRAMES)
-        return ReadyWindow(
-            frames_BTCHW=frames_BTCHW,
-            grid=Grid.from_dict(json.loads(told["grid"])),
-            source_grid=Grid.from_dict(json.loads(told["source_grid"])),
-            reference_time=utc(told["reference_time"]),
-            input_times=tuple(utc(time) if time else None for time in json.loads(told["input_times"])),
-            product=told["product"],
-            status=told["status"],
-            notes=tuple(json.loads(told["notes"])),
-            missing_radars=tuple(json.loads(told["missing_radars"])),
-            nominal_times=tuple(utc(time) for time in json.loads(told.get("nominal_times", "[]"))),
-            sources=tuple(json.loads(told.get("sources", "[]"))),
-        )
-    except (OSError, SafetensorError, KeyError, ValueError) as err:
+        return READY.from_attributes(metadata, frames_BTCHW=frames_BTCHW)
+    except (OSError, SafetensorError, KeyError, ValueError, NoDataError, InputError) as err:
         raise NoDataError(f"no ready window {path.parent.name}/{path.name}: {type(err).__name__}: {err}") from err
 
 

@@ -14,12 +14,19 @@ import numpy as np
 import xarray as xr
 
 from core.cf import NETCDF_C, RATE, rate_dataset, write_dataset
-from core.errors import NoDataError
-from core.frame import RadarFrame, iso, utc
-from core.grid import Grid
+from core.errors import InputError, NoDataError
+from core.frame import RadarFrame
+from core.records import RecordCodec
+from core.times import iso
 from ingest.store.quality import Facts, facts_of
 
 CLUTTER: Final = "clutter"
+CLUTTER_ATTRIBUTES: Final = {
+    "long_name": "flagged as clutter by the source",
+    "flag_values": np.array([0, 1], np.int8),
+    "flag_meanings": "none clutter",
+    "grid_mapping": "crs",
+}
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,12 @@ class ScanHeader:
     issued_at: datetime
     facts: Facts
 
-    def row(self) -> dict[str, Any]:
-        """The header as the catalogue's columns, but for the path."""
-        values = asdict(self)
-        facts = values.pop("facts")
-        return {**values, **facts}
+
+HEADER: Final = RecordCodec(
+    ScanHeader, names={"coverage": "radar_coverage", "sha256": "content_sha256"}, flatten=("facts",), error=NoDataError
+)
+FRAME: Final = RecordCodec(RadarFrame, omit=("rate_mmh_HW", "clutter_HW"), error=NoDataError)
+"""The two records of a file's global attributes; they share product, valid time and missing radars."""
 
 
 def frame_sha256(frame: RadarFrame) -> str:
@@ -79,18 +87,9 @@ def write_scan(frame: RadarFrame, path: Path, header: ScanHeader) -> None:
     """Write a frame, whole or not at all."""
     attributes = {
         "title": f"radar composite {frame.product}",
-        "product": frame.product,
-        "valid_time": iso(frame.valid_time),
-        "interval_minutes": float(frame.interval_minutes),
-        "lead_minutes": int(frame.lead_minutes),
+        **FRAME.to_attributes(frame),
+        **HEADER.to_attributes(header),
         "missing_radars": ",".join(frame.missing_radars),
-        "radar_coverage": header.coverage,
-        "received_at": iso(header.received_at),
-        "issued_at": iso(header.issued_at),
-        "content_sha256": header.sha256,
-        "grid_key": header.grid_key,
-        "grid": json.dumps(frame.grid.to_dict()),
-        **asdict(header.facts),
     }
     dataset = rate_dataset(
         frame.rate_mmh_HW[np.newaxis],
@@ -100,64 +99,41 @@ def write_scan(frame: RadarFrame, path: Path, header: ScanHeader) -> None:
         attributes=attributes,
     )
     if frame.clutter_HW is not None:
-        flags_THW = frame.clutter_HW[np.newaxis].astype(np.int8)
-        told = {"long_name": "flagged as clutter by the source", "flag_values": np.array([0, 1], np.int8)}
-        dataset[CLUTTER] = (
-            ("time", "y", "x"),
-            flags_THW,
-            {**told, "flag_meanings": "none clutter", "grid_mapping": "crs"},
-        )
+        dataset[CLUTTER] = (("time", "y", "x"), frame.clutter_HW[np.newaxis].astype(np.int8), CLUTTER_ATTRIBUTES)
         dataset[CLUTTER].encoding = {"zlib": True, "complevel": 1}
     write_dataset(dataset, path)
 
 
 def read_scan(path: Path) -> RadarFrame:
-    """The frame of a stored file.
+    """Read the frame of a stored file.
 
     Raises:
         NoDataError: the file is gone or is not one of ours.
     """
     try:
         with NETCDF_C, xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False) as dataset:
-            told: dict[str, Any] = dict(dataset.attrs)
-            rate_mmh_HW = dataset[RATE].values[0]
+            attributes = _listed(dataset.attrs)
+            rate_mmh_HW = np.asarray(dataset[RATE].values[0], np.float32)
             clutter_HW = dataset[CLUTTER].values[0] == 1 if CLUTTER in dataset.variables else None
-        return RadarFrame(
-            valid_time=utc(told["valid_time"]),
-            grid=Grid.from_dict(json.loads(told["grid"])),
-            rate_mmh_HW=np.asarray(rate_mmh_HW, np.float32),
-            product=told["product"],
-            interval_minutes=float(told["interval_minutes"]),
-            lead_minutes=int(told["lead_minutes"]),
-            missing_radars=_names(told["missing_radars"]),
-            clutter_HW=clutter_HW,
-        )
-    except (OSError, KeyError, ValueError, IndexError) as err:
-        raise NoDataError(f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}") from err
+        return FRAME.from_attributes(attributes, rate_mmh_HW=rate_mmh_HW, clutter_HW=clutter_HW)
+    except (OSError, KeyError, ValueError, IndexError, NoDataError, InputError) as err:
+        raise _unreadable(path, err) from err
 
 
 def read_header(path: Path) -> ScanHeader:
-    """The header of a stored file, in about a millisecond.
+    """Read the header of a stored file, in about a millisecond.
 
     Raises:
         NoDataError: the file is gone or is not one of ours.
     """
     try:
         with NETCDF_C, netCDF4.Dataset(path) as dataset:
-            told = {name: dataset.getncattr(name) for name in dataset.ncattrs()}
-        return ScanHeader(
-            product=told["product"],
-            valid_time=utc(told["valid_time"]),
-            received_at=utc(told["received_at"]),
-            sha256=told["content_sha256"],
-            grid_key=told["grid_key"],
-            coverage=float(told["radar_coverage"]),
-            missing_radars=_names(told["missing_radars"]),
-            issued_at=utc(told.get("issued_at", told["received_at"])),
-            facts=_facts(told) or facts_of(read_scan(path).rate_mmh_HW),
-        )
-    except (OSError, KeyError, ValueError) as err:
-        raise NoDataError(f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}") from err
+            attributes = _listed({name: dataset.getncattr(name) for name in dataset.ncattrs()})
+        if "field_digest" not in attributes:  # a file from before the catalogue kept the field's figures
+            attributes |= asdict(facts_of(read_scan(path).rate_mmh_HW))
+        return HEADER.from_attributes({"issued_at": attributes.get("received_at"), **attributes})
+    except (OSError, KeyError, ValueError, NoDataError) as err:
+        raise _unreadable(path, err) from err
 
 
 def safe_name(name: str) -> str:
@@ -166,13 +142,11 @@ def safe_name(name: str) -> str:
     return safe if safe == name else f"{safe}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _facts(told: Mapping[str, Any]) -> Facts | None:
-    """The field's figures; None in a file of an earlier version."""
-    if "field_digest" not in told:
-        return None
-    wet_fraction, wet_mean_mmh, max_mmh = (float(told[name]) for name in ("wet_fraction", "wet_mean_mmh", "max_mmh"))
-    return Facts(wet_fraction, wet_mean_mmh, max_mmh, str(told["field_digest"]))
+def _listed(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes with the radars' names, which a file joins by commas, as JSON."""
+    names = [name for name in str(attributes["missing_radars"]).split(",") if name]
+    return {**attributes, "missing_radars": json.dumps(names)}
 
 
-def _names(joined: str) -> tuple[str, ...]:
-    return tuple(filter(None, joined.split(",")))
+def _unreadable(path: Path, err: Exception) -> NoDataError:
+    return NoDataError(f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}")

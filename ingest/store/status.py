@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from core.frame import iso
+from core.records import RecordCodec
+from core.times import iso
 from ingest.store.index import Scan
 from ingest.store.quality import JUMP_WITHIN, implausible, is_frozen
 
@@ -87,13 +88,15 @@ class IngestStatus:
         return tuple(told)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        told = {**asdict(self), "rejected": self.rejected, "warnings": self.warnings}
-        return dict(json.loads(json.dumps(told, default=iso)))
+        """Return the status as JSON has it, with what follows from its fields."""
+        return {**STATUS.to_dict(self), "rejected": self.rejected, "warnings": list(self.warnings)}
 
     @property
     def _paused(self) -> bool:
         return bool(self.worker.get("paused_since"))
+
+
+STATUS: Final = RecordCodec(IngestStatus)
 
 
 def status_of(
