@@ -5,14 +5,16 @@ so six layers work at 1, 1/2, 1/4, 1/4, 1/2, 1 (MS-RNN paper, section 4.1). The 
 data, without skips, and leaves the last layer at full resolution, where the next time step takes it up.
 """
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn, stack
+from torch.autograd.function import once_differentiable
 
 from core.errors import InputError
 from models.bands import advanced
 from models.cells.base import CELLS, LayerPosition, RecurrentCell, State, Step
-from models.resample import resample
 from models.skips import SKIPS
 
 
@@ -115,3 +117,46 @@ def _joined(below: list[Tensor], skips: tuple[int, ...], size: tuple[int, int]) 
 
 def _diagonal(state: StackState | None, layer: int, size: tuple[int, int]) -> Tensor | None:
     return None if state is None or layer == 0 else resample(state.outputs[layer - 1], size)
+
+
+def resample(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
+    """Max-pool down or bilinear up to a size; the same size is returned as it is.
+
+    Going down, the window is the power of two between the levels, so that odd sizes lose their last row or column;
+    going up, the exact size of the finer level is restored.
+    """
+    height, width = x_BCHW.shape[-2:]
+    if (height, width) == size:
+        return x_BCHW
+    if size[0] <= height and size[1] <= width:
+        window = 1 << max((height // size[0]).bit_length(), (width // size[1]).bit_length()) - 1
+        return _pooled(x_BCHW, window)
+    return F.interpolate(x_BCHW, size=size, mode="bilinear", align_corners=False)
+
+
+def _pooled(x_BCHW: Tensor, window: int) -> Tensor:
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return F.max_pool2d(x_BCHW, window)
+    result: Tensor = _MaxPool.apply(x_BCHW, window)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _MaxPool(torch.autograd.Function):
+    """Keeps its input, which others keep as well, and finds the largest again, instead of its 64-bit indices."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, window: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.window = window
+        return F.max_pool2d(x, window)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        edge = [ctx.window, ctx.window]
+        _, indices = torch.ops.aten.max_pool2d_with_indices(x, edge)
+        by_input = torch.ops.aten.max_pool2d_with_indices_backward(
+            gradient, x, edge, edge, [0, 0], [1, 1], False, indices
+        )
+        return by_input, None

@@ -1,17 +1,89 @@
-"""Where the air over a cell came from, and fields carried along."""
+"""Advection: the motion of rain, displacements along it, and fields carried along.
+
+Motion is Lucas-Kanade by pysteps, corrected once by OpenCV's dense inverse search on what the first leaves.
+"""
 
 import contextlib
 import importlib
 import io
-from typing import Any
+import warnings
+from itertools import pairwise
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.units import DWD_ZR, pixel_from_dbz
 
 Displacement = NDArray[np.float32]
+SMOOTHING_CELLS: Final = 10.0
+FORGETTING: Final = 0.7
+"""Weight of a pair of fields over the pair one step newer."""
+
+
+def motion_CHW(rate_mmh_THW: Float32Field) -> Displacement:
+    """Displacement in cells per step, (2, H, W), the component along x first, to the right and downwards.
+
+    Args:
+        rate_mmh_THW: mm/h, NaN where not observed; fields that are wholly missing are stepped over.
+    """
+    present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
+    still_CHW = np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
+    if len(present) < 2 or not np.nanmax(rate_mmh_THW[present]) > 0:
+        return still_CHW
+    return _refined(rate_mmh_THW, present, _lucas_kanade(rate_mmh_THW, present))
+
+
+def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int]) -> Displacement:
+    """From all fields where they are evenly spaced, else from the two newest."""
+    chosen = present if len(set(np.diff(present))) == 1 else present[-2:]
+    picture_THW = _picture(rate_mmh_THW[chosen]).astype(np.float64)
+    if not (picture_THW > 0).any():
+        return np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
+    with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
+        warnings.simplefilter("ignore")
+        found_CHW = library("motion.lucaskanade").dense_lucaskanade(picture_THW)
+    return np.asarray(np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0) / (chosen[-1] - chosen[-2]), np.float32)
+
+
+def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displacement) -> Displacement:
+    """Add the smoothed motion that is seen between each field and the one before, carried on to its time."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    shape = rate_mmh_THW.shape[1:]
+    if min(shape) < 16:  # too small for the search's coarsest level
+        return motion_CHW
+    sum_CHW, weight_HW = np.zeros((2, *shape), np.float32), np.full(shape, 1e-6, np.float32)
+    for earlier, later in pairwise(present):
+        steps = later - earlier
+        carried_HW = warped(rate_mmh_THW[earlier], displacements_LCHW(motion_CHW * steps, 1)[0])
+        both_HW = np.isfinite(carried_HW) & np.isfinite(rate_mmh_THW[later])
+        first_HW, second_HW = (
+            cv2.GaussianBlur(_picture(np.where(both_HW, field, 0.0)), (0, 0), 1.0)
+            for field in (carried_HW, rate_mmh_THW[later])
+        )
+        flow_HWC = search.calc((first_HW * 255).astype(np.uint8), (second_HW * 255).astype(np.uint8), None)
+        age = len(rate_mmh_THW) - 1 - later
+        trust_HW = np.minimum(first_HW + second_HW, 0.5) * both_HW * np.float32(FORGETTING**age)
+        sum_CHW += np.moveaxis(flow_HWC, 2, 0) / steps * trust_HW
+        weight_HW += trust_HW
+    return motion_CHW + _spread(sum_CHW, weight_HW)
+
+
+def _spread(sum_CHW: Displacement, weight_HW: Float32Field) -> Displacement:
+    """Weighted means over a neighbourhood; far from all rain the mean over the field."""
+    share = np.float32(1e-3 * weight_HW.max())
+    near_HW = cv2.GaussianBlur(weight_HW, (0, 0), SMOOTHING_CELLS) + share
+    mean_C = sum_CHW.sum(axis=(1, 2)) / weight_HW.sum()
+    blurred = [cv2.GaussianBlur(part_HW, (0, 0), SMOOTHING_CELLS) for part_HW in sum_CHW]
+    return np.stack([(part + share * mean) / near_HW for part, mean in zip(blurred, mean_C, strict=True)])
+
+
+def _picture(rate_mmh: Float32Field) -> Float32Field:
+    """Reflectivity from -10 to 60 dBZ as 0 to 1; not observed and dry is 0."""
+    dbz = DWD_ZR.reflectivity_dbz(np.nan_to_num(rate_mmh, nan=0.0))
+    return np.asarray(pixel_from_dbz(dbz), np.float32)
 
 
 def displacements_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:

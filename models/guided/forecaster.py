@@ -15,7 +15,7 @@ from models.guided.adaptation import Adaptation, HindcastSamples
 from models.guided.calibration import CalibrationByCell
 from models.guided.fields import ProbabilityMatching
 from models.guided.network import GuidedModel
-from models.guided.predictors import NAMES, predictors_LFHW
+from models.guided.statistics import NAMES, predictors_LFHW
 
 ORIGIN_OBSERVED: Final = NAMES.index("covered")
 """Predictor that is 1 where the place that the rain comes from lies in the newest field and is observed, else 0."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from models.cells.base import CELLS
-from models.guided.predictors import NAMES
+from models.guided.statistics import NAMES
 from models.rollout import from_patches, to_patches
 from models.stack import RecurrentStack, StackState
 
@@ -36,7 +36,7 @@ class GuidedModel(nn.Module):
     """Logits of exceedance from predictors: a linear statistical model per lead, and a recurrent network on top of it.
 
     The network takes a step per lead. At each it sees what advection gives for that time at several scales, and what
-    was observed earlier carried to the same time (`models.guidance`). It begins as no correction at all.
+    was observed earlier carried to the same time (`models.guided.statistics`). It begins as no correction at all.
 
     Args:
         cell: name of a registered cell.

@@ -9,7 +9,7 @@ from core.errors import InputError
 from models.guided.adaptation import ADAPTATION, LOGIT_UNIT, Adaptation, HindcastSamples
 from models.guided.forecaster import GuidedForecaster
 from models.guided.network import RATES_MMH, build_guided
-from models.guided.predictors import NAMES
+from models.guided.statistics import NAMES
 
 
 def _showers(steps=10, size=72, speed=2, seed=3):

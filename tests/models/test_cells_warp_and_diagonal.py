@@ -16,8 +16,7 @@ from models.cells.predrnn import PredRNNCell
 from models.cells.trajgru import TrajGRUCell
 from models.cells.warp import warp
 from models.convert import convert, load_reference
-from models.resample import resample
-from models.stack import RecurrentStack
+from models.stack import RecurrentStack, resample
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from models import Forecaster, bands, build_model, list_models, load_forecaster
 from models.cells import CELLS, gates
 from models.cells.joint import CatConv2d, JointConv2d
 from models.fast import number_type, ready
-from models.resample import resample
 from models.rollout import RecurrentModel
+from models.stack import resample
 from training.datasets import build_dataset
 from verification.counts import contingency
 

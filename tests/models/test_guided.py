@@ -8,12 +8,11 @@ from core.errors import InputError
 from models import load_forecaster
 from models.checkpoint import save_model
 from models.guided.adaptation import ADAPTATION, Adaptation
-from models.guided.advection import displacements_LCHW, warped
+from models.guided.advection import displacements_LCHW, motion_CHW, warped
 from models.guided.fields import MATCHING, ProbabilityMatching
 from models.guided.forecaster import GuidedForecaster
-from models.guided.motion import motion_CHW
 from models.guided.network import RATES_MMH, build_guided
-from models.guided.predictors import NAMES, predictors_LFHW
+from models.guided.statistics import NAMES, predictors_LFHW
 
 
 def _moving_blob(steps=5, rows=64, cols=64, speed=3, rate=8.0):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from models.guided.predictors import NAMES, predictors_LFHW
+from models.guided.statistics import NAMES, predictors_LFHW
 from training.config import RunConfig
 from training.datasets.base import NowcastDataset
 from training.datasets.field_cache import cache_folder, cached_array
