@@ -1,6 +1,7 @@
-"""The weather radars of the Deutscher Wetterdienst, and which cells of a grid they see."""
+"""The weather radars of Deutscher Wetterdienst: which cells of a grid they see, and which of them a composite lacks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
@@ -30,6 +31,9 @@ DWD_RADARS: Final[Mapping[str, tuple[float, float]]] = {
 }
 """Latitude and longitude by site, in the order of the composites' headers. Source: DWD (the network since 2018)."""
 
+NETWORK_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Real files list these 17 sites since then (in 2017 `emd` stood for `asb`, in 2014 there were 15)."""
+
 RANGE_M: Final = 150_000.0
 """Reach of the precipitation scan behind the national composites."""
 
@@ -49,3 +53,17 @@ def coverage_HW(grid: Grid, radars: tuple[str, ...] = tuple(DWD_RADARS), range_m
         covered_HW |= cosine_HW >= np.cos(np.radians(range_m / METRES_PER_DEGREE))
     covered_HW.flags.writeable = False
     return covered_HW
+
+
+def dwd_site(name: str) -> str:
+    """The three letters of a site: `deasb` and `ASB` are both `asb`."""
+    site = name.strip(" '\"<>").lower()
+    return site[2:] if len(site) == 5 and site.startswith("de") else site
+
+
+def missing_dwd_radars(listed: Iterable[str], valid_time: datetime) -> tuple[str, ...]:
+    """Sites of the network that a file's own list leaves out; none where the file lists nothing or is too old."""
+    sites = {site for name in listed if (site := dwd_site(name))}
+    if not sites or valid_time < NETWORK_SINCE:
+        return ()
+    return tuple(sorted(DWD_RADARS.keys() - sites))

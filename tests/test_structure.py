@@ -36,10 +36,7 @@ CIRCLES_LEFT = (
     *("models/convert.py", "models/convert_command.py", "training/evaluate.py", "training/skill.py"),
     *("verification/counts.py", "verification/scores/"),
 )
-NAMES_LEFT = (
-    *("Base", "BusyError", "Entry", "Forecaster", "Kept", "Part", "Plan", "ReliabilityRow", "Scan"),
-    "Window",
-)
+NAMES_LEFT = ("Base", "Forecaster", "Kept", "ReliabilityRow")
 FUNCTIONS_LEFT = (
     "core/cf.py rate_dataset",
     "ingest/run.py main",
@@ -58,7 +55,6 @@ FUNCTIONS_LEFT = (
     "benchmarks/live.py live",
 )
 HELPERS_LEFT = (
-    "ingest/archive/picture.py",
     "ingest/store/quarantine.py",
     "ingest/store/rank.py",
     "ingest/windows/choice.py",

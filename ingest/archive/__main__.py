@@ -14,8 +14,7 @@ from ingest.archive.build import build_archive
 from ingest.archive.download import Downloader
 from ingest.archive.fetch import fetch_dataset, parse_years
 from ingest.archive.gaps import as_text
-from ingest.archive.inspect import contents_text, inspect_archive
-from ingest.archive.picture import draw
+from ingest.archive.inspect import contents_text, draw, inspect_archive
 from ingest.archive.settings import archive_settings, program_version
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)

@@ -11,7 +11,7 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 
 from core.errors import NoDataError, UnavailableError
 from core.retry import RetryPolicy, retry_after_s
-from ingest.archive.partial import Part, RemoteFile
+from ingest.archive.partial import PartialDownload, RemoteFile
 
 MAX_FAILURES: Final = 8
 """In a row, without a byte in between."""
@@ -82,11 +82,11 @@ class Downloader:
         if file.is_there:
             return
         file.path.parent.mkdir(parents=True, exist_ok=True)
-        part = Part(file)
+        part = PartialDownload(file)
         self._patiently(file.url, lambda: self._more(part, told), progress=lambda: part.size_bytes)
         part.finish()
 
-    def _more(self, part: Part, told: Callable[[int], None]) -> None:
+    def _more(self, part: PartialDownload, told: Callable[[int], None]) -> None:
         with self._client.stream("GET", part.file.url, headers=part.headers()) as response:
             if response.status_code == httpx.codes.RANGE_NOT_SATISFIABLE:
                 if part.is_whole(response):

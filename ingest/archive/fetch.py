@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from core.errors import ConfigError, NoDataError
 from ingest.archive.download import Downloader
 from ingest.archive.mirror import plan_mirror
-from ingest.archive.plans import Plan, Years, plan_listing, plan_record
+from ingest.archive.plans import FetchPlan, Years, plan_listing, plan_record
 from ingest.archive.settings import FetchSettings, ListedFiles, RecordFiles
 
 FIRST_YEAR: Final = 1990
@@ -57,7 +57,7 @@ def fetch_dataset(
     return True
 
 
-def describe(plan: Plan, dataset: str, out: Path) -> str:
+def describe(plan: FetchPlan, dataset: str, out: Path) -> str:
     """What will be fetched, for the question before it is."""
     left = [file for file in plan.files if not file.is_there]
     left_bytes = plan.size_bytes if plan.is_estimate else sum(file.size_bytes or 0 for file in left)
@@ -68,7 +68,7 @@ def describe(plan: Plan, dataset: str, out: Path) -> str:
     return f"{dataset}: {counted}, {about}{decimal(left_bytes)}, into {out}"
 
 
-def fetch_plan(plan: Plan, downloader: Downloader) -> None:
+def fetch_plan(plan: FetchPlan, downloader: Downloader) -> None:
     """Fetch the files of a plan one after the other, with a progress bar."""
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

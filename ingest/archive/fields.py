@@ -1,27 +1,20 @@
 """Files of many fields, read field by field: CF NetCDF of any length, and RainNet's RYDL.hdf5."""
 
-import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import h5py
-import numpy as np
 import xarray as xr
 
 from core.cf import NETCDF_C, find_grid, find_rate, mmh_per_unit, times_of
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
-from core.units import rate_from_depth
 from ingest.readers.base import rate_field
 from ingest.readers.hdf5 import MAGIC, is_hdf5
-
-RYDL_MINUTES: Final = 5
-RYDL_KEYS_PER_UNIT: Final = 512
-_RYDL_KEY: Final = re.compile(r"\d{12}")
+from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 
 Loader = tuple[str, Callable[[], list[RadarFrame]]]
 
@@ -41,19 +34,6 @@ def is_field_file(path: Path) -> bool:
         return False  # the readers say what is wrong with it
 
 
-def rydl_keys(path: Path) -> list[str]:
-    """The fields' names of an HDF5 file that has nothing but 12-digit times at its root; else none."""
-    with path.open("rb") as file:
-        if not is_hdf5(file.read(len(MAGIC))):
-            return []
-    try:
-        with h5py.File(path, "r") as root:
-            keys = sorted(root)
-    except (OSError, RuntimeError, ValueError):
-        return []
-    return keys if keys and all(_RYDL_KEY.fullmatch(key) for key in keys) else []
-
-
 def field_pieces(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
     """One loader per field, named by its time.
 
@@ -71,18 +51,9 @@ def _rydl(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
 
 
 def _rydl_frame(root: Any, key: str) -> list[RadarFrame]:
-    """Depth in mm per 5 minutes, row 0 in the south (RainNet, Zenodo 3629951); NaN or below 0 is not observed."""
-    try:
-        depth_mm_HW = np.asarray(root[key], np.float64)
-        valid_time = datetime.strptime(key, "%Y%m%d%H%M").replace(tzinfo=UTC)
-    except (OSError, KeyError, ValueError, TypeError) as err:
-        raise FrameError(f"{key}: damaged field: {err}; depths at a time YYYYmmddHHMM were due") from err
-    if depth_mm_HW.ndim != 2:
-        raise FrameError(f"{key}: a field of shape {depth_mm_HW.shape}; (rows, columns) was due")
-    depth_mm_HW = np.where(depth_mm_HW >= 0, depth_mm_HW, np.nan)
-    rate_mmh_HW = rate_field(rate_from_depth(depth_mm_HW[::-1], RYDL_MINUTES))
-    grid = dwd_grid(*depth_mm_HW.shape, wgs84=False)
-    return [RadarFrame(valid_time, grid, rate_mmh_HW, "RY", interval_minutes=RYDL_MINUTES)]
+    valid_time, rate_mmh_HW = key_time(key), rate_field(read_field(root, key))
+    grid = dwd_grid(*rate_mmh_HW.shape, wgs84=False)
+    return [RadarFrame(valid_time, grid, rate_mmh_HW, "RY", interval_minutes=INTERVAL_MINUTES)]
 
 
 def _netcdf(path: Path, name: str) -> Iterator[Loader]:

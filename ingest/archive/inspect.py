@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 import xarray as xr
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
@@ -14,10 +16,12 @@ from rich.progress import track
 from core import cf
 from core.arrays import Float64Field
 from core.errors import ConfigError, FrameError
+from core.files import write_atomically
 from core.units import WET_MMH
 from ingest.archive.gaps import gap_report
 
 QUANTILES: Final = (0.0, 0.01, 0.5, 0.99, 1.0)
+PICTURE_IN: Final = (11.0, 8.0)
 BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])
 
 
@@ -88,6 +92,31 @@ def contents_text(report: dict[str, Any]) -> str:
     return "\n".join([*lines, f"wet rates in mm/h: {rates}; largest {report['largest_mmh']:g}"]) + "\n"
 
 
+def draw(contents: Contents, path: Path) -> None:
+    """Write a PNG: maps of coverage and of how often it rains, and both in time."""
+    figure = Figure(figsize=PICTURE_IN, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplot_mosaic([["observed", "wet"], ["time", "time"]], height_ratios=[3, 1])
+    for name, field_HW, title in (
+        ("observed", contents.observed_HW, "share of fields in which a cell is observed"),
+        ("wet", contents.wet_HW, "share of these with 0.1 mm/h or more"),
+    ):
+        image = axes[name].imshow(field_HW, vmin=0, vmax=_top(field_HW), cmap="viridis", interpolation="nearest")
+        axes[name].set_title(title, fontsize=10)
+        axes[name].set_xticks([])
+        axes[name].set_yticks([])
+        figure.colorbar(image, ax=axes[name], shrink=0.8)
+    times = contents.sampled_seconds.astype("datetime64[s]")
+    axes["time"].plot(times, contents.observed_N, ".", markersize=3, color="0.55", label="observed share of the grid")
+    axes["time"].plot(times, contents.wet_N, ".", markersize=3, color="C0", label="wet share of the observed cells")
+    axes["time"].set_ylim(0, 1)
+    axes["time"].legend(loc="upper right", fontsize=8)
+    axes["time"].grid(visible=True, alpha=0.3)
+    report = contents.report
+    figure.suptitle(f"{report['archive']}: {report['fields']:,} fields, {report['first']} to {report['last']}")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+
+
 def _open(archive: Path) -> tuple[xr.Dataset, xr.DataArray]:
     try:
         dataset = xr.open_zarr(archive, chunks=None)
@@ -121,3 +150,9 @@ def _rate_quantiles(histogram: NDArray[np.int64]) -> dict[str, float]:
         return {}
     share = histogram.cumsum() / histogram.sum()
     return {f"{q:.1%}": round(float(BINS_MMH[1:][np.searchsorted(share, q)]), 2) for q in (0.5, 0.9, 0.99, 0.999)}
+
+
+def _top(field_HW: np.ndarray) -> float:
+    """1 for a map that comes near it, else its largest value."""
+    largest = float(np.fmax.reduce(field_HW, axis=None, initial=0.0))
+    return 1.0 if largest > 0.5 or largest == 0 else largest

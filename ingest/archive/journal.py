@@ -30,7 +30,7 @@ class StoredField:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """One piece that is done: its fields in the unit's order, or why it was left out."""
 
     name: str
@@ -57,7 +57,7 @@ class Journal:
         if self._file is not None:
             self._file.close()
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: JournalEntry) -> None:
         """Append an entry."""
         self._write(asdict(entry))
 
@@ -87,7 +87,7 @@ def bytes_done(path: Path) -> int:
     return int(_last_line(path).get("at_bytes", 0))
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator[JournalEntry]:
     """All entries of a journal, one in memory at a time."""
     if not path.exists():
         return
@@ -96,7 +96,7 @@ def entries(path: Path) -> Iterator[Entry]:
             values: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else FINISHED
             if values != FINISHED:
                 fields = (StoredField(**{**f, "missing_radars": tuple(f["missing_radars"])}) for f in values["fields"])
-                yield Entry(values["name"], values["at_bytes"], tuple(fields), values["rejected"])
+                yield JournalEntry(values["name"], values["at_bytes"], tuple(fields), values["rejected"])
 
 
 def _last_line(path: Path) -> dict[str, Any]:

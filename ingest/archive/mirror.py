@@ -17,9 +17,9 @@ from core.errors import NoDataError, UnavailableError
 from core.files import write_bytes_atomically
 from ingest.archive.download import Downloader
 from ingest.archive.partial import RemoteFile
-from ingest.archive.plans import Plan, Years
+from ingest.archive.plans import FetchPlan, Years
 from ingest.archive.settings import ZarrStore
-from ingest.archive.zarr_metadata import Layout, parse_metadata
+from ingest.archive.zarr_metadata import ZarrLayout, parse_metadata
 
 SAMPLES: Final = 20
 """Chunks whose size is asked for, to tell how much all of them are."""
@@ -35,7 +35,7 @@ class Mirror:
         archive: the path that it gets then.
     """
 
-    plan: Plan
+    plan: FetchPlan
     folder: Path
     archive: Path
 
@@ -59,7 +59,7 @@ def plan_mirror(remote: ZarrStore, years: Years, out: Path, downloader: Download
     archive = out / f"{name}_{years[0]}-{years[1]}.zarr"
     folder, whole = archive.with_suffix(".fetching"), archive.with_suffix(".metadata")
     if archive.exists():
-        return Mirror(Plan((), 0), folder, archive)
+        return Mirror(FetchPlan((), 0), folder, archive)
     layout = _metadata(root, whole, downloader)
     for file in _coordinate_files(layout, root, whole):
         try:
@@ -70,10 +70,10 @@ def plan_mirror(remote: ZarrStore, years: Years, out: Path, downloader: Download
     if not folder.exists():
         _write_cut(layout, whole, folder, span)
     files = tuple(_field_files(layout, root, folder, span))
-    return Mirror(Plan(files, _estimate(files, downloader), is_estimate=True, may_lack=True), folder, archive)
+    return Mirror(FetchPlan(files, _estimate(files, downloader), is_estimate=True, may_lack=True), folder, archive)
 
 
-def _metadata(root: str, whole: Path, downloader: Downloader) -> Layout:
+def _metadata(root: str, whole: Path, downloader: Downloader) -> ZarrLayout:
     """The store's metadata, which also go into a local copy without fields."""
     for name in (".zmetadata", "zarr.json"):
         try:
@@ -87,14 +87,14 @@ def _metadata(root: str, whole: Path, downloader: Downloader) -> Layout:
     raise NoDataError(f"{root}: no .zmetadata and no zarr.json; a Zarr store was due")
 
 
-def _coordinate_files(layout: Layout, root: str, whole: Path) -> Iterator[RemoteFile]:
+def _coordinate_files(layout: ZarrLayout, root: str, whole: Path) -> Iterator[RemoteFile]:
     for one in layout.arrays:
         if not one.is_field:
             for chunk in product(*(range(-(-n // c)) for n, c in zip(one.shape, one.chunks, strict=True))):
                 yield RemoteFile(f"{root}/{one.key(chunk)}", whole / one.key(chunk))
 
 
-def _span(layout: Layout, whole: Path, years: Years) -> slice:
+def _span(layout: ZarrLayout, whole: Path, years: Years) -> slice:
     """The times of the years, widened to whole chunks of the fields."""
     with xr.open_zarr(whole, chunks=None, consolidated=False, zarr_format=layout.zarr_format) as dataset:
         time = dataset["time"].values.astype("datetime64[s]")
@@ -108,7 +108,7 @@ def _span(layout: Layout, whole: Path, years: Years) -> slice:
     return slice(int(start) // step * step, min(-(-int(stop) // step) * step, len(time)))
 
 
-def _write_cut(layout: Layout, whole: Path, folder: Path, span: slice) -> None:
+def _write_cut(layout: ZarrLayout, whole: Path, folder: Path, span: slice) -> None:
     """Coordinates and metadata of the copy; the folder appears whole."""
     fields = [one for one in layout.arrays if one.is_field]
     options: dict[str, Any] = {"chunks": None, "consolidated": False, "zarr_format": layout.zarr_format}
@@ -132,7 +132,7 @@ def _cut_missing(cut: xr.Dataset) -> xr.Dataset:
     return cut.isel(missing_times=np.flatnonzero((missing >= first) & (missing <= last)))
 
 
-def _field_files(layout: Layout, root: str, folder: Path, span: slice) -> Iterator[RemoteFile]:
+def _field_files(layout: ZarrLayout, root: str, folder: Path, span: slice) -> Iterator[RemoteFile]:
     for one in (array for array in layout.arrays if array.is_field):
         step = one.chunks[0]
         first, end = span.start // step, -(-span.stop // step)

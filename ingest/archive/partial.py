@@ -37,7 +37,7 @@ class RemoteFile:
         return self.path.is_file() and self.size_bytes in (None, self.path.stat().st_size)
 
 
-class Part:
+class PartialDownload:
     """`.NAME.part`, and in `.NAME.tag` the version of the file that it is a part of."""
 
     def __init__(self, file: RemoteFile) -> None:

@@ -11,14 +11,14 @@ from urllib.parse import unquote, urlsplit
 from core.errors import NoDataError, UnavailableError
 from ingest.archive.download import Downloader
 from ingest.archive.partial import RemoteFile
-from ingest.archive.settings import ListedFiles, Place, RecordFiles
+from ingest.archive.settings import ListedFiles, ListedFolder, RecordFiles
 from ingest.sources.listing import HREF
 
 Years = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """Files to fetch.
 
     Attributes:
@@ -34,7 +34,7 @@ class Plan:
     may_lack: bool = False
 
 
-def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downloader) -> Plan:
+def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downloader) -> FetchPlan:
     """Files of DWD's tree whose names lie in the years; where two folders have one name, the first counts.
 
     Raises:
@@ -58,10 +58,10 @@ def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downl
         file = RemoteFile(url, out / name)
         size = file.path.stat().st_size if file.is_there else downloader.size_bytes(url)
         files.append(RemoteFile(url, out / name, size))
-    return Plan(tuple(files), sum(file.size_bytes or 0 for file in files))
+    return FetchPlan(tuple(files), sum(file.size_bytes or 0 for file in files))
 
 
-def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> Plan:
+def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> FetchPlan:
     """Files of a Zenodo record, with the sizes and MD5 sums that it states.
 
     Raises:
@@ -80,10 +80,10 @@ def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> Plan:
             files.append(RemoteFile(entries[name]["links"]["self"], out / name, int(entries[name]["size"]), md5))
     except (ValueError, KeyError, TypeError) as err:
         raise UnavailableError(f"{remote.root}: {content[:80]!r}... is no record of files: {err!r}") from err
-    return Plan(tuple(files), sum(file.size_bytes or 0 for file in files))
+    return FetchPlan(tuple(files), sum(file.size_bytes or 0 for file in files))
 
 
-def _folders(remote: ListedFiles, years: Years) -> Iterator[tuple[Place, str]]:
+def _folders(remote: ListedFiles, years: Years) -> Iterator[tuple[ListedFolder, str]]:
     for place in remote.places:
         in_place = range(years[0], years[1] + 1) if "{year}" in place.folder else range(1)
         for year in in_place:
@@ -95,7 +95,7 @@ def _names(page: str) -> set[str]:
     return {urlsplit(link).path.rsplit("/", 1)[-1] for link in links}
 
 
-def _in_years(name: str, place: Place, years: Years) -> bool:
+def _in_years(name: str, place: ListedFolder, years: Years) -> bool:
     match = re.fullmatch(place.pattern, name)
     if match is None:
         return False

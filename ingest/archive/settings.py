@@ -27,7 +27,7 @@ class ProductText(_Checked):
     source: str
 
 
-class Place(_Checked):
+class ListedFolder(_Checked):
     """A folder of a listing and the files that belong to a data set there."""
 
     folder: str
@@ -40,7 +40,7 @@ class ListedFiles(_Checked):
 
     kind: Literal["listing"]
     root: str
-    places: tuple[Place, ...]
+    places: tuple[ListedFolder, ...]
 
 
 class RecordFiles(_Checked):

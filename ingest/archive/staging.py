@@ -15,7 +15,7 @@ from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.units import WET_MMH
-from ingest.archive.journal import Entry, Journal, StoredField, entries, is_finished
+from ingest.archive.journal import Journal, JournalEntry, StoredField, entries, is_finished
 from ingest.archive.pieces import Piece, pieces
 from ingest.archive.units import Unit
 
@@ -98,16 +98,16 @@ class ChunkWriter:
         (self._path / f"{number}.0.0").write_bytes(self._codec.encode(np.ascontiguousarray(field_HW, "<f4")))
 
 
-def _store(piece: Piece, target: Target, writer: ChunkWriter, at: int) -> Entry:
+def _store(piece: Piece, target: Target, writer: ChunkWriter, at: int) -> JournalEntry:
     try:
         frames = piece.load()
         for frame in frames:
             _check(frame, target)
     except (FrameError, TooLargeError) as err:
-        return Entry(piece.name, piece.at_bytes, rejected=str(err))
+        return JournalEntry(piece.name, piece.at_bytes, rejected=str(err))
     for number, frame in enumerate(frames, start=at):
         writer.write(number, frame.rate_mmh_HW)
-    return Entry(piece.name, piece.at_bytes, tuple(map(_summary, frames)))
+    return JournalEntry(piece.name, piece.at_bytes, tuple(map(_summary, frames)))
 
 
 def _check(frame: RadarFrame, target: Target) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import ConfigError
-from ingest.archive.fields import RYDL_KEYS_PER_UNIT, rydl_keys
+from ingest.readers.rydl import rydl_keys
 
 FILES_PER_UNIT: Final = 64
+RYDL_KEYS_PER_UNIT: Final = 512
 LARGE_BYTES: Final = 8 * 2**20
 """A file of this size, or an archive by its name, is a unit of its own."""
 

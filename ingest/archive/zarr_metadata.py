@@ -49,7 +49,7 @@ class ArrayLayout:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ZarrLayout:
     """A store: its arrays, and all metadata files by their path."""
 
     zarr_format: int
@@ -57,7 +57,7 @@ class Layout:
     files: Mapping[str, Any]
 
 
-def parse_metadata(content: bytes, name: str, root: str) -> Layout:
+def parse_metadata(content: bytes, name: str, root: str) -> ZarrLayout:
     """The layout that consolidated metadata tell.
 
     Raises:
@@ -70,7 +70,7 @@ def parse_metadata(content: bytes, name: str, root: str) -> Layout:
         raise UnavailableError(f"{root}/{name}: {err!r}; consolidated metadata of a Zarr store were due") from err
 
 
-def _version_2(values: Mapping[str, Any]) -> Layout:
+def _version_2(values: Mapping[str, Any]) -> ZarrLayout:
     files = dict(values["metadata"])
     arrays = []
     for path in files:
@@ -88,10 +88,10 @@ def _version_2(values: Mapping[str, Any]) -> Layout:
                     {".zarray": about, ".zattrs": attributes},
                 )
             )
-    return Layout(2, tuple(arrays), files)
+    return ZarrLayout(2, tuple(arrays), files)
 
 
-def _version_3(values: Mapping[str, Any]) -> Layout:
+def _version_3(values: Mapping[str, Any]) -> ZarrLayout:
     nodes = values["consolidated_metadata"]["metadata"]
     files = {"zarr.json": {key: value for key, value in values.items() if key != "consolidated_metadata"}}
     arrays = []
@@ -107,4 +107,4 @@ def _version_3(values: Mapping[str, Any]) -> Layout:
             arrays.append(
                 ArrayLayout(name, tuple(about["shape"]), chunks, dims, prefix, separator, {"zarr.json": about})
             )
-    return Layout(3, tuple(arrays), files)
+    return ZarrLayout(3, tuple(arrays), files)

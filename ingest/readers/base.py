@@ -48,7 +48,7 @@ class ForeignError(FrameError):
     """Bytes of no format that we know."""
 
 
-class Limits:
+class ReadLimits:
     """What one call may still unpack; every layer and every HDF5 data set takes its bytes from here."""
 
     def __init__(self, max_bytes: int = MAX_BYTES, max_frames: int = MAX_FRAMES, max_cells: int | None = None) -> None:
@@ -90,15 +90,15 @@ class Limits:
 class Member(io.BytesIO):
     """The unpacked bytes of one file, with the name it came under and the limits of the call."""
 
-    def __init__(self, content: bytes, name: str, limits: Limits) -> None:
+    def __init__(self, content: bytes, name: str, limits: ReadLimits) -> None:
         super().__init__(content)
         self.name = name
         self.limits = limits
 
 
-def limits_of(file: BinaryIO) -> Limits:
+def limits_of(file: BinaryIO) -> ReadLimits:
     """The limits that a file came with, else the usual ones."""
-    return file.limits if isinstance(file, Member) else Limits()
+    return file.limits if isinstance(file, Member) else ReadLimits()
 
 
 def rate_field(rate_mmh_HW: FloatField) -> Float32Field:

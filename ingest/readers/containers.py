@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from core.errors import FrameError
-from ingest.readers.base import Limits
+from ingest.readers.base import ReadLimits
 
 MAX_DEPTH: Final = 4
 CHUNK_BYTES: Final = 2**20
@@ -19,7 +19,7 @@ TAR_ERRORS: Final = (tarfile.TarError, EOFError, OSError, ValueError, OverflowEr
 """What tarfile raises on damaged headers; it translates only some of it."""
 
 
-def unpack(content: bytes, name: str, limits: Limits, *, depth: int = 0) -> Iterator[tuple[str, bytes]]:
+def unpack(content: bytes, name: str, limits: ReadLimits, *, depth: int = 0) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of every file inside, in the archive's order; of the file itself where it is no container.
 
     Names are for messages (and for ASCII grids, which hold no time): a path in one leads nowhere.
@@ -47,7 +47,7 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in name)[-200:]
 
 
-def _decompress(content: bytes, kind: str, name: str, limits: Limits) -> bytes:
+def _decompress(content: bytes, kind: str, name: str, limits: ReadLimits) -> bytes:
     packed = io.BytesIO(content)
     opened: BinaryIO = gzip.GzipFile(fileobj=packed) if kind == "gzip" else bz2.BZ2File(packed)  # type: ignore[assignment]
     chunks = []

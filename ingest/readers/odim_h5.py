@@ -12,9 +12,9 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid, known
 from core.units import DWD_ZR, rate_from_depth
+from ingest.radar_sites import dwd_site, missing_dwd_radars
 from ingest.readers.base import READERS, OtherFormatError, ProductError, Reader, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
-from ingest.readers.radars import dwd_site, missing_dwd_radars
 
 QUANTITIES: Final = ("RATE", "ACRR", "DBZH")
 """Rain rate in mm/h, accumulation in mm over start to end, reflectivity in dBZ; the first one there is read."""

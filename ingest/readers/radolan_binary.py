@@ -15,8 +15,8 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
+from ingest.radar_sites import missing_dwd_radars
 from ingest.readers.base import READERS, ProductError, Reader, limits_of, rate_field
-from ingest.readers.radars import missing_dwd_radars
 
 DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
 """16-bit products: a depth in mm over the header's interval."""

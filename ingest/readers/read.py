@@ -10,9 +10,9 @@ from ingest.readers.base import (
     MAX_FRAMES,
     READERS,
     ForeignError,
-    Limits,
     Member,
     OtherFormatError,
+    ReadLimits,
 )
 from ingest.readers.containers import printable, unpack
 
@@ -40,7 +40,7 @@ def read_frames(
     """
     label = printable(name or (source.name if isinstance(source, Path) else "upload"))
     content = _content(source, label, max_bytes)
-    limits = Limits(max_bytes, max_frames, max_cells)
+    limits = ReadLimits(max_bytes, max_frames, max_cells)
     frames: list[RadarFrame] = []
     for member_name, member in unpack(content, label, limits):
         frames += _read_member(member, member_name, limits)
@@ -61,7 +61,7 @@ def _content(source: Path | bytes, label: str, max_bytes: int) -> bytes:
         raise FrameError(f"{label}: cannot be read: {err.strerror or err}; a readable file was due") from err
 
 
-def _read_member(content: bytes, name: str, limits: Limits) -> list[RadarFrame]:
+def _read_member(content: bytes, name: str, limits: ReadLimits) -> list[RadarFrame]:
     if not content:
         raise FrameError(f"{name}: empty (0 bytes); a radar file was due")
     others = []

@@ -20,8 +20,7 @@ from core.files import write_bytes_atomically
 from core.retry import RetryPolicy
 from ingest.sources.base import SOURCES, Arrival, SourceContext
 from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get
-from ingest.sources.listing import RV, RW, RY, Product, Remote, files_of
-from ingest.sources.marks import Marks
+from ingest.sources.listing import RV, RW, RY, Marks, Product, Remote, files_of
 
 if TYPE_CHECKING:
     from ingest.store.intake import Outcome

@@ -31,7 +31,7 @@ STEP_MINUTES: Final = 5
 
 
 @dataclass(frozen=True)
-class Scan:
+class PlayedScan:
     """One file to play."""
 
     valid_time: datetime
@@ -39,7 +39,7 @@ class Scan:
     write: Callable[[Path], object]
 
 
-def recorded(folder: Path) -> Iterator[Scan]:
+def recorded(folder: Path) -> Iterator[PlayedScan]:
     """The radar files of a folder by the time in them; what cannot be read is said and left out.
 
     Raises:
@@ -51,7 +51,7 @@ def recorded(folder: Path) -> Iterator[Scan]:
     yield from found
 
 
-def _scan_of(file: Path) -> Scan | None:
+def _scan_of(file: Path) -> PlayedScan | None:
     if not file.is_file() or file.name.startswith("."):
         return None
     try:
@@ -59,19 +59,19 @@ def _scan_of(file: Path) -> Scan | None:
     except NowcastError as err:
         print(f"left out {file.name}: {err}", flush=True)
         return None
-    return Scan(valid_time, file.name, partial(_copy, file))
+    return PlayedScan(valid_time, file.name, partial(_copy, file))
 
 
 def _copy(file: Path, target: Path) -> None:
     write_atomically(target, lambda temporary: shutil.copyfile(file, temporary))
 
 
-def invented(inbox: Path, start: datetime) -> Iterator[Scan]:
+def invented(inbox: Path, start: datetime) -> Iterator[PlayedScan]:
     """Invented weather from `start` on; what the folder already holds is not played again."""
     for minutes in count(0, STEP_MINUTES):
         valid_time = start + timedelta(minutes=minutes)
         if not (inbox / ry_file_name(valid_time)).exists():
-            yield Scan(valid_time, ry_file_name(valid_time), partial(_invent, valid_time))
+            yield PlayedScan(valid_time, ry_file_name(valid_time), partial(_invent, valid_time))
 
 
 def day_start(now: datetime) -> datetime:
@@ -85,7 +85,7 @@ def _invent(valid_time: datetime, target: Path) -> None:
 
 
 def play(
-    scans: Iterable[Scan],
+    scans: Iterable[PlayedScan],
     inbox: Path,
     speed: float,
     history_end: datetime | None = None,

@@ -13,8 +13,8 @@ from core.arrays import Float32Field
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid
+from ingest.radar_sites import DWD_RADARS
 from ingest.readers.odim_h5 import DWD_ORIGIN
-from ingest.readers.radars import DWD_RADARS
 
 QUANTUM_MMH: Final = 0.01
 NO_DATA: Final = 2**32 - 1
@@ -112,7 +112,7 @@ def _how(frame: RadarFrame, source: str) -> Attributes:
 
 
 def _used(frame: RadarFrame) -> list[str]:
-    return sorted(DWD_RADARS - set(frame.missing_radars))
+    return sorted(DWD_RADARS.keys() - set(frame.missing_radars))
 
 
 def _put_frame(group: Any, frame: RadarFrame, quantum_mmh: float) -> None:

@@ -10,7 +10,7 @@ import pytest
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from ingest.readers import READERS, read_frames
-from ingest.readers.base import HEAD_BYTES, Limits, Member
+from ingest.readers.base import HEAD_BYTES, Member, ReadLimits
 from ingest.readers.containers import unpack
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -30,7 +30,7 @@ def golden_file(format_name: str) -> Path:
 @pytest.fixture
 def member(golden_file: Path) -> tuple[str, bytes]:
     """Name and bytes of the one file inside, unpacked."""
-    (only,) = unpack(golden_file.read_bytes(), golden_file.name, Limits())
+    (only,) = unpack(golden_file.read_bytes(), golden_file.name, ReadLimits())
     return only
 
 
@@ -43,7 +43,7 @@ def test_format_is_found_by_content_and_read_alike(format_name: str, member: tup
     name, content = member
     reader = READERS.get(format_name)
     assert reader.matches(content[:HEAD_BYTES])
-    direct = reader.read(Member(content, name, Limits()))
+    direct = reader.read(Member(content, name, ReadLimits()))
     found = read_frames(content, name=name)
     assert len(direct) == len(found) > 0
     for a, b in zip(direct, found, strict=True):

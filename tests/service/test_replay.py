@@ -11,7 +11,7 @@ import pytest
 from core.errors import ConfigError
 from ingest.readers import read_frames
 from ingest.sources.history import history_is_stored
-from ingest.sources.replay import HISTORY, Scan, day_start, invented, play, recorded
+from ingest.sources.replay import HISTORY, PlayedScan, day_start, invented, play, recorded
 from ingest.store.live import Store
 from ingest.synthetic import weather, write_weather
 from ingest.writers.radolan import ry_file_name
@@ -35,9 +35,9 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def scans(*minutes: float) -> Iterator[Scan]:
+def scans(*minutes: float) -> Iterator[PlayedScan]:
     for minute in minutes:
-        yield Scan(START + minute * MINUTE, f"{minute}", Path.touch)
+        yield PlayedScan(START + minute * MINUTE, f"{minute}", Path.touch)
 
 
 def test_history_comes_at_once_and_then_time_runs_faster(tmp_path: Path):
@@ -82,7 +82,9 @@ def test_time_lost_in_writing_is_made_up(tmp_path: Path):
     def slow(target: Path) -> None:
         clock.now += timedelta(seconds=2)
 
-    play((Scan(START + n * MINUTE, "x", slow) for n in range(3)), tmp_path, 10, START, clock=clock, wait=clock.wait)
+    play(
+        (PlayedScan(START + n * MINUTE, "x", slow) for n in range(3)), tmp_path, 10, START, clock=clock, wait=clock.wait
+    )
     assert clock.waits == [4, 4]
 
 

@@ -101,7 +101,11 @@ def test_an_amount_without_an_interval_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "text"),
-    [({"train": np.zeros((2, 2))}, "200603010000"), ({"201413010000": np.zeros((2, 2))}, "times as"), ({}, "nothing")],
+    [
+        ({"train": np.zeros((2, 2))}, "200603010000"),
+        ({"201413010000": np.zeros((2, 2))}, "named by their time, as"),
+        ({}, "nothing"),
+    ],
 )
 def test_hdf5_of_another_layout_is_told(tmp_path, content, text):
     with h5py.File(tmp_path / "other.h5", "w") as file:

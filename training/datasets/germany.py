@@ -20,7 +20,7 @@ from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize
 from training.datasets.series import RadarSeries, find_series
-from training.datasets.windows import Window, all_windows, before, fields_of, since, split_in_time, thinned
+from training.datasets.windows import ClipWindow, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
 Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
@@ -150,7 +150,7 @@ class Germany(NowcastDataset):
         }
         self._groups = _groups(self.windows)
 
-    def _split(self, series: list[RadarSeries]) -> list[Window]:
+    def _split(self, series: list[RadarSeries]) -> list[ClipWindow]:
         steps = self.input_steps + self.lead_steps
         days = (self.options.train_from, self.options.test_from, self.options.test_until)
         first, first_test, end = (utc(day) if day and self.divided else None for day in days)
@@ -166,10 +166,10 @@ class Germany(NowcastDataset):
         slowest = max((w.cadence_minutes for w in held_out), default=0)
         return [w for w in held_out if w.cadence_minutes == slowest]
 
-    def _wet(self, used: list[RadarSeries], shape: tuple[int, int], folder: Path) -> list[Window]:
+    def _wet(self, used: list[RadarSeries], shape: tuple[int, int], folder: Path) -> list[ClipWindow]:
         """The windows with rain in their last given field; every such field is looked at, once."""
         log.info("looking for rain in the %d windows of the %s split", len(self.windows), self.split)
-        wet: list[Window] = []
+        wet: list[ClipWindow] = []
         for one in used:
             windows = [w for w in self.windows if w.series is one]
             last_given = np.array([w.fields[self.input_steps - 1] for w in windows], np.int64)
@@ -223,9 +223,9 @@ def _minutes(series: list[RadarSeries], first: datetime | None, end: datetime | 
     return since_first if end is None else since_first[since_first * 60 < end.timestamp()]
 
 
-def _groups(windows: list[Window]) -> list[list[Window]]:
+def _groups(windows: list[ClipWindow]) -> list[list[ClipWindow]]:
     """Windows by series and cadence, so that a long event or a fast cadence does not crowd out the others."""
-    groups: dict[tuple[str, int], list[Window]] = {}
+    groups: dict[tuple[str, int], list[ClipWindow]] = {}
     for window in windows:
         groups.setdefault((window.series.path.name, window.cadence_minutes), []).append(window)
     return list(groups.values())

@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import h5py
 import numpy as np
 
+from core.arrays import Float32Field
 from core.errors import ConfigError, FrameError
+from core.grid import RADOLAN_900
+from ingest.readers.rydl import key_time, open_keys, read_field
 from training.datasets.cf_fields import open_cf
 from training.datasets.radar_series import RadarSeries as RadarSeries
-from training.datasets.rydl import open_rydl
 
 log = logging.getLogger(__name__)
 RYDL_SUFFIXES: Final = (".hdf5", ".h5")
@@ -23,12 +27,33 @@ def open_series(path: Path) -> RadarSeries:
     Raises:
         FrameError: no rain in a layout that is known, or none with CF times and grid.
     """
-    series = open_rydl(path) if path.suffix in RYDL_SUFFIXES else open_cf(path)
+    series = _open_rydl(path) if path.suffix in RYDL_SUFFIXES else open_cf(path)
     if len(series.minutes) == 0:
         raise FrameError(f"{path.name} holds no field")
     if (np.diff(series.minutes) <= 0).any():
         raise FrameError(f"{path.name}: times do not ascend")
     return series
+
+
+@dataclass
+class RydlFields:
+    """The fields of RYDL.hdf5 by their names."""
+
+    path: Path
+    keys: list[str]
+    time_chunk: int = 1
+
+    def read(self, which: slice) -> Float32Field:
+        """Return fields in mm/h, row 0 in the north; negative values are not observed."""
+        with h5py.File(self.path, "r") as root:  # opened anew: a handle does not survive the fork of a loader's worker
+            return np.stack([read_field(root, key) for key in self.keys[which]]).astype(np.float32)
+
+
+def _open_rydl(path: Path) -> RadarSeries:
+    keys, (height, width) = open_keys(path)
+    minutes = np.array([round(key_time(key).timestamp() / 60) for key in keys], np.int64)
+    pixel_m = RADOLAN_900.pixel_m * RADOLAN_900.height / height
+    return RadarSeries(path, minutes, pixel_m, (height, width), RydlFields(path, keys))
 
 
 def find_series(data: Path | None) -> list[RadarSeries]:

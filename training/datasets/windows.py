@@ -11,7 +11,7 @@ from training.datasets.series import RadarSeries
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class ClipWindow:
     """A run of fields of one series at one cadence, without a gap."""
 
     series: RadarSeries
@@ -35,9 +35,9 @@ class Window:
         return [int(i) for i in self.series.window_indices(self.start, self.steps, self.cadence_minutes)]
 
 
-def fields_of(windows: Iterable[Window]) -> NDArray[np.int64]:
+def fields_of(windows: Iterable[ClipWindow]) -> NDArray[np.int64]:
     """Indices of all fields of windows of one series, ascending."""
-    shapes: dict[tuple[int, int], list[Window]] = {}
+    shapes: dict[tuple[int, int], list[ClipWindow]] = {}
     for window in windows:
         shapes.setdefault((window.steps, window.cadence_minutes), []).append(window)
     found = [np.empty(0, np.int64)]
@@ -48,36 +48,36 @@ def fields_of(windows: Iterable[Window]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(found))
 
 
-def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[int]) -> list[Window]:
+def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[int]) -> list[ClipWindow]:
     """Every window of every series at every cadence; a window starts at each field, so they overlap."""
     cadences = tuple(cadences)
     return [
-        Window(one, int(start), steps, cadence)
+        ClipWindow(one, int(start), steps, cadence)
         for one in series
         for cadence in cadences
         for start in one.window_starts(steps, cadence)
     ]
 
 
-def before(windows: Iterable[Window], time: datetime | None) -> list[Window]:
+def before(windows: Iterable[ClipWindow], time: datetime | None) -> list[ClipWindow]:
     """Windows that end before a time."""
     return [w for w in windows if time is None or w.end * 60 < time.timestamp()]
 
 
-def since(windows: Iterable[Window], time: datetime | None) -> list[Window]:
+def since(windows: Iterable[ClipWindow], time: datetime | None) -> list[ClipWindow]:
     """Windows that begin at a time or later."""
     return [w for w in windows if time is None or w.begin * 60 >= time.timestamp()]
 
 
-def thinned(windows: list[Window], most: int) -> list[Window]:
+def thinned(windows: list[ClipWindow], most: int) -> list[ClipWindow]:
     """At most so many windows, evenly spread over those that came; 0 keeps all."""
     count = len(windows)
     return windows if not 0 < most < count else [windows[i * count // most] for i in range(most)]
 
 
 def split_in_time(
-    windows: Sequence[Window], minutes: NDArray[np.int64], last_share: float
-) -> tuple[list[Window], list[Window]]:
+    windows: Sequence[ClipWindow], minutes: NDArray[np.int64], last_share: float
+) -> tuple[list[ClipWindow], list[ClipWindow]]:
     """Cut windows into an earlier and a later part with at least a window's length between them.
 
     The later part holds the last share of the fields. The cut is moved to the nearest pause between fields that is

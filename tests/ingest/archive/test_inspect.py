@@ -10,7 +10,7 @@ from ingest.archive.__main__ import app
 from ingest.archive.build import build_archive
 from ingest.archive.gaps import as_text, gap_report
 from ingest.archive.inspect import inspect_archive
-from ingest.archive.journal import Entry, Journal, StoredField, bytes_done, entries, is_finished
+from ingest.archive.journal import Journal, JournalEntry, StoredField, bytes_done, entries, is_finished
 from tests.ingest.archive.sources import SMALL, START, STEP, small_rates, write_event
 
 NEW_YEAR = 1704067200 - 600
@@ -70,8 +70,8 @@ def test_the_command_builds_and_then_draws(tmp_path):
 
 def test_a_line_that_was_cut_is_dropped_and_written_again(tmp_path):
     path = tmp_path / "unit" / "journal.jsonl"
-    one = Entry("a", 10, (StoredField(300, 5, 0.25, 1.5, 9.0, ("asb",)), StoredField(600, 0, None, None, None)))
-    two = Entry("b", 20, rejected="empty")
+    one = JournalEntry("a", 10, (StoredField(300, 5, 0.25, 1.5, 9.0, ("asb",)), StoredField(600, 0, None, None, None)))
+    two = JournalEntry("b", 20, rejected="empty")
     with Journal(path) as journal:
         journal.add(one)
         journal.add(two)
@@ -80,7 +80,7 @@ def test_a_line_that_was_cut_is_dropped_and_written_again(tmp_path):
     assert list(entries(path)) == [one, two]
     assert (bytes_done(path), is_finished(path)) == (20, False)
     with Journal(path) as journal:
-        journal.add(Entry("c", 30))
+        journal.add(JournalEntry("c", 30))
         journal.finish()
     assert [entry.name for entry in entries(path)] == ["a", "b", "c"]
     assert is_finished(path)

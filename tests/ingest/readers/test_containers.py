@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.errors import FrameError, TooLargeError
 from ingest.readers import read_frames
-from ingest.readers.base import Limits
+from ingest.readers.base import ReadLimits
 from ingest.readers.containers import unpack
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -38,7 +38,7 @@ PACKS: dict[str, Pack] = {"gzip": gzip.compress, "bzip2": bz2.compress, "tar": t
 
 
 def unpacked(content: bytes, max_bytes: int = 10_000_000) -> list[tuple[str, bytes]]:
-    return list(unpack(content, "file", Limits(max_bytes)))
+    return list(unpack(content, "file", ReadLimits(max_bytes)))
 
 
 @given(content=st.binary(min_size=1, max_size=3000), layers=st.lists(st.sampled_from(sorted(PACKS)), max_size=4))
