@@ -31,7 +31,7 @@ CONFORMS = [
     status_code_conformance,
 ]
 ENDLESS = ("/events",)
-"""A stream that does not end; tests/service/test_events.py has it."""
+"""A stream that does not end; tests/service/api/test_events.py has it."""
 
 THERE = {"forecast_id": "latest", "collection_id": "nowcast"}
 """Path parameters that lead somewhere: half of the fitting cases have them."""

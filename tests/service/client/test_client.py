@@ -20,7 +20,7 @@ from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, servi
 from tests.service.live import served
 from tests.waiting import PATIENCE_S
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

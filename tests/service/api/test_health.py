@@ -156,7 +156,7 @@ def test_a_fault_of_the_service_tells_nothing_of_its_inside(tmp_path: Path, monk
 
 def test_importing_the_app_opens_nothing_and_loads_no_torch(tmp_path: Path):
     code = "import sys, service.app; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-c", code]
     environment = {"PYTHONPATH": str(root), "NOWCAST_NO_SUCH_SETTING": "1"}  # would stop whoever reads the settings
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

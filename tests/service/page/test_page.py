@@ -15,7 +15,7 @@ from core.grid import DE1200, RADOLAN_900, Grid
 from service.api.places import CITIES, cities_of, graticule, map_cities, to_picture
 from tests.service.api_support import fill, running, service_at
 
-PAGE = Path(__file__).resolve().parents[2] / "service" / "page" / "static"
+PAGE = Path(__file__).resolve().parents[3] / "service" / "page" / "static"
 HTML, CSS, JS = ((PAGE / name).read_text() for name in ("index.html", "page.css", "page.js"))
 
 

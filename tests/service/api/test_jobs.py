@@ -97,7 +97,7 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
         "NOWCAST_MODEL": "persistence",
     }
     command = [sys.executable, "-m", "celery", "-A", "service.worker", "worker", "--loglevel", "WARNING"]
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     with subprocess.Popen(command, cwd=root, env={**os.environ, **settings}) as process:
         try:
             job = wait_until(lambda: in_state(client, where, "done"), "done job", process=process)

@@ -17,9 +17,9 @@ from tests.service.api_support import fill, lead_times, netcdf, running, service
 SCHEMA: dict[str, Any] = create_app().openapi()
 ENDLESS = "/events"
 ANOTHER_TEST_HAS_IT = {
-    "/jobs/{job_id}": "an id that was given out is needed: test_api_jobs.py",
+    "/jobs/{job_id}": "an id that was given out is needed: test_jobs.py",
     "/models/aliases/{alias}": "a model with versions is needed: test_registry.py",
-    "/nowcast/{forecast_id}/observations.nc": "frames that followed are needed: test_api_nowcast.py",
+    "/nowcast/{forecast_id}/observations.nc": "frames that followed are needed: test_nowcast.py",
 }
 
 EITHER = {"/nowcast/{forecast_id}/accumulation": (("lat", "lon"), ("bbox",))}
