@@ -112,7 +112,7 @@ def _json(service: NowcastService, url: str, calls: int) -> tuple[list[Row], lis
         body = json.dumps({"reference_time": time_s.isoformat(), "verify": False}).encode()
         ours_s.append(seconds(partial(_post, f"{url}/nowcast", body, "application/json")))
         bare_s.append(seconds(partial(forecaster.forecast, fields_THW, service.settings.lead_steps)))
-        _until(lambda: not service.beside.owed())
+        _until(lambda: not service.baselines.missing())
     pairs = list(zip(ours_s[1:], bare_s[1:], strict=True))
     whole_s, model_s = (statistics.median(side) for side in zip(*pairs, strict=True))
     over_s = statistics.median(whole - bare for whole, bare in pairs)

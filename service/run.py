@@ -23,7 +23,7 @@ from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
 from service.access.start import check_start
 from service.process.broker import Broker, check_port, embedded, free_port
-from service.process.supervisor import Kept, Part, say
+from service.process.supervisor import ProcessSpec, SupervisedProcess, say
 
 BROKER_WAIT_S: Final = 30.0
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
@@ -33,7 +33,7 @@ PYTHON: Final = (sys.executable, "-m")
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """What will run: the settings of every part, and which radar files are played, if any."""
 
     settings: Settings
@@ -76,7 +76,7 @@ def plan(
     replay: Path | None,
     now: datetime,
     kind: str | None = None,
-) -> Plan:
+) -> StackPlan:
     """Decide what runs; a replay and an invented day get a home of their own, apart from observed scans.
 
     Raises:
@@ -95,13 +95,13 @@ def plan(
     keys_home = (settings.keys_home or home).resolve()  # one set of keys, whatever is shown
     if source or kind not in ("directory", "replay"):
         told = {"home": home, "keys_home": keys_home, "source_kind": kind, "invented": False}
-        return Plan(settings.model_copy(update=told), source.resolve() if source else None)
+        return StackPlan(settings.model_copy(update=told), source.resolve() if source else None)
     home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
     told = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
-    return Plan(settings.model_copy(update=told), home / "inbox", replay.resolve() if replay else None)
+    return StackPlan(settings.model_copy(update=told), home / "inbox", replay.resolve() if replay else None)
 
 
-def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
+def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> list[ProcessSpec]:
     """The processes of the tree but for the queue; each is a command that also runs by itself."""
     environment = chosen.environment(redis_url)
     settings = chosen.settings
@@ -114,34 +114,34 @@ def parts(chosen: Plan, redis_url: str, broker: Broker | None) -> list[Part]:
     celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
     worker = (*celery, "worker", "--loglevel", settings.log_level)
     made = [
-        Part("api", (*PYTHON, "uvicorn", "service.app:app", *listen, *UVICORN), environment),
-        Part("ingest", (*PYTHON, "ingest.run", *ingest), environment),
-        Part("worker", worker, environment, before_start=broker.give_back if broker else lambda: None),
-        Part("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
+        ProcessSpec("api", (*PYTHON, "uvicorn", "service.app:app", *listen, *UVICORN), environment),
+        ProcessSpec("ingest", (*PYTHON, "ingest.run", *ingest), environment),
+        ProcessSpec("worker", worker, environment, before_start=broker.give_back if broker else lambda: None),
+        ProcessSpec("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
     ]
     if chosen.plays:
         played = ("--recorded", str(chosen.replay)) if chosen.replay else ()
         speed = ("--speed", str(settings.replay_speed))
         command = (*PYTHON, "service.replay", "--inbox", str(chosen.source), *speed, *played)
-        made.append(Part("radar", command, environment, ends=True))
+        made.append(ProcessSpec("radar", command, environment, ends=True))
     return made
 
 
-async def serve(chosen: Plan) -> None:
+async def serve(chosen: StackPlan) -> None:
     """Run the tree until it is told to stop (SIGTERM, SIGINT)."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     url = chosen.settings.redis_url
     broker = None if url else embedded(chosen.settings.home)
-    running: list[Kept] = []
+    running: list[SupervisedProcess] = []
     try:
         if broker:
-            running.append(Kept(Part("queue", broker.command)))
+            running.append(SupervisedProcess(ProcessSpec("queue", broker.command)))
             await _until_it_answers(broker, stop)
         if not stop.is_set():
             redis_url = broker.url if broker else url.get_secret_value() if url else ""
-            running += [Kept(part) for part in parts(chosen, redis_url, broker)]
+            running += [SupervisedProcess(spec) for spec in process_specs(chosen, redis_url, broker)]
             say("run", _greeting(chosen))
         await stop.wait()
         say("run", "stopping")
@@ -158,7 +158,7 @@ async def _until_it_answers(broker: Broker, stop: asyncio.Event) -> None:
                 await asyncio.wait_for(stop.wait(), 0.05)
 
 
-def _greeting(chosen: Plan) -> str:
+def _greeting(chosen: StackPlan) -> str:
     settings = chosen.settings
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     radar = f"files in {chosen.source}" if chosen.source else f"the source {settings.source_kind!r}"

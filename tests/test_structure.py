@@ -36,7 +36,7 @@ CIRCLES_LEFT = (
     *("models/convert.py", "models/convert_command.py", "training/evaluate.py", "training/skill.py"),
     *("verification/counts.py", "verification/scores/"),
 )
-NAMES_LEFT = ("Base", "Forecaster", "Kept", "ReliabilityRow")
+NAMES_LEFT = ("Base", "Forecaster", "ReliabilityRow")
 FUNCTIONS_LEFT = (
     "core/cf.py rate_dataset",
     "ingest/run.py main",

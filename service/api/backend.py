@@ -93,7 +93,7 @@ class Backend:
             try:
                 with gc_frozen_after() if self._is_whole_process else nullcontext():
                     self._open()
-                self._after_warm("baselines wait", self.service.beside.make_up)
+                self._after_warm("baselines wait", self.service.baselines.backfill)
                 return
             except Exception as err:
                 # an operator reads /readyz: whatever stops the start is told there, and tried again

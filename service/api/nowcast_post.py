@@ -125,10 +125,10 @@ def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, requ
         reference = iso(body.reference_time) if body.reference_time else None
         key = caller_of(request).key
         return jobs.accepted(jobs.enqueue(reference, body.model, backend, key.id if key else None))
-    forecast = backend.service.forecast_stored(body.reference_time, body.model, beside=body.verify)
+    forecast = backend.service.forecast_stored(body.reference_time, body.model, with_baselines=body.verify)
     answer = _answer(request, backend, forecast, media_type, verify=body.verify)
     if not body.verify:
-        backend.service.beside.later(forecast)
+        backend.service.baselines.schedule(forecast)
     return answer
 
 

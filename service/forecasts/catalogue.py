@@ -30,7 +30,7 @@ Version = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """What retention needs to know of a forecast."""
 
     id: str
@@ -134,7 +134,7 @@ class Catalogue:
             query = query.where((row.reference_time < time) | later)
         return self._read(query.limit(limit))
 
-    def entries(self) -> Sequence[Entry]:
+    def entries(self) -> Sequence[CatalogueEntry]:
         """Every row, without opening a file."""
         row = ForecastRow
         issued_at = row.attributes["issued_at"].as_string()
@@ -142,7 +142,7 @@ class Catalogue:
         with reading(self.engine) as connection:
             found = connection.execute(query).all()
         return [
-            Entry(name, self.folder / path, sha256, origin, at, utc(told))
+            CatalogueEntry(name, self.folder / path, sha256, origin, at, utc(told))
             for name, path, sha256, origin, at, told in found
         ]
 

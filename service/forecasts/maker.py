@@ -81,7 +81,7 @@ class Maker:
             _count_and_log(forecast)
             return forecast
 
-    def make_beside(self, inputs: ModelInput, origin: Origin) -> None:
+    def make_baselines(self, inputs: ModelInput, origin: Origin) -> None:
         """Persistence and extrapolation of an input, where they are not stored yet."""
         for baseline in BASELINES:
             self.make(inputs, Choice(baseline, baseline), origin)

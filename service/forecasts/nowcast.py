@@ -11,7 +11,7 @@ from core.frame import RadarFrame, iso
 from core.grid import Grid
 from core.settings import Settings
 from ingest.store.live import TOLERANCE_MINUTES, Store
-from service.forecasts.beside import Beside
+from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
 from service.forecasts.periods import Period, counts_over
@@ -67,7 +67,7 @@ class NowcastService:
         self._maker = Maker(
             catalogue, predictor, settings.lead_steps, clock, write_source_grid=settings.write_source_grid
         )
-        self.beside = Beside(catalogue, self._maker)
+        self.baselines = BaselineBackfill(catalogue, self._maker)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
 
     @classmethod
@@ -85,7 +85,7 @@ class NowcastService:
         model: str = "default",
         *,
         scheduled: bool = False,
-        beside: bool = True,
+        with_baselines: bool = True,
     ) -> StoredForecast:
         """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
 
@@ -93,7 +93,7 @@ class NowcastService:
             reference_time: of the scan at most 5 minutes off, whose own time the forecast has then; None is the newest.
             model: "default" or a name of `models.load_forecaster`.
             scheduled: a forecast that nobody asked for: refused where its data are older than `refuse_after_s`.
-            beside: wait for the baselines too; False leaves them to `beside.later`.
+            with_baselines: wait for the baselines too; False leaves them to `baselines.schedule`.
 
         Raises:
             NoDataError: no scan, or none of that time; or scheduled and too old.
@@ -107,8 +107,8 @@ class NowcastService:
         with timed(STAGE_SECONDS, "window"):
             inputs = self._windows.stored(reference_time, choice.reference)
         forecast = self._maker.make(inputs, choice, "scans")
-        if beside:
-            self._maker.make_beside(inputs, "scans")
+        if with_baselines:
+            self._maker.make_baselines(inputs, "scans")
         return self._aged(forecast)
 
     def forecast_upload(
@@ -127,7 +127,7 @@ class NowcastService:
         leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
         _check_observations(window.grid, leads, observations)
         forecast = self._maker.make(inputs, choice, "upload")
-        self._maker.make_beside(inputs, "upload")
+        self._maker.make_baselines(inputs, "upload")
         if observations:
             with timed(STAGE_SECONDS, "observe"):
                 self._scoring.keep_observations(forecast, observations)
@@ -183,7 +183,7 @@ class NowcastService:
         Args:
             within_s: about how long it may take; what is left comes with the next call.
         """
-        self.beside.make_up(self._verified_since())
+        self.baselines.backfill(self._verified_since())
         return self._scoring.verify_due(within_s, self._verified_since())
 
     def unverified(self) -> Sequence[str]:

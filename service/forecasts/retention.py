@@ -18,7 +18,7 @@ from typing import Final
 from core.settings import Settings
 from ingest.store.locks import DiskFullError, translate_os_errors
 from ingest.store.retention import NEEDED, PART_AGE, Kept, delete_files, excess, tell
-from service.forecasts.catalogue import Catalogue, Entry
+from service.forecasts.catalogue import Catalogue, CatalogueEntry
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import inputs_file
 from service.telemetry.metrics import DELETED_BYTES, DELETED_FILES
@@ -81,7 +81,7 @@ class Run:
 
     at: datetime
     size: int
-    entries: tuple[Entry, ...]
+    entries: tuple[CatalogueEntry, ...]
     files: tuple[Kept, ...]
 
 
@@ -113,7 +113,7 @@ class ForecastRetention:
         }
         return {kind: number for kind, number in deleted.items() if number}
 
-    def _old_exports(self, found: dict[Path, Kept], newest: Collection[Entry], clocks: Clocks) -> list[Kept]:
+    def _old_exports(self, found: dict[Path, Kept], newest: Collection[CatalogueEntry], clocks: Clocks) -> list[Kept]:
         kept = {entry.id for entry in newest}
         exports = [file for file in found.values() if _is_export(file.path) and _owner(file.path) not in kept]
         kept_bytes = sum(file.size for file in found.values() if _is_export(file.path) and _owner(file.path) in kept)
@@ -123,8 +123,8 @@ class ForecastRetention:
     def _old_runs(
         self,
         found: dict[Path, Kept],
-        entries: Sequence[Entry],
-        newest: Collection[Entry],
+        entries: Sequence[CatalogueEntry],
+        newest: Collection[CatalogueEntry],
         due: Collection[str],
         clocks: Clocks,
     ) -> list[Run]:
@@ -157,7 +157,7 @@ class ForecastRetention:
         used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in gone}
         return [file for run in runs for file in run.files if file.path not in used]
 
-    def _leftovers(self, found: dict[Path, Kept], entries: Sequence[Entry], clocks: Clocks) -> list[Kept]:
+    def _leftovers(self, found: dict[Path, Kept], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[Kept]:
         """Files that no forecast has any more, of a sweep that was broken off: by their own age."""
         known = {entry.id for entry in entries}
         inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in entries}
@@ -221,18 +221,18 @@ def _owner(path: Path) -> str:
     return path.name.split(".")[0]
 
 
-def _newest(entries: Sequence[Entry]) -> list[Entry]:
+def _newest(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
     """The forecasts from scans of the last hours before the newest one."""
     scheduled = [entry for entry in entries if entry.origin == "scans"]
     last = max((entry.reference_time for entry in scheduled), default=None)
     return [entry for entry in scheduled if last is not None and entry.reference_time >= last - NEEDED]
 
 
-def _runs(found: dict[Path, Kept], entries: Sequence[Entry], clocks: Clocks) -> list[Run]:
+def _runs(found: dict[Path, Kept], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[Run]:
     by_owner: dict[str, list[Kept]] = defaultdict(list)
     for file in found.values():
         by_owner[_owner(file.path)].append(file)
-    windows: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    windows: dict[tuple[str, str], list[CatalogueEntry]] = defaultdict(list)
     for entry in entries:
         windows[entry.inputs_sha256, entry.origin].append(entry)
     runs = []

@@ -36,7 +36,7 @@ def say(name: str, text: str) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class ProcessSpec:
     """One process of the tree."""
 
     name: str
@@ -50,11 +50,11 @@ class Part:
     """The process has work that ends: after a good end it is not started again."""
 
 
-class Kept:
+class SupervisedProcess:
     """One part under supervision; made in a running event loop, which must be the main thread's (see `leash`)."""
 
-    def __init__(self, part: Part):
-        self.part = part
+    def __init__(self, spec: ProcessSpec):
+        self.spec = spec
         self.process: asyncio.subprocess.Process | None = None
         self._stopping = False
         self._keeping = asyncio.create_task(self._keep())
@@ -68,7 +68,7 @@ class Kept:
             self._signal(signal.SIGTERM)
         _, unfinished = await asyncio.wait([self._keeping], timeout=grace_s)
         if unfinished:
-            say(self.part.name, f"still there after {grace_s:g} s: killed")
+            say(self.spec.name, f"still there after {grace_s:g} s: killed")
             self._signal(signal.SIGKILL)
             await asyncio.wait([self._keeping])
 
@@ -76,28 +76,28 @@ class Kept:
         wait_s = FIRST_WAIT_S
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_WAIT_S):
-                while not self.part.after():
+                while not self.spec.after():
                     await asyncio.sleep(0.2)
         while not self._stopping:
             started = time.monotonic()
             code = await self._run_once()
-            if self._stopping or (self.part.ends and code == 0):
-                say(self.part.name, "stopped" if self._stopping else "done")
+            if self._stopping or (self.spec.ends and code == 0):
+                say(self.spec.name, "stopped" if self._stopping else "done")
                 return
             wait_s = FIRST_WAIT_S if time.monotonic() - started > STEADY_S else wait_s
-            say(self.part.name, f"ended unasked ({_reason(code)}); started again in {wait_s:g} s")
+            say(self.spec.name, f"ended unasked ({_reason(code)}); started again in {wait_s:g} s")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
     async def _run_once(self) -> int:
         try:
-            self.part.before_start()
+            self.spec.before_start()
             self.process = await self._start()
         except Exception as err:  # whatever keeps a part from starting is said and tried again, as its death would be
-            say(self.part.name, f"cannot start: {err}")
+            say(self.spec.name, f"cannot start: {err}")
             return 1
-        say(self.part.name, f"started, process {self.process.pid}")
-        printing = asyncio.create_task(_print_lines(self.part.name, self.process.stdout))
+        say(self.spec.name, f"started, process {self.process.pid}")
+        printing = asyncio.create_task(_print_lines(self.spec.name, self.process.stdout))
         code = await self.process.wait()
         await asyncio.wait([printing], timeout=1)
         printing.cancel()
@@ -107,11 +107,11 @@ class Kept:
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(LEASH), str(os.getpid())),
-            *self.part.command,
+            *self.spec.command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.part.environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.spec.environment},
             process_group=0,
             limit=LINE_BYTES,
         )

@@ -81,7 +81,7 @@ def test_old_windows_go_whole_and_the_newest_hours_and_all_counts_stay(world, ca
     assert DELETED_FILES.labels("forecasts")._value.get() == before + 8
     assert sweep(world, NOTHING) == {}
     assert world.service.verify_due() == 0
-    assert world.service.beside.owed() == []
+    assert world.service.baselines.missing() == []
 
 
 def test_ages_count_from_the_newest_scan_and_the_newest_forecast_stays_whatever_its_age(world):

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from core.errors import ConfigError
 from core.settings import Settings
 from ingest.sources import SOURCES
-from service.run import alone_in, parts, plan
+from service.run import alone_in, plan, process_specs
 from tests.waiting import PATIENCE_S
 
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
@@ -26,13 +26,13 @@ def test_a_watched_folder_uses_the_home_itself(tmp_path: Path):
     chosen = plan(settings(tmp_path), tmp_path, dwd=False, replay=None, now=NOW)
     assert chosen.settings.home == tmp_path / "home"
     assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "directory"
-    assert [part.name for part in parts(chosen, "redis://x", None)] == ["api", "ingest", "worker", "beat"]
-    assert parts(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--source", str(tmp_path))
+    assert [spec.name for spec in process_specs(chosen, "redis://x", None)] == ["api", "ingest", "worker", "beat"]
+    assert process_specs(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--source", str(tmp_path))
 
 
 def test_dwd(tmp_path: Path):
     chosen = plan(settings(tmp_path), None, dwd=True, replay=None, now=NOW)
-    assert parts(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--dwd")
+    assert process_specs(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--dwd")
     assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "dwd"
 
 
@@ -42,7 +42,7 @@ def test_a_replay_has_a_home_of_its_own_and_is_told_as_one(tmp_path: Path):
     environment = chosen.environment("redis://x")
     assert environment["NOWCAST_SOURCE_KIND"] == "replay"
     assert environment["NOWCAST_INVENTED"] == "False"
-    radar = parts(chosen, "redis://x", None)[-1]
+    radar = process_specs(chosen, "redis://x", None)[-1]
     assert radar.ends
     assert radar.command[-4:] == ("--speed", "7.0", "--recorded", str(tmp_path))
 
@@ -76,7 +76,7 @@ def test_another_kind_of_source_is_passed_on_by_its_name(tmp_path: Path, monkeyp
         by_setting = plan(settings(tmp_path, source_kind="toy", source=folder), None, dwd=False, replay=None, now=NOW)
         assert by_option.environment("redis://x") == by_setting.environment("redis://x")
         assert by_option.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "toy"
-        command = parts(by_option, "redis://x", None)[1].command[1:]
+        command = process_specs(by_option, "redis://x", None)[1].command[1:]
         assert command == ("-m", "ingest.run", *(("--source", str(folder)) if folder else ()), "--source-kind", "toy")
     with pytest.raises(ConfigError, match=r"expected one of directory, dwd, replay, toy \(got 'ftp'\)"):
         plan(settings(tmp_path, source_kind="ftp"), None, dwd=False, replay=None, now=NOW)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.process.supervisor import LEASH, Kept, Part
+from service.process.supervisor import LEASH, ProcessSpec, SupervisedProcess
 from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
@@ -39,7 +39,7 @@ async def until(met: Callable[[], object]) -> None:
 def test_a_killed_part_is_started_again_and_a_stopped_one_is_not(capsys):
     async def scenario() -> None:
         starts: list[int] = []
-        kept = Kept(Part("sleeper", SLEEPER, before_start=lambda: starts.append(len(starts))))
+        kept = SupervisedProcess(ProcessSpec("sleeper", SLEEPER, before_start=lambda: starts.append(len(starts))))
         await until(lambda: kept.process)
         assert kept.process
         first = kept.process.pid
@@ -64,7 +64,7 @@ def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
     )
 
     async def scenario() -> list[int]:
-        kept = Kept(Part("deaf", (sys.executable, "-c", deaf)))
+        kept = SupervisedProcess(ProcessSpec("deaf", (sys.executable, "-c", deaf)))
         said = ""
 
         def started() -> bool:
@@ -83,7 +83,7 @@ def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
 
 def test_a_part_whose_work_ends_is_not_started_again(capsys):
     async def scenario() -> None:
-        kept = Kept(Part("short", (sys.executable, "-c", "print('one line')"), ends=True))
+        kept = SupervisedProcess(ProcessSpec("short", (sys.executable, "-c", "print('one line')"), ends=True))
         async with asyncio.timeout(PATIENCE_S):
             await kept._keeping
 
@@ -101,7 +101,7 @@ def test_what_keeps_a_part_from_starting_is_said_and_tried_again(capsys):
             if next(fails):
                 raise ConnectionError("the queue does not answer")
 
-        kept = Kept(Part("sleeper", SLEEPER, before_start=before_start))
+        kept = SupervisedProcess(ProcessSpec("sleeper", SLEEPER, before_start=before_start))
         await until(lambda: kept.process)
         await kept.stop()
 
@@ -111,7 +111,7 @@ def test_what_keeps_a_part_from_starting_is_said_and_tried_again(capsys):
 
 def test_a_program_that_is_not_there_is_said_and_tried_again(capsys):
     async def scenario() -> None:
-        kept = Kept(Part("none", ("/no/such/program",)))
+        kept = SupervisedProcess(ProcessSpec("none", ("/no/such/program",)))
         out = ""
 
         def tried_twice() -> bool:

@@ -34,7 +34,7 @@ def ready(world, window_frames):
 
 
 def test_no_scan_is_read_and_the_forecast_is_the_same(ready, open_world):
-    forecast = ready.service.forecast_stored(beside=False)
+    forecast = ready.service.forecast_stored(with_baselines=False)
     assert ready.read == []
     rate_mmh_THW = forecast.rate_mmh_THW
     ready.path.unlink()
@@ -101,11 +101,11 @@ def models_of(world) -> set[str]:
 
 def test_baselines_may_come_after_the_answer(world, window_frames):
     world.put(*window_frames)
-    forecast = world.service.forecast_stored(beside=False)
+    forecast = world.service.forecast_stored(with_baselines=False)
     assert models_of(world) == {"fading"}
-    assert [one.id for one in world.service.beside.owed()] == [forecast.id]
-    world.service.beside.now(forecast)
-    assert world.service.beside.owed() == []
+    assert [one.id for one in world.service.baselines.missing()] == [forecast.id]
+    world.service.baselines.compute(forecast)
+    assert world.service.baselines.missing() == []
     late = {one.model: one for one in world.service.list()}
     assert set(late) == {"fading", "persistence", "extrapolation"}
     for one in late.values():
@@ -117,19 +117,19 @@ def test_baselines_may_come_after_the_answer(world, window_frames):
 
 def test_a_process_that_ended_in_between_loses_nothing(world, open_world, window_frames, later_frames):
     world.put(*window_frames[:3], *window_frames[4:])  # a bridged gap, which the baselines say too
-    world.service.forecast_stored(beside=False)
+    world.service.forecast_stored(with_baselines=False)
     restarted = open_world()
-    assert restarted.service.beside.make_up() == 1
+    assert restarted.service.baselines.backfill() == 1
     assert models_of(restarted) == {"fading", "persistence", "extrapolation"}
     for one in restarted.service.list():
         assert (one.status, one.input_times[3]) == ("degraded", None)
         assert "bridged linearly" in one.notes[0]
-    assert restarted.service.beside.make_up() == 0
+    assert restarted.service.baselines.backfill() == 0
 
 
 def test_nothing_is_verified_without_its_baselines(world, window_frames, later_frames):
     world.put(*window_frames)
-    world.service.forecast_stored(beside=False)
+    world.service.forecast_stored(with_baselines=False)
     world.put(*later_frames)
     world.now = later_frames[-1].valid_time
     world.service.verify_due()
@@ -138,19 +138,19 @@ def test_nothing_is_verified_without_its_baselines(world, window_frames, later_f
 
 def test_uploads_and_windows_of_other_times_owe_their_own(world, window_frames, rain):
     world.put(*window_frames, rain(125), *(rain(minutes) for minutes in range(5, 96, 30)))
-    first = world.service.forecast_stored(window_frames[-1].valid_time, beside=False)
-    second = world.service.forecast_stored(beside=False)
-    world.service.beside.now(first)
-    assert [one.id for one in world.service.beside.owed()] == [second.id]
-    assert world.service.beside.owed(since=second.reference_time.replace(year=2030)) == []
+    first = world.service.forecast_stored(window_frames[-1].valid_time, with_baselines=False)
+    second = world.service.forecast_stored(with_baselines=False)
+    world.service.baselines.compute(first)
+    assert [one.id for one in world.service.baselines.missing()] == [second.id]
+    assert world.service.baselines.missing(since=second.reference_time.replace(year=2030)) == []
 
 
 def test_without_kept_inputs_nothing_can_be_made_up(world, window_frames):
     world.put(*window_frames)
-    forecast = world.service.forecast_stored(beside=False)
+    forecast = world.service.forecast_stored(with_baselines=False)
     forecast.inputs_path.unlink()
-    assert world.service.beside.make_up() == 0
-    world.service.beside.now(forecast)
+    assert world.service.baselines.backfill() == 0
+    world.service.baselines.compute(forecast)
     assert models_of(world) == {"fading"}
     with pytest.raises(NoDataError):
         world.service.latest("persistence")

@@ -1,8 +1,8 @@
-"""The baselines beside forecasts whose answer did not wait for them: made right after it, and never lost.
+"""Background computation of the baseline forecasts that a request did not wait for.
 
-What is owed is what the catalogue shows: a forecast whose window has no persistence or no extrapolation. So nothing has
-to be noted, and a process that ends in between leaves the work to whoever looks next: the API or the worker when it
-starts, the verification before it counts, or the first reader who asks for scores.
+What is missing is read from the catalogue: a forecast whose window has no persistence or no extrapolation. So nothing
+has to be noted, and a process that ends in between leaves the work to the next one that looks: the API or the worker
+when it starts, the verification before it counts, or the first request for scores.
 """
 
 import logging
@@ -24,12 +24,12 @@ from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
 
 MOST_AT_ONCE: Final = 500
-MOST_WAITING: Final = 200
+MOST_SCHEDULED: Final = 200
 log = logging.getLogger(__name__)
 
 
-class Beside:
-    """Makes up for baselines; one thread, which begins with the first forecast that is left to it."""
+class BaselineBackfill:
+    """Computes missing baselines in one thread, which starts with the first scheduled forecast."""
 
     def __init__(self, catalogue: Catalogue, maker: Maker) -> None:
         self._catalogue = catalogue
@@ -38,27 +38,27 @@ class Beside:
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def later(self, forecast: StoredForecast) -> None:
-        """Make them soon, in another thread."""
-        if self._queue.qsize() >= MOST_WAITING:
-            return  # the catalogue shows what is owed
+    def schedule(self, forecast: StoredForecast) -> None:
+        """Compute the baselines of a forecast soon, in another thread."""
+        if self._queue.qsize() >= MOST_SCHEDULED:
+            return  # they stay missing in the catalogue, where `backfill` finds them
         self._queue.put(forecast)
         with self._guard:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="baselines", daemon=True)
                 self._thread.start()
 
-    def now(self, forecast: StoredForecast) -> None:
-        """Make what is missing of a forecast's baselines, from its kept inputs; none where these are gone."""
+    def compute(self, forecast: StoredForecast) -> None:
+        """Compute the missing baselines of a forecast from its kept inputs; none where these are gone."""
         try:
             inputs = kept_input(forecast)
         except NoDataError as err:
-            log.warning("no baselines beside forecast %s: %s", forecast.id, err)
+            log.warning("no baselines for forecast %s: %s", forecast.id, err)
             return
-        self._maker.make_beside(inputs, forecast.origin)
+        self._maker.make_baselines(inputs, forecast.origin)
 
-    def owed(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[StoredForecast]:
-        """One forecast of each window that lacks a baseline, the newest first."""
+    def missing(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[StoredForecast]:
+        """Return one forecast of each window that lacks a baseline, the newest first."""
         row = ForecastRow
         has_both = [func.max(case((row.model == name, 1), else_=0)) == 1 for name in BASELINES]
         lacks = ~has_both[0] | ~has_both[1]
@@ -78,20 +78,20 @@ class Beside:
         forecasts = [self._catalogue.find(forecast_id) for forecast_id in found if forecast_id]
         return [forecast for forecast in forecasts if forecast is not None and forecast.inputs_path.is_file()]
 
-    def make_up(self, since: datetime | None = None) -> int:
-        """Make every baseline that is owed; the number of forecasts that lacked one."""
-        owed = self.owed(since)
-        for forecast in owed:
-            self.now(forecast)
-        return len(owed)
+    def backfill(self, since: datetime | None = None) -> int:
+        """Compute every missing baseline and return the number of forecasts that lacked one."""
+        forecasts = self.missing(since)
+        for forecast in forecasts:
+            self.compute(forecast)
+        return len(forecasts)
 
     def _serve(self) -> None:
         while True:
             forecast = self._queue.get()
             try:
-                self.now(forecast)
+                self.compute(forecast)
             except (NowcastError, OSError) as err:
-                log.warning("the baselines beside forecast %s wait: %s", forecast.id, err)
+                log.warning("the baselines of forecast %s are still missing: %s", forecast.id, err)
             except Exception:
-                log.exception("the baselines beside forecast %s wait", forecast.id)
+                log.exception("the baselines of forecast %s are still missing", forecast.id)
             del forecast
