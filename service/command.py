@@ -56,6 +56,9 @@ SUBCOMMANDS: Final = (
     Subcommand("calibrate", "training.calibrate:app", "Fit the calibration of a checkpoint's probabilities.", TRAINING),
     Subcommand("digits", "training.datasets.fetch_digits:app", "Fetch the digits of Moving MNIST.", TRAINING),
     Subcommand("bench", "benchmarks.run:app", "Run the benchmarks (in a checkout only).", TRAINING),
+    Subcommand(
+        "structure", "benchmarks.structure:app", "Count the source (in a checkout only).", TRAINING, hidden=True
+    ),
 )
 
 

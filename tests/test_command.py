@@ -17,7 +17,7 @@ from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "ingest", "models", "training", "verification", "service", "benchmarks")
-RUN_BY_PATH = {"service/process/leash.py", "service/command.py"}
+RUN_BY_PATH = {"service/process/leash.py", "service/command.py", "benchmarks/structure_trace.py"}
 LOADED = "print(json.dumps(sorted(sys.modules)))"
 HEAVY = {"torch", "celery", "fastapi", "numpy", "xarray", "pydantic"}
 
