@@ -17,8 +17,7 @@ from core.errors import ConfigError, NowcastError, UnavailableError
 from models.checkpoint import save_model
 from training.config import RunConfig, is_first_process, resolve
 from training.datasets import DATASETS
-from training.trainer.build import architecture, build_datasets, build_module
-from training.trainer.card import card
+from training.trainer.build import build_datasets, build_module, card
 from training.trainer.exceedance import ExceedanceModule, build_exceedance
 from training.trainer.fit import Items, fit
 from training.trainer.guided_items import guided_items
@@ -124,8 +123,8 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():
-        scores, built = last_values(folder / "metrics.csv", "validation/"), architecture(config, training)
-        save_model(checkpoint, module.model, card(config, built, training, record, steps=done, validation=scores))
+        scores = last_values(folder / "metrics.csv", "validation/")
+        save_model(checkpoint, module.model, card(config, training, record, steps=done, validation=scores))
         log.info("wrote %s", checkpoint)
     return checkpoint
 

@@ -1,11 +1,16 @@
-"""What a run trains: its data sets, the architecture of its model and its Lightning module."""
+"""From a configuration to what a run trains, data sets and Lightning module, and to the card of the trained model."""
 
 import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from core.errors import ConfigError
 from models.build import build_model, options_of
+from models.guided.adaptation import ADAPTATION, Adaptation
+from models.guided.fields import MATCHING, ProbabilityMatching
+from models.guided.network import RATES_MMH
 from models.rollout import RecurrentModel
 from training.config import RunConfig
 from training.datasets import NowcastDataset, build_dataset
@@ -58,3 +63,58 @@ def build_module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -
     if config.compile:
         getattr(model, "stack", model).compile()
     return NowcastModule(model, config.build_transform(), config, total_steps=total_steps, rain=dataset.is_rain)
+
+
+def card(
+    config: RunConfig,
+    dataset: NowcastDataset,
+    record: Mapping[str, Any],
+    *,
+    steps: int,
+    validation: Mapping[str, float],
+) -> dict[str, Any]:
+    """The card that `models.checkpoint.save_model` writes.
+
+    Args:
+        config: the run's.
+        dataset: its training part.
+        record: see `run_folder.run_record`.
+        steps: optimiser steps done.
+        validation: the last scores by name.
+    """
+    revision, now = str(record["revisions"][-1]), datetime.now(UTC)
+    return {
+        "kind": config.objective,
+        "version": f"{now:%Y.%m.%d}+{revision[:7]}",
+        "architecture": architecture(config, dataset),
+        "transform": config.build_transform().to_dict(),
+        "input_steps": config.input_steps,
+        "lead_steps": config.lead_steps,
+        "cadence_minutes": dataset.cadence_minutes,
+        "pixel_m": dataset.pixel_m,
+        "grid": {key: config.dataset_options.get(key) for key in ("height", "width")},
+        "training": {"steps": steps, "finished": now.isoformat(timespec="seconds"), **_origin(config, dataset, record)},
+        "code_revision": revision,
+        "code_revisions": list(record["revisions"]),
+        "validation": dict(validation),
+        **_guided(config),
+    }
+
+
+def _origin(config: RunConfig, dataset: NowcastDataset, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "data": dataset.fingerprint,
+        "config": config.model_dump(mode="json", exclude={"data"}),
+        "machines": list(record["machines"]),
+    }
+
+
+def _guided(config: RunConfig) -> dict[str, Any]:
+    """Return the keys that only a guided model's card has."""
+    if config.objective != "exceedance":
+        return {}
+    rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
+    keys: dict[str, Any] = {"rates_mmh": list(rates_mmh), "rebuild": MATCHING.to_dict(ProbabilityMatching())}
+    if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
+        keys["adaptation"] = ADAPTATION.to_dict(Adaptation())
+    return keys
