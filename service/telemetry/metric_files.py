@@ -68,6 +68,8 @@ def keep_in_files(home: Path) -> None:
         if isinstance(metric, MetricWrapperBase):
             metric.clear()  # what was counted before would stay outside
     os.environ[WHERE] = str(folder)
+    # The documented way, the variable alone, names files by process id: one more with every process that ever ran, and
+    # reading gets slower and slower (client_python issue 509). There is no setting for `process_identifier`.
     library: Any = values
     library.ValueClass = library.MultiProcessValue(slot)
 

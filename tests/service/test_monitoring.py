@@ -19,7 +19,7 @@ from service.tasks.watchdog import mark_completed
 from service.telemetry import metrics
 from tests.end_to_end.stack import ROOT
 from tests.service.api_support import REFERENCE, fill, frames_at, lead_times, running, service_at
-from tests.service.test_beat import queue_server
+from tests.service.queue_server import queue_server
 
 DEPLOY = ROOT / "deploy"
 ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())

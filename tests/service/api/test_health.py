@@ -18,7 +18,7 @@ from service.forecasts.nowcast import NowcastService
 from service.tasks.queue import SCHEDULE
 from service.tasks.watchdog import mark_completed
 from tests.service.api_support import fill, running, service_at
-from tests.service.test_beat import queue_server
+from tests.service.queue_server import queue_server
 from tests.waiting import PATIENCE_S
 
 

@@ -14,25 +14,15 @@ from typing import Any
 import pytest
 import redis
 
-from service.process.broker import Broker, embedded
+from service.process.broker import Broker
 from service.tasks import beat
 from service.tasks.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
 from service.tasks.queue import BEAT, FORECASTS, VERIFICATION
 from tests.end_to_end.stack import ROOT, process_environment
+from tests.service.queue_server import queue_server
 from tests.waiting import wait_until
 
 CYCLE_S = 0.5
-
-
-@contextmanager
-def queue_server(home: Path) -> Iterator[Broker]:
-    broker = embedded(home)
-    with subprocess.Popen(broker.command) as server:
-        try:
-            wait_until(broker.answers, "queue server")
-            yield broker
-        finally:
-            server.kill()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from service.forecasts.catalogue import Catalogue
 from service.tasks.queue import own_queue
 from service.tasks.watchdog import EXIT_CODE, Watchdog, last_heartbeats, late_after_s
 from tests.end_to_end.stack import ROOT, end, process_environment
-from tests.service.test_beat import queue_server
+from tests.service.queue_server import queue_server
 from tests.waiting import PATIENCE_S, wait_until
 
 
