@@ -13,7 +13,7 @@ from ingest.writers.odim_h5 import QUANTUM_MMH, odim_bytes, odim_file_name
 FILE_SUFFIXES: Final = (".h5", ".hdf5", ".hdf")
 
 
-def export_odim(source: Path | bytes, out: Path, *, quantum_mmh: float = QUANTUM_MMH) -> list[Path]:
+def export_odim(source: str | Path | bytes, out: str | Path, *, quantum_mmh: float = QUANTUM_MMH) -> list[Path]:
     """Write the frames of any file that ingest reads as ODIM_H5.
 
     Args:
@@ -25,7 +25,7 @@ def export_odim(source: Path | bytes, out: Path, *, quantum_mmh: float = QUANTUM
     Raises:
         InputError: not a file of rain rates, or frames that do not fit into one file.
     """
-    frames = read_frames(source)
+    frames, out = read_frames(source), Path(out)
     if out.suffix.lower() in FILE_SUFFIXES:
         write_bytes_atomically(out, odim_bytes(frames, quantum_mmh=quantum_mmh))
         return [out]

@@ -217,7 +217,7 @@ def _cell_numbers() -> Displacement:
 
 
 def write_weather(
-    out: Path, start: datetime, hours: float, seed: int = 0, step_minutes: int = 5, *, odim: bool = False
+    out: str | Path, start: datetime, hours: float, seed: int = 0, step_minutes: int = 5, *, odim: bool = False
 ) -> list[Path]:
     """Write invented weather into a folder under DWD's file names; a file appears whole.
 
@@ -229,6 +229,7 @@ def write_weather(
         step_minutes: as `weather`.
         odim: ODIM HDF5 on DWD's grid of 1200 x 1100 cells, as since 2025, instead of RADOLAN binary.
     """
+    out = Path(out)
     paths = []
     for frame in weather(start, hours, seed, step_minutes):
         paths.append(out / (odim_file_name(frame) if odim else ry_file_name(frame.valid_time)))

@@ -43,7 +43,7 @@ class Built:
 
 
 def build_archive(
-    source: Path, out: Path, settings: ArchiveSettings, *, workers: int = 1, product: str | None = None
+    source: str | Path, out: str | Path, settings: ArchiveSettings, *, workers: int = 1, product: str | None = None
 ) -> Built:
     """Build an archive, or go on with one that was interrupted.
 
@@ -60,6 +60,7 @@ def build_archive(
         ConfigError: no files, another build is at work, or `out` is there and is made of other files.
         NoDataError: no file holds a field.
     """
+    source, out = Path(source), Path(out)
     units = find_units(source)
     build_id = _build_id(units, product)
     work = out.with_name(out.name + WORK_SUFFIX)

@@ -45,12 +45,13 @@ class Contents:
     wet_HW: Float64Field
 
 
-def inspect_archive(archive: Path, *, fields: int = 500) -> Contents:
+def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
     """Look at all times and at up to `fields` fields, evenly spread.
 
     Raises:
         ConfigError: no Zarr store with a rain rate.
     """
+    archive = Path(archive)
     dataset, rate = _open(archive)
     seconds = np.array([round(time.timestamp()) for time in cf.times_of(dataset, str(rate.dims[0]))], np.int64)
     chosen = np.unique(np.linspace(0, len(seconds) - 1, min(fields, len(seconds))).round().astype(int))

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final, Self
+
+from core.records import RecordCodec
 
 FINISHED: Final[dict[str, Any]] = {"finished": True}
 
@@ -39,6 +41,9 @@ class JournalEntry:
     rejected: str | None = None
 
 
+JOURNAL_ENTRY: Final = RecordCodec(JournalEntry)
+
+
 class Journal:
     """Appends entries to a unit's file; a line that a kill cut short is dropped when it is opened again."""
 
@@ -59,7 +64,7 @@ class Journal:
 
     def add(self, entry: JournalEntry) -> None:
         """Append an entry."""
-        self._write(asdict(entry))
+        self._write(JOURNAL_ENTRY.to_dict(entry))
 
     def finish(self) -> None:
         """Say that the unit has no further piece."""
@@ -95,8 +100,7 @@ def entries(path: Path) -> Iterator[JournalEntry]:
         for line in file:
             values: dict[str, Any] = json.loads(line) if line.endswith(b"\n") else FINISHED
             if values != FINISHED:
-                fields = (StoredField(**{**f, "missing_radars": tuple(f["missing_radars"])}) for f in values["fields"])
-                yield JournalEntry(values["name"], values["at_bytes"], tuple(fields), values["rejected"])
+                yield JOURNAL_ENTRY.from_dict(values)
 
 
 def _last_line(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from ingest.readers.containers import printable, unpack
 
 
 def read_frames(
-    source: Path | bytes,
+    source: str | Path | bytes,
     *,
     name: str = "",
     max_bytes: int = MAX_BYTES,
@@ -38,6 +38,7 @@ def read_frames(
         FrameError: empty, cut, damaged, foreign, or of a product that is no rain rate.
         TooLargeError: over a limit; bytes are counted while they are unpacked.
     """
+    source = Path(source) if isinstance(source, str) else source
     label = printable(name or (source.name if isinstance(source, Path) else "upload"))
     content = _content(source, label, max_bytes)
     limits = ReadLimits(max_bytes, max_frames, max_cells)

@@ -65,7 +65,7 @@ def ry_bytes(
 
 
 def write_ry(
-    path_or_file: Path | BinaryIO,
+    path_or_file: str | Path | BinaryIO,
     rate_mmh_HW: Float32Field,
     valid_time: datetime,
     *,
@@ -78,14 +78,15 @@ def write_ry(
         FrameError: as `ry_bytes`.
     """
     content = ry_bytes(rate_mmh_HW, valid_time, radars=radars, software=software)
-    if not isinstance(path_or_file, Path):
+    if not isinstance(path_or_file, str | Path):
         path_or_file.write(content)
         return
-    if path_or_file.suffix == ".gz":  # without the time of writing, so that equal weather is equal bytes
+    path = Path(path_or_file)
+    if path.suffix == ".gz":  # without the time of writing, so that equal weather is equal bytes
         content = gzip.compress(content, compresslevel=6, mtime=0)
-    elif path_or_file.suffix == ".bz2":
+    elif path.suffix == ".bz2":
         content = bz2.compress(content)
-    write_bytes_atomically(path_or_file, content)
+    write_bytes_atomically(path, content)
 
 
 def _header(valid_time: datetime, radars: Sequence[str], software: str, content_bytes: int) -> bytes:

@@ -88,7 +88,14 @@ DATASETS: Registry[type[NowcastDataset]] = Registry("dataset")
 
 
 def build_dataset(
-    name: str, data: Path | None, split: Split, options: dict[str, Any], *, input_steps: int, lead_steps: int, seed: int
+    name: str,
+    data: str | Path | None,
+    split: Split,
+    options: dict[str, Any],
+    *,
+    input_steps: int,
+    lead_steps: int,
+    seed: int,
 ) -> NowcastDataset:
     """A data set by name.
 
@@ -104,4 +111,5 @@ def build_dataset(
             f"{'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']} (came {e['input']!r})" for e in err.errors()
         )
         raise ConfigError(f"options of {name}: {problems}") from err
-    return kind(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed, options=checked)
+    folder = None if data is None else Path(data)
+    return kind(folder, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed, options=checked)

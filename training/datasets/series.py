@@ -21,12 +21,13 @@ RYDL_SUFFIXES: Final = (".hdf5", ".h5")
 DUE: Final = "an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
 
 
-def open_series(path: Path) -> RadarSeries:
+def open_series(path: str | Path) -> RadarSeries:
     """Open one NetCDF file, one Zarr folder, or RainNet's HDF5 file.
 
     Raises:
         FrameError: no rain in a layout that is known, or none with CF times and grid.
     """
+    path = Path(path)
     series = _open_rydl(path) if path.suffix in RYDL_SUFFIXES else open_cf(path)
     if len(series.minutes) == 0:
         raise FrameError(f"{path.name} holds no field")
@@ -56,12 +57,13 @@ def _open_rydl(path: Path) -> RadarSeries:
     return RadarSeries(path, minutes, pixel_m, (height, width), RydlFields(path, keys))
 
 
-def find_series(data: Path | None) -> list[RadarSeries]:
+def find_series(data: str | Path | None) -> list[RadarSeries]:
     """All series of a file or folder in the order of time; what cannot be read is logged and skipped.
 
     Raises:
         ConfigError: no such path, or nothing readable in it.
     """
+    data = Path(data) if data is not None else None
     if data is None or not data.exists():
         came = "no data came" if data is None else f"no data at {data}"
         raise ConfigError(f"{came}: {DUE} was due, --data PATH or a folder ./data/DATASET")
