@@ -1,15 +1,20 @@
-"""What ingest deletes of the live store, by age and by size: never the newest hours, and nothing without telling."""
+"""The retention policy: a rule says what of one kind is deleted, and every deletion is logged and leaves no row alone.
+
+`sweep` applies it to the files of the ingest room; the service states the rules of its forecasts and exports in
+`service/forecasts/retention.py`.
+"""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
-from core.frame import iso
 from core.settings import Settings
-from ingest.store.locks import DiskFullError
+from core.times import iso
+from ingest.store.locks import DiskFullError, translate_os_errors
 
 NEEDED: Final = timedelta(hours=6)
 """A window reaches back two hours and a forecast is scored against the two and a half after it."""
@@ -46,60 +51,8 @@ class Keep:
         )
 
 
-@dataclass(frozen=True)
-class Kept:
-    """One file that may be deleted; `at` is its own time: of the data, or of its writing."""
-
-    path: Path
-    at: datetime
-    size: int
-
-
-Forget = Callable[[Sequence[Path], Mapping[str, int]], None]
-"""Takes files out of the catalogue and counts them, before they are deleted."""
-
-
-def sweep(home: Path, keep: Keep, newest: datetime | None, now: datetime, forget: Forget) -> dict[str, int]:
-    """Delete what is too old or too much; gives the number of files by kind.
-
-    Args:
-        home: the live store.
-        keep: the rules.
-        newest: time of the newest scan, from which the age of data counts.
-        now: from which the age of quarantined and temporary files counts.
-        forget: called for each kind before its files go, so that a crash leaves no row without a file.
-
-    Raises:
-        UnavailableError: the catalogue or the disk does not let us.
-    """
-    data_now, deleted = min(newest or now, now), {}
-    floor = data_now - NEEDED
-    by_kind: dict[str, list[Kept]] = {
-        "scans": excess(_dated(home / "scans", "*.nc"), data_now - keep.scans, keep.scans_bytes, floor),
-        "others": excess(_dated(home / "others", "*.nc"), data_now - keep.others, keep.others_bytes, floor),
-        "windows": [file for file in _dated(home / "windows", "*.safetensors") if file.at < data_now - WINDOWS_AGE],
-        "quarantine": excess(_written(home / "quarantine"), now - keep.quarantine, keep.quarantine_bytes, None),
-        "parts": [file for file in _parts(home) if file.at < now - PART_AGE],
-    }
-    for kind, files in by_kind.items():
-        if files:
-            tell(kind, files)
-            paths, counts = (
-                [file.path for file in files],
-                {f"deleted:{kind}": len(files), f"freed:{kind}": _size(files)},
-            )
-            try:
-                forget(paths, counts)
-                delete_files(files, home)
-            except DiskFullError:  # no room even for the note: make some first
-                delete_files(files, home)
-                forget(paths, counts)
-            deleted[kind] = len(files)
-    return deleted
-
-
 class Aged(Protocol):
-    """What has an age and a size."""
+    """An item with a time and a size."""
 
     @property
     def at(self) -> datetime:
@@ -110,75 +63,91 @@ class Aged(Protocol):
         """In bytes."""
 
 
-Some = TypeVar("Some", bound=Aged)
+@dataclass(frozen=True)
+class StoredFile:
+    """One file that may be deleted; `at` is its own time: of the data, or of its writing."""
+
+    path: Path
+    at: datetime
+    size: int
 
 
-def excess(files: Sequence[Some], cutoff: datetime, max_bytes: int, floor: datetime | None) -> list[Some]:
-    """The files that are too old, then the oldest until the rest is small enough; none that is younger than `floor`."""
-    files = sorted(files, key=lambda file: file.at)
-    left_bytes, chosen = _size(files), []
-    for file in files:
-        if file.at >= cutoff and left_bytes <= max_bytes:
-            break
-        if floor is not None and file.at >= floor:
-            if left_bytes > max_bytes:
-                log.warning("%d bytes of the newest data are more than the limit of %d; kept", left_bytes, max_bytes)
-            break
-        chosen.append(file)
-        left_bytes -= file.size
-    return chosen
+Item = TypeVar("Item", bound=Aged)
 
 
-def _dated(folder: Path, pattern: str) -> list[Kept]:
-    """Files whose names end in their data's time: RY_20240701T1200Z.nc, RV_20240701T1200Z_050.nc."""
-    found = []
-    for file in _files(folder, pattern):
-        stamps = [part for part in file.path.stem.split("_") if part.endswith("Z") and "T" in part]
-        try:
-            digits = "%Y%m%dT%H%MZ" if len(stamps[-1]) == 14 else "%Y%m%dT%H%M%SZ"
-            found.append(Kept(file.path, datetime.strptime(stamps[-1], digits).replace(tzinfo=UTC), file.size))
-        except (IndexError, ValueError):
-            log.warning("%s is no file of ours; left alone", file.path)
-    return found
+def _nothing(_item: Aged) -> bool:
+    return False
 
 
-def _written(folder: Path) -> list[Kept]:
-    return list(_files(folder, "*"))
+@dataclass(frozen=True)
+class Rule(Generic[Item]):
+    """Which items of one kind are deleted: those older than `keep_from`, then the oldest beyond `max_bytes`.
+
+    Attributes:
+        keep_from: items of an earlier time are deleted.
+        max_bytes: limit of all items together, protected ones too; None: no limit.
+        protect_from: items of this time or later are never deleted.
+        protects: whether an item is never deleted, whatever its age.
+    """
+
+    keep_from: datetime
+    max_bytes: int | None = None
+    protect_from: datetime | None = None
+    protects: Callable[[Item], bool] = _nothing
+
+    def expired(self, items: Iterable[Item]) -> list[Item]:
+        """Return the items to delete, the oldest first."""
+        protected: list[Item] = []
+        free: list[Item] = []
+        for item in items:
+            (protected if self.protects(item) else free).append(item)
+        excess_bytes = -1 if self.max_bytes is None else _size(protected) + _size(free) - self.max_bytes
+        chosen: list[Item] = []
+        for item in sorted(free, key=lambda item: item.at):
+            if item.at >= self.keep_from and excess_bytes <= 0:
+                break
+            if self.protect_from is not None and item.at >= self.protect_from:
+                if excess_bytes > 0:
+                    left_bytes, limit = excess_bytes + (self.max_bytes or 0), self.max_bytes
+                    log.warning("%d bytes of the newest data are more than the limit of %s; kept", left_bytes, limit)
+                break
+            chosen.append(item)
+            excess_bytes -= item.size
+        return chosen
 
 
-def _parts(home: Path) -> list[Kept]:
-    return [file for name in OWN_FOLDERS for file in _files(home / name, ".*.part", hidden=True)]
+def delete(kind: str, files: Sequence[StoredFile], home: Path, forget: Callable[[], object]) -> int:
+    """Delete files after `forget` took them out of the catalogue, so that a crash leaves no row without a file.
 
+    Returns:
+        The number of files.
 
-def _files(folder: Path, pattern: str, *, hidden: bool = False) -> Iterator[Kept]:
-    """Files below a folder that are there; somebody else may delete one in the meantime."""
-    for path in folder.rglob(pattern):
-        try:
-            status = path.stat()
-        except OSError:
-            continue
-        if path.is_file() and path.name.startswith(".") == hidden:
-            yield Kept(path, datetime.fromtimestamp(status.st_mtime, UTC), status.st_size)
-
-
-def _size(files: Sequence[Aged]) -> int:
-    return sum(file.size for file in files)
-
-
-def tell(kind: str, files: Sequence[Kept]) -> None:
-    """Log what is going to be deleted."""
+    Raises:
+        UnavailableError: the catalogue or the disk does not respond.
+    """
+    if not files:
+        forget()
+        return 0
     first, last = iso(min(file.at for file in files)), iso(max(file.at for file in files))
     log.info("deleting %d files (%d bytes) of %s from %s to %s", len(files), _size(files), kind, first, last)
     for file in files:
         log.debug("deleting %s", file.path)
+    try:
+        forget()
+        delete_files(files, home)
+    except DiskFullError:  # no room even for the transaction: make some first
+        delete_files(files, home)
+        forget()
+    return len(files)
 
 
-def delete_files(files: Sequence[Kept], home: Path) -> None:
+def delete_files(files: Sequence[StoredFile], home: Path) -> None:
     """Delete files, and the folders of days that are empty then."""
-    for file in files:
-        file.path.unlink(missing_ok=True)
-    for folder in {parent for file in files for parent in file.path.parents if home in parent.parents}:
-        _prune_empty(folder, home)
+    with translate_os_errors(home):
+        for file in files:
+            file.path.unlink(missing_ok=True)
+        for folder in {parent for file in files for parent in file.path.parents if home in parent.parents}:
+            _prune_empty(folder, home)
 
 
 def _prune_empty(folder: Path, home: Path) -> None:
@@ -188,3 +157,75 @@ def _prune_empty(folder: Path, home: Path) -> None:
         except OSError:  # not empty, or gone
             return
         folder = folder.parent
+
+
+def _size(items: Sequence[Aged]) -> int:
+    return sum(item.size for item in items)
+
+
+Forget = Callable[[Sequence[Path], Mapping[str, int]], None]
+"""Takes files out of the catalogue and counts them, before they are deleted."""
+
+
+def sweep(home: Path, keep: Keep, newest: datetime | None, now: datetime, forget: Forget) -> dict[str, int]:
+    """Delete what is too old or too much of the ingest room's files.
+
+    Args:
+        home: the live store.
+        keep: the limits.
+        newest: time of the newest scan, from which the age of data counts.
+        now: from which the age of quarantined and temporary files counts.
+        forget: called for each kind before its files go.
+
+    Returns:
+        The number of deleted files by kind.
+
+    Raises:
+        UnavailableError: the catalogue or the disk does not respond.
+    """
+    data_now, deleted = min(newest or now, now), {}
+    floor = data_now - NEEDED
+    scans = Rule[StoredFile](data_now - keep.scans, keep.scans_bytes, floor)
+    others = Rule[StoredFile](data_now - keep.others, keep.others_bytes, floor)
+    quarantine = Rule[StoredFile](now - keep.quarantine, keep.quarantine_bytes)
+    by_kind = {
+        "scans": scans.expired(_dated(home / "scans", "*.nc")),
+        "others": others.expired(_dated(home / "others", "*.nc")),
+        "windows": Rule[StoredFile](data_now - WINDOWS_AGE).expired(_dated(home / "windows", "*.safetensors")),
+        "quarantine": quarantine.expired(_files(home / "quarantine", "*")),
+        "parts": Rule[StoredFile](now - PART_AGE).expired(_parts(home)),
+    }
+    for kind, files in by_kind.items():
+        if files:
+            paths = [file.path for file in files]
+            counts = {f"deleted:{kind}": len(files), f"freed:{kind}": _size(files)}
+            deleted[kind] = delete(kind, files, home, partial(forget, paths, counts))
+    return deleted
+
+
+def _dated(folder: Path, pattern: str) -> list[StoredFile]:
+    """Files whose names end in their data's time: RY_20240701T1200Z.nc, RV_20240701T1200Z_050.nc."""
+    found = []
+    for file in _files(folder, pattern):
+        stamps = [part for part in file.path.stem.split("_") if part.endswith("Z") and "T" in part]
+        try:
+            digits = "%Y%m%dT%H%MZ" if len(stamps[-1]) == 14 else "%Y%m%dT%H%M%SZ"
+            found.append(StoredFile(file.path, datetime.strptime(stamps[-1], digits).replace(tzinfo=UTC), file.size))
+        except (IndexError, ValueError):
+            log.warning("%s is no file of ours; left alone", file.path)
+    return found
+
+
+def _parts(home: Path) -> list[StoredFile]:
+    return [file for name in OWN_FOLDERS for file in _files(home / name, ".*.part", hidden=True)]
+
+
+def _files(folder: Path, pattern: str, *, hidden: bool = False) -> Iterator[StoredFile]:
+    """Files below a folder that are there; somebody else may delete one in the meantime."""
+    for path in folder.rglob(pattern):
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if path.is_file() and path.name.startswith(".") == hidden:
+            yield StoredFile(path, datetime.fromtimestamp(status.st_mtime, UTC), status.st_size)

@@ -8,16 +8,17 @@ made again, as owed.
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from core.settings import Settings
-from ingest.store.locks import DiskFullError, translate_os_errors
-from ingest.store.retention import NEEDED, PART_AGE, Kept, delete_files, excess, tell
+from ingest.store.locks import translate_os_errors
+from ingest.store.retention import NEEDED, PART_AGE, Rule, StoredFile, delete
 from service.forecasts.catalogue import Catalogue, CatalogueEntry
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import inputs_file
@@ -76,13 +77,13 @@ class Clocks:
 
 
 @dataclass(frozen=True)
-class Run:
-    """All forecasts of one window."""
+class WindowForecasts:
+    """All forecasts of one window: they are deleted together."""
 
     at: datetime
     size: int
     entries: tuple[CatalogueEntry, ...]
-    files: tuple[Kept, ...]
+    files: tuple[StoredFile, ...]
 
 
 class ForecastRetention:
@@ -105,59 +106,63 @@ class ForecastRetention:
             found = {file.path: file for file in _files(self._catalogue.folder)}
         entries = self._catalogue.entries()
         newest = _newest(entries)
+        old_parts = Rule[StoredFile](clocks.now - PART_AGE).expired(file for file in found.values() if _is_part(file))
         deleted = {
-            "parts": self._delete("parts", [f for f in found.values() if _is_part(f) and f.at < clocks.now - PART_AGE]),
+            "parts": self._delete("parts", old_parts),
             "exports": self._delete("exports", self._old_exports(found, newest, clocks)),
-            "forecasts": self._forget(self._old_runs(found, entries, newest, due, clocks)),
+            "forecasts": self._forget(self._old_windows(found, entries, newest, due, clocks)),
             "leftovers": self._delete("leftovers", self._leftovers(found, entries, clocks)),
         }
         return {kind: number for kind, number in deleted.items() if number}
 
-    def _old_exports(self, found: dict[Path, Kept], newest: Collection[CatalogueEntry], clocks: Clocks) -> list[Kept]:
+    def _old_exports(
+        self, found: dict[Path, StoredFile], newest: Collection[CatalogueEntry], clocks: Clocks
+    ) -> list[StoredFile]:
         kept = {entry.id for entry in newest}
-        exports = [file for file in found.values() if _is_export(file.path) and _owner(file.path) not in kept]
-        kept_bytes = sum(file.size for file in found.values() if _is_export(file.path) and _owner(file.path) in kept)
-        room = self._keep.exports_bytes - kept_bytes
-        return excess(exports, clocks.now - self._keep.exports, room, clocks.now - ASKED_LATELY)
+        rule = Rule[StoredFile](
+            clocks.now - self._keep.exports,
+            self._keep.exports_bytes,
+            clocks.now - ASKED_LATELY,
+            lambda file: _owner(file.path) in kept,
+        )
+        return rule.expired(file for file in found.values() if _is_export(file.path))
 
-    def _old_runs(
+    def _old_windows(
         self,
-        found: dict[Path, Kept],
+        found: dict[Path, StoredFile],
         entries: Sequence[CatalogueEntry],
         newest: Collection[CatalogueEntry],
         due: Collection[str],
         clocks: Clocks,
-    ) -> list[Run]:
-        runs = _runs(found, entries, clocks)
+    ) -> list[WindowForecasts]:
         never = {entry.id for entry in newest} | {
             entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in set(due)
         }
-        stay = [run for run in runs if any(entry.id in never for entry in run.entries) or _is_read(run, clocks)]
-        others = [run for run in runs if run not in stay]
-        room = self._keep.forecasts_bytes - sum(run.size for run in stay)
-        return excess(others, clocks.now - self._keep.forecasts, room, clocks.now - NEEDED)[:MOST]
+        rule = Rule[WindowForecasts](
+            clocks.now - self._keep.forecasts,
+            self._keep.forecasts_bytes,
+            clocks.now - NEEDED,
+            lambda one: any(entry.id in never for entry in one.entries) or _is_read(one, clocks),
+        )
+        return rule.expired(_windows(found, entries, clocks))[:MOST]
 
-    def _forget(self, runs: Sequence[Run]) -> int:
-        """Out of the catalogue, then off the disk: a crash leaves no row without a file."""
+    def _forget(self, windows: Sequence[WindowForecasts]) -> int:
         number = 0
-        for start in range(0, len(runs), AT_ONCE):
-            some = runs[start : start + AT_ONCE]
-            ids = [entry.id for run in some for entry in run.entries]
-            try:
-                self._catalogue.forget(ids)
-                number += self._delete("forecasts", self._files_of(some))
-            except DiskFullError:  # no room even for the note: make some first
-                number += self._delete("forecasts", self._files_of(some))
-                self._catalogue.forget(ids)
+        for start in range(0, len(windows), AT_ONCE):
+            some = windows[start : start + AT_ONCE]
+            ids = [entry.id for one in some for entry in one.entries]
+            number += self._delete("forecasts", self._files_of(some), partial(self._catalogue.forget, ids))
         return number
 
-    def _files_of(self, runs: Sequence[Run]) -> list[Kept]:
+    def _files_of(self, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
         """Their files; the inputs only where no other forecast started from them."""
-        gone = {entry.id for run in runs for entry in run.entries}
+        gone = {entry.id for one in windows for entry in one.entries}
         used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in gone}
-        return [file for run in runs for file in run.files if file.path not in used]
+        return [file for one in windows for file in one.files if file.path not in used]
 
-    def _leftovers(self, found: dict[Path, Kept], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[Kept]:
+    def _leftovers(
+        self, found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], clocks: Clocks
+    ) -> list[StoredFile]:
         """Files that no forecast has any more, of a sweep that was broken off: by their own age."""
         known = {entry.id for entry in entries}
         inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in entries}
@@ -168,14 +173,11 @@ class ForecastRetention:
             and clocks.at(file.at, _day_after(file.path)) < clocks.now - self._keep.forecasts
         ]
 
-    def _delete(self, kind: str, files: Sequence[Kept]) -> int:
-        if files:
-            tell(kind, files)
-            with translate_os_errors(self._catalogue.folder.parent):
-                delete_files(files, self._catalogue.folder.parent)
-            DELETED_FILES.labels(kind).inc(len(files))
-            DELETED_BYTES.labels(kind).inc(sum(file.size for file in files))
-        return len(files)
+    def _delete(self, kind: str, files: Sequence[StoredFile], forget: Callable[[], object] = lambda: None) -> int:
+        number = delete(kind, files, self._catalogue.folder.parent, forget)
+        DELETED_FILES.labels(kind).inc(number)
+        DELETED_BYTES.labels(kind).inc(sum(file.size for file in files))
+        return number
 
 
 def swept(service: NowcastService, now: datetime | None = None) -> dict[str, int]:
@@ -196,16 +198,16 @@ def asked_for(path: Path) -> None:
         os.utime(path, ns=(round(datetime.now(UTC).timestamp() * 1e9), path.stat().st_mtime_ns))
 
 
-def _files(folder: Path) -> Iterator[Kept]:
+def _files(folder: Path) -> Iterator[StoredFile]:
     """Every file of the days' folders, with the time at which it was last written or asked for."""
     for path in folder.glob("*/*/*/*"):
         with suppress(FileNotFoundError):
             status = path.stat()
             used = max(status.st_mtime, status.st_atime)
-            yield Kept(path, datetime.fromtimestamp(used, UTC), status.st_size)
+            yield StoredFile(path, datetime.fromtimestamp(used, UTC), status.st_size)
 
 
-def _is_part(file: Kept) -> bool:
+def _is_part(file: StoredFile) -> bool:
     return file.path.name.startswith(".") and file.path.suffix == ".part"
 
 
@@ -228,27 +230,27 @@ def _newest(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
     return [entry for entry in scheduled if last is not None and entry.reference_time >= last - NEEDED]
 
 
-def _runs(found: dict[Path, Kept], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[Run]:
-    by_owner: dict[str, list[Kept]] = defaultdict(list)
+def _windows(found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[WindowForecasts]:
+    by_owner: dict[str, list[StoredFile]] = defaultdict(list)
     for file in found.values():
         by_owner[_owner(file.path)].append(file)
-    windows: dict[tuple[str, str], list[CatalogueEntry]] = defaultdict(list)
+    by_window: dict[tuple[str, str], list[CatalogueEntry]] = defaultdict(list)
     for entry in entries:
-        windows[entry.inputs_sha256, entry.origin].append(entry)
-    runs = []
-    for together in windows.values():
+        by_window[entry.inputs_sha256, entry.origin].append(entry)
+    windows = []
+    for together in by_window.values():
         inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in together}
         files = [file for entry in together for file in by_owner[entry.id]]
         files += [found[path] for path in inputs if path in found]
         made_at, first = max(entry.issued_at for entry in together), together[0]
         at = clocks.at(made_at, first.reference_time if first.origin == "scans" else None)
         own = [file for file in files if not _is_export(file.path)]  # exports have a limit of their own
-        runs.append(Run(at, sum(file.size for file in own), tuple(together), tuple(files)))
-    return runs
+        windows.append(WindowForecasts(at, sum(file.size for file in own), tuple(together), tuple(files)))
+    return windows
 
 
-def _is_read(run: Run, clocks: Clocks) -> bool:
-    return any(file.at >= clocks.now - ASKED_LATELY for file in run.files)
+def _is_read(one: WindowForecasts, clocks: Clocks) -> bool:
+    return any(file.at >= clocks.now - ASKED_LATELY for file in one.files)
 
 
 def _day_after(path: Path) -> datetime:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import ingest.store.retention
 from core.errors import NoDataError
 from core.settings import Settings
 from ingest.store.locks import DiskFullError
-from service.forecasts import retention
 from service.forecasts.exports import exported
 from service.forecasts.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
 from service.tasks.queue import SWEEP, schedule
@@ -171,7 +171,7 @@ def test_a_sweep_that_was_broken_off_leaves_no_row_without_a_file_and_the_next_e
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(retention, "delete_files", ended)
+        patch.setattr(ingest.store.retention, "delete_files", ended)
         with pytest.raises(KeyboardInterrupt):
             sweep(world, NOTHING)
     assert hours_of(world) == [6, 8, 10, 12]
