@@ -36,7 +36,7 @@ SUBCOMMANDS: Final = (
     Subcommand("client", "service.client.__main__:app", "Query a running service.", SERVICE),
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),
-    Subcommand("watchdog", "service.tasks.watchdog:main", "Check that a worker completes a task.", SERVICE),
+    Subcommand("watchdog", "service.watchdog:main", "Check that a worker completes a task.", SERVICE),
     Subcommand("ingest", "ingest.run:app", "Run the ingest worker on a folder or on DWD's open data.", RADAR),
     Subcommand("archive", "ingest.archive.__main__:app", "Build, inspect or fetch a training archive.", RADAR),
     Subcommand("export", "ingest.export:main", "Write scans or forecasts as ODIM HDF5.", RADAR),
