@@ -61,7 +61,7 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
     jobs = _book(backend)
     job = jobs.add(reference_time, model, owner)
     try:
-        queue.send_task(RUN_JOB, (job.id,), task_id=job.id)
+        queue.send_task(RUN_JOB, (job.id,), task_id=job.id, ignore_result=True)
     except (OperationalError, RedisError, CeleryError) as err:
         jobs.remove(job.id)
         raise UnavailableError(f"the queue does not take the job ({type(err).__name__})") from err

@@ -37,7 +37,7 @@ def find_lost_jobs_task() -> int:
     limit_s = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S
     again = find_lost(book(), limit_s)
     for job_id in again:
-        run_job_task.apply_async((job_id,))
+        run_job_task.apply_async((job_id,), ignore_result=True)
     return len(again)
 
 
