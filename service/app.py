@@ -46,7 +46,7 @@ DESCRIPTION: Final = """
 Rain of the next two and a half hours from radar scans, with its age and its scores.
 
 Rates are mm/h of liquid water, `null` is not observed, 0 is dry; times are UTC; row 0 is the northern one.
-Errors are problem documents (RFC 9457) that say what came and what was due.
+Errors are problem documents (RFC 9457) that name what was expected and what was found.
 """
 
 
@@ -55,7 +55,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
 
     Args:
         service: an open service; None opens one from the settings while /livez answers already.
-        settings: None are the service's, or those of the environment, read at the start.
+        settings: None: the service's, or those of the environment, read at the start.
     """
     app = FastAPI(
         title="Precipitation nowcast",

@@ -19,7 +19,7 @@ def create(
     scope: Annotated[Scope, typer.Option(help="read < forecast < admin")] = "read",
     limit: Annotated[str | None, typer.Option(help='"600/minute"; without it that of NOWCAST_LIMIT_PER_KEY')] = None,
 ) -> None:
-    """Make a key and print it, this once: only its hash is stored."""
+    """Create a key and print it; it is shown only now, since only its hash is stored."""
     with errors_in_one_line():
         if limit is not None:
             parsed_limit(limit)
@@ -30,7 +30,7 @@ def create(
 
 @app.command("list")
 def list_keys() -> None:
-    """Print the keys: id, scope, limit, since when, until when, name."""
+    """Print the keys: id, scope, limit, time of creation, validity, name."""
     with errors_in_one_line():
         for key in _book().list():
             until = f"revoked {iso(key.revoked_at)}" if key.revoked_at else "valid"

@@ -1,6 +1,6 @@
 """`python -m service.models add|alias|list`: the model registry of the live store (NOWCAST_HOME).
 
-Running processes follow an alias with their next request or task; nothing is started anew.
+Running processes follow an alias with their next request or task; no restart is needed.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ def add(
     checkpoint: Annotated[Path, typer.Argument(help="folder with model.json and model.safetensors")],
     name: Annotated[str | None, typer.Option(help="of the model; by default the folder's")] = None,
 ) -> None:
-    """Copy a checkpoint into the live store, once it has loaded and run; no alias means it yet."""
+    """Copy a checkpoint into the live store after it has loaded and run; no alias points to it yet."""
     with errors_in_one_line():
         settings = settings_from_environment()
         folder = checkpoint.resolve()
@@ -36,7 +36,7 @@ def alias(
     alias: Annotated[str, typer.Argument(help="default, production, canary, ...")],
     model: Annotated[str, typer.Argument(help="NAME@VERSION, or NAME for what that means now")],
 ) -> None:
-    """Let an alias mean a version that loads and runs; also the way back to an earlier one."""
+    """Point an alias to a version that loads and runs; also the way back to an earlier version."""
     with errors_in_one_line():
         settings = settings_from_environment()
         registry = _registry(settings)
@@ -52,12 +52,12 @@ def alias(
 
 @app.command("list")
 def list_models() -> None:
-    """Print versions (reference, when it was added, aliases) and what each alias was before."""
+    """Print versions (reference, when added, aliases) and the previous targets of each alias."""
     with errors_in_one_line():
         registry = _registry(settings_from_environment())
         aliases = registry.aliases().values()
         for one in registry.versions():
-            added = one.added_at.isoformat(timespec="seconds") if one.added_at else "comes with the package"
+            added = one.added_at.isoformat(timespec="seconds") if one.added_at else "part of the package"
             named = ", ".join(each.alias for each in aliases if (each.name, each.version) == (one.name, one.version))
             typer.echo("\t".join((one.reference, added, named or "-")))
         for each in aliases:
@@ -67,10 +67,10 @@ def list_models() -> None:
 
 
 def checked_version(name: str, folder: Path) -> str:
-    """The version of a checkpoint that loads (its weights have the sha256 of its card) and runs.
+    """Return the version of a checkpoint that loads (its weights have the sha256 of its card) and runs.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not load or run.
     """
     one = ModelVersion(name, "new", folder)
     try:

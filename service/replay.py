@@ -1,4 +1,4 @@
-"""`python -m service.replay`: play radar files into a watched folder as if they arrived now."""
+"""`python -m service.replay`: copy recorded radar files into a watched folder at their pace, with current times."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""The whole service as one supervised tree: queue, ingest, worker, beat, API, and where no radar is given a replay.
+"""The whole service as one supervised tree: queue, ingest, worker, beat, API, and without radar files a replay.
 
 `python -m service.run [--source DIR | --dwd | --replay DIR --speed N] [--host HOST --port PORT]`
 """
@@ -27,14 +27,14 @@ from service.process.supervisor import ProcessSpec, SupervisedProcess, say
 
 BROKER_WAIT_S: Final = 30.0
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
-"""Whom a request is from, our own code finds out; who listens to events does not hold up the end."""
+"""Options of the web server: our own code finds the client's address, and open event streams do not delay the end."""
 
 PYTHON: Final = (sys.executable, "-m")
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What will run: the settings of every part, and which radar files are played, if any."""
+    """What will run: the settings of every process, and which radar files are played, if any."""
 
     settings: Settings
     source: Path | None
@@ -44,16 +44,16 @@ class StackPlan:
 
     @property
     def plays(self) -> bool:
-        """True where the radar files are played by this tree itself."""
+        """Return whether this tree itself plays the radar files."""
         return self.settings.source_kind == "replay"
 
     def history_is_in(self) -> bool:
-        """True when the schedule may begin: at once, or with a replay's history stored."""
+        """Return whether the schedule may begin: at once, or once a replay's history is stored."""
         return not (self.plays and self.source) or history_is_stored(self.settings.home, self.source)
 
     def environment(self, redis_url: str) -> dict[str, str]:
-        """What the parts are told; everything else they inherit."""
-        told = {
+        """Return the variables that every process gets in addition to those it inherits."""
+        variables = {
             "HOME": self.settings.home,
             "KEYS_HOME": self.settings.keys_home or self.settings.home,
             "HOST": self.settings.host,
@@ -64,8 +64,8 @@ class StackPlan:
             "REDIS_URL": redis_url,
         }
         if self.source:
-            told["SOURCE"] = self.source
-        return {f"NOWCAST_{name}": str(value) for name, value in told.items()}
+            variables["SOURCE"] = self.source
+        return {f"NOWCAST_{name}": str(value) for name, value in variables.items()}
 
 
 def plan(
@@ -80,7 +80,7 @@ def plan(
     """Decide what runs; a replay and an invented day get a home of their own, apart from observed scans.
 
     Raises:
-        ConfigError: more than one source, or a folder that is not there.
+        ConfigError: more than one source, or a folder that does not exist.
     """
     if sum((source is not None or kind is not None, dwd, replay is not None)) > 1:
         raise ConfigError("expected one of --source (with --source-kind), --dwd and --replay, got more than one")
@@ -90,19 +90,19 @@ def plan(
         source = settings.source if kind not in ("dwd", "replay") else None
         replay = settings.source if kind == "replay" else None
     if missing := next((folder for folder in (source, replay) if folder and not folder.is_dir()), None):
-        raise ConfigError(f"no folder {missing}; a folder of radar files was due")
+        raise ConfigError(f"expected a folder of radar files, got {missing}, which does not exist")
     home = settings.home.resolve()
     keys_home = (settings.keys_home or home).resolve()  # one set of keys, whatever is shown
     if source or kind not in ("directory", "replay"):
-        told = {"home": home, "keys_home": keys_home, "source_kind": kind, "invented": False}
-        return StackPlan(settings.model_copy(update=told), source.resolve() if source else None)
+        changes = {"home": home, "keys_home": keys_home, "source_kind": kind, "invented": False}
+        return StackPlan(settings.model_copy(update=changes), source.resolve() if source else None)
     home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
-    told = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
-    return StackPlan(settings.model_copy(update=told), home / "inbox", replay.resolve() if replay else None)
+    changes = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
+    return StackPlan(settings.model_copy(update=changes), home / "inbox", replay.resolve() if replay else None)
 
 
 def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> list[ProcessSpec]:
-    """The processes of the tree but for the queue; each is a command that also runs by itself."""
+    """Return the processes of the tree except the queue; each is a command that also runs by itself."""
     environment = chosen.environment(redis_url)
     settings = chosen.settings
     listen = ("--host", settings.host, "--port", str(settings.port))
@@ -116,7 +116,9 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
     made = [
         ProcessSpec("api", (*PYTHON, "uvicorn", "service.app:app", *listen, *UVICORN), environment),
         ProcessSpec("ingest", (*PYTHON, "ingest.run", *ingest), environment),
-        ProcessSpec("worker", worker, environment, before_start=broker.give_back if broker else lambda: None),
+        ProcessSpec(
+            "worker", worker, environment, before_start=broker.requeue_unacknowledged if broker else lambda: None
+        ),
         ProcessSpec("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
     ]
     if chosen.plays:
@@ -128,7 +130,7 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
 
 
 async def serve(chosen: StackPlan) -> None:
-    """Run the tree until it is told to stop (SIGTERM, SIGINT)."""
+    """Run the tree until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -174,7 +176,7 @@ def alone_in(home: Path) -> Iterator[None]:
     """Hold the live store for this tree alone.
 
     Raises:
-        ConfigError: another tree runs on it.
+        ConfigError: another tree holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
     with (home / "run.lock").open("a+") as file:
@@ -192,16 +194,16 @@ def main(
     source: Annotated[Path | None, typer.Option(help="watched folder of radar files")] = None,
     dwd: Annotated[bool, typer.Option("--dwd", help="DWD's open radar data")] = False,
     source_kind: Annotated[str | None, typer.Option(help="a kind of source by its name")] = None,
-    replay: Annotated[Path | None, typer.Option(help="recorded radar files, played as if they came now")] = None,
+    replay: Annotated[Path | None, typer.Option(help="recorded radar files, played with current times")] = None,
     speed: Annotated[float | None, typer.Option(min=0.01, help="replayed minutes per minute")] = None,
     host: Annotated[str | None, typer.Option()] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one")] = None,
 ) -> None:
-    """Run the whole service; with no radar files given it plays an invented radar day."""
+    """Run the whole service; without radar files it plays an invented radar day."""
     try:
-        given = {"replay_speed": speed, "host": host, "port": port}
+        options = {"replay_speed": speed, "host": host, "port": port}
         settings = settings_from_environment()
-        settings = settings.model_copy(update={name: value for name, value in given.items() if value is not None})
+        settings = settings.model_copy(update={name: value for name, value in options.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
         chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC), kind=source_kind)

@@ -1,4 +1,4 @@
-"""Who sends a request: an API key, this very machine, or an address; nothing that the sender can claim is believed."""
+"""The caller of a request: an API key, this machine itself, or an address; no claim of a client is trusted."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from service.access.keybook import Key, Scope
 
 FORWARDING: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host")
 IPV6_SITE_BITS: Final = 64
-"""Of an IPv6 address: one subscriber has all that lie behind, so that they count as one."""
+"""Prefix length of one subscriber: all IPv6 addresses behind it count as one caller."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sends one request.
+    """The caller of one request.
 
     Attributes:
-        address: of the client; `?` where a server does not say.
+        address: of the client; `?` where the server does not know it.
         is_local: a program of this machine itself, by no proxy and for no foreign web page.
-        key: the valid key that came, None without one.
-        is_refused: a key came that is not valid.
+        key: the valid key of the request, None without one.
+        is_refused: the request has a key that is not valid.
     """
 
     address: str
@@ -37,30 +37,30 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """What requests are counted and logged under."""
+        """Return the name under which requests are counted and logged."""
         return f"key:{self.key.id}" if self.key else f"address:{_site(self.address)}"
 
     def allows(self, scope: Scope) -> bool:
-        """Whether this caller may; on this machine everything but administration needs no key."""
+        """Return whether this caller has a scope; on this machine all but administration needs no key."""
         if self.key:
             return self.key.allows(scope)
         return scope == "read" or (self.is_local and scope == "forecast")
 
 
 def trusted_networks(proxies: Sequence[str]) -> tuple[Network, ...]:
-    """The networks of the setting `trusted_proxies`.
+    """Return the networks of the setting `trusted_proxies`.
 
     Raises:
-        ConfigError: no address or network.
+        ConfigError: an entry is neither an address nor a network.
     """
     try:
         return tuple(ipaddress.ip_network(proxy) for proxy in proxies)
     except ValueError as err:
-        raise ConfigError(f"trusted proxies: {err}; addresses or networks like 10.0.0.0/8 were due") from err
+        raise ConfigError(f"trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got: {err}") from err
 
 
 def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
-    """The sender of a request, before its key is looked at."""
+    """Return the caller of a request, without its key."""
     headers = Headers(scope=connection)
     peer = (connection.get("client") or ("?", 0))[0]
     is_forwarded = any(name in headers for name in FORWARDING)
@@ -71,13 +71,13 @@ def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
 
 
 def key_in(headers: Headers) -> str | None:
-    """The key as `X-API-Key` or as `Authorization: Bearer`."""
+    """Return the key of `X-API-Key` or of `Authorization: Bearer`, None without one."""
     kind, _, token = headers.get("authorization", "").partition(" ")
     return headers.get("x-api-key") or (token.strip() if kind.lower() == "bearer" else None)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own loopback."""
+    """Return whether a host name or address is this machine's own loopback."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -87,14 +87,14 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_for_this_machine(headers: Headers) -> bool:
-    """Not a web page of another site in a browser of this machine, nor one whose name was bent to point here."""
+    """Return False for another site's page in a local browser, and for a foreign name that resolves to here."""
     host = urlsplit(f"//{headers.get('host', '')}")
     origin = headers.get("origin")
     return is_loopback(host.hostname or "") and (origin is None or urlsplit(origin).netloc == host.netloc)
 
 
 def _forwarded(fields: Sequence[str], peer: str, trusted: Sequence[Network]) -> str:
-    """The nearest address of the chain that is no trusted proxy: what stands before it, its sender could invent."""
+    """Return the last address of the chain that is no trusted proxy: its sender could have invented those before it."""
     chain = [each.strip() for field in fields for each in field.split(",")]
     return next((each for each in reversed(chain) if not _is_in(each, trusted)), peer)
 

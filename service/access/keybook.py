@@ -1,7 +1,7 @@
-"""API keys: who holds one and what it allows; the key itself is never stored, only its SHA-256.
+"""API keys: their holders and scopes; the key itself is never stored, only its SHA-256.
 
-They have a database of their own beside the catalogue (`keys.sqlite`), unless `NOWCAST_DATABASE_URL` names a server:
-the catalogue may be lost and is made anew from the files, which keys could not be.
+They have a database of their own (`keys.sqlite`), unless `NOWCAST_DATABASE_URL` names a server: the catalogue can be
+rebuilt from the files after a loss, keys cannot.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ from ingest.store.tables import Base, UtcDateTime
 
 Scope = Literal["read", "forecast", "admin"]
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
-"""Each allows what those before it do."""
+"""Each scope includes those before it."""
 
 FILE: Final = "keys.sqlite"
 MARK: Final = "nowcast"
-"""First part of every key, so that a scanner for secrets that got out finds it."""
+"""First part of every key, by which scanners for leaked secrets recognise it."""
 
 LONGEST: Final = 200
 
@@ -49,7 +49,7 @@ class KeyRow(Base):
 
 @dataclass(frozen=True)
 class Key:
-    """What is known of a key; `rate_limit` is None where it has the limit of the settings."""
+    """A stored key; `rate_limit` None stands for the limit of the settings."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class Key:
     revoked_at: datetime | None
 
     def allows(self, scope: Scope) -> bool:
-        """Whether the key reaches so far."""
+        """Return whether the key has the scope."""
         return SCOPES.index(self.scope) >= SCOPES.index(scope)
 
 
@@ -72,7 +72,7 @@ class KeyBook:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The keys of the service with these settings."""
+        """Open the keys of the service with these settings."""
         if settings.database_url:
             return cls(settings.database_url.get_secret_value())
         home: Path = settings.keys_home or settings.home
@@ -82,26 +82,26 @@ class KeyBook:
         return cls(f"sqlite:///{file}")
 
     def create(self, name: str, scope: Scope, rate_limit: str | None = None) -> str:
-        """A new key: what its holder sends, shown this once.
+        """Store a new key and return what its holder sends; it cannot be shown again.
 
         Raises:
-            InputError: no name.
+            InputError: the name is empty.
             ConflictError: a key of that name is in use.
         """
         if not name.strip():
-            raise InputError("an empty name came; the name of the key's holder was due")
+            raise InputError("name: expected the name of the key's holder, got an empty one")
         key_id = secrets.token_hex(4)
         key = f"{MARK}_{key_id}_{secrets.token_urlsafe(32)}"
         row = {"id": key_id, "name": name, "scope": scope, "sha256": _digest(key), "rate_limit": rate_limit}
         with writing(self.engine) as connection:
             taken = select(KeyRow.id).where(KeyRow.name == name, KeyRow.revoked_at.is_(None))
             if connection.execute(taken).first():
-                raise ConflictError(f"a key named {name!r} is in use; another name was due, or its revocation")
+                raise ConflictError(f"a key named {name!r} is in use; choose another name or revoke that key")
             connection.execute(insert(KeyRow).values(**row, created_at=datetime.now(UTC)))
         return key
 
     def find(self, key: str) -> Key | None:
-        """The valid key that these characters are, None for any others and for a revoked one."""
+        """Return the valid key with these characters; None for any others and for a revoked one."""
         mark, _, rest = key.partition("_")
         key_id, _, secret = rest.partition("_")
         if mark != MARK or not key_id or not secret or len(key) > LONGEST:
@@ -113,13 +113,13 @@ class KeyBook:
         return Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, row.revoked_at)
 
     def list(self) -> Sequence[Key]:
-        """Every key, the oldest first, revoked ones too."""
+        """Return every key, the oldest first, revoked ones too."""
         with reading(self.engine) as connection:
             rows = connection.execute(select(KeyRow.__table__).order_by(KeyRow.created_at, KeyRow.id)).all()
         return [Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, row.revoked_at) for row in rows]
 
     def has_valid(self) -> bool:
-        """Whether any key is in use."""
+        """Return whether any key is in use."""
         with reading(self.engine) as connection:
             return connection.execute(select(KeyRow.id).where(KeyRow.revoked_at.is_(None)).limit(1)).first() is not None
 
@@ -135,7 +135,7 @@ class KeyBook:
             )
             row = connection.execute(wanted).first()
             if row is None:
-                raise NoDataError(f"no valid key is {id_or_name!r}; an id or a name of `list` was due")
+                raise NoDataError(f"no valid key has the id or name {id_or_name!r}; `list` prints both")
             now = datetime.now(UTC)
             connection.execute(update(KeyRow).where(KeyRow.id == row.id).values(revoked_at=now))
         return Key(row.id, row.name, row.scope, row.rate_limit, row.created_at, now)

@@ -1,4 +1,4 @@
-"""How often one caller may ask: a sliding window, counted in Redis for all processes together, else in this one."""
+"""Rate limits per caller: a sliding window, counted in Redis for all processes together, else in this one."""
 
 import logging
 import math
@@ -19,12 +19,12 @@ log = logging.getLogger(__name__)
 PREFIX: Final = "nowcast-limit"
 REDIS_WAIT_S: Final = 0.5
 REDIS_AGAIN_AFTER_S: Final = 5.0
-"""So long each process counts for itself after Redis did not answer: no request waits for a queue that is gone."""
+"""How long each process counts for itself after Redis did not answer: no request waits for a queue that is gone."""
 
 
 @dataclass(frozen=True)
 class Allowance:
-    """What is left to a caller: `remaining` of `limit` requests in `window_s`; after `reset_s` there is more."""
+    """What a caller has left: `remaining` of `limit` requests in `window_s`; after `reset_s` there is more."""
 
     allowed: bool
     limit: int
@@ -33,28 +33,28 @@ class Allowance:
     reset_s: int
 
     def headers(self) -> dict[str, str]:
-        """The fields of draft-ietf-httpapi-ratelimit-headers, and `Retry-After` where nothing is left."""
-        told = {
+        """Return the fields of draft-ietf-httpapi-ratelimit-headers, with `Retry-After` where nothing is left."""
+        fields = {
             "RateLimit-Policy": f'"default";q={self.limit};w={self.window_s}',
             "RateLimit": f'"default";r={self.remaining};t={self.reset_s}',
         }
-        return told if self.allowed else {**told, "Retry-After": str(self.reset_s)}
+        return fields if self.allowed else {**fields, "Retry-After": str(self.reset_s)}
 
 
 def parsed_limit(text: str) -> RateLimitItem:
-    """A limit like "600/minute" or "10 per second".
+    """Parse a limit like "600/minute" or "10 per second".
 
     Raises:
-        ConfigError: none.
+        ConfigError: it is no such limit.
     """
     try:
         return parse(text)
     except ValueError as err:
-        raise ConfigError(f'rate limit {text!r} came; one like "600/minute" was due') from err
+        raise ConfigError(f'rate limit: expected one like "600/minute", got {text!r}') from err
 
 
 class Limiter:
-    """Counts requests by caller; to be used from one event loop."""
+    """Counter of requests by caller, for use from one event loop."""
 
     def __init__(self, redis_url: str | None) -> None:
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
@@ -71,23 +71,23 @@ class Limiter:
             )
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
-    async def ask(self, limit: RateLimitItem, caller: str) -> Allowance:
-        """Count one request of `caller` against `limit`."""
+    async def count(self, limit: RateLimitItem, caller: str) -> Allowance:
+        """Count one request of `caller` against `limit`; return what is left."""
         if self._shared and time.monotonic() >= self._own_until:
             try:
-                return await _asked(self._shared, limit, caller)
+                return await _count(self._shared, limit, caller)
             except (RedisError, OSError) as err:
                 self._own_until = time.monotonic() + REDIS_AGAIN_AFTER_S
                 log.warning("rate limits count in this process alone for now: %s", type(err).__name__)
-        return await _asked(self._own, limit, caller)
+        return await _count(self._own, limit, caller)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to Redis."""
         if self._pool:
             await self._pool.disconnect()
 
 
-async def _asked(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> Allowance:
+async def _count(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> Allowance:
     allowed = await limiter.hit(limit, caller)
     reset_time, remaining = await limiter.get_window_stats(limit, caller)
     reset_s = max(1, math.ceil(reset_time - time.time()))

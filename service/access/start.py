@@ -1,4 +1,4 @@
-"""Whether the service may start where it is told to listen, and why not, in one line."""
+"""Check before the start whether the service may listen on its address, with the reason in one line."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def check_start(settings: Settings, host: str | None = None) -> None:
         host: where it will listen; None is uvicorn's own command line, else the setting.
 
     Raises:
-        ConfigError: no key is there, and the setting that allows it is not given.
+        ConfigError: there is no key, and the setting that allows it is not set.
     """
     host = host or uvicorn_host(sys.argv) or settings.host
     if is_loopback(host) or settings.allow_no_keys or KeyBook.from_settings(settings).has_valid():
@@ -34,28 +34,28 @@ def check_start(settings: Settings, host: str | None = None) -> None:
 
 
 def uvicorn_host(argv: list[str]) -> str | None:
-    """Where `uvicorn ...` or `python -m uvicorn ...` listens, as it reads its command line; None for other programs."""
+    """Return the host of a `uvicorn ...` command, as uvicorn reads its arguments; None for other programs."""
     program = Path(argv[0])
     if "uvicorn" not in (program.stem, program.parent.name):
         return None
     from uvicorn import main
 
     command: Any = main  # a click command
-    given = command.make_context("uvicorn", list(argv[1:]), resilient_parsing=True).params
-    if given.get("uds") or given.get("fd") is not None:
+    options = command.make_context("uvicorn", list(argv[1:]), resilient_parsing=True).params
+    if options.get("uds") or options.get("fd") is not None:
         return SOCKET
-    host: str = given.get("host") or "127.0.0.1"
+    host: str = options.get("host") or "127.0.0.1"
     return host
 
 
 class StartInOneLine:
-    """Tells a server why the application does not start, without a traceback where the reason is a setting."""
+    """Middleware that reports a failed start without a traceback where the reason is a setting."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Serve one connection of the server."""
         if scope["type"] != "lifespan":
             await self.app(scope, receive, send)
             return

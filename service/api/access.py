@@ -69,9 +69,9 @@ class Guard:
     async def allowance(self, caller: Caller) -> Allowance | None:
         """Count this request; None where the caller is not limited: a program of this machine without a key."""
         if caller.key is None:
-            return None if caller.is_local else await self._limiter.ask(self._per_address, caller.name)
+            return None if caller.is_local else await self._limiter.count(self._per_address, caller.name)
         limit = parsed_limit(caller.key.rate_limit) if caller.key.rate_limit else self._per_key
-        return await self._limiter.ask(limit, caller.name)
+        return await self._limiter.count(limit, caller.name)
 
     async def close(self) -> None:
         """Close the connections."""

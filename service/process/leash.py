@@ -1,6 +1,6 @@
 """Start a program that ends with its parent: `python service/process/leash.py PARENT_PID PROGRAM [ARGUMENT ...]`.
 
-Linux sends the signal itself when the parent is gone, however it ended (`prctl`); elsewhere only an orderly stop ends
+Linux sends the signal itself when the parent has ended, however it ended (`prctl`); elsewhere only an orderly stop ends
 the program. The file imports nothing of the project, so that it costs a few milliseconds only.
 """
 

@@ -1,4 +1,4 @@
-"""A tree of processes as one thing: started in order, started again when one dies, stopped together, no orphans."""
+"""Supervised processes: started in order, restarted when one dies, stopped together, none left behind."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ LINE_BYTES: Final = 2**20
 
 
 def say(name: str, text: str) -> None:
-    """Print one log line of the process `name`: a JSON object where logs are, and as it is where it is one already."""
+    """Print one log line of the process `name`: as JSON by the settings, unchanged where it is JSON already."""
     if get_settings().log_format == "text":
         print(f"{name:>8} | {text}", flush=True)
     elif text.startswith("{"):
@@ -37,21 +37,21 @@ def say(name: str, text: str) -> None:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One process of the tree."""
+    """Specification of one process of the tree."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     after: Callable[[], bool] = lambda: True
-    """The process is first started when this is true, or after `LONGEST_WAIT_S`."""
+    """The process is first started when this returns True, or after `LONGEST_WAIT_S`."""
     before_start: Callable[[], None] = lambda: None
-    """Called each time before the process is started."""
+    """Called before each start of the process."""
     ends: bool = False
-    """The process has work that ends: after a good end it is not started again."""
+    """The process has work that ends: after exit status 0 it is not restarted."""
 
 
 class SupervisedProcess:
-    """One part under supervision; made in a running event loop, which must be the main thread's (see `leash`)."""
+    """A process that is restarted when it dies; create it in a running event loop of the main thread (see `leash`)."""
 
     def __init__(self, spec: ProcessSpec):
         self.spec = spec
@@ -60,7 +60,7 @@ class SupervisedProcess:
         self._keeping = asyncio.create_task(self._keep())
 
     async def stop(self, grace_s: float = GRACE_S) -> None:
-        """Ask the process to end, and end it with all that it started if it takes longer than `grace_s`."""
+        """Terminate the process, and kill it with all that it started if it takes longer than `grace_s`."""
         self._stopping = True
         if self.process is None or self.process.returncode is not None:
             self._keeping.cancel()
@@ -68,7 +68,7 @@ class SupervisedProcess:
             self._signal(signal.SIGTERM)
         _, unfinished = await asyncio.wait([self._keeping], timeout=grace_s)
         if unfinished:
-            say(self.spec.name, f"still there after {grace_s:g} s: killed")
+            say(self.spec.name, f"still running after {grace_s:g} s: killed")
             self._signal(signal.SIGKILL)
             await asyncio.wait([self._keeping])
 
@@ -85,7 +85,7 @@ class SupervisedProcess:
                 say(self.spec.name, "stopped" if self._stopping else "done")
                 return
             wait_s = FIRST_WAIT_S if time.monotonic() - started > STEADY_S else wait_s
-            say(self.spec.name, f"ended unasked ({_reason(code)}); started again in {wait_s:g} s")
+            say(self.spec.name, f"ended unexpectedly ({_reason(code)}); restarted in {wait_s:g} s")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -93,7 +93,7 @@ class SupervisedProcess:
         try:
             self.spec.before_start()
             self.process = await self._start()
-        except Exception as err:  # whatever keeps a part from starting is said and tried again, as its death would be
+        except Exception as err:  # logged and retried, as the death of the process would be
             say(self.spec.name, f"cannot start: {err}")
             return 1
         say(self.spec.name, f"started, process {self.process.pid}")
@@ -117,7 +117,7 @@ class SupervisedProcess:
         )
 
     def _signal(self, number: signal.Signals) -> None:
-        """Signal the process and all that it started (they share its process group)."""
+        """Send a signal to the process and all that it started (they share its process group)."""
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
@@ -128,7 +128,7 @@ async def _print_lines(name: str, stream: asyncio.StreamReader | None) -> None:
         try:
             line = await stream.readline()
         except ValueError:
-            say(name, f"(a line of more than {LINE_BYTES} bytes left out)")
+            say(name, f"(a line of more than {LINE_BYTES} bytes omitted)")
             continue
         if not line:
             return

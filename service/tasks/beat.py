@@ -1,9 +1,9 @@
-"""The schedule's clock: however many beats run, each task is given out once in its interval, and never doubly.
+"""The clock of the schedule: with any number of beat processes each task is sent once in its interval.
 
-Celery's own scheduler in memory, with two changes. Before it gives a task out it claims it in Redis for nine tenths of
-the interval; whoever comes second in that time leaves it. There is no leader and no lock to be lost, so nothing waits
-when a beat dies. And it counts time by a clock that nobody can step, that of claims too: Redis ends a claim by the wall
-clock, which, stepped back, would keep the schedule waiting for as long as it was stepped by.
+Celery's own scheduler in memory, with two changes. Before it sends a task it claims it in Redis for nine tenths of the
+interval; a scheduler that finds a claim does not send. There is no leader and no lock that could be lost, so nothing
+waits when a beat dies. And it measures time, that of claims too, by a steady clock: Redis ends a claim by the wall
+clock, and one that is set back would otherwise stop the schedule for as long as it was set back.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -20,18 +20,18 @@ if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('set', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1
 """
-"""Put another claim in the place of one that is still the same, all at once."""
+"""Script for Redis: replace a claim that is still the same by another one, atomically."""
 
 _STARTED_AT: Final = datetime.now(UTC) - timedelta(seconds=monotonic())
 
 
 def steady_now() -> datetime:
-    """The time of day at this process's start and what has passed since; a step of the wall clock does not show."""
+    """Return this process's start by the wall clock plus the steady time since, so that no step of the clock shows."""
     return _STARTED_AT + timedelta(seconds=monotonic())
 
 
 class SteadyEntry(ScheduleEntry):
-    """An entry that is due by `steady_now`."""
+    """Entry of the schedule whose next time is measured by `steady_now`."""
 
     def __init__(self, *, last_run_at: datetime | None = None, **kwargs: Any) -> None:
         super().__init__(last_run_at=last_run_at, **kwargs)
@@ -41,7 +41,7 @@ class SteadyEntry(ScheduleEntry):
 
 
 class OnceScheduler(Scheduler):
-    """Gives each entry out once in its interval, over all schedulers on one Redis."""
+    """Scheduler that sends each entry once in its interval, over all schedulers on one Redis."""
 
     Entry = SteadyEntry
 
@@ -50,13 +50,13 @@ class OnceScheduler(Scheduler):
         super().__init__(*args, **kwargs)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
-        """Give the task out, unless another scheduler just did; None then."""
+        """Send the task; return None without sending where another scheduler has just sent it."""
         if not self._claim(entry):
             return None
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 
     def _claim(self, entry: Any) -> bool:
-        """Claim the interval: nobody has, or whoever did is over its time by our own steady clock."""
+        """Claim the interval: there is no claim, or the other's has expired by our own steady clock."""
         held_ms = max(1, round(entry.schedule.run_every.total_seconds() * 1000 * CLAIMED_PART))
         backend: Any = self.app.backend
         client, key, own = backend.client, KEY + entry.name, uuid4().hex.encode()

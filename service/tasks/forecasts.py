@@ -1,4 +1,4 @@
-"""What the worker does: each task passes ids in and out, and may run twice without harm."""
+"""The tasks of the worker: ids in, ids out, and each may run twice without harm."""
 
 import logging
 from datetime import UTC, datetime
@@ -14,15 +14,15 @@ from service.tasks.watchdog import mark_completed
 from service.telemetry.metrics import REFUSED
 
 VERIFY_S: Final = 10.0
-"""A verification task begins no further window after it, so that a forecast never waits long."""
+"""A verification task begins no further window after this time, so that a forecast never waits long."""
 
-REFUSAL_TOLD_S: Final = 3600
+LOG_REFUSAL_EVERY_S: Final = 3600
 log = logging.getLogger(__name__)
 
 
 @cache
 def service() -> NowcastService:
-    """The service of this process, with its models loaded once."""
+    """Return the service of this process; it loads each model once."""
     return NowcastService.from_settings(get_settings())
 
 
@@ -35,42 +35,42 @@ def service() -> NowcastService:
     throws=(InputError, NoDataError),
 )
 def make_forecast_task(reference_time: str | None, model: str, scheduled: bool = False) -> str:
-    """Forecast from the stored scans up to `reference_time` (ISO 8601; None is the newest); gives the forecast's id."""
+    """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
     time = datetime.fromisoformat(reference_time) if reference_time else None
     return service().forecast_stored(time, model, scheduled=scheduled).id
 
 
 @queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
 def verify_task() -> int:
-    """Score forecasts whose observation has come in since, for some seconds at a time; gives the number of counts."""
+    """Score forecasts whose observations have been stored since, for some seconds; return the number of counts."""
     return service().verify_due(VERIFY_S)
 
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
 def sweep_task() -> int:
-    """Delete forecasts and exports that are too old or too much; gives the number of files."""
+    """Delete forecasts and exports by age and size; return the number of files."""
     return sum(swept(service()).values())
 
 
 @queue.task(name=HEARTBEAT)
 def heartbeat_task(giver: str, given_at: str | None = None) -> None:
-    """Nothing but the mark that it was done, for /readyz and whoever gave it out."""
+    """Mark a synthetic task as completed, for /readyz and the watchdog."""
     now = datetime.now(UTC)
     mark_completed(service().catalogue.engine, giver, datetime.fromisoformat(given_at) if given_at else now, now)
 
 
 @queue.task(name=CYCLE)
 def cycle_task() -> int:
-    """Hand out a forecast for every new scan; gives the number handed out."""
+    """Queue a forecast for every new scan; return the number of forecasts."""
     refusal = service().refusal()
-    if refusal is not None and is_first(f"refused:{refusal.scan_time}", REFUSAL_TOLD_S):
+    if refusal is not None and is_first(f"refused:{refusal.scan_time}", LOG_REFUSAL_EVERY_S):
         REFUSED.labels("too_old").inc()
         log.warning("no scheduled forecast: %s", refusal.reason)
-    return sum(_hand_out(time, model) for time, model in service().pending())
+    return sum(_queue_forecast(time, model) for time, model in service().pending())
 
 
-def _hand_out(reference_time: datetime, model: str) -> bool:
-    """Queue one forecast, unless it has just been queued: the next look may come before the forecast is made."""
+def _queue_forecast(reference_time: datetime, model: str) -> bool:
+    """Queue one forecast unless it is queued already: the next cycle may come before the forecast is done."""
     limit_s = round(get_settings().task_limit_s)
     time = reference_time.astimezone(UTC).isoformat()
     if not is_first(f"{model}:{time}", limit_s):

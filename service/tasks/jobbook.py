@@ -1,4 +1,4 @@
-"""Forecasts that somebody follows, in the catalogue's database: what the queue loses is found again here."""
+"""Jobs: forecasts that a client follows, stored in the catalogue's database so that none is lost with the queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from ingest.store.tables import Base, UtcDateTime
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 OPEN: Final[tuple[JobState, ...]] = ("waiting", "running")
 KEPT: Final = timedelta(hours=24)
-"""So long a job is told of after it was asked for."""
+"""How long a job is kept after its creation."""
 
 
 class OverError(ConflictError):
-    """What was asked of a job can no longer be done."""
+    """The job has ended, so that it can no longer be cancelled."""
 
     title = "Not possible any more"
 
 
 class JobRow(Base):
-    """One job; `handed_out_at` is when it last went into the queue, `tries` how often it did."""
+    """One job; `handed_out_at` is the time at which it was last queued, `tries` how often."""
 
     __tablename__ = "forecast_jobs"
 
@@ -45,11 +45,11 @@ class JobRow(Base):
 
 @dataclass(frozen=True)
 class Job:
-    """A forecast that was asked for and is followed.
+    """A forecast that a client has requested and follows.
 
     Attributes:
-        reference_time: as it was asked for (ISO 8601); None is the newest scan.
-        owner: id of the API key that asked, None without one.
+        reference_time: as requested (ISO 8601); None is the newest scan.
+        owner: id of the API key of the request, None without one.
         problem: why it failed: `title`, `status` and `detail` of a problem document.
     """
 
@@ -73,7 +73,7 @@ class JobBook:
         prepare(engine)
 
     def add(self, reference_time: str | None, model: str, owner: str | None = None) -> Job:
-        """A new job that waits; those of yesterday are forgotten."""
+        """Store a new waiting job and return it; delete jobs of more than a day ago."""
         now = datetime.now(UTC)
         job = Job(str(uuid4()), "waiting", reference_time, model, owner, None, None, now, now, 1)
         with writing(self.engine) as connection:
@@ -82,21 +82,21 @@ class JobBook:
         return job
 
     def get(self, job_id: str) -> Job:
-        """A job.
+        """Return the job with that id.
 
         Raises:
-            NoDataError: none has that id.
+            NoDataError: there is none.
         """
         with reading(self.engine) as connection:
             row = connection.execute(select(JobRow.__table__).where(JobRow.id == job_id)).one_or_none()
         if row is None:
-            raise NoDataError(f"no job {job_id}; the id of a job of the last day was due")
+            raise NoDataError(f"no job has the id {job_id}; jobs are kept for 24 hours")
         return Job(**row._asdict())
 
     def select(
         self, *, state: JobState | None = None, after: tuple[datetime, str] | None = None, limit: int = 100
     ) -> Sequence[Job]:
-        """Jobs, the newest first; `after` is time and id of the last one that is known already."""
+        """Return jobs, the newest first; `after` is time and id of the last one of the page before."""
         query = select(JobRow.__table__).order_by(JobRow.created_at.desc(), JobRow.id).limit(limit)
         if state is not None:
             query = query.where(JobRow.state == state)
@@ -107,54 +107,54 @@ class JobBook:
             return [Job(**row._asdict()) for row in connection.execute(query).all()]
 
     def begin(self, job_id: str) -> Job | None:
-        """Mark a job as running; None where it is over or gone, so that nothing is to be done."""
+        """Mark a job as running and return it; None where it has ended or was deleted."""
         return self.get(job_id) if self._change(job_id, state="running") else None
 
-    def wait_again(self, job_id: str) -> None:
-        """Mark a job that could not be done now."""
+    def mark_waiting(self, job_id: str) -> None:
+        """Mark a job as waiting, since it was not possible now."""
         self._change(job_id, state="waiting")
 
     def finish(self, job_id: str, forecast_id: str) -> None:
-        """Mark a job as done, unless it was called off."""
+        """Mark a job as done, unless it was cancelled."""
         self._change(job_id, state="done", forecast_id=forecast_id)
 
     def fail(self, job_id: str, problem: dict[str, Any]) -> None:
-        """Mark a job as failed, unless it was called off."""
+        """Mark a job as failed, unless it was cancelled."""
         self._change(job_id, state="failed", problem=problem)
 
     def cancel(self, job_id: str) -> Job:
-        """Call a job off: one that waits is not begun, one that runs may end unheard.
+        """Cancel a job. A waiting job is not started; a running one may finish, and its result is discarded.
 
         Raises:
             NoDataError: no such job.
-            OverError: it is over.
+            OverError: it has ended.
         """
         self._change(job_id, state="cancelled")
         job = self.get(job_id)
         if job.state != "cancelled":
-            raise OverError(f"job {job_id} is {job.state}; one that is waiting or running was due")
+            raise OverError(f"job {job_id} is {job.state}; expected one that is waiting or running")
         return job
 
     def remove(self, job_id: str) -> None:
-        """Forget a job that did not get into the queue."""
+        """Delete a job that could not be queued."""
         with writing(self.engine) as connection:
             connection.execute(delete(JobRow).where(JobRow.id == job_id))
 
     def lost(self, older_than_s: float) -> Sequence[Job]:
-        """Open jobs that went into the queue so long ago that whoever took them must have ended."""
+        """Return open jobs that were queued so long ago that the worker which took them must have ended."""
         before = datetime.now(UTC) - timedelta(seconds=older_than_s)
         query = select(JobRow.__table__).where(JobRow.state.in_(OPEN), JobRow.handed_out_at < before)
         with reading(self.engine) as connection:
             return [Job(**row._asdict()) for row in connection.execute(query).all()]
 
-    def hand_out_again(self, job: Job) -> bool:
-        """Count one more try; False where another process was first."""
+    def requeue(self, job: Job) -> bool:
+        """Count one more try and return whether this process may queue the job again; another may have done so."""
         found = update(JobRow).where(JobRow.id == job.id, JobRow.tries == job.tries, JobRow.state.in_(OPEN))
         with writing(self.engine) as connection:
-            told = {"tries": job.tries + 1, "handed_out_at": datetime.now(UTC), "state": "waiting"}
-            return bool(connection.execute(found.values(**told)).rowcount)
+            changes = {"tries": job.tries + 1, "handed_out_at": datetime.now(UTC), "state": "waiting"}
+            return bool(connection.execute(found.values(**changes)).rowcount)
 
-    def _change(self, job_id: str, **told: Any) -> bool:
+    def _change(self, job_id: str, **changes: Any) -> bool:
         found = update(JobRow).where(JobRow.id == job_id, JobRow.state.in_(OPEN))
         with writing(self.engine) as connection:
-            return bool(connection.execute(found.values(**told)).rowcount)
+            return bool(connection.execute(found.values(**changes)).rowcount)

@@ -1,4 +1,4 @@
-"""Jobs in the worker: a followed forecast is made, and one whose message or worker was lost is handed out again."""
+"""Jobs in the worker: forecasts that a client follows; one that the queue or a worker has lost is queued again."""
 
 import logging
 from datetime import datetime
@@ -21,19 +21,19 @@ MOST_TRIES: Final = 3
 
 @cache
 def book() -> JobBook:
-    """The jobs of this process's service."""
+    """Return the jobs of this process's service."""
     return JobBook(service().catalogue.engine)
 
 
 @queue.task(name=RUN_JOB, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=5)
 def run_job_task(job_id: str) -> None:
-    """Make the forecast of a job."""
+    """Compute the forecast of a job."""
     run_job(service(), book(), job_id)
 
 
 @queue.task(name=FIND_LOST_JOBS)
 def find_lost_jobs_task() -> int:
-    """Hand lost jobs out again; gives their number."""
+    """Queue lost jobs again; return their number."""
     limit_s = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S
     again = find_lost(book(), limit_s)
     for job_id in again:
@@ -42,10 +42,10 @@ def find_lost_jobs_task() -> int:
 
 
 def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
-    """Make the forecast of a job that is still wanted, and say how it went.
+    """Compute the forecast of a job unless it was cancelled, and store the outcome.
 
     Raises:
-        UnavailableError: not possible now; to be tried again.
+        UnavailableError: not possible now; the task is retried.
     """
     job = jobs.begin(job_id)
     if job is None:
@@ -54,32 +54,32 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
         time = datetime.fromisoformat(job.reference_time) if job.reference_time else None
         forecast = service.forecast_stored(time, job.model)
     except UnavailableError:
-        jobs.wait_again(job_id)
+        jobs.mark_waiting(job_id)
         raise
     except NowcastError as err:
         jobs.fail(job_id, problem_of(err.status, err.title, str(err)))
     except SoftTimeLimitExceeded:
-        jobs.fail(job_id, problem_of(503, UnavailableError.title, "it took longer than one task may take"))
+        jobs.fail(job_id, problem_of(503, UnavailableError.title, "it took longer than the time limit of a task"))
     except Exception:
-        jobs.fail(job_id, problem_of(500, "Internal error", "the service failed on this job; the log says why"))
+        jobs.fail(job_id, problem_of(500, "Internal error", "the service failed on this job; see its log"))
         raise
     else:
         jobs.finish(job_id, forecast.id)
 
 
 def find_lost(jobs: JobBook, older_than_s: float, most_tries: int = MOST_TRIES) -> list[str]:
-    """Ids of lost jobs that are to be queued again; one that was lost too often is failed."""
+    """Return the ids of lost jobs to queue again; a job that was lost too often fails."""
     again = []
     for job in jobs.lost(older_than_s):
         if job.tries >= most_tries:
-            detail = f"no worker ended it in {job.tries} tries; the service may be overloaded, or its workers gone"
+            detail = f"no worker completed it in {job.tries} tries; the service may be overloaded, or have no worker"
             jobs.fail(job.id, problem_of(503, UnavailableError.title, detail))
-        elif jobs.hand_out_again(job):
-            log.warning("job %s was lost in the queue: handed out again", job.id)
+        elif jobs.requeue(job):
+            log.warning("job %s was lost in the queue: queued again", job.id)
             again.append(job.id)
     return again
 
 
 def problem_of(status: int, title: str, detail: str) -> dict[str, Any]:
-    """What a problem document says of a failed job."""
+    """Return the problem document of a failed job."""
     return {"status": status, "title": title, "detail": detail}

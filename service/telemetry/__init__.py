@@ -1,1 +1,1 @@
-"""Counts, ages and log lines of every process."""
+"""Metrics of every process: what is counted, and how the counts of all processes are summed."""

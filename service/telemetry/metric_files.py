@@ -1,7 +1,7 @@
-"""The counts of every process of one live store in files of one folder, so that whoever is asked can sum them up.
+"""The counts of every process of one live store in files of one folder, so that any process can sum them.
 
-prometheus_client's multiprocess mode: each process writes files of its own, at once, so a kill loses nothing. They are
-named by a number that no other living process has, and the next process goes on with the counts of one that ended:
+prometheus_client's multiprocess mode: each process writes its own files immediately, so that a kill loses nothing. They
+are named by a number that no other living process has, and the next process continues the counts of one that has ended:
 sums never fall, and there are never more files than processes at a time.
 """
 
@@ -20,11 +20,11 @@ from service.telemetry import metrics
 log = logging.getLogger(__name__)
 FOLDER: Final = "metrics"
 WHERE: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the library looks; set here, and read by nothing else of the project."""
+"""Environment variable of the library; set here, and read by nothing else of the project."""
 
 
 class Slot:
-    """The lowest number that no process at work in `folder` has; held until the process ends, however it ends."""
+    """The lowest number that no living process of `folder` has; held until the process ends, however it ends."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class Slot:
         self._file: IO[bytes] | None = None
 
     def __call__(self) -> str:
-        """The number, another one in a forked child."""
+        """Return the number of this process; a forked child takes another one."""
         if self._pid != os.getpid():
             self._take()
             self._pid = os.getpid()
@@ -54,7 +54,7 @@ class Slot:
 
 
 def keep_in_files(home: Path) -> None:
-    """From now on keep what this process counts below `home`; where that fails it counts for itself alone."""
+    """Keep the counts of this process in files below `home` from now on; if that fails, in its memory."""
     folder = home.resolve() / FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def keep_in_files(home: Path) -> None:
 
 
 def counted(home: Path) -> CollectorRegistry:
-    """What all processes of the live store counted; of this process alone where it keeps no files there."""
+    """Return the counts of all processes of the live store; of this process alone where it keeps no files there."""
     folder = home.resolve() / FOLDER
     if os.environ.get(WHERE) != str(folder):
         return metrics.COUNTED

@@ -1,7 +1,7 @@
 """What each process counts while it works; `GET /metrics` sums it over all processes (see `metric_files`).
 
 Every metric has a label, so that importing this module opens nothing. What can be looked up (ages, scores, lengths) is
-not counted here but read when somebody asks, in `service.api.metric_facts`.
+not counted here but read for each response, in `service.api.metric_facts`.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 COUNTED: Final = CollectorRegistry()
-"""Holds what this process counts, where the counts are not kept in files."""
+"""Holds the counts of this process where they are not kept in files."""
 
 _WORK_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -21,7 +21,7 @@ INFERENCE_SECONDS: Final = Histogram(
 )
 QUEUE_SECONDS: Final = Histogram(
     "nowcast_queue_seconds",
-    "Waiting for the model (queue=inference) or for the worker (queue=the name of the task queue)",
+    "Time in the queue of the model (queue=inference) or of the worker (queue=name of the task queue)",
     ["queue"],
     registry=COUNTED,
     buckets=_WORK_S,
@@ -41,26 +41,31 @@ STAGE_SECONDS: Final = Histogram(
     buckets=_WORK_S,
 )
 FALLBACKS: Final = Counter(
-    "nowcast_fallbacks", "Forecasts that another method made than was asked for", ["model", "method"], registry=COUNTED
+    "nowcast_fallbacks", "Forecasts produced by a fallback method", ["model", "method"], registry=COUNTED
 )
 REFUSED: Final = Counter(
     "nowcast_refused",
-    "Requests and scheduled forecasts turned away (queue_full, rate_limit, too_old, no_key, ...)",
+    "Refused requests and scheduled forecasts (queue_full, rate_limit, too_old, no_key, ...)",
     ["reason"],
     registry=COUNTED,
 )
 FRAMES_MISSING: Final = Counter(
-    "nowcast_frames_missing", "Frames that the windows of forecasts from scans lacked", ["product"], registry=COUNTED
+    "nowcast_frames_missing",
+    "Missing frames in the windows of forecasts from stored scans",
+    ["product"],
+    registry=COUNTED,
 )
 DELETED_FILES: Final = Counter(
-    "nowcast_deleted_files", "Files that retention deleted of forecasts and exports", ["kind"], registry=COUNTED
+    "nowcast_deleted_files", "Files of forecasts and exports that retention deleted", ["kind"], registry=COUNTED
 )
-DELETED_BYTES: Final = Counter("nowcast_deleted_bytes", "What they took", ["kind"], registry=COUNTED)
+DELETED_BYTES: Final = Counter(
+    "nowcast_deleted_bytes", "Bytes that retention freed of forecasts and exports", ["kind"], registry=COUNTED
+)
 HTTP_REQUESTS: Final = Counter(
-    "nowcast_http_requests", "Answered requests", ["method", "route", "status"], registry=COUNTED
+    "nowcast_http_requests", "Completed requests", ["method", "route", "status"], registry=COUNTED
 )
 HTTP_SECONDS: Final = Histogram(
-    "nowcast_http_seconds", "Time to the end of an answer", ["method", "route"], registry=COUNTED, buckets=_WORK_S
+    "nowcast_http_seconds", "Time to the end of a response", ["method", "route"], registry=COUNTED, buckets=_WORK_S
 )
 TASKS: Final = Counter(
     "nowcast_tasks", "Ended tasks by outcome: success, failure, retry, expired", ["task", "outcome"], registry=COUNTED
@@ -72,7 +77,7 @@ TASK_SECONDS: Final = Histogram(
 
 @contextmanager
 def timed(histogram: Histogram, *labels: str) -> Iterator[None]:
-    """Observe how long a block takes, however it ends; for example a histogram STAGE_SECONDS and the label decode."""
+    """Observe how long a block takes, however it ends; for example with STAGE_SECONDS and the label decode."""
     began = perf_counter()
     try:
         yield

@@ -88,7 +88,7 @@ def test_two_sources_are_refused(tmp_path: Path):
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"no folder .*/none; a folder of radar files was due"):
+    with pytest.raises(ConfigError, match=r"expected a folder of radar files, got .*/none"):
         plan(settings(tmp_path), tmp_path / "none", dwd=False, replay=None, now=NOW)
 
 

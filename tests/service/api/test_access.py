@@ -319,7 +319,7 @@ def test_the_command_line(tmp_path, monkeypatch):
     assert key not in keys("list").stdout
     assert keys("revoke", "flood desk").returncode == 0
     assert "\trevoked " in keys("list").stdout
-    for wrong, due in ((("create", "b", "--limit", "x"), "rate limit 'x' came"), (("revoke", "b"), "no valid key")):
+    for wrong, due in ((("create", "b", "--limit", "x"), "rate limit: expected"), (("revoke", "b"), "no valid key")):
         done = keys(*wrong)
         assert done.returncode == 2
         assert due in done.stderr

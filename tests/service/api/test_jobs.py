@@ -162,8 +162,8 @@ def test_a_lost_job_is_handed_out_again_and_at_last_failed(alone):
 def test_two_schedules_hand_a_lost_job_out_once(alone):
     book = JobBook(alone.catalogue.engine)
     job = book.add(None, "persistence")
-    assert book.hand_out_again(job)
-    assert not book.hand_out_again(job)
+    assert book.requeue(job)
+    assert not book.requeue(job)
 
 
 def test_a_job_that_is_handed_out_twice_is_done_once(alone):

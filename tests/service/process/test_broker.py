@@ -60,7 +60,7 @@ def test_what_a_dead_worker_had_taken_goes_back_into_the_queue(tmp_path: Path):
             message = channel.basic_get("celery")
             assert message.headers["id"] == "taken"
             # the process that took it dies here: neither acknowledged nor put back
-            broker.give_back()
+            broker.requeue_unacknowledged()
             assert channel.client.llen("celery") == 1
             assert channel.client.zcard(channel.unacked_index_key) == 0
             channel.qos._delivered.clear()

@@ -52,7 +52,7 @@ def test_a_killed_part_is_started_again_and_a_stopped_one_is_not(capsys):
         assert starts == [0, 1]
 
     asyncio.run(scenario())
-    assert "ended unasked (signal SIGKILL); started again in 0.5 s" in capsys.readouterr().out
+    assert "ended unexpectedly (signal SIGKILL); restarted in 0.5 s" in capsys.readouterr().out
 
 
 def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
@@ -117,7 +117,7 @@ def test_a_program_that_is_not_there_is_said_and_tried_again(capsys):
         def tried_twice() -> bool:
             nonlocal out
             out += str(capsys.readouterr().out)
-            return out.count("started again in") == 2
+            return out.count("restarted in") == 2
 
         await until(tried_twice)
         await kept.stop()
