@@ -1,11 +1,17 @@
-"""The documents name tests that there are."""
+"""The documents name tests, modules and pages that exist."""
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+NEVER_USED = {39}
+"""Numbers that no decision page has."""
+PENDING = {42, 43, 44, 45, 48}
+"""Numbers of pages that are still being written."""
 
 
 @pytest.mark.parametrize("document", sorted(ROOT.glob("docs/*.md")), ids=lambda path: path.name)
@@ -17,3 +23,30 @@ def test_every_test_that_a_document_names_is_there(document):
         for name in re.findall(r"def (test_\w+)\(", path.read_text())
     }
     assert named - there == set()
+
+
+def test_the_index_of_decisions_has_every_page_under_its_title():
+    folder = ROOT / "docs" / "decisions"
+    pages = sorted(folder.glob("[0-9]*.md"))
+    titles = [re.sub(r"^# (\d{4}) ", rf"| [\1]({page.name}) | ", page.read_text().splitlines()[0]) for page in pages]
+    rows = [line for line in (folder / "README.md").read_text().splitlines() if line.startswith("| [")]
+    assert rows == [f"{title} |" for title in titles]
+    numbers = [int(page.name[:4]) for page in pages]
+    assert sorted({*numbers, *NEVER_USED, *PENDING}) == list(range(1, max(*numbers, *PENDING) + 1))
+    assert not NEVER_USED.intersection(numbers)
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_module_and_page_that_a_document_names_is_there(document):
+    text = document.read_text("utf-8")
+    links = {link for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]*)?\)", text) if link}
+    assert {link for link in links if not (document.parent / link).exists()} == set()
+    if document.name == "CHANGELOG.md":
+        return  # it names modules by the names that they had
+    commands = set(re.findall(r"python -m ((?:core|ingest|models|training|service|benchmarks)[\w.]*)", text))
+    assert {name for name in commands if importlib.util.find_spec(name.rstrip(".")) is None} == set()
+    paths = set(
+        re.findall(r"`((?:core|ingest|models|training|service|verification|benchmarks|tests)/[\w/]+\.py)`", text)
+    )
+    placeholders = {path for path in paths if "NAME" in path or path.endswith("/toy.py")}
+    assert {path for path in paths - placeholders if not (ROOT / path).exists()} == set()
