@@ -11,7 +11,7 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from core.arrays import BoolField, Float32Field
+from core.arrays import BoolField, Float32Field, Float64Field
 from core.errors import FrameError
 from core.files import write_atomically
 from core.grid import Grid, grid_from_centres, known
@@ -41,6 +41,20 @@ NETCDF_C: Final = threading.Lock()
 """netCDF-C is not safe for two threads of a process: hold this around every use of it."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
+TIME_ATTRIBUTES: Final = {"units": EPOCH, "calendar": "standard"}
+RATE_ATTRIBUTES: Final = {
+    "standard_name": "rainfall_rate",
+    "long_name": "liquid-equivalent rain rate, all phases",
+    "units": "mm h-1",
+    "grid_mapping": "crs",
+    "ancillary_variables": "coverage",
+}
+COVERAGE_ATTRIBUTES: Final[Mapping[str, Any]] = {
+    "long_name": "coverage mask",
+    "flag_values": np.array([0, 1], np.int8),
+    "flag_meanings": "no_data value",
+    "grid_mapping": "crs",
+}
 
 
 def rate_dataset(
@@ -61,54 +75,31 @@ def rate_dataset(
         attributes: global attributes; None values are left out.
     """
     seconds = np.array([time.timestamp() for time in valid_times])
-    covered_THW = np.isfinite(rate_mmh_THW)
+    dims = ("time", "y", "x")
+    covered_THW = np.isfinite(rate_mmh_THW).astype(np.int8)
     dataset = xr.Dataset(
         {
-            RATE: (
-                ("time", "y", "x"),
-                np.asarray(rate_mmh_THW, np.float32),
-                {
-                    "standard_name": "rainfall_rate",
-                    "long_name": "liquid-equivalent rain rate, all phases",
-                    "units": "mm h-1",
-                    "grid_mapping": "crs",
-                    "ancillary_variables": "coverage",
-                },
-            ),
-            "coverage": (
-                ("time", "y", "x"),
-                covered_THW.astype(np.int8),
-                {
-                    "long_name": "coverage mask",
-                    "flag_values": np.array([0, 1], np.int8),
-                    "flag_meanings": "no_data value",
-                    "grid_mapping": "crs",
-                },
-            ),
+            RATE: (dims, np.asarray(rate_mmh_THW, np.float32), dict(RATE_ATTRIBUTES)),
+            "coverage": (dims, covered_THW, dict(COVERAGE_ATTRIBUTES)),
             "crs": ((), np.int32(0), _grid_mapping(grid)),
         },
         coords={
-            "time": ("time", seconds, {"standard_name": "time", "units": EPOCH, "calendar": "standard", "axis": "T"}),
+            "time": ("time", seconds, {**TIME_ATTRIBUTES, "standard_name": "time", "axis": "T"}),
             "y": ("y", grid.y_centres_m, _axis(grid, "y")),
             "x": ("x", grid.x_centres_m, _axis(grid, "x")),
         },
         attrs={"Conventions": "CF-1.11", **{k: v for k, v in (attributes or {}).items() if v is not None}},
     )
-    if reference_time is not None:
-        reference = reference_time.timestamp()
-        dataset = dataset.assign_coords(
-            forecast_reference_time=(
-                (),
-                reference,
-                {"standard_name": "forecast_reference_time", "units": EPOCH, "calendar": "standard"},
-            ),
-            forecast_period=(
-                "time",
-                (seconds - reference) / 60.0,
-                {"standard_name": "forecast_period", "units": "minutes"},
-            ),
-        )
-    return dataset
+    return dataset if reference_time is None else _with_reference(dataset, seconds, reference_time.timestamp())
+
+
+def _with_reference(dataset: xr.Dataset, seconds: Float64Field, reference: float) -> xr.Dataset:
+    """The data set as a forecast: with its reference time and the lead of every field."""
+    lead_minutes = (seconds - reference) / 60.0
+    return dataset.assign_coords(
+        forecast_reference_time=((), reference, {**TIME_ATTRIBUTES, "standard_name": "forecast_reference_time"}),
+        forecast_period=("time", lead_minutes, {"standard_name": "forecast_period", "units": "minutes"}),
+    )
 
 
 def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:

@@ -49,25 +49,29 @@ def main(
             chosen = choose_source(
                 settings, store, source, dwd=dwd, kind=source_kind, once=once, poll_s=poll_s, grace_s=grace_s
             )
-            worker = IngestWorker(
-                chosen,
-                store,
-                lambda: served_models(weights, store.home / "models"),
-                stop,
-                name=chosen.name,
-                keep=Keep.of(settings),
-                min_free_bytes=settings.min_free_bytes,
-                cleaning=Cleaning.of(settings),
-            )
+            worker = build_worker(settings, store, chosen, weights, stop)
             log.info("ingest of %s into %s", chosen.name, store.home)
-            if once:
-                worker.run_once()
-            else:
-                worker.run()
+            worker.run_once() if once else worker.run()
     except NowcastError as err:
         typer.echo(f"ingest: {err}", err=True)
         raise typer.Exit(2 if isinstance(err, ConfigError) else 1) from err
     log.info("ingest ended: %s", worker.totals)
+
+
+def build_worker(
+    settings: Settings, store: Store, source: Source, weights: Path, stop: threading.Event
+) -> IngestWorker:
+    """Return the worker that takes a source's files by the settings, with windows for the models in `weights`."""
+    return IngestWorker(
+        source,
+        store,
+        lambda: served_models(weights, store.home / "models"),
+        stop,
+        name=source.name,
+        keep=Keep.of(settings),
+        min_free_bytes=settings.min_free_bytes,
+        cleaning=Cleaning.of(settings),
+    )
 
 
 def open_store(settings: Settings) -> Store:

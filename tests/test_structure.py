@@ -37,18 +37,9 @@ CIRCLES_LEFT = (
     *("training/evaluate.py", "training/skill.py"),
     *("verification/counts.py", "verification/scores/"),
 )
-NAMES_LEFT = ("Base", "Forecaster", "ReliabilityRow")
-FUNCTIONS_LEFT = (
-    "core/cf.py rate_dataset",
-    "ingest/run.py main",
-    "ingest/store/scanfile.py write_scan",
-    "service/forecasts/maker.py _record",
-)
-HELPERS_LEFT = (
-    "ingest/store/quarantine.py",
-    "ingest/store/rank.py",
-    "ingest/windows/choice.py",
-)
+NAMES_LEFT = ("Forecaster", "ReliabilityRow")
+FUNCTIONS_LEFT = ("service/forecasts/maker.py _record",)
+HELPERS_LEFT: tuple[str, ...] = ()
 
 
 @cache

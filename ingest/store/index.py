@@ -14,7 +14,7 @@ from core.records import RecordCodec
 from core.times import stamp
 from ingest.store.database import count, is_sound, open_engine, reading, upsert, writing
 from ingest.store.locks import translate_os_errors
-from ingest.store.quality import Facts
+from ingest.store.quality import QualityFacts
 from ingest.store.scanfile import ScanHeader
 from ingest.store.schema import prepare
 from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
@@ -39,7 +39,7 @@ class Scan:
     coverage: float
     missing_radars: tuple[str, ...]
     issued_at: datetime
-    facts: Facts
+    facts: QualityFacts
 
 
 HEADER_ROW: Final = RecordCodec(ScanHeader, flatten=("facts",))

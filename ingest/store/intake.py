@@ -37,7 +37,7 @@ class Outcome:
         replaced: of these, the ones that replaced another content.
         late: of these, the new ones that came after a newer one of their product.
         duplicates: frames that were stored already.
-        worse: other contents of stored observations that are not as good (`ingest.store.rank`).
+        worse: other contents of stored observations that are not as good (`ingest.store.shelf.is_worse`).
         forecasts: new frames with a lead above 0, kept apart.
         known: the file itself, by content and name, had gone in before; nothing was counted.
         rejected: why nothing of the file was taken; None if it was.

@@ -11,14 +11,13 @@ from typing import Final
 from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame, iso
 from core.times import stamp
-from ingest.store import quarantine, ready, retention, scanfile, status
+from ingest.store import ready, retention, scanfile, status
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.retention import Keep
 from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
-from ingest.windows.choice import choose
-from ingest.windows.window import Window, build_window
+from ingest.windows.window import Window, build_window, choose
 
 __all__ = ["Scan", "Store"]
 
@@ -67,7 +66,7 @@ class Store:
         received_at: datetime | None = None,
         issued_at: datetime | None = None,
     ) -> bool:
-        """Store a frame; it replaces one of the same product and time that is not the same or better (`store.rank`).
+        """Store a frame; it replaces one of its product and time unless that is the same or better (`shelf.is_worse`).
 
         Args:
             frame: a scan, or somebody's forecast (lead above 0), which is kept apart and never becomes a scan.
@@ -223,7 +222,7 @@ class Store:
         """
         with translate_os_errors(self.home):
             content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
-            path = quarantine.keep(self.home / "quarantine", content, name, reason, self._clock())
+            path = self._shelf.keep_rejected(content, name, reason, self._clock())
         sha256 = hashlib.sha256(content).hexdigest()
         self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})
         return path

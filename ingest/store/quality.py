@@ -25,7 +25,7 @@ FROZEN_SCANS: Final = 3
 
 
 @dataclass(frozen=True)
-class Facts:
+class QualityFacts:
     """Figures of one field.
 
     Attributes:
@@ -41,11 +41,11 @@ class Facts:
     field_digest: str
 
 
-def facts_of(rate_mmh_HW: NDArray[np.float32]) -> Facts:
+def facts_of(rate_mmh_HW: NDArray[np.float32]) -> QualityFacts:
     """The figures of a field; NaN is "not observed"."""
     wet = rate_mmh_HW[rate_mmh_HW > 0]
     observed = int(np.isfinite(rate_mmh_HW).sum())
-    return Facts(
+    return QualityFacts(
         wet_fraction=wet.size / observed if observed else 0.0,
         wet_mean_mmh=float(wet.mean(dtype=np.float64)) if wet.size else 0.0,
         max_mmh=float(wet.max()) if wet.size else 0.0,
@@ -53,14 +53,14 @@ def facts_of(rate_mmh_HW: NDArray[np.float32]) -> Facts:
     )
 
 
-def is_frozen(newest_first: Sequence[Facts]) -> bool:
+def is_frozen(newest_first: Sequence[QualityFacts]) -> bool:
     """Whether the newest scans show the same rain, cell by cell; dry fields are alike without being frozen."""
     last = newest_first[:FROZEN_SCANS]
     same = len({facts.field_digest for facts in last}) == 1
     return len(last) == FROZEN_SCANS and same and last[0].max_mmh > 0
 
 
-def implausible(facts: Facts, before: Facts | None) -> str | None:
+def implausible(facts: QualityFacts, before: QualityFacts | None) -> str | None:
     """Why a field can hardly be a rain rate in mm/h, or None; `before` is the scan some minutes earlier, if any."""
     if facts.max_mmh > CLIP_MMH:
         return f"a cell of {facts.max_mmh:.0f} mm/h; at most {CLIP_MMH:.0f} mm/h was due"

@@ -18,7 +18,7 @@ from core.errors import InputError, NoDataError
 from core.frame import RadarFrame
 from core.records import RecordCodec
 from core.times import iso
-from ingest.store.quality import Facts, facts_of
+from ingest.store.quality import QualityFacts, facts_of
 
 CLUTTER: Final = "clutter"
 CLUTTER_ATTRIBUTES: Final = {
@@ -41,7 +41,7 @@ class ScanHeader:
     coverage: float
     missing_radars: tuple[str, ...]
     issued_at: datetime
-    facts: Facts
+    facts: QualityFacts
 
 
 HEADER: Final = RecordCodec(

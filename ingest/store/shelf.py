@@ -1,21 +1,26 @@
 """Where scans and others' forecasts lie in the live store, and what becomes of a frame whose place is taken."""
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Final, Protocol
 
 from core.errors import NoDataError
-from core.frame import RadarFrame, iso
-from core.times import stamp
+from core.files import write_bytes_atomically
+from core.frame import RadarFrame
+from core.times import iso, stamp
 from ingest.store import scanfile
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors
-from ingest.store.rank import is_worse
 from ingest.store.scanfile import ScanHeader, safe_name
 
-Entry = tuple[Path, ScanHeader]
+StoredHeader = tuple[Path, ScanHeader]
+COVERAGE_MARGIN: Final = 0.02
+"""A later issue may lose so much of the grid to its own quality control and still be the better one."""
+
 log = logging.getLogger(__name__)
 
 
@@ -25,10 +30,10 @@ class Shelf:
     def __init__(self, home: Path, index: Index) -> None:
         self._home, self._index = home, index
 
-    def write(self, frames: Sequence[tuple[RadarFrame, ScanHeader]]) -> tuple[Counter[str], list[Entry]]:
+    def write(self, frames: Sequence[tuple[RadarFrame, ScanHeader]]) -> tuple[Counter[str], list[StoredHeader]]:
         """Write the files of what is new or better; what is to be counted, and the scans' files for the catalogue."""
         counts: Counter[str] = Counter()
-        rows: dict[tuple[str, datetime], Entry] = {}
+        rows: dict[tuple[str, datetime], StoredHeader] = {}
         for frame, header in frames:
             if frame.is_forecast:
                 counts["forecasts" if self._write_forecast(frame, header) else "duplicates"] += 1
@@ -45,9 +50,9 @@ class Shelf:
                 rows[key] = path, header
         return +counts, list(rows.values())
 
-    def read_headers(self) -> list[Entry]:
+    def read_headers(self) -> list[StoredHeader]:
         """The scans' files, one for each product and time; unreadable ones are named and left."""
-        files: dict[tuple[str, datetime], Entry] = {}
+        files: dict[tuple[str, datetime], StoredHeader] = {}
         for path in sorted(self.scan_files()):
             try:
                 header = scanfile.read_header(path)
@@ -59,6 +64,16 @@ class Shelf:
     def scan_files(self) -> Iterator[Path]:
         """Whole files of scans."""
         return (path for path in (self._home / "scans").rglob("*.nc") if not path.name.startswith("."))
+
+    def keep_rejected(self, content: bytes, name: str, reason: str, at: datetime) -> Path:
+        """Copy a file that could not be read to the quarantine, with its reason; each content and name is kept once."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = self._home / "quarantine" / f"{sha256[:12]}_{safe_name(name)}"
+        if not path.exists():
+            write_bytes_atomically(path, content)
+        text = f"{reason}\nname: {name}\nsha256: {sha256}\nbytes: {len(content)}\nat: {iso(at)}\n"
+        write_bytes_atomically(path.with_name(f"{path.name}.reason.txt"), text.encode())
+        return path
 
     def _is_late(self, frame: RadarFrame) -> bool:
         newest = self._index.latest(frame.product)
@@ -74,6 +89,32 @@ class Shelf:
     def _write_scan(self, frame: RadarFrame, header: ScanHeader, path: Path) -> None:
         with translate_os_errors(self._home):
             scanfile.write_scan(frame, path, header)
+
+
+class Ranked(Protocol):
+    """A scan as far as the choice looks at it."""
+
+    @property
+    def missing_radars(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def grid_key(self) -> str: ...  # noqa: D102
+    @property
+    def coverage(self) -> float: ...  # noqa: D102
+    @property
+    def issued_at(self) -> datetime: ...  # noqa: D102
+
+
+def is_worse(new: Ranked, old: Ranked) -> bool:
+    """Whether the stored scan stays: it has more radars, or clearly more of the grid, or was issued later.
+
+    So the final file replaces the provisional one, and a provisional one that comes late or again does not come back.
+    """
+    more_missing = len(new.missing_radars) - len(old.missing_radars)
+    if more_missing:
+        return more_missing > 0
+    if new.grid_key == old.grid_key and abs(new.coverage - old.coverage) > COVERAGE_MARGIN:
+        return new.coverage < old.coverage
+    return new.issued_at < old.issued_at
 
 
 def _kind(header: ScanHeader, known: Scan | ScanHeader | None) -> str:
