@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 
 Colour = tuple[int, int, int, int]
 
@@ -33,6 +33,9 @@ CHANCE_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
 
 DRY: Final[Colour] = (0, 0, 0, 0)
 NO_DATA: Final[Colour] = (128, 128, 128, 150)
+HATCH: Final[Colour] = (100, 100, 100, 255)
+HATCH_PIXELS: Final = 8
+"""Distance of the hatching's diagonal lines, along a row."""
 
 Classes = tuple[tuple[float, Colour], ...]
 
@@ -47,3 +50,10 @@ def colours(field_HW: Float32Field, classes: Classes = RAIN_COLOURS) -> NDArray[
     palette = np.array([DRY, *(colour for _, colour in classes), NO_DATA], np.uint8)
     classes_HW = np.digitize(field_HW, np.array([edge for edge, _ in classes], np.float32))
     return palette[np.where(np.isnan(field_HW), len(palette) - 1, classes_HW)]
+
+
+def hatch(picture_HWC: NDArray[np.uint8], unknown_HW: BoolField) -> NDArray[np.uint8]:
+    """Draw diagonal lines over the pixels where the value is not known; colours between the lines stay visible."""
+    rows_H, cols_W = (np.arange(size) for size in unknown_HW.shape)
+    lines_HW = unknown_HW & ((rows_H[:, None] + cols_W) % HATCH_PIXELS == 0)
+    return np.where(lines_HW[..., None], np.array(HATCH, np.uint8), picture_HWC)

@@ -86,8 +86,8 @@ def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_ste
     """Carry the newest field along the motion, 0 mm/h from outside; known where half of the origin is observed."""
     observed_HW = np.isfinite(rate_mmh_HW)
     # The mask is carried as the imaginary part: pysteps then traces the trajectories, its main work, once for both.
-    both_HW = np.where(observed_HW, rate_mmh_HW, 0.0) + 1j * observed_HW
+    both_HW = np.empty(rate_mmh_HW.shape, np.complex128)
+    both_HW.real, both_HW.imag = np.where(observed_HW, rate_mmh_HW, 0.0), observed_HW
     extrapolate = library("extrapolation.semilagrangian").extrapolate
     moved_LHW = extrapolate(both_HW, motion_CHW, lead_steps, outval=0.0)
-    rate_mmh_LHW = np.asarray(np.nan_to_num(moved_LHW.real, nan=0.0), np.float32)
-    return ForecastFields(rate_mmh_LHW, np.asarray(moved_LHW.imag >= 0.5))
+    return ForecastFields(moved_LHW.real.astype(np.float32), np.asarray(moved_LHW.imag >= 0.5))

@@ -83,18 +83,19 @@ def point_rows(
     forecast: StoredForecast, point: PointSeries, chances: Sequence[Sequence[float | None]]
 ) -> list[PointLeadOut]:
     """Rate and probabilities of a place by lead."""
-    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, chances, strict=True)
+    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, point.known, chances, strict=True)
     return [
         PointLeadOut(
             valid_time=time,
             lead_minutes=lead,
             rate_mmh=rate_mmh,
+            known=known,
             probabilities=[
                 ProbabilityOut(threshold_mmh=threshold_mmh, probability=chance)
                 for threshold_mmh, chance in zip(forecast.thresholds_mmh, chance_N, strict=True)
             ],
         )
-        for time, lead, rate_mmh, chance_N in rows
+        for time, lead, rate_mmh, known, chance_N in rows
     ]
 
 

@@ -39,7 +39,9 @@ def point(lat: float, lon: float, forecast_id: Id = "latest") -> None:
         typer.echo(f"{told.status}, {told.radar_coverage}, radar {told.data_age_s / 60:.0f} min old; {told.outlook}")
         for row in told.series:
             rate = "not known" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
-            typer.echo(f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate:>10}{_chances(row)}")
+            inflow = "  inflow not observed" if row.known is False else ""
+            line = f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate:>10}"
+            typer.echo(f"{line}{inflow}{_chances(row)}")
 
 
 @app.command()

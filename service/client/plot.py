@@ -13,13 +13,15 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes, colours
+from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes, colours, hatch
 from service.client.connection import ServiceError
 from service.schemas.forecasts import ForecastOut, MapOut
 
 RATE: Final = "rainfall_rate"
+KNOWN: Final = "known"
 CHANCE: Final = "probability_of_exceedance"
 PANEL_INCHES: Final = 3.2
+PANEL_PIXELS: Final = 480
 EXTRA_INCHES: Final = 0.9
 
 
@@ -28,9 +30,18 @@ class Shown:
     """What is drawn: fields by lead, their colours, and what these say."""
 
     field_THW: NDArray[np.float32]
+    known_THW: NDArray[np.bool_] | None
     classes: Classes
     labels: tuple[str, ...]
     title: str
+
+    def picture(self, lead: int) -> NDArray[np.uint8]:
+        """Return the pixels of a lead, by its index; hatched where rain can flow in from outside the observed area."""
+        field_HW = _enlarged(self.field_THW[lead])
+        picture_HWC = colours(field_HW, self.classes)
+        if self.known_THW is None:
+            return picture_HWC
+        return hatch(picture_HWC, np.isfinite(field_HW) & ~_enlarged(self.known_THW[lead]))
 
 
 def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability_of: float | None = None) -> Path:
@@ -45,9 +56,9 @@ def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, count, squeeze=False)[0]
-        for axis, lead, field_HW in zip(axes, answer.leads, shown.field_THW, strict=True):
+        for index, (axis, lead) in enumerate(zip(axes, answer.leads, strict=True)):
             title = f"{lead.valid_time:%H:%M} UTC  +{lead.lead_minutes} min"
-            _panel(axis, colours(field_HW, shown.classes), map_, title)
+            _panel(axis, shown.picture(index), map_, title)
         _legend(figure, list(axes), shown)
         figure.suptitle(_words(answer))
         figure.text(0.995, 0.005, map_.attribution, ha="right", va="bottom", fontsize=6)
@@ -57,7 +68,7 @@ def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability
 
 def _rate(file: bytes) -> Shown:
     labels = tuple(f"{edge:g}" for edge, _ in RAIN_COLOURS)
-    return Shown(_read(file, RATE), RAIN_COLOURS, labels, "mm/h")
+    return Shown(_read(file, RATE), _read_known(file), RAIN_COLOURS, labels, "mm/h")
 
 
 def _chance(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
@@ -67,13 +78,26 @@ def _chance(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
         due = ", ".join(f"{mmh:g}" for mmh in known) or "a forecast that has probabilities"
         raise ServiceError(f"probability of {threshold_mmh:g} mm/h; {due} was due")
     labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
-    return Shown(_read(file, CHANCE)[found[0]], CHANCE_COLOURS, labels, f"chance of {threshold_mmh:g} mm/h or more")
+    title = f"chance of {threshold_mmh:g} mm/h or more"
+    return Shown(_read(file, CHANCE)[found[0]], _read_known(file), CHANCE_COLOURS, labels, title)
 
 
 def _read(file: bytes, name: str) -> NDArray[np.float32]:
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
         field: Any = np.ma.filled(dataset[name][:].astype(np.float32), np.nan)
     return np.asarray(field, np.float32)
+
+
+def _read_known(file: bytes) -> NDArray[np.bool_] | None:
+    """Return where the forecast rests on an observation; None from a service of version 0.1.0."""
+    with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
+        return np.asarray(dataset[KNOWN][:] == 1) if KNOWN in dataset.variables else None
+
+
+def _enlarged(cells_HW: NDArray[Any]) -> NDArray[Any]:
+    """Repeat rows and columns of a small grid, so that the lines of the hatching are thin."""
+    scale = max(1, PANEL_PIXELS // max(cells_HW.shape))
+    return np.repeat(np.repeat(cells_HW, scale, axis=0), scale, axis=1)
 
 
 def _panel(axis: Axes, picture_HWC: NDArray[np.uint8], map_: MapOut, title: str) -> None:
@@ -95,7 +119,8 @@ def _legend(figure: Figure, axes: list[Axes], shown: Shown) -> None:
     bar = figure.colorbar(scale, ax=axes, extend="max", shrink=0.8, ticks=edges, label=shown.title)
     bar.ax.set_yticklabels(shown.labels)
     grey = f"#{bytes(NO_DATA).hex()}"
-    axes[0].text(0.01, 0.01, "no radar data", transform=axes[0].transAxes, fontsize=5, backgroundcolor=grey)
+    words = "no radar data (hatched: rain can flow in from there)"
+    axes[0].text(0.01, 0.01, words, transform=axes[0].transAxes, fontsize=5, backgroundcolor=grey)
 
 
 def _words(answer: ForecastOut) -> str:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.arrays import Float32Field
-from core.cf import rate_dataset, write_dataset
+from core.arrays import BoolField, Float32Field
+from core.cf import rate_dataset, with_known, write_dataset
 from core.errors import FrameError, NoDataError, NotAcceptableError
 from core.files import write_atomically, write_bytes_atomically
 from core.frame import RadarFrame, iso
@@ -33,11 +34,16 @@ _turn = threading.Lock()
 
 @dataclass(frozen=True)
 class Field:
-    """What is written: a forecast's rates, (T, H, W) in mm/h, on its own grid or on the source's."""
+    """What is written: a forecast's rates, (T, H, W) in mm/h, on its own grid or on the source's.
+
+    Attributes:
+        known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
+    """
 
     forecast: StoredForecast
     grid: Grid
     rate_mmh_THW: Float32Field
+    known_THW: BoolField | None
     leads: tuple[int, ...]
 
 
@@ -82,23 +88,29 @@ def exported(forecast: StoredForecast, suffix: str, *, source: bool = False, lea
 def on_source_grid(rate_mmh_THW: Float32Field, grid: Grid, source: Grid) -> Float32Field:
     """Fields of a model's grid on the finer one that it was cut from; `RESAMPLING` says how."""
     smooth_THW = onto(rate_mmh_THW, grid, source)
+    return np.where(np.isnan(smooth_THW), rate_mmh_THW[:, *_own_cells(grid, source)], smooth_THW)
+
+
+def _own_cells(grid: Grid, source: Grid) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Rows and columns of the model's cell around each cell of the source."""
     rows = np.arange(source.height) * grid.height // source.height
-    cols = np.arange(source.width) * grid.width // source.width
-    own_THW = rate_mmh_THW[:, rows[:, None], cols]
-    return np.where(np.isnan(smooth_THW), own_THW, smooth_THW)
+    return rows[:, None], np.arange(source.width) * grid.width // source.width
 
 
 def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) -> Field:
-    rate_mmh_THW, grid = FIELDS.read(forecast).rate_mmh_THW, forecast.grid
-    leads = forecast.lead_minutes
-    if lead_minutes is not None:
-        index = leads.index(lead_minutes)
-        rate_mmh_THW, leads = rate_mmh_THW[index : index + 1], (lead_minutes,)
+    fields, grid = FIELDS.read(forecast), forecast.grid
+    first = 0 if lead_minutes is None else forecast.lead_minutes.index(lead_minutes)
+    chosen = slice(first, None if lead_minutes is None else first + 1)
+    rate_mmh_THW, leads = fields.rate_mmh_THW[chosen], forecast.lead_minutes[chosen]
+    known_THW = None if fields.known_THW is None else fields.known_THW[chosen]
     if not source:
-        return Field(forecast, grid, rate_mmh_THW, leads)
+        return Field(forecast, grid, rate_mmh_THW, known_THW, leads)
     if forecast.source_grid is None:
         raise NoDataError(f"the grid of the scans behind forecast {forecast.id} was not kept; its own grid was due")
-    return Field(forecast, forecast.source_grid, on_source_grid(rate_mmh_THW, grid, forecast.source_grid), leads)
+    if known_THW is not None:
+        known_THW = known_THW[:, *_own_cells(grid, forecast.source_grid)]
+    fine_mmh_THW = on_source_grid(rate_mmh_THW, grid, forecast.source_grid)
+    return Field(forecast, forecast.source_grid, fine_mmh_THW, known_THW, leads)
 
 
 def _is_current(path: Path, forecast: StoredForecast) -> bool:
@@ -119,7 +131,7 @@ def _write_netcdf(field: Field, path: Path) -> None:
     dataset = rate_dataset(
         field.rate_mmh_THW, times, field.grid, reference_time=forecast.reference_time, attributes=said
     )
-    write_dataset(dataset, path)
+    write_dataset(dataset if field.known_THW is None else with_known(dataset, field.known_THW), path)
 
 
 @WRITERS.register("h5")

@@ -5,15 +5,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.errors import NoDataError
 from service.forecasts.probabilities import Probabilities, read_probabilities
-from service.forecasts.products import read_usual_coverage
+from service.forecasts.products import read_known, read_usual_coverage
 from service.forecasts.records import StoredForecast, read_rate
 
 Key = tuple[Path, int, int, int]
@@ -44,17 +43,28 @@ class Fields:
         rate_mmh_THW: the forecast.
         analysis_mmh_HW: the newest input, at the reference time; None where the inputs are not kept.
         usual_HW: cells that a radar saw in the window or in an earlier one.
+        known_THW: where the forecast rests on an observation; None from files that do not hold it.
     """
 
     rate_mmh_THW: Float32Field
     analysis_mmh_HW: Float32Field | None
-    usual_HW: NDArray[np.bool_]
+    usual_HW: BoolField
+    known_THW: BoolField | None = None
+
+    def known_HW(self, lead: int) -> BoolField | None:
+        """Return where one lead, by its index, rests on an observation."""
+        return None if self.known_THW is None else self.known_THW[lead]
 
     @property
     def nbytes(self) -> int:
         """Memory of the arrays."""
-        analysis = 0 if self.analysis_mmh_HW is None else self.analysis_mmh_HW.nbytes
-        return self.rate_mmh_THW.nbytes + analysis + self.usual_HW.nbytes
+        return sum(array.nbytes for array in self.arrays)
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """All that there are."""
+        every = (self.rate_mmh_THW, self.analysis_mmh_HW, self.usual_HW, self.known_THW)
+        return tuple(array for array in every if array is not None)
 
 
 class FileCache(Generic[Held]):
@@ -115,10 +125,10 @@ def _read(forecast: StoredForecast) -> Fields:
         read_rate(forecast.path),
         None if inputs_mmh_THW is None else inputs_mmh_THW[-1].copy(),
         read_usual_coverage(forecast),
+        read_known(forecast.path),
     )
-    for array in (fields.rate_mmh_THW, fields.analysis_mmh_HW, fields.usual_HW):
-        if array is not None:
-            array.setflags(write=False)  # shared by all answers
+    for array in fields.arrays:
+        array.setflags(write=False)  # shared by all answers
     return fields
 
 

@@ -235,8 +235,12 @@ def lead_png(forecast: StoredForecast, lead_minutes: int, *, scale: int | None =
     Raises:
         NoDataError: the forecast has no such lead.
     """
-    field_HW = forecast.rate_mmh_THW[lead_index(forecast, lead_minutes)]
-    return image_png(field_HW, scale=scale or visible_scale(forecast.grid.shape))
+    lead, known_LHW = lead_index(forecast, lead_minutes), read_known(forecast.path)
+    return image_png(
+        forecast.rate_mmh_THW[lead],
+        scale=scale or visible_scale(forecast.grid.shape),
+        known_HW=None if known_LHW is None else known_LHW[lead],
+    )
 
 
 def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None) -> bytes:

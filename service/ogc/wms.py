@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.cf import RATE
 from core.errors import MAX_SHOWN, InputError, NoDataError, shown
 from core.frame import iso, utc
@@ -21,7 +21,7 @@ from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.ogc.wms_exceptions import STATUS, NoSuchTimeError, ParameterError, exception_report, wants_problem
 from service.ogc.wms_query import PARAMETERS, REQUESTS, Parameters
 from service.ogc.wms_versions import VERSIONS
-from service.queries.amounts import intervals_mm, totals_mm
+from service.queries.amounts import AMOUNT, intervals_mm, totals_mm
 from service.queries.chances import chance_field
 from service.queries.maps import View, cells_of, legend_png, map_png
 from service.queries.point import point_series
@@ -108,9 +108,14 @@ def _map(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -
     known = quantities_of(run)
     layer = parameters.layer(known)
     parameters.check_picture(known[layer])
-    field_HW = _field(run, layer, _lead(run, parameters.get("time")))
-    cells_HW = cells_of(parameters.view(), run.grid)
-    picture = map_png(field_HW, cells_HW, background=parameters.background(), classes=known[layer].classes)
+    lead = _lead(run, parameters.get("time"))
+    picture = map_png(
+        _field(run, layer, lead),
+        cells_of(parameters.view(), run.grid),
+        background=parameters.background(),
+        classes=known[layer].classes,
+        known_HW=_known(run, layer, lead),
+    )
     return Response(picture, media_type=PNG, headers=headers)
 
 
@@ -216,6 +221,14 @@ def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
         return np.asarray(fields.rate_mmh_THW[lead])
     whole = (slice(None), slice(None))
     return np.asarray(totals_mm(intervals_mm(fields, run.lead_minutes, whole))[lead])
+
+
+def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:
+    """Return where the picture rests on an observation; an amount does where all rates that it is summed of do."""
+    known_THW = FIELDS.read(run).known_THW
+    if known_THW is None:
+        return None
+    return np.asarray(known_THW[: lead + 1].all(axis=0) if layer == AMOUNT else known_THW[lead])
 
 
 def _headers(backend: Backend, run: StoredForecast, request: Request) -> dict[str, str]:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from core.arrays import Float32Field
 from core.colours import CHANCE_COLOURS
-from service.forecasts.fields import CHANCES
+from service.forecasts.fields import CHANCES, FIELDS
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.probabilities import Probabilities, threshold_index, with_probabilities
 from service.forecasts.products import lead_index
@@ -66,5 +66,10 @@ def chance_png(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float
     Raises:
         NoDataError: no such lead or threshold, or no probabilities.
     """
-    field_HW = chance_field(forecast, lead_index(forecast, lead_minutes), threshold_mmh)
-    return image_png(field_HW, scale=visible_scale(forecast.grid.shape), classes=CHANCE_COLOURS)
+    lead = lead_index(forecast, lead_minutes)
+    return image_png(
+        chance_field(forecast, lead, threshold_mmh),
+        scale=visible_scale(forecast.grid.shape),
+        classes=CHANCE_COLOURS,
+        known_HW=FIELDS.read(forecast).known_HW(lead),
+    )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from core.arrays import Float32Field, Float64Field
-from core.colours import NO_DATA, RAIN_COLOURS, Classes, colours
+from core.arrays import BoolField, Float32Field, Float64Field
+from core.colours import NO_DATA, RAIN_COLOURS, Classes, colours, hatch
 from core.errors import InputError, TooLargeError, shown
 from core.grid import Grid
 
@@ -80,17 +80,23 @@ def map_png(
     *,
     background: tuple[int, int, int] | None = None,
     classes: Classes = RAIN_COLOURS,
+    known_HW: BoolField | None = None,
 ) -> bytes:
     """The field in the colours of all pictures: transparent where dry and off the grid, grey without radar data.
 
     Args:
         field_HW: on the grid.
+        known_HW: on the grid; cells with a value that is not known are hatched. None hatches none.
         cells_HW: of `cells_of`.
         background: red, green, blue behind what is transparent; None leaves it transparent.
         classes: the colours.
     """
     flat_N4 = np.concatenate([colours(field_HW, classes).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
-    picture = Image.fromarray(flat_N4[cells_HW])  # -1 is the last one, transparent
+    pixels_HWC = flat_N4[cells_HW]  # -1 is the last one, transparent
+    if known_HW is not None:
+        unknown_N = np.append(np.isfinite(field_HW) & ~known_HW, False)
+        pixels_HWC = hatch(pixels_HWC, unknown_N[cells_HW])
+    picture = Image.fromarray(pixels_HWC)
     if background is not None:
         opaque = Image.new("RGBA", picture.size, (*background, 255))
         picture = Image.alpha_composite(opaque, picture).convert("RGB")

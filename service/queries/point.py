@@ -1,19 +1,20 @@
 """What a forecast says for one place; missing data never become an all-clear."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 import numpy as np
 
-from service.forecasts.fields import FIELDS
+from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.records import StoredForecast
 
 RAIN_MMH: Final = 0.1
 """From this rate on it rains."""
 
 Coverage = Literal["ok", "temporarily unavailable", "no coverage"]
+Outlook = Literal["rain", "dry", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class PointSeries:
         coverage: met.no's words; "temporarily unavailable" where radars saw the cell before, but not now, and where
             only some leads are known: a reader who stops at "no coverage" loses nothing that is known.
         rate_mmh: by lead; None where there is no data.
-        outlook: "dry" only where every lead is known and dry; "unknown" where data are missing and no rain is known.
+        known: by lead; False where rain can flow in from outside the observed area, None without a rate or where the
+            forecast's file does not hold it.
+        outlook: "dry" only where every lead is known and dry; "unknown" where some are not and no rain is forecast.
         next_rain_start, next_rain_end: None where unknown or not within the leads.
     """
 
@@ -33,7 +36,8 @@ class PointSeries:
     coverage: Coverage
     valid_times: tuple[datetime, ...]
     rate_mmh: tuple[float | None, ...]
-    outlook: Literal["rain", "dry", "unknown"]
+    known: tuple[bool | None, ...]
+    outlook: Outlook
     next_rain_start: datetime | None
     next_rain_end: datetime | None
 
@@ -47,19 +51,34 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
     cell = forecast.grid.cell_of(lat, lon)
     if cell is None:
         rates: list[float | None] = [None] * len(forecast.lead_minutes)
+        known: list[bool | None] = [None] * len(rates)
         coverage: Coverage = "no coverage"
     else:
         fields = FIELDS.read(forecast)
         series_T = fields.rate_mmh_THW[:, cell[0], cell[1]]
         rates = [float(rate) if np.isfinite(rate) else None for rate in series_T]
+        known = _known(fields, cell, rates)
         usual = bool(fields.usual_HW[cell])
         coverage = (
             "ok" if None not in rates else _why_missing(usual=usual, some=any(rate is not None for rate in rates))
         )
     start, end = next_rain(forecast.valid_times, rates)
-    known_wet = any(rate is not None and rate >= RAIN_MMH for rate in rates)
-    outlook: Literal["rain", "dry", "unknown"] = "rain" if known_wet else "unknown" if None in rates else "dry"
-    return PointSeries(lat, lon, coverage, forecast.valid_times, tuple(rates), outlook, start, end)
+    outlook = _outlook(rates, known)
+    return PointSeries(lat, lon, coverage, forecast.valid_times, tuple(rates), tuple(known), outlook, start, end)
+
+
+def _known(fields: Fields, cell: tuple[int, int], rates: Sequence[float | None]) -> list[bool | None]:
+    if fields.known_THW is None:
+        return [None] * len(rates)
+    known_T = fields.known_THW[:, cell[0], cell[1]]
+    return [None if rate is None else bool(known) for rate, known in zip(rates, known_T, strict=True)]
+
+
+def _outlook(rates: Sequence[float | None], known: Sequence[bool | None]) -> Outlook:
+    """Return "dry" only where every lead has a rate, and none of them can have rain flow in from outside."""
+    if any(rate is not None and rate >= RAIN_MMH for rate in rates):
+        return "rain"
+    return "unknown" if None in rates or False in known else "dry"
 
 
 def next_rain(valid_times: tuple[datetime, ...], rates: list[float | None]) -> tuple[datetime | None, datetime | None]:

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
-from core.cf import rate_dataset
+from core.arrays import BoolField, Float32Field
+from core.cf import rate_dataset, with_known
 from core.grid import Grid
 from service.forecasts.fields import CHANCES, FIELDS, Fields
 from service.forecasts.products import forecast_attributes
@@ -29,6 +29,7 @@ class BoxField:
         rate_mmh_THW, total_mm_THW: rate at each lead, and depth since the reference time.
         wanted_HW: False for cells around a polygon.
         coverage: met.no's words; "ok" where all is known but what no radar ever sees.
+        known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
     """
 
     block: Block
@@ -37,6 +38,7 @@ class BoxField:
     total_mm_THW: Float32Field
     wanted_HW: NDArray[np.bool_]
     coverage: Coverage
+    known_THW: BoolField | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def cut(forecast: StoredForecast, block: Block, wanted_HW: NDArray[np.bool_] | N
         wanted_HW = np.ones(block.shape, np.bool_)
     coverage = _coverage(fields, block, wanted_HW)
     rates_mmh_THW, totals_mm_THW = (np.where(wanted_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
-    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, wanted_HW, coverage)
+    known_THW = None if fields.known_THW is None else fields.known_THW[:, *block.slices] & wanted_HW
+    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, wanted_HW, coverage, known_THW)
 
 
 def box_dataset(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
@@ -100,9 +103,10 @@ def box_dataset(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
         **forecast_attributes(forecast),
         "title": f"Part of the nowcast of {forecast.reference_time:%Y-%m-%d %H:%M}",
     }
-    return rate_dataset(
+    dataset = rate_dataset(
         box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=said
     )
+    return dataset if box.known_THW is None else with_known(dataset, box.known_THW)
 
 
 def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:

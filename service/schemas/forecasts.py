@@ -223,6 +223,11 @@ class PointLeadOut(Out):
     valid_time: datetime
     lead_minutes: int
     rate_mmh: Rate
+    known: bool | None = Field(
+        default=None,
+        description="whether the rate rests on an observation: false where rain can flow in from outside the observed "
+        "area, so that 0 does not mean dry; null without a rate, and for forecasts of version 0.1.0",
+    )
     probabilities: list[ProbabilityOut] = Field(
         default=[], description="at this time, by threshold; empty where the forecast has none"
     )
