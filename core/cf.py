@@ -117,7 +117,7 @@ def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:
     return dataset
 
 
-def write_dataset(dataset: xr.Dataset, path: Path) -> None:
+def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
     """Write a `rate_dataset` as compressed NetCDF4, whole or not at all."""
     encoding: dict[str, dict[str, Any]] = {
         RATE: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": np.float32("nan")},

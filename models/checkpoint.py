@@ -34,7 +34,7 @@ BUILDERS.register("exceedance")(build_guided)
 REQUIRED = ("architecture", "transform", "input_steps", "cadence_minutes", "pixel_m", "version", "sha256")
 
 
-def save_model(folder: Path, model: nn.Module, card: dict[str, Any], *, half: bool = False) -> None:
+def save_model(folder: str | Path, model: nn.Module, card: dict[str, Any], *, half: bool = False) -> None:
     """Write a checkpoint.
 
     Args:
@@ -52,16 +52,18 @@ def save_model(folder: Path, model: nn.Module, card: dict[str, Any], *, half: bo
     missing = [key for key in REQUIRED if key not in full_card]
     if missing:
         raise InputError(f"model card without {', '.join(missing)}")
+    folder = Path(folder)
     write_bytes_atomically(folder / WEIGHTS, content)
     write_bytes_atomically(folder / CARD, (json.dumps(full_card, indent=2) + "\n").encode())
 
 
-def read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: str | Path) -> dict[str, Any]:
     """The JSON of a checkpoint.
 
     Raises:
         InputError: no checkpoint there, or its JSON lacks a key.
     """
+    folder = Path(folder)
     try:
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError) as err:
@@ -72,12 +74,13 @@ def read_card(folder: Path) -> dict[str, Any]:
     return dict(card)
 
 
-def load_model(folder: Path) -> nn.Module:
+def load_model(folder: str | Path) -> nn.Module:
     """The module of a checkpoint, float32, on the CPU, in evaluation mode.
 
     Raises:
         InputError: no checkpoint there, weights that are not those of its JSON (sha256), or another architecture.
     """
+    folder = Path(folder)
     card = read_card(folder)
     try:
         content = (folder / WEIGHTS).read_bytes()

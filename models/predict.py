@@ -33,7 +33,12 @@ def main(
 
 
 def predict(
-    frames: Path, out: Path, forecaster: Forecaster, *, lead_steps: int = 5, cadence_minutes: int | None = None
+    frames: str | Path,
+    out: str | Path,
+    forecaster: Forecaster,
+    *,
+    lead_steps: int = 5,
+    cadence_minutes: int | None = None,
 ) -> None:
     """Write the forecast that follows the newest frames of a file, on the model's cell size over the file's area.
 

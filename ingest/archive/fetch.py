@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def fetch_dataset(
     dataset: str,
     years: Years,
-    out: Path,
+    out: str | Path,
     settings: FetchSettings,
     downloader: Downloader,
     agreed: Callable[[str], bool],
@@ -41,7 +41,7 @@ def fetch_dataset(
     Returns:
         whether it was agreed to.
     """
-    remote = settings.remote(dataset)
+    out, remote = Path(out), settings.remote(dataset)
     if isinstance(remote, ListedFiles):
         plan, finish = plan_listing(remote, years, out, downloader), None
     elif isinstance(remote, RecordFiles):

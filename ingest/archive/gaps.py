@@ -47,12 +47,13 @@ def build_report(found: Found, order: Order, product: str) -> dict[str, Any]:
     }
 
 
-def write_report(report: dict[str, Any], archive: Path) -> Path:
+def write_report(report: dict[str, Any], archive: str | Path) -> Path:
     """Write `ARCHIVE.gaps.json` and `ARCHIVE.gaps.txt` beside the archive.
 
     Returns:
         the text's path.
     """
+    archive = Path(archive)
     write_bytes_atomically(archive.with_suffix(".gaps.json"), (json.dumps(report, indent=1) + "\n").encode())
     text = archive.with_suffix(".gaps.txt")
     write_bytes_atomically(text, as_text(report).encode())

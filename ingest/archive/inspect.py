@@ -93,7 +93,7 @@ def contents_text(report: dict[str, Any]) -> str:
     return "\n".join([*lines, f"wet rates in mm/h: {rates}; largest {report['largest_mmh']:g}"]) + "\n"
 
 
-def draw(contents: Contents, path: Path) -> None:
+def draw(contents: Contents, path: str | Path) -> None:
     """Write a PNG: maps of coverage and of how often it rains, and both in time."""
     figure = Figure(figsize=PICTURE_IN, layout="constrained")
     FigureCanvasAgg(figure)

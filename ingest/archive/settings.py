@@ -91,7 +91,7 @@ class ArchiveSettings(_Checked):
         return self.products.get(product, self.products["other"])
 
 
-def archive_settings(override: Path | None = None) -> ArchiveSettings:
+def archive_settings(override: str | Path | None = None) -> ArchiveSettings:
     """The settings of the package, with those of a file over them, key by key.
 
     Raises:
@@ -100,7 +100,7 @@ def archive_settings(override: Path | None = None) -> ArchiveSettings:
     values = yaml.safe_load(files("ingest.archive").joinpath("archive.yaml").read_text(encoding="utf-8"))
     if override is not None:
         try:
-            values = _merged(values, yaml.safe_load(override.read_text(encoding="utf-8")) or {})
+            values = _merged(values, yaml.safe_load(Path(override).read_text(encoding="utf-8")) or {})
         except (OSError, yaml.YAMLError) as err:
             raise ConfigError(f"settings {override}: {err}; a readable YAML file was due") from err
     try:

@@ -72,7 +72,7 @@ KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
 
 
 def ingest_file(
-    source: Path | bytes, store: Store, *, name: str = "", final: bool = True, cleaning: Cleaning = AS_FILED
+    source: str | Path | bytes, store: Store, *, name: str = "", final: bool = True, cleaning: Cleaning = AS_FILED
 ) -> Outcome:
     """Put one file's frames into the store; doing it again changes nothing.
 
@@ -86,6 +86,7 @@ def ingest_file(
     Raises:
         UnavailableError: the store cannot be used now; never for a bad or unreadable file.
     """
+    source = Path(source) if isinstance(source, str) else source
     name = name or (source.name if isinstance(source, Path) else "upload")
     try:
         content, size, issued_at = _content(source)

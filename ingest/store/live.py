@@ -43,9 +43,13 @@ class Store:
     """
 
     def __init__(
-        self, home: Path, database_url: str | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        home: str | Path,
+        database_url: str | None = None,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.home = home.resolve()
+        self.home = Path(home).resolve()
         self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"
         self._clock = clock
         with translate_os_errors(self.home):
@@ -208,7 +212,7 @@ class Store:
         """
         return ready.read_ready(self.ready_window(model, reference_time))
 
-    def quarantine(self, path_or_bytes: Path | bytes, name: str, reason: str, kind: str = "damaged") -> Path:
+    def quarantine(self, path_or_bytes: str | Path | bytes, name: str, reason: str, kind: str = "damaged") -> Path:
         """Keep a copy of what could not be read, with the reason beside it; the same content and name is kept once.
 
         Args:
@@ -221,7 +225,7 @@ class Store:
             UnavailableError: the disk or the database did not take it.
         """
         with translate_os_errors(self.home):
-            content = path_or_bytes if isinstance(path_or_bytes, bytes) else path_or_bytes.read_bytes()
+            content = path_or_bytes if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).read_bytes()
             path = self._shelf.keep_rejected(content, name, reason, self._clock())
         sha256 = hashlib.sha256(content).hexdigest()
         self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})

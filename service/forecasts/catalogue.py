@@ -49,8 +49,8 @@ class Catalogue:
         database_url: None is the SQLite file of the live store.
     """
 
-    def __init__(self, home: Path, database_url: str | None = None) -> None:
-        home = home.resolve()
+    def __init__(self, home: str | Path, database_url: str | None = None) -> None:
+        home = Path(home).resolve()
         self.folder = home / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
