@@ -7,8 +7,6 @@ import numpy as np
 
 from core.arrays import BoolField, Float32Field
 from core.grid import Grid
-from core.times import iso as iso
-from core.times import utc as utc
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,11 @@
 from datetime import UTC, datetime
 
 
+def utc_now() -> datetime:
+    """Return the present time."""
+    return datetime.now(UTC)
+
+
 def utc(text_or_time: str | datetime) -> datetime:
     """Return an aware UTC time from ISO 8601 text or a time; one without a zone is taken as UTC.
 

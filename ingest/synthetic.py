@@ -19,8 +19,9 @@ import typer
 from core.arrays import Float32Field
 from core.errors import InputError
 from core.files import write_bytes_atomically
-from core.frame import RadarFrame, iso, utc
+from core.frame import RadarFrame
 from core.grid import DE1200, RADOLAN_900
+from core.times import iso, utc
 from ingest.radar_sites import DWD_RADARS, coverage_HW
 from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes, odim_file_name

@@ -8,7 +8,7 @@ import typer
 
 from core import cf
 from core.command import errors_in_one_line
-from core.frame import iso
+from core.times import iso
 from ingest.readers import read_frames
 from ingest.windows.regrid import bilinear, model_grid
 from ingest.windows.window import build_window

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from core.command import errors_in_one_line
-from core.frame import iso
 from core.settings import settings_from_environment
+from core.times import iso
 from service.access.keybook import KeyBook, Scope
 from service.access.limits import parsed_limit
 

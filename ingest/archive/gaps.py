@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.files import write_bytes_atomically
-from core.frame import iso
+from core.times import iso
 from ingest.archive.layout import missing_seconds
 from ingest.archive.order import MOST_NAMED, Found, Order
 

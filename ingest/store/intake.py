@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import FrameError, InputError, TooLargeError
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
+from core.times import iso
 from ingest.readers import read_frames
 from ingest.readers.base import ForeignError, ProductError
 from ingest.store.cleaning import Cleaning

@@ -4,13 +4,13 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from core.errors import ConflictError, NoDataError, UnavailableError
-from core.frame import RadarFrame, iso
-from core.times import stamp
+from core.frame import RadarFrame
+from core.times import iso, stamp, utc_now
 from ingest.store import ready, retention, scanfile, status
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
@@ -43,11 +43,7 @@ class Store:
     """
 
     def __init__(
-        self,
-        home: str | Path,
-        database_url: str | None = None,
-        *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, home: str | Path, database_url: str | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.home = Path(home).resolve()
         self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"

@@ -10,8 +10,9 @@ import numpy as np
 
 from core.arrays import Float32Field
 from core.errors import ConflictError
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
 from core.grid import Grid
+from core.times import iso
 from ingest.windows.regrid import onto
 
 Slots = list[RadarFrame | None]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from core.files import write_bytes_atomically
-from core.frame import iso
+from core.times import iso
 from ingest.sources.base import Arrival
 from ingest.store.intake import Outcome
 from ingest.store.live import Store

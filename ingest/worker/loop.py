@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from core.errors import UnavailableError
+from core.times import utc_now
 from ingest.sources.base import Arrival, Source
 from ingest.store.cleaning import Cleaning
 from ingest.store.intake import AS_FILED, ingest_file
@@ -50,7 +51,7 @@ class IngestWorker:
         served: Callable[[], Sequence[ServedModel]],
         stop: threading.Event,
         *,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
         name: str = "source",
         keep: Keep | None = None,
         min_free_bytes: int = 0,

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from core.errors import NoDataError, NowcastError
-from core.frame import iso
+from core.times import iso
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, problem
 from service.forecasts.nowcast import StoredForecast

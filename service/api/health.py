@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError, UnavailableError
-from core.frame import iso
+from core.times import iso
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented

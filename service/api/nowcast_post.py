@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.requests import ClientDisconnect
 
 from core.errors import ClientDisconnectedError, InputError
-from core.frame import iso
+from core.times import iso
 from service.api import jobs
 from service.api.access import caller_of
 from service.api.admission import while_present

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from core.errors import InputError
-from core.frame import iso
+from core.times import iso
 from service.api.backend import ServiceDep
 from service.api.errors import documented
 from service.api.models import scored_model

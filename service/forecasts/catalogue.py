@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Select, delete, select
 
 from core.errors import NoDataError
-from core.frame import utc
+from core.times import utc
 from ingest.store.database import count, open_engine, reading, upsert, writing
 from ingest.store.locks import write_lock
 from ingest.store.schema import prepare

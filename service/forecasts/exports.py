@@ -14,9 +14,10 @@ from core.arrays import BoolField, Float32Field
 from core.cf import rate_dataset, with_known, write_dataset
 from core.errors import FrameError, NoDataError, NotAcceptableError
 from core.files import write_atomically, write_bytes_atomically
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
 from core.grid import Grid
 from core.registry import Registry
+from core.times import iso
 from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import odim_bytes
 from service.forecasts.fields import FIELDS

@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from core.frame import iso
 from core.logs import about
+from core.times import iso
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
 from service.forecasts.products import forecast_path, read_usual_coverage, write_forecast, write_inputs

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from core.errors import ConflictError, NoDataError
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
 from core.grid import Grid
 from core.settings import Settings
+from core.times import iso
 from ingest.store.live import TOLERANCE_MINUTES, Store
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.cf import KNOWN, rate_dataset, with_known, write_dataset
 from core.errors import NoDataError
-from core.frame import iso, utc
 from core.grid import Grid
+from core.times import iso, utc
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from core.arrays import Float32Field
-from core.frame import RadarFrame, iso
+from core.frame import RadarFrame
 from core.grid import Grid
+from core.times import iso
 from ingest.store.live import Store
 from ingest.windows.regrid import model_grid, onto
 from ingest.windows.window import Window, build_window

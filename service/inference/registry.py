@@ -18,8 +18,8 @@ from typing import Any, Final
 
 from core.errors import ConflictError, InputError, NowcastError, UnavailableError, UnknownNameError
 from core.files import write_bytes_atomically
-from core.frame import iso
 from core.registry import Registry
+from core.times import iso
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.worker.served import INSTALLED
 from verification.baselines import BASELINES

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 
 from core.arrays import Float32Field
-from core.frame import iso
 from core.grid import Grid
+from core.times import iso
 from service.forecasts.records import StoredForecast
 from service.queries.quantities import Quantity, quantities_of, quantity_THW
 from service.queries.regions import BoxField

@@ -6,8 +6,8 @@ from typing import Final
 import numpy as np
 from pyproj import CRS
 
-from core.frame import iso
 from core.grid import Grid
+from core.times import iso
 from service.api.negotiate import JSON, NETCDF
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84, Json

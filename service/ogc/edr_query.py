@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Query, Request
 
 from core.errors import InputError, NoDataError, NotAcceptableError, shown
-from core.frame import iso, utc
+from core.times import iso, utc
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84

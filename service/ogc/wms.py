@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from core.arrays import BoolField, Float32Field
 from core.cf import RATE
 from core.errors import MAX_SHOWN, InputError, NoDataError, shown
-from core.frame import iso, utc
+from core.times import iso, utc
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented

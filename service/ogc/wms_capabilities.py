@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 
 import numpy as np
 
-from core.frame import iso
+from core.times import iso
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.edr_meta import DESCRIPTION, TITLE, bounds_of
 from service.ogc.wms_exceptions import PROBLEM

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from core.frame import iso
 from core.logs import without_passwords
 from core.settings import get_settings
+from core.times import iso
 
 LEASH: Final = Path(__file__).with_name("leash.py")
 FIRST_WAIT_S: Final = 0.5

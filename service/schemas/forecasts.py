@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from core.frame import utc
+from core.times import utc
 
 YEARS = range(1900, 2200)
 

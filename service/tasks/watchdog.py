@@ -20,8 +20,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, delete, select
 
-from core.frame import iso
 from core.settings import Settings
+from core.times import iso
 from ingest.store.database import reading, upsert, writing
 from service.forecasts.tables import HeartbeatRow
 from service.tasks.queue import HEARTBEAT, SCHEDULE

@@ -11,8 +11,8 @@ from rasterio.warp import transform
 
 from core.cf import RATE, find_grid, find_rate, mmh_per_unit, rate_dataset, times_of, write_dataset
 from core.errors import FrameError
-from core.frame import utc
 from core.grid import DE1200, RADOLAN_900, RADOLAN_SPHERE, Grid
+from core.times import utc
 
 REFERENCE = utc("2024-06-01T15:00Z")
 TIMES = [REFERENCE + timedelta(minutes=30 * step) for step in (1, 2)]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.frame import RadarFrame, iso, utc
+from core.frame import RadarFrame
 from core.grid import RADOLAN_SPHERE, Grid
+from core.times import iso, utc
 
 GRID = Grid(RADOLAN_SPHERE, 0, -4_000_000, 1000, 1000, 2, 4)
 TIME = datetime(2024, 6, 1, 15, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.frame import iso
+from core.times import iso
 from ingest.sources.directory import DirectorySource
 from ingest.store.live import Store
 from ingest.worker.loop import IngestWorker

@@ -13,8 +13,8 @@ from pyproj import Transformer
 
 from core.colours import DRY, NO_DATA, RAIN_COLOURS, colours
 from core.errors import NoDataError
-from core.frame import utc
 from core.grid import RADOLAN_900
+from core.times import utc
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.maker import forecast_id
 from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known, write_forecast

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from core import cf
 from core.arrays import Float32Field
 from core.errors import ConfigError
-from core.frame import utc
 from core.grid import RADOLAN_900
+from core.times import utc
 from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize

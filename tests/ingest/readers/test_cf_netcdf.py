@@ -12,8 +12,9 @@ from pyproj import CRS
 
 from core.cf import rate_dataset, write_dataset
 from core.errors import FrameError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
 from core.grid import DE1200, RADOLAN_SPHERE, Grid
+from core.times import utc
 from ingest.readers import read_frames
 
 GRID = Grid(RADOLAN_SPHERE, -10_000.0, -4_000_000.0, 1000.0, 2000.0, 4, 3)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from core.errors import TooLargeError
-from core.frame import utc
 from core.grid import RADOLAN_900
+from core.times import utc
 from ingest.readers import read_frames
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from core.errors import FrameError, TooLargeError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
+from core.times import utc
 from core.units import DWD_ZR
 from ingest.readers import read_frames
 

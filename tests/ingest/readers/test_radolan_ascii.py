@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from core.errors import FrameError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
 from core.grid import RADOLAN_900, RADOLAN_1100
+from core.times import utc
 from ingest.readers import read_frames
 
 NAME = "RW_20240601-1550.asc"

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from core.errors import FrameError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
 from core.grid import dwd_grid
+from core.times import utc
 from core.units import DWD_ZR
 from ingest.readers import read_frames
 

@@ -13,8 +13,9 @@ import pytest
 from wradlib.io.radolan import read_radolan_composite
 
 from core.errors import FrameError
-from core.frame import RadarFrame, utc
+from core.frame import RadarFrame
 from core.grid import DE1200, RADOLAN_900, RADOLAN_1100, dwd_grid
+from core.times import utc
 from core.units import DRY_DBZ, DWD_ZR
 from ingest.readers import read_frames
 

@@ -12,8 +12,8 @@ from pyproj import Transformer
 
 from core.colours import CHANCE_COLOURS, NO_DATA, colours
 from core.errors import UnavailableError
-from core.frame import iso
 from core.grid import RADOLAN_SPHERE, Grid
+from core.times import iso
 from service.queries.maps import View, cells_of, map_png
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
 from tests.service.live import served

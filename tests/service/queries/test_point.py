@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.frame import utc
+from core.times import utc
 from service.queries.point import next_rain, point_series
 
 T = tuple(utc("2024-06-01T12:00Z") + timedelta(minutes=30 * n) for n in range(1, 6))
