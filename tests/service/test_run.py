@@ -105,7 +105,7 @@ def test_two_trees_do_not_share_a_home(tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "environment", "due"),
     [
-        (["--source", "/no/such/folder"], {}, "cannot start: no folder /no/such/folder"),
+        (["--source", "/no/such/folder"], {}, "cannot start: expected a folder of radar files, got /no/such/folder"),
         ([], {"NOWCAST_PROT": "80"}, "cannot start: unknown settings NOWCAST_PROT"),
         ([], {"NOWCAST_PORT": "eighty"}, "cannot start: NOWCAST_PORT: "),
     ],

@@ -71,7 +71,7 @@ def client(service: NowcastService, queue: Celery, monkeypatch: pytest.MonkeyPat
         yield client
 
 
-def test_a_job_that_nobody_gave_out_is_unknown(client):
+def test_a_job_that_was_never_queued_is_unknown(client):
     answer = client.get(f"/jobs/{uuid4()}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
@@ -141,7 +141,7 @@ def alone(tmp_path: Path) -> NowcastService:
     return made
 
 
-def test_a_lost_job_is_handed_out_again_and_at_last_failed(alone):
+def test_a_lost_job_is_queued_again_and_fails_after_three_tries(alone):
     book = JobBook(alone.catalogue.engine)
     job = book.add(None, "persistence")
     assert find_lost(book, older_than_s=60) == []
@@ -154,19 +154,19 @@ def test_a_lost_job_is_handed_out_again_and_at_last_failed(alone):
     assert over.problem == {
         "status": 503,
         "title": "Temporarily unavailable",
-        "detail": "no worker ended it in 3 tries; the service may be overloaded, or its workers gone",
+        "detail": "no worker completed it in 3 tries; the service may be overloaded, or have no worker",
     }
     assert find_lost(book, older_than_s=0) == []
 
 
-def test_two_schedules_hand_a_lost_job_out_once(alone):
+def test_two_schedules_queue_a_lost_job_once(alone):
     book = JobBook(alone.catalogue.engine)
     job = book.add(None, "persistence")
     assert book.requeue(job)
     assert not book.requeue(job)
 
 
-def test_a_job_that_is_handed_out_twice_is_done_once(alone):
+def test_a_job_that_is_queued_twice_is_done_once(alone):
     book = JobBook(alone.catalogue.engine)
     job = book.add("2024-06-01T12:00:00+00:00", "persistence")
     run_job(alone, book, job.id)
