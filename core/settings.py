@@ -19,81 +19,109 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    home: Path = Field(Path("var"), description="the live store: scans, windows, forecasts, catalogue")
-    database_url: SecretStr | None = Field(None, description="SQL catalogue; None is SQLite in the live store")
-    redis_url: SecretStr | None = Field(None, description="broker; None starts the embedded server")
-    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the models' states; auto is bfloat16 where the device multiplies it"
+    home: Path = Field(Path("var"), description="live store: scans, windows, forecasts, catalogue")
+    database_url: SecretStr | None = Field(
+        None, description="URL of the SQL catalogue; default: SQLite in the live store"
     )
-    model: str = Field("default", description="the model of the scheduled forecasts")
-    source: Path | None = Field(None, description="watched folder of incoming radar files")
+    redis_url: SecretStr | None = Field(None, description="URL of the broker; default: an embedded server")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto uses a GPU if there is one")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="precision of the models' states; auto is bfloat16 on devices with such instructions"
+    )
+    model: str = Field(
+        "default", description="model of the scheduled forecasts: a name, an alias or a checkpoint's folder"
+    )
+    source: Path | None = Field(None, description="folder that is watched for radar files")
     source_kind: str = Field("directory", description="directory, dwd, replay, or another module of ingest/sources")
     source_options: dict[str, str] = Field(
-        default_factory=dict, repr=False, description='options of such another kind of source, as JSON: {"url": "..."}'
+        default_factory=dict, repr=False, description='options of another kind of source, as JSON: {"url": "..."}'
     )
     dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
-    dwd_hourly: bool = Field(False, description="fetch RW too, the gauge-adjusted hours; no forecast uses them")
-    replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    cadence_minutes: int = Field(30, gt=0)
-    lead_steps: int = Field(5, gt=0, le=48)
-    thresholds_mmh: tuple[float, ...] = THRESHOLDS_MMH
-    stale_after_s: float = Field(600.0, description="an older newest scan makes a live forecast stale")
-    refuse_after_s: float = Field(1200.0, description="an older newest scan stops scheduled forecasts")
-    upload_max_bytes: int = 64 * 2**20
-    upload_max_unpacked_bytes: int = Field(
-        512 * 2**20, description="of one uploaded file, as large as it gets in memory"
+    dwd_hourly: bool = Field(
+        False, description="also fetch RW, the gauge-adjusted hourly sums; forecasts do not use them"
     )
-    upload_max_frames: int = 64
-    grid_max_cells: int = 4_000_000
-    upload_receive_s: float = Field(60.0, gt=0, description="longest time that the body of a request may take to come")
-    upload_decode_s: float = Field(20.0, gt=0, description="longest decoding of one upload, in a process of its own")
-    upload_decode_bytes: int = Field(2 * 2**30, ge=2**26, description="memory that decoding of one upload may take")
-    queue_size: int = Field(32, ge=1, description="forecasts that a process works on or lets wait; more are 429")
-    request_limit_s: float = Field(30.0, gt=0, description="longest wait of a request for its turn, else 429")
+    replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
+    host: str = Field("127.0.0.1", description="address that the API listens on")
+    port: int = Field(8000, ge=0, le=65535, description="port that the API listens on; 0 picks a free one")
+    cadence_minutes: int = Field(
+        30, gt=0, description="minutes between two frames of a window and between two lead times"
+    )
+    lead_steps: int = Field(5, gt=0, le=48, description="number of lead times of a forecast")
+    thresholds_mmh: tuple[float, ...] = Field(
+        THRESHOLDS_MMH, description="rain rates in mm/h at which forecasts are scored"
+    )
+    stale_after_s: float = Field(600.0, description="age of the newest scan above which a live forecast is stale")
+    refuse_after_s: float = Field(1200.0, description="age of the newest scan above which no forecast is scheduled")
+    upload_max_bytes: int = Field(64 * 2**20, description="largest request body of an upload")
+    upload_max_unpacked_bytes: int = Field(512 * 2**20, description="largest size of one uploaded file after unpacking")
+    upload_max_frames: int = Field(64, description="most frames of one upload")
+    grid_max_cells: int = Field(4_000_000, description="most grid cells of one uploaded frame")
+    upload_receive_s: float = Field(60.0, gt=0, description="longest time for receiving the body of a request")
+    upload_decode_s: float = Field(20.0, gt=0, description="longest time for decoding one upload, in its own process")
+    upload_decode_bytes: int = Field(2 * 2**30, ge=2**26, description="memory limit for decoding one upload")
+    queue_size: int = Field(32, ge=1, description="forecasts that a process computes or queues; more requests get 429")
+    request_limit_s: float = Field(30.0, gt=0, description="longest time that a request waits in the queue, then 429")
     batch_size: int = Field(0, ge=0, description="forecasts in one call of a model; 0 is 1 on a CPU and 8 on a GPU")
-    batch_wait_s: float = Field(0.005, ge=0, description="wait for more of the same shape where a batch is above 1")
+    batch_wait_s: float = Field(
+        0.005, ge=0, description="time to wait for further inputs of a batch, if it may hold several"
+    )
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
     task_limit_s: float = Field(
-        60.0, ge=20, description="longest run of one task; a lost worker's task comes back later"
+        60.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
     )
-    cycle_s: float = Field(5.0, gt=0, description="seconds between two looks for new scans")
-    scans_keep_days: float = Field(14.0, ge=1, description="of scans, counted from the newest one")
-    scans_max_bytes: int = Field(20 * 2**30, ge=0, description="of all scans; the newest six hours stay in any case")
-    others_keep_days: float = Field(2.0, ge=0, description="of forecasts by others that came with the scans")
-    others_max_bytes: int = Field(5 * 2**30, ge=0)
+    cycle_s: float = Field(5.0, gt=0, description="seconds between two checks for new scans")
+    scans_keep_days: float = Field(14.0, ge=1, description="retention of scans in days, counted from the newest one")
+    scans_max_bytes: int = Field(
+        20 * 2**30, ge=0, description="most bytes of scans; those of the newest six hours are kept"
+    )
+    others_keep_days: float = Field(2.0, ge=0, description="retention of other providers' forecasts that were ingested")
+    others_max_bytes: int = Field(5 * 2**30, ge=0, description="most bytes of other providers' forecasts")
     forecasts_keep_days: float = Field(
-        30.0, ge=1, description="of forecasts; one that is still to be verified stays, and all counts do"
+        30.0,
+        ge=1,
+        description="retention of forecasts in days; those still to be verified are kept, and so are all scores",
     )
-    forecasts_max_bytes: int = Field(20 * 2**30, ge=0, description="of all forecasts; the newest six hours stay")
+    forecasts_max_bytes: int = Field(
+        20 * 2**30, ge=0, description="most bytes of forecasts; those of the newest six hours are kept"
+    )
     exports_keep_days: float = Field(
-        2.0, ge=0, description="of forecasts in other formats and grids, since they were last asked for"
+        2.0, ge=0, description="retention in days of forecasts in other formats and grids, since their last request"
     )
-    exports_max_bytes: int = Field(5 * 2**30, ge=0, description="of all of these; they are made again when asked for")
-    quarantine_keep_days: float = Field(30.0, ge=0, description="of copies of files that could not be used")
-    quarantine_max_bytes: int = Field(2**30, ge=0)
-    min_free_bytes: int = Field(2**29, ge=0, description="with less room on the disk ingest pauses")
-    isolated_cells: int = Field(0, ge=0, description="wet groups of at most so many cells are taken for dry; 0: none")
-    step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of so many mm/h; 0: as filed")
-    write_source_grid: bool = Field(False, description="each scheduled forecast also on the scans' grid, as a file")
-    invented: bool = Field(False, description="the scans are invented weather: everything shown says so")
-    keys_home: Path | None = Field(None, description="folder of the API keys; None is `home`")
-    allow_no_keys: bool = Field(False, description="start on any address without an API key: only GET works there")
-    limit_per_key: str = Field("1200/minute", description="requests of one API key")
+    exports_max_bytes: int = Field(
+        5 * 2**30, ge=0, description="most bytes of exports; they are written again on request"
+    )
+    quarantine_keep_days: float = Field(30.0, ge=0, description="retention of copies of files that could not be read")
+    quarantine_max_bytes: int = Field(2**30, ge=0, description="most bytes of the quarantine")
+    min_free_bytes: int = Field(2**29, ge=0, description="free disk space below which ingest pauses")
+    isolated_cells: int = Field(
+        0, ge=0, description="speckle filter: remove wet clusters of at most N grid cells; 0 disables it"
+    )
+    step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of this rate; 0 keeps them as filed")
+    write_source_grid: bool = Field(False, description="write each scheduled forecast on the scans' grid too")
+    invented: bool = Field(False, description="the scans are synthetic weather, and all output says so")
+    keys_home: Path | None = Field(None, description="folder of the API keys; default: NOWCAST_HOME")
+    allow_no_keys: bool = Field(
+        False, description="start on any address without an API key; only GET works without one"
+    )
+    limit_per_key: str = Field("1200/minute", description="rate limit per API key")
     limit_per_address: str = Field(
-        "300/minute", description="requests of one address without a key, but this machine's"
+        "300/minute", description="rate limit per client address without an API key; loopback is exempt"
     )
-    trusted_proxies: tuple[str, ...] = Field((), description="addresses or networks whose X-Forwarded-For is believed")
-    cors_origins: tuple[str, ...] = Field((), description='web pages that may ask: ["https://example.org"], or ["*"]')
-    client_url: str = Field("http://127.0.0.1:8000", description="the service that `python -m service.client` asks")
-    client_key: SecretStr | None = Field(None, description="the API key that it sends")
-    log_level: str = "INFO"
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded-For is trusted"
+    )
+    cors_origins: tuple[str, ...] = Field(
+        (), description='web origins that may call the API: ["https://example.org"], or ["*"]'
+    )
+    client_url: str = Field("http://127.0.0.1:8000", description="service that the client connects to")
+    client_key: SecretStr | None = Field(None, description="API key that the client sends")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["text", "json"] = Field("text", description="one line of text or one JSON object per event")
-    heartbeat_s: float = Field(60.0, ge=0.5, description="seconds between two synthetic tasks that prove the worker")
-    deadline_s: float = Field(240.0, gt=0, description="a scheduled forecast not begun within it is dropped")
-    fss_windows_km: tuple[float, ...] = Field((17.0, 50.0), description="windows of the fractions skill score")
+    heartbeat_s: float = Field(60.0, ge=0.5, description="seconds between two synthetic tasks that check the worker")
+    deadline_s: float = Field(240.0, gt=0, description="a scheduled forecast that has not started within it is dropped")
+    fss_windows_km: tuple[float, ...] = Field(
+        (17.0, 50.0), description="window sizes of the fractions skill score in km"
+    )
 
 
 def settings_from_environment() -> Settings:

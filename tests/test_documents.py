@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,13 @@ def test_every_module_and_page_that_a_document_names_is_there(document):
     )
     placeholders = {path for path in paths if "NAME" in path or path.endswith("/toy.py")}
     assert {path for path in paths - placeholders if not (ROOT / path).exists()} == set()
+
+
+def test_the_page_of_settings_is_the_script_s():
+    made = runpy.run_path(str(ROOT / "docs" / "make_settings.py"))["page"]()
+    assert (ROOT / "docs" / "settings.md").read_text("utf-8") == made, "run: python docs/make_settings.py"
+
+
+def test_every_setting_has_a_meaning():
+    rows = [line.split(" | ") for line in (ROOT / "docs" / "settings.md").read_text("utf-8").splitlines()]
+    assert [row[0] for row in rows if row[0].startswith("| `NOWCAST") and not row[-1].strip(" |")] == []
