@@ -1,18 +1,18 @@
-# Every target sets up what it needs: .venv with the pinned packages, once, and again when the pins change.
+# Every target first sets up .venv with the pinned packages: once, and again when the pins change.
 SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The first Python of at least 3.11 that can make an environment; `make PYTHON=/path/to/python` takes another.
+# The first Python of at least 3.11 that can create an environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
 .PHONY: help install run test test-long check lint bench clean
 
 help:
-	@echo "make run        the whole service on http://127.0.0.1:8000, with an invented radar day"
+	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
 	@echo "make test       every test"
-	@echo "make check      lint, types, import contract and every test: what .ci/run calls"
+	@echo "make check      lint, types, import contracts and every test; called by .ci/run"
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make install    the environment alone"
@@ -21,8 +21,8 @@ install: $(STAMP)
 
 $(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt
 	@test -n "$(PYTHON)" || { echo "no Python of at least 3.11 with the venv module was found;" \
-		"install one (Debian: python3-venv) or say make PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "setting up $(VENV) with $$($(PYTHON) --version) (minutes, once)"
+		"install one (Debian: python3-venv) or run make PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/mlcast.txt
@@ -31,7 +31,7 @@ $(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt
 run: install
 	$(BIN)/python -m service.run
 
-# One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would fight for the cores.
+# One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would compete for the cores.
 test: install
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
