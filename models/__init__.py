@@ -1,4 +1,4 @@
-"""Recurrent cells, the stack that makes them multi-scale, and forecasters that take and give mm/h."""
+"""Recurrent cells, the multi-scale stack of them, and forecasters whose input and output are rain rates in mm/h."""
 
 from models.build import build_model as build_model
 from models.build import list_models as list_models

@@ -1,4 +1,4 @@
-"""A cell's step on a large field, band of rows by band: the same numbers with a fraction of the memory."""
+"""One step of a cell on a large field, in bands of rows: the same numbers with a fraction of the memory."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from models.cells.base import RecurrentCell, State, Step
 
 ROWS: Final = 64
-"""Of a band: what lies between a cell's convolutions then stays in a processor's cache."""
+"""Rows of a band: the intermediate results of a cell's convolutions then fit into a processor's cache."""
 LARGE: Final = 2**18
 """Pixels (of all samples together) above which a step is cut into bands."""
 
@@ -21,10 +21,10 @@ def advanced(
     *diagonal_BCHW: Tensor | None,
     with_increments: bool = False,
 ) -> Step:
-    """One step of a cell; a forecast on a large field goes by bands, where the cell says how far it looks.
+    """Run one step of a cell; on a large field in bands of rows, if the cell's reach is bounded.
 
-    Each band takes `cell.reach` further rows on both sides, so its own rows are what the whole field gives; increments,
-    where they are asked for, come of the whole field only.
+    Each band is computed with `cell.reach` further rows on both sides, so that its own rows equal those of the whole
+    field; increments, if requested, are computed for the whole field only.
     """
     pixels = x_BCHW.shape[0] * x_BCHW.shape[2] * x_BCHW.shape[3]
     plain = torch.is_grad_enabled() or torch.compiler.is_compiling() or pixels <= LARGE
@@ -47,6 +47,6 @@ def advanced(
 
 
 def _empty(parts: list[Tensor], x_BCHW: Tensor) -> list[Tensor]:
-    """Room for the whole of each part, shared by parts that are one tensor."""
+    """Allocate the whole of each part; parts that are the same tensor share it."""
     room = {id(part): torch.empty_like(x_BCHW) for part in parts}
     return [room[id(part)] for part in parts]

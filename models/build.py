@@ -1,4 +1,4 @@
-"""Models by name: every cell flat, and multi-scale with the prefix `ms-`; beside them the models without recurrence."""
+"""Models by name: every cell, flat, or multi-scale with the prefix `ms-`; and the models without recurrence."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ from models.simvp import SimVP
 
 MULTISCALE = "ms-"
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
-"""Factories of the models without recurrence: keywords as `build_model`'s, and options of their own."""
+"""Factories of the models without recurrence: the keywords of `build_model`, and further options."""
 
 MODELS.register("simvp")(SimVP)
 MODELS.register("earthformer")(Earthformer)
@@ -25,7 +25,7 @@ RECURRENT_OPTIONS = ("skip", "memory_skip", "patch", "residual")
 
 
 def options_of(name: str) -> tuple[str, ...]:
-    """The options of a model, beside the arguments that all have."""
+    """Return the options of a model, besides the arguments that all models have."""
     if name not in MODELS:
         return RECURRENT_OPTIONS
     shared = signature(build_model).parameters
@@ -33,12 +33,12 @@ def options_of(name: str) -> tuple[str, ...]:
 
 
 def list_models() -> list[str]:
-    """The names that `build_model` takes."""
+    """Return the names that `build_model` accepts."""
     return sorted([*recurrent_models(), *MODELS.names()])
 
 
 def recurrent_models() -> list[str]:
-    """Those of them that run a stack of cells frame by frame."""
+    """Return the names of the models that run a stack of cells frame by frame."""
     return sorted([*CELLS.names(), *(MULTISCALE + name for name in CELLS.names())])
 
 
@@ -51,7 +51,7 @@ def build_model(
     kernel_size: int = 3,
     **options: Any,
 ) -> nn.Module:
-    """A model that maps `frames_BTCHW` and `lead_steps=n` to (B, n, C, H, W).
+    """Build a model that maps `frames_BTCHW` and `lead_steps=n` to (B, n, C, H, W).
 
     Args:
         name: a cell's name, flat, or with `ms-` before it, multi-scale; or `simvp` or `earthformer`.
@@ -60,9 +60,9 @@ def build_model(
             finest attention.
         num_layers: layers (the paper: 6); Inception modules of SimVP's translator. Earthformer takes no other number
             and has `depth` instead.
-        kernel_size: of the cell's convolutions (the paper: 3), of SimVP's spatial ones, of all of Earthformer's.
+        kernel_size: of the cell's convolutions (the paper: 3), of SimVP's spatial ones, of all in Earthformer.
         **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`; those of
-            `SimVP` and `Earthformer`, first `input_steps`, stand with these classes.
+            `SimVP` and `Earthformer`, such as `input_steps`, are documented there.
 
     Raises:
         UnknownNameError: no model has that name; the message lists the near ones.
@@ -78,7 +78,7 @@ def build_model(
     wrong = [option for option in options if option not in options_of(name)]
     if wrong:
         raise InputError(
-            f"options {', '.join(wrong)} for model {name!r}; {', '.join(options_of(name))} are its options"
+            f"options of model {name!r}: expected some of {', '.join(options_of(name))}, got {', '.join(wrong)}"
         )
     if name in MODELS:
         return MODELS.get(name)(**sizes, **options)
@@ -94,7 +94,7 @@ def _names() -> Registry[str]:
 
 
 def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
-    """Keys and values; a value that is JSON (a number, true) is that, anything else is text.
+    """Return options from `--set key=value` texts; a value that is JSON (a number, true) is decoded, others are text.
 
     Raises:
         InputError: a pair without `=`.
@@ -103,7 +103,7 @@ def parse_options(pairs: Iterable[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise InputError(f"--set {pair}; key=value was due")
+            raise InputError(f"--set: expected key=value, got {pair}")
         try:
             options[key] = json.loads(value)
         except ValueError:

@@ -28,7 +28,7 @@ CARD = "model.json"
 SHIPPED = Path(__file__).parent / "weights"
 FIELD = "field"
 BUILDERS: Registry[Callable[..., nn.Module]] = Registry("kind of checkpoint")
-"""What a checkpoint's weights belong to, by the card's `kind`; cards without one are of fields."""
+"""Builders of the module that a checkpoint's weights belong to, by the card's `kind`; `field` is the default."""
 BUILDERS.register(FIELD)(build_model)
 BUILDERS.register("exceedance")(build_guided)
 REQUIRED = ("architecture", "transform", "input_steps", "cadence_minutes", "pixel_m", "version", "sha256")
@@ -38,11 +38,11 @@ def save_model(folder: str | Path, model: nn.Module, card: dict[str, Any], *, ha
     """Write a checkpoint.
 
     Args:
-        folder: made if it is not there.
-        model: the module whose parameters are kept.
+        folder: created if missing.
+        model: the module whose parameters are stored.
         card: everything else; must have `architecture` {name, options}, `transform`, `input_steps`, `cadence_minutes`,
             `pixel_m`, `version`. The sha256 of the weights is added.
-        half: keep float16 numbers, for half of the size.
+        half: store float16 numbers, for half of the size.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
@@ -58,7 +58,7 @@ def save_model(folder: str | Path, model: nn.Module, card: dict[str, Any], *, ha
 
 
 def read_card(folder: str | Path) -> dict[str, Any]:
-    """The JSON of a checkpoint.
+    """Return the JSON of a checkpoint.
 
     Raises:
         InputError: no checkpoint there, or its JSON lacks a key.
@@ -67,7 +67,9 @@ def read_card(folder: str | Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError) as err:
-        raise InputError(f"{folder} is no checkpoint folder: a readable {CARD} and {WEIGHTS} were due ({err})") from err
+        raise InputError(
+            f"checkpoint: expected a folder with a readable {CARD} and {WEIGHTS}, got {folder} ({err})"
+        ) from err
     missing = [key for key in REQUIRED if key not in card]
     if missing:
         raise InputError(f"{folder / CARD} lacks {', '.join(missing)}")
@@ -75,7 +77,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
 
 
 def load_model(folder: str | Path) -> nn.Module:
-    """The module of a checkpoint, float32, on the CPU, in evaluation mode.
+    """Return the module of a checkpoint, float32, on the CPU, in evaluation mode.
 
     Raises:
         InputError: no checkpoint there, weights that are not those of its JSON (sha256), or another architecture.
@@ -88,7 +90,7 @@ def load_model(folder: str | Path) -> nn.Module:
         raise InputError(f"{folder} has no {WEIGHTS}") from err
     digest = hashlib.sha256(content).hexdigest()
     if digest != card["sha256"]:
-        raise InputError(f"{folder / WEIGHTS} has sha256 {digest}; its JSON says {card['sha256']}")
+        raise InputError(f"{folder / WEIGHTS}: expected sha256 {card['sha256']} of its JSON, got {digest}")
     architecture = card["architecture"]
     model = BUILDERS.get(str(card.get("kind", FIELD)))(architecture["name"], **architecture.get("options", {}))
     try:
@@ -100,7 +102,7 @@ def load_model(folder: str | Path) -> nn.Module:
 
 
 def load_network(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Forecaster:
-    """A checkpoint as a forecaster."""
+    """Return a checkpoint as a forecaster on a device."""
     card = read_card(folder)
     made_for = {key: int(card[key]) for key in ("input_steps", "cadence_minutes")}
     how: dict[str, Any] = {"device": device, "precision": precision, "pixel_m": float(card["pixel_m"]), **made_for}
@@ -123,5 +125,5 @@ def load_network(folder: Path, *, name: str, device: str = "auto", precision: st
 
 
 def shipped() -> list[str]:
-    """Names of the checkpoints that come with the package."""
+    """Return the names of the checkpoints that come with the package."""
     return sorted(folder.parent.name for folder in SHIPPED.glob(f"*/{CARD}"))

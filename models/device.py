@@ -1,4 +1,4 @@
-"""Devices: which machine this is, and how a device fails (out of memory, which may pass; gone, until a new start)."""
+"""Devices: a description of this machine, and the ways in which a device fails (out of memory, or lost)."""
 
 import gc
 import os
@@ -13,18 +13,18 @@ from core.errors import InputError
 DeviceFailure = Literal["out of memory", "gone"]
 
 _GONE: Final = ("CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS", "device-side assert", "HIP error")
-"""How torch's messages of a lost device begin or what they hold, where it raises a plain RuntimeError."""
+"""Parts of PyTorch's messages for a lost device, where it raises a plain RuntimeError."""
 
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 
 
 class NoDeviceError(InputError):
-    """A device that is not there."""
+    """A device that this machine does not have."""
 
 
 def device_failure(err: BaseException) -> DeviceFailure | None:
-    """Whether an error is the device's and not the model's: after it the same work may succeed on the CPU."""
+    """Return how a device failed, or None if the error is not the device's; on a failure the CPU may still succeed."""
     if isinstance(err, torch.OutOfMemoryError):
         return "out of memory"
     if isinstance(err, (torch.AcceleratorError, NoDeviceError)):
@@ -35,14 +35,14 @@ def device_failure(err: BaseException) -> DeviceFailure | None:
 
 
 def free_cached_memory() -> None:
-    """Give back what torch keeps on a GPU for later, so that the next try, or another process, may have it."""
+    """Release the GPU memory that PyTorch caches, for the next attempt or for another process."""
     gc.collect()
     if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 
 def machine(device: str) -> str:
-    """Processor, cores, threads, versions; the GPU where one is used."""
+    """Return processor, cores, threads and versions in one line; with the GPU if one is used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = [
         _processor(),

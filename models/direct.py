@@ -1,4 +1,4 @@
-"""Models without recurrence: a fixed number of frames goes in at once, the frames after them come out at once."""
+"""Models without recurrence: a fixed number of frames in, and the frames after them out, in one pass."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,19 +13,19 @@ from core.errors import InputError
 
 
 class DirectModel(nn.Module, ABC):
-    """What SimVP and Earthformer share: any size, any number of leads, the trainer's call.
+    """Base of SimVP and Earthformer: any size, any number of leads, the interface that the trainer uses.
 
-    Sides that are no multiple of what the network halves are filled up by their last row and column and cut again. More
-    leads than one pass gives are forecast from the newest frames, the own forecast among them, in a further pass.
+    Sides that are not a multiple of `multiple` are padded with their last row and column and cut again. If more leads
+    are requested than one pass returns, further passes start from the newest frames, own forecasts among them.
 
     Args:
         in_channels: channels of a frame.
         input_steps: frames that a pass takes.
-        multiple: what the network needs the sides to be a multiple of.
-        residual: predict the change since the newest frame that goes in, instead of the frames themselves.
+        multiple: number that the sides must be a multiple of within the network.
+        residual: predict the change since the newest input frame, instead of the frames themselves.
 
     Attributes:
-        recompute: in training, compute the activations inside each part again when its gradient is due.
+        recompute: in training, compute the activations inside each part again in the backward pass.
     """
 
     def __init__(self, *, in_channels: int, input_steps: int, multiple: int, residual: bool) -> None:
@@ -35,7 +35,7 @@ class DirectModel(nn.Module, ABC):
         self.recompute = False
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
-        """The forecast after the given frames, (B, lead_steps, C, H, W).
+        """Return the forecast after the given frames, (B, lead_steps, C, H, W).
 
         Raises:
             InputError: not (B, T, C, H, W) with this model's channels and number of frames, or no lead step.
@@ -58,13 +58,13 @@ class DirectModel(nn.Module, ABC):
         future_BTCHW: Tensor | None = None,
         use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
     ) -> tuple[Tensor, None]:
-        """The forecast frames alone: nothing is predicted one step ahead, so no truth is fed back; no own loss."""
+        """Return the forecast frames and no additional loss; without one-step predictions no truth is fed back."""
         del future_BTCHW, use_truth_TB
         return self(frames_BTCHW, lead_steps), None
 
     @abstractmethod
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
-        """`input_steps` frames, their sides multiples of `multiple`, into the frames after them."""
+        """Map `input_steps` frames, whose sides are multiples of `multiple`, to the frames after them."""
 
     def _part(self, part: Callable[..., Any], *inputs: Tensor | None) -> Any:
         if self.recompute and torch.is_grad_enabled():
@@ -79,22 +79,22 @@ class DirectModel(nn.Module, ABC):
         return torch.unflatten(filled, 0, frames_BTCHW.shape[:2])
 
     def _check(self, frames_BTCHW: Tensor, lead_steps: int) -> None:
-        due = (self.input_steps, self.in_channels)
-        if frames_BTCHW.ndim != 5 or tuple(frames_BTCHW.shape[1:3]) != due:
+        steps, channels = self.input_steps, self.in_channels
+        if frames_BTCHW.ndim != 5 or tuple(frames_BTCHW.shape[1:3]) != (steps, channels):
             raise InputError(
-                f"frames of shape {tuple(frames_BTCHW.shape)}; (batch, {due[0]}, {due[1]}, rows, columns) was due: "
-                f"this model is built for {due[0]} input frames (its option input_steps)"
+                f"frames: expected shape (batch, {steps}, {channels}, rows, columns), got {tuple(frames_BTCHW.shape)}; "
+                f"this model is built for {steps} input frames (its option input_steps)"
             )
         if lead_steps < 1:
-            raise InputError(f"{lead_steps} lead steps; at least 1 was due")
+            raise InputError(f"lead_steps: expected at least 1, got {lead_steps}")
 
 
 def require_positive(**numbers: int) -> None:
     """Refuse a model option below 1.
 
     Raises:
-        InputError: one is; the message names it.
+        InputError: an option is below 1; the message names it.
     """
     wrong = {name: number for name, number in numbers.items() if number < 1}
     if wrong:
-        raise InputError(f"{', '.join(f'{name}={number}' for name, number in wrong.items())}; at least 1 was due")
+        raise InputError(f"expected at least 1, got {', '.join(f'{name}={number}' for name, number in wrong.items())}")

@@ -1,4 +1,4 @@
-"""A model made ready to forecast: joined weights, the layout and the number type that the device is fastest with."""
+"""Preparation of a model for forecasts: joined weights, and the memory layout and number type that suit the device."""
 
 from copy import deepcopy
 from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
@@ -17,23 +17,23 @@ PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 @runtime_checkable
 class Mergeable(Protocol):
-    """A layer that works its weight out anew at each call, and that has a plain layer which gives the same."""
+    """A layer that computes its weight at each call, and that can return an equivalent plain layer."""
 
     def merged(self) -> nn.Module:
-        """The plain layer, with the weights as they are now."""
+        """Return the plain layer with the present weights."""
 
 
 def ready(model: M, device: torch.device, precision: str = "auto") -> M:
-    """A copy of a model for forecasts on a device; later training of the model does not change it.
+    """Return a copy of a model for forecasts on a device; later training of the model does not change it.
 
     Args:
-        model: as it was built or trained.
-        device: where it will run.
-        precision: of states and weights; frames, and the head that adds to them, stay float32. `auto` is bfloat16
-            where the device multiplies matrices of it, else float32.
+        model: the built or trained model.
+        device: device of the copy.
+        precision: of states and weights; frames, and the head that adds to them, stay float32. `auto` is bfloat16 if
+            the device has instructions for its matrix products, else float32.
 
     Raises:
-        InputError: another precision.
+        InputError: an unknown precision.
     """
     dtype = number_type(device, precision)
     copy = deepcopy(model).eval().requires_grad_(False)
@@ -47,19 +47,19 @@ def ready(model: M, device: torch.device, precision: str = "auto") -> M:
 
 
 def number_type(device: torch.device, precision: str = "auto") -> torch.dtype:
-    """The number type of a precision on a device.
+    """Return the number type of a precision on a device.
 
     Raises:
         InputError: a precision that is none of `PRECISIONS`.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"precision {precision!r}; one of {', '.join(PRECISIONS)} was due")
+        raise InputError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
     fast = _multiplies_bfloat16(device) if precision == "auto" else precision == "bfloat16"
     return torch.bfloat16 if fast else torch.float32
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether there are instructions for it; elsewhere bfloat16 is imitated, and slower than float32."""
+    """Return whether the device has instructions for bfloat16; without them it is emulated, and slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":

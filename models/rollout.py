@@ -1,4 +1,4 @@
-"""A stack with its way in and out, run frame by frame: each step takes a frame and predicts the next one."""
+"""A stack with input and output layers, run frame by frame: each step takes a frame and predicts the next one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from models.stack import RecurrentStack, StackState
 
 
 def to_patches(x_BCHW: Tensor, patch: int) -> Tensor:
-    """Space to depth: (B, C, H, W) to (B, C patch^2, ceil(H / patch), ceil(W / patch))."""
+    """Move space to depth: (B, C, H, W) to (B, C patch^2, ceil(H / patch), ceil(W / patch))."""
     if patch == 1:
         return x_BCHW
     below, right = -x_BCHW.shape[-2] % patch, -x_BCHW.shape[-1] % patch
@@ -21,7 +21,7 @@ def to_patches(x_BCHW: Tensor, patch: int) -> Tensor:
 
 
 def from_patches(x_BCHW: Tensor, patch: int, size: Sequence[int]) -> Tensor:
-    """Depth to space, cut to a size: the inverse of `to_patches`."""
+    """Move depth to space, cut to a size: the inverse of `to_patches`."""
     return x_BCHW if patch == 1 else F.pixel_shuffle(x_BCHW, patch)[..., : size[0], : size[1]]
 
 
@@ -36,13 +36,13 @@ class RecurrentModel(nn.Module):
         kernel_size: of the cell's convolutions.
         multiscale: see `RecurrentStack`.
         skip, memory_skip: see `RecurrentStack`.
-        patch: edge of the squares of pixels that become channels before the network, and pixels again behind it (the
-            paper's last section); sides that it does not divide are filled up by their last row and column.
-        residual: predict the change on top of the frame that goes in, instead of the frame itself.
+        patch: edge of the squares of pixels that become channels before the network, and pixels again after it (the
+            paper's last section); other sides are padded with their last row and column.
+        residual: predict the change relative to the input frame, instead of the frame itself.
 
     Attributes:
-        recompute: in training, keep only the states between time steps and compute a step's activations again when its
-            gradient is due: less memory for about a third more work, the same numbers.
+        recompute: in training, save only the states between time steps and compute a step's activations again in the
+            backward pass: less memory for about a third more work, the same numbers.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class RecurrentModel(nn.Module):
         self.head = nn.Conv2d(hidden_channels, channels, 1)
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
-        """The forecast after the given frames, (B, lead_steps, C, H, W)."""
+        """Return the forecast after the given frames, (B, lead_steps, C, H, W)."""
         return self.predict_all(frames_BTCHW, lead_steps)[:, -lead_steps:]
 
     def predict_all(
@@ -87,14 +87,14 @@ class RecurrentModel(nn.Module):
         future_BTCHW: Tensor | None = None,
         use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
     ) -> Tensor:
-        """Every one-step prediction, of frames 1 to T + lead_steps - 1, as the paper's loss takes them.
+        """Return every one-step prediction, of frames 1 to T + lead_steps - 1, as the paper's loss takes them.
 
         Args:
             frames_BTCHW: the given frames, T of them.
             lead_steps: how many steps follow the last given frame.
             future_BTCHW: the true frames after them, for scheduled sampling.
-            use_truth_TB: (T + lead_steps - 1, B), whether step t takes the true frame instead of the own prediction.
-                None: true for the given frames, own for all later ones.
+            use_truth_TB: (T + lead_steps - 1, B), whether step t takes the true frame instead of the model's
+                prediction. None: true for the given frames, predictions for all later ones.
 
         Returns:
             (B, T + lead_steps - 1, C, H, W).
@@ -113,7 +113,7 @@ class RecurrentModel(nn.Module):
         future_BTCHW: Tensor | None = None,
         use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """`predict_all`, and the cells' own loss (mean over the steps) where they have one."""
+        """Return `predict_all`, and the cells' additional loss (mean over the steps) if they have one."""
         predictions, losses = self._run(frames_BTCHW, lead_steps, future_BTCHW, use_truth_TB, with_loss=True)
         return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
 
@@ -126,7 +126,7 @@ class RecurrentModel(nn.Module):
         *,
         with_loss: bool,
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Prediction and own loss of every step."""
+        """Return prediction and additional loss of every step."""
         self._check(frames_BTCHW, lead_steps)
         given = frames_BTCHW.shape[1]
         truth_BTCHW = frames_BTCHW if future_BTCHW is None else torch.cat([frames_BTCHW, future_BTCHW], dim=1)
@@ -166,7 +166,8 @@ class RecurrentModel(nn.Module):
     def _check(self, frames_BTCHW: Tensor, lead_steps: int) -> None:
         if frames_BTCHW.ndim != 5 or frames_BTCHW.shape[1] < 1 or frames_BTCHW.shape[2] != self.in_channels:
             raise InputError(
-                f"frames of shape {tuple(frames_BTCHW.shape)}; (batch, time, {self.in_channels}, rows, columns) was due"
+                f"frames: expected shape (batch, time, {self.in_channels}, rows, columns), "
+                f"got {tuple(frames_BTCHW.shape)}"
             )
         if lead_steps < 1:
-            raise InputError(f"{lead_steps} lead steps; at least 1 was due")
+            raise InputError(f"lead_steps: expected at least 1, got {lead_steps}")

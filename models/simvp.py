@@ -12,7 +12,7 @@ SLOPE = 0.2
 
 
 class SpatialLayer(nn.Module):
-    """Convolution, group normalisation with two groups, LeakyReLU; `stride` 2 halves, or doubles where `up`."""
+    """Convolution, group normalisation (two groups), LeakyReLU; `stride` 2 halves the size, or doubles it with `up`."""
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, *, stride: int, up: bool = False) -> None:
         super().__init__()
@@ -26,13 +26,13 @@ class SpatialLayer(nn.Module):
         self.act = nn.LeakyReLU(SLOPE)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """One layer."""
+        """Return the output of this layer."""
         y_BCHW: Tensor = self.act(self.norm(self.conv(x_BCHW)))
         return y_BCHW
 
 
 class Inception(nn.Module):
-    """A 1x1 bottleneck, then grouped convolutions of several sizes side by side, added up."""
+    """A 1x1 bottleneck, then parallel grouped convolutions of several sizes, whose outputs are added."""
 
     def __init__(self, in_channels: int, middle: int, channels: int, kernel_sizes: tuple[int, ...], groups: int):
         super().__init__()
@@ -47,7 +47,7 @@ class Inception(nn.Module):
         )
 
     def forward(self, *inputs_BCHW: Tensor) -> Tensor:
-        """The inputs joined on channels, mixed."""
+        """Return the mixture of the inputs, joined along the channels."""
         x_BCHW = self.reduce(torch.cat(inputs_BCHW, dim=1))
         return torch.stack([branch(x_BCHW) for branch in self.branches]).sum(dim=0)
 
@@ -55,7 +55,7 @@ class Inception(nn.Module):
 class SimVP(DirectModel):
     """SimVP (Gao et al. 2022, CVPR, arXiv:2206.05099, section 4): encoder, Inception-UNet translator, decoder.
 
-    A pass gives as many frames as it takes. The defaults are the configuration whose parameters and cost the MS-RNN
+    A pass returns as many frames as it takes. The defaults are the configuration whose parameters and cost the MS-RNN
     paper prints in Table 5 (43.2 M, 68.5 G): hid_S 64, hid_T 512, N_S 4, N_T 3, 4 groups.
 
     Args:
@@ -110,7 +110,7 @@ class SimVP(DirectModel):
             modules.append(Inception(ins, inner // 2, outs, kernel_sizes, groups))
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
-        """`input_steps` frames into the next `input_steps`."""
+        """Map `input_steps` frames to the next `input_steps` frames."""
         size_BT = frames_BTCHW.shape[:2]
         x_BCHW = first_BCHW = self._part(self.encoder[0], frames_BTCHW.flatten(0, 1))
         for layer in self.encoder[1:]:
@@ -136,7 +136,7 @@ class SimVP(DirectModel):
 def _translator(
     depth: int, outer: int, inner: int, down: nn.ModuleList, up: nn.ModuleList
 ) -> Iterator[tuple[int, int, nn.ModuleList]]:
-    """Channels in and out of every Inception module, and the list that it belongs to."""
+    """Yield channels in and out of every Inception module, and the list that it belongs to."""
     for n in range(depth):
         yield inner if n else outer, inner, down
     for n in range(depth):
@@ -147,9 +147,9 @@ def _check(
     hidden: int, num_layers: int, kernel_sizes: tuple[int, ...], input_steps: int, translator: int, groups: int
 ) -> None:
     if num_layers < 2 or num_layers % 2:
-        raise InputError(f"num_layers={num_layers} for simvp; an even number, half down and half up, was due")
+        raise InputError(f"num_layers of simvp: expected an even number, half down and half up, got {num_layers}")
     if any(size < 1 or size % 2 == 0 for size in kernel_sizes):
-        raise InputError(f"kernels of {kernel_sizes} for simvp; odd sizes were due")
+        raise InputError(f"kernel sizes of simvp: expected odd numbers, got {kernel_sizes}")
     if (
         hidden < 2
         or hidden % 2
@@ -158,7 +158,7 @@ def _check(
         or input_steps * hidden % groups
     ):
         raise InputError(
-            f"hidden_channels={hidden}, translator_channels={translator}, input_steps={input_steps}, groups={groups} "
-            "for simvp; even hidden channels were due, and groups that divide half of translator_channels and "
-            "input_steps times hidden_channels"
+            "simvp: expected even hidden_channels, and groups that divide half of translator_channels and input_steps "
+            f"times hidden_channels; got hidden_channels={hidden}, translator_channels={translator}, "
+            f"input_steps={input_steps}, groups={groups}"
         )

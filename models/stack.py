@@ -1,4 +1,4 @@
-"""The one stack: any cell, flat or multi-scale, any number of layers, any size.
+"""The stack of layers: any cell, flat or multi-scale, any number of layers, any size.
 
 A multi-scale stack runs layer l at level min(l, N-1-l): each level halves the resolution (max-pool down, bilinear up),
 so six layers work at 1, 1/2, 1/4, 1/4, 1/2, 1 (MS-RNN paper, section 4.1). The zigzag memory M is resampled with the
@@ -19,7 +19,7 @@ from models.skips import SKIPS
 
 
 class StackState(NamedTuple):
-    """What a stack carries from one time step to the next."""
+    """State of a stack between two time steps."""
 
     layers: tuple[State, ...]
     memory_BCHW: Tensor | None
@@ -27,7 +27,7 @@ class StackState(NamedTuple):
 
 
 class RecurrentStack(nn.Module):
-    """N layers of one kind of cell.
+    """N layers of the same kind of cell.
 
     Args:
         cell: name of a registered cell.
@@ -36,7 +36,7 @@ class RecurrentStack(nn.Module):
         kernel_size: of the cell's convolutions, odd.
         multiscale: whether the inner layers run at lower resolution.
         skip: none, unet, unet3+ or full; None is `unet` for a multi-scale stack and `none` for a flat one.
-        memory_skip: the same for the zigzag memory M; the paper leaves it open and has none.
+        memory_skip: the same for the zigzag memory M; the paper does not specify it, and `none` is its default here.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class RecurrentStack(nn.Module):
         super().__init__()
         if num_layers < 1 or channels < 1 or kernel_size < 1 or kernel_size % 2 == 0:
             raise InputError(
-                f"{num_layers} layers of {channels} channels, kernel {kernel_size}; positive numbers and an odd kernel "
-                "were due"
+                "stack: expected positive numbers of layers and channels and an odd kernel_size, got "
+                f"num_layers={num_layers}, channels={channels}, kernel_size={kernel_size}"
             )
         cell_class = CELLS.get(cell)
         self.levels = tuple(min(n, num_layers - 1 - n) if multiscale else 0 for n in range(num_layers))
@@ -69,14 +69,15 @@ class RecurrentStack(nn.Module):
     def forward(
         self, x_BCHW: Tensor, state: StackState | None = None, *, with_loss: bool = False
     ) -> tuple[Tensor, StackState, Tensor | None]:
-        """One time step of all layers.
+        """Advance all layers by one time step.
 
         Returns:
-            The last layer's output at full resolution, the state for the next step, and the cells' own loss where they
-            have one and it is asked for.
+            The last layer's output at full resolution, the state for the next step, and the cells' additional loss if
+                they
+            have one and it is requested.
 
         Raises:
-            InputError: the field is too small to be halved that often.
+            InputError: the field is too small for the number of halvings.
         """
         sizes, with_loss = self._sizes(x_BCHW), with_loss and self.auxiliary is not None
         memory_BCHW = state.memory_BCHW if state is not None else None
@@ -103,12 +104,14 @@ class RecurrentStack(nn.Module):
         height, width = x_BCHW.shape[-2:]
         needed = 2 ** max(self.levels)
         if min(height, width) < needed:
-            raise InputError(f"field of {height} x {width}; this stack needs at least {needed} x {needed}")
+            raise InputError(
+                f"field: expected at least {needed} x {needed} cells for this stack, got {height} x {width}"
+            )
         return [(height >> level, width >> level) for level in self.levels]
 
 
 def _joined(below: list[Tensor], skips: tuple[int, ...], size: tuple[int, int]) -> Tensor:
-    """The newest layer's tensor with those of its skips, at one size."""
+    """Return the newest layer's tensor plus those of its skips, at one size."""
     x_BCHW = resample(below[-1], size)
     for source in skips:
         x_BCHW = x_BCHW + resample(below[source], size)
@@ -120,7 +123,7 @@ def _diagonal(state: StackState | None, layer: int, size: tuple[int, int]) -> Te
 
 
 def resample(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Max-pool down or bilinear up to a size; the same size is returned as it is.
+    """Max-pool down or interpolate bilinearly up to a size; the same size is returned unchanged.
 
     Going down, the window is the power of two between the levels, so that odd sizes lose their last row or column;
     going up, the exact size of the finer level is restored.
@@ -142,7 +145,7 @@ def _pooled(x_BCHW: Tensor, window: int) -> Tensor:
 
 
 class _MaxPool(torch.autograd.Function):
-    """Keeps its input, which others keep as well, and finds the largest again, instead of its 64-bit indices."""
+    """Saves its input, which other operations save as well, and finds the maxima again, instead of 64-bit indices."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, window: int) -> Tensor:

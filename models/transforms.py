@@ -1,4 +1,4 @@
-"""Between rain rate in mm/h and the values that a network sees; stored in the checkpoint by name and numbers."""
+"""Transforms between rain rate in mm/h and network values; checkpoints store them by name and numbers."""
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
@@ -12,18 +12,18 @@ from core.units import CLIP_MMH, DWD_ZR, PIXEL_LOWER_DBZ, PIXEL_UPPER_DBZ, pixel
 
 
 class Transform(ABC):
-    """An invertible, increasing map with 0 mm/h at 0; both ways keep shape, type and device."""
+    """An invertible, increasing map with 0 mm/h at 0; both directions keep shape, type and device."""
 
     @abstractmethod
     def encode(self, rate_mmh: Tensor) -> Tensor:
-        """Values for the network; not observed (NaN) becomes dry, which is a choice and said here."""
+        """Return network values; cells that were not observed (NaN) become dry."""
 
     @abstractmethod
     def decode(self, value: Tensor) -> Tensor:
-        """Rain rate in mm/h, never negative, at most `CLIP_MMH`."""
+        """Return the rain rate in mm/h, never negative, at most `CLIP_MMH`."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Name and numbers, as `transform_from_dict` reads them."""
+        """Return name and numbers, as `transform_from_dict` reads them."""
         name = next(name for name, kind in TRANSFORMS.items() if isinstance(self, kind))
         return {"name": name, **asdict(self)}  # type: ignore[call-overload]
 
@@ -32,7 +32,7 @@ TRANSFORMS: Registry[type[Transform]] = Registry("transform")
 
 
 def transform_from_dict(values: dict[str, Any]) -> Transform:
-    """A transform from `Transform.to_dict`."""
+    """Return the transform of a `Transform.to_dict`."""
     numbers = dict(values)
     return TRANSFORMS.get(numbers.pop("name"))(**numbers)
 
@@ -48,13 +48,13 @@ class ReflectivityTransform(Transform):
     b: float = DWD_ZR.b
 
     def encode(self, rate_mmh: Tensor) -> Tensor:
-        """Pixel values 0 to 1; NaN becomes 0."""
+        """Return pixel values 0 to 1; NaN becomes 0."""
         dry = torch.nan_to_num(rate_mmh, nan=0.0).clamp_min(1e-9)
         dbz = 10.0 * (torch.log10(dry) * self.b + torch.log10(dry.new_tensor(self.a)))
         return pixel_from_dbz(dbz, self.lower_dbz, self.upper_dbz)
 
     def decode(self, value: Tensor) -> Tensor:
-        """Rain rate of pixel values; 0 and below is dry."""
+        """Return the rain rate of pixel values; 0 and below is dry."""
         value = value.clamp(0.0, 1.0)
         dbz = value * (self.upper_dbz - self.lower_dbz) + self.lower_dbz
         rate_mmh = torch.pow(torch.pow(10.0, dbz / 10.0) / self.a, 1.0 / self.b)
@@ -64,17 +64,17 @@ class ReflectivityTransform(Transform):
 @TRANSFORMS.register("log")
 @dataclass(frozen=True)
 class LogTransform(Transform):
-    """ln(1 + R / offset) / scale: dry and drizzle lie close together, so that drizzle costs little."""
+    """ln(1 + R / offset) / scale: dry and drizzle are close together, so that drizzle costs little."""
 
     offset_mmh: float = 0.1
     scale: float = 6.0
 
     def encode(self, rate_mmh: Tensor) -> Tensor:
-        """0 for dry, about 1 at 40 mm/h with the default numbers; NaN becomes 0."""
+        """Return 0 for dry, about 1 at 40 mm/h with the default numbers; NaN becomes 0."""
         return torch.log1p(torch.nan_to_num(rate_mmh, nan=0.0) / self.offset_mmh) / self.scale
 
     def decode(self, value: Tensor) -> Tensor:
-        """Rain rate of network values; 0 and below is dry."""
+        """Return the rain rate of network values; 0 and below is dry."""
         return (torch.expm1(value.clamp_min(0.0) * self.scale) * self.offset_mmh).clamp_max(CLIP_MMH)
 
 
@@ -84,9 +84,9 @@ class IdentityTransform(Transform):
     """For frames that are pictures with values 0 to 1, not rain (Moving MNIST)."""
 
     def encode(self, rate_mmh: Tensor) -> Tensor:
-        """The values as they are; NaN becomes 0."""
+        """Return the values unchanged; NaN becomes 0."""
         return torch.nan_to_num(rate_mmh, nan=0.0)
 
     def decode(self, value: Tensor) -> Tensor:
-        """The values as they are, not below 0."""
+        """Return the values unchanged, but not below 0."""
         return value.clamp_min(0.0)

@@ -43,7 +43,7 @@ def main(
     """Print the receptive fields of the encoder layers; write their gradients, or with --layers outputs, as PNG."""
     with errors_in_one_line():
         if (model is None) == (checkpoint is None):
-            raise ConfigError("one of --model and --checkpoint was due")
+            raise ConfigError("expected one of --model and --checkpoint")
         if layers and out is None:
             raise ConfigError("--layers draws pictures; --out FOLDER was due")
         config = resolve("germany" if data else "moving_mnist", file=None, sets=sets or [], model=model)

@@ -1,4 +1,4 @@
-"""One file per recurrent cell; a new cell adds its line here."""
+"""One file per recurrent cell; a new cell adds one import line here."""
 
 from models.cells import cms_lstm as cms_lstm
 from models.cells import convlstm as convlstm

@@ -1,4 +1,4 @@
-"""What a recurrent cell is: one layer, one time step."""
+"""Interface of a recurrent cell: one layer of a stack, advanced by one time step."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
@@ -13,13 +13,13 @@ State = tuple[Tensor, ...]
 
 
 class Step(NamedTuple):
-    """What one layer gives at one time step.
+    """Result of one layer at one time step.
 
     Attributes:
-        y_BCHW: goes up to the next layer.
-        state: goes to the same layer's next time step.
-        memory_BCHW: the zigzag memory M, goes to the next layer; None for cells without one.
-        increments: what a cell's `auxiliary` module takes for a loss of its own; empty for most cells.
+        y_BCHW: output, the input of the next layer.
+        state: state for the same layer at the next time step.
+        memory_BCHW: the zigzag memory M for the next layer; None for cells without one.
+        increments: input of the cell's `auxiliary` module, for an additional loss; empty for most cells.
     """
 
     y_BCHW: Tensor
@@ -36,12 +36,12 @@ class LayerPosition(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """At the bottom."""
+        """Return whether the layer is the lowest of the stack."""
         return self.layer == 0
 
     @property
     def is_last(self) -> bool:
-        """At the top."""
+        """Return whether the layer is the topmost of the stack."""
         return self.layer == self.num_layers - 1
 
 
@@ -53,9 +53,9 @@ class RecurrentCell(nn.Module, ABC):
     """One layer of a stack; input, output and every state have `channels` channels.
 
     A cell keeps size, type and device of its input, treats each sample of a batch alone, starts from zeros and passes a
-    gradient to every parameter. `uses_memory` says that it takes and gives the zigzag memory M; `uses_diagonal` that
-    its `forward` has a fourth argument, `diagonal_BCHW`: the output of the layer below at the time before, brought to
-    this layer's size without any skip (None at the first time step and in the first layer).
+    gradient to every parameter. `uses_memory`: the cell takes and returns the zigzag memory M. `uses_diagonal`: its
+    `forward` has a fourth argument, `diagonal_BCHW`, the output of the layer below at the previous time step, resampled
+    to this layer's size without any skip (None at the first time step and in the first layer).
     """
 
     uses_memory: ClassVar[bool] = False
@@ -70,22 +70,22 @@ class RecurrentCell(nn.Module, ABC):
 
     @property
     def reach(self) -> int | None:
-        """How many pixels away a step looks, for large fields; None where nothing bounds it (attention, flows)."""
+        """Return how many pixels around an output pixel a step uses; None if unbounded (attention, flows)."""
         return None
 
     @classmethod
     def auxiliary(cls, channels: int) -> nn.Module | None:
-        """A module that a whole stack shares and that makes a loss (a scalar) of a layer's `increments`, or None."""
+        """Return a module, shared by the stack, that maps a layer's `increments` to a scalar loss, or None."""
         del channels
         return None
 
     def init_state(self, x_BCHW: Tensor) -> State:
-        """Zeros, one tensor per state, shaped as the layer's input."""
+        """Return zeros, one tensor per state, in the shape of the layer's input."""
         return tuple(zeros_like(x_BCHW) for _ in self.state_names)
 
     @abstractmethod
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
-        """One time step; `memory_BCHW` is None for cells without the zigzag memory."""
+        """Advance by one time step; `memory_BCHW` is None for cells without the zigzag memory."""
 
 
 CELLS: Registry[type[RecurrentCell]] = Registry("cell")

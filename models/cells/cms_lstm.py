@@ -13,10 +13,10 @@ SCALES: Final = (1, 2, 4)
 
 
 class BlockAttention(nn.Module):
-    """Self-attention inside each of `scale` x `scale` blocks of two maps that stand side by side; adds its input.
+    """Self-attention inside each of `scale` x `scale` blocks of two maps, placed next to each other; adds its input.
 
-    A block holds its part of both maps. Where a side is not a multiple of the scale, the field is filled up on the
-    right and below; what was filled up is nobody's key and is cut off again.
+    A block holds its part of both maps. If a side is not a multiple of the scale, the field is padded on the right and
+    below; padded pixels are excluded from the keys and are cut off the result.
     """
 
     def __init__(self, channels: int, scale: int) -> None:
@@ -27,7 +27,7 @@ class BlockAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1)
 
     def forward(self, pair_BCHW: Tensor) -> Tensor:
-        """`pair_BCHW` is (B, C, H, 2 W), and so is the answer."""
+        """Return a pair of maps of the shape of the input, (B, C, H, 2 W)."""
         height, width = pair_BCHW.shape[2], pair_BCHW.shape[3] // 2
         q_BNPC, k_BNPC, v_BNPC = (self._blocks(part(pair_BCHW)) for part in (self.query, self.key, self.value))
         y_BNPC = F.scaled_dot_product_attention(q_BNPC, k_BNPC, v_BNPC, attn_mask=self._keys(pair_BCHW), scale=1.0)
@@ -37,7 +37,7 @@ class BlockAttention(nn.Module):
         return pair_BCHW + y[:, :, :height, :, :width].flatten(3)
 
     def _blocks(self, pair_BCHW: Tensor) -> Tensor:
-        """(B, block, pixel, C); a block's pixels are ordered by row, map, column."""
+        """Return (B, block, pixel, C); the pixels of a block are ordered by row, map, column."""
         batch, channels, height, width = pair_BCHW.shape
         x = pair_BCHW.reshape(batch, channels, height, 2, width // 2)
         x = F.pad(x, (0, -x.shape[4] % self.scale, 0, 0, 0, -height % self.scale))
@@ -47,7 +47,7 @@ class BlockAttention(nn.Module):
         return blocks_BNPC.contiguous()  # else PyTorch's attention falls back to keeping its whole map
 
     def _keys(self, pair_BCHW: Tensor) -> Tensor | None:
-        """Which pixels of each block are keys, (1, block, 1, pixel); None where all are."""
+        """Return which pixels of each block are keys, (1, block, 1, pixel); None if all are."""
         height, width = pair_BCHW.shape[2], pair_BCHW.shape[3] // 2
         if height % self.scale == width % self.scale == 0:
             return None
@@ -66,7 +66,7 @@ class Expression(nn.Module):
         self.gates = JointConv2d((channels, channels), 3 * channels, kernel_size)
 
     def forward(self, h_BCHW: Tensor, c_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """New h and c."""
+        """Return the new hidden state h and cell state c."""
         pair_BCHW = cat([h_BCHW, c_BCHW], dim=3)
         joined_BCHW = self.join(cat([attention(pair_BCHW) for attention in self.scales], dim=1))
         z_BCHW = self.merge(cat(joined_BCHW.chunk(2, dim=3), dim=1))

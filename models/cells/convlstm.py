@@ -1,4 +1,4 @@
-"""Convolutional LSTM."""
+"""Convolutional LSTM, the simplest of the paper's cells."""
 
 from torch import Tensor
 

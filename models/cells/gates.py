@@ -1,6 +1,6 @@
-"""What the gates of all cells have in common, written so that little is kept for the gradient and bfloat16 stays fast.
+"""Operations that the gates of all cells share; they save little for the gradient and keep bfloat16 fast.
 
-Under a compiler the plain formulas are given to it instead: it fuses them, and decides itself what to keep.
+Under `torch.compile` the plain formulas are used instead: the compiler fuses them and decides itself what to save.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ ROUNDS: Final = 5
 
 
 def gated(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
-    """sigmoid(gate) tanh(x), from which both the input and the output side of an LSTM are made."""
+    """Return sigmoid(gate) tanh(x), the form of both the input and the output side of an LSTM."""
     if torch.compiler.is_compiling():
         return gate_BCHW.sigmoid() * x_BCHW.tanh()
     if not torch.is_grad_enabled():
@@ -25,13 +25,13 @@ def gated(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
 
 
 def updated(memory_BCHW: Tensor, i_BCHW: Tensor, f_BCHW: Tensor, g_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """A memory after its input, forget and candidate gates (before their activation), and what was added to it."""
+    """Return a memory after its input, forget and candidate gates (before their activation), and the increment."""
     increment_BCHW = gated(i_BCHW, g_BCHW)
     return torch.addcmul(increment_BCHW, f_BCHW.sigmoid(), memory_BCHW), increment_BCHW
 
 
 def scaled(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
-    """2 sigmoid(gate) x: a gate that leaves x as it is where it is 0."""
+    """Return 2 sigmoid(gate) x, which leaves x unchanged where the gate is 0."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return (2 * x_BCHW) * gate_BCHW.sigmoid()
     result: Tensor = _Scaled.apply(gate_BCHW, x_BCHW)  # type: ignore[no-untyped-call]
@@ -41,7 +41,7 @@ def scaled(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
 def in_context(
     x_BCHW: Tensor, h_BCHW: Tensor, from_h: Callable[[Tensor], Tensor], from_x: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), by turns: x, h, x, h, x."""
+    """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), alternately: x, h, x, h, x."""
     for turn in range(ROUNDS):
         if turn % 2 == 0:
             x_BCHW = scaled(from_h(h_BCHW), x_BCHW)
@@ -51,7 +51,7 @@ def in_context(
 
 
 def tanh(x_BCHW: Tensor) -> Tensor:
-    """The hyperbolic tangent; of bfloat16 on a CPU by way of float32, which is twice as fast and as exact."""
+    """Return the hyperbolic tangent; bfloat16 on a CPU is computed in float32, which is twice as fast and as exact."""
     if torch.compiler.is_compiling():
         return x_BCHW.tanh()
     if not torch.is_grad_enabled():
@@ -82,9 +82,9 @@ class _Tanh(torch.autograd.Function):
 
 
 class _Gated(torch.autograd.Function):
-    """Keeps sigmoid(gate), and x itself where it is a tensor of its own, which is kept by its next user anyway.
+    """Saves sigmoid(gate), and x itself if it has a storage of its own, which its next user saves anyway.
 
-    Where x is a slice of a larger tensor, keeping it would keep all of that: then tanh(x) is kept.
+    If x is a slice of a larger tensor, saving it would keep the whole tensor alive: then tanh(x) is saved.
     """
 
     @staticmethod

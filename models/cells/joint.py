@@ -1,4 +1,4 @@
-"""Convolutions over several inputs at once, as the gates of every cell need them."""
+"""Convolutions of several inputs at once, as the gates of every cell use them."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from torch.autograd.function import once_differentiable
 
 
 class CatConv2d(nn.Conv2d):
-    """A convolution of its inputs' concatenation along the channels; size stays."""
+    """Convolution of the concatenation of its inputs along the channels; the size is unchanged."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, *inputs_BCHW: Tensor) -> Tensor:
-        """Tensors of one size whose channels add up to `in_channels`; gives (B, out_channels, H, W)."""
+        """Return (B, out_channels, H, W) from tensors of one size whose channels add up to `in_channels`."""
         return _convolved(self.weight, self.bias, *inputs_BCHW)
 
 
 class JointConv2d(nn.Module):
-    """The sum of one convolution per input, each with its own weight and bias, computed as a single convolution.
+    """Sum of one convolution per input, each with its own weight and bias, computed as a single convolution.
 
     The parameters are those of separate convolutions, as in the reference, so its checkpoints load and its counts hold.
     """
@@ -30,11 +30,11 @@ class JointConv2d(nn.Module):
         self.parts = nn.ModuleList(nn.Conv2d(channels, out_channels, kernel_size) for channels in in_channels)
 
     def forward(self, *inputs_BCHW: Tensor) -> Tensor:
-        """One tensor per part, all of one size; gives (B, out_channels, H, W)."""
+        """Return (B, out_channels, H, W) from one tensor per part, all of one size."""
         return _convolved(*self._joined(), *inputs_BCHW)
 
     def merged(self) -> CatConv2d:
-        """The same with its parts joined once and for all: for a model that is not trained any more."""
+        """Return the same layer with its parts joined permanently, for a model that is not trained further."""
         weight, bias = self._joined()
         conv = CatConv2d(weight.shape[1], weight.shape[0], weight.shape[2])
         conv.load_state_dict({"weight": weight, "bias": bias})
@@ -58,7 +58,7 @@ def _convolved(weight: Tensor, bias: Tensor | None, *inputs_BCHW: Tensor) -> Ten
 
 
 class _CatConvolution(torch.autograd.Function):
-    """Keeps the inputs, which others keep as well, and not their concatenation, which would be a copy of its own."""
+    """Saves the inputs, which other operations save as well, instead of a copy, their concatenation."""
 
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor | None, *inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Attention of each pixel over a window around it, tile by tile, so that no (B, H, W, window^2) tensor is ever held."""
+"""Attention of each pixel over a window around it, tile by tile, so that no (B, H, W, window^2) tensor is allocated."""
 
 from functools import lru_cache
 from typing import Final, cast
@@ -10,13 +10,13 @@ from torch.utils.checkpoint import checkpoint
 
 WINDOW: Final = 30
 TILE: Final = 16
-"""Edge of a tile of queries: larger ones share more keys, but compare each with more that are outside its window."""
+"""Edge of a tile of queries: larger tiles share more keys, but compare each query with more keys outside its window."""
 
 
 class LocalAttention(nn.Module):
     """Single-head dot-product attention over the window (PrecipLSTM, Ma et al. 2022, doi:10.1109/TGRS.2022.3198222).
 
-    An even window reaches one pixel further up and left. Offsets outside the field take part with logit 0 and value 0.
+    An even window extends one pixel further up and left. Offsets outside the field count with logit 0 and value 0.
     """
 
     def __init__(self, channels: int, window: int = WINDOW) -> None:
@@ -27,15 +27,15 @@ class LocalAttention(nn.Module):
         self.value = nn.Conv2d(channels, channels, 1, bias=False)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """One value per pixel, (B, C, H, W)."""
+        """Return the attended value of each pixel, (B, C, H, W)."""
         return local_attention(self.query(x_BCHW), self.key(x_BCHW), self.value(x_BCHW), self.window)
 
 
 def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int) -> Tensor:
-    """Softmax over all window^2 offsets of <q(p), k(p + offset)>, applied to v; zeros stand outside the field.
+    """Return the softmax over all window^2 offsets of <q(p), k(p + offset)>, applied to v; zeros pad the field.
 
-    The field is cut into strips of tiles; a tile's queries meet the keys of all its windows at once. Only q, k and v
-    are kept for the gradient: a strip is computed again when it is due.
+    The field is cut into strips of tiles; the queries of a tile are compared with the keys of all its windows at once.
+    Only q, k and v are saved for the gradient: each strip is computed again in the backward pass.
     """
     height, width = q_BCHW.shape[-2:]
     rows, columns = _tile_edge(height), _tile_edge(width)
@@ -51,7 +51,7 @@ def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int)
 
 
 def _strip(q_BCHW: Tensor, kv_BCHW: Tensor, top: int, rows: int, columns: int, window: int) -> Tensor:
-    """Attention of the row of tiles that starts at `top`: (B, C, rows, whole tiles of columns)."""
+    """Return the attention of the row of tiles that starts at `top`: (B, C, rows, whole tiles of columns)."""
     height, width = q_BCHW.shape[-2:]
     right, below = -width % columns, top + rows - height  # a negative padding cuts
     before, after = window // 2, window - 1 - window // 2
@@ -64,14 +64,14 @@ def _strip(q_BCHW: Tensor, kv_BCHW: Tensor, top: int, rows: int, columns: int, w
 
 
 def _tiles(x_BCHW: Tensor, width: int, step: int) -> Tensor:
-    """Pieces of a strip, `width` wide, one each `step` columns: (B, piece, pixel, C)."""
+    """Cut a strip into pieces of `width` columns, one every `step` columns: (B, piece, pixel, C)."""
     x_BHWC = x_BCHW.permute(0, 2, 3, 1)
     starts = range(0, x_BHWC.shape[2] - width + 1, step)
     return torch.stack([x_BHWC[:, :, start : start + width] for start in starts], dim=1).flatten(2, 3)
 
 
 def _outside_window(rows: int, columns: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(query, key) of a tile: 0 where the key lies in the query's window, else minus infinity; kept, as it is large."""
+    """Return (query, key) of a tile: 0 for a key in the query's window, else minus infinity; cached, as it is large."""
     if torch.compiler.is_compiling():
         return _made_bias(rows, columns, window, dtype, device)
     return _kept_bias(rows, columns, window, dtype, device)
@@ -93,5 +93,5 @@ def _kept_bias(rows: int, columns: int, window: int, dtype: torch.dtype, device:
 
 
 def _tile_edge(length: int) -> int:
-    """At most `TILE`, such that equal tiles cover the length with little to spare."""
+    """Return an edge of at most `TILE` such that equal tiles cover the length with little excess."""
     return -(-length // -(-length // TILE))

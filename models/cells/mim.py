@@ -1,4 +1,4 @@
-"""Memory In Memory: the forget gate is replaced by two memories, of what changes and of what lasts."""
+"""Memory In Memory: two memories, of changing and of lasting parts, replace the forget gate."""
 
 from typing import ClassVar, NamedTuple
 
@@ -10,7 +10,7 @@ from models.cells.predrnn import PredRNNCell
 
 
 class Advance(NamedTuple):
-    """What a MIM layer works out in one time step: output, its gate, the states that stay, the zigzag memory."""
+    """Results of a MIM layer for one time step: output, its gate, the states to keep, the zigzag memory."""
 
     h_BCHW: Tensor
     gate_BCHW: Tensor
@@ -19,7 +19,7 @@ class Advance(NamedTuple):
 
 
 class NestedMemory(nn.Module):
-    """MIM-N and MIM-S (Wang et al. 2019): what a cell state keeps, from the change of the layer below."""
+    """MIM-N and MIM-S (Wang et al. 2019): the part of a cell state that is kept, from the change of the layer below."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class NestedMemory(nn.Module):
         self.lasting_output = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, change_BCHW: Tensor, c_BCHW: Tensor, n_BCHW: Tensor, s_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Give (t_BCHW, n_BCHW, s_BCHW), where t takes the place of the forget gate times the cell state."""
+        """Return (t_BCHW, n_BCHW, s_BCHW), where t replaces the product of forget gate and cell state."""
         n_BCHW, _ = updated(n_BCHW, *self.change_gates(change_BCHW, n_BCHW).chunk(3, dim=1))
         q_BCHW = gated(self.change_output(change_BCHW, n_BCHW), n_BCHW)
         i, f, g, o = self.lasting_gates(q_BCHW, c_BCHW).chunk(4, dim=1)
@@ -40,10 +40,10 @@ class NestedMemory(nn.Module):
 
 @CELLS.register("mim")
 class MIMCell(PredRNNCell):
-    """Memory In Memory (Wang et al. 2019, arXiv:1811.07490, without norms): PredRNN's cell, another way to forget.
+    """Memory In Memory (Wang et al. 2019, arXiv:1811.07490, without norms): PredRNN's cell with another way to forget.
 
     State: (h, c, n, s), and (h, c) in the first layer, which has no layer below whose change it could follow: it keeps
-    the plain forget gate and builds no nested memory. (Above it, a quarter of `gates` is the unused forget gate.)
+    the plain forget gate and has no nested memory. (Above it, a quarter of `gates` is the unused forget gate.)
     """
 
     uses_diagonal: ClassVar[bool] = True
@@ -69,7 +69,7 @@ class MIMCell(PredRNNCell):
     def advance(
         self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None
     ) -> Advance:
-        """One time step, with the output gate, which MotionRNN's highway takes, too."""
+        """Advance by one time step; returns also the output gate, which MotionRNN's highway uses."""
         h_BCHW, c_BCHW, *nested = state
         m_BCHW = zeros_like(x_BCHW) if memory_BCHW is None else memory_BCHW
         i, f, g, o = self.gates(x_BCHW, h_BCHW).chunk(4, dim=1)

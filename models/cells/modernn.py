@@ -1,4 +1,4 @@
-"""MoDeRNN: ConvLSTM behind a detail context block."""
+"""MoDeRNN: a detail context block followed by a ConvLSTM."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ KERNELS: Final = (3, 5, 7)
 
 
 class MeanConv2d(nn.Module):
-    """The mean of convolutions with kernels 3, 5 and 7, each with its own weight and bias, computed as one of kernel 7.
+    """Mean of convolutions with kernels 3, 5 and 7, each with its own weight and bias, computed as one with kernel 7.
 
-    A smaller kernel is the largest one with zeros around, so the sum costs 49 taps instead of 83.
+    A smaller kernel is the largest one with zeros around it, so the sum costs 49 taps instead of 83.
     """
 
     def __init__(self, channels: int) -> None:
@@ -23,12 +23,12 @@ class MeanConv2d(nn.Module):
         self.parts = nn.ModuleList(nn.Conv2d(channels, channels, kernel) for kernel in KERNELS)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Size and channels stay."""
+        """Return the mean; size and number of channels are those of the input."""
         weight, bias = self._mean()
         return F.conv2d(x_BCHW, weight, bias, padding=KERNELS[-1] // 2)
 
     def merged(self) -> nn.Conv2d:
-        """The same as one layer: for a model that is not trained any more."""
+        """Return the same layer as one plain convolution, for a model that is not trained further."""
         weight, bias = self._mean()
         conv = nn.Conv2d(weight.shape[1], weight.shape[0], KERNELS[-1], padding=KERNELS[-1] // 2)
         conv.load_state_dict({"weight": weight, "bias": bias})

@@ -16,9 +16,9 @@ TREND_STEP: Final = 0.5
 class MotionGRU(nn.Module):
     """MotionGRU (Wu et al. 2021, MotionRNN, arXiv:2103.02243, section 3.2 and eq. 4, in the form of the MS-RNN paper).
 
-    It works at half of the layer's resolution; an odd side is filled up with zeros, on the right or below, and what
-    comes back is cut. When the samples of all flows are merged, each stays with its channel and its pixel (the
-    reference interleaves flows and pixels, and flows and samples of a batch).
+    It works at half of the layer's resolution; an odd side is padded with zeros on the right or below, and the result
+    is cut. When the samples of all flows are merged, each stays with its channel and its pixel (the reference
+    interleaves flows and pixels, and flows and samples of a batch).
     """
 
     def __init__(self, channels: int) -> None:
@@ -34,13 +34,13 @@ class MotionGRU(nn.Module):
         self.gate = nn.Conv2d(2 * channels, channels, 1)
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Zeros for flow and trend, (B, 18, ceil(H / 2), ceil(W / 2))."""
+        """Return zeros for flow and trend, (B, 18, ceil(H / 2), ceil(W / 2))."""
         batch, _, height, width = x_BCHW.shape
         shape = (batch, 2 * FLOWS, (height + 1) // 2, (width + 1) // 2)
         return x_BCHW.new_zeros(shape), x_BCHW.new_zeros(shape)
 
     def forward(self, h_BCHW: Tensor, flow_BCHW: Tensor, trend_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give the moved output, the new flow and the new trend; channel 2q of a flow is u of vector q, 2q + 1 is v."""
+        """Return moved output, new flow and new trend; channel 2q of a flow is u of vector q, 2q + 1 is v."""
         height, width = h_BCHW.shape[-2:]
         e_BCHW = self.encode(F.pad(h_BCHW, (0, width % 2, 0, height % 2)))
         u = self.update(cat([e_BCHW, flow_BCHW], dim=1)).sigmoid()
@@ -54,7 +54,7 @@ class MotionGRU(nn.Module):
         return gate_BCHW * h_BCHW + (1 - gate_BCHW) * decoded_BCHW, flow_BCHW, trend_BCHW
 
     def _merged(self, samples_BLCHW: Tensor) -> Tensor:
-        """The 1 x 1 convolution of all flows; its weight has flows inside channels, as the reference, not as `warp`."""
+        """Apply the 1 x 1 convolution of all flows; its weight has flows inside channels, unlike `warp`."""
         weight = unflatten(self.merge.weight, 1, (-1, FLOWS)).transpose(1, 2).flatten(1, 2)
         return F.conv2d(samples_BLCHW.flatten(1, 2), weight, self.merge.bias)
 
@@ -63,8 +63,8 @@ class MotionGRU(nn.Module):
 class MotionRNNCell(MIMCell):
     """MotionRNN over MIM (Wu et al. 2021, arXiv:2103.02243, section 3.1; MotionGRU after the cell, as the reference).
 
-    State: that of MIM, then flow and trend of the MotionGRU at half resolution. The last layer gives MIM's output as it
-    is, so it builds no MotionGRU.
+    State: that of MIM, then flow and trend of the MotionGRU at half resolution. The last layer returns MIM's output
+    unchanged, so it has no MotionGRU.
     """
 
     def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:

@@ -1,4 +1,4 @@
-"""PrecipLSTM: PredRNN with a spatial and a temporal memory, and attention on its input."""
+"""PrecipLSTM: PredRNN with a spatial and a temporal memory, and attention over its input."""
 
 from typing import ClassVar
 
@@ -15,8 +15,8 @@ class PrecipLSTMCell(RecurrentCell):
 
     State: (h_BCHW, c_BCHW, spatial_BCHW, temporal_BCHW, x_BCHW).
 
-    The spatial memory lives on the attended input, the temporal one on the change of the layer's input since the time
-    before (skips and sampling included).
+    The spatial memory follows the attended input, the temporal one the change of the layer's input since the previous
+    time step (skips and resampling included).
     """
 
     uses_memory: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""PredRNN's spatiotemporal LSTM."""
+"""PredRNN: the spatiotemporal LSTM with the zigzag memory."""
 
 from typing import ClassVar
 

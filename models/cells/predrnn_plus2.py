@@ -9,14 +9,14 @@ from models.cells.gates import tanh, updated
 
 
 class GradientHighway(nn.Module):
-    """Gradient highway unit (Wang et al. 2018, arXiv:1804.06300): a short way for the gradient through time."""
+    """Gradient highway unit (Wang et al. 2018, arXiv:1804.06300): a short path for the gradient through time."""
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.gates = JointConv2d((channels, channels), 2 * channels, kernel_size)
 
     def forward(self, x_BCHW: Tensor, z_BCHW: Tensor) -> Tensor:
-        """The new Z from the layer's input and the Z of the time before."""
+        """Return the new Z from the layer's input and the previous Z."""
         p_BCHW, q_BCHW = self.gates(x_BCHW, z_BCHW).chunk(2, dim=1)
         return lerp(z_BCHW, tanh(p_BCHW), q_BCHW.sigmoid())
 
@@ -25,7 +25,7 @@ class GradientHighway(nn.Module):
 class CausalLSTMCell(RecurrentCell):
     """Causal LSTM (Wang et al. 2018, arXiv:1804.06300, without norms); state: (h_BCHW, c_BCHW[, z_BCHW]).
 
-    The second layer alone has the highway, with its state Z; its causal LSTM sees Z in place of the layer's input.
+    Only the second layer has the highway, with its state Z; its causal LSTM gets Z instead of the layer's input.
     """
 
     uses_memory: ClassVar[bool] = True

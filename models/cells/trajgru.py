@@ -1,4 +1,4 @@
-"""Trajectory GRU: a recurrence that looks along learned flows."""
+"""Trajectory GRU: a recurrence along learned flows."""
 
 from typing import ClassVar, cast
 
@@ -56,20 +56,20 @@ class TrajGRUCell(RecurrentCell):
         return Step(h_BCHW, (h_BCHW,), memory_BCHW)
 
     def _flow(self, x_BCHW: Tensor, h_BCHW: Tensor) -> Tensor:
-        """(B, L, 2, H, W), in pixels, from where the state comes to where it goes."""
+        """Return (B, L, 2, H, W): displacements in pixels from the source of the state to its destination."""
         features = F.leaky_relu(self.flow_features(x_BCHW, h_BCHW), SLOPE)
         return unflatten(self.flows(features), 1, (self.links, 2))
 
     def _moved(self, h_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
-        """The state's part of the gates; its L warped copies are not kept for the gradient but made again."""
+        """Return the state's part of the gates; its L warped copies are recomputed for the gradient, not saved."""
         if torch.is_grad_enabled():
             moved = checkpoint(self._sampled, h_BCHW, flow_BL2HW, use_reentrant=False, preserve_rng_state=False)
             return cast(Tensor, moved)
         return self._sampled(h_BCHW, flow_BL2HW)
 
     def _sampled(self, h_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
-        """The 1 x 1 convolution of all links, as a matrix product: `warp` has links and channels side by side."""
+        """Apply the 1 x 1 convolution of all links as a matrix product: in `warp`'s result they are adjacent."""
         warped_BHWK = warp(h_BCHW, -flow_BL2HW).flatten(1, 2).permute(0, 2, 3, 1)
         moved_BHWC = F.linear(warped_BHWK, self.state_gates.weight.flatten(1), self.state_gates.bias)
         moved_BCHW = moved_BHWC.permute(0, 3, 1, 2)
-        return moved_BCHW.contiguous() if h_BCHW.is_contiguous() else moved_BCHW  # what it is added to lies like h
+        return moved_BCHW.contiguous() if h_BCHW.is_contiguous() else moved_BCHW  # stored as h, to which it is added

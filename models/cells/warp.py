@@ -1,4 +1,4 @@
-"""Sampling a field along flows: where TrajGRU and MotionGRU look for what moves."""
+"""Sampling of a field along flows, for TrajGRU and MotionGRU."""
 
 from typing import Any, Final, NamedTuple
 
@@ -8,34 +8,34 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 BORDER: Final = 2
-"""Zeros around an image, in pixels: whatever points outside is moved to where all four neighbours are zeros."""
+"""Zeros around an image, in pixels: samples outside of it are moved to a position whose four neighbours are zeros."""
 
 
 def warp(image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
-    """Bilinear samples of an image at every pixel plus its flow; outside is zero.
+    """Return bilinear samples of an image at every pixel plus its flow; outside it is zero.
 
-    A zero flow gives the image itself (the reference's grid is stretched by W / (W - 1)). The channels of a pixel are
-    read side by side, so what comes out lies in memory as (B, H, W, L, C): `flatten(1, 2)` of it is channels_last. For
-    the gradient image and flow alone are kept.
+    A zero flow returns the image itself (the reference's grid is stretched by W / (W - 1)). The channels of a pixel are
+    read together, so the result is stored as (B, H, W, L, C): `flatten(1, 2)` of it is channels_last. Only image and
+    flow are saved for the gradient.
 
     Args:
-        image_BCHW: what is sampled.
+        image_BCHW: image to sample.
         flow_BL2HW: L flows in pixels of the image, each (u to the right, v downwards).
 
     Returns:
-        (B, L, C, H, W), in the image's type; positions are worked out in float32 at least, also under autocast.
+        (B, L, C, H, W), in the image's type; positions are computed in float32 at least, also under autocast.
     """
     warped_BLCHW: Tensor = _Warp.apply(image_BCHW, flow_BL2HW)  # type: ignore[no-untyped-call]
     return warped_BLCHW
 
 
 class _Corners(NamedTuple):
-    """Where the samples lie, a row per sample in the order (B, H, W, L).
+    """Positions of the samples, a row per sample in the order (B, H, W, L).
 
     Attributes:
         cell_N: row of `_table` that holds the upper left of the four neighbours.
-        right_N: how far the sample lies from the left neighbours to the right ones, from 0 to 1.
-        down_N: the same from the upper to the lower ones.
+        right_N: distance of the sample from its left neighbours, 0 to 1.
+        down_N: distance of the sample from its upper neighbours, 0 to 1.
     """
 
     cell_N: Tensor
@@ -78,28 +78,28 @@ def _corners(image_BCHW: Tensor, flow_BL2HW: Tensor) -> _Corners:
 
 
 def _split(position: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The pixel at or before a position, counted with the border, and the rest; NaN gives a pixel and stays NaN."""
+    """Split a position into the pixel at or before it, counted with the border, and the rest; NaN stays in the rest."""
     position = position.clamp(-BORDER, size)
     before = position.floor()
     return before.int().clamp_(-BORDER, size) + BORDER, position - before
 
 
 def _weights(corners: _Corners) -> tuple[Tensor, ...]:
-    """Of upper left, upper right, lower left, lower right."""
+    """Return the weights of upper left, upper right, lower left, lower right."""
     right, down = corners.right_N, corners.down_N
     left, up = 1 - right, 1 - down
     return up * left, up * right, down * left, down * right
 
 
 def _slope_weights(corners: _Corners) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The same for the derivatives of a sample with respect to u and v."""
+    """Return the weights of the derivatives of a sample with respect to u and v."""
     right, down = corners.right_N, corners.down_N
     left, up = 1 - right, 1 - down
     return (-up, up, -down, down), (-left, -right, left, right)
 
 
 def _sampled(image_BCHW: Tensor, cell_N: Tensor, weights: tuple[Tensor, ...]) -> Tensor:
-    """The weighted sum of each cell's four corners, (N, C)."""
+    """Return the weighted sum of each cell's four corners, (N, C)."""
     columns = image_BCHW.shape[3] + 2 * BORDER
     table = F.pad(image_BCHW, (BORDER,) * 4).permute(0, 2, 3, 1).flatten(0, 2)
     corners_N4 = cell_N[:, None] + cell_N.new_tensor([0, 1, columns, columns + 1])
@@ -110,7 +110,7 @@ def _sampled(image_BCHW: Tensor, cell_N: Tensor, weights: tuple[Tensor, ...]) ->
 
 
 def _scattered(gradient_NC: Tensor, corners: _Corners, image_BCHW: Tensor) -> Tensor:
-    """The transpose of `_sampled`: samples are sorted by cell, so that a corner's share is a sum of rows again."""
+    """Apply the transpose of `_sampled`: samples are sorted by cell, so that a corner's share is a sum of rows."""
     batch, _, height, width = image_BCHW.shape
     rows, columns = height + 2 * BORDER, width + 2 * BORDER
     cell_N, order_N = corners.cell_N.sort()
@@ -125,6 +125,6 @@ def _scattered(gradient_NC: Tensor, corners: _Corners, image_BCHW: Tensor) -> Te
 
 
 def _as_links(x_NC: Tensor, image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
-    """A row per sample to (B, L, C, H, W)."""
+    """Reshape a row per sample to (B, L, C, H, W)."""
     sizes = (image_BCHW.shape[0], *image_BCHW.shape[2:], flow_BL2HW.shape[1])
     return torch.unflatten(x_NC, 0, sizes).permute(0, 3, 4, 1, 2)

@@ -1,4 +1,4 @@
-"""Checkpoints of the reference implementation become ours: parameters renamed, dead branches dropped."""
+"""Conversion of checkpoints of the reference implementation: parameters are renamed, dead branches dropped."""
 
 from models.convert.names import convert as convert
 from models.convert.names import load_reference as load_reference

@@ -1,4 +1,4 @@
-"""`python -m models.convert`: a checkpoint of the reference implementation into ours."""
+"""`python -m models.convert`: convert a checkpoint of the reference implementation."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ from models.transforms import ReflectivityTransform
 
 INPUT_STEPS, LEAD_STEPS, CADENCE_MINUTES = 5, 5, 30
 ROWS = 124
-"""The paper's Germany: 900 km on 124 x 124 cells."""
+"""Rows and columns of the paper's Germany grid: 900 km on 124 x 124 cells."""
 
 LICENCE = "The parameters are those of the file that was converted: they and their terms are their owner's."
 
@@ -49,20 +49,22 @@ def main(
 
 
 def convert_file(reference: Path, name: str, out: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Read, build, load, write.
+    """Read a reference checkpoint, build its model, load the parameters and write our checkpoint.
 
     Returns:
         The arguments that the model was built with.
 
     Raises:
         UnknownNameError: no such model.
-        InputError: a file that holds no parameters, parameters that do not fit, or a folder that holds a checkpoint.
+        InputError: a file without parameters, parameters that do not fit, or a folder that already holds a checkpoint.
     """
     if name not in recurrent_models():
-        build_model(name)  # says which names are near
-        raise InputError(f"model {name}; the reference has recurrent models only: {', '.join(recurrent_models())}")
+        build_model(name)  # its error lists the near names
+        raise InputError(
+            f"model: expected one of {', '.join(recurrent_models())} (the reference has no other), got {name}"
+        )
     if (out / CARD).exists():
-        raise InputError(f"{out} holds a checkpoint already; another folder was due")
+        raise InputError(f"out: expected a folder without a checkpoint, got {out}")
     content = _bytes(reference)
     parameters = read_parameters(content, str(reference))
     arguments = {**sizes_of(parameters), **options}
@@ -80,19 +82,21 @@ def _bytes(path: Path) -> bytes:
 
 
 def read_parameters(content: bytes, label: str) -> dict[str, Tensor]:
-    """The parameters of a file by the reference's own names, without running anything that the file holds.
+    """Return the parameters of a file under the reference's names, without executing anything in the file.
 
     Raises:
-        InputError: no state dict of finite floating-point tensors, or cut.
+        InputError: not a state dict of finite floating-point tensors, or a truncated file.
     """
     try:
         found = _arrays(content) if _is_npz(content) else torch.load(io.BytesIO(content), "cpu", weights_only=True)
     except Exception as err:  # a damaged or hostile pickle can fail in any way
-        raise InputError(f"{label} is no state dict of torch.save and no npz ({_reason(err)})") from err
+        raise InputError(
+            f"{label}: expected a state dict of torch.save or an npz, got neither ({_reason(err)})"
+        ) from err
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping) or not found:
-        raise InputError(f"{label} holds no parameters; a state dict, or an npz with arrays named param/NAME, was due")
+        raise InputError(f"{label} holds no parameters; expected a state dict, or an npz with arrays named param/NAME")
     for name, value in found.items():
         if not isinstance(name, str) or not _is_parameter(value):
             raise InputError(f"{label}: {name!r} is not a tensor of finite floating-point numbers")
@@ -100,7 +104,7 @@ def read_parameters(content: bytes, label: str) -> dict[str, Tensor]:
 
 
 def _is_npz(content: bytes) -> bool:
-    """Both kinds of files are zip archives; NumPy's members end in .npy."""
+    """Return whether a zip archive is NumPy's (its entries end in .npy) and not PyTorch's."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return False
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -113,7 +117,7 @@ def _arrays(content: bytes) -> dict[str, Tensor]:
 
 
 def _reason(err: Exception) -> str:
-    """One line of an error; of PyTorch's refusals, the part that names what was refused."""
+    """Return one line of an error; of PyTorch's refusals, the part that names the refused object."""
     text = str(err)
     refused = _REFUSED.search(text) if "weights_only" in text else None
     lines = (refused[0] if refused else text).strip().splitlines()
@@ -133,7 +137,7 @@ def _bare(name: str) -> str:
 
 
 def sizes_of(parameters: Mapping[str, Tensor]) -> dict[str, int]:
-    """Channels of a frame and of a layer, and the number of layers, from names and shapes.
+    """Return channels of a frame and of a layer, and the number of layers, from names and shapes.
 
     Raises:
         InputError: none of the reference's names.
@@ -141,7 +145,7 @@ def sizes_of(parameters: Mapping[str, Tensor]) -> dict[str, int]:
     layers = {match[1] for name in parameters if (match := _LAYER.match(name))}
     embed = parameters.get(_EMBED)
     if embed is None or embed.ndim != 4 or not layers:
-        raise InputError(f"no model of the reference: {_EMBED} (hidden, channels, 1, 1) and rnns.*.LAYER.* were due")
+        raise InputError(f"not a model of the reference: expected {_EMBED} (hidden, channels, 1, 1) and rnns.*.LAYER.*")
     return {"in_channels": embed.shape[1], "hidden_channels": embed.shape[0], "num_layers": len(layers)}
 
 

@@ -1,6 +1,6 @@
-"""Parameters of the reference implementation into ours, name by name; what does not fit is refused with its names.
+"""Renaming of the reference's parameters to ours; parameters that do not fit are refused by name.
 
-The reference keeps one convolution per input under its own name; ours joins those that are summed (`JointConv2d`), with
+The reference keeps one convolution per input under its own name; we join those that are summed (`JointConv2d`), with
 the same weights inside.
 """
 
@@ -90,10 +90,10 @@ _UNUSED: Final = (  # what the reference holds, but no prediction of its depends
 def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename a reference state dict (or the `param/` arrays of a golden file) to our names.
 
-    What the reference holds, but never uses, is dropped.
+    Parameters that the reference has but never uses are dropped.
 
     Raises:
-        InputError: names that no module of ours has.
+        InputError: names that none of our modules has.
     """
     ours: dict[str, Tensor] = {}
     left_over: list[str] = []
@@ -106,12 +106,12 @@ def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
         else:
             ours[target] = torch.as_tensor(value)
     if left_over:
-        raise InputError(f"parameters {', '.join(left_over)} have no place in our models")
+        raise InputError(f"parameters {', '.join(left_over)} have no counterpart in our models")
     return ours
 
 
 def our_name(name: str) -> str | None:
-    """Our name of one reference parameter, or None where there is none."""
+    """Return our name of a reference parameter, or None if there is none."""
     module, _, kind = name.rpartition(".")
     if module in _IN_OUT:
         return f"{_IN_OUT[module]}.{kind}"
@@ -122,15 +122,15 @@ def our_name(name: str) -> str | None:
 
 
 def load_reference(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
-    """Put a reference checkpoint into a model of the same architecture.
+    """Load a reference checkpoint into a model of the same architecture.
 
     Raises:
-        InputError: names missing or left over, or other shapes; the model is untouched then.
+        InputError: missing or superfluous names, or other shapes; the model is then unchanged.
     """
     converted, own = convert(reference), model.state_dict()
     missing, extra = sorted(own.keys() - converted.keys()), sorted(converted.keys() - own.keys())
     shapes = [
-        f"{k}: {tuple(converted[k].shape)} came, {tuple(own[k].shape)} was due"
+        f"{k}: expected {tuple(own[k].shape)}, got {tuple(converted[k].shape)}"
         for k in own.keys() & converted.keys()
         if converted[k].shape != own[k].shape
     ]

@@ -1,4 +1,4 @@
-"""`python -m models.cost`: what a model costs."""
+"""`python -m models.cost`: print what a model costs."""
 
 from models.cost.report import app
 

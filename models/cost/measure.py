@@ -1,7 +1,7 @@
-"""What a model really computes and keeps: multiply-accumulates, saved activations, the allocator's peak.
+"""Measured cost of a model: multiply-accumulates, saved activations, the allocator's peak.
 
 On the device "shapes" tensors have no numbers (PyTorch's fake tensors), so a full-size model is counted in seconds and
-without its memory: operators and autograd graph are those of a run on the CPU, and so is every count.
+without allocating it: operators and autograd graph, and thus every count, are those of a run on the CPU.
 """
 
 import gc
@@ -32,10 +32,10 @@ PRODUCTS = (_ATEN.mul, _ATEN.mul_, _ATEN.addcmul, _ATEN.lerp)
 
 @dataclass(frozen=True)
 class Work:
-    """Multiply-accumulates of one forward pass, each counted once as it is computed; biases are free.
+    """Multiply-accumulates of one forward pass, each counted once as it is computed; biases do not count.
 
     Attributes:
-        products: elementwise multiplications (gates, scaling), which are not in `total`, as the paper has them.
+        products: elementwise multiplications (gates, scaling), which `total` leaves out, as the paper does.
     """
 
     convolutions: int
@@ -45,18 +45,18 @@ class Work:
 
     @property
     def total(self) -> int:
-        """All but the elementwise products."""
+        """Return all multiply-accumulates but the elementwise products."""
         return self.convolutions + self.matrix_products + self.resampling
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """What one training forward keeps for its gradient.
+    """Memory that one training forward pass saves for its gradient.
 
     Attributes:
-        activation_bytes: unique storages that autograd saves, without parameters and what is made of them only.
+        activation_bytes: unique storages that autograd saves, without parameters and tensors made of them only.
         joined_weight_bytes: saved copies of weights (`JointConv2d` joins its parts at every step).
-        peak_bytes: the allocator's peak of a forward and backward pass above what lay there before; None off a GPU.
+        peak_bytes: the allocator's peak of a forward and backward pass above the level before; None without a GPU.
     """
 
     activation_bytes: int
@@ -65,12 +65,12 @@ class MemoryUse:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Numbers that training fits."""
+    """Return how many numbers training fits."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def measure_work(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Work:
-    """Count one forward pass."""
+    """Count the multiply-accumulates of one forward pass."""
     taps, once = _per_output_value(TAPS), _per_output_value(1)
     warps = {_ATEN._embedding_bag: _four_rows, _ATEN._embedding_bag_forward_only: _four_rows}
     resampling = {_ATEN.upsample_bilinear2d: taps, **warps}
@@ -95,17 +95,17 @@ def _per_output_value(times: int) -> Callable[..., int]:
 
 
 def _four_rows(*_: Any, out_shape: Any, **__: Any) -> int:
-    """`models.cells.warp` sums four weighted rows per sample; the sums are the first of several results."""
+    """Count the operations of `models.cells.warp`: four weighted rows per sample, the first of its results."""
     return 2 * TAPS * int(prod(out_shape[0]))
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-    """Two products per head: (B, heads, L, C) with (B, heads, S, C), and its (L, S) with (B, heads, S, V)."""
+    """Count two products per head: (B, heads, L, C) with (B, heads, S, C), and its (L, S) with (B, heads, S, V)."""
     return 2 * int(prod(query[:3])) * int(key[2]) * (int(query[3]) + int(value[3]))
 
 
 def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> MemoryUse:
-    """Count what one training forward saves; on a GPU also the allocator's peak with the backward pass."""
+    """Measure what one training forward pass saves; on a GPU also the allocator's peak with the backward pass."""
     own = {_key(tensor) for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -128,14 +128,14 @@ def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> M
 
 
 def _alive() -> dict[int, torch.UntypedStorage]:
-    """Storages of all tensors that Python holds: what is computed again in the backward pass keeps its inputs so."""
+    """Return the storages of all tensors that Python holds; inputs of recomputed parts are found in this way."""
     gc.collect()
     tensors = [held for held in gc.get_objects() if issubclass(type(held), Tensor)]
     return {_key(tensor): tensor.untyped_storage() for tensor in tensors}
 
 
 def _train_forward(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
-    """What training runs: the cells' own loss too where there is one."""
+    """Run the forward pass of training, with the cells' additional loss if they have one."""
     with_loss = getattr(model, "predict_with_loss", None)
     loss: Tensor | None = None
     predictions: Tensor
@@ -164,7 +164,7 @@ def _key(tensor: Tensor) -> int:
 
 
 class _MadeOf(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows which storages are made of the given ones alone, and keeps them alive so that no address comes twice."""
+    """Tracks which storages are computed from the given ones alone; keeps them alive so that no address is reused."""
 
     def __init__(self, keys: set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -186,17 +186,17 @@ class _MadeOf(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @contextmanager
 def measuring_on(name: str, model: nn.Module) -> Iterator[torch.device]:
-    """Bring a model to one of `DEVICES`, for runs inside this; `auto` is a GPU where there is one, else shapes.
+    """Move a model to one of `DEVICES` within this context; `auto` is a GPU if there is one, else shapes.
 
-    On shapes the model loses its numbers for good.
+    On shapes the model loses its numbers permanently.
 
     Raises:
-        ConfigError: no such device here.
-        UnavailableError: the GPU is too small for what is measured.
+        ConfigError: no such device on this machine.
+        UnavailableError: the GPU is too small for the measurement.
     """
     if name not in DEVICES or (name == "cuda" and not torch.cuda.is_available()):
         raise ConfigError(
-            f"device {name!r}; one of {', '.join(DEVICES)} was due, and cuda only where PyTorch sees a GPU"
+            f"device: expected one of {', '.join(DEVICES)}, and cuda only if PyTorch sees a GPU, got {name!r}"
         )
     try:
         if chosen(name) == "shapes":
@@ -213,12 +213,12 @@ def measuring_on(name: str, model: nn.Module) -> Iterator[torch.device]:
 
 
 def chosen(name: str) -> str:
-    """What `auto` stands for here."""
+    """Return the device that `auto` stands for on this machine."""
     return ("cuda" if torch.cuda.is_available() else "shapes") if name == "auto" else name
 
 
 def _without_numbers(model: nn.Module) -> FakeTensorMode:
-    """Made first and emptied then, since some initial values come by rejection, which shapes alone cannot do."""
+    """Replace all numbers of a built model by shapes; building it needs numbers, for rejection sampling."""
     shapes = FakeTensorMode()
     for module in model.modules():
         own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
@@ -228,7 +228,7 @@ def _without_numbers(model: nn.Module) -> FakeTensorMode:
 
 
 def _forget() -> None:
-    """Empty what cells keep between calls: tensors with and without numbers must not meet."""
+    """Clear the caches of the cells: tensors with and without numbers must not be mixed."""
     for module in [module for key, module in sys.modules.items() if key.startswith("models.cells.")]:
         for entry in vars(module).values():
             if hasattr(entry, "cache_clear"):

@@ -1,9 +1,9 @@
 """What the paper counts and prints for each of its ten cells, and how its numbers come about.
 
-Its FLOPs are multiply-accumulates of one forward pass as the counter thop 0.1.1 sees them: a convolution is output
-values x input channels x kernel area (no bias; a transposed one too with the size of its output, four times too much
-for stride 2), bilinear resampling is 11 per output value, pooling, warps and attention are nothing. Branches that are
-computed and never used are counted.
+Its FLOPs are multiply-accumulates of one forward pass as counted by thop 0.1.1: a convolution is output values x input
+channels x kernel area (no bias; a transposed one too with the size of its output, four times too much for stride 2),
+bilinear resampling is 11 per output value, pooling, warps and attention are 0. Branches that are computed and never
+used are counted.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,24 +14,24 @@ from typing import Final
 from models.skips import SKIPS
 
 BILINEAR = 11
-"""Of thop, per output value of a bilinear resampling."""
+"""Count of thop per output value of a bilinear resampling."""
 
 _FLOWS, _FLOW_CHANNELS = 10, 32
 """TrajGRU's links and the width of its 5x5 flow network."""
 
 WorkRule = Callable[[int, int, int], int]
-"""(channels, height, width) of one layer -> what thop counts for one step of it, batch 1."""
+"""(channels, height, width) of one layer -> the count of thop for one step of it, batch 1."""
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A row of the paper, flat and multi-scale; None where it prints nothing.
+    """A row of the paper, flat and multi-scale; None where the paper prints nothing.
 
     Attributes:
-        table: where the memory stands: 3 is Moving MNIST at 64x64, 6 is TaxiBJ at 32x32.
+        table: the table with the memory: 3 is Moving MNIST at 64x64, 6 is TaxiBJ at 32x32.
         parameters: in millions.
         memory_gb: on one of four cards.
-        gmacs: the column "FLOPs", in thousand millions.
+        gmacs: the column "FLOPs", in 10^9.
     """
 
     table: int
@@ -41,7 +41,7 @@ class Printed:
 
     @property
     def memory_drop(self) -> float:
-        """The share of memory saved, flat to multi-scale."""
+        """Return the share of memory saved, flat to multi-scale."""
         return 1 - self.memory_gb[1] / self.memory_gb[0]
 
 
@@ -54,12 +54,12 @@ class PaperCell:
         parameters: of the authors' whole model, exactly.
         note: why our count of parameters or the paper's print differs from that; empty where all agree.
         parameter_multiple: Ut, weights of one layer in units of 9 c^2.
-        output_multiple: U. The paper gives ConvLSTM's 16 alone: convolution outputs, activations and elementwise
+        output_multiple: U. The paper states ConvLSTM's 16 only: convolution outputs, activations and elementwise
             products of one step, additions free. The others are counted here by the same rule from the cells' formulas,
             with fractions for narrow or half-size tensors at 64 channels, PrecipLSTM with its two maps of 900 weights,
             without CMS-LSTM's attention maps, which grow with the square of the field, and PredRNN++'s highway unit.
-        streams: tensors that are resampled between layers at each step: the output, and M where there is one.
-        diagonal: whether the layer below's output of the step before is resampled as well.
+        streams: tensors that are resampled between layers at each step: the output, and M if there is one.
+        diagonal: whether the previous output of the layer below is resampled as well.
         highway: whether layer 1 has PredRNN++'s highway unit.
     """
 
@@ -75,7 +75,7 @@ class PaperCell:
 
 
 def _squares(multiple: int) -> WorkRule:
-    """Convolutions at the layer's own size with `multiple` c^2 weights together."""
+    """Count convolutions at the layer's own size with `multiple` c^2 weights together."""
     return lambda c, h, w: multiple * c * c * h * w
 
 
@@ -85,7 +85,7 @@ def _trajgru(c: int, h: int, w: int) -> int:
 
 
 def _motionrnn(c: int, h: int, w: int) -> int:
-    """MIM, and a MotionGRU with c/4 channels, 9 flow vectors and half the size between its way in and out."""
+    """Count MIM, and a MotionGRU with c/4 channels, 9 flow vectors and half the size between its way in and out."""
     narrow, flows = c // 4, 18
     encoder, gates, mask = 4 * c * narrow, 3 * (narrow + flows) * flows, narrow * 9
     half = encoder + gates + mask + 9 * narrow * narrow
@@ -177,7 +177,7 @@ PAPER_CELLS: Final[Mapping[str, PaperCell]] = {
 
 
 def levels(num_layers: int, *, multiscale: bool) -> tuple[int, ...]:
-    """How often each layer's field is halved."""
+    """Return how often each layer's field is halved."""
     return tuple(min(n, num_layers - 1 - n) if multiscale else 0 for n in range(num_layers))
 
 
@@ -194,7 +194,7 @@ def paper_macs(
     batch: int = 1,
     skip: str | None = None,
 ) -> int:
-    """The paper's "FLOPs" of one forward pass, worked out; the defaults are the setting of its Table 3."""
+    """Compute the paper's "FLOPs" of one forward pass; the defaults are the setting of its Table 3."""
     depth = levels(num_layers, multiscale=multiscale)
     sizes = [(height >> level, width >> level) for level in depth]
     step = sum(cell.work(channels, h, w) for h, w in sizes) + 2 * in_channels * channels * height * width
@@ -207,7 +207,7 @@ def paper_macs(
 
 
 def _upsampled(depth: tuple[int, ...], sizes: list[tuple[int, int]], skip: str) -> int:
-    """Pixels that one step puts out by bilinear resampling, one channel."""
+    """Return how many pixels of one channel one step outputs by bilinear resampling."""
     connect = SKIPS.get(skip)
     return sum(
         sizes[n][0] * sizes[n][1]

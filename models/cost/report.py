@@ -1,4 +1,4 @@
-"""`python -m models.cost`: what a model costs, predicted by the paper's equations and measured, side by side."""
+"""`python -m models.cost`: the cost of a model, predicted by the paper's equations and measured."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -19,7 +19,7 @@ from models.cost.tables import tables_of_all, tables_of_one
 
 @dataclass(frozen=True)
 class CostSetting:
-    """What a forward pass is counted for."""
+    """Setting of the forward pass whose cost is counted."""
 
     height: int
     width: int
@@ -32,20 +32,20 @@ class CostSetting:
 
     @property
     def steps(self) -> int:
-        """The paper's R: one-step predictions of a recurrent model."""
+        """Return the paper's R: one-step predictions of a recurrent model."""
         return self.input_steps + self.lead_steps - 1
 
 
 TABLE_3 = CostSetting(64, 64, 10, 10)
-"""Moving MNIST, where the paper prints FLOPs."""
+"""Setting of Moving MNIST, for which the paper prints FLOPs."""
 
 COUNTED = frozenset({"skip", "residual"})
-"""Options with which the paper's counting still describes the model."""
+"""Options for which the paper's counting still describes the model."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one model was measured to need."""
+    """Measured cost of one model."""
 
     parameters: int
     work: Work
@@ -53,12 +53,12 @@ class Cost:
 
 
 def measure(name: str, setting: CostSetting, *, device: str = "auto", with_memory: bool = True) -> Cost:
-    """Build a model and count.
+    """Build a model and measure its cost.
 
     Raises:
         UnknownNameError: no such model.
-        InputError: a setting that the model cannot have.
-        ConfigError: no such device here.
+        InputError: a setting that the model does not support.
+        ConfigError: no such device on this machine.
     """
     model = build_model(name, **_arguments(name, setting))
     with measuring_on(device, model) as place:
@@ -69,7 +69,7 @@ def measure(name: str, setting: CostSetting, *, device: str = "auto", with_memor
 
 
 def _arguments(name: str, setting: CostSetting) -> dict[str, Any]:
-    """Width and depth are those of a stack; the other models have their own, and some fixed numbers of frames."""
+    """Return the model's arguments: width and depth of a stack; numbers of frames for models that fix them."""
     if is_recurrent(name):
         return {"hidden_channels": setting.hidden_channels, "num_layers": setting.num_layers, **setting.options}
     frames = {"input_steps": setting.input_steps, "lead_steps": setting.lead_steps}
@@ -77,16 +77,16 @@ def _arguments(name: str, setting: CostSetting) -> dict[str, Any]:
 
 
 def is_recurrent(name: str) -> bool:
-    """Whether a name is that of a cell, flat or multi-scale."""
+    """Return whether a name is that of a cell, flat or multi-scale."""
     return name in recurrent_models()
 
 
 def report(name: str, setting: CostSetting, *, device: str = "auto") -> dict[str, Any]:
-    """All figures of one model as plain numbers; of a recurrent one flat and multi-scale together.
+    """Return all figures of one model as plain numbers; of a recurrent one flat and multi-scale together.
 
     Returns:
-        `measured` by model name; of a recurrent model also `drop`, from flat to multi-scale, and `paper`, None where
-        the paper has no such cell.
+        `measured` by model name; of a recurrent model also `drop`, from flat to multi-scale, and `paper`, None if the
+        paper has no such cell.
     """
     names = [name]
     if is_recurrent(name):
@@ -117,7 +117,7 @@ def _drops(flat: Cost, multiscale: Cost) -> dict[str, float]:
 
 
 def _paper(flat: str, cell: PaperCell, setting: CostSetting, device: str) -> dict[str, Any]:
-    """The paper's equations and its counting here, and its own table beside what is computed there."""
+    """Return the paper's equations and count for this setting, and its Table 3 with the values computed for it."""
     pair = (False, True)
     size: dict[str, Any] = {"height": setting.height, "width": setting.width, "channels": setting.hidden_channels}
     equations = CostModel(
@@ -168,7 +168,7 @@ def main(
     """Print parameters, multiply-accumulates and activation memory of a model, flat and multi-scale."""
     with errors_in_one_line(OSError):
         if (model is None) == (not everything):
-            raise InputError("either --model NAME or --all was due")
+            raise InputError("expected either --model NAME or --all")
         setting = CostSetting(*size, *frames, batch, hidden_channels, num_layers, parse_options(option or []))
         names = [model] if model is not None else _one_of_each()
         reports = [report(name, setting, device=device) for name in names]
@@ -178,5 +178,5 @@ def main(
 
 
 def _one_of_each() -> list[str]:
-    """Every model once; a recurrent one by its flat name, since its report has both."""
+    """Return every model once; a recurrent one by its flat name, since its report has both."""
     return [name for name in list_models() if not (name.startswith(MULTISCALE) and is_recurrent(name))]

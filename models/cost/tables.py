@@ -1,4 +1,4 @@
-"""The figures of `models.cost.report` as tables that read alike in a terminal and in Markdown."""
+"""The figures of `models.cost.report` as tables that are readable both in a terminal and as Markdown."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ Figures = dict[str, Any]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table with its columns in line: the first flush left, the others flush right."""
+    """Return a Markdown table with aligned columns: the first flush left, the others flush right."""
     lines = [header, *rows]
     widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -21,7 +21,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def tables_of_one(figures: Figures) -> str:
-    """Everything known about one model, a recurrent one flat and multi-scale."""
+    """Return all figures of one model as text, a recurrent one flat and multi-scale."""
     costs, paper = list(figures["measured"].values()), figures.get("paper")
     rows = _measured_rows(costs, figures.get("drop"))
     notes = [_basis(figures)]
@@ -89,7 +89,7 @@ def _notes(paper: Figures) -> list[str]:
 
 
 def tables_of_all(reports: list[Figures]) -> str:
-    """One row per model in a table of parameters and work, one of table 3, one of memory."""
+    """Return one row per model in a table of parameters and work, one of table 3, one of memory."""
     recurrent = [figures for figures in reports if "drop" in figures]
     known = [figures for figures in recurrent if figures["paper"] is not None]
     parts = [_title(reports[0] | {"model": "all models"}), _work_table(reports)]

@@ -1,4 +1,4 @@
-"""Attention inside cuboids, to the global vectors, and from a forecast's cells to the encoder's."""
+"""Attention inside cuboids, to the global vectors, and from the cells of a forecast to those of the encoder."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from models.earthformer.cuboids import Cuboid, RelativeBias, Size, join, split
 
 
 class FeedForward(nn.Module):
-    """x + two linear layers with GELU between, four times as wide, of the normalised x."""
+    """x plus two linear layers of the normalised x, with GELU between them and four times the width."""
 
     def __init__(self, channels: int, dropout: float) -> None:
         super().__init__()
@@ -22,18 +22,18 @@ class FeedForward(nn.Module):
         )
 
     def forward(self, x_BTHWC: Tensor) -> Tensor:
-        """Every cell alone."""
+        """Return the sum, computed for every cell alone."""
         y_BTHWC: Tensor = x_BTHWC + self.layers(x_BTHWC)
         return y_BTHWC
 
 
 def _heads(x: Tensor, heads: int) -> Tensor:
-    """(..., L, C) to (..., heads, L, C / heads)."""
+    """Reshape (..., L, C) to (..., heads, L, C / heads)."""
     return torch.unflatten(x, -1, (heads, -1)).transpose(-2, -3)
 
 
 class GlobalVectors(nn.Module):
-    """How a cuboid attention sees the global vectors and, unless it is the last that does, renews them."""
+    """Access of a cuboid attention to the global vectors, which it also updates unless it is the last one."""
 
     def __init__(self, channels: int, heads: int, dropout: float, *, renew: bool) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class GlobalVectors(nn.Module):
         self.out = nn.Linear(channels, channels) if renew else None
 
     def keys(self, globals_BGC: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Keys, values and, to renew them, queries: (B, heads, G, channels per head)."""
+        """Return keys, values and, to update them, queries: (B, heads, G, channels per head)."""
         parts = self.project(self.norm(globals_BGC)).chunk(3 if self.renew else 2, dim=-1)
         k, v, *q = (_heads(part, self.heads) for part in parts)
         return k, v, q[0] if q else None
 
     def renewed(self, globals_BGC: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        """Global vectors that have attended to all cells and to each other."""
+        """Return the global vectors after attention to all cells and to each other."""
         if self.out is None:
             return globals_BGC
         y = F.scaled_dot_product_attention(q, k, v, mask, dropout_p=self.dropout if self.training else 0.0)
@@ -58,16 +58,16 @@ class GlobalVectors(nn.Module):
 
 
 class CuboidAttention(nn.Module):
-    """x + self-attention inside cuboids, after layer normalisation (Gao et al. 2022, arXiv:2207.05833, 3.1).
+    """x plus self-attention inside cuboids, after layer normalisation (Gao et al. 2022, arXiv:2207.05833, 3.1).
 
     Args:
         channels: of every cell.
-        heads: that share the channels.
+        heads: number of heads that share the channels.
         cuboid: which cells attend to each other.
-        block: (time, rows, columns) that the relative positions are learned for; others may come.
+        block: (time, rows, columns) for which relative positions are learned; other sizes are accepted.
         dropout: of weights and results.
         global_vectors: whether every cell also attends to global vectors.
-        renew: whether these attend back.
+        renew: whether the global vectors attend to the cells in turn.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class CuboidAttention(nn.Module):
         self.globals = GlobalVectors(channels, heads, dropout, renew=renew) if global_vectors else None
 
     def forward(self, x_BTHWC: Tensor, globals_BGC: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Cells and global vectors, both renewed."""
+        """Return cells and global vectors, both updated."""
         _, time, rows, columns, _ = x_BTHWC.shape
         block, dilated = (time, rows, columns), self.cuboid.dilated
         size = self.cuboid.size(block)
@@ -118,7 +118,7 @@ class CuboidAttention(nn.Module):
         return x_BTHWC + self.out(join(y_BNLC, size, block, dilated=dilated)), globals_BGC
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
-        """(B, N, heads, L, c) with a bias (heads, L, K) or (N, heads, L, K) to (B, N, L, C)."""
+        """Map (B, N, heads, L, c), with a bias (heads, L, K) or (N, heads, L, K), to (B, N, L, C)."""
         count = q.shape[:2]
         if bias.ndim == 4:
             bias = bias.repeat(count[0], 1, 1, 1)
@@ -132,7 +132,7 @@ class CuboidAttention(nn.Module):
         return torch.unflatten(y.transpose(1, 2).flatten(2), 0, count)
 
     def _filled(self, x_BTHWC: Tensor, size: Size) -> Tensor | None:
-        """(N, L): cells that only fill up the cuboids; None where there are none."""
+        """Return which cells only pad the cuboids, (N, L); None if there are none."""
         if all(whole % part == 0 for whole, part in zip(x_BTHWC.shape[1:4], size, strict=True)):
             return None
         real = split(torch.ones_like(x_BTHWC[:1, ..., :1]), size, dilated=self.cuboid.dilated)
@@ -140,12 +140,12 @@ class CuboidAttention(nn.Module):
 
 
 def _with_globals(x: Tensor, global_x: Tensor) -> Tensor:
-    """Keys or values of every cuboid (B, N, heads, L, c), those of the global vectors (B, heads, G, c) behind them."""
+    """Append the global vectors (B, heads, G, c) to the keys or values of every cuboid (B, N, heads, L, c)."""
     return torch.cat([x, global_x[:, None].expand(-1, x.shape[1], -1, -1, -1)], dim=3)
 
 
 class CrossAttention(nn.Module):
-    """x + attention of every forecast cell to all times of the same cell in the encoder (1 x 1 cuboids)."""
+    """x plus attention of every forecast cell to all times of the same cell in the encoder (1 x 1 cuboids)."""
 
     def __init__(self, channels: int, heads: int, steps: int, dropout: float) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Sequential(nn.Linear(channels, channels), nn.Dropout(dropout))
 
     def forward(self, x_BTHWC: Tensor, encoded_BSHWC: Tensor) -> Tensor:
-        """The forecast's cells renewed."""
+        """Return the updated cells of the forecast."""
         _, leads, rows, columns, _ = x_BTHWC.shape
         queries = self.query(self.norm(x_BTHWC)).permute(0, 2, 3, 1, 4).flatten(0, 2)
         k, v = self.project(encoded_BSHWC).permute(0, 2, 3, 1, 4).flatten(0, 2).chunk(2, dim=-1)

@@ -1,4 +1,4 @@
-"""The parts between Earthformer's frames and its attention: convolutions, resampling, positions, stacks."""
+"""Parts of Earthformer between its frames and its attention: convolutions, resampling, positions, blocks."""
 
 from math import gcd
 
@@ -13,7 +13,7 @@ SLOPE = 0.1
 
 
 def conv_layer(in_channels: int, channels: int, kernel_size: int) -> nn.Sequential:
-    """Convolution, group normalisation, LeakyReLU."""
+    """Return convolution, group normalisation and LeakyReLU as one layer."""
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2),
         nn.GroupNorm(gcd(16, channels), channels),
@@ -22,7 +22,7 @@ def conv_layer(in_channels: int, channels: int, kernel_size: int) -> nn.Sequenti
 
 
 class PatchMerge(nn.Module):
-    """Squares of cells become one: joined on channels, normalised, mapped."""
+    """Merges squares of cells into one cell: joined along the channels, normalised, mapped."""
 
     def __init__(self, in_channels: int, channels: int, scale: int) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class PatchMerge(nn.Module):
         self.reduce = nn.Linear(in_channels * scale**2, channels, bias=False)
 
     def forward(self, x_BTHWC: Tensor) -> Tensor:
-        """(B, T, H / scale, W / scale, channels)."""
+        """Return (B, T, H / scale, W / scale, channels)."""
         x = torch.unflatten(torch.unflatten(x_BTHWC, 3, (-1, self.scale)), 2, (-1, self.scale))
         y_BTHWC: Tensor = self.reduce(self.norm(x.transpose(3, 4).flatten(4)))
         return y_BTHWC
 
 
 class Upsample(nn.Module):
-    """Every cell `scale` times in both directions, then a convolution."""
+    """Repeats every cell `scale` times in both directions and applies a convolution."""
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int, scale: int) -> None:
         super().__init__()
@@ -46,14 +46,14 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2)
 
     def forward(self, x_BTHWC: Tensor) -> Tensor:
-        """(B, T, scale H, scale W, channels)."""
+        """Return (B, T, scale H, scale W, channels)."""
         x_BCHW = x_BTHWC.flatten(0, 1).permute(0, 3, 1, 2)
         y_BHWC = self.conv(F.interpolate(x_BCHW, scale_factor=float(self.scale), mode="nearest")).permute(0, 2, 3, 1)
         return torch.unflatten(y_BHWC, 0, x_BTHWC.shape[:2])
 
 
 class Positions(nn.Module):
-    """A learned vector per time step plus one per cell; a field of another size takes them between the cells."""
+    """A learned vector per time step plus one per cell; for fields of another size they are interpolated."""
 
     def __init__(self, block: Size, channels: int) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Positions(nn.Module):
             nn.init.trunc_normal_(parameter, std=0.02)
 
     def forward(self, rows: int, columns: int) -> Tensor:
-        """(T, rows, columns, channels)."""
+        """Return the position vectors, (T, rows, columns, channels)."""
         cells_CHW: Tensor = self.cells_CHW
         if cells_CHW.shape[1:] != (rows, columns):
             cells_CHW = F.interpolate(cells_CHW[None], size=(rows, columns), mode="bilinear", align_corners=False)[0]
@@ -71,7 +71,7 @@ class Positions(nn.Module):
 
 
 class SelfBlock(nn.Module):
-    """Every cuboid of a pattern in turn, each attention with its feed-forward layer."""
+    """Attention in every cuboid of a pattern, one after the other, each with its feed-forward layer."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class SelfBlock(nn.Module):
         self.feed_forwards = nn.ModuleList(FeedForward(channels, dropout) for _ in pattern)
 
     def forward(self, x_BTHWC: Tensor, globals_BGC: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Cells and global vectors, both renewed."""
+        """Return cells and global vectors, both updated."""
         for attention, feed_forward in zip(self.attentions, self.feed_forwards, strict=True):
             x_BTHWC, globals_BGC = attention(x_BTHWC, globals_BGC)
             x_BTHWC = feed_forward(x_BTHWC)
@@ -108,7 +108,7 @@ class SelfBlock(nn.Module):
 
 
 class CrossBlock(nn.Module):
-    """Attention to the encoder, and its feed-forward layer."""
+    """Attention to the encoder, followed by a feed-forward layer."""
 
     def __init__(self, channels: int, heads: int, steps: int, dropout: float) -> None:
         super().__init__()
@@ -116,6 +116,6 @@ class CrossBlock(nn.Module):
         self.feed_forward = FeedForward(channels, dropout)
 
     def forward(self, x_BTHWC: Tensor, encoded_BSHWC: Tensor) -> Tensor:
-        """The forecast's cells renewed."""
+        """Return the updated cells of the forecast."""
         y_BTHWC: Tensor = self.feed_forward(self.attention(x_BTHWC, encoded_BSHWC))
         return y_BTHWC

@@ -23,7 +23,7 @@ class Cuboid(NamedTuple):
     dilated: bool = False
 
     def size(self, block: Size) -> Size:
-        """Its shape in a block of this size."""
+        """Return the cuboid's shape in a block of this size."""
         time, rows, columns = (
             whole if own is None else min(own, whole) for own, whole in zip(self, block, strict=False)
         )
@@ -37,7 +37,7 @@ PATTERNS.register("local-dilated")((Cuboid(None, 1, 1), Cuboid(1, 4, 4), Cuboid(
 
 
 def split(x_BTHWC: Tensor, size: Size, *, dilated: bool) -> Tensor:
-    """(B, cuboids, cells of a cuboid, C); a side that the cuboids do not fill is filled up with zeros."""
+    """Split into (B, cuboids, cells of a cuboid, C); sides that the cuboids do not fill are padded with zeros."""
     ends = [-whole % part for whole, part in zip(x_BTHWC.shape[1:4], size, strict=True)]
     if any(ends):
         x_BTHWC = F.pad(x_BTHWC, (0, 0, 0, ends[2], 0, ends[1], 0, ends[0]))
@@ -50,7 +50,7 @@ def split(x_BTHWC: Tensor, size: Size, *, dilated: bool) -> Tensor:
 
 
 def join(x_BNLC: Tensor, size: Size, block: Size, *, dilated: bool) -> Tensor:
-    """The inverse of `split`: (B, T, H, W, C) of the block's size."""
+    """Invert `split`: return (B, T, H, W, C) of the block's size."""
     counts = [-(-whole // part) for whole, part in zip(block, size, strict=True)]
     x = x_BNLC.reshape(x_BNLC.shape[0], *counts, *size, x_BNLC.shape[-1])
     x = x.permute((0, 4, 1, 5, 2, 6, 3, 7) if dilated else (0, 1, 4, 2, 5, 3, 6, 7))
@@ -61,7 +61,7 @@ def join(x_BNLC: Tensor, size: Size, block: Size, *, dilated: bool) -> Tensor:
 class RelativeBias(nn.Module):
     """A learned number per head and offset, added to the attention's logits.
 
-    Offsets beyond those of the size that it was made for take the number of the largest one.
+    Offsets beyond those of the size in training use the number of the largest one.
     """
 
     def __init__(self, size: Size, heads: int) -> None:
@@ -72,7 +72,7 @@ class RelativeBias(nn.Module):
         nn.init.trunc_normal_(self.table, std=0.02)
 
     def forward(self, queries: Size, keys: Size) -> Tensor:
-        """(heads, queries' cells, keys' cells), for the cells of two blocks that start at the same corner."""
+        """Return (heads, cells of the queries, cells of the keys) for two blocks that start at the same corner."""
         time, rows, columns = (self._offsets(n, queries[n], keys[n]) for n in range(3))
         bias = self.table[
             :,

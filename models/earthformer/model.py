@@ -12,11 +12,11 @@ from models.earthformer.blocks import CrossBlock, PatchMerge, Positions, SelfBlo
 from models.earthformer.cuboids import PATTERNS, Size
 
 RECURRENT_LAYERS = 6
-"""`build_model`'s default for recurrent stacks, the only number that says nothing here."""
+"""Default `num_layers` of `build_model`, meant for recurrent stacks; Earthformer accepts no other number."""
 
 
 class Level(nn.Module):
-    """All blocks of one resolution: the encoder's, and the decoder's, which look at what the encoder ended with."""
+    """All blocks of one resolution: the encoder's, and the decoder's, which attend to the encoder's result."""
 
     def __init__(
         self, encoder: Iterable[SelfBlock], selves: Iterable[SelfBlock], crosses: Iterable[CrossBlock]
@@ -30,23 +30,24 @@ class Earthformer(DirectModel):
 
     The defaults are its public Moving-MNIST configuration: 64 channels, two resolutions of four blocks in the encoder
     and in the decoder, axial cuboids, cross-attention inside a cell, no global vectors, first halving by the stem. The
-    decoder starts from positions alone, so that the coarsest level needs no self-attention before its first look at
-    the encoder; a linear map of the zeros that the published program starts from is left out.
+    decoder starts from positions alone, so that the coarsest level needs no self-attention before its first attention
+    to the encoder; a linear map of zeros, with which the published program starts, is left out.
 
     Args:
         in_channels: channels of a frame.
         hidden_channels: at the finest attention; every coarser level has twice as many.
-        num_layers: must be the default of 6, which is for recurrent stacks; `depth` is this model's.
+        num_layers: must be the default of 6, which is meant for recurrent stacks; this model has `depth`.
         kernel_size: of all convolutions.
         input_steps: frames in.
-        lead_steps: frames that a pass gives; None is as many.
+        lead_steps: frames that a pass returns; None means as many as it takes.
         depth: blocks per level, in the encoder and in the decoder.
         levels: resolutions.
         scale: how much coarser than the pixels the finest attention is.
         pattern: axial, divided, local-dilated: see `PATTERNS`.
         heads: of every attention.
-        global_vectors: how many the encoder's attentions share; 0 is none.
-        position_size: rows and columns of the fields that positions are learned for; other sizes take them in between.
+        global_vectors: number of vectors that the encoder's attentions share; 0 means none.
+        position_size: rows and columns of the fields for which positions are learned; for other sizes they are
+            interpolated.
         dropout: of attention weights and of every linear result.
         residual: see `DirectModel`.
 
@@ -88,7 +89,7 @@ class Earthformer(DirectModel):
     def _build(
         self, in_channels: int, channels: list[int], edges: list[int], kernel_size: int, scale: int, global_vectors: int
     ) -> None:
-        """Build all parts; their order is that in which initial weights are drawn, so that a seed keeps its model."""
+        """Build all parts in the order in which initial weights are drawn, so that a seed always gives one model."""
         c = channels[0]
         self._build_entry(in_channels, channels, edges, kernel_size, scale)
         self._build_levels(channels, edges, kernel_size, with_globals=global_vectors > 0)
@@ -123,7 +124,7 @@ class Earthformer(DirectModel):
         )
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
-        """`input_steps` frames into the frames of a pass."""
+        """Map `input_steps` frames to the frames that one pass returns."""
         x_BTCHW = torch.unflatten(self._part(self.stem, frames_BTCHW.flatten(0, 1)), 0, frames_BTCHW.shape[:2])
         encoded = self._encode(self.first_merge(x_BTCHW.permute(0, 1, 3, 4, 2)))
         rows, columns = encoded[-1].shape[2:4]
@@ -140,7 +141,7 @@ class Earthformer(DirectModel):
         return torch.unflatten(y_BCHW, 0, x_BTHWC.shape[:2])
 
     def _encode(self, x_BTHWC: Tensor) -> list[Tensor]:
-        """What every level ends with, the finest first."""
+        """Return the result of every level, the finest first."""
         x_BTHWC = x_BTHWC + self.positions(*x_BTHWC.shape[2:4])
         globals_BGC = None if self.globals_GC is None else self.globals_GC.expand(x_BTHWC.shape[0], -1, -1)
         encoded: list[Tensor] = []
@@ -175,13 +176,16 @@ def _check(
     num_layers: int, kernel_size: int, hidden: int, heads: int, size: int, multiple: int, global_vectors: int
 ) -> None:
     if num_layers != RECURRENT_LAYERS:
-        raise InputError(f"num_layers={num_layers} for earthformer; its option depth was due, blocks per level")
+        raise InputError(
+            f"num_layers of earthformer: expected {RECURRENT_LAYERS}, got {num_layers}; its option depth is the number "
+            "of blocks per level"
+        )
     if kernel_size < 1 or kernel_size % 2 == 0:
-        raise InputError(f"kernel of {kernel_size} for earthformer; an odd one was due")
+        raise InputError(f"kernel_size of earthformer: expected an odd number, got {kernel_size}")
     if hidden % heads:
-        raise InputError(f"hidden_channels={hidden} for earthformer; a multiple of its {heads} heads was due")
+        raise InputError(f"hidden_channels of earthformer: expected a multiple of its {heads} heads, got {hidden}")
     if size < multiple or size % multiple or global_vectors < 0:
         raise InputError(
-            f"position_size={size}, global_vectors={global_vectors} for earthformer; a multiple of "
-            f"{multiple} and no negative number were due"
+            f"earthformer: expected position_size to be a multiple of {multiple} and global_vectors at least 0, got "
+            f"position_size={size}, global_vectors={global_vectors}"
         )

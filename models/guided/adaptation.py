@@ -1,4 +1,4 @@
-"""A statistical forecast that learns from its own input: what it would have said of fields that are there by now."""
+"""Adaptation of a statistical forecast to its own input: hindcasts within the window correct the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from core.errors import InputError
 from core.records import RecordCodec
 
 LOGIT_UNIT: Final = 3.0
-"""Scale of the logit among the predictors, whose spread is 1."""
+"""Scale of the logit among the predictors, whose standard deviation is 1."""
 LINES: Final = 3
-"""Of the design: logit, correction, constant."""
+"""Last rows of the design matrix: logit, correction, constant."""
 FEWEST: Final = 5.0
-"""Independent cells from which something is learnt."""
+"""Minimum number of independent cells for an adaptation."""
 HALVINGS: Final = 8
 ENOUGH: Final = 1e-3
-"""A step that lowers the entropy by a smaller share is the last one."""
+"""A step that lowers the entropy by a smaller share ends the iteration."""
 
 
 class HindcastSamples(NamedTuple):
     """Hindcast samples: grid cells at one lead time whose verifying observation is available.
 
     Attributes:
-        scaled_NF: predictors with spread 1.
+        scaled_NF: predictors with standard deviation 1.
         prior_NK: logits of the statistical model.
         correction_NK: what the network adds to them.
-        rate_mmh_N: what was observed.
+        rate_mmh_N: the observed rate.
         step: every `step`-th cell along both axes was taken.
     """
 
@@ -46,20 +46,20 @@ class HindcastSamples(NamedTuple):
 class Adaptation:
     """Ridge logistic regression on hindcasts within the window, on top of the model's logits.
 
-    Of five given fields, the model is asked for the newest three from what was there before each of them, at one to
-    three steps. What the answer lacks, as a linear function of the predictors, of the statistical model's logit and of
-    the network's correction, is added to the forecast, less and less with the lead: so a network that errs on this
-    weather counts less in it. Penalties keep it near nothing where there is little to learn from.
+    Of five input fields, the model forecasts the newest three from the fields before each of them, one to three steps
+    ahead. The error of these hindcasts, as a linear function of the predictors, of the statistical model's logit and of
+    the network's correction, is added to the forecast, with a weight that falls with the lead time: so a network that
+    errs on this weather counts less. Penalties keep the correction near zero if there is little to learn from.
 
     Attributes:
-        trusted_cells: most independent cells that all hindcasts together count as.
-        cells_per_trusted: neighbours that count as one cell.
+        trusted_cells: maximum number of independent cells that all hindcasts together count as.
+        cells_per_trusted: neighbouring cells that count as one independent cell.
         ridge: penalty on the squared weights of predictors.
-        line_ridge: the same on those of the logit, of the correction and of the constant.
-        fading: factor from a lead to the next.
-        origins: how many of the given fields are forecast.
-        sampled_cells: about so many cells of a field are learnt from.
-        iterations: most steps of Newton's method.
+        line_ridge: the same for the weights of the logit, of the correction and of the constant.
+        fading: factor from one lead to the next.
+        origins: how many of the input fields are forecast.
+        sampled_cells: approximate number of cells of a field that are used.
+        iterations: maximum number of steps of Newton's method.
     """
 
     trusted_cells: float = 1000.0
@@ -72,15 +72,18 @@ class Adaptation:
     iterations: int = 10
 
     def step(self, shape: tuple[int, ...]) -> int:
-        """Every so many cells of a field of this shape are learnt from, along both axes."""
+        """Return the step along both axes at which cells of a field of this shape are sampled."""
         return max(1, round(float(np.sqrt(shape[0] * shape[1] / self.sampled_cells))))
 
     def learnt(self, hindcasts: Sequence[HindcastSamples], rates_mmh: Sequence[float]) -> Float32Field | None:
-        """Weights (F + 3, K) of predictors, logit, correction and constant, by rate; None with too few samples.
+        """Fit the weights (F + 3, K) of predictors, logit, correction and constant, by threshold.
 
         Args:
             hindcasts: all hindcasts.
-            rates_mmh: thresholds, as many as there are logits.
+            rates_mmh: thresholds, one per logit.
+
+        Returns:
+            The weights; None if there are too few samples.
         """
         trusted = sum(len(one.rate_mmh_N) * one.step**2 for one in hindcasts) / self.cells_per_trusted
         if trusted < FEWEST:
@@ -106,13 +109,13 @@ class Adaptation:
         correction_LKHW: Float32Field,
         weights_FK: Float32Field,
     ) -> Float32Field:
-        """What is added to the logits of the forecast.
+        """Return what is added to the logits of the forecast.
 
         Args:
-            scaled_LFHW: its predictors with spread 1.
+            scaled_LFHW: its predictors with standard deviation 1.
             prior_LKHW: logits of the statistical model.
             correction_LKHW: what the network adds to them.
-            weights_FK: of `learnt`.
+            weights_FK: as `learnt` returns them.
         """
         by_predictor_LKHW = np.einsum("lfhw,fk->lkhw", scaled_LFHW, weights_FK[:-LINES], optimize=True)
         of_prior, of_correction, constant = (part[:, None, None] for part in weights_FK[-LINES:])
@@ -121,7 +124,7 @@ class Adaptation:
         return np.asarray((by_predictor_LKHW + lines_LKHW) * fading_L[:, None, None, None], np.float32)
 
     def _newton(self, design_NF: Tensor, logit_N: Tensor, event_N: Tensor, weight: float, penalty_F: Tensor) -> Tensor:
-        """The weights at which the penalised entropy of one rate is lowest; each step is halved until it helps."""
+        """Minimise the penalised entropy of one threshold by Newton's method, halving steps that raise it."""
 
         def entropy(weights_F: Tensor) -> float:
             adapted_N = logit_N + design_NF @ weights_F.float()
@@ -147,4 +150,4 @@ class Adaptation:
 
 
 ADAPTATION: Final = RecordCodec(Adaptation, extra="forbid", error=InputError)
-"""Between the settings and the key `adaptation` of a checkpoint's card."""
+"""Codec between these settings and the key `adaptation` of a checkpoint's card."""

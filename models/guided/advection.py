@@ -1,6 +1,6 @@
 """Advection: the motion of rain, displacements along it, and fields carried along.
 
-Motion is Lucas-Kanade by pysteps, corrected once by OpenCV's dense inverse search on what the first leaves.
+Motion is Lucas-Kanade by pysteps, corrected once by OpenCV's dense inverse search for the remaining displacement.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from core.units import DWD_ZR, pixel_from_dbz
 Displacement = NDArray[np.float32]
 SMOOTHING_CELLS: Final = 10.0
 FORGETTING: Final = 0.7
-"""Weight of a pair of fields over the pair one step newer."""
+"""Weight of a pair of fields relative to the pair one step newer."""
 
 
 def motion_CHW(rate_mmh_THW: Float32Field) -> Displacement:
-    """Displacement in cells per step, (2, H, W), the component along x first, to the right and downwards.
+    """Return the displacement in cells per step, (2, H, W), the component along x first, to the right and downwards.
 
     Args:
-        rate_mmh_THW: mm/h, NaN where not observed; fields that are wholly missing are stepped over.
+        rate_mmh_THW: mm/h, NaN where not observed; fields that are wholly missing are skipped.
     """
     present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
     still_CHW = np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
@@ -37,7 +37,7 @@ def motion_CHW(rate_mmh_THW: Float32Field) -> Displacement:
 
 
 def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int]) -> Displacement:
-    """From all fields where they are evenly spaced, else from the two newest."""
+    """Return the motion of all fields if they are evenly spaced, else of the two newest."""
     chosen = present if len(set(np.diff(present))) == 1 else present[-2:]
     picture_THW = _picture(rate_mmh_THW[chosen]).astype(np.float64)
     if not (picture_THW > 0).any():
@@ -49,7 +49,7 @@ def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int]) -> Displacemen
 
 
 def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displacement) -> Displacement:
-    """Add the smoothed motion that is seen between each field and the one before, carried on to its time."""
+    """Add the smoothed motion that remains between each field and the advected previous one."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     shape = rate_mmh_THW.shape[1:]
     if min(shape) < 16:  # too small for the search's coarsest level
@@ -72,7 +72,7 @@ def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displac
 
 
 def _spread(sum_CHW: Displacement, weight_HW: Float32Field) -> Displacement:
-    """Weighted means over a neighbourhood; far from all rain the mean over the field."""
+    """Return weighted means over a neighbourhood; far from all rain the mean over the field."""
     share = np.float32(1e-3 * weight_HW.max())
     near_HW = cv2.GaussianBlur(weight_HW, (0, 0), SMOOTHING_CELLS) + share
     mean_C = sum_CHW.sum(axis=(1, 2)) / weight_HW.sum()
@@ -81,13 +81,16 @@ def _spread(sum_CHW: Displacement, weight_HW: Float32Field) -> Displacement:
 
 
 def _picture(rate_mmh: Float32Field) -> Float32Field:
-    """Reflectivity from -10 to 60 dBZ as 0 to 1; not observed and dry is 0."""
+    """Return reflectivity from -10 to 60 dBZ as 0 to 1; cells that are dry or not observed are 0."""
     dbz = DWD_ZR.reflectivity_dbz(np.nan_to_num(rate_mmh, nan=0.0))
     return np.asarray(pixel_from_dbz(dbz), np.float32)
 
 
 def displacements_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:
-    """From each cell back to where its air was 1, 2, ... steps ago, in cells, x first (semi-Lagrangian, pysteps)."""
+    """Return the displacement of each cell back to its origin 1, 2, ... steps ago, in cells, x first.
+
+    Semi-Lagrangian, by pysteps.
+    """
     extrapolate = library("extrapolation.semilagrangian").extrapolate
     back_CHW, found = None, []
     for _ in range(steps):
@@ -99,9 +102,9 @@ def displacements_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:
 
 
 def warped(field_HW: Float32Field, back_CHW: Displacement) -> Float32Field:
-    """A field carried along: each cell takes the value where its air was, bilinear among the observed cells there.
+    """Return an advected field: each cell gets the value at its origin, bilinear among the observed cells there.
 
-    NaN where less than half of that was observed, or lies outside of the field.
+    NaN where less than half of the origin was observed, or where the origin is outside of the field.
     """
     rows, cols = np.mgrid[: field_HW.shape[0], : field_HW.shape[1]].astype(np.float32)
     from_col_HW, from_row_HW = cols + back_CHW[0], rows + back_CHW[1]
@@ -115,6 +118,6 @@ def warped(field_HW: Float32Field, back_CHW: Displacement) -> Float32Field:
 
 
 def library(module: str) -> Any:
-    """A pysteps module, imported at first use: its import prints and reads a configuration file."""
+    """Import a pysteps module at first use: its import prints and reads a configuration file."""
     with contextlib.redirect_stdout(io.StringIO()):
         return importlib.import_module(f"pysteps.{module}")

@@ -1,4 +1,4 @@
-"""One sharp field from probabilities: the cells where a rate is likeliest, as many of them as it should cover."""
+"""Deterministic field by probability matching: the cells with the highest probabilities, over the expected area."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,21 +12,21 @@ from core.records import RecordCodec
 
 FAINT = 1e-6
 LARGEST = 4.0
-"""Factor by which the newest field's extent may lie below the sum of probabilities and still count as it is."""
+"""Maximum ratio of the sum of probabilities to the newest field's area; a smaller area is raised to it."""
 
 
 @dataclass(frozen=True)
 class ProbabilityMatching:
-    """How large an area exceeds a rate, and how the rate runs within it.
+    """Settings of probability matching: the area over which a threshold is exceeded, and the rate within it.
 
-    The area is `expected_cells`, a little more of them for hits.
+    The area is `expected_cells` times a factor.
 
     Attributes:
-        area: forecast cells per guessed cell; a little above 1 wins more hits than it costs false alarms.
-        heavy_area: the same from `heavy_mmh` up, where a cell is so seldom right that more of them pay.
-        newest: weight of the newest field's extent over the sum of probabilities.
+        area: forecast cells per expected cell; a little above 1 gains more hits than it costs false alarms.
+        heavy_area: the same from `heavy_mmh` up, where hits are so rare that more cells pay off.
+        newest: weight of the newest field's area relative to the sum of probabilities.
         least: lowest probability at which a rate of `light_mmh` or more is shown.
-        least_light: the same for lower rates, without which none higher is shown either: a dry field stays dry.
+        least_light: the same for lower rates; below it no higher rate is shown either, so that a dry field stays dry.
     """
 
     area: float = 1.1
@@ -40,38 +40,44 @@ class ProbabilityMatching:
     def rate_mmh_LHW(
         self, probability_LKHW: Float32Field, newest_mmh_HW: Float32Field, rates_mmh: tuple[float, ...]
     ) -> Float32Field:
-        """Rain rate by lead; at a threshold, the cells at or above it are exactly those that the area allows."""
+        """Return the rain rate by lead; at a threshold, exactly the cells of the expected area are at or above it."""
         seen_HW = np.isfinite(newest_mmh_HW)
-        by_lead = [self._field(chance_KHW, newest_mmh_HW, seen_HW, rates_mmh) for chance_KHW in probability_LKHW]
+        by_lead = [
+            self._field(probability_KHW, newest_mmh_HW, seen_HW, rates_mmh) for probability_KHW in probability_LKHW
+        ]
         return np.stack(by_lead).astype(np.float32)
 
     def _field(
-        self, chance_KHW: Float32Field, newest_mmh_HW: Float32Field, seen_HW: BoolField, rates_mmh: tuple[float, ...]
+        self,
+        probability_KHW: Float32Field,
+        newest_mmh_HW: Float32Field,
+        seen_HW: BoolField,
+        rates_mmh: tuple[float, ...],
     ) -> Float32Field:
-        margin_KHW = np.full(chance_KHW.shape, -np.inf, np.float64)
+        margin_KHW = np.full(probability_KHW.shape, -np.inf, np.float64)
         for number, mmh in enumerate(rates_mmh):
-            chance_N = chance_KHW[number][seen_HW].astype(np.float64)
+            probability_N = probability_KHW[number][seen_HW].astype(np.float64)
             covered = int(np.count_nonzero(newest_mmh_HW[seen_HW] >= mmh))
-            cut = self.cut(chance_N, covered, self.heavy_area if mmh >= self.heavy_mmh else self.area)
+            cut = self.cut(probability_N, covered, self.heavy_area if mmh >= self.heavy_mmh else self.area)
             if cut is not None:
                 least = self.least if mmh >= self.light_mmh else self.least_light
-                margin_KHW[number] = _logit(chance_KHW[number]) - _logit(np.float64(max(cut, least)))
+                margin_KHW[number] = _logit(probability_KHW[number]) - _logit(np.float64(max(cut, least)))
         return _between(np.minimum.accumulate(margin_KHW, axis=0), rates_mmh).astype(np.float32)
 
-    def cut(self, chance_N: NDArray[np.float64], covered: int, area: float) -> float | None:
-        """The lowest probability that counts as rain at or above the rate; None where no cell does.
+    def cut(self, probability_N: NDArray[np.float64], covered: int, area: float) -> float | None:
+        """Return the lowest probability that counts as rain at or above the threshold; None if no cell does.
 
         Args:
-            chance_N: of the cells that are forecast.
-            covered: cells at or above the rate in the newest field.
-            area: forecast cells per guessed cell.
+            probability_N: of the cells that are forecast.
+            covered: cells at or above the threshold in the newest field.
+            area: forecast cells per expected cell.
         """
-        cells = min(round(area * expected_cells(chance_N, covered, self.newest)), len(chance_N))
+        cells = min(round(area * expected_cells(probability_N, covered, self.newest)), len(probability_N))
         if cells < 1:
             return None
-        cut = float(np.partition(chance_N, len(chance_N) - cells)[len(chance_N) - cells])
-        if np.count_nonzero(chance_N >= cut) > 1.5 * cells + 1:  # a plateau: rather too few cells than all of it
-            higher_N = chance_N[chance_N > cut]
+        cut = float(np.partition(probability_N, len(probability_N) - cells)[len(probability_N) - cells])
+        if np.count_nonzero(probability_N >= cut) > 1.5 * cells + 1:  # a plateau: rather too few cells than all of it
+            higher_N = probability_N[probability_N > cut]
             if not higher_N.size:
                 return None
             cut = float(higher_N.min())
@@ -79,25 +85,25 @@ class ProbabilityMatching:
 
 
 MATCHING: Final = RecordCodec(ProbabilityMatching, extra="forbid", error=InputError)
-"""Between the settings and the key `rebuild` of a checkpoint's card, a name that shipped cards fix."""
+"""Codec between these settings and the key `rebuild` of a checkpoint's card, a name that shipped cards fix."""
 
 
-def expected_cells(chance_N: NDArray[np.floating], covered: int, newest: float) -> float:
-    """How many cells to expect: a mean of the logarithms of the sum of probabilities and the newest field's extent.
+def expected_cells(probability_N: NDArray[np.floating], covered: int, newest: float) -> float:
+    """Return the expected number of cells: a geometric mean of the sum of probabilities and the newest field's area.
 
-    The first is right where the probabilities are, the second wherever rain keeps its extent.
+    The first is right if the probabilities are calibrated, the second if rain keeps its area.
 
     Args:
-        chance_N: of the cells that are forecast.
-        covered: cells at or above the rate in the newest field.
-        newest: weight of the second guess, 0 to 1.
+        probability_N: of the cells that are forecast.
+        covered: cells at or above the threshold in the newest field.
+        newest: weight of the newest field's area, 0 to 1.
     """
-    said = float(chance_N.sum(dtype=np.float64))
-    return float(said ** (1 - newest) * max(covered, said / LARGEST) ** newest)
+    expected = float(probability_N.sum(dtype=np.float64))
+    return float(expected ** (1 - newest) * max(covered, expected / LARGEST) ** newest)
 
 
 def _between(margin_KHW: NDArray[np.float64], rates_mmh: tuple[float, ...]) -> NDArray[np.float64]:
-    """The rate where the margin is 0, on a logarithmic scale between thresholds; dry below the first one."""
+    """Interpolate the rate at which the margin is 0, logarithmically between thresholds; dry below the first one."""
     rate_mmh_HW = np.zeros(margin_KHW.shape[1:])
     logs_K = np.log(rates_mmh)
     for number, low in enumerate(logs_K):
@@ -113,6 +119,6 @@ def _between(margin_KHW: NDArray[np.float64], rates_mmh: tuple[float, ...]) -> N
     return rate_mmh_HW
 
 
-def _logit(chance: Any) -> Any:
-    bounded = np.clip(np.asarray(chance, np.float64), 1e-7, 1 - 1e-7)
+def _logit(probability: Any) -> Any:
+    bounded = np.clip(np.asarray(probability, np.float64), 1e-7, 1 - 1e-7)
     return np.log(bounded) - np.log1p(-bounded)

@@ -1,4 +1,4 @@
-"""A recurrent stack that corrects a statistical forecast: probabilities of exceeding rates, lead by lead."""
+"""A recurrent stack that corrects a statistical forecast: exceedance probabilities, lead by lead."""
 
 from inspect import signature
 from typing import Any, Final, NamedTuple
@@ -13,16 +13,16 @@ from models.rollout import from_patches, to_patches
 from models.stack import RecurrentStack, StackState
 
 RATES_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-"""What the probabilities are of: a rate at or above each."""
+"""Default thresholds of the exceedance probabilities."""
 LARGEST: Final = 6.0
-"""Predictors are bounded to so many standard deviations."""
+"""Bound of the predictors, in standard deviations."""
 
 
 class Parts(NamedTuple):
-    """What a guided forecast is the sum of, and what it was made from.
+    """Summands of a guided forecast, and the predictors that they were computed from.
 
     Attributes:
-        scaled_BLFHW: predictors with mean 0 and spread 1.
+        scaled_BLFHW: predictors with mean 0 and standard deviation 1.
         prior_BLKHW: logits of the statistical model.
         correction_BLKHW: what the network adds to them.
     """
@@ -33,10 +33,10 @@ class Parts(NamedTuple):
 
 
 class GuidedModel(nn.Module):
-    """Logits of exceedance from predictors: a linear statistical model per lead, and a recurrent network on top of it.
+    """Exceedance logits from predictors: a linear statistical model per lead, and a recurrent network on top of it.
 
-    The network takes a step per lead. At each it sees what advection gives for that time at several scales, and what
-    was observed earlier carried to the same time (`models.guided.statistics`). It begins as no correction at all.
+    The network advances one step per lead. Its input are the advected fields for that time at several scales, and older
+    observations advected to the same time (`models.guided.statistics`). Its initial correction is zero.
 
     Args:
         cell: name of a registered cell.
@@ -44,11 +44,11 @@ class GuidedModel(nn.Module):
         hidden_channels, num_layers, kernel_size, skip: see `RecurrentStack`.
         rates_mmh: thresholds, ascending.
         leads: leads with weights of their own in the statistical model; later ones share the last.
-        correction: share of the network's correction that counts; below 1 where events that it never saw ask for it.
-        patch: edge of the squares of cells that the network sees as one, with all their predictors as channels;
-            it still corrects each cell by itself. 2 costs a quarter.
+        correction: share of the network's correction that counts; below 1 if held-out events score better so.
+        patch: edge of the squares of grid cells that the network sees as one, with all their predictors as channels; it
+            still corrects each grid cell individually. 2 costs a quarter.
         network: whether there is a network at all.
-        prior: whether the statistical model counts.
+        prior: whether the statistical model counts in the sum.
     """
 
     def __init__(
@@ -90,26 +90,26 @@ class GuidedModel(nn.Module):
         self.bias_LK = nn.Parameter(torch.full((leads, rates), -2.0))
 
     def forward(self, predictors_BLFHW: Tensor) -> Tensor:
-        """Logits (B, L, K, H, W) of all leads."""
+        """Return the logits (B, L, K, H, W) of all leads."""
         parts = self.parts(predictors_BLFHW)
         return parts.prior_BLKHW + parts.correction_BLKHW
 
     def parts(self, predictors_BLFHW: Tensor) -> Parts:
-        """The statistical model's logits, and the share of the network's correction that counts.
+        """Return the statistical model's logits, and the share of the network's correction that counts.
 
         Raises:
             InputError: not (B, L, F, H, W) with this model's predictors.
         """
         if predictors_BLFHW.ndim != 5 or predictors_BLFHW.shape[2] != len(NAMES):
             raise InputError(
-                f"predictors of shape {tuple(predictors_BLFHW.shape)}; (batch, lead, {len(NAMES)}, rows, columns) "
-                "was due"
+                f"predictors: expected shape (batch, lead, {len(NAMES)}, rows, columns), "
+                f"got {tuple(predictors_BLFHW.shape)}"
             )
         x_BLFHW = self._scaled(predictors_BLFHW)
         return Parts(x_BLFHW, self._statistical(x_BLFHW), self.correction * self._correction(x_BLFHW))
 
     def _scaled(self, predictors_BLFHW: Tensor) -> Tensor:
-        """Predictors with mean 0 and spread 1 over the training data, bounded."""
+        """Scale predictors to mean 0 and standard deviation 1 over the training data, bounded."""
         shape_F = (len(NAMES), 1, 1)
         x_BLFHW = (predictors_BLFHW - self.mean_F.view(shape_F)) / self.spread_F.view(shape_F)
         return x_BLFHW.clamp(-LARGEST, LARGEST)
@@ -137,13 +137,13 @@ class GuidedModel(nn.Module):
 
 
 def guided_options() -> tuple[str, ...]:
-    """The options of a guided model, beside those that every run has."""
+    """Return the options of a guided model, besides those that every run has."""
     shared = ("cell", "multiscale", "hidden_channels", "num_layers", "kernel_size")
     return tuple(option for option in signature(GuidedModel).parameters if option not in shared)
 
 
 def build_guided(name: str, **options: Any) -> GuidedModel:
-    """A guided model by its cell's name, flat, or multi-scale with `ms-` before it.
+    """Build a guided model by its cell's name, flat, or multi-scale with the prefix `ms-`.
 
     Raises:
         UnknownNameError: no cell has that name.

@@ -13,15 +13,15 @@ from core.arrays import Float32Field, Float64Field
 from models.guided.advection import FORGETTING, Displacement, displacements_LCHW, motion_CHW, warped
 
 SCALES_CELLS: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
-"""Standard deviations of the blurs; 0 is the field itself."""
+"""Standard deviations of the Gaussian blurs in cells; 0 is the field itself."""
 KNOWN: Final = 0.3
-"""Share of a neighbourhood that has to be observed for its mean to be taken as it is."""
+"""Share of a neighbourhood that must be observed for its mean to count fully."""
 EVENTS_MMH: Final = (0.5, 2.0, 5.0)
 EVENT_SCALES: Final = (1.0, 2.0, 4.0, 8.0)
 TREND_SCALES: Final = (1.0, 4.0, 8.0)
 LAGS: Final = (1, 2)
 CARRIED: Final = (0.27, 0.45, 0.63, 0.72, 0.81, 0.87)
-"""Assumed correlation over a step along the motion, by scale; over a step in place:"""
+"""Prior correlation over one step along the motion, by scale; `IN_PLACE` is that without motion."""
 IN_PLACE: Final = (0.18, 0.3, 0.42, 0.48, 0.54, 0.58)
 NAMES: Final = (
     *(f"carried_{scale:g}" for scale in SCALES_CELLS),
@@ -32,7 +32,7 @@ NAMES: Final = (
     *("in_place_0", "in_place_2", "speed", "inverse_spread", "spread", "lead_step", "log_lead_hours"),
 )
 PRIOR_CELLS: Final = 0.02
-"""Weight of what is assumed of correlations, beside the variance of what was seen."""
+"""Weight of the prior correlations relative to the variance that was observed."""
 
 
 class Bands(NamedTuple):
@@ -40,8 +40,8 @@ class Bands(NamedTuple):
 
     Attributes:
         blurred_SHW: by `SCALES_CELLS`, each filled from the next coarser where little was observed.
-        parts_SHW: finest first, the last is the coarsest blur less the mean; their sum and the mean are the field.
-        mean: over what was observed.
+        parts_SHW: finest first, the last is the coarsest blur minus the mean; their sum plus the mean is the field.
+        mean: over the observed cells.
     """
 
     blurred_SHW: Float32Field
@@ -50,7 +50,7 @@ class Bands(NamedTuple):
 
 
 def bands(field_HW: Float32Field) -> Bands:
-    """Split a field, NaN where not observed, by scale."""
+    """Split a field, NaN where not observed, into bands by scale."""
     blurred_SHW = blurs(field_HW, SCALES_CELLS)
     seen_HW = np.isfinite(field_HW)
     mean = float(field_HW[seen_HW].mean()) if seen_HW.any() else 0.0
@@ -59,7 +59,7 @@ def bands(field_HW: Float32Field) -> Bands:
 
 
 def blurs(field_HW: Float32Field, scales_cells: tuple[float, ...]) -> Float32Field:
-    """Means over neighbourhoods of what was observed, finest first; everywhere finite."""
+    """Return means over neighbourhoods of the observed cells, finest first; everywhere finite."""
     seen_HW = np.isfinite(field_HW)
     known_HW = np.where(seen_HW, field_HW, 0.0).astype(np.float32)
     mean = float(known_HW[seen_HW].mean()) if seen_HW.any() else 0.0
@@ -73,7 +73,7 @@ def blurs(field_HW: Float32Field, scales_cells: tuple[float, ...]) -> Float32Fie
 
 
 def blur(field_HW: Float32Field, scale_cells: float) -> Float32Field:
-    """Gaussian mean, 0 beyond the edge; a wide one on coarser cells."""
+    """Return the Gaussian mean, with 0 beyond the edge; wide ones are computed on coarser cells."""
     if scale_cells == 0:
         return field_HW
     step = int(scale_cells // 2) if scale_cells >= 4 else 1
@@ -88,11 +88,11 @@ def blur(field_HW: Float32Field, scale_cells: float) -> Float32Field:
 
 
 class ScaleCorrelations:
-    """Correlations of a field's parts from one step to the next, by scale, as seen in the fields so far.
+    """Correlations of a field's bands from one step to the next, estimated from the pairs of fields so far.
 
     Args:
-        assumed_S: where nothing was seen.
-        highest: bound of a correlation.
+        assumed_S: prior correlations, which count where little was observed.
+        highest: upper bound of a correlation.
     """
 
     def __init__(self, assumed_S: tuple[float, ...], highest: float) -> None:
@@ -103,7 +103,7 @@ class ScaleCorrelations:
     def learn(
         self, before_SHW: Float32Field, after_SHW: Float32Field, both_HW: NDArray[np.bool_], trust: float
     ) -> None:
-        """Take in one pair of fields, where both were observed."""
+        """Add one pair of fields to the estimate, at the cells where both were observed."""
         if np.count_nonzero(both_HW) < 200:
             return
         before_SN, after_SN = before_SHW[:, both_HW].astype(np.float64), after_SHW[:, both_HW]
@@ -112,25 +112,25 @@ class ScaleCorrelations:
 
     @property
     def correlation_S(self) -> Float64Field:
-        """By scale, for one step."""
+        """Return the correlation over one step, by scale."""
         share_S = (self._products_S + PRIOR_CELLS * self.assumed_S) / (self._squares_S + PRIOR_CELLS)
         return np.asarray(np.clip(share_S, 0.02, self.highest), np.float64)
 
 
 def log_rate(rate_mmh: Float32Field) -> Float32Field:
-    """ln(1 + R / 0.1 mm/h); NaN stays NaN."""
+    """Return ln(1 + R / 0.1 mm/h); NaN stays NaN."""
     return np.asarray(np.log1p(rate_mmh / np.float32(0.1)), np.float32)
 
 
 class WindowAnalysis(NamedTuple):
-    """What does not depend on the lead.
+    """Properties of the input window that do not depend on the lead.
 
     Attributes:
-        rate_mmh_THW: the given fields.
+        rate_mmh_THW: the input fields.
         back_LCHW: displacements of 1, 2, ... steps.
         newest: the newest field's bands.
-        carried, in_place: memories along the motion and without it.
-        speed_HW: cells per step, over 8.
+        carried, in_place: correlations along the motion and without it.
+        speed_HW: cells per step, divided by 8.
     """
 
     rate_mmh_THW: Float32Field
@@ -142,7 +142,7 @@ class WindowAnalysis(NamedTuple):
 
 
 def predictors_LFHW(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float) -> Float32Field:
-    """`NAMES` for each lead, (lead_steps, F, H, W), everywhere finite.
+    """Return the predictors `NAMES` for each lead, (lead_steps, F, H, W), everywhere finite.
 
     Args:
         rate_mmh_THW: mm/h, NaN where not observed; the newest last.
@@ -161,7 +161,7 @@ def predictors_LFHW(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes
 def _learn(
     rate_mmh_THW: Float32Field, back_CHW: Displacement, carried: ScaleCorrelations, in_place: ScaleCorrelations
 ) -> Bands:
-    """Fill the memories from all neighbouring fields; gives the newest field's bands."""
+    """Estimate the correlations from all neighbouring fields; return the newest field's bands."""
     logs_THW = log_rate(rate_mmh_THW)
     before = bands(logs_THW[0])
     for t in range(1, len(logs_THW)):
@@ -195,7 +195,7 @@ def _at_lead(known: WindowAnalysis, lead: int, cadence_minutes: float) -> Float3
 
 
 def _damped(known: WindowAnalysis, now: Bands, lead: int) -> list[Float32Field]:
-    """Each scale faded as fast as it has so far (as S-PROG, Seed 2003), along the motion and in place."""
+    """Damp each scale by its own correlation (as S-PROG, Seed 2003), along the motion and in place."""
     spread, newest = np.float32(_spread(known, lead)), known.newest
     sums = [
         newest.mean + np.tensordot((memory.correlation_S**lead).astype(np.float32), parts_SHW, 1)
@@ -205,7 +205,7 @@ def _damped(known: WindowAnalysis, now: Bands, lead: int) -> list[Float32Field]:
 
 
 def _spread(known: WindowAnalysis, lead: int) -> float:
-    """Standard deviation of what has faded."""
+    """Return the standard deviation of the part that has decayed."""
     seen_HW = np.isfinite(known.rate_mmh_THW[-1])
     variance_S = (
         np.square(known.newest.parts_SHW[:, seen_HW]).mean(axis=1) if seen_HW.any() else np.ones(len(SCALES_CELLS))
@@ -214,7 +214,7 @@ def _spread(known: WindowAnalysis, lead: int) -> float:
 
 
 def _trend(known: WindowAnalysis, now: Bands, lead: int, lag: int) -> list[Float32Field]:
-    """An older field carried to the lead, and how much the newest has grown over it; no growth where it is missing."""
+    """Return an older field advected to the lead, and the growth of the newest over it; 0 where it is missing."""
     here = now.blurred_SHW[[SCALES_CELLS.index(scale) for scale in TREND_SCALES]]
     older = here
     if len(known.rate_mmh_THW) > lag and np.isfinite(known.rate_mmh_THW[-1 - lag]).any():

@@ -141,7 +141,7 @@ def test_bad_names_options_and_shapes_say_what_was_due():
     with pytest.raises(InputError, match="skip, memory_skip, patch, residual"):
         build_model("ms-convlstm", dropout=0.5)
     model = build_model("ms-convlstm", hidden_channels=2)
-    with pytest.raises(InputError, match=r"\(batch, time, 1, rows, columns\) was due"):
+    with pytest.raises(InputError, match=r"expected shape \(batch, time, 1, rows, columns\)"):
         model(torch.rand(1, 3, 2, 8, 8), lead_steps=1)
     with pytest.raises(InputError, match="at least 4 x 4"):
         model(torch.rand(1, 3, 1, 3, 8), lead_steps=1)

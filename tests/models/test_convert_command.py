@@ -75,7 +75,7 @@ def test_a_golden_file_becomes_a_checkpoint_with_the_same_predictions(golden, tm
     np.testing.assert_allclose(forecast.numpy(), file["predictions"][:, -3:], atol=1e-5)
 
 
-def test_names_that_are_missing_or_left_over_are_said(tmp_path):
+def test_names_that_are_missing_or_left_over_are_named(tmp_path):
     reference = _reference()
     del reference["fc.conv_fc.bias"]
     torch.save(reference, tmp_path / "missing.pth")
@@ -83,7 +83,7 @@ def test_names_that_are_missing_or_left_over_are_said(tmp_path):
     torch.save({**_reference(), "optimiser.step": torch.zeros(1)}, tmp_path / "extra.pth")
     _refused(tmp_path / "extra.pth", tmp_path / "out", "optimiser.step")
     torch.save(_reference(kernel=5), tmp_path / "kernel.pth")
-    _refused(tmp_path / "kernel.pth", tmp_path / "out", "(8, 2, 5, 5) came, (8, 2, 3, 3) was due")
+    _refused(tmp_path / "kernel.pth", tmp_path / "out", "expected (8, 2, 3, 3), got (8, 2, 5, 5)")
     assert _run(tmp_path / "kernel.pth", tmp_path / "five", "convlstm", "--set", "kernel_size=5").exit_code == 0
 
 
@@ -112,7 +112,7 @@ def test_a_cut_file_is_one_clear_line(tmp_path, kind, share):
         np.savez(whole, **{f"param/{name}": value.numpy() for name, value in _reference().items()})
     content = whole.read_bytes()
     (tmp_path / "cut").write_bytes(content[: int(len(content) * share)])
-    _refused(tmp_path / "cut", tmp_path / "out", "is no state dict of torch.save and no npz")
+    _refused(tmp_path / "cut", tmp_path / "out", "expected a state dict of torch.save or an npz")
 
 
 def test_what_holds_no_parameters_is_refused(tmp_path):
@@ -126,7 +126,7 @@ def test_what_holds_no_parameters_is_refused(tmp_path):
     torch.save({**_reference(), "fc.conv_fc.bias": torch.tensor([torch.nan])}, tmp_path / "nan.pth")
     _refused(tmp_path / "nan.pth", tmp_path / "out", "finite")
     torch.save({"encoder.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    _refused(tmp_path / "other.pth", tmp_path / "out", "no model of the reference")
+    _refused(tmp_path / "other.pth", tmp_path / "out", "not a model of the reference")
 
 
 def test_wrong_models_and_taken_folders_are_refused(tmp_path):
@@ -136,4 +136,4 @@ def test_wrong_models_and_taken_folders_are_refused(tmp_path):
     assert _run(tmp_path / "reference.pth", tmp_path / "out").exit_code == 0
     again = _run(tmp_path / "reference.pth", tmp_path / "out")
     assert again.exit_code == 2
-    assert "holds a checkpoint already" in again.output
+    assert "expected a folder without a checkpoint" in again.output

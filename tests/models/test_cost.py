@@ -184,7 +184,7 @@ def test_all_models_stand_in_one_table(monkeypatch):
         (["--model", "ms-predrn"], "unknown model 'ms-predrn'; did you mean ms-predrnn"),
         (["--model", "convlstm", "--all"], "either --model NAME or --all"),
         ([], "either --model NAME or --all"),
-        (["--model", "convlstm", "--set", "skip"], "key=value was due"),
+        (["--model", "convlstm", "--set", "skip"], "expected key=value"),
         (["--model", "convlstm", "--set", "dropout=1"], "dropout"),
         (["--model", "ms-convlstm", "--size", "3", "9"], "at least 4 x 4"),
         (["--model", "convlstm", "--device", "tpu"], "auto, shapes, cpu, cuda"),

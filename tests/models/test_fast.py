@@ -156,7 +156,7 @@ def test_number_type_follows_the_device(monkeypatch):
         assert number_type(CPU) == due
     assert number_type(CPU, "float32") == torch.float32
     assert number_type(torch.device("meta")) == torch.float32
-    with pytest.raises(InputError, match=r"'half'.*float32, bfloat16 was due"):
+    with pytest.raises(InputError, match=r"expected .*float32, bfloat16, got 'half'"):
         number_type(CPU, "half")
 
 

@@ -173,7 +173,7 @@ def test_all_dry_stays_dry(forecaster):
 def test_bad_input_is_refused(forecaster):
     with pytest.raises(InputError, match="expected rates"):
         forecaster.forecast(np.full((5, 8, 8), -1.0, np.float32))
-    with pytest.raises(InputError, match="predictors of shape"):
+    with pytest.raises(InputError, match="predictors: expected shape"):
         forecaster.model(torch.zeros(1, 2, 3, 8, 8))
     with pytest.raises(InputError, match="options"):
         build_guided("ms-convlstm", nonsense=1)

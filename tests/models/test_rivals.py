@@ -214,27 +214,27 @@ def test_relative_bias_depends_on_the_offset_alone_and_reaches_beyond_its_size()
     ("name", "options", "words"),
     [
         ("simvp", {"num_layers": 3}, "even number"),
-        ("simvp", {"kernel_size": 4}, "odd sizes"),
+        ("simvp", {"kernel_size": 4}, "odd numbers, got"),
         ("simvp", {"groups": 3}, "groups that divide"),
-        ("simvp", {"spatial_layers": 0}, "spatial_layers=0; at least 1"),
+        ("simvp", {"spatial_layers": 0}, "at least 1, got spatial_layers=0"),
         ("simvp", {"skip": "unet"}, "input_steps, translator_channels"),
-        ("earthformer", {"num_layers": 4}, "depth was due"),
-        ("earthformer", {"kernel_size": 2}, "odd one"),
+        ("earthformer", {"num_layers": 4}, "its option depth"),
+        ("earthformer", {"kernel_size": 2}, "expected an odd number"),
         ("earthformer", {"heads": 3}, "multiple of its 3 heads"),
         ("earthformer", {"position_size": 30, "levels": 3}, "multiple of 8"),
         ("earthformer", {"pattern": "axal"}, "did you mean axial"),
-        ("earthformer", {"global_vectors": -1}, "no negative"),
+        ("earthformer", {"global_vectors": -1}, "global_vectors at least 0"),
     ],
 )
-def test_impossible_options_say_what_was_due(name, options, words):
+def test_impossible_options_are_refused_with_what_is_expected(name, options, words):
     with pytest.raises(InputError, match=words):
         _small(name, **options)
 
 
-def test_another_number_of_input_frames_says_what_was_due(name):
+def test_another_number_of_input_frames_is_refused_with_what_is_expected(name):
     model = _small(name)
-    with pytest.raises(InputError, match=r"\(batch, 3, 1, rows, columns\) was due.*input_steps"):
+    with pytest.raises(InputError, match=r"expected shape \(batch, 3, 1, rows, columns\).*input_steps"):
         model(torch.rand(1, 4, 1, 8, 8), lead_steps=1)
-    with pytest.raises(InputError, match="at least 1 was due"):
+    with pytest.raises(InputError, match="expected at least 1"):
         model(torch.rand(1, 3, 1, 8, 8), lead_steps=0)
     assert options_of(name)[0] == "input_steps"

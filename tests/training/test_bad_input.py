@@ -44,7 +44,7 @@ def begun(event, tmp_path_factory):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "height=3", "--set", "num_layers=6"], "field of 3 x 16; this stack needs at least 4 x 4"),
+        (["--set", "height=3", "--set", "num_layers=6"], "expected at least 4 x 4 cells for this stack, got 3 x 16"),
         (["--set", "height=0"], "height.*greater than or equal to 1"),
         (["--set", "hidden_channels=0"], "hidden_channels.*greater than or equal to 1"),
         (["--set", "kernel_size=2"], "kernel"),

@@ -124,10 +124,10 @@ def test_layers_of_a_checkpoint_are_drawn_for_an_event(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "one of --model and --checkpoint was due"),
-        (("--model", "convlstm", "--checkpoint", "x"), "one of --model and --checkpoint was due"),
+        ((), "expected one of --model and --checkpoint"),
+        (("--model", "convlstm", "--checkpoint", "x"), "expected one of --model and --checkpoint"),
         (("--model", "ms-convlst"), "did you mean ms-convlstm"),
-        (("--checkpoint", "nowhere"), "no checkpoint folder"),
+        (("--checkpoint", "nowhere"), "checkpoint: expected a folder with a readable"),
         (("--model", "convlstm", "--layers"), "--out FOLDER was due"),
         (("--model", "convlstm", "--layers", "--out", "x", "--step", "9", *SMALL), "0 to 2 were due"),
         (("--model", "convlstm", "--layers", "--out", "x", "--channels", "9", *SMALL), "a layer has 2"),
