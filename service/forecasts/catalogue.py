@@ -16,8 +16,8 @@ from core.times import utc
 from ingest.store.database import count, open_engine, reading, upsert, writing
 from ingest.store.locks import write_lock
 from ingest.store.schema import prepare
-from service.forecasts.products import forecast_attributes, forecast_from, read_forecast
-from service.forecasts.records import Origin, StoredForecast
+from service.forecasts.products import forecast_attributes, read_forecast
+from service.forecasts.records import FORECAST, Origin, StoredForecast
 from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
 
@@ -160,7 +160,7 @@ class Catalogue:
         for path in sorted(self._own_files()):
             try:
                 rows.append(self._row(read_forecast(path)))
-            except (OSError, KeyError, ValueError, TypeError) as err:
+            except (OSError, NoDataError) as err:
                 log.warning("%s is no forecast file of ours: %s: %s", path, type(err).__name__, err)
         with writing(self.engine) as connection:
             connection.execute(delete(ForecastRow))
@@ -190,7 +190,7 @@ class Catalogue:
     def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[StoredForecast]:
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
-        return [forecast_from(attributes, self.folder / path) for path, attributes in rows]
+        return [FORECAST.from_attributes(attributes, path=self.folder / path) for path, attributes in rows]
 
     def _row(self, forecast: StoredForecast) -> dict[str, Any]:
         return {

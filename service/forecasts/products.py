@@ -1,7 +1,7 @@
 """The files of a forecast: the forecast itself, its inputs and what was observed afterwards, all CF-NetCDF."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.cf import KNOWN, rate_dataset, with_known, write_dataset
 from core.errors import NoDataError
-from core.grid import Grid
-from core.times import iso, utc
+from core.records import RecordCodec
+from core.times import iso
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale
 from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import Probabilities, with_probabilities
-from service.forecasts.records import StoredForecast, observations_file, read_rate
+from service.forecasts.records import FORECAST, StoredForecast, observations_file, read_rate
 from service.inference.inputs import ModelInput
 
 if TYPE_CHECKING:  # models imports torch, which the web process loads later
@@ -27,6 +27,14 @@ if TYPE_CHECKING:  # models imports torch, which the web process loads later
 
 INSTITUTION: Final = "MS-RNN nowcasting service"
 USUAL: Final = "usual_coverage"
+
+WINDOW: Final = RecordCodec(
+    Window,
+    names={"status": "window_status", "notes": "window_notes"},
+    omit=("reference_time", "grid", "rate_mmh_THW", "scan_grid"),
+    error=NoDataError,
+)
+"""Attributes of the file of a forecast's inputs; what is omitted is the forecast's own."""
 
 
 def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -> Path:
@@ -63,70 +71,24 @@ def read_known(path: Path) -> NDArray[np.bool_] | None:
 
 
 def forecast_attributes(forecast: StoredForecast) -> dict[str, Any]:
-    """Global attributes, as `read_forecast` reads them; lists are JSON, since NetCDF has no lists of text."""
+    """Return the global attributes of a file: what CF asks for, and the record as `read_forecast` reads it."""
     return {
         "title": f"Precipitation nowcast of {iso(forecast.reference_time)}",
         "institution": INSTITUTION,
         "source": f"{forecast.method} on radar product {forecast.product}",
         "history": f"{iso(forecast.issued_at)} forecast made",
-        "forecast_id": forecast.id,
-        "status": forecast.status,
-        "method": forecast.method,
-        "origin": forecast.origin,
-        "reference_time": iso(forecast.reference_time),
-        "issued_at": iso(forecast.issued_at),
-        "model": forecast.model,
-        "model_version": forecast.version,
-        "requested_model": forecast.requested_model,
-        "product": forecast.product,
-        "input_times": json.dumps([time and iso(time) for time in forecast.input_times]),
-        "inputs_sha256": forecast.inputs_sha256,
-        "notes": json.dumps(forecast.notes),
-        "missing_radars": json.dumps(forecast.missing_radars),
-        "lead_minutes": json.dumps(forecast.lead_minutes),
-        "grid": json.dumps(forecast.grid.to_dict()),
-        **({"source_grid": json.dumps(forecast.source_grid.to_dict())} if forecast.source_grid else {}),
-        **({"thresholds_mmh": json.dumps(forecast.thresholds_mmh)} if forecast.thresholds_mmh else {}),
+        **FORECAST.to_attributes(forecast),
     }
 
 
-def forecast_from(attributes: Mapping[str, Any], path: Path) -> StoredForecast:
-    """The record of a forecast from the global attributes of its file.
-
-    Raises:
-        KeyError, ValueError: the file is not one of ours.
-    """
-    times = json.loads(attributes["input_times"])
-    return StoredForecast(
-        id=attributes["forecast_id"],
-        status=attributes["status"],
-        method=attributes["method"],
-        reference_time=utc(attributes["reference_time"]),
-        issued_at=utc(attributes["issued_at"]),
-        requested_model=attributes["requested_model"],
-        model=attributes["model"],
-        version=attributes["model_version"],
-        product=attributes["product"],
-        grid=Grid.from_dict(json.loads(attributes["grid"])),
-        input_times=tuple(utc(time) if time else None for time in times),
-        notes=tuple(json.loads(attributes["notes"])),
-        missing_radars=tuple(json.loads(attributes["missing_radars"])),
-        lead_minutes=tuple(json.loads(attributes["lead_minutes"])),
-        inputs_sha256=attributes["inputs_sha256"],
-        path=path,
-        origin=attributes["origin"],
-        source_grid=Grid.from_dict(json.loads(attributes["source_grid"])) if "source_grid" in attributes else None,
-        thresholds_mmh=tuple(json.loads(attributes.get("thresholds_mmh", "[]"))),
-    )
-
-
 def read_forecast(path: Path) -> StoredForecast:
-    """The record of a forecast from its file alone.
+    """Return the record of a forecast from its file alone.
 
     Raises:
-        OSError, KeyError, ValueError: not a whole forecast file of ours.
+        OSError: the file is not a NetCDF file.
+        NoDataError: it is not a forecast file of this service.
     """
-    return forecast_from(read_attributes(path), path)
+    return FORECAST.from_attributes(read_attributes(path), path=path)
 
 
 def write_inputs(
@@ -138,13 +100,7 @@ def write_inputs(
         "institution": INSTITUTION,
         "source": f"radar product {forecast.product}",
         "inputs_sha256": forecast.inputs_sha256,
-        "product": window.product,
-        "window_status": window.status,
-        "window_notes": json.dumps(window.notes),
-        "model_usable": int(window.model_usable),
-        "missing_radars": json.dumps(window.missing_radars),
-        "nominal_times": json.dumps([iso(time) for time in window.nominal_times]),
-        "input_times": json.dumps([time and iso(time) for time in window.input_times]),
+        **WINDOW.to_attributes(window),
     }
     dataset = rate_dataset(rate_mmh_THW, window.nominal_times, forecast.grid, attributes=attributes)
     dataset[USUAL] = (
@@ -162,23 +118,16 @@ def read_window(forecast: StoredForecast) -> Window:
         NoDataError: the file is gone, or of a time when it did not say all.
     """
     try:
-        told = read_attributes(forecast.inputs_path)
-        input_times = json.loads(told["input_times"])
-        return Window(
-            reference_time=forecast.reference_time,
-            grid=forecast.grid,
-            rate_mmh_THW=read_rate(forecast.inputs_path),
-            nominal_times=tuple(utc(time) for time in json.loads(told["nominal_times"])),
-            input_times=tuple(utc(time) if time else None for time in input_times),
-            product=told["product"],
-            status=told["window_status"],
-            notes=tuple(json.loads(told["window_notes"])),
-            missing_radars=tuple(json.loads(told["missing_radars"])),
-            model_usable=bool(told["model_usable"]),
-            scan_grid=forecast.source_grid,
-        )
-    except (OSError, KeyError, ValueError) as err:
-        raise NoDataError(f"the inputs of forecast {forecast.id} do not read: {type(err).__name__}: {err}") from err
+        attributes, rate_mmh_THW = read_attributes(forecast.inputs_path), read_rate(forecast.inputs_path)
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the inputs of forecast {forecast.id} are not readable: {err}") from err
+    return WINDOW.from_attributes(
+        attributes,
+        reference_time=forecast.reference_time,
+        grid=forecast.grid,
+        rate_mmh_THW=rate_mmh_THW,
+        scan_grid=forecast.source_grid,
+    )
 
 
 def kept_input(forecast: StoredForecast) -> ModelInput:

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
 from core.arrays import Float32Field
 from core.cf import RATE
+from core.errors import NoDataError
 from core.grid import Grid
+from core.records import RecordCodec
 from service.forecasts.netcdf import read_variable
 from verification.verify import ScoreRow
 
@@ -76,6 +78,12 @@ class StoredForecast:
         """The frames that followed, on the forecast's grid at its leads (CF-NetCDF), where there are any."""
         path = observations_file(self.path)
         return path if path.is_file() else None
+
+
+FORECAST: Final = RecordCodec(
+    StoredForecast, names={"id": "forecast_id", "version": "model_version"}, omit=("path",), error=NoDataError
+)
+"""The record in a file's attributes and in the catalogue; a new field is added to `StoredForecast` alone."""
 
 
 @dataclass(frozen=True)
