@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -101,22 +101,16 @@ class Maker:
             id=name,
             status="degraded" if window.status == "degraded" or notes else "ok",
             method=prediction.method,
-            reference_time=window.reference_time,
             issued_at=self._clock(),
             requested_model=choice.requested,
             model=forecaster.name,
             version=forecaster.version,
-            product=window.product,
-            grid=inputs.grid,
-            input_times=window.input_times,
             notes=(*window.notes, *notes),
-            missing_radars=window.missing_radars,
             lead_minutes=tuple(inputs.cadence_minutes * (step + 1) for step in range(self._lead_steps)),
-            inputs_sha256=inputs.sha256,
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
-            source_grid=window.scan_grid or window.grid,
             thresholds_mmh=prediction.fields.thresholds_mmh,
+            **_of_inputs(inputs),
         )
 
     def _keep_inputs(self, forecast: StoredForecast, inputs: ModelInput) -> None:
@@ -150,6 +144,20 @@ def _count_and_log(forecast: StoredForecast) -> None:
         FRAMES_MISSING.labels(forecast.product).inc(missing)
     notes = f"; {'; '.join(forecast.notes)}" if forecast.notes else ""
     log.info("forecast made by %s from %s%s", forecast.method, forecast.origin, notes)
+
+
+def _of_inputs(inputs: ModelInput) -> dict[str, Any]:
+    """Return the fields of a record that its inputs alone decide."""
+    window = inputs.window
+    return {
+        "reference_time": window.reference_time,
+        "product": window.product,
+        "grid": inputs.grid,
+        "source_grid": window.scan_grid or window.grid,
+        "input_times": window.input_times,
+        "missing_radars": window.missing_radars,
+        "inputs_sha256": inputs.sha256,
+    }
 
 
 def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:

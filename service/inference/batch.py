@@ -34,7 +34,7 @@ class Batching:
 
 
 @dataclass
-class Call(Generic[Given, Made]):
+class QueuedCall(Generic[Given, Made]):
     """One call that waits."""
 
     kind: Hashable
@@ -65,7 +65,7 @@ class Lane(Generic[Given, Made]):
         waited: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._run, self._batching, self._waited = run, batching, waited
-        self._waiting: list[Call[Given, Made]] = []
+        self._waiting: list[QueuedCall[Given, Made]] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -77,7 +77,7 @@ class Lane(Generic[Given, Made]):
             ClientDisconnectedError: who asked left before it was begun.
         """
         scope = current_scope()
-        call: Call[Given, Made] = Call(kind, given, scope.wait_until)
+        call: QueuedCall[Given, Made] = QueuedCall(kind, given, scope.wait_until)
         left_s = scope.remaining_s("the model was called")
         with self._changed:
             if len(self._waiting) >= self._batching.queue_size:
@@ -112,7 +112,7 @@ class Lane(Generic[Given, Made]):
             self._make(calls)
             del calls  # the last inputs and results are not held until the next call comes
 
-    def _make(self, calls: Sequence[Call[Given, Made]]) -> None:
+    def _make(self, calls: Sequence[QueuedCall[Given, Made]]) -> None:
         try:
             made = self._run(calls[0].kind, [call.given for call in calls])
         except BaseException as err:  # the thread lives on, whatever a model raises
@@ -123,7 +123,7 @@ class Lane(Generic[Given, Made]):
             else:
                 call.made.set_result(result)
 
-    def _next(self) -> list[Call[Given, Made]]:
+    def _next(self) -> list[QueuedCall[Given, Made]]:
         """The oldest call and those that go with it, taken off the queue; waits for it."""
         with self._changed:
             while True:

@@ -41,11 +41,11 @@ from tests.waiting import PATIENCE_S, wait_until
 pytestmark = pytest.mark.stack
 
 SAME_TESTS = (
-    "tests/service/test_catalogue.py",
-    "tests/service/test_scoring.py",
-    "tests/service/test_periods.py",
-    "tests/service/test_nowcast.py",
-    "tests/service/test_retention.py",
+    "tests/service/forecasts/test_catalogue.py",
+    "tests/service/forecasts/test_scoring.py",
+    "tests/service/forecasts/test_periods.py",
+    "tests/service/forecasts/test_nowcast.py",
+    "tests/service/forecasts/test_retention.py",
     "tests/ingest/test_store.py",
     "tests/ingest/test_retention.py",
     "tests/ingest/test_quality_and_status.py",

@@ -25,7 +25,7 @@ from service.forecasts.records import StoredForecast, read_rate
 from service.queries.point import point_series
 from tests.service.conftest import START, rain
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "forecast-0.1.0"
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "forecast-0.1.0"
 ID = "32a71f85-1a80-5e6b-bc1b-d30d41fcc1fa"
 GRID = Grid(RADOLAN_SPHERE, -20_000.0, -4_200_000.0, 1000.0, 1000.0, 20, 24, "small")
 REFERENCE = START + timedelta(hours=2)
