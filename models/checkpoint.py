@@ -101,7 +101,7 @@ def load_model(folder: str | Path) -> nn.Module:
     return model.eval()
 
 
-def load_network(folder: Path, *, name: str, device: str = "auto", precision: str = "auto") -> Forecaster:
+def load_network(folder: str | Path, *, name: str, device: str = "auto", precision: str = "auto") -> Forecaster:
     """Return a checkpoint as a forecaster on a device."""
     card = read_card(folder)
     made_for = {key: int(card[key]) for key in ("input_steps", "cadence_minutes")}

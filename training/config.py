@@ -89,7 +89,9 @@ class RunConfig(BaseModel):
             ) from err
 
 
-def resolve(dataset: str, *, file: Path | None, sets: list[str], goes_on: bool = False, **given: Any) -> RunConfig:
+def resolve(
+    dataset: str, *, file: str | Path | None, sets: list[str], goes_on: bool = False, **given: Any
+) -> RunConfig:
     """Preset of the data set, then the file, then the command line.
 
     Args:
@@ -105,7 +107,7 @@ def resolve(dataset: str, *, file: Path | None, sets: list[str], goes_on: bool =
     preset = PRESETS / f"{dataset}.yaml"
     values: dict[str, Any] = {"dataset": dataset, **(_read(preset) if preset.is_file() else {})}
     if file is not None:
-        _merge(values, _read(file))
+        _merge(values, _read(Path(file)))
     begun_with = values.get("precision") if goes_on else None
     _merge(values, {key: value for key, value in given.items() if value is not None})
     for text in sets:

@@ -52,12 +52,12 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
     return rows, f"{data.stem}, reference time {reference} UTC, model version {forecaster.version}"
 
 
-def draw(rows: list[LabelledFields], out: Path, *, title: str, note: str, step_minutes: int = 30) -> None:
+def draw(rows: list[LabelledFields], out: str | Path, *, title: str, note: str, step_minutes: int = 30) -> None:
     """Write the picture: one row per (label, fields in mm/h), one column per time, a legend beneath.
 
     The first row holds times up to the reference time, the others the leads.
     """
-    rows = _cropped(rows)
+    out, rows = Path(out), _cropped(rows)
     columns, shape = max(len(fields) for _, fields in rows), rows[0][1].shape[1:]
     figure = Figure(figsize=(2.1 * columns, 2.1 * len(rows) * shape[0] / shape[1] + 1.1), layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), columns, squeeze=False)

@@ -84,7 +84,7 @@ def _resume(path: Path, dataset: str | None, *, is_elsewhere: bool, sets: list[s
     train(resolve(dataset, file=folder / CONFIG, sets=sets, goes_on=True, **given), folder, resume=last)
 
 
-def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Path:
+def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = None) -> Path:
     """Train by a resolved configuration and write the checkpoint.
 
     Args:
@@ -99,6 +99,7 @@ def train(config: RunConfig, folder: Path, *, resume: Path | None = None) -> Pat
         ConfigError: wrong names, values or data; a checkpoint of another run; a loss that is not finite.
         UnavailableError: stopped by a signal, or the disk is full.
     """
+    folder, resume = Path(folder), None if resume is None else Path(resume)
     pl.seed_everything(config.seed, verbose=False)
     training, validation = build_datasets(config)
     saved = read_checkpoint(resume) if resume else {}

@@ -48,7 +48,7 @@ def main(
     typer.echo(f"wrote {out}: {model} with {options['num_layers']} layers of {options['hidden_channels']} channels")
 
 
-def convert_file(reference: Path, name: str, out: Path, options: dict[str, Any]) -> dict[str, Any]:
+def convert_file(reference: str | Path, name: str, out: str | Path, options: dict[str, Any]) -> dict[str, Any]:
     """Read a reference checkpoint, build its model, load the parameters and write our checkpoint.
 
     Returns:
@@ -58,6 +58,7 @@ def convert_file(reference: Path, name: str, out: Path, options: dict[str, Any])
         UnknownNameError: no such model.
         InputError: a file without parameters, parameters that do not fit, or a folder that already holds a checkpoint.
     """
+    reference, out = Path(reference), Path(out)
     if name not in recurrent_models():
         build_model(name)  # its error lists the near names
         raise InputError(

@@ -161,7 +161,7 @@ class ModelRegistry:
                 self._read = key, self._read[1]
         return self._read[1]
 
-    def add(self, folder: Path, name: str, check: Callable[[Path], str]) -> ModelVersion:
+    def add(self, folder: str | Path, name: str, check: Callable[[Path], str]) -> ModelVersion:
         """Copy a checkpoint into the live store; the same once more changes nothing.
 
         Args:
@@ -173,6 +173,7 @@ class ModelRegistry:
             ConflictError: another checkpoint has that name and version.
             InputError: not a name, or what `check` says.
         """
+        folder = Path(folder)
         home = self._writable()
         models = home / FOLDER / _valid(name, "model")
         with translate_os_errors(home):

@@ -118,15 +118,21 @@ def _test_clips(run: TrainingRun, data: Path | None, forecaster: Forecaster) -> 
 
 
 def write_report(
-    runs: Sequence[TrainingRun], left_out: dict[str, str], out: Path, *, data: Path | None = None, clip: int = 0
+    runs: Sequence[TrainingRun],
+    left_out: dict[str, str],
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    clip: int = 0,
 ) -> None:
     """Write the page, its tables, its figures and the records of the runs.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
+    out = Path(out)
     groups = by_setting(runs)
-    examples = examples_of(runs, data, clip)
+    examples = examples_of(runs, None if data is None else Path(data), clip)
     notes = out / "notes.md"
     sections = [HEAD, *([notes.read_text()] if notes.is_file() else [])]
     for number, group in enumerate(groups, start=1):
