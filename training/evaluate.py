@@ -1,6 +1,5 @@
 """`python -m training.evaluate --checkpoint C --dataset D`: the test table, with the baselines beside the model."""
 
-import json
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,14 +9,15 @@ import typer
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
-from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
+from training import skill
 from training.config import is_first_process, key_value
 from training.datasets import DATASETS, NowcastDataset, build_dataset
+from training.evaluation.clips import evaluate as evaluate
+from training.evaluation.document import as_json, write_json
 from training.evaluation.engine import Evaluation, counts_key
-from training.evaluation.engine import evaluate as evaluate
 from training.evaluation.shared_work import launched_together
-from training.evaluation.text import as_json, text_table
+from training.evaluation.text import text_table
 from verification.baselines import BASELINES
 from verification.counts import Counts
 
@@ -77,8 +77,6 @@ def main(
 
 def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> None:
     """Everything that the model card says of an event, or of a folder of them."""
-    from training import skill
-
     files = sorted(data.glob("*.nc")) if data is not None and data.is_dir() else [data] if data is not None else []
     if not files:
         raise ConfigError(f"--data {data or ''} has no event; a NetCDF file or a folder of them was due")
@@ -149,23 +147,10 @@ def evaluate_beside_baselines(
     return evaluate([forecaster, *baselines], test, clips=clips, one_step=one_step)
 
 
-def pooled(table: Evaluation, model: str, threshold_mmh: float) -> Counts:
-    """Counts of one model over all leads."""
+def counts_over_leads(table: Evaluation, model: str, threshold_mmh: float) -> Counts:
+    """Return the counts of one model over all leads."""
     counts: Counts = table.pooled(counts_key(threshold_mmh), model)
     return counts
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a table whole or not at all.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
-    except OSError as err:
-        raise ConfigError(f"{path} cannot be written: {err.strerror}") from err
 
 
 if __name__ == "__main__":

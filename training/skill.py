@@ -4,7 +4,7 @@ import hashlib
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -12,15 +12,26 @@ import typer
 from core.arrays import Float32Field
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from models import Forecaster, load_forecaster
 from models.guided.forecaster import GuidedForecaster
-from training.evaluate import write_json
-from training.evaluation.skill_sums import SkillSums
-from training.evaluation.skill_text import as_json, text_table
-from training.evaluation.skill_windows import LEADS, SkillWindow, native_extrapolation_LHW, skill_windows, tile_windows
+from training.evaluation.document import skill_json, write_json
+from training.evaluation.engine import Evaluation, measures
+from training.evaluation.skill_windows import (
+    CADENCE_MINUTES,
+    LEADS,
+    SkillWindow,
+    native_extrapolation_LHW,
+    skill_windows,
+    tile_windows,
+)
+from training.evaluation.text import skill_text
+from verification.scores import SCORES
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-NATIVE = "extrapolation-native"
+NATIVE: Final = "extrapolation-native"
+RATES_MMH: Final = THRESHOLDS_MMH[:-1]
+FSS_WINDOWS_KM: Final = (17.0, 35.0)
 
 
 @app.command()
@@ -78,7 +89,7 @@ def printed(
         ConfigError: a file that is no event, or that holds no window.
     """
     tables: list[dict[str, Any]] = []
-    pooled: list[SkillSums] = []
+    pooled: list[Evaluation] = []
     for path in data:
         if tile_km is None:
             windows = list(skill_windows(path, short=short, every=every))
@@ -87,15 +98,15 @@ def printed(
         if not windows:
             raise ConfigError(f"{path} holds no window of ten fields 30 minutes apart")
         sums = score(forecasters, windows, native=native)
-        typer.echo(f"{path.name}: {len(windows)} windows\n\n{text_table(sums)}\n")
+        typer.echo(f"{path.name}: {len(windows)} windows\n\n{skill_text(sums, CADENCE_MINUTES)}\n")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        tables.append({"event": path.name, "sha256": digest, **as_json(sums, forecasters)})
+        tables.append({"event": path.name, "sha256": digest, **skill_json(sums, forecasters, CADENCE_MINUTES)})
         pooled += [sums] if path.name not in beside else []
     if len(pooled) < 2:
         return {"events": tables}
-    whole = SkillSums.joined(pooled)
-    typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{text_table(whole)}\n")
-    return {"events": tables, "pooled": as_json(whole, forecasters)}
+    whole = Evaluation.joined(pooled)
+    typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{skill_text(whole, CADENCE_MINUTES)}\n")
+    return {"events": tables, "pooled": skill_json(whole, forecasters, CADENCE_MINUTES)}
 
 
 def command_line(module: str) -> str:
@@ -120,9 +131,9 @@ def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:
     return alone
 
 
-def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: bool = True) -> SkillSums:
-    """Totals of all forecasters and baselines, window by window."""
-    sums = SkillSums()
+def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: bool = True) -> Evaluation:
+    """Return the sums of all forecasters and baselines, window by window."""
+    sums = empty(windows[0].pixel_m)
     baselines = [load_forecaster("persistence"), load_forecaster("extrapolation")]
     with typer.progressbar(windows, file=sys.stderr) as shown:
         for window in shown:
@@ -130,15 +141,29 @@ def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: 
             for one in (*baselines, *forecasters):
                 _add(sums, one, window, observed_LHW)
             if native:
-                sums.add_field(NATIVE, native_extrapolation_LHW(window), observed_LHW, window.pixel_m)
+                sums.add_window(NATIVE, native_extrapolation_LHW(window), observed_LHW)
     return sums
 
 
-def _add(sums: SkillSums, forecaster: Forecaster, window: SkillWindow, observed_LHW: Float32Field) -> None:
-    fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0, pixel_m=window.pixel_m)
+def empty(pixel_m: float) -> Evaluation:
+    """Return an evaluation without windows, of every score that the service too has for its forecasts."""
+    kinds = [(name, kind) for name, kind in SCORES.items() if kind.takes != "pictures" and kind.operational]
+    found = measures(
+        kinds,
+        RATES_MMH,
+        pixel_m,
+        window_thresholds_mmh=MAIN_THRESHOLDS_MMH,
+        windows_km=FSS_WINDOWS_KM,
+        labels_in_km=True,
+    )
+    return Evaluation(found, LEADS)
+
+
+def _add(sums: Evaluation, forecaster: Forecaster, window: SkillWindow, observed_LHW: Float32Field) -> None:
+    fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=CADENCE_MINUTES, pixel_m=window.pixel_m)
+    sums.add_window(forecaster.name, fields.rate_mmh_LHW, observed_LHW)
     if fields.exceedance_probability_KLHW is not None:
         sums.add_probabilities(forecaster.name, fields.exceedance_probability_KLHW, fields.thresholds_mmh, observed_LHW)
-    sums.add_field(forecaster.name, fields.rate_mmh_LHW, observed_LHW, window.pixel_m)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from core.files import write_bytes_atomically
 from core.units import MAIN_THRESHOLDS_MMH
 from training.evaluation.skill_figures import counts_of, draw_curves, draw_reliability
 from verification.baselines import BASELINES
+from verification.scores import value_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 ALL_BASELINES: Final = (*BASELINES, "extrapolation-native")
@@ -133,7 +134,7 @@ def _biases(pooled: dict[str, Any], model: str) -> str:
                 row = next(
                     r for r in pooled["counts"] if (r["model"], r["rate_mmh"], r["lead_minutes"]) == (name, mmh, lead)
                 )
-                cells.append(_text(counts_of(row).value("bias"), 2))
+                cells.append(_text(value_of("bias", counts_of(row)), 2))
             lines.append(f"| {name}, {mmh:g} mm/h | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -1,25 +1,14 @@
-"""The table of a forecast's scores: every model on the same cells, by lead and threshold."""
+"""The table of a forecast's scores: every model on the same grid cells, by lead, threshold, window and mask."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.units import THRESHOLDS_MMH
-from verification.counts import Counts, contingency
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """Counts of one model at one lead and threshold; `version` is None where it is not known, or of several."""
-
-    model: str
-    lead_minutes: int
-    threshold_mmh: float
-    counts: Counts
-    version: str | None = None
+from verification.lead import ComparedLead, Exceedance
+from verification.scores import families
+from verification.table import SumRow
 
 
 def score_table(
@@ -27,8 +16,8 @@ def score_table(
     observed_mmh_THW: Float32Field,
     lead_minutes: Sequence[int],
     thresholds: Sequence[float] = THRESHOLDS_MMH,
-) -> list[ScoreRow]:
-    """Compare forecasts of the same leads with what was observed.
+) -> list[SumRow]:
+    """Compare forecasts of the same leads with what was observed: the four counts alone.
 
     Cells count where the observation and all forecasts of that lead are finite, so that hits + misses, and the sum
     of the four counts, agree between the models.
@@ -40,40 +29,82 @@ def score_table(
         thresholds: mm/h.
 
     Raises:
-        ValueError: fields of two shapes, or another number of leads.
+        ValueError: fields of different shapes, or another number of leads.
+    """
+    leads = compared_leads(forecasts, observed_mmh_THW, lead_minutes)
+    return sums_of(leads, thresholds, only=("counts",))
+
+
+def compared_leads(
+    forecasts: Mapping[str, Float32Field],
+    observed_mmh_THW: Float32Field,
+    lead_minutes: Sequence[int],
+    *,
+    covered_HW: BoolField | None = None,
+    filled: Sequence[str] = (),
+    known_THW: BoolField | None = None,
+    exceedance: Mapping[str, Sequence[Exceedance]] | None = None,
+    pixel_m: float = 1000.0,
+) -> Iterator[ComparedLead]:
+    """Yield one lead after the other, with the grid cells on which all models are compared.
+
+    Args:
+        forecasts: rate in mm/h by model, each (T, H, W).
+        observed_mmh_THW: mm/h at the same leads on the same grid; NaN is not observed.
+        lead_minutes: one per field.
+        covered_HW: where the newest scan of the input has a value; None takes every cell.
+        filled: models, the baselines, whose missing values count as dry within `covered_HW`.
+        known_THW: where the forecasts rest on something observed; None leaves the mask `known` out.
+        exceedance: probabilities by model, one per field.
+        pixel_m: edge of a grid cell.
+
+    Raises:
+        ValueError: fields of different shapes, or another number of leads.
     """
     for model, rate_mmh_THW in forecasts.items():
         if rate_mmh_THW.shape != observed_mmh_THW.shape or len(lead_minutes) != len(observed_mmh_THW):
             raise ValueError(
-                f"{model} of {rate_mmh_THW.shape} for {len(lead_minutes)} leads; {observed_mmh_THW.shape} was due"
+                f"expected {model} of {observed_mmh_THW.shape} for {len(observed_mmh_THW)} leads, "
+                f"got {rate_mmh_THW.shape} for {len(lead_minutes)} leads"
             )
-    rows = []
-    for index, lead in enumerate(lead_minutes):
-        compared_HW = compared(forecasts, observed_mmh_THW, index)
-        observed_N = observed_mmh_THW[index][compared_HW]
+    for index, (minutes, observed_HW) in enumerate(zip(lead_minutes, observed_mmh_THW, strict=True)):
+        every_HW = np.isfinite(observed_HW)
+        if covered_HW is not None:
+            every_HW &= covered_HW
+        rates = {}
         for model, rate_mmh_THW in forecasts.items():
-            forecast_N = rate_mmh_THW[index][compared_HW]
-            rows += [
-                ScoreRow(model, lead, threshold, contingency(forecast_N, observed_N, threshold))
-                for threshold in thresholds
-            ]
-    return rows
+            rates[model] = rate_mmh_THW[index]
+            if covered_HW is not None and model in filled:
+                rates[model] = np.nan_to_num(rates[model], nan=0.0)
+            every_HW &= np.isfinite(rates[model])
+        masks = {"all": every_HW} if known_THW is None else {"all": every_HW, "known": every_HW & known_THW[index]}
+        chances = {model: fields[index] for model, fields in (exceedance or {}).items()}
+        yield ComparedLead(minutes, rates, observed_HW, masks, chances, pixel_m)  # type: ignore[arg-type]
 
 
-def compared(forecasts: Mapping[str, Float32Field], observed_mmh_THW: Float32Field, index: int) -> NDArray[np.bool_]:
-    """Cells of one lead that count: observed, and with a value in every forecast."""
-    seen_HW = np.isfinite(observed_mmh_THW[index])
-    for rate_mmh_THW in forecasts.values():
-        seen_HW = seen_HW & np.isfinite(rate_mmh_THW[index])
-    return np.asarray(seen_HW, np.bool_)
+def sums_of(
+    leads: Iterator[ComparedLead],
+    thresholds: Sequence[float],
+    windows_km: Sequence[float] = (),
+    *,
+    only: Sequence[str] | None = None,
+) -> list[SumRow]:
+    """Return the sums of every operational score, in the order of leads, families, masks and models.
 
-
-def pooled(rows: Iterable[ScoreRow]) -> list[ScoreRow]:
-    """Sum the counts of rows with the same model, lead and threshold over versions, in the order of their first."""
-    sums: dict[tuple[str, int, float], ScoreRow] = {}
-    for row in rows:
-        key = (row.model, row.lead_minutes, row.threshold_mmh)
-        before = sums.get(key, replace(row, counts=Counts()))
-        version = row.version if row.version == before.version else None
-        sums[key] = replace(row, counts=before.counts + row.counts, version=version)
-    return list(sums.values())
+    Args:
+        leads: what to compare.
+        thresholds: of events of rain, mm/h.
+        windows_km: edges of the squares of a neighbourhood.
+        only: families of sums; None is every one.
+    """
+    kinds = {
+        family: kind
+        for family, kind in families("rain", "probabilities").items()
+        if kind.operational and (only is None or family in only)
+    }
+    return [
+        row
+        for lead in leads
+        for family, kind in kinds.items()
+        for row in kind.compare(family, lead, thresholds, windows_km)
+    ]

@@ -21,7 +21,7 @@ from ingest.store.database import reading
 from ingest.store.status import IngestStatus
 from service.api.metric_scores import score_gauges
 from service.forecasts.nowcast import NowcastService
-from service.forecasts.tables import CountsRow, ForecastRow
+from service.forecasts.tables import ForecastRow, ScoredLeadRow
 from service.tasks.queue import QUEUES, UNACKNOWLEDGED
 from service.tasks.watchdog import last_heartbeats
 
@@ -78,11 +78,11 @@ class StateCollector(Collector):
         with reading(self._service.catalogue.engine) as connection:
             query = select(ForecastRow.model, ForecastRow.origin, rows).group_by(ForecastRow.model, ForecastRow.origin)
             forecasts = [((model, origin), float(n)) for model, origin, n in connection.execute(query)]
-            query_scores = select(CountsRow.model, rows).group_by(CountsRow.model)
+            query_scores = select(ScoredLeadRow.model, rows).group_by(ScoredLeadRow.model)
             scores = [((model,), float(n)) for model, n in connection.execute(query_scores)]
         return [
             _family("nowcast_forecasts", "Stored forecasts", ["model", "origin"], forecasts),
-            _family("nowcast_score_rows", "Scored leads and thresholds", ["model"], scores),
+            _family("nowcast_score_rows", "Scored leads, sums of hours and days among them", ["model"], scores),
         ]
 
     def _scans(self) -> list[Metric]:

@@ -1,7 +1,8 @@
 """GET /verification: how good the forecasts of a period were."""
 
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
@@ -11,11 +12,14 @@ from service.api.backend import ServiceDep
 from service.api.errors import documented
 from service.api.models import scored_model
 from service.api.views import score_rows
-from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
+from service.forecasts.periods import Period, sums_over
 from service.schemas.forecasts import Time
-from service.schemas.listings import BrierOut, FssOut, ReliabilityOut, RollingOut
-from verification.fractions import FractionsOf
-from verification.reliability import BrierParts, ReliabilityRow, brier_table
+from service.schemas.scores import BrierOut, FssOut, ReliabilityOut, RollingOut, ScoreValueOut
+from verification.scores import values_of
+from verification.scores.fss import FractionSums
+from verification.scores.reliability import ReliabilityBins
+from verification.sums import PPM
+from verification.table import SumRow, of_family
 
 router = APIRouter(tags=["verification"])
 HOUR = timedelta(hours=1)
@@ -32,23 +36,28 @@ def read_verification(
     model: Annotated[str | None, Query(description="with both baselines over its very forecasts; none is all")] = None,
     version: Annotated[str | None, Query(max_length=200, description="of the model; none is every version")] = None,
 ) -> RollingOut:
-    """Sums by model, version, lead and threshold, and their scores; empty before a first forecast is of age."""
+    """Sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
+
+    Sums older than 7 days are kept by hour, those older than 90 days by day (UTC). A period there is exact where it
+    begins and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
+    """
     if model is not None:
         model = scored_model(service, model)
     until = end or service.now()
     period = Period(_start(period_hours, start, until), until, model, version)
-    engine = service.catalogue.engine
-    bins = reliability_over(engine, period)
+    rows = sums_over(service.catalogue.engine, period)
     return RollingOut(
         period_hours=(until - period.after) / HOUR,
         model=model,
         version=version,
         start=period.after,
         until=until,
-        scores=score_rows(counts_over(engine, period)),
-        fss=[_fss(row) for row in fractions_over(engine, period)],
-        reliability=[_bin(row) for row in bins],
-        brier=[_brier(row) for row in brier_table(bins)],
+        scores=score_rows(of_family(rows, "counts")),
+        scores_known=score_rows(of_family(rows, "counts", "known")),
+        values=[one for row in rows if row.mask == "all" and row.family != "counts" for one in _values(row)],
+        fss=[_fss(row, row.sums) for row in of_family(rows, "fss") if isinstance(row.sums, FractionSums)],
+        reliability=[one for row in of_family(rows, "reliability") for one in _bins(row)],
+        brier=[one for row in of_family(rows, "reliability") for one in _brier(row)],
     )
 
 
@@ -62,45 +71,44 @@ def _start(period_hours: float | None, start: datetime | None, until: datetime) 
     return start
 
 
-def _fss(row: FractionsOf) -> FssOut:
+def _key(row: SumRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("model", "version", "lead_minutes", "threshold_mmh")}
+
+
+def _values(row: SumRow) -> list[ScoreValueOut]:
+    scores = values_of(row.sums, row.family)
+    return [ScoreValueOut(**_key(row), score=name, window_km=row.window_km, value=one) for name, one in scores.items()]
+
+
+def _fss(row: SumRow, sums: FractionSums) -> FssOut:
+    value = values_of(sums, row.family)["fss"]
     return FssOut(
-        model=row.model,
-        version=row.version,
-        lead_minutes=row.lead_minutes,
-        threshold_mmh=row.threshold_mmh,
-        window_km=row.window_km,
-        difference=row.sums.difference,
-        worst=row.sums.worst,
-        windows=row.sums.windows,
-        fss=row.fss,
+        **_key(row),
+        window_km=row.window_km or 0.0,
+        difference=sums.difference,
+        worst=sums.worst,
+        windows=sums.windows,
+        fss=value,
     )
 
 
-def _bin(row: ReliabilityRow) -> ReliabilityOut:
-    return ReliabilityOut(
-        model=row.model,
-        version=row.version,
-        lead_minutes=row.lead_minutes,
-        threshold_mmh=row.threshold_mmh,
-        bin=row.bin.number,
-        cells=row.bin.cells,
-        events=row.bin.events,
-        forecast_probability=row.bin.forecast_probability,
-        observed_frequency=row.bin.observed_frequency,
-    )
+def _bins(row: SumRow) -> list[ReliabilityOut]:
+    return [
+        ReliabilityOut(
+            **_key(row),
+            bin=number or 0,
+            cells=cells,
+            events=events,
+            forecast_probability=ppm / PPM / cells,
+            observed_frequency=events / cells,
+        )
+        for number, (cells, events, ppm) in row.sums.rows()
+    ]
 
 
-def _brier(row: BrierParts) -> BrierOut:
-    return BrierOut(
-        model=row.model,
-        version=row.version,
-        lead_minutes=row.lead_minutes,
-        threshold_mmh=row.threshold_mmh,
-        cells=row.cells,
-        events=row.events,
-        brier=row.brier,
-        reliability=row.reliability,
-        resolution=row.resolution,
-        uncertainty=row.uncertainty,
-        skill=row.skill,
-    )
+def _brier(row: SumRow) -> list[BrierOut]:
+    """One row, or none without a cell."""
+    parts = row.sums.brier_parts() if isinstance(row.sums, ReliabilityBins) else None
+    if parts is None:
+        return []
+    return [BrierOut(**_key(row), **asdict(parts), brier=parts.brier, skill=parts.skill)]

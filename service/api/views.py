@@ -23,11 +23,12 @@ from service.schemas.forecasts import (
     PointOut,
     ProbabilityOut,
     RadarCoverage,
-    ScoreOut,
     Status,
-    VerificationOut,
 )
-from verification.verify import ScoreRow
+from service.schemas.scores import ScoreOut, VerificationOut
+from verification.counts import Counts
+from verification.scores import values_of
+from verification.table import SumRow
 
 INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
 
@@ -137,29 +138,36 @@ def radar_coverage(forecast: StoredForecast, leads: list[LeadOut]) -> RadarCover
 
 def verification_out(scores: Verification | None) -> VerificationOut | None:
     """The scores of one forecast, flat."""
-    return None if scores is None else VerificationOut(kind=scores.kind, scores=score_rows(scores.scores))
+    if scores is None:
+        return None
+    return VerificationOut(
+        kind=scores.kind, scores=score_rows(scores.scores), scores_known=score_rows(scores.scores_known)
+    )
 
 
-def score_rows(rows: Iterable[ScoreRow]) -> list[ScoreOut]:
-    """Counts and their ratios; an undefined ratio is null."""
-    return [
-        ScoreOut(
-            model=row.model,
-            lead_minutes=row.lead_minutes,
-            threshold_mmh=row.threshold_mmh,
-            hits=row.counts.hits,
-            misses=row.counts.misses,
-            false_alarms=row.counts.false_alarms,
-            correct_negatives=row.counts.correct_negatives,
-            csi=row.counts.value("csi"),
-            hss=row.counts.value("hss"),
-            pod=row.counts.value("pod"),
-            far=row.counts.value("far"),
-            frequency_bias=row.counts.value("bias"),
-            version=row.version,
-        )
-        for row in rows
-    ]
+def score_rows(rows: Iterable[SumRow]) -> list[ScoreOut]:
+    """Return the counts and every score that is taken from them; an undefined one is null."""
+    return [_score_row(row, row.sums) for row in rows if isinstance(row.sums, Counts)]
+
+
+def _score_row(row: SumRow, counts: Counts) -> ScoreOut:
+    scores = values_of(counts, row.family)
+    return ScoreOut(
+        model=row.model,
+        lead_minutes=row.lead_minutes,
+        threshold_mmh=row.threshold_mmh or 0.0,
+        hits=counts.hits,
+        misses=counts.misses,
+        false_alarms=counts.false_alarms,
+        correct_negatives=counts.correct_negatives,
+        csi=scores["csi"],
+        hss=scores["hss"],
+        pod=scores["pod"],
+        far=scores["far"],
+        frequency_bias=scores["bias"],
+        scores=scores,
+        version=row.version,
+    )
 
 
 def grid_out(grid: Grid) -> GridOut:

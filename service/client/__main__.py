@@ -21,6 +21,7 @@ from service.schemas.forecasts import PointLeadOut, Time
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Id = Annotated[str, typer.Option("--id", help="of a forecast")]
 Model = Annotated[str, typer.Option(help="a name of `models`")]
+COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
 Out = Annotated[Path, typer.Option(help="file to write")]
 
 
@@ -97,12 +98,21 @@ def verification(
     hours: Annotated[float, typer.Option(help="back from now")] = 24,
     model: Annotated[str | None, typer.Option(help="with both baselines; without it all")] = None,
 ) -> None:
-    """Print the scores of the last hours."""
+    """Print the scores of the last hours, tab-separated: those of the four counts, then all others."""
     with _client() as client:
-        for row in client.verification(hours, model).scores:
-            csi, hss = (f"{score:.3f}" if score is not None else "-" for score in (row.csi, row.hss))
-            counts = (row.hits, row.misses, row.false_alarms, row.correct_negatives)
-            typer.echo("\t".join(map(str, (row.model, row.lead_minutes, row.threshold_mmh, csi, hss, *counts))))
+        answer = client.verification(hours, model)
+    names = list(answer.scores[0].scores) if answer.scores else []
+    others = [name for name in names if name not in ("csi", "hss")]
+    if names:
+        _row("# model", "lead_minutes", "threshold_mmh", "csi", "hss", *COUNTS, *others)
+    for row in answer.scores:
+        counts, scores = (getattr(row, name) for name in COUNTS), (_value(row.scores.get(name)) for name in others)
+        _row(row.model, row.lead_minutes, row.threshold_mmh, _value(row.csi), _value(row.hss), *counts, *scores)
+    if answer.values:
+        _row("# model", "lead_minutes", "threshold_mmh", "window_km", "score", "value")
+    for one in answer.values:
+        threshold, window = (_value(number, "g") for number in (one.threshold_mmh, one.window_km))
+        _row(one.model, one.lead_minutes, threshold, window, one.score, _value(one.value, ".4g"))
 
 
 @app.command()
@@ -120,6 +130,14 @@ def events(after: Annotated[str | None, typer.Option(help="id of the last foreca
     with _client() as client:
         for forecast in client.events(after):
             typer.echo(f"{forecast.id}\t{forecast}")
+
+
+def _row(*columns: object) -> None:
+    typer.echo("\t".join(map(str, columns)))
+
+
+def _value(number: float | None, digits: str = ".3f") -> str:
+    return "-" if number is None else format(number, digits)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import httpx2
 from service.client.connection import Connection, ServiceError
 from service.client.forecast import Forecast
 from service.schemas.forecasts import ForecastOut, PointOut
-from service.schemas.listings import JobOut, ModelsOut, RollingOut, ScansOut
+from service.schemas.listings import JobOut, ModelsOut, ScansOut
+from service.schemas.scores import RollingOut
 
 LOCAL: Final = "http://127.0.0.1:8000"
 LOOK_S: Final = 0.5

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from core.errors import ConflictError, NoDataError
+from core.errors import NoDataError
 from core.frame import RadarFrame
-from core.grid import Grid
 from core.settings import Settings
 from core.times import iso
 from ingest.store.live import TOLERANCE_MINUTES, Store
@@ -19,13 +18,14 @@ from service.forecasts.periods import Period, counts_over
 from service.forecasts.records import Origin
 from service.forecasts.records import StoredForecast as StoredForecast
 from service.forecasts.records import Verification as Verification
-from service.forecasts.scoring import SCAN_TOLERANCE, Scoring
+from service.forecasts.rollup import HOURS_AFTER, roll_up
+from service.forecasts.scoring import Scoring, check_observations
 from service.inference.inputs import Windows
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.telemetry.metrics import STAGE_SECONDS, timed
 from verification.baselines import BASELINES
-from verification.verify import ScoreRow, pooled
+from verification.table import Mask, SumRow, of_family, pooled
 
 Clock = Callable[[], datetime]
 
@@ -126,7 +126,7 @@ class NowcastService:
             inputs = self._windows.of(frames, choice.reference)
         window, cadence = inputs.window, timedelta(minutes=inputs.cadence_minutes)
         leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
-        _check_observations(window.grid, leads, observations)
+        check_observations(window.grid, leads, observations)
         forecast = self._maker.make(inputs, choice, "upload")
         self._maker.make_baselines(inputs, "upload")
         if observations:
@@ -172,11 +172,12 @@ class NowcastService:
         Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
         """
         with timed(STAGE_SECONDS, "score"):
-            rows: Sequence[ScoreRow] = self._scoring.this_forecast(forecast)
+            rows: Sequence[SumRow] = self._scoring.this_forecast(forecast)
         if rows:
-            return Verification("this_forecast", rows)
+            return Verification("this_forecast", of_family(rows, "counts"), of_family(rows, "counts", "known"))
         rows = pooled(self.rolling(model=forecast.model))
-        return Verification("rolling_24h", rows) if rows else None
+        known = pooled(self.rolling(model=forecast.model, mask="known")) if rows else []
+        return Verification("rolling_24h", rows, known) if rows else None
 
     def verify_due(self, within_s: float = math.inf) -> int:
         """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new counts.
@@ -191,19 +192,27 @@ class NowcastService:
         """Windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
         return self._scoring.book.unscored_inputs(self._verified_since())
 
-    def _verified_since(self) -> datetime | None:
+    def roll_up_scores(self) -> int:
+        """Sum the scores of old forecasts to hours and days; the number of leads that went into them."""
         newest = self.store.latest()
-        return newest.valid_time - timedelta(days=self.settings.scans_keep_days + 1) if newest else None
+        return roll_up(self.catalogue.engine, newest.valid_time) if newest else 0
 
-    def rolling(self, hours: float = 24, model: str | None = None) -> Sequence[ScoreRow]:
+    def _verified_since(self) -> datetime | None:
+        """What is older is not scored any more: its scans may be deleted, and its hour has its sums."""
+        newest = self.store.latest()
+        most = min(timedelta(days=self.settings.scans_keep_days + 1), HOURS_AFTER)
+        return newest.valid_time - most if newest else None
+
+    def rolling(self, hours: float = 24, model: str | None = None, mask: Mask = "all") -> Sequence[SumRow]:
         """Counts summed by model, version, lead and threshold over the valid times of the last hours.
 
         Args:
             hours: back from `now()`.
             model: of that model, with both baselines over the same forecasts; None is every model, each over its own.
+            mask: all observed grid cells, or those that are known to rest on an observation.
         """
         until = self.now()
-        return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model))
+        return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model), mask)
 
     def refusal(self) -> Refusal | None:
         """Why no scheduled forecast is made now, where the newest scan is too old."""
@@ -275,24 +284,3 @@ class NowcastService:
 
     def _is_stale(self, forecast: StoredForecast) -> bool:
         return self.data_age_s(forecast) > self.settings.stale_after_s
-
-
-def _check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequence[RadarFrame]) -> None:
-    """Raises ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
-    for frame in observations:
-        if frame.is_forecast:
-            raise ConflictError(
-                f"the observation of {iso(frame.valid_time)} is a forecast of {frame.product}, {frame.lead_minutes} "
-                "minutes ahead; observed frames were due"
-            )
-        if not frame.grid.same_place(grid):
-            raise ConflictError(
-                f"two grids in one request: frames on {grid.height} x {grid.width} {grid.name}, the observation of "
-                f"{iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}; one was due"
-            )
-    near = any(abs(frame.valid_time - lead) <= SCAN_TOLERANCE for frame in observations for lead in leads)
-    if observations and not near:
-        came = sorted(frame.valid_time for frame in observations)
-        raise ConflictError(
-            f"observations of {', '.join(map(iso, came))} came; the leads' {', '.join(map(iso, leads))} were due"
-        )

@@ -3,26 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, and_, func, select
 from sqlalchemy.sql.selectable import Select, Subquery
 
 from ingest.store.database import reading
-from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
-from verification import reliability
+from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from verification.baselines import BASELINES
-from verification.counts import Counts
-from verification.fractions import FractionsOf
-from verification.scores.fss import FractionSums
-from verification.verify import ScoreRow
+from verification.scores import families
+from verification.sums import MOST_COLUMNS, Sums
+from verification.table import Mask, SumRow
 
-Row = type[CountsRow] | type[FractionsRow] | type[ReliabilityRow]
+HALF_BITS: Final = 31
+"""Sums are taken of the upper and the lower bits apart: SQLite ends with an error where a sum passes 64 bits."""
+
+SHARED: Final = ("product", "grid_key", "reference_time", "lead_minutes", "period_minutes", "companions")
+"""What a model's scored lead and those of the baselines compared with it have in common."""
 
 
 @dataclass(frozen=True)
 class Period:
     """Which forecasts: valid times in (after, until].
+
+    Sums of hours (older than 7 days) and days (older than 90) belong to the period that contains their end, so that a
+    period there is exact where it begins and ends at a full hour, or at 00:00 UTC.
 
     Attributes:
         after: not included.
@@ -37,72 +42,83 @@ class Period:
     version: str | None = None
 
 
-def counts_over(engine: Engine, period: Period) -> list[ScoreRow]:
-    """Counts by model, version, lead and threshold."""
-    row = CountsRow
-    keys = (row.model, row.version, row.lead_minutes, row.threshold_mmh)
-    sums = (row.hits, row.misses, row.false_alarms, row.correct_negatives)
-    found = _summed(engine, row, period, keys, sums)
-    return [
-        ScoreRow(model, lead, threshold, Counts(*map(int, four)), version)
-        for model, version, lead, threshold, *four in found
-    ]
+def counts_over(engine: Engine, period: Period, mask: Mask = "all") -> list[SumRow]:
+    """Return the four counts by model, version, lead and threshold."""
+    return sums_over(engine, period, family="counts", mask=mask)
 
 
-def fractions_over(engine: Engine, period: Period) -> list[FractionsOf]:
-    """Numerator and denominator of the fractions skill score by model, version, lead, threshold and window."""
-    row = FractionsRow
-    keys = (row.model, row.version, row.lead_minutes, row.threshold_mmh, row.window_km)
-    found = _summed(engine, row, period, keys, (row.difference, row.worst, row.windows))
-    return [
-        FractionsOf(model, lead, threshold, km, FractionSums(float(d), float(w), int(n)), version)
-        for model, version, lead, threshold, km, d, w, n in found
-    ]
+def sums_over(engine: Engine, period: Period, *, family: str | None = None, mask: Mask | None = None) -> list[SumRow]:
+    """Return the sums of every score by model, version, lead, threshold, window and mask.
+
+    Models come by name, then persistence and extrapolation; the rest is in ascending order.
+
+    Args:
+        engine: of the catalogue.
+        period: which forecasts.
+        family: of sums; None is every one whose scores are registered.
+        mask: of grid cells; None is every one.
+    """
+    kinds = {name: kind.sums for name, kind in families("rain", "probabilities").items()}
+    names = list(kinds) if family is None else [family]
+    found: dict[tuple[Any, ...], list[tuple[int | None, tuple[int, ...]]]] = {}
+    for *key, number, values in _summed(engine, period, names, mask):
+        found.setdefault(tuple(key), []).append((None if number < 0 else number, values))
+    return [_row(key, kinds[key[3]], parts) for key, parts in found.items()]
 
 
-def reliability_over(engine: Engine, period: Period) -> list[reliability.ReliabilityRow]:
-    """Cells by probability, of forecasts that have probabilities, by model, version, lead and threshold."""
-    row = ReliabilityRow
-    keys = (row.model, row.version, row.lead_minutes, row.threshold_mmh, row.bin)
-    found = _summed(engine, row, period, keys, (row.cells, row.events, row.probability_ppm))
-    return [
-        reliability.ReliabilityRow(model, lead, threshold, reliability.Bin(number, *map(int, sums)), version)
-        for model, version, lead, threshold, number, *sums in found
-    ]
+def _row(key: tuple[Any, ...], kind: type[Sums], parts: list[tuple[int | None, tuple[int, ...]]]) -> SumRow:
+    model, version, lead, family, mask, threshold, window = key
+    sums = kind.from_rows((number, values[: len(kind.columns())]) for number, values in parts)
+    threshold_mmh, window_km = (None if value < 0 else value for value in (threshold, window))
+    return SumRow(model, lead, family, sums, threshold_mmh, window_km, mask, version)
 
 
-def _summed(engine: Engine, row: Row, period: Period, keys: Sequence[Any], sums: Sequence[Any]) -> Sequence[Any]:
-    """Rows of the keys and the sums: models by name, then persistence and extrapolation; the rest ascending."""
-    query: Select[Any] = select(*keys, *(func.sum(column) for column in sums))
-    query = query.where(row.valid_time > period.after, row.valid_time <= period.until)
-    if period.model is not None:
-        own = _own(period)
-        query = query.join(
-            own,
-            (own.c.product == row.product)
-            & (own.c.grid_key == row.grid_key)
-            & (own.c.reference_time == row.reference_time)
-            & (own.c.lead_minutes == row.lead_minutes),
-        )
-        of_model = row.model == period.model
-        if period.version is not None:
-            of_model &= row.version == period.version
-        query = query.where(of_model | row.model.in_([name for name in BASELINES if name != period.model]))
-    elif period.version is not None:
-        query = query.where(row.version == period.version)
+def _summed(engine: Engine, period: Period, names: Sequence[str], mask: Mask | None) -> list[tuple[Any, ...]]:
+    """The key, the bin and the summed columns of every row."""
+    lead, row = ScoredLeadRow, ScoreSumsRow
+    keys: list[Any] = [lead.model, lead.version, lead.lead_minutes]
+    keys += [row.family, row.mask, row.threshold_mmh, row.window_km, row.bin]
+    columns = [getattr(row, f"value_{number}") for number in range(MOST_COLUMNS)]
+    low = (1 << HALF_BITS) - 1
+    halves = [half for one in columns for half in (one.bitwise_rshift(HALF_BITS), one.bitwise_and(low))]
+    query: Select[Any] = select(*keys, *(func.sum(half) for half in halves))
+    query = query.join_from(lead, row, row.scored_lead == lead.id)
+    query = query.where(lead.valid_time > period.after, lead.valid_time <= period.until, row.family.in_(names))
+    query = _of_model(query if mask is None else query.where(row.mask == mask), period)
     with reading(engine) as connection:
-        return sorted(connection.execute(query.group_by(*keys)).all(), key=lambda found: (_place(found[0]), *found))
+        found = connection.execute(query.group_by(*keys)).all()
+    rows = [(*one[: len(keys)], _joined(one[len(keys) :])) for one in found]
+    return sorted(rows, key=lambda one: (place_of(one[0]), *one))
+
+
+def _joined(halves: Sequence[Any]) -> tuple[int, ...]:
+    pairs = zip(halves[::2], halves[1::2], strict=True)
+    return tuple((int(high) << HALF_BITS) + int(low) for high, low in pairs)
+
+
+def _of_model(query: Select[Any], period: Period) -> Select[Any]:
+    """Only the period's model, and the baselines where and when it was scored."""
+    lead = ScoredLeadRow
+    if period.model is None:
+        return query if period.version is None else query.where(lead.version == period.version)
+    own = _own(period)
+    query = query.join(own, and_(*(own.c[name] == getattr(lead, name) for name in SHARED)))
+    of_model = lead.model == period.model
+    if period.version is not None:
+        of_model &= lead.version == period.version
+    return query.where(of_model | lead.model.in_([name for name in BASELINES if name != period.model]))
 
 
 def _own(period: Period) -> Subquery:
     """Where and when the model itself was scored."""
-    row = CountsRow
-    query = select(row.product, row.grid_key, row.reference_time, row.lead_minutes).distinct()
+    row = ScoredLeadRow
+    query = select(*(getattr(row, name) for name in SHARED)).distinct()
     query = query.where(row.model == period.model, row.valid_time > period.after, row.valid_time <= period.until)
     if period.version is not None:
         query = query.where(row.version == period.version)
     return query.subquery()
 
 
-def _place(model: str) -> int:
+def place_of(model: str) -> int:
+    """Return the place of a model in every list: models first, then the baselines in their order."""
     return BASELINES.index(model) + 1 if model in BASELINES else 0

@@ -14,7 +14,8 @@ from core.errors import NoDataError
 from core.grid import Grid
 from core.records import RecordCodec
 from service.forecasts.netcdf import read_variable
-from verification.verify import ScoreRow
+from verification.counts import Counts
+from verification.table import SumRow
 
 Status = Literal["ok", "degraded", "stale"]
 Origin = Literal["scans", "upload"]
@@ -93,16 +94,18 @@ class Verification:
     Attributes:
         kind: of this forecast against what followed, or of this model's forecasts of the last 24 hours.
         scores: one row per model, lead and threshold; the three models share their cells.
+        scores_known: the same of the cells that are known to rest on an observation; empty where no forecast says so.
         cells: compared cells by lead in minutes.
     """
 
     kind: Literal["this_forecast", "rolling_24h"]
-    scores: Sequence[ScoreRow]
+    scores: Sequence[SumRow]
+    scores_known: Sequence[SumRow] = ()
 
     @property
     def cells(self) -> dict[int, int]:
         """Compared cells by lead in minutes (pooled over forecasts where the kind is rolling)."""
-        return {row.lead_minutes: row.counts.total for row in self.scores}
+        return {row.lead_minutes: row.sums.total for row in self.scores if isinstance(row.sums, Counts)}
 
 
 def inputs_file(forecast_path: Path, inputs_sha256: str) -> Path:

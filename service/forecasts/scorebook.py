@@ -1,75 +1,66 @@
-"""The stored counts of forecasts from scans: each entered once, and summed exactly."""
+"""The stored sums of forecasts from scans: each lead is entered once, whatever its scores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Engine, Table, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import DeclarativeBase, aliased
-from sqlalchemy.sql.dml import Insert
+from sqlalchemy.orm import aliased
 
 from ingest.store.database import reading, writing
-from service.forecasts import tables
+from service.forecasts.periods import place_of
 from service.forecasts.records import StoredForecast
-from service.forecasts.tables import CountsRow, ForecastRow
-from verification.baselines import BASELINES
-from verification.fractions import FractionsOf
-from verification.reliability import ReliabilityRow
-from verification.verify import ScoreRow
+from service.forecasts.tables import ForecastRow, ScoredLeadRow, ScoreSumsRow
+from verification.sums import MOST_COLUMNS
+from verification.table import SumRow
 
-ROWS_PER_STATEMENT: Final = 500
+NONE: Final = -1
+LEADS_PER_STATEMENT: Final = 500
 
 
 class Scorebook:
-    """Counts by product, model, version, grid, reference time, lead and threshold."""
+    """Sums by product, model, version, grid, reference time and lead."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def enter(
-        self,
-        forecasts: Mapping[str, StoredForecast],
-        rows: Sequence[ScoreRow],
-        fractions: Sequence[FractionsOf] = (),
-        bins: Sequence[ReliabilityRow] = (),
-    ) -> int:
-        """Enter rows, whose `model` is a key of `forecasts`, all or none; the number of counts that are new."""
-        if not rows:
-            return 0
+    def enter(self, forecasts: Mapping[str, StoredForecast], rows: Sequence[SumRow]) -> int:
+        """Enter the sums of leads that are not there yet, all or none.
+
+        Args:
+            forecasts: by label.
+            rows: their `model` is such a label.
+
+        Returns:
+            the number of new four counts of all cells.
+        """
+        leads = list(dict.fromkeys((row.model, row.lead_minutes) for row in rows))
         with writing(self._engine) as connection:
-            for table, values in (
-                (tables.FractionsRow, [_fractions(forecasts[row.model], row) for row in fractions]),
-                (tables.ReliabilityRow, [_bin(forecasts[row.model], row) for row in bins]),
-            ):
-                for some in batched(values):
-                    connection.execute(_once(table, some, connection.dialect.name))
-            counts = [_counts(forecasts[row.model], row) for row in rows]
-            keep = {"preserve_rowcount": True}  # PostgreSQL's driver tells it, SQLAlchemy forgets it after an INSERT
-            new = [
-                connection.execute(_once(CountsRow, some, connection.dialect.name), execution_options=keep).rowcount
-                for some in batched(counts)
-            ]
-        return sum(new)
+            new = _enter_leads(connection, forecasts, leads)
+            values = [one for row in rows if (row.model, row.lead_minutes) in new for one in _stored(row, new)]
+            if values:
+                connection.execute(insert(ScoreSumsRow), values)
+        return sum((row.family, row.mask) == ("counts", "all") and (row.model, row.lead_minutes) in new for row in rows)
 
     def scored_leads(self, forecast: StoredForecast) -> set[int]:
-        """Leads of a forecast that have their counts, or whose counts came from another input of the same time."""
-        row = CountsRow
-        query = select(row.lead_minutes).distinct()
-        query = query.where(
+        """Return the leads of a forecast that have their sums, also those of another input of the same time."""
+        row = ScoredLeadRow
+        query = select(row.lead_minutes).where(
             row.product == forecast.product,
             row.model == forecast.model,
             row.version == forecast.version,
             row.grid_key == forecast.grid.key,
             row.reference_time == forecast.reference_time,
+            row.period_minutes == 0,
         )
         with reading(self._engine) as connection:
             return set(connection.scalars(query))
 
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
-        """Windows (by their `inputs_sha256`) with a forecast from scans that lacks counts of a lead, oldest first."""
-        scored = aliased(CountsRow)
-        leads = select(func.count(scored.lead_minutes.distinct())).where(_same(scored, ForecastRow)).scalar_subquery()
+        """Return windows (by their `inputs_sha256`) with a forecast from scans that lacks a lead, oldest first."""
+        scored = aliased(ScoredLeadRow)
+        leads = select(func.count()).select_from(scored).where(_same(scored, ForecastRow)).scalar_subquery()
         query = (
             select(ForecastRow.inputs_sha256)
             .where(ForecastRow.origin == "scans", leads < ForecastRow.leads)
@@ -82,21 +73,24 @@ class Scorebook:
             return list(connection.scalars(query))
 
 
-def batched(values: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
-    """As many as a statement takes: databases bind some thousands of values at once."""
-    for start in range(0, len(values), ROWS_PER_STATEMENT):
-        yield values[start : start + ROWS_PER_STATEMENT]
+def _enter_leads(
+    connection: Connection, forecasts: Mapping[str, StoredForecast], leads: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], int]:
+    """Insert those that are not there yet; their ids by label and lead."""
+    row, found = ScoredLeadRow, {}
+    label_of = {(forecasts[label].model, forecasts[label].version, lead): label for label, lead in leads}
+    make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    for start in range(0, len(leads), LEADS_PER_STATEMENT):
+        some = [_lead(forecasts[label], lead) for label, lead in leads[start : start + LEADS_PER_STATEMENT]]
+        statement = make(row).values(some).on_conflict_do_nothing()
+        for lead_id, model, version, lead in connection.execute(
+            statement.returning(row.id, row.model, row.version, row.lead_minutes)
+        ):
+            found[label_of[model, version, lead], lead] = lead_id
+    return found
 
 
-def _once(model: type[DeclarativeBase], values: Sequence[dict[str, Any]], dialect: str) -> Insert:
-    """Insert what is not there yet."""
-    table = model.__table__
-    assert isinstance(table, Table)
-    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
-    return insert.values(list(values)).on_conflict_do_nothing()
-
-
-def _key(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float) -> dict[str, Any]:
+def _lead(forecast: StoredForecast, lead_minutes: int) -> dict[str, Any]:
     return {
         "product": forecast.product,
         "model": forecast.model,
@@ -104,57 +98,42 @@ def _key(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float) -> d
         "grid_key": forecast.grid.key,
         "reference_time": forecast.reference_time,
         "lead_minutes": lead_minutes,
-        "threshold_mmh": threshold_mmh,
+        "period_minutes": 0,
+        "companions": "",
         "valid_time": forecast.valid_times[forecast.lead_minutes.index(lead_minutes)],
     }
 
 
-def _counts(forecast: StoredForecast, row: ScoreRow) -> dict[str, Any]:
-    return {
-        **_key(forecast, row.lead_minutes, row.threshold_mmh),
-        "forecast_id": forecast.id,
-        "hits": row.counts.hits,
-        "misses": row.counts.misses,
-        "false_alarms": row.counts.false_alarms,
-        "correct_negatives": row.counts.correct_negatives,
+def _stored(row: SumRow, lead_ids: Mapping[tuple[str, int], int]) -> list[dict[str, Any]]:
+    """The rows of the database of one row: one, or one per bin."""
+    key = {
+        "scored_lead": lead_ids[row.model, row.lead_minutes],
+        "family": row.family,
+        "mask": row.mask,
+        "threshold_mmh": NONE if row.threshold_mmh is None else row.threshold_mmh,
+        "window_km": NONE if row.window_km is None else row.window_km,
     }
+    return [
+        {
+            **key,
+            "bin": NONE if number is None else number,
+            **{f"value_{n}": values[n] if n < len(values) else 0 for n in range(MOST_COLUMNS)},
+        }
+        for number, values in row.sums.rows()
+    ]
 
 
-def _fractions(forecast: StoredForecast, row: FractionsOf) -> dict[str, Any]:
-    return {
-        **_key(forecast, row.lead_minutes, row.threshold_mmh),
-        "window_km": row.window_km,
-        "difference": row.sums.difference,
-        "worst": row.sums.worst,
-        "windows": row.sums.windows,
-    }
-
-
-def _bin(forecast: StoredForecast, row: ReliabilityRow) -> dict[str, Any]:
-    return {
-        **_key(forecast, row.lead_minutes, row.threshold_mmh),
-        "bin": row.bin.number,
-        "cells": row.bin.cells,
-        "events": row.bin.events,
-        "probability_ppm": row.bin.probability_ppm,
-    }
-
-
-def _same(counts: type[CountsRow], forecast: type[ForecastRow]) -> ColumnElement[bool]:
+def _same(scored: type[ScoredLeadRow], forecast: type[ForecastRow]) -> ColumnElement[bool]:
     return and_(
-        counts.product == forecast.product,
-        counts.model == forecast.model,
-        counts.version == forecast.version,
-        counts.grid_key == forecast.grid_key,
-        counts.reference_time == forecast.reference_time,
+        scored.product == forecast.product,
+        scored.model == forecast.model,
+        scored.version == forecast.version,
+        scored.grid_key == forecast.grid_key,
+        scored.reference_time == forecast.reference_time,
+        scored.period_minutes == 0,
     )
 
 
-def ranked(rows: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Models by name, then persistence and extrapolation; each by lead and threshold."""
-
-    def rank(row: ScoreRow) -> tuple[int, str, int, float]:
-        place = BASELINES.index(row.model) + 1 if row.model in BASELINES else 0
-        return place, row.model, row.lead_minutes, row.threshold_mmh
-
-    return sorted(rows, key=rank)
+def ranked(rows: Sequence[SumRow]) -> list[SumRow]:
+    """Return models by name, then persistence and extrapolation; each by lead and threshold."""
+    return sorted(rows, key=lambda row: (place_of(row.model), row.model, row.lead_minutes, row.threshold_mmh or NONE))

@@ -11,23 +11,25 @@ from typing import Final
 
 import numpy as np
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.cf import RATE
-from core.errors import NoDataError
+from core.errors import ConflictError, NoDataError
 from core.frame import RadarFrame
+from core.grid import Grid
+from core.times import iso
 from ingest.store.live import Scan, Store
 from ingest.windows.regrid import onto
 from ingest.windows.window import observations_at
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.netcdf import read_attributes, read_variable
 from service.forecasts.probabilities import read_probabilities
-from service.forecasts.products import write_observations
+from service.forecasts.products import read_known, write_observations
 from service.forecasts.records import StoredForecast
 from service.forecasts.scorebook import Scorebook, ranked
 from verification.baselines import BASELINES
-from verification.fractions import FractionsOf, fractions_table
-from verification.reliability import ReliabilityRow, reliability
-from verification.verify import ScoreRow, score_table
+from verification.lead import Exceedance
+from verification.table import SumRow
+from verification.verify import compared_leads, sums_of
 
 log = logging.getLogger(__name__)
 SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
@@ -56,13 +58,13 @@ class Scoring:
         observed_THW = observations_at(frames, forecast.grid, forecast.valid_times, tolerance_minutes)
         write_observations(forecast, observed_THW, ["upload"])
 
-    def this_forecast(self, forecast: StoredForecast) -> list[ScoreRow]:
-        """Scores of one forecast with the baselines beside it, for the leads that were observed; may be empty."""
+    def this_forecast(self, forecast: StoredForecast) -> list[SumRow]:
+        """Return the counts of one forecast and its baselines, of both masks, for the observed leads; may be empty."""
         observed_THW = self._uploaded(forecast) if forecast.origin == "upload" else self._stored(forecast)
         if observed_THW is None:
             return []
         leads = [index for index, field_HW in enumerate(observed_THW) if np.isfinite(field_HW).any()]
-        return ranked(self._table(self._beside(forecast), observed_THW[leads], leads))
+        return ranked(self._sums(self._beside(forecast), observed_THW[leads], leads, only=("counts",)))
 
     def verify_due(self, within_s: float = math.inf, since: datetime | None = None) -> int:
         """Enter the counts of every lead whose scan has come in, oldest first; the number of counts that are new.
@@ -96,28 +98,31 @@ class Scoring:
         if not fields:
             return 0
         observed_LHW, leads = np.stack([*fields.values()]), list(fields)
-        rows = self._table(forecasts, observed_LHW, leads)
-        fractions = self._fractions(forecasts, observed_LHW, leads)
-        return self.book.enter(forecasts, rows, fractions, reliability_rows(forecasts, observed_LHW, leads))
+        return self.book.enter(forecasts, self._sums(forecasts, observed_LHW, leads))
 
-    def _table(
-        self, forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
-    ) -> list[ScoreRow]:
+    def _sums(
+        self,
+        forecasts: Mapping[str, StoredForecast],
+        observed_LHW: Float32Field,
+        leads: Sequence[int],
+        only: Sequence[str] | None = None,
+    ) -> list[SumRow]:
         """Score some leads, by their index; rows are labelled by the mapping's keys."""
-        minutes = next(iter(forecasts.values())).lead_minutes
-        rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
-        rows = score_table(rates, observed_LHW, [minutes[index] for index in leads], self._thresholds_mmh)
-        return [replace(row, version=forecasts[row.model].version) for row in rows]
-
-    def _fractions(
-        self, forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
-    ) -> list[FractionsOf]:
-        one = next(iter(forecasts.values()))
-        rates = {label: forecast.rate_mmh_THW[list(leads)] for label, forecast in forecasts.items()}
-        minutes = [one.lead_minutes[index] for index in leads]
-        return fractions_table(
-            rates, observed_LHW, minutes, self._thresholds_mmh, self._fss_windows_km, one.grid.pixel_m
+        one, some = next(iter(forecasts.values())), list(leads)
+        rates = {label: forecast.rate_mmh_THW[some] for label, forecast in forecasts.items()}
+        wants_probabilities = only is None
+        compared = compared_leads(
+            rates,
+            observed_LHW,
+            [one.lead_minutes[index] for index in leads],
+            covered_HW=_covered(forecasts, rates),
+            filled=[label for label, forecast in forecasts.items() if forecast.model in BASELINES],
+            known_THW=_known(forecasts, some),
+            exceedance=_exceedance(forecasts, some) if wants_probabilities else {},
+            pixel_m=one.grid.pixel_m,
         )
+        rows = sums_of(compared, self._thresholds_mmh, self._fss_windows_km, only=only)
+        return [replace(row, version=forecasts[row.model].version) for row in rows]
 
     def _beside(self, forecast: StoredForecast) -> dict[str, StoredForecast]:
         """The forecast and the baselines of its window, by model."""
@@ -171,18 +176,53 @@ class Scoring:
         return fields
 
 
-def reliability_rows(
-    forecasts: Mapping[str, StoredForecast], observed_LHW: Float32Field, leads: Sequence[int]
-) -> list[ReliabilityRow]:
-    """Cells by probability, of the forecasts that have probabilities; labelled by the mapping's keys."""
-    rows = []
+def check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequence[RadarFrame]) -> None:
+    """Raises ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
+    for frame in observations:
+        if frame.is_forecast:
+            raise ConflictError(
+                f"the observation of {iso(frame.valid_time)} is a forecast of {frame.product}, {frame.lead_minutes} "
+                "minutes ahead; observed frames were due"
+            )
+        if not frame.grid.same_place(grid):
+            raise ConflictError(
+                f"two grids in one request: frames on {grid.height} x {grid.width} {grid.name}, the observation of "
+                f"{iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}; one was due"
+            )
+    near = any(abs(frame.valid_time - lead) <= SCAN_TOLERANCE for frame in observations for lead in leads)
+    if observations and not near:
+        came = sorted(frame.valid_time for frame in observations)
+        raise ConflictError(
+            f"observations of {', '.join(map(iso, came))} came; the leads' {', '.join(map(iso, leads))} were due"
+        )
+
+
+def _covered(forecasts: Mapping[str, StoredForecast], rates: Mapping[str, Float32Field]) -> BoolField | None:
+    """Where the newest scan of the window has a value: that is where persistence has one; None without it."""
     for label, forecast in forecasts.items():
-        found = read_probabilities(forecast.path)
-        if found is None:
-            continue
-        for threshold, probability_THW in zip(found.thresholds_mmh, found.probability_NTHW, strict=True):
-            for observed_HW, lead in zip(observed_LHW, leads, strict=True):
-                bins = reliability(probability_THW[lead], observed_HW, threshold)
-                minutes = forecast.lead_minutes[lead]
-                rows += [ReliabilityRow(label, minutes, threshold, one) for one in bins if one.cells]
-    return rows
+        if forecast.model == BASELINES[0]:
+            return np.asarray(np.isfinite(rates[label][0]), np.bool_)
+    return None
+
+
+def _known(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> BoolField | None:
+    """Where every forecast of the window rests on something observed, so that all are compared on the same cells.
+
+    Persistence has no motion to trace and takes the mask of the others. None where no file has the mask.
+    """
+    found = [
+        known_LHW[leads]
+        for forecast in forecasts.values()
+        if forecast.model != BASELINES[0] and (known_LHW := read_known(forecast.path)) is not None
+    ]
+    return np.asarray(np.all(found, axis=0), np.bool_) if found else None
+
+
+def _exceedance(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> dict[str, list[Exceedance]]:
+    """Probabilities by label, one per lead, of the forecasts that have them."""
+    found = {}
+    for label, forecast in forecasts.items():
+        stored = read_probabilities(forecast.path)
+        if stored is not None:
+            found[label] = [Exceedance(stored.thresholds_mmh, stored.probability_NTHW[:, lead]) for lead in leads]
+    return found

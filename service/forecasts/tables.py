@@ -1,9 +1,9 @@
 """The service's tables, in the same database as those of the ingest room; see `ingest.store.tables`."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import JSON, BigInteger, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ingest.store.tables import Base, UtcDateTime
@@ -28,55 +28,62 @@ class ForecastRow(Base):
     attributes: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-FIRST: Final = -1
-"""Shared columns stand before a table's own, in its primary key too."""
+class ScoredLeadRow(Base):
+    """One lead of one forecast that was scored, or the sum of all of an hour or a day; the key keeps a second one out.
+
+    A row of an hour or a day stands for the valid times after its start up to its end, and `valid_time` and
+    `reference_time` are that end. Its `companions` are the models, NAME@VERSION, that were scored with it, so that
+    baselines are summed over the very forecasts of a model (decision 0042).
+    """
+
+    __tablename__ = "scored_leads"
+    __table_args__ = (
+        UniqueConstraint(
+            "product",
+            "model",
+            "version",
+            "grid_key",
+            "reference_time",
+            "lead_minutes",
+            "period_minutes",
+            "companions",
+            name="scored_leads_key",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    grid_key: Mapped[str] = mapped_column(String(64))
+    reference_time: Mapped[datetime] = mapped_column(UtcDateTime)
+    lead_minutes: Mapped[int]
+    period_minutes: Mapped[int]
+    companions: Mapped[str] = mapped_column(Text)
+    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
 
 
-class Scored:
-    """The columns that tell what was scored; the key keeps a second scoring out."""
+class ScoreSumsRow(Base):
+    """The sums of one scored lead: columns of any family of sums, in the order in which `verification.sums` has them.
 
-    product: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
-    model: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
-    version: Mapped[str] = mapped_column(Text, primary_key=True, sort_order=FIRST)
-    grid_key: Mapped[str] = mapped_column(String(64), primary_key=True, sort_order=FIRST)
-    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True, sort_order=FIRST)
-    lead_minutes: Mapped[int] = mapped_column(primary_key=True, sort_order=FIRST)
-    threshold_mmh: Mapped[float] = mapped_column(primary_key=True, sort_order=FIRST)
-    valid_time: Mapped[datetime] = mapped_column(UtcDateTime, index=True, sort_order=FIRST)
+    Attributes:
+        family: which sums (`verification.table.SumRow`).
+        threshold_mmh, window_km, bin: -1 where the family has none, since a key holds no NULL.
+    """
 
+    __tablename__ = "score_sums"
+    __table_args__ = ({"sqlite_with_rowid": False},)  # the key is the row: half the size
 
-class CountsRow(Scored, Base):
-    """Counts of one forecast at one lead and threshold; the key keeps a second scoring out."""
-
-    __tablename__ = "scores"
-
-    forecast_id: Mapped[str] = mapped_column(String(36))
-    hits: Mapped[int] = mapped_column(BigInteger)
-    misses: Mapped[int] = mapped_column(BigInteger)
-    false_alarms: Mapped[int] = mapped_column(BigInteger)
-    correct_negatives: Mapped[int] = mapped_column(BigInteger)
-
-
-class FractionsRow(Scored, Base):
-    """Sums of the fractions skill score of one forecast at one lead, threshold and window; summed before the ratio."""
-
-    __tablename__ = "fraction_sums"
-
+    scored_lead: Mapped[int] = mapped_column(ForeignKey("scored_leads.id"), primary_key=True, autoincrement=False)
+    family: Mapped[str] = mapped_column(String(64), primary_key=True)
+    mask: Mapped[str] = mapped_column(String(8), primary_key=True)
+    threshold_mmh: Mapped[float] = mapped_column(primary_key=True)
     window_km: Mapped[float] = mapped_column(primary_key=True)
-    difference: Mapped[float]
-    worst: Mapped[float]
-    windows: Mapped[int] = mapped_column(BigInteger)
-
-
-class ReliabilityRow(Scored, Base):
-    """Cells of one forecast by their probability of exceedance, and how often it was exceeded; all whole numbers."""
-
-    __tablename__ = "reliability"
-
-    bin: Mapped[int] = mapped_column(primary_key=True)
-    cells: Mapped[int] = mapped_column(BigInteger)
-    events: Mapped[int] = mapped_column(BigInteger)
-    probability_ppm: Mapped[int] = mapped_column(BigInteger)
+    bin: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    value_0: Mapped[int] = mapped_column(BigInteger)
+    value_1: Mapped[int] = mapped_column(BigInteger)
+    value_2: Mapped[int] = mapped_column(BigInteger)
+    value_3: Mapped[int] = mapped_column(BigInteger)
 
 
 class HeartbeatRow(Base):

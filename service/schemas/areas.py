@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas.forecasts import GridOut, ModelOut, Out, Probability, RadarCoverage, Rate, Share, Status
+from service.schemas.base import Out
+from service.schemas.forecasts import GridOut, ModelOut, Probability, RadarCoverage, Rate, Share, Status
 
 Depth = Annotated[float | None, Field(description="mm since the reference time; null is unknown")]
 Rows = Annotated[

@@ -1,12 +1,14 @@
 """What the REST interface takes and gives, as documented in its OpenAPI page."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from core.times import utc
+from service.schemas.base import Out
+from service.schemas.scores import VerificationOut
 
 YEARS = range(1900, 2200)
 
@@ -24,23 +26,6 @@ Status = Literal["ok", "degraded", "stale"]
 Rate = Annotated[float | None, Field(description="mm/h; null is not observed")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float | None, Field(ge=0, le=1, description="to 0.001; null is not known")]
-
-
-class Out(BaseModel):
-    """Base of every response: NaN and infinity are written as null."""
-
-    model_config = ConfigDict(ser_json_inf_nan="null", frozen=True, from_attributes=True)
-
-    @classmethod
-    def of(cls, record: object, **computed: Any) -> Self:
-        """Return the document of a record: its attributes of the same names, and the computed fields.
-
-        Args:
-            record: an object with attributes; nested records become nested documents.
-            computed: fields that the record lacks, or has under another name or with another meaning.
-        """
-        names = (name for name in cls.model_fields if name not in computed and hasattr(record, name))
-        return cls.model_validate({**{name: getattr(record, name) for name in names}, **computed})
 
 
 class Problem(Out):
@@ -123,33 +108,6 @@ class LeadOut(Out):
     mean: Rate
     wet_fraction: float | None = Field(description="share of the covered cells with 0.1 mm/h or more")
     coverage: Share = Field(description="share of the cells that have a value")
-
-
-class ScoreOut(Out):
-    """Counts and scores of one model at one lead and threshold; a score that is undefined is null."""
-
-    model: str
-    lead_minutes: int
-    threshold_mmh: float
-    hits: int
-    misses: int
-    false_alarms: int
-    correct_negatives: int
-    csi: float | None = Field(description="critical success index")
-    hss: float | None = Field(description="Heidke skill score")
-    pod: float | None = Field(None, description="probability of detection")
-    far: float | None = Field(None, description="false-alarm ratio")
-    frequency_bias: float | None = Field(None, description="forecast events per observed one")
-    version: str | None = Field(None, description="of the model; null where the counts are of several")
-
-
-class VerificationOut(Out):
-    """Scores of the model, of persistence and of extrapolation over the same cells."""
-
-    kind: Literal["this_forecast", "rolling_24h"] = Field(
-        description="of this forecast where the frames that followed are there, else of the latest forecasts"
-    )
-    scores: list[ScoreOut]
 
 
 class PictureOut(Out):

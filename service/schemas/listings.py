@@ -1,4 +1,4 @@
-"""Answers about scores, models, scans, jobs and health, as documented in the OpenAPI page."""
+"""Answers about models, scans, jobs and health, as documented in the OpenAPI page."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -6,68 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.schemas.forecasts import Out, ScoreOut, Share
-
-
-class FssOut(Out):
-    """Fractions skill score of one model at one lead, threshold and window, from its summed parts."""
-
-    model: str
-    version: str | None
-    lead_minutes: int
-    threshold_mmh: float
-    window_km: float
-    difference: float = Field(description="sum over windows of the squared difference of both fractions")
-    worst: float = Field(description="sum over windows of the squares of both fractions")
-    windows: int
-    fss: float | None = Field(description="1 - difference / worst; null where neither side has an event")
-
-
-class ReliabilityOut(Out):
-    """Cells whose probability of exceedance lay in one bin, and how often the threshold was reached."""
-
-    model: str
-    version: str | None
-    lead_minutes: int
-    threshold_mmh: float
-    bin: int = Field(ge=0, description="tenth of the probability, 0 to 9")
-    cells: int
-    events: int
-    forecast_probability: float | None = Field(description="mean probability of the cells")
-    observed_frequency: float | None
-
-
-class BrierOut(Out):
-    """The Brier score of the probabilities of one model at one lead and threshold, and its parts (Murphy 1973).
-
-    Each probability counts as the mean of its tenth: brier = reliability - resolution + uncertainty.
-    """
-
-    model: str
-    version: str | None
-    lead_minutes: int
-    threshold_mmh: float
-    cells: int
-    events: int
-    brier: float = Field(description="0 is perfect")
-    reliability: float = Field(description="mean squared distance of what was said from what came; 0 is perfect")
-    resolution: float = Field(description="how well wet cells are told from dry ones; the more the better")
-    uncertainty: float = Field(description="the score of who always says the mean frequency")
-    skill: float | None = Field(description="1 - brier / uncertainty; null where the event came never or always")
-
-
-class RollingOut(Out):
-    """Pooled scores of the forecasts of a period."""
-
-    period_hours: float
-    model: str | None
-    version: str | None = None
-    start: datetime = Field(description="valid times after this one")
-    until: datetime = Field(description="and up to this one")
-    scores: list[ScoreOut]
-    fss: list[FssOut]
-    reliability: list[ReliabilityOut] = Field(description="of forecasts that hold probabilities")
-    brier: list[BrierOut] = Field(default=[], description="of the same forecasts")
+from service.schemas.base import Out
+from service.schemas.forecasts import Share
 
 
 class AliasIn(BaseModel):

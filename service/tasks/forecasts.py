@@ -48,8 +48,10 @@ def verify_task() -> int:
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
 def sweep_task() -> int:
-    """Delete forecasts and exports by age and size; return the number of files."""
-    return sum(swept(service()).values())
+    """Delete forecasts and exports by age and size, and sum old scores; return the number of files."""
+    deleted = sum(swept(service()).values())
+    service().roll_up_scores()
+    return deleted
 
 
 @queue.task(name=HEARTBEAT)

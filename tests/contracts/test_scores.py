@@ -10,7 +10,8 @@ from scores.categorical import ThresholdEventOperator
 from xarray import DataArray
 
 from verification.counts import Counts
-from verification.scores import SCORES, CategoricalScore
+from verification.scores import SCORES, CategoricalScore, value_of
+from verification.sums import MOST_COLUMNS
 
 NAMES = SCORES.names()
 LIBRARY = {
@@ -19,6 +20,7 @@ LIBRARY = {
     "pod": "probability_of_detection",
     "far": "false_alarm_ratio",
     "bias": "frequency_bias",
+    "ets": "equitable_threat_score",
 }
 NEW = {"rate-mae", "brier", "reliability", "crps"}
 COUNTS = st.builds(Counts, *[st.integers(0, 10**9)] * 4)
@@ -63,12 +65,22 @@ def test_the_scores_of_the_paper_and_of_forecasters_are_there():
     assert set(NAMES) >= {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss", *NEW}
 
 
+def test_sums_are_whole_numbers_in_at_most_four_columns(score):
+    assert 1 <= len(score.sums.columns()) <= MOST_COLUMNS
+    forecast, observed = fields(score, 8)
+    totals = score.totals(forecast, observed)
+    assert type(totals) is score.sums
+    assert {type(number) for number in totals.flat()} == {int}
+    assert score.sums.from_rows(list(totals.rows())) == totals
+
+
 def test_score_of_chunks_is_the_score_of_the_whole(score):
     forecast, observed = fields(score, 1)
     first, second, third = (score.totals(forecast[frames], observed[frames]) for frames in CHUNKS)
     whole = score.value(score.totals(forecast, observed))
     assert math.isfinite(whole)
     assert score.value(first + second + third) == pytest.approx(whole, rel=1e-12)
+    assert third + first + second == score.totals(forecast, observed)
 
 
 def test_leading_axes_count_frames(score):
@@ -116,7 +128,7 @@ def test_shapes_must_agree(score):
 def test_no_event_at_all_is_none(name):
     assert isinstance(SCORES.get(name)(), CategoricalScore)
     for nothing in (Counts(), Counts(correct_negatives=49)):
-        assert nothing.value(name) is None
+        assert value_of(name, nothing) is None
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))
@@ -133,12 +145,12 @@ def test_value_is_the_library_s_own(name):
 def test_heidke_by_its_integer_formula(counts):
     a, c, b, d = counts.hits, counts.misses, counts.false_alarms, counts.correct_negatives
     below = (a + c) * (c + d) + (a + b) * (b + d)
-    value = counts.value("hss")
+    value = value_of("hss", counts)
     assert (value is None) == (below == 0)
     if value is not None:
         assert value == pytest.approx(2 * (a * d - b * c) / below, rel=1e-6, abs=1e-6)
 
 
 def test_counts_have_no_value_of_a_score_of_frames():
-    with pytest.raises(ValueError, match="other totals than counts"):
-        Counts(1, 1, 1, 1).value("mse")
+    with pytest.raises(ValueError, match="other totals than Counts"):
+        value_of("mse", Counts(1, 1, 1, 1))

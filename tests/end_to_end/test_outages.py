@@ -25,7 +25,7 @@ from ingest.store.live import Store
 from ingest.windows.regrid import onto
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.records import StoredForecast
-from service.forecasts.tables import CountsRow
+from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from service.process.broker import embedded
 from tests.end_to_end.stack import Stack, fetch, running_stack
 from tests.waiting import PATIENCE_S, wait_until
@@ -36,7 +36,6 @@ SPEED = 30
 KILLS = 20
 BACK_WITHIN_S = 90.0
 MODELS = {"default", "persistence", "extrapolation"}
-COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
 
 
 def stores_of(stack: Stack) -> tuple[Store, Catalogue]:
@@ -95,10 +94,14 @@ def assert_counts_are_those_of_the_files(stack: Stack, made: list[StoredForecast
     due: dict[tuple[str, int, float], np.ndarray] = {}
     compared = set()
     with reading(catalogue.engine) as connection:
-        entered = set(connection.execute(select(CountsRow.reference_time, CountsRow.lead_minutes).distinct()).all())
-        columns = [func.sum(getattr(CountsRow, name)) for name in COUNTS]
-        key = (CountsRow.model, CountsRow.lead_minutes, CountsRow.threshold_mmh)
-        sums = connection.execute(select(*key, *columns).group_by(*key))
+        entered = set(
+            connection.execute(select(ScoredLeadRow.reference_time, ScoredLeadRow.lead_minutes).distinct()).all()
+        )
+        columns = [func.sum(getattr(ScoreSumsRow, f"value_{number}")) for number in range(4)]
+        key = (ScoredLeadRow.model, ScoredLeadRow.lead_minutes, ScoreSumsRow.threshold_mmh)
+        of_counts = (ScoreSumsRow.family == "counts") & (ScoreSumsRow.mask == "all")
+        joined = select(*key, *columns).join_from(ScoredLeadRow, ScoreSumsRow).where(of_counts)
+        sums = connection.execute(joined.group_by(*key))
         stored = {tuple(row[:3]): np.array(row[3:]) for row in sums}
     scans = {scan.valid_time: scan for scan in store.scans()}
     for forecast in made:

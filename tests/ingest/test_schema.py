@@ -139,6 +139,32 @@ def test_what_release_0_1_0_stored_is_all_there(home: Path) -> None:
     assert kept_copies(home) == ["catalogue.sqlite.0001.bak", "keys.sqlite.0001.bak"]
 
 
+def test_scores_of_release_0_1_0_are_the_same_in_the_one_table_of_sums(home: Path) -> None:
+    with closing(sqlite3.connect(home / "catalogue.sqlite")) as old:
+        key = "product, model, version, grid_key, reference_time, lead_minutes, valid_time, threshold_mmh"
+        counts = old.execute(f"SELECT {key}, hits, misses, false_alarms, correct_negatives FROM scores").fetchall()
+        fractions = old.execute(f"SELECT {key}, window_km, difference, worst, windows FROM fraction_sums").fetchall()
+        bins = old.execute(f"SELECT {key}, bin, cells, events, probability_ppm FROM reliability").fetchall()
+    Store(home)
+    with closing(sqlite3.connect(home / "catalogue.sqlite")) as new:
+
+        def stored(family: str, columns: str) -> list[Any]:
+            query = f"SELECT {key}, {columns} FROM score_sums JOIN scored_leads ON id = scored_lead WHERE family = ?"
+            return new.execute(f"{query} AND mask = 'all' AND period_minutes = 0", (family,)).fetchall()
+
+        assert sorted(stored("counts", "value_0, value_1, value_2, value_3")) == sorted(counts)
+        converted = stored("fss", "window_km, value_0 / 1e10, value_1 / 1e10, value_2")
+        for mine, theirs in zip(sorted(converted), sorted(fractions), strict=True):
+            assert mine[:9] + mine[11:] == theirs[:9] + theirs[11:]
+            assert mine[9:11] == pytest.approx(theirs[9:11], abs=1e-10)
+        assert sorted(stored("reliability", "bin, value_0, value_1, value_2")) == sorted(bins)
+        total = new.execute("SELECT count(*) FROM score_sums").fetchone()[0]
+        assert total == len(counts) + len(fractions) + len(bins) == 575
+        assert not {"scores", "fraction_sums", "reliability"} & {
+            name for (name,) in new.execute("SELECT name FROM sqlite_master")
+        }
+
+
 def test_the_copy_of_the_keys_is_for_their_owner_alone(home: Path) -> None:
     (home / "keys.sqlite").chmod(0o600)
     KeyBook(f"sqlite:///{home / 'keys.sqlite'}")
@@ -237,7 +263,7 @@ def test_scans_of_an_older_catalogue_without_a_revision_are_entered_anew(tmp_pat
     with writing(store.engine) as connection:
         connection.execute(text("ALTER TABLE scans DROP COLUMN max_mmh"))
         connection.execute(text("DROP TABLE alembic_version"))
-        for table in ("fraction_sums", "reliability", "heartbeats"):  # made by components that never started
+        for table in ("score_sums", "scored_leads", "heartbeats"):  # made by components that never started
             connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
     assert Store(store.home, clock=lambda: T0 + timedelta(days=1)).scans() == before
 

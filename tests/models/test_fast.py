@@ -16,6 +16,7 @@ from models.rollout import RecurrentModel
 from models.stack import resample
 from training.datasets import build_dataset
 from verification.counts import contingency
+from verification.scores import value_of
 
 
 def _model(name: str, **options: Any) -> RecurrentModel:
@@ -181,6 +182,6 @@ def test_bfloat16_moves_no_score_of_the_default_by_more_than_two_thousandths(sha
                 contingency(forecaster.forecast(past[:, 0].numpy()).rate_mmh_LHW, future[:, 0].numpy(), threshold_mmh)
                 for past, future in (windows[index] for index in range(len(windows)))
             ]
-            scores.append(sum(counts[1:], counts[0]).value("csi"))
+            scores.append(value_of("csi", sum(counts[1:], counts[0])))
         assert scores[0]
         assert scores[1] == pytest.approx(scores[0], abs=0.002)

@@ -29,7 +29,7 @@ from ingest.store.schema import known_revisions, prepare, revision_of
 from ingest.store.tables import Base
 from service.access.keybook import KeyBook
 from service.forecasts.catalogue import Catalogue
-from service.forecasts.tables import CountsRow, FractionsRow
+from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from service.process.broker import free_port, server_program
 from service.tasks.jobbook import JobBook
 from service.tasks.queue import HEARTBEAT, MAKE_FORECAST, VERIFY, own_queue
@@ -167,7 +167,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
     assert datetime.now(UTC) - marks.any < timedelta(minutes=5)
     assert catalogue.engine.dialect.name == "postgresql"
     assert not (tmp_path / "catalogue.sqlite").exists()
-    for table in (CountsRow, FractionsRow):
+    for table in (ScoredLeadRow, ScoreSumsRow):
         assert inspect(catalogue.engine).has_table(table.__tablename__)
     catalogue.engine.dispose()
 

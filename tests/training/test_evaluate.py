@@ -14,7 +14,8 @@ from models.forecaster import Forecaster
 from tests.training.small_runs import make_run
 from training import evaluate
 from training.datasets import DATASETS, NowcastDataset, Sample, build_dataset
-from training.evaluation.engine import Evaluation, chosen_clips, measures_of, predictions
+from training.evaluation.clips import chosen_clips, measures_of, predictions
+from training.evaluation.engine import Evaluation
 from verification.counts import Counts
 
 NAN = np.nan
@@ -98,7 +99,7 @@ def test_rain_counts_only_where_all_inputs_and_the_observation_are_there():
     rain = np.ones((1, 5, 4, 4))
     rain[0, 0, 0, 0], rain[0, 4, 1, 1] = NAN, NAN
     table = persistence_of(rain, rain=True, one_step=True)
-    totals = [table.totals["persistence", n, "counts_0.5"].total for n in (-1, 0, 1, 2)]
+    totals = [table.pooled("counts_0.5", "persistence", [n]).total for n in (-1, 0, 1, 2)]
     assert totals == [15, 15, 15, 14]
     assert table.overall("b-mse", "persistence") == 0.0
 

@@ -19,9 +19,10 @@ from models.guided.forecaster import GuidedForecaster
 from training import calibrate, evaluate, skill, skill_page
 from training.config import resolve
 from training.datasets import build_dataset
-from training.evaluation.skill_sums import SkillSums, counts_interval, reliability_intervals, resampled
-from training.evaluation.skill_text import as_json, text_table
+from training.evaluation.document import skill_json
+from training.evaluation.engine import Evaluation, reliability_intervals, resampled, score_interval
 from training.evaluation.skill_windows import native_extrapolation_LHW, skill_windows, tile_windows
+from training.evaluation.text import skill_text
 from training.run import train
 from training.skill import score, without_network
 from training.trainer.guided_items import GuidedItems
@@ -133,24 +134,24 @@ def test_the_protocol_on_a_checkpoint(events, checkpoint):
     assert native_extrapolation_LHW(windows[0]).shape == (5, 124, 124)
     forecaster = guided(checkpoint)
     sums = score([forecaster, without_network(forecaster)], windows[:2])
-    observed = {sums.pooled(model, "counts_1", [1, 2, 3, 4, 5]) for model in sums.models}
+    observed = {sums.pooled("counts_1", model, [1, 2, 3, 4, 5]) for model in sums.models}
     assert len({counts.hits + counts.misses for counts in observed}) == 1
     assert len({counts.total for counts in observed}) == 1
-    text = text_table(sums)
+    text = skill_text(sums, 30)
     for words in ("guided without network", "extrapolation-native", "FSS", "Brier", "largest gap"):
         assert words in text
-    table = json.loads(json.dumps(as_json(sums, [forecaster])))
+    table = json.loads(json.dumps(skill_json(sums, [forecaster], 30)))
     assert {row["model"] for row in table["counts"]} == set(sums.models)
 
 
 def test_events_are_pooled_cell_by_cell(events, checkpoint):
     windows = list(skill_windows(events / "event_2.nc"))
     one, two = (score([], windows[first : first + 2], native=False) for first in (0, 2))
-    whole, together = SkillSums.joined([one, two]), score([], windows[:4], native=False)
+    whole, together = Evaluation.joined([one, two]), score([], windows[:4], native=False)
     assert whole.events == [2, 2]
     assert whole.windows == together.windows == 4
-    for label in ("counts_1", "fss_0.5_17", "mae"):
-        assert whole.pooled("extrapolation", label, [1, 5]) == together.pooled("extrapolation", label, [1, 5])
+    for label in ("counts_1", "fss_0.5_17", "rate-mae"):
+        assert whole.pooled(label, "extrapolation", [1, 5]) == together.pooled(label, "extrapolation", [1, 5])
 
 
 def test_the_page_of_skill_is_made_of_its_tables(events, checkpoint, tmp_path):
@@ -238,7 +239,7 @@ def test_blocks_of_windows_are_drawn_together():
         assert len(drawn) == 20
         assert (np.diff(drawn.reshape(5, 4), axis=1) == 1).all()
     windows = [Counts(hits=n % 3, misses=1, false_alarms=1) for n in range(30)]
-    low, high = counts_interval(windows, "csi", resampled([30], block=3))
+    low, high = score_interval(windows, "csi", resampled([30], block=3))
     assert 0 < low <= high < 1
 
 

@@ -17,6 +17,7 @@ from training.config import PRESETS, resolve
 from training.datasets import DATASETS
 from training.trainer import build
 from training.trainer.module import NowcastModule
+from verification.scores import value_of
 
 SMALL = ["--batch-size", "2", "--set", "hidden_channels=2", "--set", "num_layers=3"]
 
@@ -199,12 +200,12 @@ def test_evaluate_prints_the_table_and_its_counts(event, tmp_path):
     ],
 )
 def test_the_baselines_known_skill(unseen_table, model, threshold, csi):
-    assert evaluate.pooled(unseen_table, model, threshold).value("csi") == pytest.approx(csi, abs=0.002)
+    assert value_of("csi", evaluate.counts_over_leads(unseen_table, model, threshold)) == pytest.approx(csi, abs=0.002)
 
 
 def test_the_default_beats_both_baselines_on_weather_it_never_saw(unseen_table):
     default, persistence, extrapolation = (
-        evaluate.pooled(unseen_table, name, 0.5).value("csi") or 0.0
+        value_of("csi", evaluate.counts_over_leads(unseen_table, name, 0.5)) or 0.0
         for name in ("default", "persistence", "extrapolation")
     )
     assert default >= 0.35

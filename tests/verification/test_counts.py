@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.errors import UnknownNameError
-from verification.counts import Counts, contingency
-from verification.verify import ScoreRow, pooled, score_table
+from verification.counts import Counts, contingencies, contingency
+from verification.scores import value_of
+from verification.scores.reliability import ReliabilityBins
+from verification.sums import Sums
+from verification.table import SumRow, pooled
+from verification.verify import compared_leads, score_table, sums_of
 
 NAN = np.nan
 FORECAST = np.array([[0.0, 0.5, 2.0, NAN], [1.0, 0.4, 9.0, 3.0]], np.float32)
@@ -31,17 +35,17 @@ def test_an_event_begins_at_the_threshold_itself():
 def test_values_by_hand():
     counts = Counts(hits=3, misses=1, false_alarms=1, correct_negatives=1)
     assert counts.total == 6
-    assert counts.value("csi") == pytest.approx(3 / 5)
-    assert counts.value("pod") == pytest.approx(3 / 4)
-    assert counts.value("far") == pytest.approx(1 / 4)
-    assert counts.value("bias") == pytest.approx(1.0)
+    assert value_of("csi", counts) == pytest.approx(3 / 5)
+    assert value_of("pod", counts) == pytest.approx(3 / 4)
+    assert value_of("far", counts) == pytest.approx(1 / 4)
+    assert value_of("bias", counts) == pytest.approx(1.0)
     # Heidke: expected correct by chance = (4*4 + 2*2) / 6 = 10/3; (4 - 10/3) / (6 - 10/3)
-    assert counts.value("hss") == pytest.approx(0.25)
+    assert value_of("hss", counts) == pytest.approx(0.25)
 
 
 def test_unknown_score_names_the_near_ones():
     with pytest.raises(UnknownNameError, match="csi"):
-        Counts(1, 1, 1, 1).value("csii")
+        value_of("csii", Counts(1, 1, 1, 1))
 
 
 @given(RATES, RATES, st.sampled_from([0.1, 0.5, 1.0, 30.0]), st.integers(0, 4), st.integers(0, 6))
@@ -56,8 +60,8 @@ def test_sums_do_not_overflow():
     many = Counts(*([2**62] * 4)) + Counts(*([2**62] * 4)) + Counts(*([2**62] * 4))
     assert many.hits == 3 * 2**62
     assert many.total == 12 * 2**62
-    assert many.value("csi") == pytest.approx(1 / 3)
-    assert many.value("hss") == pytest.approx(0.0)
+    assert value_of("csi", many) == pytest.approx(1 / 3)
+    assert value_of("hss", many) == pytest.approx(0.0)
 
 
 def test_counts_are_plain_integers():
@@ -74,10 +78,10 @@ def test_table_compares_all_models_over_common_cells():
     model = np.array([[[1.0, NAN, 1.0, 1.0]], [[1.0, 1.0, 1.0, 1.0]]], np.float32)
     other = np.array([[[0.0, 1.0, 0.0, 1.0]], [[0.0, 0.0, 0.0, 0.0]]], np.float32)
     assert score_table({"a": model, "b": other}, observed, [30, 60], [0.5]) == [
-        ScoreRow("a", 30, 0.5, Counts(hits=1, false_alarms=1)),
-        ScoreRow("b", 30, 0.5, Counts(misses=1, correct_negatives=1)),
-        ScoreRow("a", 60, 0.5, Counts()),
-        ScoreRow("b", 60, 0.5, Counts()),
+        SumRow("a", 30, "counts", Counts(hits=1, false_alarms=1), 0.5),
+        SumRow("b", 30, "counts", Counts(misses=1, correct_negatives=1), 0.5),
+        SumRow("a", 60, "counts", Counts(), 0.5),
+        SumRow("b", 60, "counts", Counts(), 0.5),
     ]
 
 
@@ -85,7 +89,7 @@ def test_table_compares_all_models_over_common_cells():
 def test_hits_and_misses_agree_between_models(rates, observed):
     rows = score_table({str(i): rate[None] for i, rate in enumerate(rates)}, observed[None], [30], [0.1, 1.0, 10.0])
     for threshold in (0.1, 1.0, 10.0):
-        some = [row.counts for row in rows if row.threshold_mmh == threshold]
+        some = [row.sums for row in rows if row.threshold_mmh == threshold]
         assert len({counts.hits + counts.misses for counts in some}) == 1
         assert len({counts.total for counts in some}) == 1
 
@@ -97,5 +101,44 @@ def test_table_refuses_other_leads():
 
 
 def test_pooled_sums_equal_keys():
-    one, two = ScoreRow("a", 30, 0.5, Counts(1, 2, 3, 4)), ScoreRow("a", 60, 0.5, Counts(1, 1, 1, 1))
-    assert pooled([one, two, one]) == [ScoreRow("a", 30, 0.5, Counts(2, 4, 6, 8)), two]
+    one, two = SumRow("a", 30, "counts", Counts(1, 2, 3, 4), 0.5), SumRow("a", 60, "counts", Counts(1, 1, 1, 1), 0.5)
+    assert pooled([one, two, one]) == [SumRow("a", 30, "counts", Counts(2, 4, 6, 8), 0.5), two]
+
+
+@given(st.lists(RATES, min_size=2, max_size=2), st.permutations([0.1, 1.0, 10.0]))
+def test_counts_of_one_pass_are_those_of_each_threshold_and_mask(rates, thresholds):
+    both = np.isfinite(rates[0]) & np.isfinite(rates[1])
+    forecast_N, observed_N = (rate[both] for rate in rates)
+    masks = {"all": np.ones(len(observed_N), bool), "known": forecast_N < 20}
+    found = contingencies({"a": forecast_N}, observed_N, thresholds, masks)
+    assert len(found) == 2 * len(thresholds)
+    for (_, mask, threshold), counts in found.items():
+        assert counts == contingency(forecast_N[masks[mask]], observed_N[masks[mask]], threshold)
+
+
+def test_missing_values_of_a_baseline_are_dry_within_the_newest_scan_s_coverage():
+    observed = np.array([[[1.0, 1.0, 1.0, NAN]]], np.float32)
+    model = np.array([[[1.0, 1.0, NAN, 1.0]]], np.float32)
+    baseline = np.array([[[1.0, NAN, NAN, 1.0]]], np.float32)
+    covered = np.array([[True, True, False, True]])
+    known = np.array([[[True, False, False, True]]])
+    fields = {"model": model, "extrapolation": baseline}
+    leads = compared_leads(
+        fields, observed, [30], covered_HW=covered, filled=("extrapolation",), known_THW=known, pixel_m=1000.0
+    )
+    found = {(row.model, row.mask): row.sums for row in sums_of(leads, [0.5], only=("counts",))}
+    assert found == {
+        ("model", "all"): Counts(hits=2),
+        ("extrapolation", "all"): Counts(hits=1, misses=1),
+        ("model", "known"): Counts(hits=1),
+        ("extrapolation", "known"): Counts(hits=1),
+    }
+
+
+@pytest.mark.parametrize(
+    "sums", [Counts(1, 2, 3, 4), ReliabilityBins((0, 5, *[0] * 8), (0, 1, *[0] * 8), (0, 7, *[0] * 8))]
+)
+def test_sums_come_back_from_rows_and_from_a_flat_list(sums: Sums):
+    assert type(sums).from_rows(list(sums.rows())) == sums
+    assert type(sums).from_flat(sums.flat()) == sums
+    assert sums + type(sums)() == sums

@@ -6,11 +6,10 @@ from scores.continuous import mae
 from scores.probability import brier_score, crps_cdf
 from xarray import DataArray
 
-from verification.reliability import Bin, ReliabilityRow, brier_table
 from verification.scores.brier import Brier
 from verification.scores.crps import CRPS, HIGHEST_MMH
 from verification.scores.rate_mae import RateMAE
-from verification.scores.reliability import Reliability
+from verification.scores.reliability import Reliability, ReliabilityBins
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def test_brier_by_hand():
     assert (sums.squares, sums.events, sums.cells) == (1.25, 1, 3)
     assert sums.of_climatology().squares == pytest.approx(3 * (1 / 3) * (2 / 3))
     assert sums.skill(sums.of_climatology()) == pytest.approx(1 - 1.25 / (2 / 3))
-    with pytest.raises(ValueError, match="the same ones were due"):
+    with pytest.raises(ValueError, match="the same cells"):
         sums.skill(Brier(1.0).totals(chance[:1], observed[:1]))
 
 
@@ -37,7 +36,7 @@ def test_brier_is_the_library_s(random):
 
 
 def test_impossible_probabilities_are_refused():
-    with pytest.raises(ValueError, match="0 to 1 was due"):
+    with pytest.raises(ValueError, match="within 0 to 1"):
         Brier().totals(np.full((2, 2), 1.2), np.zeros((2, 2)))
 
 
@@ -85,17 +84,16 @@ def test_absolute_error_is_the_library_s(random):
 
 def test_the_brier_score_of_bins_by_hand():
     """Two bins: 4 cells at 0.25 of which one was wet, 6 at 0.85 of which three were."""
-    rows = [
-        ReliabilityRow("m", 30, 0.5, Bin(2, 4, 1, 1_000_000), "1"),
-        ReliabilityRow("m", 30, 0.5, Bin(8, 6, 3, 5_100_000), "1"),
-        ReliabilityRow("m", 60, 0.5, Bin(0, 5, 0, 0), "1"),
-        ReliabilityRow("m", 90, 0.5, Bin(0), "1"),
-    ]
-    first, dry = brier_table(rows)
-    assert (first.lead_minutes, first.cells, first.events, first.version) == (30, 10, 4, "1")
+    cells, events = (0, 0, 4, *[0] * 5, 6, 0), (0, 0, 1, *[0] * 5, 3, 0)
+    first = ReliabilityBins(cells, events, (0, 0, 1_000_000, *[0] * 5, 5_100_000, 0)).brier_parts()
+    dry = ReliabilityBins((5, *[0] * 9)).brier_parts()
+    assert first is not None
+    assert dry is not None
+    assert ReliabilityBins().brier_parts() is None
+    assert (first.cells, first.events) == (10, 4)
     assert first.brier == pytest.approx((3 * 0.25**2 + 0.75**2 + 3 * 0.85**2 + 3 * 0.15**2) / 10)
     assert first.reliability == pytest.approx(6 * 0.35**2 / 10)
     assert first.resolution == pytest.approx((4 * 0.15**2 + 6 * 0.1**2) / 10)
     assert first.uncertainty == pytest.approx(0.24)
     assert first.skill == pytest.approx(1 - first.brier / 0.24)
-    assert (dry.lead_minutes, dry.brier, dry.skill) == (60, 0.0, None)
+    assert (dry.brier, dry.skill) == (0.0, None)

@@ -100,7 +100,7 @@ def test_a_window_in_km_becomes_the_nearest_odd_number_of_cells(km, pixel_m, cel
 
 
 def test_an_even_window_has_no_middle():
-    with pytest.raises(ValueError, match="an odd number was due"):
+    with pytest.raises(ValueError, match="an odd number of cells"):
         FSS(1.0, 4)
 
 

@@ -1,205 +1,236 @@
-"""Scores of forecasters on a data set: totals by model and lead, summed over clips; values are taken from the sums."""
+"""The one engine of evaluation: sums of every score by model and lead, of clips together or window by window."""
 
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import reduce
+from operator import add
+from typing import Any, Final, Self
 
 import numpy as np
-import torch
-import typer
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.errors import ForecastError
-from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
-from models.forecaster import Forecaster, NetworkForecaster
-from training.datasets import NowcastDataset
-from training.evaluation.shared_work import added_up, own_share
-from verification.scores import SCORES, CategoricalScore, Score
-from verification.scores.fss import FSS
+from verification.scores import SCORES, Score
+from verification.scores.reliability import BINS, ReliabilityBins
+from verification.sums import Sums
 
-BATCH = 8
-FSS_WINDOWS_KM = (20.0, 50.0)
+RESAMPLES: Final = 1000
+Key = tuple[str, int, str]
+"""Model, lead, and which sums."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A score, and under which key its totals are kept: scores of one threshold share their counts."""
+    """A score with its parameters.
 
+    Attributes:
+        name: under which the score is registered.
+        score: with its parameters.
+        totals_of: key of its sums, which scores of one family and parameters share.
+        threshold_mmh: of the event; None for a score without one.
+        window: edge of the neighbourhood as its label has it, in km or grid cells; None for a score without one.
+    """
+
+    name: str
     score: Score[Any]
     totals_of: str
+    threshold_mmh: float | None = None
+    window: float | None = None
+
+
+def measures(
+    kinds: Iterable[tuple[str, type[Score[Any]]]],
+    thresholds_mmh: Sequence[float],
+    pixel_m: float,
+    *,
+    window_thresholds_mmh: Sequence[float] = (),
+    windows_km: Sequence[float] = (),
+    labels_in_km: bool = False,
+) -> dict[str, Measure]:
+    """Return every score with every combination of its parameters, by label: `mse`, `csi_0.5`, `fss_0.5_3`.
+
+    Args:
+        kinds: names and classes.
+        thresholds_mmh: of scores with a threshold.
+        pixel_m: edge of a grid cell.
+        window_thresholds_mmh: of scores with a threshold and a window, where they are among `thresholds_mmh`.
+        windows_km: of scores with a window.
+        labels_in_km: whether a label has the window in km, else in grid cells.
+    """
+    found = {}
+    of_windows = [mmh for mmh in window_thresholds_mmh if mmh in thresholds_mmh]
+    for name, kind in kinds:
+        chosen = of_windows if kind.has("window_cells") else thresholds_mmh
+        for threshold, window_km, score in kind.variants(chosen, windows_km, pixel_m):
+            window = window_km if labels_in_km else getattr(score, "window_cells", None)
+            parameters = [f"{number:g}" for number in (threshold, window) if number is not None]
+            totals_of = "_".join([kind.family or name, *parameters])
+            found["_".join([name, *parameters])] = Measure(name, score, totals_of, threshold, window)
+    return found
+
+
+def categorical(found: dict[str, Measure], threshold_mmh: float) -> dict[str, Measure]:
+    """Return the measures of the four counts at a threshold, by the name of the score."""
+    key = counts_key(threshold_mmh)
+    return {measure.name: measure for measure in found.values() if measure.totals_of == key}
+
+
+def counts_key(threshold_mmh: float) -> str:
+    """Return the key of the counts of a threshold."""
+    return f"counts_{threshold_mmh:g}"
 
 
 @dataclass
 class Evaluation:
-    """Totals by (model, lead, key), and the values of them.
+    """Sums by (model, lead, key), and the values of scores taken from them.
 
     Attributes:
-        measures: by label, such as `mse` or `csi_0.5`.
+        measures: by label.
         lead_steps: forecast frames; their leads are 1 to this.
-        totals: lead 0 and below are one-step forecasts of given frames, which only the paper's protocol counts.
+        clips: how many were added, of a data set.
+        totals: one entry, or one per window where these are kept apart. Lead 0 and below are one-step forecasts of
+            given frames, which only the paper's protocol counts.
+        events: windows of each event, where several were joined.
     """
 
     measures: dict[str, Measure]
     lead_steps: int
     clips: int = 0
-    totals: dict[tuple[str, int, str], Any] = field(default_factory=dict)
+    totals: dict[Key, list[Sums]] = field(default_factory=dict)
+    events: list[int] = field(default_factory=list)
+
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        """Return all windows of several events, for pooled scores; of the rows that all of them have."""
+        keys = [key for key in several[0].totals if all(key in one.totals for one in several)]
+        totals = {key: [sums for one in several for sums in one.totals[key]] for key in keys}
+        first = several[0]
+        return cls(first.measures, first.lead_steps, 0, totals, [one.windows for one in several])
 
     @property
     def models(self) -> list[str]:
-        """In the order in which they were given."""
+        """Names in the order in which they were added."""
         return list(dict.fromkeys(model for model, _, _ in self.totals))
 
+    @property
+    def windows(self) -> int:
+        """Number of windows that are kept apart."""
+        return len(next(iter(self.totals.values()), []))
+
     def leads(self, model: str) -> list[int]:
-        """All leads that a model has totals of."""
+        """Return all leads of which a model has sums."""
         return sorted({lead for name, lead, _ in self.totals if name == model})
 
+    def has(self, label: str, model: str) -> bool:
+        """Return whether a model has sums of a score."""
+        return (model, 1, self.measures[label].totals_of) in self.totals
+
     def add(self, model: str, frames: Float32Field, observed: Float32Field) -> None:
-        """Add predicted frames (B, P, C, H, W), the last of them at the last lead, and what was observed then."""
+        """Add predicted frames (B, P, C, H, W), the last of them at the last lead, and the observed ones."""
         first = self.lead_steps - frames.shape[1] + 1
-        scores = {measure.totals_of: measure.score for measure in self.measures.values()}
         for position in range(frames.shape[1]):
-            for totals_of, score in scores.items():
+            for totals_of, score in self._kinds("rain", "pictures"):
                 key = (model, first + position, totals_of)
                 new = score.totals(frames[:, position], observed[:, position])
-                self.totals[key] = self.totals[key] + new if key in self.totals else new
+                self.totals[key] = [self.totals[key][0] + new if key in self.totals else new]
+
+    def add_window(self, model: str, forecast_LHW: Float32Field, observed_LHW: Float32Field) -> None:
+        """Add the deterministic forecast of one window; NaN on either side does not count."""
+        for totals_of, score in self._kinds("rain"):
+            for lead, (forecast_HW, observed_HW) in enumerate(zip(forecast_LHW, observed_LHW, strict=True), start=1):
+                self.totals.setdefault((model, lead, totals_of), []).append(score.totals(forecast_HW, observed_HW))
+
+    def add_probabilities(
+        self, model: str, probability_KLHW: Float32Field, thresholds_mmh: Sequence[float], observed_LHW: Float32Field
+    ) -> None:
+        """Add the probabilities of one window."""
+        for measure in self._first("probabilities"):
+            score, one = measure.score, measure.threshold_mmh
+            if one is not None and one not in thresholds_mmh:
+                continue
+            if score.has("thresholds_mmh"):
+                score = type(score)(thresholds_mmh=tuple(thresholds_mmh))  # type: ignore[call-arg]
+            chosen = slice(None) if one is None else list(thresholds_mmh).index(one)
+            for lead, observed_HW in enumerate(observed_LHW, start=1):
+                new = score.totals(probability_KLHW[chosen, lead - 1], observed_HW)
+                self.totals.setdefault((model, lead, measure.totals_of), []).append(new)
+
+    def pooled(
+        self, totals_of: str, model: str, leads: Iterable[int] | None = None, windows: Sequence[int] | None = None
+    ) -> Any:
+        """Return the sum over leads and windows, all forecast leads and all windows unless some are named."""
+        chosen: list[Any] = []
+        for lead in range(1, self.lead_steps + 1) if leads is None else leads:
+            every = self.totals[model, lead, totals_of]
+            chosen += every if windows is None else [every[number] for number in windows]
+        return reduce(add, chosen)
+
+    def per_window(self, totals_of: str, model: str) -> list[Any]:
+        """Return the sum over the forecast leads of each window."""
+        return [self.pooled(totals_of, model, windows=[number]) for number in range(self.windows)]
 
     def at(self, label: str, model: str, lead: int) -> float:
-        """The score at one lead."""
+        """Return the score at one lead; NaN where it is undefined."""
         measure = self.measures[label]
-        return measure.score.value(self.totals[model, lead, measure.totals_of])
-
-    def pooled(self, totals_of: str, model: str) -> Any:
-        """Totals over the forecast frames."""
-        first, *others = (self.totals[model, lead, totals_of] for lead in range(1, self.lead_steps + 1))
-        return sum(others, first)
+        return float(measure.score.value(self.pooled(measure.totals_of, model, [lead])))
 
     def overall(self, label: str, model: str) -> float:
-        """The headline: the score of the totals over the forecast frames."""
+        """Return the headline: the score of the sums over the forecast frames; NaN where it is undefined."""
         measure = self.measures[label]
-        return measure.score.value(self.pooled(measure.totals_of, model))
+        return float(measure.score.value(self.pooled(measure.totals_of, model)))
 
     def paper(self, label: str, model: str) -> float | None:
-        """The paper's mean over all R = m + n - 1 positions, undefined ones as 0; None without one-step forecasts."""
+        """Return the paper's mean over all R = m + n - 1 positions, undefined ones as 0; None without one-step ones."""
         leads = self.leads(model)
         if min(leads) > 0:
             return None
         return float(np.mean([np.nan_to_num(self.at(label, model, lead), nan=0.0) for lead in leads]))
 
+    def resampled(self, block: int) -> list[NDArray[np.int64]]:
+        """Return the windows of each resample for the bootstrap; those of an event stay its own."""
+        return resampled(self.events or [self.windows], block=block)
 
-def measures_of(dataset: NowcastDataset, thresholds_mmh: Iterable[float] = THRESHOLDS_MMH) -> dict[str, Measure]:
-    """The scores that the values of a data set allow."""
-    found: dict[str, Measure] = {}
-    thresholds_mmh = tuple(thresholds_mmh)
-    for name, kind in SCORES.items():
-        if kind.takes != ("rain" if dataset.is_rain else "pictures"):
-            continue
-        if issubclass(kind, CategoricalScore):
-            for mmh in thresholds_mmh:
-                found[f"{name}_{mmh:g}"] = Measure(kind(threshold_mmh=mmh), counts_key(mmh))
-        elif issubclass(kind, FSS):
-            for fss in _neighbourhoods(dataset.pixel_m, thresholds_mmh):
-                label = f"{name}_{fss.threshold_mmh:g}_{fss.window_cells}"
-                found[label] = Measure(fss, label)
-        else:
-            found[name] = Measure(kind(), name)
-    return found
+    def _first(self, *takes: str) -> Iterator[Measure]:
+        """One measure of each key."""
+        firsts = {measure.totals_of: measure for measure in reversed(self.measures.values())}
+        order = dict.fromkeys(measure.totals_of for measure in self.measures.values())
+        yield from (firsts[key] for key in order if firsts[key].score.takes in takes)
+
+    def _kinds(self, *takes: str) -> list[tuple[str, Score[Any]]]:
+        return [(measure.totals_of, measure.score) for measure in self._first(*takes)]
 
 
-def counts_key(threshold_mmh: float) -> str:
-    """Where the counts of a threshold are kept."""
-    return f"counts_{threshold_mmh:g}"
+def score_interval(per_window: Sequence[Sums], name: str, drawn: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
+    """Return the 90 % interval of a score over resamples of windows; NaN where it is never defined."""
+    score, kind = SCORES.get(name)(), type(per_window[0])
+    table_WN = np.array([one.flat() for one in per_window], np.int64)
+    values = [score.value(kind.from_flat(table_WN[chosen].sum(axis=0).tolist())) for chosen in drawn]
+    return _interval([value for value in values if np.isfinite(value)])
 
 
-def _neighbourhoods(pixel_m: float, thresholds_mmh: tuple[float, ...]) -> Iterator[FSS]:
-    for mmh in [mmh for mmh in MAIN_THRESHOLDS_MMH if mmh in thresholds_mmh]:
-        for km in FSS_WINDOWS_KM:
-            yield FSS.of_km(mmh, km, pixel_m)
-
-
-def evaluate(
-    forecasters: Iterable[Forecaster],
-    dataset: NowcastDataset,
-    thresholds_mmh: Iterable[float] = THRESHOLDS_MMH,
-    *,
-    clips: int | None = None,
-    one_step: bool = False,
-) -> Evaluation:
-    """Totals over a data set, or over so many of its clips, evenly spread.
-
-    Cells of rain count where the observation and every input field are there, the same ones for all forecasters.
-    Processes that were started together share the clips.
-
-    Args:
-        forecasters: their names are the rows.
-        dataset: rain or pictures.
-        thresholds_mmh: of rain.
-        clips: None is all.
-        one_step: also the one-step forecasts of given frames, which the paper averages over as well.
-
-    Raises:
-        ForecastError: a forecast that is not finite.
-    """
-    forecasters = list(forecasters)
-    result = Evaluation(measures_of(dataset, thresholds_mmh), dataset.lead_steps)
-    loader = DataLoader(Subset(dataset, own_share(chosen_clips(len(dataset), clips))), batch_size=BATCH)
-    with typer.progressbar(loader, file=sys.stderr) as batches:
-        for past_BTCHW, future_BTCHW in batches:
-            true_BTCHW = torch.cat([past_BTCHW[:, 1:], future_BTCHW], dim=1).numpy().copy()
-            unseen_BCHW = past_BTCHW.isnan().any(dim=1).numpy()
-            true_BTCHW[np.broadcast_to(unseen_BCHW[:, None], true_BTCHW.shape)] = np.nan
-            for one in forecasters:
-                frames_BTCHW = predictions(one, past_BTCHW, dataset.lead_steps, one_step=one_step)
-                due_BTCHW = true_BTCHW[:, -frames_BTCHW.shape[1] :]
-                if not np.isfinite(frames_BTCHW[np.isfinite(due_BTCHW)]).all():
-                    raise ForecastError(f"{one.name} {one.version} gave values that are not finite")
-                result.add(one.name, frames_BTCHW, due_BTCHW)
-            result.clips += len(past_BTCHW)
-    result.totals, result.clips = added_up(result.totals, result.clips)
-    return result
-
-
-def chosen_clips(length: int, clips: int | None) -> list[int]:
-    """Indices of so many clips, evenly spread over all; None is all."""
-    if clips is None or clips >= length:
-        return list(range(length))
-    return [int(index) for index in np.linspace(0, length - 1, clips).round()]
-
-
-def predictions(forecaster: Forecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
-    """Forecast frames (B, P, C, H, W): P = lead_steps, with `one_step` T - 1 one-step forecasts before them.
-
-    A model that gives no one-step forecasts (SimVP, Earthformer) has P = lead_steps all the same.
-    """
-    if isinstance(forecaster, NetworkForecaster):
-        return _of_network(forecaster, past_BTCHW, lead_steps, one_step=one_step)
-    clips = [_of_clip(forecaster, past_TCHW.numpy(), lead_steps, one_step=one_step) for past_TCHW in past_BTCHW]
-    return np.stack(clips)
-
-
-def _of_network(forecaster: NetworkForecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
-    model, transform = forecaster.model, forecaster.transform
-    every: Any = getattr(model, "predict_all", model) if one_step else model
-    with torch.inference_mode():
-        value_BTCHW = every(transform.encode(past_BTCHW).to(forecaster.device), lead_steps)
-        return np.array(transform.decode(value_BTCHW.float()).cpu().numpy(), np.float32)
-
-
-def _of_clip(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int, *, one_step: bool) -> Float32Field:
-    """Each channel alone; where there are too few frames yet for a forecaster, its one step is the newest frame."""
-    forecasts = [_by_channel(forecaster, past_TCHW, lead_steps)]
-    for given in range(len(past_TCHW) - 1, 0, -1) if one_step else ():
-        known_TCHW = past_TCHW[:given]
-        enough = given >= forecaster.minimum_steps
-        forecasts.insert(0, _by_channel(forecaster, known_TCHW, 1) if enough else known_TCHW[-1:])
-    return np.concatenate(forecasts)
-
-
-def _by_channel(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int) -> Float32Field:
-    by_channel = [
-        forecaster.forecast(np.maximum(past_THW, 0.0), lead_steps).rate_mmh_LHW
-        for past_THW in np.moveaxis(past_TCHW, 1, 0)
+def reliability_intervals(
+    per_window: Sequence[ReliabilityBins], drawn: Sequence[NDArray[np.int64]]
+) -> list[tuple[float, float]]:
+    """Return the 90 % interval of the event's frequency in each bin of probability over resamples of windows."""
+    cells_WN, events_WN = (np.array([getattr(one, part) for one in per_window]) for part in ("cells", "events"))
+    sums = [(events_WN[chosen].sum(axis=0), cells_WN[chosen].sum(axis=0)) for chosen in drawn]
+    return [
+        _interval([events_N[number] / cells_N[number] for events_N, cells_N in sums if cells_N[number]])
+        for number in range(BINS)
     ]
-    return np.stack(by_channel, axis=1)
+
+
+def resampled(events: Sequence[int], *, block: int, seed: int = 0) -> list[NDArray[np.int64]]:
+    """Return indices of windows for each resample: of each event blocks of neighbours, as many as make up the whole."""
+    random = np.random.default_rng(seed)
+    parts, first = [], 0
+    for count in events:
+        length = max(1, min(block, count))
+        starts = random.integers(0, count - length + 1, (RESAMPLES, -(-count // length)))
+        parts.append([first + (row[:, None] + np.arange(length)).ravel()[:count] for row in starts])
+        first += count
+    return [np.concatenate(of_all) for of_all in zip(*parts, strict=True)]
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    return (float(np.quantile(values, 0.05)), float(np.quantile(values, 0.95))) if len(values) else (np.nan, np.nan)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from verification.counts import Counts
+from verification.scores import value_of
 
 LEAST_CELLS: Final = 1000
 STYLES: Final[dict[str, dict[str, Any]]] = {
@@ -80,7 +81,7 @@ def _by_lead(event: dict[str, Any], model: str, mmh: float) -> tuple[list[int], 
     leads, values = [], []
     for row in event["counts"]:
         if row["model"] == model and row["rate_mmh"] == mmh:
-            value = counts_of(row).value("csi")
+            value = value_of("csi", counts_of(row))
             leads.append(int(row["lead_minutes"]))
             values.append(float("nan") if value is None else value)
     return leads, values

@@ -1,137 +1,163 @@
-"""An evaluation as text and as JSON."""
+"""An evaluation as text, of a data set or of windows of events: a block per threshold and per score."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from models.forecaster import Forecaster
 from training.datasets import NowcastDataset
-from training.evaluation.engine import Evaluation, counts_key
+from training.evaluation.document import BLOCK, LEAST_CELLS, RELIABLE_CELLS, probability_rows, thresholds_of
+from training.evaluation.engine import Evaluation, Measure, categorical, counts_key, score_interval
 from verification.counts import Counts
-from verification.scores import SCORES, CategoricalScore
-from verification.scores.fss import FSS
 
-DIGITS = {"ssim": 3, "psnr": 2}
+DIGITS: Final = {"ssim": 3, "psnr": 2, "bias": 2, "rate-mae": 4, "crps": 4}
+UNITS: Final = {
+    "mse": ", summed over a frame's pixels",
+    "mae": ", summed over a frame's pixels",
+    "gdl": ", summed over a frame's pixels",
+    "psnr": " in dB",
+    "b-mse": ", pixel values 0 to 1 by rain's weight, summed over a frame",
+    "b-mae": ", pixel values 0 to 1 by rain's weight, summed over a frame",
+    "rate-mae": " in mm/h",
+    "crps": " in mm/h",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the blocks of one table have in common.
+
+    Attributes:
+        minutes: of a lead step; 0 counts steps.
+        pixel_m: edge of a grid cell; 0 where the windows of the labels are in km.
+        paper: whether there is a column of the paper's mean.
+        intervals: whether windows were kept apart, so that there are 90 % intervals.
+    """
+
+    minutes: int
+    pixel_m: float = 0.0
+    paper: bool = False
+    intervals: bool = False
+
+    def leads(self, table: Evaluation, width: int) -> str:
+        """Return the heads of the columns by lead."""
+        return "".join(f"{'+' + str(lead * (self.minutes or 1)):>{width}}" for lead in range(1, table.lead_steps + 1))
 
 
 def text_table(table: Evaluation, dataset: NowcastDataset, forecaster: Forecaster) -> str:
-    """Every score by lead and over all leads, for the model and the baselines."""
+    """Return every score by lead and over all leads, for the model and the baselines, on a data set."""
     some = f"{table.clips} of {len(dataset)}" if table.clips < len(dataset) else f"{table.clips}"
     what = "windows" if dataset.is_rain else "clips"
     head = f"{some} {what}, model version {forecaster.version}; forecast frames only, counts pooled, undefined is -"
-    with_paper = any(min(table.leads(model)) < 1 for model in table.models)
-    if with_paper:
+    paper = any(min(table.leads(model)) < 1 for model in table.models)
+    if paper:
         head += "\npaper: mean over its m + n - 1 positions, one-step forecasts of given frames too; undefined as 0"
-    thresholds = _thresholds(table)
-    blocks = [head, *(_rain_block(table, mmh, dataset.cadence_minutes, with_paper=with_paper) for mmh in thresholds)]
-    minutes = dataset.cadence_minutes or 1
-    for label, measure in table.measures.items():
-        if not isinstance(measure.score, CategoricalScore):
-            blocks.append(_block(table, label, _title(label, measure.score, dataset), minutes, with_paper=with_paper))
+    layout = Layout(dataset.cadence_minutes, dataset.pixel_m, paper)
+    return "\n\n".join([head, *_blocks(table, layout)])
+
+
+def skill_text(table: Evaluation, minutes: int) -> str:
+    """Return every score of the windows of one event, or of several, with intervals and probabilities."""
+    blocks = _blocks(table, Layout(minutes, intervals=True))
+    blocks += [_probability_block(table, model) for model in table.models if table.has("crps", model)]
     return "\n\n".join(blocks)
 
 
-def _thresholds(table: Evaluation) -> list[float]:
-    found = {one.score.threshold_mmh for one in table.measures.values() if isinstance(one.score, CategoricalScore)}
-    return sorted(found)
+def _blocks(table: Evaluation, layout: Layout) -> list[str]:
+    blocks = [_counts_block(table, mmh, layout) for mmh in thresholds_of(table)]
+    for label, measure in table.measures.items():
+        models = [model for model in table.models if table.has(label, model)]
+        if not measure.totals_of.startswith("counts") and models and measure.name not in ("brier", "reliability"):
+            blocks.append(_score_block(table, label, models, layout))
+    return blocks
 
 
-def _rain_block(table: Evaluation, mmh: float, minutes: int, *, with_paper: bool) -> str:
-    """CSI by lead, then pooled CSI, HSS, frequency bias and the counts."""
-    leads = range(1, table.lead_steps + 1)
-    head = "".join(f"{'+' + str(lead * minutes):>8}" for lead in leads)
-    paper = f"{'paper':>8}{'HSS':>7}" if with_paper else ""
-    lines = [
-        f"{mmh:g} mm/h{'':<10}CSI{head}{'pooled':>9}{'HSS':>8}{'bias':>7}{'POD':>7}{'FAR':>7}{paper}"
-        "  hits/misses/false alarms"
-    ]
+def _counts_block(table: Evaluation, mmh: float, layout: Layout) -> str:
+    """CSI by lead, then every score of the four counts over all leads, and the counts."""
+    labels = {name: f"{name}_{mmh:g}" for name in categorical(table.measures, mmh)}
+    others = [name for name in labels if name != "csi"]
+    pooled = "pooled (90 %)" if layout.intervals else "pooled"
+    head = f"{mmh:g} mm/h{'':<16}CSI{layout.leads(table, 7)}{pooled:>{21 if layout.intervals else 8}}"
+    head += "".join(f"{name.upper():>7}" for name in others)
+    head += f"{'paper':>8}{'HSS':>7}" if layout.paper else ""
+    lines = [f"{head}  hits/misses/false alarms{'  bias by lead' if layout.intervals else ''}"]
     for model in table.models:
+        if not table.has(labels["csi"], model):
+            continue
         counts: Counts = table.pooled(counts_key(mmh), model)
-        by_lead = "".join(f"{_number(table.at(f'csi_{mmh:g}', model, lead)):>8}" for lead in leads)
-        last = "".join(f"{_number(table.paper(f'{s}_{mmh:g}', model)):>{w}}" for s, w in (("csi", 8), ("hss", 7)))
+        line = f"  {model[:24]:<24}" + "".join(f"{_at(table, labels['csi'], model, n):>7}" for n in _leads(table))
+        line += _pooled_csi(table, labels["csi"], model, layout)
+        line += "".join(f"{_number(table.overall(labels[name], model), _digits(name)):>7}" for name in others)
+        if layout.paper:
+            csi, hss = (_number(table.paper(labels[name], model)) for name in ("csi", "hss"))
+            line += f"{csi:>8}{hss:>7}"
+        line += f"  {counts.hits}/{counts.misses}/{counts.false_alarms}"
+        if layout.intervals:
+            line += "  " + " ".join(f"{_at(table, labels['bias'], model, n, 2):>5}" for n in _leads(table))
+        lines.append(line)
+    if layout.intervals and counts.hits + counts.misses < LEAST_CELLS:
+        lines.append(f"  below {LEAST_CELLS} observed cells: reported, nothing is claimed")
+    return "\n".join(lines)
+
+
+def _pooled_csi(table: Evaluation, label: str, model: str, layout: Layout) -> str:
+    value = _number(table.overall(label, model))
+    if not layout.intervals:
+        return f"{value:>8}"
+    windows = table.per_window(table.measures[label].totals_of, model)
+    low, high = score_interval(windows, "csi", table.resampled(BLOCK))
+    return f"{f'{value} ({_number(low)}-{_number(high)})':>21}"
+
+
+def _score_block(table: Evaluation, label: str, models: list[str], layout: Layout) -> str:
+    """One score by lead, then over all of them."""
+    measure = table.measures[label]
+    digits = _digits(measure.name)
+    head = f"{'':<26}{layout.leads(table, 9)}{'all':>10}"
+    head += f"{'paper':>10}" if layout.paper else ""
+    lines = [_title(label, measure, layout), head]
+    for model in models:
+        line = f"  {model[:24]:<24}" + "".join(f"{_at(table, label, model, n, digits):>9}" for n in _leads(table))
+        line += f"{_number(table.overall(label, model), digits):>10}"
+        lines.append(line + (f"{_number(table.paper(label, model), digits):>10}" if layout.paper else ""))
+    return "\n".join(lines)
+
+
+def _title(label: str, measure: Measure, layout: Layout) -> str:
+    name, best = measure.name.upper(), f"best {measure.score.best:g}"
+    if measure.threshold_mmh is None:
+        return f"{label.upper()}{UNITS.get(label, '')}; {best}"
+    event = f"{name}, {measure.threshold_mmh:g} mm/h"
+    if measure.window is None:
+        return f"{event}; {best}"
+    if layout.intervals:
+        return f"{event}, window of {measure.window:g} km; {best}"
+    km = f" ({measure.window * layout.pixel_m / 1000:.1f} km)" if layout.pixel_m else ""
+    return f"{event}, window of {measure.window:g} cells{km}; {best}"
+
+
+def _probability_block(table: Evaluation, model: str) -> str:
+    lines = [f"probabilities of {model}: Brier score, skill against climatology and persistence, reliability"]
+    for row in probability_rows(table, model):
+        bins = "  ".join(f"{said:.2f}:{seen:.2f}" for said, seen, cells in row["bins"] if cells > RELIABLE_CELLS)
         lines.append(
-            f"  {model:<15}   {by_lead}{_number(counts.value('csi')):>9}{_number(counts.value('hss')):>8}"
-            f"{_number(counts.value('bias'), 2):>7}{_number(counts.value('pod')):>7}{_number(counts.value('far')):>7}"
-            f"{last if with_paper else ''}  {counts.hits}/{counts.misses}/{counts.false_alarms}"
+            f"  {row['rate_mmh']:>4g} mm/h  {row['brier']:.4f}  {_number(row['skill_climatology'])}  "
+            f"{_number(row['skill_persistence'])}  largest gap {_number(row['largest_gap'])}  {bins}"
         )
     return "\n".join(lines)
 
 
-def _block(table: Evaluation, label: str, title: str, minutes: int, *, with_paper: bool) -> str:
-    """One score by lead, then over all of them."""
-    leads, digits = range(1, table.lead_steps + 1), DIGITS.get(label.split("_")[0], 3)
-    lines = [title, f"{'':<20}" + "".join(f"{'+' + str(lead * minutes):>9}" for lead in leads) + f"{'all':>10}"]
-    lines[-1] += f"{'paper':>10}" if with_paper else ""
-    for model in table.models:
-        values = [table.at(label, model, lead) for lead in leads]
-        line = f"  {model:<18}" + "".join(f"{_number(value, digits):>9}" for value in values)
-        line += f"{_number(table.overall(label, model), digits):>10}"
-        lines.append(line + (f"{_number(table.paper(label, model), digits):>10}" if with_paper else ""))
-    return "\n".join(lines)
+def _leads(table: Evaluation) -> range:
+    return range(1, table.lead_steps + 1)
 
 
-def _title(label: str, score: Any, dataset: NowcastDataset) -> str:
-    if isinstance(score, FSS):
-        km = f" ({score.window_cells * dataset.pixel_m / 1000:.1f} km)" if dataset.pixel_m else ""
-        return f"FSS, {score.threshold_mmh:g} mm/h, window of {score.window_cells} cells{km}; best 1"
-    unit = {
-        "mse": ", summed over a frame's pixels",
-        "mae": ", summed over a frame's pixels",
-        "gdl": ", summed over a frame's pixels",
-        "psnr": " in dB",
-        "b-mse": ", pixel values 0 to 1 by rain's weight, summed over a frame",
-        "b-mae": ", pixel values 0 to 1 by rain's weight, summed over a frame",
-    }
-    return f"{label.upper()}{unit.get(label, '')}; best {score.best:g}"
+def _at(table: Evaluation, label: str, model: str, lead: int, digits: int = 3) -> str:
+    return _number(table.at(label, model, lead), digits)
 
 
-def as_json(
-    table: Evaluation, dataset: NowcastDataset, forecaster: Forecaster, *, dataset_name: str, command: str
-) -> dict[str, Any]:
-    """The whole table with its counts, and what it was made of."""
-    return {
-        "command": command,
-        "dataset": dataset_name,
-        "model": forecaster.name,
-        "model_version": forecaster.version,
-        "sha256": forecaster.card.get("sha256"),
-        "windows": table.clips,
-        "windows_in_the_test_set": len(dataset),
-        "lead_steps": table.lead_steps,
-        "cadence_minutes": dataset.cadence_minutes,
-        "frame_CHW": list(dataset[0].past_TCHW.shape[1:]),
-        "data": dataset.fingerprint,
-        "scores": _count_rows(table, dataset.cadence_minutes),
-        "overall": {
-            model: {label: _finite(table.overall(label, model)) for label in table.measures} for model in table.models
-        },
-        "paper": {
-            model: {label: table.paper(label, model) for label in table.measures}
-            for model in table.models
-            if min(table.leads(model)) < 1
-        },
-        "by_lead": [
-            {"model": model, "lead": lead, **{label: _finite(table.at(label, model, lead)) for label in table.measures}}
-            for model in table.models
-            for lead in table.leads(model)
-        ],
-    }
+def _digits(name: str) -> int:
+    return DIGITS.get(name, 3)
 
 
-def _count_rows(table: Evaluation, minutes: int) -> list[dict[str, Any]]:
-    names = [name for name, kind in SCORES.items() if issubclass(kind, CategoricalScore)]
-    rows = []
-    for mmh in _thresholds(table):
-        for model in table.models:
-            for lead in range(1, table.lead_steps + 1):
-                counts: Counts = table.totals[model, lead, counts_key(mmh)]
-                key = {"model": model, "lead_minutes": lead * minutes, "threshold_mmh": mmh}
-                rows.append({**key, **vars(counts), **{name: counts.value(name) for name in names}})
-    return rows
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _number(value: float | None, digits: int = 3) -> str:
+def _number(value: Any, digits: int = 3) -> str:
     return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"

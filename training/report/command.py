@@ -13,9 +13,10 @@ from core.errors import ConfigError, NowcastError
 from core.files import write_bytes_atomically
 from models import Forecaster, load_forecaster
 from training.datasets import NowcastDataset
-from training.evaluate import scored_set, write_json
-from training.evaluation.engine import Evaluation, evaluate, predictions
-from training.evaluation.text import as_json
+from training.evaluate import scored_set
+from training.evaluation.clips import evaluate, predictions
+from training.evaluation.document import as_json, write_json
+from training.evaluation.engine import Evaluation
 from training.report.claim import claim
 from training.report.figures import LAYOUTS, draw_example, draw_memory, one_of_each
 from training.report.records import RECORDS, Example, read_example, record_of

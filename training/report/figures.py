@@ -16,7 +16,7 @@ from core.arrays import Float32Field
 from core.errors import ConfigError
 from models import load_forecaster
 from models.build import MULTISCALE
-from training.evaluation.engine import predictions
+from training.evaluation.clips import predictions
 from training.picture import draw
 from training.report.records import Example, is_rain
 from training.report.runs import TrainingRun, default_skip

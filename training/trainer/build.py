@@ -14,6 +14,7 @@ from models.guided.network import RATES_MMH
 from models.rollout import RecurrentModel
 from training.config import RunConfig
 from training.datasets import NowcastDataset, build_dataset
+from training.evaluation.clips import measures_of
 from training.trainer.module import NowcastModule
 
 log = logging.getLogger("training")
@@ -62,7 +63,14 @@ def build_module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -
     model.recompute = config.recompute
     if config.compile:
         getattr(model, "stack", model).compile()
-    return NowcastModule(model, config.build_transform(), config, total_steps=total_steps, rain=dataset.is_rain)
+    return NowcastModule(
+        model,
+        config.build_transform(),
+        config,
+        total_steps=total_steps,
+        rain=dataset.is_rain,
+        measures=measures_of(dataset, config.thresholds_mmh),
+    )
 
 
 def card(

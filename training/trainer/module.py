@@ -1,6 +1,7 @@
 """The Lightning module: loss over all one-step predictions, scheduled sampling, scores of the forecast frames."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import pytorch_lightning as pl
@@ -12,15 +13,31 @@ from models.rollout import RecurrentModel
 from models.transforms import Transform
 from training.config import RunConfig
 from training.datasets import Sample
+from training.evaluation.engine import Measure
 from training.trainer.learning_rate import share_of_rate
 from training.trainer.loader import process_count
 from training.trainer.losses import LOSSES
 from training.trainer.schedules import SCHEDULES
-from verification.counts import Counts, contingency
+from verification.sums import Sums
+
+HALF_BITS: Final = 31
+"""Sums go over processes as two numbers each, of the upper and the lower bits, so that none passes 64 bits."""
+
+
+SHOWN: Final = "csi_0.5"
+"""The score that the progress bar shows."""
 
 
 class NowcastModule(pl.LightningModule):
     """Trains one model by one resolved configuration.
+
+    Args:
+        model: what is trained.
+        transform: between data and the model's values.
+        config: resolved.
+        total_steps: of the whole run.
+        rain: whether the data are rain in mm/h, else pictures.
+        measures: scores of the forecast frames in validation, by label.
 
     Raises:
         ConfigError: a loss that weighs by rain, for pictures.
@@ -28,7 +45,16 @@ class NowcastModule(pl.LightningModule):
 
     allow_zero_length_dataloader_with_multiple_devices = True  # a process may have no validation clip
 
-    def __init__(self, model: RecurrentModel, transform: Transform, config: RunConfig, *, total_steps: int, rain: bool):
+    def __init__(
+        self,
+        model: RecurrentModel,
+        transform: Transform,
+        config: RunConfig,
+        *,
+        total_steps: int,
+        rain: bool,
+        measures: Mapping[str, Measure] | None = None,
+    ) -> None:
         super().__init__()
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.transform, self.config, self.total_steps, self.rain = transform, config, total_steps, rain
@@ -42,7 +68,9 @@ class NowcastModule(pl.LightningModule):
                 f"balance {config.balance} with loss {config.loss!r}, which has weights of its own; 0 was due"
             )
         self.schedule = SCHEDULES.get(config.schedule)(config.epochs)
-        self.counts: dict[float, Counts] = {}
+        self.measures = dict(measures or {})
+        self.kinds = {measure.totals_of: measure.score for measure in self.measures.values()}
+        self.sums: dict[str, Sums] = {}
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -79,7 +107,7 @@ class NowcastModule(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: Sample) -> Tensor:
-        """Loss of the forecast frames and, for rain, counts pooled over the leads; gives the forecast.
+        """Add the loss and the sums of every score of the forecast frames, pooled over the leads; return the forecast.
 
         As in training, a cell's own loss (PredRNN-V2's decoupling) is a part of it.
         """
@@ -92,30 +120,40 @@ class NowcastModule(pl.LightningModule):
             loss = loss + own_loss
         self.summed_loss += torch.stack([loss.double().cpu() * len(past_BTCHW), torch.tensor(float(len(past_BTCHW)))])
         forecast_BTCHW: Tensor = self.transform.decode(predicted_BTCHW.float())
-        if self.rain:
-            forecast_mmh, observed_mmh = forecast_BTCHW.cpu().numpy(), future_BTCHW.float().cpu().numpy()
-            for threshold_mmh in self.config.thresholds_mmh:
-                new = contingency(forecast_mmh, observed_mmh, threshold_mmh)
-                self.counts[threshold_mmh] = self.counts.get(threshold_mmh, Counts()) + new
+        forecast, observed = forecast_BTCHW.cpu().numpy(), future_BTCHW.float().cpu().numpy()
+        if not self.rain:  # NaN of a model that diverges is no cell without an observation
+            forecast = np.nan_to_num(forecast, nan=0.0)
+        for key, score in self.kinds.items():
+            self.sums[key] = self.sums[key] + score.totals(forecast, observed)
         return forecast_BTCHW
 
     def on_validation_epoch_start(self) -> None:
-        """Sums start anew."""
-        self.counts = {threshold_mmh: Counts() for threshold_mmh in self.config.thresholds_mmh} if self.rain else {}
+        """Start the sums anew."""
+        self.sums = {key: score.sums() for key, score in self.kinds.items()}
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:
-        """The mean loss and pooled scores of all processes; an undefined score is not logged."""
+        """Log the mean loss and the scores of all processes; an undefined score is not logged."""
         loss, samples = self._over_processes(self.summed_loss).tolist()
         self.log("validation/loss", loss / samples, prog_bar=True)
-        for threshold_mmh, own in self.counts.items():
-            cells = torch.tensor([own.hits, own.misses, own.false_alarms, own.correct_negatives], dtype=torch.int64)
-            counts = Counts(*self._over_processes(cells).tolist())
-            for score in ("csi", "hss", "bias"):
-                value = counts.value(score)
-                if value is not None:
-                    shown = (score, threshold_mmh) == ("csi", 0.5)
-                    self.log(f"validation/{score}_{threshold_mmh:g}", value, prog_bar=shown)
+        whole = self._summed()
+        for label, measure in self.measures.items():
+            value = measure.score.value(whole[measure.totals_of])
+            if np.isfinite(value):
+                self.log(f"validation/{label}", value, prog_bar=label == SHOWN)
+
+    def _summed(self) -> dict[str, Sums]:
+        """The sums of all processes, which have the same keys in the same order."""
+        numbers = [number for sums in self.sums.values() for number in sums.flat()]
+        halves = [half for one in numbers for half in (one >> HALF_BITS, one & ((1 << HALF_BITS) - 1))]
+        whole = self._over_processes(torch.tensor(halves, dtype=torch.int64)).tolist()
+        numbers = [(high << HALF_BITS) + low for high, low in zip(whole[::2], whole[1::2], strict=True)]
+        found, start = {}, 0
+        for key, sums in self.sums.items():
+            length = len(sums.flat())
+            found[key] = type(sums).from_flat(numbers[start : start + length])
+            start += length
+        return found
 
     def configure_optimizers(self) -> Any:
         """Adam at the paper's rate, times the schedule's share of it."""

@@ -6,6 +6,7 @@ from verification.scores import bias as bias
 from verification.scores import brier as brier
 from verification.scores import crps as crps
 from verification.scores import csi as csi
+from verification.scores import ets as ets
 from verification.scores import far as far
 from verification.scores import fss as fss
 from verification.scores import gdl as gdl
@@ -18,5 +19,9 @@ from verification.scores import rate_mae as rate_mae
 from verification.scores import reliability as reliability
 from verification.scores import ssim as ssim
 from verification.scores.base import SCORES as SCORES
-from verification.scores.base import CategoricalScore as CategoricalScore
 from verification.scores.base import Score as Score
+from verification.scores.base import families as families
+from verification.scores.base import scores_of as scores_of
+from verification.scores.base import value_of as value_of
+from verification.scores.base import values_of as values_of
+from verification.scores.categorical import CategoricalScore as CategoricalScore

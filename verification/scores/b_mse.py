@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from core.arrays import FloatField
 from verification.balanced import balance_weight, pixel_values
-from verification.scores.base import SCORES, RainFrameScore
+from verification.scores.base import SCORES
+from verification.scores.frames import RainFrameScore
 
 
 @SCORES.register("b-mse")

@@ -1,165 +1,152 @@
-"""What a score is: totals that add up over chunks, and a value that is taken from them at the end.
+"""What a score is: sums that add up over chunks, and a value that is taken from them at the end.
 
 Score
-├── CategoricalScore   rain in mm/h: events at or above a threshold, any cells
-├── RainFrameScore     rain in mm/h: one value per frame, summed over its observed cells
+├── CategoricalScore   rain in mm/h: events at or above a threshold, any grid cells; all share the four counts
+├── RainFrameScore     rain in mm/h: one value per frame, summed over its observed grid cells
 ├── PictureScore       pictures with values 0 to 1: one value per frame, the forecast clipped to 0 to 1 first
 ├── FSS                rain in mm/h: events in a neighbourhood
-├── RateMAE            rain in mm/h: absolute error of a cell
+├── RateMAE            rain in mm/h: absolute error of a grid cell
 ├── ProbabilityScore   probability of an event against rain in mm/h
 └── CRPS               probabilities of exceeding several rates against rain in mm/h
 """
 
+import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
-from scores.categorical import BasicContingencyManager
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 from core.arrays import FloatField
 from core.registry import Registry
-from verification.counts import Counts, contingency
-from verification.frames import FrameSum, as_frames
+from verification.lead import ComparedLead
+from verification.sums import Sums
+from verification.table import MASKS, Mask, SumRow
 
-T = TypeVar("T")
+T = TypeVar("T", bound=Sums)
+Takes = Literal["rain", "pictures", "probabilities"]
 
 
 @dataclass(frozen=True)
 class Score(ABC, Generic[T]):
     """A score; every parameter has a default.
 
+    A parameter named `threshold_mmh`, `window_cells` or `thresholds_mmh` is set by what compares forecasts, to each
+    threshold, each window, or all thresholds of a probability forecast; no other one is.
+
     Attributes:
+        sums: the columns that the score is taken from.
+        family: name of the sums, where several scores share them; None is the name of the score.
         takes: `rain` in mm/h with NaN where not observed, `pictures` with values 0 to 1, or `probabilities`, whose
             observations are rain in mm/h.
         best: the value of a perfect forecast.
+        operational: whether the service scores its forecasts by it; the paper's errors are for training alone.
+        masks: the masks of grid cells for which the service keeps sums.
+        title: name in words; None is the name in capitals.
+        metric: name of the gauge in `/metrics` after `nowcast_`; None is the name of the score.
     """
 
-    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "rain"
+    sums: ClassVar[type[Sums]]
+    family: ClassVar[str | None] = None
+    takes: ClassVar[Takes] = "rain"
     best: ClassVar[float] = 1.0
+    operational: ClassVar[bool] = True
+    masks: ClassVar[tuple[Mask, ...]] = MASKS
+    title: ClassVar[str | None] = None
+    metric: ClassVar[str | None] = None
 
     @abstractmethod
     def totals(self, forecast: FloatField, observed: FloatField) -> T:
-        """What one chunk of whole frames, (..., H, W), adds; cells that one side did not observe do not count."""
+        """Return what one chunk of whole frames, (..., H, W), adds; a cell that one side lacks does not count."""
 
     @abstractmethod
     def value(self, totals: T) -> float:
-        """The score of the summed totals; NaN where it is undefined."""
+        """Return the score of the summed totals; NaN where it is undefined."""
+
+    @classmethod
+    def has(cls, parameter: str) -> bool:
+        """Return whether the score has a parameter of that name."""
+        return any(field.name == parameter for field in fields(cls))
+
+    @classmethod
+    def variants(
+        cls, thresholds_mmh: Iterable[float], windows_km: Sequence[float], pixel_m: float
+    ) -> Iterator[tuple[float | None, float | None, Self]]:
+        """Yield (threshold, window, score) for each combination of what the score has as a parameter."""
+        for threshold in thresholds_mmh if cls.has("threshold_mmh") else (None,):
+            given = {} if threshold is None else {"threshold_mmh": threshold}
+            if not cls.has("window_cells"):
+                yield threshold, None, cls(**given)
+                continue
+            for window_km in windows_km:
+                yield threshold, window_km, cls(window_cells=window_cells(window_km, pixel_m), **given)  # type: ignore[call-arg]
+
+    @classmethod
+    def compare(
+        cls, family: str, lead: ComparedLead, thresholds_mmh: Sequence[float], windows_km: Sequence[float]
+    ) -> Iterator[SumRow]:
+        """Yield the rows that one lead adds, by model; a subclass may do so in fewer passes over the cells."""
+        masks = [mask for mask in cls.masks if mask in lead.masks]
+        if cls.takes == "probabilities":
+            yield from cls._compare_probabilities(family, lead, masks)
+            return
+        for threshold, window_km, score in cls.variants(thresholds_mmh, windows_km, lead.pixel_m):
+            for mask in masks:
+                for model, rate_HW in lead.rates.items():
+                    sums = score.totals(rate_HW, lead.observed_in[mask])
+                    yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
+
+    @classmethod
+    def _compare_probabilities(cls, family: str, lead: ComparedLead, masks: Sequence[Mask]) -> Iterator[SumRow]:
+        for model, found in lead.exceedance.items():
+            for mask in masks:
+                observed_HW = lead.observed_in[mask]
+                if not cls.has("threshold_mmh"):
+                    given = {"thresholds_mmh": found.thresholds_mmh} if cls.has("thresholds_mmh") else {}
+                    sums = cls(**given).totals(found.probability_KHW, observed_HW)
+                    yield SumRow(model, lead.lead_minutes, family, sums, mask=mask)
+                    continue
+                for threshold, probability_HW in zip(found.thresholds_mmh, found.probability_KHW, strict=True):
+                    score = cls(threshold_mmh=threshold)  # type: ignore[call-arg]
+                    sums = score.totals(probability_HW, observed_HW)
+                    yield SumRow(model, lead.lead_minutes, family, sums, threshold, mask=mask)
 
 
 SCORES: Registry[type[Score[Any]]] = Registry("score")
 
 
-@dataclass(frozen=True)
-class CategoricalScore(Score[Counts]):
-    """A score of events.
-
-    Attributes:
-        threshold_mmh: an event is a rate at or above it.
-    """
-
-    threshold_mmh: float = 1.0
-
-    def totals(self, forecast: FloatField, observed: FloatField) -> Counts:
-        """Counts of one chunk, of any cells."""
-        return contingency(forecast, observed, self.threshold_mmh)
+def families(*takes: Takes) -> dict[str, type[Score[Any]]]:
+    """Return one score of each family of sums, by the family's name, of all scores that take such fields."""
+    found: dict[str, type[Score[Any]]] = {}
+    for name, kind in SCORES.items():
+        if kind.takes in takes:
+            found.setdefault(kind.family or name, kind)
+    return found
 
 
-@dataclass(frozen=True)
-class ProbabilityScore(Score[T]):
-    """A score of the probability of an event.
-
-    Attributes:
-        threshold_mmh: the event is a rate at or above it.
-    """
-
-    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "probabilities"
-    threshold_mmh: float = 1.0
+def scores_of(family: str) -> list[str]:
+    """Return the names of the scores that are taken from a family of sums, in the order of their registration."""
+    return [name for name, kind in SCORES.items() if (kind.family or name) == family]
 
 
-def events_of(
-    probability: FloatField, observed_mmh: FloatField, threshold_mmh: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probability and whether the event came, of the cells where both are known.
+def value_of(name: str, sums: Sums) -> float | None:
+    """Return a registered score of some sums; None where it is undefined.
 
     Raises:
-        ValueError: fields of two shapes, or a probability outside of 0 to 1.
+        UnknownNameError: no score has that name.
+        ValueError: the score is taken from other sums.
     """
-    if probability.shape != observed_mmh.shape:
-        raise ValueError(f"forecast of {probability.shape} against observations of {observed_mmh.shape}")
-    both = np.isfinite(probability) & np.isfinite(observed_mmh)
-    probability_N = probability[both].astype(np.float64)
-    if probability_N.size and not 0.0 <= probability_N.min() <= probability_N.max() <= 1.0:
-        raise ValueError(f"probabilities from {probability_N.min()} to {probability_N.max()}; 0 to 1 was due")
-    return probability_N, observed_mmh[both] >= threshold_mmh
+    kind = SCORES.get(name)
+    if kind.sums is not type(sums):
+        raise ValueError(f"score {name!r} takes other totals than {type(sums).__name__}")
+    value = kind().value(sums)
+    return value if math.isfinite(value) else None
 
 
-@dataclass(frozen=True)
-class PictureScore(Score[FrameSum]):
-    """A score of pictures: the mean over frames of one value per frame, as the paper's."""
-
-    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "pictures"
-
-    def totals(self, forecast: FloatField, observed: FloatField) -> FrameSum:
-        """Sum over frames; the forecast is clipped to 0 to 1.
-
-        Raises:
-            ValueError: a value that is NaN: a picture has no cells that were not observed.
-        """
-        forecast_NHW, observed_NHW = as_frames(forecast, observed)
-        if np.isnan(forecast_NHW).any() or np.isnan(observed_NHW).any():
-            raise ValueError("a picture with NaN; values 0 to 1 were due (rain goes to the scores that take rain)")
-        value_N = self.per_frame_N(np.clip(forecast_NHW, 0.0, 1.0), observed_NHW)
-        return FrameSum(float(value_N.sum()), len(value_N))
-
-    def value(self, totals: FrameSum) -> float:
-        return totals.mean
-
-    @abstractmethod
-    def per_frame_N(self, forecast_NHW: FloatField, observed_NHW: FloatField) -> NDArray[np.float64]:
-        """The value of each frame."""
+def values_of(sums: Sums, family: str) -> dict[str, float | None]:
+    """Return every registered score of a family's sums by name; None where it is undefined."""
+    return {name: value_of(name, sums) for name in scores_of(family)}
 
 
-@dataclass(frozen=True)
-class RainFrameScore(Score[FrameSum]):
-    """A score of rain: the mean over frames of one sum over observed cells; a frame without any does not count."""
-
-    best: ClassVar[float] = 0.0
-
-    def totals(self, forecast: FloatField, observed: FloatField) -> FrameSum:
-        forecast_NHW, observed_NHW = as_frames(forecast, observed)
-        seen_NHW = np.isfinite(forecast_NHW) & np.isfinite(observed_NHW)
-        frames = int(np.count_nonzero(seen_NHW.any(axis=(1, 2))))
-        return FrameSum(float(self.per_cell(forecast_NHW[seen_NHW], observed_NHW[seen_NHW]).sum()), frames)
-
-    def value(self, totals: FrameSum) -> float:
-        return totals.mean
-
-    @abstractmethod
-    def per_cell(self, forecast_mmh: FloatField, observed_mmh: FloatField) -> NDArray[np.float64]:
-        """What each observed cell adds."""
-
-
-class _Table(BasicContingencyManager):  # type: ignore[misc]
-    """The formulas of the library `scores` on plain numbers: its own table of labelled arrays costs 3 ms each."""
-
-    def __init__(self, counts: dict[str, np.float64]) -> None:
-        self.counts = counts
-
-
-def ratio(totals: Counts, method: str) -> float:
-    """A score of the library `scores` by its method's name; NaN where it divides by 0."""
-    table = _Table(
-        {
-            "tp_count": np.float64(totals.hits),
-            "fn_count": np.float64(totals.misses),
-            "fp_count": np.float64(totals.false_alarms),
-            "tn_count": np.float64(totals.correct_negatives),
-            "total_count": np.float64(totals.total),
-        }
-    )
-    formula: Any = getattr(table, method)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = float(formula())
-    return value if np.isfinite(value) else float("nan")
+def window_cells(window_km: float, pixel_m: float) -> int:
+    """Return the odd number of grid cells, at least 1, that is nearest to a window in km."""
+    return 1 + 2 * max(round((window_km * 1000 / pixel_m - 1) / 2), 0)

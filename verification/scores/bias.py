@@ -1,15 +1,20 @@
 """Frequency bias."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, CategoricalScore, ratio
+from verification.scores.base import SCORES
+from verification.scores.categorical import CategoricalScore, ratio
 
 
 @SCORES.register("bias")
 @dataclass(frozen=True)
 class Bias(CategoricalScore):
     """(hits + false alarms) / (hits + misses): events forecast per event seen; NaN where nothing was seen."""
+
+    title: ClassVar[str | None] = "Forecast events per observed one"
+    metric: ClassVar[str | None] = "frequency_bias"
 
     def value(self, totals: Counts) -> float:
         return ratio(totals, "frequency_bias")

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import FloatField
-from verification.scores.base import SCORES, Score
-from verification.scores.rate_mae import CellSum
+from verification.scores.base import SCORES, Score, Takes
+from verification.sums import MeanSums, Sums
 
 THRESHOLDS_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 HIGHEST_MMH: Final = 60.0
@@ -18,27 +18,31 @@ HIGHEST_MMH: Final = 60.0
 
 @SCORES.register("crps")
 @dataclass(frozen=True)
-class CRPS(Score[CellSum]):
+class CRPS(Score[MeanSums]):
     """Mean over cells of the integral of (P(R >= r) - [r <= observed])^2 over r, in mm/h (Matheson and Winkler 1976).
 
     The forecast has one axis more than the observation, before the last two: P(R >= threshold) for `thresholds_mmh`,
     straight lines between them, with P = P(first threshold) from 0 to that.
     """
 
-    takes: ClassVar[Literal["rain", "pictures", "probabilities"]] = "probabilities"
+    sums: ClassVar[type[Sums]] = MeanSums
+    takes: ClassVar[Takes] = "probabilities"
     best: ClassVar[float] = 0.0
+    title: ClassVar[str | None] = "Continuous ranked probability score in mm/h"
     thresholds_mmh: tuple[float, ...] = THRESHOLDS_MMH
 
-    def totals(self, forecast: FloatField, observed: FloatField) -> CellSum:
-        due = (*observed.shape[:-2], len(self.thresholds_mmh), *observed.shape[-2:])
-        if forecast.shape != due:
-            raise ValueError(f"forecast of {forecast.shape} against observations of {observed.shape}; {due} was due")
+    def totals(self, forecast: FloatField, observed: FloatField) -> MeanSums:
+        expected = (*observed.shape[:-2], len(self.thresholds_mmh), *observed.shape[-2:])
+        if forecast.shape != expected:
+            raise ValueError(
+                f"forecast of {forecast.shape} against observations of {observed.shape}; expected one of {expected}"
+            )
         both = np.isfinite(observed) & np.isfinite(forecast).all(axis=-3)
         probability_NK = np.moveaxis(forecast, -3, -1)[both].astype(np.float64)
         integral_N = self._integral_N(probability_NK, observed[both].astype(np.float64))
-        return CellSum(float(integral_N.sum()), len(integral_N))
+        return MeanSums.of(integral_N)
 
-    def value(self, totals: CellSum) -> float:
+    def value(self, totals: MeanSums) -> float:
         return totals.mean
 
     def _integral_N(self, probability_NK: NDArray[np.float64], observed_N: NDArray[np.float64]) -> NDArray[np.float64]:

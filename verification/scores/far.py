@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, CategoricalScore, ratio
+from verification.scores.base import SCORES
+from verification.scores.categorical import CategoricalScore, ratio
 
 
 @SCORES.register("far")
@@ -13,6 +14,7 @@ class FAR(CategoricalScore):
     """false alarms / (hits + false alarms); 0 is best; NaN where nothing was forecast, which is not a best value."""
 
     best: ClassVar[float] = 0.0
+    title: ClassVar[str | None] = "False-alarm ratio"
 
     def value(self, totals: Counts) -> float:
         return ratio(totals, "false_alarm_ratio")

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import FloatField
-from verification.scores.base import SCORES, PictureScore
+from verification.scores.base import SCORES
+from verification.scores.frames import PictureScore
 
 
 @SCORES.register("gdl")

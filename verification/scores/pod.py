@@ -1,15 +1,19 @@
 """Probability of detection."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, CategoricalScore, ratio
+from verification.scores.base import SCORES
+from verification.scores.categorical import CategoricalScore, ratio
 
 
 @SCORES.register("pod")
 @dataclass(frozen=True)
 class POD(CategoricalScore):
     """hits / (hits + misses), the hit rate; NaN where nothing was seen."""
+
+    title: ClassVar[str | None] = "Probability of detection"
 
     def value(self, totals: Counts) -> float:
         return ratio(totals, "probability_of_detection")

@@ -1,42 +1,79 @@
-"""Whether events come as often as was said."""
+"""Reliability of probabilities: how often the event was observed, by the probability that was forecast."""
 
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.arrays import FloatField
-from verification.scores.base import SCORES, ProbabilityScore, events_of
+from verification.scores.base import SCORES
+from verification.scores.probability import ProbabilityScore, events_of
+from verification.sums import PPM, Sums
 
 BINS: Final = 10
+ZEROS: Final = (0,) * BINS
 
 
 @dataclass(frozen=True)
-class ReliabilityBins:
-    """Cells, events and the sum of probabilities in ten bins of probability, 0 to 0.1 first."""
+class BrierParts:
+    """The Brier score in the parts of Murphy (1973): brier = reliability - resolution + uncertainty.
 
-    cells: tuple[int, ...] = (0,) * BINS
-    events: tuple[int, ...] = (0,) * BINS
-    said: tuple[float, ...] = (0.0,) * BINS
+    Each probability counts as the mean of its bin; what that leaves out is the spread within a tenth.
 
-    def __add__(self, other: "ReliabilityBins") -> "ReliabilityBins":
-        return ReliabilityBins(
-            tuple(np.add(self.cells, other.cells).tolist()),
-            tuple(np.add(self.events, other.events).tolist()),
-            tuple(np.add(self.said, other.said).tolist()),
-        )
+    Attributes:
+        cells: compared grid cells.
+        events: those with the event.
+        reliability: mean squared distance between forecast probability and observed frequency; 0 is perfect.
+        resolution: mean squared distance of the bins' frequencies from the overall one; the more the better.
+        uncertainty: the score of the overall frequency as a constant forecast.
+    """
+
+    cells: int
+    events: int
+    reliability: float
+    resolution: float
+    uncertainty: float
+
+    @property
+    def brier(self) -> float:
+        """Mean squared difference between probability and event; 0 is perfect."""
+        return self.reliability - self.resolution + self.uncertainty
+
+    @property
+    def skill(self) -> float | None:
+        """1 - score / uncertainty; None where the event was observed never or always."""
+        return (self.resolution - self.reliability) / self.uncertainty if self.uncertainty else None
+
+
+@dataclass(frozen=True)
+class ReliabilityBins(Sums):
+    """Cells, events and the sum of probabilities in ten bins of probability, 0 to 0.1 first; the last holds 1 too."""
+
+    bins: ClassVar[int] = BINS
+    cells: tuple[int, ...] = ZEROS
+    events: tuple[int, ...] = ZEROS
+    probability_ppm: tuple[int, ...] = ZEROS
 
     def points(self) -> list[tuple[float, float, int]]:
-        """Mean probability, frequency of the event and cells of every bin that holds a cell."""
-        rows = zip(self.said, self.events, self.cells, strict=True)
-        return [(said / cells, events / cells, cells) for said, events, cells in rows if cells]
+        """Return mean probability, frequency of the event and cells of every bin that holds a cell."""
+        rows = zip(self.probability_ppm, self.events, self.cells, strict=True)
+        return [(ppm / PPM / cells, events / cells, cells) for ppm, events, cells in rows if cells]
 
     def largest_gap(self, least_cells: int) -> float:
-        """Largest distance from the diagonal among bins with more cells than that; NaN without one."""
-        gaps = [abs(said - seen) for said, seen, cells in self.points() if cells > least_cells]
+        """Return the largest distance from the diagonal among bins with more cells than that; NaN without one."""
+        gaps = [abs(probability - frequency) for probability, frequency, cells in self.points() if cells > least_cells]
         return max(gaps, default=math.nan)
+
+    def brier_parts(self) -> BrierParts | None:
+        """Return the parts of the Brier score; None without a cell."""
+        cells, events = sum(self.cells), sum(self.events)
+        if not cells:
+            return None
+        share, bins = events / cells, self.points()
+        reliability = sum(n * (probability - frequency) ** 2 for probability, frequency, n in bins) / cells
+        resolution = sum(n * (frequency - share) ** 2 for _, frequency, n in bins) / cells
+        return BrierParts(cells, events, reliability, resolution, share * (1 - share))
 
 
 @SCORES.register("reliability")
@@ -44,22 +81,18 @@ class ReliabilityBins:
 class Reliability(ProbabilityScore[ReliabilityBins]):
     """Mean squared distance from the diagonal, by cells (reliability of Murphy 1973, ten bins); NaN without a cell."""
 
+    sums: ClassVar[type[Sums]] = ReliabilityBins
     best: ClassVar[float] = 0.0
+    title: ClassVar[str | None] = "Reliability of probabilities, mean squared distance from the diagonal"
 
     def totals(self, forecast: FloatField, observed: FloatField) -> ReliabilityBins:
         probability_N, event_N = events_of(forecast, observed, self.threshold_mmh)
-        bin_N, cells, events = binned(probability_N, event_N, BINS)
-        said = np.bincount(bin_N, probability_N, minlength=BINS)
-        return ReliabilityBins(tuple(cells.tolist()), tuple(events.tolist()), tuple(said.tolist()))
+        bin_N = np.minimum((probability_N * BINS).astype(np.int64), BINS - 1)
+        cells, events = np.bincount(bin_N, minlength=BINS), np.bincount(bin_N[event_N], minlength=BINS)
+        ppm_N = np.rint(probability_N * PPM)
+        ppm = np.bincount(bin_N, ppm_N, minlength=BINS)  # whole numbers in doubles: exact up to 9e9 cells
+        return ReliabilityBins(*(tuple(map(int, column)) for column in (cells, events, ppm)))
 
     def value(self, totals: ReliabilityBins) -> float:
-        cells = sum(totals.cells)
-        return sum(n * (said - seen) ** 2 for said, seen, n in totals.points()) / cells if cells else math.nan
-
-
-def binned(
-    probability_N: NDArray[np.float64], event_N: NDArray[np.bool_], bins: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The bin of each probability (the last holds 1 too), and how many cells and how many events each bin has."""
-    bin_N = np.minimum((probability_N * bins).astype(np.int64), bins - 1)
-    return bin_N, np.bincount(bin_N, minlength=bins), np.bincount(bin_N[event_N], minlength=bins)
+        parts = totals.brier_parts()
+        return parts.reliability if parts else math.nan

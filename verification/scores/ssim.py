@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from core.arrays import FloatField
-from verification.scores.base import SCORES, PictureScore
+from verification.scores.base import SCORES
+from verification.scores.frames import PictureScore
 
 WINDOW: Final = 11
 SIGMA: Final = 1.5

@@ -7,7 +7,7 @@ const CITY_TEXT_SHARE = 1 / 42; // of the picture's height, and at least
 const CITY_TEXT_PX = 11;
 
 const $ = (id) => document.getElementById(id);
-const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, chanceOf: "" };
+const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, others: new Map(), chanceOf: "" };
 
 /* ---------- talking to the service ---------- */
 
@@ -299,12 +299,27 @@ async function showScores() {
   const chosen = Number($("threshold").value || 0.5);
   $("threshold").replaceChildren(...thresholds.map((value) => element("option", { value }, `${value} mm/h`)));
   $("threshold").value = thresholds.includes(chosen) ? chosen : thresholds[0];
+  state.others = otherScores(state.scores, today.values);
+  const other = $("other-score").value;
+  $("other-score").replaceChildren(element("option", { value: "" }, "no other score"), ...[...state.others.keys()].map((name) => element("option", { value: name }, name)));
+  $("other-score").value = state.others.has(other) ? other : "";
   drawScores();
+}
+
+// Every score but CSI and HSS, by name: those of the four counts, and all others with their threshold and window.
+function otherScores(scores, values) {
+  const found = new Map();
+  const put = (name, row, value) => found.set(name, found.get(name) || []).get(name).push({ ...row, value });
+  for (const row of scores) {
+    for (const [name, value] of Object.entries(row.scores)) if (name !== "csi" && name !== "hss") put(name, row, value);
+  }
+  for (const row of values) put(row.window_km === null ? row.score : `${row.score}, ${row.window_km} km`, row, row.value);
+  return found;
 }
 
 function drawScores() {
   const none = state.scores.length === 0;
-  $("threshold").parentElement.hidden = $("scores-hint").hidden = none;
+  $("threshold").parentElement.hidden = $("other-score").parentElement.hidden = $("scores-hint").hidden = none;
   if (none) {
     $("scores").replaceChildren(element("caption", {}, "No forecast has come of age yet: the first scores follow half an hour after the first forecast."));
     return;
@@ -314,29 +329,31 @@ function drawScores() {
   const baselines = ["persistence", "extrapolation"];
   const models = [...new Set(rows.map((row) => row.model))].sort((a, b) => baselines.indexOf(a) - baselines.indexOf(b));
   const leads = [...new Set(rows.map((row) => row.lead_minutes))].sort((a, b) => a - b);
-  $("scores").replaceChildren(scoresHead(models), element("tbody", {}, ...leads.map((lead) => scoresRow(rows, models, lead))));
+  const name = $("other-score").value;
+  const others = (state.others.get(name) || []).filter((row) => row.threshold_mmh === null || row.threshold_mmh === threshold);
+  $("scores").replaceChildren(scoresHead(models, name), element("tbody", {}, ...leads.map((lead) => scoresRow(rows, others, models, lead, name))));
 }
 
-function scoresHead(models) {
+function scoresHead(models, name) {
   const group = (text, span) => element("th", { scope: "colgroup", class: "group", colspan: span }, text);
   const column = (text, index) => element("th", { scope: "col", class: index ? "" : "first" }, text);
   return element("thead", {},
-    element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Lead"), group("CSI", models.length), group("HSS", models.length), group("Cells", 2)),
-    element("tr", {}, ...models.map(column), ...models.map(column), column("rain seen", 0), column("compared", 1)));
+    element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Lead"), group("CSI", models.length), group("HSS", models.length), ...(name ? [group(name, models.length)] : []), group("Cells", 2)),
+    element("tr", {}, ...models.map(column), ...models.map(column), ...(name ? models.map(column) : []), column("rain seen", 0), column("compared", 1)));
 }
 
-function scoresRow(rows, models, lead) {
-  const of = (model) => rows.find((row) => row.model === model && row.lead_minutes === lead);
-  const values = (score) => {
-    const all = models.map((model) => (of(model) ? of(model)[score] : null));
-    const best = Math.max(...all.filter((value) => value !== null));
+function scoresRow(rows, others, models, lead, name) {
+  const of = (model, some) => some.find((row) => row.model === model && row.lead_minutes === lead);
+  const values = (score, some) => {
+    const all = models.map((model) => (of(model, some) ? of(model, some)[score] : null));
+    const best = some === rows ? Math.max(...all.filter((value) => value !== null)) : NaN; // of some scores the least is best
     return all.map((value, index) => element("td", { class: `${index ? "" : "first"} ${value !== null && value === best ? "best" : ""}` },
       value === null ? "–" : value.toFixed(2).replace("-0.00", "0.00")));
   };
   const any = rows.find((row) => row.lead_minutes === lead);
   const seen = any.hits + any.misses;
   const all = seen + any.false_alarms + any.correct_negatives;
-  return element("tr", {}, element("th", { scope: "row" }, `+${lead} min`), ...values("csi"), ...values("hss"),
+  return element("tr", {}, element("th", { scope: "row" }, `+${lead} min`), ...values("csi", rows), ...values("hss", rows), ...(name ? values("value", others) : []),
     element("td", { class: "count first" }, seen.toLocaleString("en")), element("td", { class: "count" }, all.toLocaleString("en")));
 }
 
@@ -345,6 +362,7 @@ function scoresRow(rows, models, lead) {
 $("play").addEventListener("click", () => (state.timer ? stop() : play()));
 $("slider").addEventListener("input", () => { stop(); showFrame(Number($("slider").value)); });
 $("threshold").addEventListener("change", drawScores);
+$("other-score").addEventListener("change", drawScores);
 $("what").addEventListener("change", () => choose($("what").value));
 setInterval(showAge, 1000);
 refresh();

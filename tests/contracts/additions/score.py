@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from verification.counts import Counts
-from verification.scores.base import SCORES, CategoricalScore
+from verification.scores.base import SCORES
+from verification.scores.categorical import CategoricalScore
 
 
 @SCORES.register("NAME")

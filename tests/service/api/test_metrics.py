@@ -18,7 +18,8 @@ from service.process.broker import free_port
 from tests.end_to_end.stack import ROOT, end, fetch, process_environment
 from tests.service.api_support import NOW, REFERENCE, fill, frames_at, lead_times, running, service_at
 from tests.waiting import wait_until
-from verification.verify import pooled
+from verification.scores import scores_of, value_of
+from verification.table import pooled
 
 COUNT = """
 import os, sys
@@ -138,14 +139,15 @@ def test_scores_are_those_of_the_last_day(tmp_path: Path):
     with running(service) as client:
         text = client.get("/metrics").text
     rows = pooled(counts_over(service.catalogue.engine, Period(now - timedelta(hours=24), now)))
-    names = {"csi": "csi", "hss": "hss", "pod": "pod", "far": "far", "bias": "frequency_bias"}
+    names = {"csi": "csi", "hss": "hss", "pod": "pod", "far": "far", "bias": "frequency_bias", "ets": "ets"}
+    assert set(names) <= set(scores_of("counts"))
     found = samples(text)
     for row in rows:
         labels = {"lead": str(row.lead_minutes), "threshold": f"{row.threshold_mmh:g}", "model": row.model}
         key = frozenset(labels.items())
         for score, name in names.items():
-            assert found.get((f"nowcast_{name}", key)) == row.counts.value(score)
-        assert found["nowcast_scored_cells", key] == row.counts.total
+            assert found.get((f"nowcast_{name}", key)) == value_of(score, row.sums)
+        assert found["nowcast_scored_cells", key] == row.sums.total
     assert len([name for name, _ in found if name == "nowcast_csi"]) == len(rows) == 45
     assert any(name == "nowcast_fss" for name, _ in found)
 

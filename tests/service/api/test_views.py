@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 from service.forecasts.records import StoredForecast
-from service.schemas.forecasts import ForecastOut, Out
+from service.schemas.base import Out
+from service.schemas.forecasts import ForecastOut
 
 RENAMED = {"id": "forecast_id", "thresholds_mmh": "probability_thresholds_mmh"}
 WITHIN_OTHERS = {"version": "model", "lead_minutes": "leads", "path": "links"}

@@ -12,14 +12,14 @@ from scores.categorical import BinaryContingencyManager
 from sqlalchemy import delete, select
 
 from ingest.store.database import reading
-from service.forecasts.periods import Period, counts_over, fractions_over, reliability_over
+from service.forecasts.periods import Period, counts_over, sums_over
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.records import StoredForecast
-from service.forecasts.tables import CountsRow, FractionsRow, ReliabilityRow
+from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from tests.service.conftest import START, Fading, rain
 from verification.counts import Counts
-from verification.reliability import PPM
 from verification.scores.fss import FSS
+from verification.sums import PPM
 
 LAST_MINUTE = 600
 FIVE = (30, 60, 90, 120, 150)
@@ -60,9 +60,19 @@ def day(open_world):
     return play(open_world)
 
 
-def rows(world, table):
+def rows(world, *families):
+    """The stored sums of some families with what was scored, without the numbers that the database gave."""
+    lead, sums = ScoredLeadRow, ScoreSumsRow
+    query = select(lead.__table__, sums.__table__).join(sums, sums.scored_lead == lead.id)
     with reading(world.service.catalogue.engine) as connection:
-        return sorted(map(tuple, connection.execute(select(table.__table__))), key=str)
+        found = connection.execute(query.where(sums.family.in_(families))).mappings().all()
+    return sorted(str({key: one[key] for key in one if key not in ("id", "scored_lead")}) for one in found)
+
+
+def forget(world):
+    with world.service.catalogue.engine.begin() as connection:
+        connection.execute(delete(ScoreSumsRow))
+        connection.execute(delete(ScoredLeadRow))
 
 
 def pairs(world):
@@ -96,7 +106,7 @@ def test_the_counts_of_a_day_equal_those_of_the_library_scores_exactly(open_worl
     assert {model for model, _ in found} == {"fading", "persistence", "extrapolation"}
     thresholds = world.service.settings.thresholds_mmh
     mine = {
-        (row.model, row.lead_minutes, row.threshold_mmh): tuple(vars(row.counts).values())
+        (row.model, row.lead_minutes, row.threshold_mmh): tuple(vars(row.sums).values())
         for row in counts_over(world.service.catalogue.engine, Period(START, later(LAST_MINUTE)))
     }
     due = {}
@@ -115,44 +125,42 @@ def test_fractions_are_summed_before_the_ratio(open_world):
     world = play(open_world)
     found = pairs(world)
     engine = world.service.catalogue.engine
-    table = fractions_over(engine, Period(START, later(LAST_MINUTE)))
+    table = sums_over(engine, Period(START, later(LAST_MINUTE)), family="fss")
     assert len(table) == 3 * 5 * len(world.service.settings.thresholds_mmh) * 2
     for row in table:
+        assert row.threshold_mmh is not None
+        assert row.window_km is not None
         score = FSS.of_km(row.threshold_mmh, row.window_km, 1000.0)
         forecast, observed = (np.stack(side) for side in zip(*found[row.model, row.lead_minutes], strict=True))
         due = score.totals(forecast, observed)
         assert row.sums.windows == due.windows
         assert row.sums.difference == pytest.approx(due.difference, rel=1e-12)
         assert row.sums.worst == pytest.approx(due.worst, rel=1e-12)
-        assert row.fss is None or row.fss == pytest.approx(score.value(due), rel=1e-12)
+        assert not row.sums.worst or score.value(row.sums) == pytest.approx(score.value(due), rel=1e-12)
     of_days = [FSS(1.0, 5).totals(f[None], o[None]) for f, o in found["persistence", 150]]
     mean = np.mean([FSS().value(one) for one in of_days])
     (pooled,) = [
         r for r in table if (r.model, r.lead_minutes, r.threshold_mmh, r.window_km) == ("persistence", 150, 1.0, 17.0)
     ]
-    assert pooled.fss != pytest.approx(mean, rel=1e-3)
+    assert FSS().value(pooled.sums) != pytest.approx(mean, rel=1e-3)
 
 
 def test_a_day_in_one_go_gives_the_rows_of_a_day_scored_as_it_came(day):
-    before = [rows(day, table) for table in (CountsRow, FractionsRow)]
-    with day.service.catalogue.engine.begin() as connection:
-        for table in (CountsRow, FractionsRow):
-            connection.execute(delete(table))
-    assert day.service.verify_due() == len(before[0])
-    assert [rows(day, table) for table in (CountsRow, FractionsRow)] == before
+    before = [rows(day, "counts"), rows(day, "fss", "rate-mae")]
+    forget(day)
+    assert day.service.verify_due() == len([row for row in before[0] if "'mask': 'all'" in row])
+    assert [rows(day, "counts"), rows(day, "fss", "rate-mae")] == before
     assert day.service.verify_due() == 0
 
 
 def test_a_task_that_has_no_time_left_goes_on_with_the_next_call(day):
-    before = rows(day, CountsRow)
-    with day.service.catalogue.engine.begin() as connection:
-        connection.execute(delete(CountsRow))
-        connection.execute(delete(FractionsRow))
+    before = rows(day, "counts")
+    forget(day)
     calls = 0
     while day.service.verify_due(within_s=0):
         calls += 1
     assert calls > 5
-    assert rows(day, CountsRow) == before
+    assert rows(day, "counts") == before
 
 
 def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(day):
@@ -162,8 +170,8 @@ def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(day):
     sums: dict[tuple[object, ...], Counts] = {}
     for row in (row for part in parts for row in part):
         key = (row.model, row.version, row.lead_minutes, row.threshold_mmh)
-        sums[key] = sums[key] + row.counts if key in sums else row.counts
-    assert sums == {(r.model, r.version, r.lead_minutes, r.threshold_mmh): r.counts for r in whole}
+        sums[key] = sums[key] + row.sums if key in sums else row.sums
+    assert sums == {(r.model, r.version, r.lead_minutes, r.threshold_mmh): r.sums for r in whole}
     assert counts_over(engine, Period(later(600), later(9000))) == []
 
 
@@ -181,7 +189,7 @@ def test_versions_are_apart_and_the_baselines_beside_each_are_its_own(open_world
 
     def totals(period):
         some = [row for row in counts_over(engine, period) if (row.lead_minutes, row.threshold_mmh) == (30, 1.0)]
-        return [(row.model, row.version, row.counts.total / cells) for row in some]
+        return [(row.model, row.version, row.sums.total / cells) for row in some]
 
     assert totals(whole) == [
         ("fading", "1", 3),
@@ -217,10 +225,10 @@ def test_probabilities_of_a_forecast_file_are_counted_by_bin(open_world, rain):
     add_probabilities(forecast, (0.1, 5.0), probability_NTHW)
     world.put(rain(150), rain(180))
     world.service.verify_due()
-    once = rows(world, ReliabilityRow)
+    once = rows(world, "reliability", "brier", "crps")
     world.service.verify_due()
-    assert rows(world, ReliabilityRow) == once
-    table = reliability_over(world.service.catalogue.engine, Period(START, later(600)))
+    assert rows(world, "reliability", "brier", "crps") == once
+    table = sums_over(world.service.catalogue.engine, Period(START, later(600)), family="reliability", mask="all")
     assert {row.lead_minutes for row in table} == {30, 60}
     assert {row.threshold_mmh for row in table} == {0.1, 5.0}
     world.service.verification_of(forecast)
@@ -228,12 +236,14 @@ def test_probabilities_of_a_forecast_file_are_counted_by_bin(open_world, rain):
     for number, threshold in enumerate((0.1, 5.0)):
         p, o = probability_NTHW[number, 0], observed_THW[0]
         valid = np.isfinite(p) & np.isfinite(o)
-        for one in [row.bin for row in table if (row.lead_minutes, row.threshold_mmh) == (30, threshold)]:
-            last = one.number == 9
-            inside = valid & (p >= one.number / 10) & ((p <= 1) if last else (p < (one.number + 1) / 10))
-            assert one.cells == inside.sum()
-            assert one.events == (inside & (o >= np.float32(threshold))).sum()
-            assert one.probability_ppm == pytest.approx(float(p[inside].sum(dtype=np.float64)) * PPM, abs=one.cells)
-            assert one.forecast_probability == pytest.approx(p[inside].mean(), abs=1e-5)
-    events = sum(row.bin.events for row in table if row.threshold_mmh == 0.1)
+        (bins,) = [row.sums for row in table if (row.lead_minutes, row.threshold_mmh) == (30, threshold)]
+        for number in range(10):
+            last = number == 9
+            inside = valid & (p >= number / 10) & ((p <= 1) if last else (p < (number + 1) / 10))
+            assert bins.cells[number] == inside.sum()
+            assert bins.events[number] == (inside & (o >= np.float32(threshold))).sum()
+            ppm = float(p[inside].sum(dtype=np.float64)) * PPM
+            assert bins.probability_ppm[number] == pytest.approx(ppm, abs=bins.cells[number])
+            assert bins.probability_ppm[number] / PPM / bins.cells[number] == pytest.approx(p[inside].mean(), abs=1e-5)
+    events = sum(sum(row.sums.events) for row in table if row.threshold_mmh == 0.1)
     assert events > 0

@@ -44,12 +44,12 @@ def test_an_upload_is_scored_in_the_same_answer(world, window_frames, later_fram
     for model in MODELS:
         expected = count_by_hand(files[model], forecast.observations_path, files.values())
         mine = {
-            (row.lead_minutes, row.threshold_mmh): tuple(vars(row.counts).values())
+            (row.lead_minutes, row.threshold_mmh): tuple(vars(row.sums).values())
             for row in verification.scores
             if row.model == model
         }
         assert mine == expected
-    assert any(row.counts.hits for row in verification.scores)
+    assert any(row.sums.hits for row in verification.scores)
     assert verification.cells == dict.fromkeys((30, 60, 90, 120, 150), 40 * 40 - 4 * 4)
 
 
@@ -57,7 +57,7 @@ def test_hits_and_misses_of_the_three_agree(world, window_frames, later_frames):
     rows = world.service.verification_of(world.service.forecast_upload(window_frames, later_frames)).scores
     for lead in (30, 60, 90, 120, 150):
         for threshold in THRESHOLDS_MMH:
-            some = [row.counts for row in rows if (row.lead_minutes, row.threshold_mmh) == (lead, threshold)]
+            some = [row.sums for row in rows if (row.lead_minutes, row.threshold_mmh) == (lead, threshold)]
             assert len(some) == 3
             assert len({counts.hits + counts.misses for counts in some}) == 1
             assert len({counts.total for counts in some}) == 1
@@ -107,7 +107,7 @@ def test_scans_are_scored_as_they_come_and_once(open_world, window_frames, later
     assert world.service.rolling() == list(verification.scores)
     expected = count_by_hand(forecast.path, forecast.observations_path, [])
     mine = {
-        (row.lead_minutes, row.threshold_mmh): tuple(vars(row.counts).values())
+        (row.lead_minutes, row.threshold_mmh): tuple(vars(row.sums).values())
         for row in verification.scores
         if row.model == "fading"
     }
@@ -149,13 +149,13 @@ def test_rolling_pools_the_last_hours_exactly(world, rain):
     singles = [world.service.verification_of(world.service.get(name)).scores for name in ids]
     for row in world.service.rolling():
         same = [
-            one.counts
+            one.sums
             for scores in singles
             for one in scores
             if (one.model, one.lead_minutes, one.threshold_mmh) == (row.model, row.lead_minutes, row.threshold_mmh)
         ]
         assert len(same) == 2
-        assert row.counts == sum(same, Counts())
+        assert row.sums == sum(same, Counts())
     world.now = start + timedelta(minutes=300, hours=23)
     recent = world.service.rolling()  # valid times after minute 240 of the day before, so 270 and 300
     assert {row.lead_minutes for row in recent} == {120, 150}
@@ -171,10 +171,10 @@ def test_rolling_of_a_model_compares_the_same_forecasts(world, rain):
     world.service.forecast_stored(start + timedelta(minutes=150), "persistence")
     world.service.verify_due()
     world.now = start + timedelta(minutes=300)
-    totals = {row.model: row.counts.total for row in world.service.rolling(model="fading") if row.lead_minutes == 30}
+    totals = {row.model: row.sums.total for row in world.service.rolling(model="fading") if row.lead_minutes == 30}
     assert len(set(totals.values())) == 1
     assert set(totals) == set(MODELS)
-    of_all = {row.model: row.counts.total for row in world.service.rolling() if row.lead_minutes == 30}
+    of_all = {row.model: row.sums.total for row in world.service.rolling() if row.lead_minutes == 30}
     assert of_all["persistence"] == 2 * of_all["fading"]
 
 
@@ -198,7 +198,9 @@ def test_huge_sums_survive_the_database(world, window_frames, later_frames):
     world.put(later_frames[0])
     world.service.verify_due()
     with world.service.catalogue.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE scores SET correct_negatives = {2**40}, hits = {2**33 + 1}")
+        connection.exec_driver_sql(
+            f"UPDATE score_sums SET value_3 = {2**40}, value_0 = {2**33 + 1} WHERE family = 'counts'"
+        )
     world.now += timedelta(hours=1)
     row = world.service.rolling(model=forecast.model)[0]
-    assert (row.counts.correct_negatives, row.counts.hits) == (2**40, 2**33 + 1)
+    assert (row.sums.correct_negatives, row.sums.hits) == (2**40, 2**33 + 1)

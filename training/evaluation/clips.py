@@ -1,0 +1,122 @@
+"""Scores of forecasters on a data set: sums over its clips by model and lead."""
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+import typer
+from torch import Tensor
+from torch.utils.data import DataLoader, Subset
+
+from core.arrays import Float32Field
+from core.errors import ForecastError
+from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
+from models.forecaster import Forecaster, NetworkForecaster
+from training.datasets import NowcastDataset
+from training.evaluation.engine import Evaluation, Measure, measures
+from training.evaluation.shared_work import added_up, own_share
+from verification.scores import SCORES
+
+BATCH = 8
+FSS_WINDOWS_KM = (20.0, 50.0)
+
+
+def measures_of(dataset: NowcastDataset, thresholds_mmh: Iterable[float] = THRESHOLDS_MMH) -> dict[str, Measure]:
+    """Return the scores that the values of a data set allow, by label."""
+    takes = "rain" if dataset.is_rain else "pictures"
+    return measures(
+        [(name, kind) for name, kind in SCORES.items() if kind.takes == takes],
+        tuple(thresholds_mmh),
+        dataset.pixel_m,
+        window_thresholds_mmh=MAIN_THRESHOLDS_MMH,
+        windows_km=FSS_WINDOWS_KM,
+    )
+
+
+def evaluate(
+    forecasters: Iterable[Forecaster],
+    dataset: NowcastDataset,
+    thresholds_mmh: Iterable[float] = THRESHOLDS_MMH,
+    *,
+    clips: int | None = None,
+    one_step: bool = False,
+) -> Evaluation:
+    """Return the sums over a data set, or over N of its clips, evenly spread.
+
+    Cells of rain count where the observation and every input field are there, the same ones for all forecasters.
+    Processes that were started together share the clips.
+
+    Args:
+        forecasters: their names are the rows.
+        dataset: rain or pictures.
+        thresholds_mmh: of rain.
+        clips: None is all.
+        one_step: also the one-step forecasts of given frames, which the paper averages over as well.
+
+    Raises:
+        ForecastError: a forecast that is not finite.
+    """
+    forecasters = list(forecasters)
+    result = Evaluation(measures_of(dataset, thresholds_mmh), dataset.lead_steps)
+    loader = DataLoader(Subset(dataset, own_share(chosen_clips(len(dataset), clips))), batch_size=BATCH)
+    with typer.progressbar(loader, file=sys.stderr) as batches:
+        for past_BTCHW, future_BTCHW in batches:
+            true_BTCHW = torch.cat([past_BTCHW[:, 1:], future_BTCHW], dim=1).numpy().copy()
+            unseen_BCHW = past_BTCHW.isnan().any(dim=1).numpy()
+            true_BTCHW[np.broadcast_to(unseen_BCHW[:, None], true_BTCHW.shape)] = np.nan
+            for one in forecasters:
+                frames_BTCHW = predictions(one, past_BTCHW, dataset.lead_steps, one_step=one_step)
+                seen_BTCHW = true_BTCHW[:, -frames_BTCHW.shape[1] :]
+                if not np.isfinite(frames_BTCHW[np.isfinite(seen_BTCHW)]).all():
+                    raise ForecastError(f"{one.name} {one.version} returned values that are not finite")
+                result.add(one.name, frames_BTCHW, seen_BTCHW)
+            result.clips += len(past_BTCHW)
+    whole, result.clips = added_up({key: sums for key, (sums,) in result.totals.items()}, result.clips)
+    result.totals = {key: [sums] for key, sums in whole.items()}
+    return result
+
+
+def chosen_clips(length: int, clips: int | None) -> list[int]:
+    """Return the indices of N clips, evenly spread over all; None is all."""
+    if clips is None or clips >= length:
+        return list(range(length))
+    return [int(index) for index in np.linspace(0, length - 1, clips).round()]
+
+
+def predictions(forecaster: Forecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
+    """Return forecast frames (B, P, C, H, W): P = lead_steps, with `one_step` T - 1 one-step forecasts before them.
+
+    A model without one-step forecasts (SimVP, Earthformer) has P = lead_steps in both cases.
+    """
+    if isinstance(forecaster, NetworkForecaster):
+        return _of_network(forecaster, past_BTCHW, lead_steps, one_step=one_step)
+    clips = [_of_clip(forecaster, past_TCHW.numpy(), lead_steps, one_step=one_step) for past_TCHW in past_BTCHW]
+    return np.stack(clips)
+
+
+def _of_network(forecaster: NetworkForecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
+    model, transform = forecaster.model, forecaster.transform
+    every: Any = getattr(model, "predict_all", model) if one_step else model
+    with torch.inference_mode():
+        value_BTCHW = every(transform.encode(past_BTCHW).to(forecaster.device), lead_steps)
+        return np.array(transform.decode(value_BTCHW.float()).cpu().numpy(), np.float32)
+
+
+def _of_clip(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int, *, one_step: bool) -> Float32Field:
+    """Forecast each channel alone; where a forecaster needs more frames, its one step is the newest frame."""
+    forecasts = [_by_channel(forecaster, past_TCHW, lead_steps)]
+    for given in range(len(past_TCHW) - 1, 0, -1) if one_step else ():
+        known_TCHW = past_TCHW[:given]
+        enough = given >= forecaster.minimum_steps
+        forecasts.insert(0, _by_channel(forecaster, known_TCHW, 1) if enough else known_TCHW[-1:])
+    return np.concatenate(forecasts)
+
+
+def _by_channel(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int) -> Float32Field:
+    by_channel = [
+        forecaster.forecast(np.maximum(past_THW, 0.0), lead_steps).rate_mmh_LHW
+        for past_THW in np.moveaxis(past_TCHW, 1, 0)
+    ]
+    return np.stack(by_channel, axis=1)

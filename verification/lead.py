@@ -1,0 +1,45 @@
+"""Forecasts of one lead time, what was observed then, and the grid cells that count."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from core.arrays import BoolField, Float32Field
+from verification.table import Mask
+
+
+@dataclass(frozen=True)
+class Exceedance:
+    """Probabilities of one lead that the rate reaches thresholds; NaN is not known."""
+
+    thresholds_mmh: tuple[float, ...]
+    probability_KHW: Float32Field
+
+
+@dataclass(frozen=True)
+class ComparedLead:
+    """Every model on the same grid cells.
+
+    Attributes:
+        lead_minutes: lead time.
+        rates: forecast rate by model, mm/h, finite in every mask.
+        observed_HW: mm/h, finite in every mask.
+        masks: grid cells that count.
+        exceedance: by model, of those that forecast probabilities.
+        pixel_m: edge of a grid cell.
+    """
+
+    lead_minutes: int
+    rates: Mapping[str, Float32Field]
+    observed_HW: Float32Field
+    masks: Mapping[Mask, BoolField]
+    exceedance: Mapping[str, Exceedance] = field(default_factory=dict)
+    pixel_m: float = 1000.0
+
+    @cached_property
+    def observed_in(self) -> dict[Mask, Float32Field]:
+        """The observation by mask, NaN outside of it."""
+        nan = np.float32(np.nan)
+        return {mask: np.where(mask_HW, self.observed_HW, nan) for mask, mask_HW in self.masks.items()}

@@ -1,0 +1,38 @@
+"""Scores of the probability of an event, against rain that was observed."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from core.arrays import BoolField, Float64Field, FloatField
+from verification.scores.base import Score, T, Takes
+
+
+@dataclass(frozen=True)
+class ProbabilityScore(Score[T]):
+    """A score of the probability of an event.
+
+    Attributes:
+        threshold_mmh: the event is a rate at or above it.
+    """
+
+    takes: ClassVar[Takes] = "probabilities"
+    threshold_mmh: float = 1.0
+
+
+def events_of(
+    probability: FloatField, observed_mmh: FloatField, threshold_mmh: float
+) -> tuple[Float64Field, BoolField]:
+    """Return the probability and whether the event was observed, of the cells where both are known.
+
+    Raises:
+        ValueError: the fields differ in shape, or a probability is outside of 0 to 1.
+    """
+    if probability.shape != observed_mmh.shape:
+        raise ValueError(f"forecast of {probability.shape} against observations of {observed_mmh.shape}")
+    both = np.isfinite(probability) & np.isfinite(observed_mmh)
+    probability_N = probability[both].astype(np.float64)
+    if probability_N.size and not 0.0 <= probability_N.min() <= probability_N.max() <= 1.0:
+        raise ValueError(f"expected probabilities within 0 to 1, got {probability_N.min()} to {probability_N.max()}")
+    return probability_N, observed_mmh[both] >= threshold_mmh
