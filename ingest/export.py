@@ -14,16 +14,16 @@ FILE_SUFFIXES: Final = (".h5", ".hdf5", ".hdf")
 
 
 def export_odim(source: str | Path | bytes, out: str | Path, *, quantum_mmh: float = QUANTUM_MMH) -> list[Path]:
-    """Write the frames of any file that ingest reads as ODIM_H5.
+    """Write the frames of any file that ingest can read as ODIM_H5.
 
     Args:
         source: a stored scan, a forecast's NetCDF, or a radar file.
-        out: a name that ends in .h5, .hdf5 or .hdf is one file with a data set for each frame; any other is a folder
-            for a file per frame, as the DWD has it and pysteps needs it.
-        quantum_mmh: one count.
+        out: a name ending in .h5, .hdf5 or .hdf is one file with a data set per frame; any other name is a folder for
+            one file per frame, as DWD distributes them and pysteps needs them.
+        quantum_mmh: rate of one count.
 
     Raises:
-        InputError: not a file of rain rates, or frames that do not fit into one file.
+        InputError: a file without rain rates, or frames that do not fit into one file.
     """
     frames, out = read_frames(source), Path(out)
     if out.suffix.lower() in FILE_SUFFIXES:

@@ -1,4 +1,4 @@
-"""The weather radars of Deutscher Wetterdienst: which cells of a grid they see, and which of them a composite lacks."""
+"""The weather radars of Deutscher Wetterdienst: which grid cells they cover, and which of them a composite lacks."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -35,15 +35,15 @@ NETWORK_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 """Real files list these 17 sites since then (in 2017 `emd` stood for `asb`, in 2014 there were 15)."""
 
 RANGE_M: Final = 150_000.0
-"""Reach of the precipitation scan behind the national composites."""
+"""Range of the precipitation scan that the national composites are made of."""
 
 
 @lru_cache(maxsize=16)
 def coverage_HW(grid: Grid, radars: tuple[str, ...] = tuple(DWD_RADARS), range_m: float = RANGE_M) -> NDArray[np.bool_]:
-    """The cells within reach of at least one of the radars (great circle); read-only, since it is shared.
+    """Return the cells within range of at least one of the radars (great circle); read-only, since it is cached.
 
     Raises:
-        KeyError: not a site of the table.
+        KeyError: a site that is not in the table.
     """
     lon_HW, lat_HW = (np.radians(degrees_HW) for degrees_HW in grid.lon_lat_HW())
     covered_HW = np.zeros(grid.shape, np.bool_)
@@ -56,13 +56,13 @@ def coverage_HW(grid: Grid, radars: tuple[str, ...] = tuple(DWD_RADARS), range_m
 
 
 def dwd_site(name: str) -> str:
-    """The three letters of a site: `deasb` and `ASB` are both `asb`."""
+    """Return the three letters of a site: `deasb` and `ASB` are both `asb`."""
     site = name.strip(" '\"<>").lower()
     return site[2:] if len(site) == 5 and site.startswith("de") else site
 
 
 def missing_dwd_radars(listed: Iterable[str], valid_time: datetime) -> tuple[str, ...]:
-    """Sites of the network that a file's own list leaves out; none where the file lists nothing or is too old."""
+    """Return the sites of the network that a file's own list lacks; none for an empty list or an older file."""
     sites = {site for name in listed if (site := dwd_site(name))}
     if not sites or valid_time < NETWORK_SINCE:
         return ()

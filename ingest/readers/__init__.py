@@ -1,4 +1,4 @@
-"""Radar files to frames: one file per format, found by content."""
+"""Readers of radar files: one module per format, detected from the file's content."""
 
 from ingest.readers import cf_netcdf as cf_netcdf
 from ingest.readers import odim_h5 as odim_h5

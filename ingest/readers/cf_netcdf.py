@@ -1,4 +1,4 @@
-"""CF-NetCDF rain rates (NetCDF4 and NetCDF3), through xarray."""
+"""CF-NetCDF rain rates (NetCDF4 and NetCDF3), read through xarray."""
 
 import io
 from datetime import UTC, datetime
@@ -17,20 +17,21 @@ NETCDF3_STARTS: Final = (b"CDF\x01", b"CDF\x02")
 
 
 def matches(head: bytes) -> bool:
-    """HDF5 (NetCDF4) or classic NetCDF."""
+    """Return whether the file begins as HDF5 (NetCDF4) or classic NetCDF."""
     return is_hdf5(head) or head.startswith(NETCDF3_STARTS)
 
 
 def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
-    """Read every time of the file's rain rate as a frame, rows turned to run from the north.
+    """Read every time of the file's rain rate as a frame, with the rows reversed where they run from the south.
 
-    Where the time has bounds, the rate is the mean between them and the later one is the valid time; else the attribute
-    `interval_minutes` counts, and 0 without it. `forecast_reference_time` makes the lead. The global attributes
-    `product` and `missing_radars` are taken; without a product the variable's name is it.
+    Where `time` has bounds, the rate is the mean between them and the later bound is the valid time; otherwise the
+    global attribute `interval_minutes` is the interval, and 0 without it. `forecast_reference_time` determines the lead
+    time. The global attributes `product` and `missing_radars` are used; without `product` the variable's name is the
+    product.
 
     Raises:
         OtherFormatError: an HDF5 file of ODIM.
-        FrameError: damaged, no rain rate, no unit, grid or time, or values below 0.
+        FrameError: damaged, or without a rain rate, unit, grid or time, or values below 0.
         TooLargeError: more frames or bytes than the limits.
     """
     content = file.read()
@@ -40,7 +41,7 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     with _dataset(content, is_netcdf4=is_netcdf4) as dataset:
         rate = find_rate(dataset)
         if rate.ndim not in (2, 3) or (rate.ndim == 3 and rate.dims[0] != "time"):
-            raise FrameError(f"{rate.name} has the dimensions {rate.dims}; (time, y, x) or (y, x) was due")
+            raise FrameError(f"{rate.name}: expected the dimensions (time, y, x) or (y, x), got {rate.dims}")
         limits_of(file).check_frames(rate.shape[0] if rate.ndim == 3 else 1)
         limits_of(file).check_cells(*rate.shape[-2:])
         if not is_netcdf4:
@@ -58,7 +59,7 @@ def _check_hdf5(file: BinaryIO) -> None:
 
 def _dataset(content: bytes, *, is_netcdf4: bool) -> xr.Dataset:
     options: dict[str, Any] = {"engine": "scipy"}
-    if is_netcdf4:  # an HDF5 file without dimensions opens too, and is then told what it lacks
+    if is_netcdf4:  # an HDF5 file without dimensions opens too; a later check names what it lacks
         options = {"engine": "h5netcdf", "phony_dims": "access"}
     try:
         return xr.open_dataset(io.BytesIO(content), decode_timedelta=False, cache=False, **options)
@@ -89,7 +90,7 @@ def _frames(dataset: xr.Dataset, rate: xr.DataArray) -> list[RadarFrame]:
 
 
 def _intervals(dataset: xr.Dataset) -> list[tuple[datetime, datetime]]:
-    """Start and end of each field's interval, aware UTC."""
+    """Return the start and end of each field's interval, aware UTC."""
     ends = times_of(dataset)
     time = dataset["time"]
     bounds_name = time.attrs.get("bounds") or time.encoding.get("bounds")
@@ -98,7 +99,7 @@ def _intervals(dataset: xr.Dataset) -> list[tuple[datetime, datetime]]:
         return [(datetime.fromtimestamp(end.timestamp() - minutes * 60, UTC), end) for end in ends]
     bounds: Any = dataset[bounds_name].values if bounds_name in dataset.variables else np.empty(0)
     if bounds.shape != (len(ends), 2) or not np.issubdtype(bounds.dtype, np.datetime64):
-        raise FrameError(f"time bounds {bounds_name} have shape {bounds.shape}; two CF times per field were due")
+        raise FrameError(f"time bounds {bounds_name}: expected two CF times per field, got the shape {bounds.shape}")
     seconds = bounds.astype("datetime64[s]").astype(np.int64)
     pairs = [(datetime.fromtimestamp(int(a), UTC), datetime.fromtimestamp(int(b), UTC)) for a, b in seconds]
     if any(start > end for start, end in pairs):

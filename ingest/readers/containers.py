@@ -1,4 +1,4 @@
-"""Opens gzip, bzip2 and tar, also one in another, in memory and by content: nothing is ever written to disk."""
+"""Unpacking of gzip, bzip2 and tar, nested too, in memory and by content: nothing is written to disk."""
 
 import bz2
 import gzip
@@ -16,17 +16,17 @@ CHUNK_BYTES: Final = 2**20
 TAR_BLOCK: Final = tarfile.BLOCKSIZE
 
 TAR_ERRORS: Final = (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, KeyError, RecursionError)
-"""What tarfile raises on damaged headers; it translates only some of it."""
+"""What tarfile raises on damaged headers: it translates only some of the errors to its own."""
 
 
 def unpack(content: bytes, name: str, limits: ReadLimits, *, depth: int = 0) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every file inside, in the archive's order; of the file itself where it is no container.
+    """Yield name and bytes of every file inside, in the archive's order; of the file itself if it is not a container.
 
-    Names are for messages (and for ASCII grids, which hold no time): a path in one leads nowhere.
+    Names serve messages only (and ASCII grids, which hold no time): no file is ever opened by such a name.
 
     Raises:
         FrameError: damaged, cut, or packed more than `MAX_DEPTH` times.
-        TooLargeError: more bytes than the limit, found while they are unpacked.
+        TooLargeError: more bytes than the limit, detected while they are unpacked.
     """
     if content.startswith((b"\x1f\x8b", b"BZh")):
         kind = "gzip" if content[0] == 0x1F else "bzip2"
@@ -37,13 +37,13 @@ def unpack(content: bytes, name: str, limits: ReadLimits, *, depth: int = 0) -> 
         yield name, content
         return
     if depth == MAX_DEPTH:
-        raise FrameError(f"{name}: packed more than {MAX_DEPTH} times; a radar file was due")
+        raise FrameError(f"{name}: packed more than {MAX_DEPTH} times; expected a radar file within")
     for inner_name, inner in inside:
         yield from unpack(inner, inner_name, limits, depth=depth + 1)
 
 
 def printable(name: str) -> str:
-    """A name that came from outside, fit for a message or a log."""
+    """Return a foreign file name in a form that is safe in messages and logs."""
     return "".join(letter if letter.isprintable() else "?" for letter in name)[-200:]
 
 
@@ -71,9 +71,9 @@ def _is_tar(content: bytes) -> bool:
 
 
 def _tar_files(content: bytes, name: str) -> Iterator[tuple[str, bytes]]:
-    """Bytes of the regular files; links, folders and devices are passed over.
+    """Yield name and bytes of the regular files; links, folders and devices are ignored.
 
-    tarfile itself takes an archive that is cut at or in a later header for a whole one, so the end is looked for here.
+    tarfile accepts an archive that is cut at or within a later header as complete, so the end mark is checked here.
     """
     end = 0
     try:

@@ -1,4 +1,4 @@
-"""Opening an HDF5 file from outside without harm: what it holds is counted, and it may not point out of itself."""
+"""Safe opening of foreign HDF5 files: their size is counted, and they must not refer to other files."""
 
 import struct
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ Parts = list[tuple[str, Any]]
 
 
 def is_hdf5(head: bytes) -> bool:
-    """ODIM and NetCDF4 files both start like this."""
+    """Return whether a file begins as HDF5, as ODIM and NetCDF4 files do."""
     return head.startswith(MAGIC)
 
 
 @contextmanager
 def opened(file: BinaryIO) -> Iterator[Any]:
-    """The h5py file of some bytes.
+    """Open a file's bytes with h5py.
 
     Raises:
         FrameError: cut or damaged.
@@ -35,7 +35,7 @@ def opened(file: BinaryIO) -> Iterator[Any]:
     try:
         root = h5py.File(file, "r")
     except (OSError, RuntimeError, ValueError, KeyError) as err:
-        raise FrameError(f"HDF5 file is cut or damaged, a whole one was due: {err}") from err
+        raise FrameError(f"expected a whole HDF5 file, got a cut or damaged one: {err}") from err
     with root:
         yield root
 
@@ -44,8 +44,8 @@ def check_parts(file: BinaryIO, root: Any) -> None:
     """Count the bytes of all data sets against the limit, and refuse links and storage outside of the file.
 
     Raises:
-        FrameError: a link or a data set that leads to another file of this machine.
-        TooLargeError: its data sets unpack to more than the limit.
+        FrameError: a link or a data set refers to another file of this machine.
+        TooLargeError: the data sets unpack to more than the limit.
     """
     limits = limits_of(file)
     links: Parts = []
@@ -57,13 +57,13 @@ def check_parts(file: BinaryIO, root: Any) -> None:
     data_sets = [(name, item) for name, item in items if isinstance(item, h5py.Dataset)]
     outside += [name for name, data in data_sets if data.external or data.is_virtual]
     if outside:
-        raise FrameError(f"HDF5 part {outside[0]} lies in another file; all data in this one was due")
+        raise FrameError(f"HDF5 part {outside[0]} refers to another file; expected all data in this one")
     for name, data in data_sets:
         limits.take_bytes(data.nbytes, f"HDF5 data set {name}")
 
 
 def text(value: Any) -> str:
-    """An attribute as text, whatever string type of HDF5 it has."""
+    """Return an attribute as text, for any of HDF5's string types."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""ODIM_H5 composites (EUMETNET OPERA data information model 2.x), as the DWD writes RV, RW and RY since 2025."""
+"""ODIM_H5 composites (EUMETNET OPERA data information model 2.x), as DWD writes RV, RW and RY since 2025."""
 
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
@@ -17,23 +17,23 @@ from ingest.readers.base import READERS, OtherFormatError, ProductError, Reader,
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
 
 QUANTITIES: Final = ("RATE", "ACRR", "DBZH")
-"""Rain rate in mm/h, accumulation in mm over start to end, reflectivity in dBZ; the first one there is read."""
+"""Rain rate in mm/h, accumulation in mm from start to end, reflectivity in dBZ; the first one present is read."""
 
 OBJECTS: Final = ("COMP", "IMAGE")
 DWD_ORIGIN: Final = "ORG:78"
-"""Originating centre of the DWD (WMO common code table C-1: 78 is Offenbach)."""
+"""Originating centre of DWD (WMO common code table C-1: 78 is Offenbach)."""
 
 
 def read_odim_h5(file: BinaryIO) -> list[RadarFrame]:
-    """Read the fields of a composite, one frame per data set; row 0 is the north already.
+    """Read the fields of a composite, one frame per data set; row 0 is the northern one in the file, too.
 
     `nodata` is not observed, `undetect` is exactly 0 mm/h (gain and offset would give -0.001). ACRR becomes the mean
-    rate over start to end; DBZH goes through DWD's Z-R relation. Valid time is the end of the interval, the lead is
-    counted from the file's nominal time (`what/date`, `what/time`).
+    rate from start to end; DBZH is converted with DWD's Z-R relation. The valid time is the end of the interval, the
+    lead time counts from the file's nominal time (`what/date`, `what/time`).
 
     Raises:
         OtherFormatError: an HDF5 file without ODIM's groups.
-        FrameError: damaged, corners that disagree with the size, or a quantity that is no rain.
+        FrameError: damaged, corners that contradict the size, or a quantity other than rain.
     """
     with opened(file) as root:
         _check_kind(root)
@@ -55,7 +55,7 @@ def _check_kind(root: Any) -> None:
         raise OtherFormatError(f"HDF5 file with the conventions {conventions!r}, not ODIM_H5")
     kind = text(_attribute("object", root, "what"))
     if kind not in OBJECTS:
-        raise ProductError(f"ODIM object {kind}; one of {', '.join(OBJECTS)} was due")
+        raise ProductError(f"ODIM what/object: expected one of {', '.join(OBJECTS)}, got {kind}")
 
 
 def _frame(root: Any, dataset: Any) -> RadarFrame:
@@ -67,7 +67,7 @@ def _frame(root: Any, dataset: Any) -> RadarFrame:
     start_time = _time(("startdate", "starttime"), dataset, "what") if has_start else valid_time
     interval_minutes = (valid_time - start_time).total_seconds() / 60
     if interval_minutes < 0 or (quantity == "ACRR" and interval_minutes == 0):
-        raise FrameError(f"{quantity} from {start_time} to {valid_time}; an end after the start was due")
+        raise FrameError(f"{quantity}: expected an end after the start, got {start_time} to {valid_time}")
     grid = _grid(root, dataset)
     return RadarFrame(
         valid_time,
@@ -81,7 +81,7 @@ def _frame(root: Any, dataset: Any) -> RadarFrame:
 
 
 def _data(dataset: Any) -> tuple[Any, str]:
-    """The group of the wanted quantity (with its `what`), and the quantity."""
+    """Return the group of the preferred quantity (with its `what`), and the quantity."""
     found = {
         text(_attribute("quantity", dataset[name], "what", dataset)): dataset[name]
         for name in dataset
@@ -90,14 +90,14 @@ def _data(dataset: Any) -> tuple[Any, str]:
     for quantity in QUANTITIES:
         if quantity in found:
             return found[quantity], quantity
-    raise ProductError(f"{dataset.name} has {', '.join(sorted(found)) or 'no data'}; {', '.join(QUANTITIES)} was due")
+    raise ProductError(f"{dataset.name}: expected {', '.join(QUANTITIES)}, got {', '.join(sorted(found)) or 'no data'}")
 
 
 def _rate(group: Any, quantity: str, grid: Grid, interval_minutes: float) -> Float32Field:
     data = group.get("data")
     if data is None or data.shape != grid.shape or data.dtype.kind not in "uif":
-        came = "nothing" if data is None else f"{data.dtype} {data.shape}"
-        raise FrameError(f"{group.name}/data holds {came}; numbers of shape {grid.shape} were due")
+        got = "nothing" if data is None else f"{data.dtype} {data.shape}"
+        raise FrameError(f"{group.name}/data: expected numbers of shape {grid.shape}, got {got}")
     scale = {name: _number(name, group, "what", group.parent) for name in ("gain", "offset", "nodata", "undetect")}
     raw_HW = data[()]
     undetect_HW, nodata_HW = raw_HW == scale["undetect"], raw_HW == scale["nodata"]
@@ -119,28 +119,28 @@ def _grid(root: Any, dataset: Any) -> Grid:
         project = Proj(projdef)
         corners = {name: project(number(f"{name}_lon"), number(f"{name}_lat")) for name in ("UL", "UR", "LR", "LL")}
     except CRSError as err:
-        raise FrameError(f"projdef {projdef!r} is no projection that PROJ knows: {err}") from err
+        raise FrameError(f"projdef: expected a projection that PROJ knows, got {projdef!r}: {err}") from err
     west_m, north_m = corners["UL"]
     east_m, south_m = west_m + cols * pixel_x_m, north_m - rows * pixel_y_m
-    due = {"UR": (east_m, north_m), "LR": (east_m, south_m), "LL": (west_m, south_m)}
-    for name, place in due.items():
+    expected = {"UR": (east_m, north_m), "LR": (east_m, south_m), "LL": (west_m, south_m)}
+    for name, place in expected.items():
         off_m = np.abs(np.subtract(corners[name], place))
         if not (off_m < (pixel_x_m, pixel_y_m)).all():
             raise FrameError(
-                f"corner {name} lies {off_m[0]:.0f} m and {off_m[1]:.0f} m off the one that {rows:g} x {cols:g} cells "
-                f"of {pixel_x_m:g} m give from UL; less than a cell was due"
+                f"corner {name} is {off_m[0]:.0f} m and {off_m[1]:.0f} m from where UL and {rows:g} x {cols:g} cells "
+                f"of {pixel_x_m:g} m place it; expected less than a cell"
             )
     return known(Grid(projdef, west_m, north_m, pixel_x_m, pixel_y_m, int(rows), int(cols)))
 
 
 def _product(dataset: Any, quantity: str) -> str:
-    """`RV_top_view` is RV; a file without a product's name goes by its quantity."""
+    """Return the product: `RV_top_view` is RV; without a product name it is the quantity."""
     name = text(dataset["what"].attrs.get("prodname", "")) if "what" in dataset else ""
     return name.split("_")[0].upper() or quantity
 
 
 def _missing(root: Any, valid_time: datetime) -> tuple[str, ...]:
-    """What the file lists as missing; of the DWD also what its list of used radars leaves out."""
+    """Return the radars that the file lists as missing; for DWD also those absent from its list of used radars."""
     how = root["how"].attrs if "how" in root else {}
     is_dwd = DWD_ORIGIN in text(root["what"].attrs.get("source", ""))
     stated, used = (text(how.get(name, "")).split(",") for name in ("missing_nodes", "nodes"))
@@ -155,7 +155,7 @@ def _time(names: tuple[str, str], group: Any, part: str) -> datetime:
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError as err:
-        raise FrameError(f"{group.name}/{part} has the time {digits!r}; yyyymmdd and HHMMSS were due") from err
+        raise FrameError(f"{group.name}/{part}: expected a time yyyymmdd and HHMMSS, got {digits!r}") from err
 
 
 def _number(name: str, group: Any, part: str, outer: Any) -> float:
@@ -163,14 +163,14 @@ def _number(name: str, group: Any, part: str, outer: Any) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError) as err:
-        raise FrameError(f"ODIM attribute {part}/{name} is {value!r}; a number was due") from err
+        raise FrameError(f"ODIM attribute {part}/{name}: expected a number, got {value!r}") from err
     if not np.isfinite(number):
-        raise FrameError(f"ODIM attribute {part}/{name} is {number}; a finite number was due")
+        raise FrameError(f"ODIM attribute {part}/{name}: expected a finite number, got {number}")
     return number
 
 
 def _attribute(name: str, group: Any, part: str, outer: Any = None) -> Any:
-    """An attribute of a group's `what` or `where`, else of the group around it, as ODIM has it."""
+    """Return an attribute of a group's `what` or `where`, else of the enclosing group, as ODIM defines it."""
     for holder in (group, outer):
         if holder is not None and part in holder and name in holder[part].attrs:
             return holder[part].attrs[name]

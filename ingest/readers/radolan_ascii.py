@@ -19,22 +19,22 @@ HEADER: Final = ("ncols", "nrows", "xllcorner", "yllcorner", "cellsize", "nodata
 INTERVAL_MINUTES: Final = 60.0
 
 MM_PER_UNIT: Final[Mapping[int, float]] = {-1: 0.1, -9999: 1.0}
-"""Unit of the numbers by the no-data value: recent grids count 0.1 mm, the RADKLIM reanalysis mm."""
+"""Unit of the numbers by the no-data value: recent grids count 0.1 mm, the RADKLIM reanalysis counts mm."""
 
 _NAME = re.compile(r"(?P<product>[A-Z]{2})_(?:\d{4}\.\d{3}_)?(?P<time>\d{8}[-_]\d{4})")
 
 
 def matches(head: bytes) -> bool:
-    """An ESRI ASCII grid starts with its number of columns."""
+    """Return whether the file begins with an ESRI ASCII grid's number of columns."""
     return head[:5].lower() == b"ncols"
 
 
 def read_radolan_ascii(file: BinaryIO) -> list[RadarFrame]:
-    """Read one hourly RW grid; its first row is the north.
+    """Read one hourly RW grid; its first row is the northern one.
 
-    The grid holds neither product nor time, so both come from the file's name (`RW_20221018-0050.asc`); this is the one
-    format whose name matters. The interval is the hour that ends there. No data is -1 with a unit of 0.1 mm, or -9999
-    with mm.
+    The grid holds neither product nor time, so both are taken from the file's name (`RW_20221018-0050.asc`); this is
+    the only format whose name matters. The interval is the hour that ends then. No data is -1 with a unit of 0.1 mm, or
+    -9999 with mm.
 
     Raises:
         FrameError: damaged or cut, a name without product and time, or another grid than DWD's.
@@ -62,13 +62,13 @@ def read_radolan_ascii(file: BinaryIO) -> list[RadarFrame]:
 def _product_and_time(name: str) -> tuple[str, datetime]:
     found = _NAME.search(PurePosixPath(name).name)
     if found is None:
-        raise FrameError("an ASCII grid holds no time; a name like RW_20221018-0050.asc was due")
+        raise FrameError("an ASCII grid holds no time; expected a file name like RW_20221018-0050.asc")
     if found["product"] != "RW":
-        raise FrameError(f"ASCII grid of product {found['product']}; RW was due")
+        raise FrameError(f"ASCII grid: expected the product RW, got {found['product']}")
     try:
         return "RW", datetime.strptime(found["time"].replace("_", "-"), "%Y%m%d-%H%M").replace(tzinfo=UTC)
     except ValueError as err:
-        raise FrameError(f"{found['time']} in the ASCII grid's name is no time (yyyymmdd-HHMM)") from err
+        raise FrameError(f"ASCII grid's name: expected a time yyyymmdd-HHMM, got {found['time']}") from err
 
 
 def _header(lines: list[bytes]) -> dict[str, float]:
@@ -76,26 +76,26 @@ def _header(lines: list[bytes]) -> dict[str, float]:
         pairs = [line.decode("ascii").split() for line in lines]
         header = {key.lower(): float(value) for key, value in pairs}
     except ValueError as err:
-        raise FrameError(f"ASCII grid header does not parse: {err}; six lines of a name and a number were due") from err
+        raise FrameError(f"ASCII grid header: expected six lines of a name and a number, got {err}") from err
     if tuple(header) != HEADER:
-        raise FrameError(f"ASCII grid header has {', '.join(header)}; {', '.join(HEADER)} were due")
+        raise FrameError(f"ASCII grid header: expected {', '.join(HEADER)}, got {', '.join(header)}")
     if header["nodata_value"] not in MM_PER_UNIT:
         known = " or ".join(f"{value} ({unit} mm)" for value, unit in MM_PER_UNIT.items())
-        raise FrameError(f"no-data value {header['nodata_value']:g}; {known} was due, since it tells the unit")
+        raise FrameError(f"no-data value: expected {known}, since it implies the unit; got {header['nodata_value']:g}")
     return header
 
 
 def _grid(header: Mapping[str, float]) -> Grid:
     rows, cols = header["nrows"], header["ncols"]
     if rows != rows // 1 or cols != cols // 1:
-        raise FrameError(f"ASCII grid of {rows} x {cols} cells; whole numbers were due")
+        raise FrameError(f"ASCII grid: expected whole numbers of cells, got {rows} x {cols}")
     grid = dwd_grid(int(rows), int(cols), wgs84=False)
     west_m, south_m, _, _ = grid.extent_m
     off_m = max(abs(header["xllcorner"] - west_m), abs(header["yllcorner"] - south_m))
     if not off_m < header["cellsize"] == grid.pixel_x_m:
         raise FrameError(
-            f"ASCII grid with its corner at {header['xllcorner']:g}, {header['yllcorner']:g} and cells of "
-            f"{header['cellsize']:g} m; {west_m:.0f}, {south_m:.0f} and {grid.pixel_x_m:g} m were due ({grid.name})"
+            f"ASCII grid of {grid.name}: expected the corner at {west_m:.0f}, {south_m:.0f} and cells of "
+            f"{grid.pixel_x_m:g} m, got {header['xllcorner']:g}, {header['yllcorner']:g} and {header['cellsize']:g} m"
         )
     return grid
 

@@ -1,4 +1,4 @@
-"""RADOLAN binary composites of the DWD (RADOLAN/RADVOR-OP Kompositformat 2.5), decoded by wradlib."""
+"""RADOLAN binary composites of DWD (RADOLAN/RADVOR-OP Kompositformat 2.5), decoded with wradlib."""
 
 import io
 import re
@@ -22,7 +22,7 @@ DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
 """16-bit products: a depth in mm over the header's interval."""
 
 REFLECTIVITIES: Final = ("RX", "EX", "WX")
-"""8-bit products: RVP6 counts."""
+"""8-bit products: RVP6 counts of reflectivity."""
 
 REFUSED: Final[Mapping[str, str]] = {
     "RE": "the solid fraction of precipitation (0 to 1), not an amount of rain",
@@ -30,7 +30,7 @@ REFUSED: Final[Mapping[str, str]] = {
 }
 
 EUROPEAN: Final = ("EX",)
-"""Products whose radar list is not the German network's."""
+"""Products whose list of radars is not that of the German network."""
 
 MAX_HEADER_BYTES: Final = 2048
 WGS84_SINCE_VERSION: Final = 5
@@ -49,21 +49,21 @@ _START = re.compile(rb"[A-Z][A-Z0-9]\d{6}\d{5}\d{4}BY[ \d]")
 
 
 def matches(head: bytes) -> bool:
-    """Product, ddHHMM, station, mmyy and the length token `BY`."""
+    """Return whether the file begins with product, ddHHMM, station, mmyy and the length token `BY`."""
     return _START.match(head) is not None
 
 
 def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
-    """Read one composite; row 0 of the file is the south and comes out last.
+    """Read one composite; row 0 of the file is the southern one and becomes the last.
 
-    Depths (RY, RZ, YW, RV, RW, SF, RQ) become the mean rate over the header's interval, counts (RX, EX, WX) go through
-    DWD's Z-R relation with -32.5 dBZ as dry. Valid time is the header's time plus the lead `VV`. Cells with the no-data
-    flag, the clutter flag (YW keeps a plausible value under it, which is not trusted; the flags go with the frame) or
-    the negative flag are not observed; cells of the secondary source are. Grids of format version 5 lie on WGS84, older
-    ones on the sphere.
+    Depths (RY, RZ, YW, RV, RW, SF, RQ) become the mean rate over the header's interval, counts (RX, EX, WX) are
+    converted with DWD's Z-R relation, with -32.5 dBZ as dry. The valid time is the header's time plus the lead time
+    `VV`. Cells with the no-data, clutter or negative flag are not observed (YW keeps a plausible value under the
+    clutter flag, which is not used; the flags are part of the frame); cells of the secondary source are observed. Grids
+    of format version 5 are on WGS84, older ones on the sphere.
 
     Raises:
-        FrameError: damaged or cut, a size that no DWD composite has, or a product that is no rain rate (RE, PG).
+        FrameError: damaged or cut, a size that no DWD composite has, or a product without rain rates (RE, PG).
     """
     content = file.read()
     header, attrs = _header(content)
@@ -89,7 +89,7 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
 
 
 def _wradlib() -> Any:
-    """The reader of wradlib, imported at first use: its import takes seconds, and most processes read no such file."""
+    """Import wradlib's reader at its first use: that takes seconds, and most processes read no such file."""
     import wradlib.io.radolan
 
     return wradlib.io.radolan
@@ -105,9 +105,9 @@ def _header(content: bytes) -> tuple[str, dict[str, Any]]:
         header = content[:end].decode("ascii")
         product = header[:2]
         if product in REFUSED:
-            raise ProductError(f"product {product} is {REFUSED[product]}; one of {_products()} was due")
+            raise ProductError(f"product: expected one of {_products()}, got {product}, which is {REFUSED[product]}")
         if product not in DEPTHS + REFLECTIVITIES:
-            raise ProductError(f"product {product} is not known; one of {_products()} was due")
+            raise ProductError(f"product: expected one of {_products()}, got {product}")
         return header, _wradlib().parse_dwd_composite_header(header)
     except (ValueError, LookupError, TypeError, AttributeError) as err:
         raise FrameError(f"RADOLAN header {content[:40]!r}... does not parse: {err}") from err
@@ -118,13 +118,15 @@ def _products() -> str:
 
 
 def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
-    """The header against itself and against the file's length, before wradlib allocates anything."""
+    """Check the header against itself and against the file's length, before wradlib allocates memory."""
     tokens = {"datasize": "BY", "precision": "PR", "intervalseconds": "INT", "nrow": "GP", "ncol": "GP"}
     absent = sorted({token for key, token in tokens.items() if key not in attrs})
     if absent:
         raise FrameError(f"RADOLAN header without {', '.join(absent)}")
     if attrs["radarid"] != "10000":
-        raise FrameError(f"product {attrs['producttype']} of station {attrs['radarid']}; a composite (10000) was due")
+        raise FrameError(
+            f"product {attrs['producttype']}: expected a composite (10000), got station {attrs['radarid']}"
+        )
     stated = attrs["datasize"] + len(header) + 1
     if stated != size:
         raise FrameError(
@@ -133,14 +135,14 @@ def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
     bits = 8 if attrs["producttype"] in REFLECTIVITIES else 16
     if attrs["datasize"] != attrs["nrow"] * attrs["ncol"] * bits // 8:
         raise FrameError(
-            f"{attrs['datasize']:,} bytes of data; {attrs['nrow']} x {attrs['ncol']} cells of {bits} bits were due"
+            f"expected {attrs['nrow']} x {attrs['ncol']} cells of {bits} bits, got {attrs['datasize']:,} bytes of data"
         )
     if not any(np.isclose(attrs["precision"], known, rtol=1e-6) for known in PRECISIONS):
-        raise FrameError(f"precision {attrs['precision']}; one of {PRECISIONS} was due")
+        raise FrameError(f"precision: expected one of {PRECISIONS}, got {attrs['precision']}")
     if not 0 < attrs["intervalseconds"] <= MAX_INTERVAL_MINUTES * 60:
-        raise FrameError(f"interval of {attrs['intervalseconds']} s; more than 0 and at most a year was due")
+        raise FrameError(f"interval: expected more than 0 s and at most a year, got {attrs['intervalseconds']} s")
     if attrs.get("predictiontime", 0) < 0:
-        raise FrameError(f"lead of {attrs['predictiontime']} minutes; 0 or more was due")
+        raise FrameError(f"lead time: expected 0 minutes or more, got {attrs['predictiontime']}")
 
 
 def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
@@ -158,7 +160,7 @@ def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> FloatField:
 
 @lru_cache(maxsize=16)
 def _rate_of_counts(precision_mm: float, interval_s: float) -> Float32Field:
-    """mm/h of each 16-bit count: half the time of decoding a field cell by cell, with the same result."""
+    """Return mm/h for each 16-bit count: a table halves the time of decoding cell by cell, with the same result."""
     counts_N = np.arange(2**16)
     is_lost_N = (counts_N & (NO_DATA_FLAG | NEGATIVE_FLAG | CLUTTER_FLAG)) > 0
     depth_mm_N = np.where(is_lost_N, np.nan, (counts_N & DEPTH_BITS) * precision_mm)
@@ -166,7 +168,7 @@ def _rate_of_counts(precision_mm: float, interval_s: float) -> Float32Field:
 
 
 def _clutter(content: bytes, attrs: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Cells with the clutter flag, rows as in the file; one that is outside of every radar's reach is no clutter."""
+    """Return the cells with the clutter flag, rows as in the file; cells without data are never clutter."""
     shape = attrs["nrow"], attrs["ncol"]
     if attrs["producttype"] in REFLECTIVITIES:
         counts_N = np.frombuffer(content, np.uint8, offset=len(content) - attrs["datasize"])

@@ -1,4 +1,4 @@
-"""Any radar file, packed or not, to frames: the one entry of the readers."""
+"""The single entry to all readers: any radar file, packed or not, to frames."""
 
 from pathlib import Path
 
@@ -25,17 +25,17 @@ def read_frames(
     max_frames: int = MAX_FRAMES,
     max_cells: int | None = None,
 ) -> list[RadarFrame]:
-    """Read all frames of a file in its order; gzip, bzip2, tar and the format are found by content.
+    """Read all frames of a file in the file's order; compression, tar and format are detected from the content.
 
     Args:
-        source: a file, or its bytes.
-        name: what messages call it, by default the file's name; only an ASCII grid takes its time from it.
-        max_bytes: at most so many bytes, packed and unpacked.
-        max_frames: at most so many frames.
-        max_cells: a frame has at most so many cells, by its header; None: any number.
+        source: a file's path, or its bytes.
+        name: of the file in messages, by default that of the path; only an ASCII grid takes its time from it.
+        max_bytes: limit on the size, packed and unpacked.
+        max_frames: limit on the number of frames.
+        max_cells: limit on the grid cells of a frame, by its header; None is no limit.
 
     Raises:
-        FrameError: empty, cut, damaged, foreign, or of a product that is no rain rate.
+        FrameError: empty, cut, damaged, of an unknown format, or of a product without rain rates.
         TooLargeError: over a limit; bytes are counted while they are unpacked.
     """
     source = Path(source) if isinstance(source, str) else source
@@ -46,9 +46,9 @@ def read_frames(
     for member_name, member in unpack(content, label, limits):
         frames += _read_member(member, member_name, limits)
         if len(frames) > max_frames:
-            raise TooLargeError(f"{label}: more than {max_frames:,} frames; no more were due")
+            raise TooLargeError(f"{label}: expected at most {max_frames:,} frames, got more")
     if not frames:
-        raise FrameError(f"{label}: holds no file; at least one radar frame was due")
+        raise FrameError(f"{label}: expected at least one radar frame, got an archive without files")
     return frames
 
 
@@ -56,15 +56,15 @@ def _content(source: Path | bytes, label: str, max_bytes: int) -> bytes:
     try:
         size = source.stat().st_size if isinstance(source, Path) else len(source)
         if size > max_bytes:
-            raise TooLargeError(f"{label}: {size:,} bytes; at most {max_bytes:,} were due")
+            raise TooLargeError(f"{label}: expected at most {max_bytes:,} bytes, got {size:,}")
         return source.read_bytes() if isinstance(source, Path) else source
     except OSError as err:
-        raise FrameError(f"{label}: cannot be read: {err.strerror or err}; a readable file was due") from err
+        raise FrameError(f"{label}: cannot be read: {err.strerror or err}") from err
 
 
 def _read_member(content: bytes, name: str, limits: ReadLimits) -> list[RadarFrame]:
     if not content:
-        raise FrameError(f"{name}: empty (0 bytes); a radar file was due")
+        raise FrameError(f"{name}: expected a radar file, got an empty one (0 bytes)")
     others = []
     for format_name, reader in READERS.items():
         if not reader.matches(content[:HEAD_BYTES]):
@@ -76,8 +76,8 @@ def _read_member(content: bytes, name: str, limits: ReadLimits) -> list[RadarFra
         except (FrameError, TooLargeError) as err:
             raise type(err)(f"{name}: {err}") from err
         except MemoryError:
-            raise  # for whoever set a limit, or has none left
-        except Exception as err:  # decoders of other people raise anything on hostile bytes
+            raise  # the sandbox reports its memory limit
+        except Exception as err:  # third-party decoders raise anything on hostile bytes
             raise FrameError(f"{name}: damaged {format_name} file: {type(err).__name__}: {err}") from err
-    came = "; ".join(others) or f"starts with {content[:12]!r}"
-    raise ForeignError(f"{name}: {came}; one of the formats {', '.join(READERS.names())} was due")
+    got = "; ".join(others) or f"a file that starts with {content[:12]!r}"
+    raise ForeignError(f"{name}: expected one of the formats {', '.join(READERS.names())}, got {got}")

@@ -1,1 +1,1 @@
-"""Radar frames to files of the formats that others read."""
+"""Writers of radar frames in the formats of other programs."""

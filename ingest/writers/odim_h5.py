@@ -1,4 +1,4 @@
-"""Writing ODIM_H5 composites as the DWD does since 2025, for whoever reads DWD's: one file, or one per frame."""
+"""Writing of ODIM_H5 composites as DWD does since 2025: all frames in one file, or one file per frame."""
 
 import io
 import warnings
@@ -22,25 +22,25 @@ UNDETECT: Final = 0
 LARGEST_COUNT: Final = 2**32 - 2
 OWN_SOURCE: Final = "CMT:ms-rnn-nowcast"
 DWD_SOURCE: Final = f"{DWD_ORIGIN},CTY:616,CMT:invented weather, not made by Deutscher Wetterdienst"
-"""With the DWD's originating centre, so that a reader takes the names of radars as the DWD writes them."""
+"""DWD as the originating centre, so that readers interpret the radars' names as DWD's."""
 
 Attributes = dict[str, Any]
 
 
 def odim_bytes(frames: Sequence[RadarFrame], *, quantum_mmh: float = QUANTUM_MMH, source: str = OWN_SOURCE) -> bytes:
-    """A whole ODIM_H5 file (2.3, object COMP) of rain rates, `dataset1` to `datasetN` in the order given.
+    """Return a whole ODIM_H5 file (2.3, object COMP) of rain rates, `dataset1` to `datasetN` in the given order.
 
-    The counts are uint32 with `gain` = the quantum and `offset` 0: dry is `undetect` and not observed is `nodata`, and
-    a reader that applies gain and offset to `undetect` still finds 0. wradlib reads all data sets, pysteps only one:
-    give it a file per frame.
+    The counts are uint32 with `gain` = the quantum and `offset` 0: dry is `undetect`, not observed is `nodata`, and a
+    reader that applies gain and offset to `undetect` still gets 0. wradlib reads all data sets, pysteps only the first:
+    write one file per frame for pysteps.
 
     Args:
-        frames: of one grid and one reference time, in any unit of time from there; at least one.
-        quantum_mmh: one count, to which rates are rounded; what is wet stays wet.
-        source: originating centre, in ODIM's words.
+        frames: at least one, all on one grid; forecasts all of one reference time.
+        quantum_mmh: rate of one count, to which rates are rounded; a wet cell stays wet.
+        source: originating centre in ODIM's notation.
 
     Raises:
-        FrameError: no frame, two grids or reference times, or a grid that is not on a plane.
+        FrameError: no frame, two grids or reference times, or a grid in degrees.
     """
     first = _first(frames)
     buffer = io.BytesIO()
@@ -55,7 +55,7 @@ def odim_bytes(frames: Sequence[RadarFrame], *, quantum_mmh: float = QUANTUM_MMH
 
 
 def odim_file_name(frame: RadarFrame) -> str:
-    """DWD's name of a frame: RY as one file each, others by their reference time and lead."""
+    """Return DWD's file name of a frame: RY by its time, others by their reference time and lead time."""
     time = frame.reference_time
     if frame.product == "RY" and not frame.is_forecast:
         return f"raa01-ry_10000-{time:%y%m%d%H%M}-dwd---bin.hdf5"
@@ -63,7 +63,7 @@ def odim_file_name(frame: RadarFrame) -> str:
 
 
 def counts_of(rate_mmh_HW: Float32Field, quantum_mmh: float) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """Rates as counts: NaN is `nodata`, 0 is `undetect`, and every wet cell is at least 1."""
+    """Return rates as counts: NaN is `nodata`, 0 is `undetect`, and every wet cell is at least 1."""
     with np.errstate(invalid="ignore"):
         counts_HW = np.clip(np.rint(rate_mmh_HW.astype(np.float64) / quantum_mmh), 1, LARGEST_COUNT)
     counts_HW = np.where(rate_mmh_HW > 0, counts_HW, UNDETECT)
@@ -72,26 +72,26 @@ def counts_of(rate_mmh_HW: Float32Field, quantum_mmh: float) -> np.ndarray[Any, 
 
 def _first(frames: Sequence[RadarFrame]) -> RadarFrame:
     if not frames:
-        raise FrameError("no frame for an ODIM file; at least one was due")
+        raise FrameError("ODIM file: expected at least one frame, got none")
     first = frames[0]
     for frame in frames[1:]:
         if not frame.grid.same_place(first.grid):
-            raise FrameError("frames on two grids for one ODIM file; one grid was due")
+            raise FrameError("ODIM file: expected frames on one grid, got two grids")
     if len({frame.reference_time for frame in frames}) > 1 and any(frame.is_forecast for frame in frames):
-        raise FrameError("forecasts of two reference times for one ODIM file; one was due")
+        raise FrameError("ODIM file: expected forecasts of one reference time, got several")
     if first.grid.projection.is_geographic:
-        raise FrameError("a grid in degrees for an ODIM file; a projection in metres was due")
+        raise FrameError("ODIM file: expected a grid in metres, got one in degrees")
     return first
 
 
 def _what(frame: RadarFrame, source: str) -> Attributes:
     time = frame.reference_time
-    said = {"date": f"{time:%Y%m%d}", "time": f"{time:%H%M%S}"}
-    return {"object": "COMP", "version": "H5rad 2.3", **said, "source": source}
+    when = {"date": f"{time:%Y%m%d}", "time": f"{time:%H%M%S}"}
+    return {"object": "COMP", "version": "H5rad 2.3", **when, "source": source}
 
 
 def _where(grid: Grid) -> Attributes:
-    """Size, cells and corners; the corners are the outer edges of the corner cells, as ODIM has them."""
+    """Write size, cell size and corners; the corners are the outer edges of the corner cells, as ODIM defines them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # PROJ text says less than WKT: ODIM has no other
         projdef = grid.crs if grid.crs.startswith("+proj") else grid.projection.to_proj4()
@@ -104,7 +104,7 @@ def _where(grid: Grid) -> Attributes:
 
 
 def _how(frame: RadarFrame, source: str) -> Attributes:
-    """The radars behind a frame; a file in the DWD's name lists those that are used, too."""
+    """Write the missing radars; a file with DWD as its source also lists the radars used."""
     if DWD_ORIGIN not in source:
         return {"missing_nodes": ",".join(frame.missing_radars), "simulated": str(frame.is_forecast)}
     used, missing = (",".join(f"'de{site}'" for site in sites) for sites in (_used(frame), frame.missing_radars))
@@ -117,8 +117,8 @@ def _used(frame: RadarFrame) -> list[str]:
 
 def _put_frame(group: Any, frame: RadarFrame, quantum_mmh: float) -> None:
     start, end = frame.valid_time - timedelta(minutes=frame.interval_minutes), frame.valid_time
-    told = {"product": "MAX", "prodname": frame.product, **_day_time("start", start), **_day_time("end", end)}
-    _put(group.create_group("what"), told)
+    attributes = {"product": "MAX", "prodname": frame.product, **_day_time("start", start), **_day_time("end", end)}
+    _put(group.create_group("what"), attributes)
     _put(group.create_group("how"), {"simulated": str(frame.is_forecast)})
     data = group.create_group("data1")
     scale = {"gain": quantum_mmh, "offset": 0.0, "nodata": float(NO_DATA), "undetect": float(UNDETECT)}
@@ -133,6 +133,6 @@ def _day_time(which: str, time: datetime) -> Attributes:
 
 
 def _put(holder: Any, attributes: Attributes) -> None:
-    """Attributes as ODIM has them: text of a fixed length, real numbers of eight bytes."""
+    """Write attributes with ODIM's types: text of fixed length, real numbers of eight bytes."""
     for name, value in attributes.items():
         holder.attrs[name] = np.bytes_(value.encode()) if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Writing RADOLAN binary RY files, byte for byte as DWD does (format version 3, 900 x 900 cells on the sphere)."""
+"""Writing of RADOLAN binary RY files, byte for byte as DWD does (format version 3, 900 x 900 cells on the sphere)."""
 
 import bz2
 import gzip
@@ -16,19 +16,19 @@ from core.grid import RADOLAN_900
 from ingest.radar_sites import DWD_RADARS
 
 COUNT_MMH: Final = 0.12
-"""One count of RY: 0.01 mm in 5 minutes, in mm/h."""
+"""Rate of one count of RY, 0.01 mm in 5 minutes, in mm/h."""
 
 NO_DATA: Final = 0x29C4
-"""Flag 0x2000 over the value 2500 that DWD writes below it."""
+"""Flag 0x2000 and the value 2500 that DWD writes with it."""
 
 LARGEST_COUNT: Final = 0x0FFF
-"""Values have 12 bits: 491.4 mm/h."""
+"""Values have 12 bits: at most 491.4 mm/h."""
 
 HEADER_END: Final = b"\x03"
 
 
 def ry_file_name(valid_time: datetime) -> str:
-    """DWD's name of a gzipped RY file."""
+    """Return DWD's name of a gzipped RY file."""
     return f"raa01-ry_10000-{valid_time.astimezone(UTC):%y%m%d%H%M}-dwd---bin.gz"
 
 
@@ -39,28 +39,28 @@ def ry_bytes(
     radars: Sequence[str] = tuple(DWD_RADARS),
     software: str = "2.29.1",
 ) -> bytes:
-    """A whole RY file, not compressed.
+    """Return a whole RY file, not compressed.
 
     Args:
-        rate_mmh_HW: mm/h on 900 x 900 cells, row 0 in the north, NaN where not observed; rounded to 0.12 mm/h, and
-            what is above 491.4 mm/h becomes that, the largest that the format holds.
-        valid_time: end of the five minutes, to the minute.
+        rate_mmh_HW: mm/h on 900 x 900 cells, row 0 in the north, NaN where not observed; rounded to 0.12 mm/h and
+            limited to 491.4 mm/h, the largest rate of the format.
+        valid_time: end of the five minutes, at a whole minute.
         radars: sites in the header.
         software: version text in the header, at most nine characters.
 
     Raises:
-        FrameError: another grid, a negative rate, a time between minutes, or a text that is too long for its field.
+        FrameError: another grid, a negative rate, a time within a minute, or a text that is too long for its field.
     """
     if rate_mmh_HW.shape != RADOLAN_900.shape:
-        raise FrameError(f"a field of {rate_mmh_HW.shape} for an RY file; {RADOLAN_900.shape} was due")
+        raise FrameError(f"RY file: expected a field of shape {RADOLAN_900.shape}, got {rate_mmh_HW.shape}")
     if valid_time.utcoffset() is None or valid_time.second or valid_time.microsecond:
-        raise FrameError(f"the time {valid_time!r} for an RY file; an aware time at a whole minute was due")
+        raise FrameError(f"RY file: expected an aware time at a whole minute, got {valid_time!r}")
     with np.errstate(invalid="ignore"):
         if (rate_mmh_HW < 0).any():
-            raise FrameError(f"a rate of {np.nanmin(rate_mmh_HW)} mm/h for an RY file; 0 or more was due")
+            raise FrameError(f"RY file: expected rates of 0 mm/h or more, got {np.nanmin(rate_mmh_HW)}")
         counts_HW = np.minimum(np.rint(np.nan_to_num(rate_mmh_HW, posinf=1e6) / COUNT_MMH), LARGEST_COUNT)
     counts_HW = np.where(np.isnan(rate_mmh_HW), NO_DATA, counts_HW).astype("<u2")
-    content = counts_HW[::-1].tobytes()  # the file begins in the south
+    content = counts_HW[::-1].tobytes()  # the file starts with the southern row
     return _header(valid_time.astimezone(UTC), radars, software, len(content)) + content
 
 
@@ -72,7 +72,7 @@ def write_ry(
     radars: Sequence[str] = tuple(DWD_RADARS),
     software: str = "2.29.1",
 ) -> None:
-    """Write an RY file; a path is written whole or not at all, and compressed as its suffix (.gz, .bz2) says.
+    """Write an RY file; a path is written atomically and compressed according to its suffix (.gz, .bz2).
 
     Raises:
         FrameError: as `ry_bytes`.
@@ -90,10 +90,13 @@ def write_ry(
 
 
 def _header(valid_time: datetime, radars: Sequence[str], software: str, content_bytes: int) -> bytes:
-    """The ASCII header with its end mark; BY counts the header too."""
+    """Return the ASCII header with its end mark; `BY` counts the header too."""
     sites = f"<{','.join(radars)}> "
     if len(software) > 9 or len(sites) > 999:
-        raise FrameError(f"software {software!r} and sites of {len(sites)} characters; at most 9 and 999 were due")
+        raise FrameError(
+            f"RY header: expected software of at most 9 and sites of at most 999 characters, got {software!r} and "
+            f"{len(sites)} characters"
+        )
     rows, cols = RADOLAN_900.shape
     before = f"RY{valid_time:%d%H%M}10000{valid_time:%m%y}BY"
     after = f"VS 3SW{software:>9}PR E-02INT   5GP{rows:4d}x{cols:4d}MS{len(sites):3d}{sites}"

@@ -86,7 +86,7 @@ def test_a_file_cut_anywhere_is_a_frame_error(member: tuple[str, bytes]) -> None
     lengths = {0, 1, 7, 8, 25, 26, 100, 511, 512, 2048, len(content) - 1, len(content) - 2}
     lengths |= {len(content) * part // 16 for part in range(16)}
     for length in sorted(lengths):
-        with pytest.raises(FrameError, match=r".* due|cut|damaged|does not"):
+        with pytest.raises(FrameError, match=r"expected|cut|damaged|does not"):
             read_frames(content[:length], name=name)
 
 

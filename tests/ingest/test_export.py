@@ -122,8 +122,8 @@ def test_what_makes_no_file_is_refused(tmp_path):
     for frames, message in (
         ([], "at least one"),
         ([frame, replace(frame, grid=replace(GRID, west_m=0.0))], "two grids"),
-        (ahead, "two reference times"),
-        ([replace(frame, grid=degrees)], "a grid in degrees"),
+        (ahead, "forecasts of one reference time, got several"),
+        ([replace(frame, grid=degrees)], "got one in degrees"),
     ):
         with pytest.raises(FrameError, match=message):
             odim_bytes(frames)
@@ -147,5 +147,5 @@ def test_the_command(tmp_path):
     (tmp_path / "no.nc").write_bytes(b"no")
     result = CliRunner().invoke(app, ["--input", str(tmp_path / "no.nc"), "--out", str(tmp_path / "out")])
     assert result.exit_code == 1
-    assert result.stderr.startswith("export: no.nc: starts with")
+    assert result.stderr.startswith("export: no.nc: expected one of the formats")
     assert not (tmp_path / "out").exists()

@@ -128,7 +128,7 @@ def test_the_quarantine_holds_exactly_the_bad_files(day):
     kept = [path for path in (store.home / "quarantine").iterdir() if not path.name.endswith(".reason.txt")]
     assert {path.name.split("_", 1)[1]: path.read_bytes() for path in kept} == bad
     for path in kept:
-        assert "due" in path.with_name(f"{path.name}.reason.txt").read_text()
+        assert "expected" in path.with_name(f"{path.name}.reason.txt").read_text()
 
 
 def test_the_counters_are_those_of_the_day(day):

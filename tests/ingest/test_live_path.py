@@ -17,10 +17,10 @@ from ingest.worker.loop import IngestWorker
 
 SEQUENCE = "sequence_ry_20200101"
 REFUSED = {
-    "raa01-pg_10000-1408102045-dwd---bin.gz": "product PG is seven levels of reflectivity",
-    "RE2210180700_000.gz": "product RE is the solid fraction of precipitation",
-    "RE2210180700_060.gz": "product RE is the solid fraction of precipitation",
-    "RE2210180700_120.gz": "product RE is the solid fraction of precipitation",
+    "raa01-pg_10000-1408102045-dwd---bin.gz": "got PG, which is seven levels of reflectivity",
+    "RE2210180700_000.gz": "got RE, which is the solid fraction of precipitation",
+    "RE2210180700_060.gz": "got RE, which is the solid fraction of precipitation",
+    "RE2210180700_120.gz": "got RE, which is the solid fraction of precipitation",
 }
 NO_RADAR = {"README.md", "expected_values.json"}
 MODELS = [ServedModel("germany", 7258.0, 30, 3), ServedModel("fine", 4000.0, 5, 5)]

@@ -97,7 +97,7 @@ def test_bad_files_are_quarantined_with_the_reason_and_the_originals_stay(store,
         assert path.read_bytes() == wrong
     reasons = quarantined(store)
     assert sorted(reasons) == sorted(bad)
-    assert all("due" in reason or "cut" in reason for reason in reasons.values()), reasons
+    assert all("expected" in reason or "cut" in reason for reason in reasons.values()), reasons
     assert store.scans() == []
     assert ingest_file(radolan / RY, store).stored == 1
 

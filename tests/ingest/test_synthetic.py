@@ -84,7 +84,7 @@ def test_what_the_format_cannot_hold_is_capped_or_refused():
     north_west = np.frombuffer(ry_bytes(extreme_HW, T0)[-1800:], "<u2")
     assert north_west[:3].tolist() == [4095, 4095, 0]
     for field_HW, time, message in (
-        (dry_HW - 1, T0, "0 or more"),
+        (dry_HW - 1, T0, "0 mm/h or more"),
         (dry_HW[:10], T0, "900, 900"),
         (dry_HW, T0 + timedelta(seconds=1), "whole minute"),
         (dry_HW, T0.replace(tzinfo=None), "aware time"),

@@ -115,10 +115,10 @@ def without(*names: str) -> xr.Dataset:
         (without("x"), "dimension x of rain has no coordinate"),
         (dataset().assign_coords(x=[0.0, 1.0, 5.0]), "coordinate x is not equally spaced"),
         (dataset().assign_coords(time=[1.0, 2.0]), "no coordinate time with CF times"),
-        (dataset() - 3, "rates down to -3 mm/h; 0 or more was due"),
+        (dataset() - 3, "expected rates of 0 mm/h or more, got -3"),
         (dataset().where(dataset() != 5, np.inf), "infinite rates"),
-        (dataset().expand_dims(member=2), r"dimensions .*; \(time, y, x\) or \(y, x\) was due"),
-        (dataset().transpose("y", "x", "time"), r"\(time, y, x\) or \(y, x\) was due"),
+        (dataset().expand_dims(member=2), r"dimensions \(time, y, x\) or \(y, x\), got \('member'"),
+        (dataset().transpose("y", "x", "time"), r"expected the dimensions \(time, y, x\) or \(y, x\), got"),
     ],
 )
 def test_unusable_files_say_what_came_and_what_was_due(data: xr.Dataset, message: str) -> None:

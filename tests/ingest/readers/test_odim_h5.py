@@ -89,7 +89,7 @@ def test_every_data_set_is_a_frame_in_the_order_of_its_number() -> None:
     frames = read_frames(changed(add))
     first = utc("2024-06-01T15:30Z")
     assert [frame.valid_time - first for frame in frames] == [timedelta(minutes=n) for n in (0, 2, 10)]
-    with pytest.raises(TooLargeError, match="3 frames; at most 2 were due"):
+    with pytest.raises(TooLargeError, match="expected at most 2 frames, got 3"):
         read_frames(changed(add), max_frames=2)
 
 
@@ -138,30 +138,30 @@ def other_data(data: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (attribute("what", "object", "PVOL"), "odim: ODIM object PVOL; one of COMP, IMAGE was due"),
-        (attribute("dataset1/data1/what", "quantity", "VIL"), "has VIL; RATE, ACRR, DBZH was due"),
-        (attribute("where", "LR_lon", 11.5), "corner LR lies .* off the one that 40 x 36 cells"),
-        (attribute("where", "UL_lat", 51.0), "corner .* less than a cell was due"),
+        (attribute("what", "object", "PVOL"), "odim: ODIM what/object: expected one of COMP, IMAGE, got PVOL"),
+        (attribute("dataset1/data1/what", "quantity", "VIL"), "expected RATE, ACRR, DBZH, got VIL"),
+        (attribute("where", "LR_lon", 11.5), "corner LR is .* from where UL and 40 x 36 cells"),
+        (attribute("where", "UL_lat", 51.0), "corner .* expected less than a cell"),
         (attribute("where", "xscale", 1000.0), "corner UR"),
-        (attribute("where", "projdef", "+proj=nonsense"), "is no projection that PROJ knows"),
-        (attribute("where", "xsize", "many"), "where/xsize is .*; a number was due"),
-        (attribute("where", "xsize", np.nan), "where/xsize is nan; a finite number was due"),
+        (attribute("where", "projdef", "+proj=nonsense"), "expected a projection that PROJ knows, got"),
+        (attribute("where", "xsize", "many"), "where/xsize: expected a number, got"),
+        (attribute("where", "xsize", np.nan), "where/xsize: expected a finite number, got nan"),
         (attribute("where", "xsize", 37), "corner UR|numbers of shape"),
-        (attribute("dataset1/data1/what", "gain", np.inf), "what/gain is inf"),
-        (attribute("dataset1/data1/what", "offset", -5.0), "rates down to .* mm/h; 0 or more was due"),
-        (attribute("dataset1/what", "starttime", "153000"), "an end after the start was due"),
-        (attribute("dataset1/what", "starttime", "160000"), "an end after the start was due"),
-        (attribute("dataset1/what", "endtime", "late"), "yyyymmdd and HHMMSS were due"),
+        (attribute("dataset1/data1/what", "gain", np.inf), "what/gain: expected a finite number, got inf"),
+        (attribute("dataset1/data1/what", "offset", -5.0), "expected rates of 0 mm/h or more, got -"),
+        (attribute("dataset1/what", "starttime", "153000"), "expected an end after the start"),
+        (attribute("dataset1/what", "starttime", "160000"), "expected an end after the start"),
+        (attribute("dataset1/what", "endtime", "late"), "expected a time yyyymmdd and HHMMSS"),
         (delete("where"), "ODIM file without .*where/projdef"),
         (delete("dataset1"), "ODIM file without dataset1"),
-        (delete("dataset1/data1/data"), "holds nothing; numbers of shape"),
-        (delete("dataset1/data1"), "has no data"),
+        (delete("dataset1/data1/data"), "expected numbers of shape .*, got nothing"),
+        (delete("dataset1/data1"), "got no data"),
         (delete("what"), "ODIM file without /what/object"),
-        (other_data(np.zeros((36, 40), "u2")), r"holds uint16 \(36, 40\); numbers of shape \(40, 36\) were due"),
+        (other_data(np.zeros((36, 40), "u2")), r"expected numbers of shape \(40, 36\), got uint16 \(36, 40\)"),
         (other_data(np.full((40, 36), b"x")), "numbers of shape"),
-        (external_link, "HDF5 part dataset1/data1/data lies in another file"),
-        (external_storage, "HDF5 part dataset1/data1/data lies in another file"),
-        (virtual, "HDF5 part dataset1/data1/data lies in another file"),
+        (external_link, "HDF5 part dataset1/data1/data refers to another file"),
+        (external_storage, "HDF5 part dataset1/data1/data refers to another file"),
+        (virtual, "HDF5 part dataset1/data1/data refers to another file"),
     ],
 )
 def test_unusable_files_say_what_came_and_what_was_due(change: Change, message: str) -> None:

@@ -57,10 +57,10 @@ def test_radklim_counts_millimetres_on_the_extended_grid() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("", "holds no time; a name like RW_20221018-0050.asc was due"),
+        ("", "holds no time; expected a file name like RW_20221018-0050.asc"),
         ("latest.asc", "holds no time"),
-        ("RY_20240601-1550.asc", "product RY; RW was due"),
-        ("RW_20241301-1550.asc", "20241301-1550 in the ASCII grid's name is no time"),
+        ("RY_20240601-1550.asc", "expected the product RW, got RY"),
+        ("RW_20241301-1550.asc", "ASCII grid's name: expected a time yyyymmdd-HHMM, got 20241301-1550"),
     ],
 )
 def test_names_without_product_or_time(name: str, message: str) -> None:
@@ -75,18 +75,18 @@ def test_names_without_product_or_time(name: str, message: str) -> None:
         (grid([ROW_OF_900] * 901), r"holds \(901, 900\) numbers"),
         (grid(["0 0\n", *[ROW_OF_900] * 899]), "does not parse"),
         (grid([ROW_OF_900.replace("0 ", "x ", 1), *[ROW_OF_900] * 899]), "does not parse"),
-        (grid([ROW_OF_900.replace("0 ", "-5 ", 1), *[ROW_OF_900] * 899]), "down to -0.5 mm/h; 0 or more was due"),
+        (grid([ROW_OF_900.replace("0 ", "-5 ", 1), *[ROW_OF_900] * 899]), "expected rates of 0 mm/h or more, got -0.5"),
         (grid([ROW_OF_900.replace("0 ", "inf ", 1), *[ROW_OF_900] * 899]), "infinite rates"),
         (grid()[:-1], "ends within a line: cut"),
         (grid([]), "ends within a line: cut"),
-        (grid(west=-520000), "corner at -520000, .* -523462, -4658645 and 1000 m were due"),
-        (grid(cell=2000), "cells of 2000 m"),
+        (grid(west=-520000), "corner at -523462, -4658645 and cells of 1000 m, got -520000, "),
+        (grid(cell=2000), "and 2000 m"),
         (grid(ncols=800), "900 x 800 cells is not known"),
-        (grid(nodata="-7"), r"no-data value -7; -1 \(0.1 mm\) or -9999 \(1.0 mm\) was due"),
-        (grid(nodata="nan"), "no-data value nan"),
-        (grid().replace(b"cellsize", b"cellsise"), "cellsize, nodata_value were due"),
-        (grid().replace(b"nrows 900", b"nrows"), "header does not parse"),
-        (b"ncols 900\n", "six lines of a name and a number were due"),
+        (grid(nodata="-7"), r"no-data value: expected -1 \(0.1 mm\) or -9999 \(1.0 mm\), .*; got -7"),
+        (grid(nodata="nan"), "no-data value: .*; got nan"),
+        (grid().replace(b"cellsize", b"cellsise"), "expected .*, cellsize, nodata_value, got"),
+        (grid().replace(b"nrows 900", b"nrows"), "ASCII grid header: expected six lines"),
+        (b"ncols 900\n", "expected six lines of a name and a number"),
     ],
 )
 def test_unusable_grids_say_what_came_and_what_was_due(content: bytes, message: str) -> None:

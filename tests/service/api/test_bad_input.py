@@ -96,14 +96,14 @@ def test_cut_packed_file(client, good, pack):
 
 
 def test_empty_file(client):
-    refused(post_frames(client, ("empty.nc", b"")), 422, "empty.nc", "0 bytes", "due")
+    refused(post_frames(client, ("empty.nc", b"")), 422, "empty.nc", "0 bytes", "expected")
 
 
 @pytest.mark.parametrize(
     "content", [b"\x89PNG\r\n\x1a\n" + bytes(500), b"%PDF-1.7\n" + b"x" * 500, b"time,rain\n12:00,3\n", bytes(9000)]
 )
 def test_foreign_file(client, content):
-    refused(post_frames(client, ("rain.nc", content)), 422, "rain.nc", "due")
+    refused(post_frames(client, ("rain.nc", content)), 422, "rain.nc", "expected")
 
 
 def test_a_foreign_file_under_a_radar_file_s_name(client):
@@ -177,9 +177,9 @@ def test_an_upload_over_the_byte_limit_is_not_read_on(service):
 
 
 def test_too_many_frames(client, tmp_path):
-    refused(post_frames(client, ("nine.nc", netcdf(tmp_path, window_times(count=9)))), 413, "8", "due")
+    refused(post_frames(client, ("nine.nc", netcdf(tmp_path, window_times(count=9)))), 413, "8", "expected")
     files = [(f"{i}.nc", netcdf(tmp_path, window_times(count=3))) for i in range(3)]
-    refused(post_frames(client, *files), 413, "8", "due")
+    refused(post_frames(client, *files), 413, "8", "expected")
 
 
 def test_too_many_files(client):
