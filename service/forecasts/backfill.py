@@ -49,7 +49,7 @@ class BaselineBackfill:
                 self._thread.start()
 
     def compute(self, forecast: StoredForecast) -> None:
-        """Compute the missing baselines of a forecast from its kept inputs; none where these are gone."""
+        """Compute the missing baselines of a forecast from its kept inputs; none without these."""
         try:
             inputs = kept_input(forecast)
         except NoDataError as err:

@@ -1,4 +1,4 @@
-"""The SQL catalogue of forecasts; what it says of forecasts can be rebuilt from their files."""
+"""The SQL catalogue of forecasts; its rows can be rebuilt from the files of the forecasts."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -45,7 +45,7 @@ class Catalogue:
     """Forecasts by id, time, model and input.
 
     Args:
-        home: the live store; forecast files lie below its folder `forecasts`.
+        home: the live store; forecast files are in its folder `forecasts`.
         database_url: None is the SQLite file of the live store.
     """
 
@@ -60,14 +60,14 @@ class Catalogue:
                 log.warning("the catalogue of forecasts is empty; rebuilt from %d files", self.rebuild())
 
     def put(self, forecast: StoredForecast) -> None:
-        """Enter a forecast whose file is written; doing it again changes nothing."""
+        """Add a forecast whose file is written; adding it again changes nothing."""
         with writing(self.engine) as connection:
             connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
         self._changed()
 
     @property
     def version(self) -> Version:
-        """Another one after every entry by any process; costs one look at a file's time."""
+        """Return a value that changes with every entry by any process; costs one look at a file's time."""
         try:
             stamp = (self.folder / STAMP).stat()
         except FileNotFoundError:
@@ -75,15 +75,15 @@ class Catalogue:
         return stamp.st_mtime_ns, stamp.st_ino
 
     def find(self, forecast_id: str) -> StoredForecast | None:
-        """A forecast whose row and file are there."""
+        """Return the forecast with that id; None unless both row and file exist."""
         found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))
         return next((forecast for forecast in found if forecast.path.is_file()), None)
 
     def get(self, forecast_id: str) -> StoredForecast:
-        """A forecast.
+        """Return the forecast with that id.
 
         Raises:
-            NoDataError: none has that id.
+            NoDataError: there is none.
         """
         forecast = self.find(forecast_id)
         if forecast is None:
@@ -103,18 +103,18 @@ class Catalogue:
         after: tuple[datetime, str] | None = None,
         limit: int | None = None,
     ) -> Sequence[StoredForecast]:
-        """Forecasts, the newest reference time first.
+        """Return forecasts, the newest reference time first.
 
         Args:
-            model: the forecaster's name, or the name that was asked for.
+            model: the forecaster's name, or the requested name.
             origin: scans or upload.
             product: of the radar.
             inputs_sha256: of one window.
             baselines: False leaves persistence and extrapolation out.
             start: first reference time.
             end: last reference time.
-            after: reference time and id of the last one that is known already.
-            limit: at most so many.
+            after: reference time and id of the last one of the page before.
+            limit: the largest number of forecasts.
         """
         row = ForecastRow
         query = select(row.path, row.attributes).order_by(row.reference_time.desc(), row.id)
@@ -135,19 +135,19 @@ class Catalogue:
         return self._read(query.limit(limit))
 
     def entries(self) -> Sequence[CatalogueEntry]:
-        """Every row, without opening a file."""
+        """Return every row, without opening a file."""
         row = ForecastRow
         issued_at = row.attributes["issued_at"].as_string()
         query = select(row.id, row.path, row.inputs_sha256, row.origin, row.reference_time, issued_at)
         with reading(self.engine) as connection:
             found = connection.execute(query).all()
         return [
-            CatalogueEntry(name, self.folder / path, sha256, origin, at, utc(told))
-            for name, path, sha256, origin, at, told in found
+            CatalogueEntry(name, self.folder / path, sha256, origin, at, utc(issued))
+            for name, path, sha256, origin, at, issued in found
         ]
 
     def forget(self, ids: Sequence[str]) -> None:
-        """Take forecasts out, all or none; what was counted of them stays."""
+        """Delete the rows of forecasts, all or none; their counts stay."""
         with writing(self.engine) as connection:
             for start in range(0, len(ids), IDS_PER_STATEMENT):
                 some = ids[start : start + IDS_PER_STATEMENT]
@@ -155,13 +155,13 @@ class Catalogue:
         self._changed()
 
     def rebuild(self) -> int:
-        """Enter every forecast file anew and drop rows without one; the number of forecasts."""
+        """Add every forecast file anew and delete rows without one; return the number of forecasts."""
         rows = []
         for path in sorted(self._own_files()):
             try:
                 rows.append(self._row(read_forecast(path)))
             except (OSError, NoDataError) as err:
-                log.warning("%s is no forecast file of ours: %s: %s", path, type(err).__name__, err)
+                log.warning("%s cannot be read as a forecast file: %s: %s", path, type(err).__name__, err)
         with writing(self.engine) as connection:
             connection.execute(delete(ForecastRow))
             for row in rows:
@@ -170,7 +170,7 @@ class Catalogue:
         return len(rows)
 
     def _own_files(self) -> Iterator[Path]:
-        """Files of forecasts, without their inputs, observations and exports."""
+        """Return the files of forecasts, without their inputs, observations and exports."""
         for path in self.folder.glob("*/*/*/*.nc"):
             if not path.name.startswith((".", "inputs-")) and not path.name.endswith(
                 (".observations.nc", ".source.nc")
@@ -183,7 +183,7 @@ class Catalogue:
 
     def _changed(self) -> None:
         stamp = self.folder / f"{STAMP}.{uuid4()}"
-        with suppress(OSError):  # a full disk: who asks `version` asks the catalogue itself from time to time
+        with suppress(OSError):  # a full disk: readers of `version` also query the catalogue itself from time to time
             stamp.touch()
             stamp.replace(self.folder / STAMP)  # another file, so that two changes within a clock's tick differ
 

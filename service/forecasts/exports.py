@@ -1,4 +1,4 @@
-"""A forecast in other people's formats and on the source's grid, each written once beside its own file."""
+"""Export of a forecast to other formats and to the source's grid; each export is written once, next to the own file."""
 
 import json
 import threading
@@ -30,12 +30,12 @@ RESAMPLING: Final = (
     "that a cell here has a value exactly where the model's cell around it has one"
 )
 COG: Final = {"compress": "deflate", "predictor": 3, "level": 3, "blocksize": 256, "overview_resampling": "nearest"}
-_turn = threading.Lock()
+_write_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Field:
-    """What is written: a forecast's rates, (T, H, W) in mm/h, on its own grid or on the source's.
+    """Rates of a forecast to be written, (T, H, W) in mm/h, on its own grid or on the source's.
 
     Attributes:
         known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
@@ -54,13 +54,13 @@ WRITERS: Final[Registry[Callable[[Field, Path], None]]] = Registry("file format"
 def export_path(
     forecast: StoredForecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None
 ) -> Path:
-    """Where the file lies, whether it is there or not."""
+    """Return the path of an export, whether it exists or not."""
     parts = [forecast.path.stem, *([SOURCE] if source else []), *([str(lead_minutes)] if lead_minutes else [])]
     return forecast.path.with_name(".".join([*parts, suffix]))
 
 
 def exported(forecast: StoredForecast, suffix: str, *, source: bool = False, lead_minutes: int | None = None) -> Path:
-    """The file in a format, written at the first call.
+    """Return the file in a format, written at the first call.
 
     Args:
         forecast: which one.
@@ -75,25 +75,25 @@ def exported(forecast: StoredForecast, suffix: str, *, source: bool = False, lea
     """
     write = WRITERS.get(suffix)
     if lead_minutes is not None and lead_minutes not in forecast.lead_minutes:
-        due = ", ".join(map(str, forecast.lead_minutes))
-        raise NoDataError(f"lead of {lead_minutes} minutes; one of {due} was due")
+        leads = ", ".join(map(str, forecast.lead_minutes))
+        raise NoDataError(f"lead_minutes: expected one of {leads}, got {lead_minutes}")
     if suffix == "nc" and not source and lead_minutes is None:
         return forecast.path
     path = export_path(forecast, suffix, source=source, lead_minutes=lead_minutes)
-    with _turn:  # one at a time: a field of the source's grid is large, and the second asker finds the file
+    with _write_lock:  # one at a time: a field of the source's grid is large, and a second request finds the file
         if not _is_current(path, forecast):
             write(_field(forecast, source=source, lead_minutes=lead_minutes), path)
     return path
 
 
 def on_source_grid(rate_mmh_THW: Float32Field, grid: Grid, source: Grid) -> Float32Field:
-    """Fields of a model's grid on the finer one that it was cut from; `RESAMPLING` says how."""
+    """Interpolate fields of a model's grid to the finer source grid; `RESAMPLING` describes how."""
     smooth_THW = onto(rate_mmh_THW, grid, source)
     return np.where(np.isnan(smooth_THW), rate_mmh_THW[:, *_own_cells(grid, source)], smooth_THW)
 
 
 def _own_cells(grid: Grid, source: Grid) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """Rows and columns of the model's cell around each cell of the source."""
+    """Return rows and columns of the model's grid cell around each grid cell of the source."""
     rows = np.arange(source.height) * grid.height // source.height
     return rows[:, None], np.arange(source.width) * grid.width // source.width
 
@@ -107,7 +107,7 @@ def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) 
     if not source:
         return Field(forecast, grid, rate_mmh_THW, known_THW, leads)
     if forecast.source_grid is None:
-        raise NoDataError(f"the grid of the scans behind forecast {forecast.id} was not kept; its own grid was due")
+        raise NoDataError(f"the source grid of forecast {forecast.id} is not stored; only its own grid is available")
     if known_THW is not None:
         known_THW = known_THW[:, *_own_cells(grid, forecast.source_grid)]
     fine_mmh_THW = on_source_grid(rate_mmh_THW, grid, forecast.source_grid)
@@ -115,7 +115,7 @@ def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) 
 
 
 def _is_current(path: Path, forecast: StoredForecast) -> bool:
-    """Whether the file is there and no older than the forecast's, which may have been made again."""
+    """Return whether the file exists and is no older than the forecast's, which may have been computed again."""
     try:
         return path.stat().st_mtime_ns >= forecast.path.stat().st_mtime_ns
     except FileNotFoundError:
@@ -125,19 +125,19 @@ def _is_current(path: Path, forecast: StoredForecast) -> bool:
 @WRITERS.register("nc")
 def _write_netcdf(field: Field, path: Path) -> None:
     forecast = field.forecast
-    said = {**forecast_attributes(forecast), "grid": json.dumps(field.grid.to_dict()), "resampling": RESAMPLING}
+    attributes = {**forecast_attributes(forecast), "grid": json.dumps(field.grid.to_dict()), "resampling": RESAMPLING}
     times = [
         time for time, lead in zip(forecast.valid_times, forecast.lead_minutes, strict=True) if lead in field.leads
     ]
     dataset = rate_dataset(
-        field.rate_mmh_THW, times, field.grid, reference_time=forecast.reference_time, attributes=said
+        field.rate_mmh_THW, times, field.grid, reference_time=forecast.reference_time, attributes=attributes
     )
     write_dataset(dataset if field.known_THW is None else with_known(dataset, field.known_THW), path)
 
 
 @WRITERS.register("h5")
 def _write_odim(field: Field, path: Path) -> None:
-    """ODIM_H5; a data set for each lead."""
+    """Write ODIM_H5 with a data set for each lead."""
     forecast = field.forecast
     times = dict(zip(forecast.lead_minutes, forecast.valid_times, strict=True))
     frames = [
@@ -153,7 +153,7 @@ def _write_odim(field: Field, path: Path) -> None:
 
 @WRITERS.register("tif")
 def _write_geotiff(field: Field, path: Path) -> None:
-    """Cloud-optimised GeoTIFF; a band for each lead, NaN is no data."""
+    """Write a cloud-optimised GeoTIFF with a band for each lead; NaN is no data."""
     import rasterio  # here: GDAL takes 40 MB, which only this needs
 
     grid, count = field.grid, len(field.leads)

@@ -34,19 +34,19 @@ NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why no scheduled forecast is made, and from which scan."""
+    """Why a scheduled forecast is refused, and from which scan."""
 
     scan_time: datetime
     reason: str
 
 
 def utcnow() -> datetime:
-    """The wall clock."""
+    """Return the time of the wall clock."""
     return datetime.now(UTC)
 
 
 class NowcastService:
-    """Makes, keeps, finds and scores forecasts; safe to share between threads and to run in several processes."""
+    """Computes, stores, finds and scores forecasts; safe to share between threads and to run in several processes."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class NowcastService:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The service on the live store of the settings; models are loaded at their first use."""
+        """Open the service on the live store of the settings; models are loaded at their first use."""
         database_url = settings.database_url.get_secret_value() if settings.database_url else None
         store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
         registry = ModelRegistry(settings.home, also=[settings.model])
@@ -88,12 +88,12 @@ class NowcastService:
         scheduled: bool = False,
         with_baselines: bool = True,
     ) -> StoredForecast:
-        """The forecast from stored scans, made at the first call, with both baselines of the same window beside it.
+        """Return the forecast from stored scans, computed at the first call with both baselines of the same window.
 
         Args:
-            reference_time: of the scan at most 5 minutes off, whose own time the forecast has then; None is the newest.
+            reference_time: of a scan; the nearest one within 5 minutes counts, with its own time. None is the newest.
             model: "default" or a name of `models.load_forecaster`.
-            scheduled: a forecast that nobody asked for: refused where its data are older than `refuse_after_s`.
+            scheduled: a forecast of the schedule: refused where its data are older than `refuse_after_s`.
             with_baselines: wait for the baselines too; False leaves them to `baselines.schedule`.
 
         Raises:
@@ -115,7 +115,7 @@ class NowcastService:
     def forecast_upload(
         self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
     ) -> StoredForecast:
-        """The forecast from a user's frames; `observations` are the frames that followed, kept for `verification_of`.
+        """Return the forecast from a user's frames; `observations` are later frames, kept for `verification_of`.
 
         Raises:
             ConflictError: two grids or products, wrong spacing, too few frames, or observations at none of the leads.
@@ -135,21 +135,21 @@ class NowcastService:
         return self._aged(forecast)
 
     def latest(self, model: str | None = None) -> StoredForecast:
-        """The forecast from scans with the newest reference time (None: of the scheduled model, before any other).
+        """Return the newest forecast from scans (model None: of the scheduled model, before any other).
 
         Raises:
             NoDataError: there is none yet.
         """
-        asked = None if model in (None, self.settings.model) else model
-        wanted = asked or (self.settings.model if self.settings.model in BASELINES else None)
+        other = None if model in (None, self.settings.model) else model
+        wanted = other or (self.settings.model if self.settings.model in BASELINES else None)
         found = self.catalogue.select(origin="scans", model=wanted, baselines=wanted is not None, limit=1)
-        found = found or (() if asked else self.catalogue.select(origin="scans", limit=1))
+        found = found or (() if other else self.catalogue.select(origin="scans", limit=1))
         if not found:
-            raise NoDataError(f"no forecast{f' of {model}' if model else ''} is made from stored scans yet")
+            raise NoDataError(f"no forecast{f' of {model}' if model else ''} from stored scans exists yet")
         return self._aged(found[0])
 
     def get(self, forecast_id: str) -> StoredForecast:
-        """One forecast.
+        """Return the forecast with that id.
 
         Raises:
             NoDataError: no forecast has that id.
@@ -157,17 +157,17 @@ class NowcastService:
         return self._aged(self.catalogue.get(forecast_id))
 
     def data_age_s(self, forecast: StoredForecast) -> float:
-        """Seconds since the reference time, by the wall clock (a replayed scan: by the replay's clock), at least 0."""
+        """Return seconds since the reference time, at least 0, by the wall clock or the clock of a replay."""
         now = self._clock() if forecast.origin == "upload" else self.now()
         return max(0.0, (now - forecast.reference_time).total_seconds())
 
     def now(self) -> datetime:
-        """The time that ages are counted against: the wall clock, or the newest scan's time in a replay."""
+        """Return the time against which ages are counted: the wall clock, or the newest scan's time in a replay."""
         newest = self.store.latest() if self.settings.source_kind == "replay" else None
         return newest.valid_time if newest else self._clock()
 
     def verification_of(self, forecast: StoredForecast) -> Verification | None:
-        """Scores of this forecast where what followed is known, else of its model's last 24 hours; None before any.
+        """Return scores of this forecast where it is observed, else of its model's last 24 hours; None before any.
 
         Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
         """
@@ -180,31 +180,31 @@ class NowcastService:
         return Verification("rolling_24h", rows, known) if rows else None
 
     def verify_due(self, within_s: float = math.inf) -> int:
-        """Score each lead of forecasts from scans whose observation is stored by now, once; the number of new counts.
+        """Score each lead of forecasts from scans once its observation is stored; return the number of new counts.
 
         Args:
-            within_s: about how long it may take; what is left comes with the next call.
+            within_s: about how long it may take; the next call continues.
         """
         self.baselines.backfill(self._verified_since())
         return self._scoring.verify_due(within_s, self._verified_since())
 
     def unverified(self) -> Sequence[str]:
-        """Windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
+        """Return windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
         return self._scoring.book.unscored_inputs(self._verified_since())
 
     def roll_up_scores(self) -> int:
-        """Sum the scores of old forecasts to hours and days; the number of leads that went into them."""
+        """Sum the scores of old forecasts by hours and days; return the number of summed leads."""
         newest = self.store.latest()
         return roll_up(self.catalogue.engine, newest.valid_time) if newest else 0
 
     def _verified_since(self) -> datetime | None:
-        """What is older is not scored any more: its scans may be deleted, and its hour has its sums."""
+        """Return the oldest time that is still scored: older scans may be deleted, and older hours have their sums."""
         newest = self.store.latest()
         most = min(timedelta(days=self.settings.scans_keep_days + 1), HOURS_AFTER)
         return newest.valid_time - most if newest else None
 
     def rolling(self, hours: float = 24, model: str | None = None, mask: Mask = "all") -> Sequence[SumRow]:
-        """Counts summed by model, version, lead and threshold over the valid times of the last hours.
+        """Return counts summed by model, version, lead and threshold over the valid times of the last hours.
 
         Args:
             hours: back from `now()`.
@@ -215,7 +215,7 @@ class NowcastService:
         return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model), mask)
 
     def refusal(self) -> Refusal | None:
-        """Why no scheduled forecast is made now, where the newest scan is too old."""
+        """Return why no scheduled forecast starts now; None unless the newest scan is too old."""
         newest = self.store.latest()
         return self._refusal(newest.valid_time) if newest else None
 
@@ -230,7 +230,7 @@ class NowcastService:
         )
 
     def pending(self) -> Sequence[tuple[datetime, str]]:
-        """(reference time, model) of scans that still want their scheduled forecast, newest first, none too old."""
+        """Return (reference time, model) of scans without their scheduled forecast, newest first, none too old."""
         newest, model = self.store.latest(), self.settings.model
         if newest is None:
             return []
@@ -251,12 +251,12 @@ class NowcastService:
         after: tuple[datetime, str] | None = None,
         limit: int = 100,
     ) -> Sequence[StoredForecast]:
-        """Forecasts by reference time, the newest first; `after` is time and id of the last one of the page before."""
+        """Return forecasts, the newest reference time first; `after` is time and id of the last one known."""
         found = self.catalogue.select(model=model, origin=origin, start=start, end=end, after=after, limit=limit)
         return [self._aged(forecast) for forecast in found]
 
     def _scan_time(self, wanted: datetime | None) -> datetime:
-        """The time of the scan nearest to the wanted one: a forecast never claims a newer time than its data have.
+        """Return the time of the nearest scan: a forecast never has a newer time than its data.
 
         Raises:
             NoDataError: no scan is near.
@@ -279,7 +279,7 @@ class NowcastService:
         return min(near, key=lambda scan_time: abs(scan_time - time))
 
     def _aged(self, forecast: StoredForecast) -> StoredForecast:
-        """The forecast with the status that it has now."""
+        """Return the forecast with its present status."""
         return replace(forecast, status="stale") if self._is_stale(forecast) else forecast
 
     def _is_stale(self, forecast: StoredForecast) -> bool:

@@ -177,23 +177,23 @@ class Scoring:
 
 
 def check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequence[RadarFrame]) -> None:
-    """Raises ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
+    """Raise ConflictError where observations are forecasts, not on the frames' grid, or none is near a lead."""
     for frame in observations:
         if frame.is_forecast:
             raise ConflictError(
-                f"the observation of {iso(frame.valid_time)} is a forecast of {frame.product}, {frame.lead_minutes} "
-                "minutes ahead; observed frames were due"
+                f"expected observed frames, got a forecast of {frame.product} for {iso(frame.valid_time)}, "
+                f"{frame.lead_minutes} minutes ahead"
             )
         if not frame.grid.same_place(grid):
             raise ConflictError(
-                f"two grids in one request: frames on {grid.height} x {grid.width} {grid.name}, the observation of "
-                f"{iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}; one was due"
+                f"expected one grid in a request, got two: frames on {grid.height} x {grid.width} {grid.name}, the "
+                f"observation of {iso(frame.valid_time)} on {frame.grid.height} x {frame.grid.width} {frame.grid.name}"
             )
     near = any(abs(frame.valid_time - lead) <= SCAN_TOLERANCE for frame in observations for lead in leads)
     if observations and not near:
-        came = sorted(frame.valid_time for frame in observations)
+        times = sorted(frame.valid_time for frame in observations)
         raise ConflictError(
-            f"observations of {', '.join(map(iso, came))} came; the leads' {', '.join(map(iso, leads))} were due"
+            f"expected observations of one of the leads {', '.join(map(iso, leads))}, got {', '.join(map(iso, times))}"
         )
 
 
