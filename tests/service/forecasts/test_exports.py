@@ -115,7 +115,7 @@ def test_a_file_is_written_once_and_anew_after_its_forecast(forecast, monkeypatc
 
 
 def test_what_cannot_be(forecast):
-    with pytest.raises(NoDataError, match="lead_minutes: expected one of .*, got 45"):
+    with pytest.raises(NoDataError, match=r"lead_minutes: expected one of .*, got 45"):
         exported(forecast, "h5", lead_minutes=45)
     with pytest.raises(NoDataError, match="is not stored"):
         exported(replace(forecast, source_grid=None), "nc", source=True)
