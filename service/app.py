@@ -43,10 +43,10 @@ PARTS: Final = (
 )
 PACKAGE: Final = "ms-rnn-nowcast"
 DESCRIPTION: Final = """
-Rain of the next two and a half hours from radar scans, with its age and its scores.
+Precipitation forecasts for the next two and a half hours from radar scans, with their age and their scores.
 
-Rates are mm/h of liquid water, `null` is not observed, 0 is dry; times are UTC; row 0 is the northern one.
-Errors are problem documents (RFC 9457) that name what was expected and what was found.
+Rain rates are liquid-equivalent in mm/h; `null` is not observed, 0 is dry. Times are UTC. Row 0 is the northernmost.
+Errors are problem documents (RFC 9457) that name the parameter, what was expected and what was found.
 """
 
 

@@ -1,1 +1,1 @@
-"""The REST interface: one router per resource; each parses, asks the `NowcastService` and answers."""
+"""The REST interface: one router per resource; each parses a request, calls the `NowcastService` and responds."""

@@ -1,7 +1,8 @@
-"""Who may do what, and how often: without a key everything but administration on this machine, else only GET.
+"""Access to the REST interface: which API key or address may do what, and how often.
 
-An administrative operation takes `AdminDep` (or `dependencies=[Depends(admin)]`); everything else is decided here by
-its method.
+Without a key, clients on this machine may do everything except administration, and other clients may only read. An
+administrative operation depends on `AdminDep` (or `Depends(admin)`); for all others the HTTP method decides, in
+`service.api.middleware`.
 """
 
 import time
@@ -22,19 +23,19 @@ from service.access.limits import Allowance, Limiter, parsed_limit
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
 UNCOUNTED: Final = ("/livez", "/readyz", "/metrics")
-"""What watches the service is never turned away."""
+"""Paths that monitoring uses; they need no key and have no rate limit."""
 
 KEYS_KEPT_S: Final = 5.0
-"""A revoked key works so long at most in processes that knew it."""
+"""Seconds for which a key that was read is cached, and for which a revoked one may still be accepted."""
 
 MOST_KEYS_KEPT: Final = 1024
 
 
 class Guard:
-    """The keys and limits of one application; made when it starts.
+    """API keys and rate limits of one application.
 
     Attributes:
-        listeners: who follows its events now.
+        listeners: clients that follow `/events` now.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,7 +51,7 @@ class Guard:
         self.listeners: set[object] = set()
 
     async def caller(self, connection: Connection) -> Caller:
-        """Who sends this request.
+        """Return the sender of a request, identified by its API key or address.
 
         Raises:
             UnavailableError: the keys cannot be read.
@@ -63,18 +64,18 @@ class Guard:
         return replace(caller, key=key, is_refused=key is None)
 
     def stranger(self, connection: Connection) -> Caller:
-        """The sender, whatever key came."""
+        """Return the sender by its address alone, ignoring any API key."""
         return caller_from(connection, self._trusted)
 
     async def allowance(self, caller: Caller) -> Allowance | None:
-        """Count this request; None where the caller is not limited: a program of this machine without a key."""
+        """Count this request; return None for a client without a rate limit (local, without a key)."""
         if caller.key is None:
             return None if caller.is_local else await self._limiter.count(self._per_address, caller.name)
         limit = parsed_limit(caller.key.rate_limit) if caller.key.rate_limit else self._per_key
         return await self._limiter.count(limit, caller.name)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections to the rate limiter."""
         await self._limiter.close()
 
     async def _key(self, text: str) -> Key | None:
@@ -84,7 +85,7 @@ class Guard:
         key = await to_thread.run_sync(self._read, text, limiter=self._threads)
         if len(self._known) >= MOST_KEYS_KEPT:
             self._known.clear()
-        if key:  # what is no key is not kept: it would push keys out
+        if key:  # invalid keys are not cached: guessing would evict the valid ones
             self._known[text] = (now + KEYS_KEPT_S, key)
         return key
 
@@ -94,35 +95,37 @@ class Guard:
 
 
 def check(caller: Caller, scope: Scope) -> None:
-    """Let the caller pass.
+    """Check that the caller has the required scope.
 
     Raises:
-        AuthenticationError: it needs a key.
-        PermissionDeniedError: its key does not reach so far.
+        AuthenticationError: no API key, or an invalid one.
+        PermissionDeniedError: the API key lacks the scope.
     """
     if caller.is_refused:
-        raise AuthenticationError("an API key came that is not valid (any more); one of `service.keys create` was due")
+        raise AuthenticationError("the API key is not valid or was revoked; `service.keys create` makes one")
     if caller.allows(scope):
         return
     if caller.key is None:
         raise AuthenticationError(
-            f"no API key came; one with the scope {scope} was due, as X-API-Key or Authorization: Bearer"
+            f"expected an API key with the scope {scope}, as X-API-Key or Authorization: Bearer, got none"
         )
-    raise PermissionDeniedError(f"a key with the scope {caller.key.scope} came; one with the scope {scope} was due")
+    raise PermissionDeniedError(
+        f"expected an API key with the scope {scope}, got one with the scope {caller.key.scope}"
+    )
 
 
 def caller_of(request: Request) -> Caller:
-    """Who asks."""
+    """Return the caller of a request, as the access middleware found it."""
     caller: Caller = request.state.caller
     return caller
 
 
 def admin(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
-    """An operator, by a key with the scope admin.
+    """Return the caller if its API key has the scope admin.
 
     Raises:
-        AuthenticationError: it needs a key.
-        PermissionDeniedError: its key does not reach so far.
+        AuthenticationError: no API key, or an invalid one.
+        PermissionDeniedError: the API key lacks the scope admin.
     """
     check(caller, "admin")
     return caller

@@ -1,4 +1,4 @@
-"""How many requests for a forecast are taken on: some at work, some waiting without a thread, the rest sent away."""
+"""Admission of forecast requests: a limited number runs, a limited number waits, the rest is refused."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class Admission:
-    """The door of one process; used from its event loop alone.
+    """Admission control of one process; used from its event loop only.
 
     Args:
-        at_once: requests that are worked on at the same time, each in a thread.
-        places: requests in the house, from the first byte of their body to the end of their work.
-        limit_s: longest wait of a request, for its turn and for the model together.
+        at_once: requests that run at the same time, each in a thread.
+        places: admitted requests, counted from the first byte of the body to the end of the work.
+        limit_s: longest time that a request may wait for its start and for the model together.
     """
 
     def __init__(self, at_once: int, places: int, limit_s: float) -> None:
@@ -36,14 +36,14 @@ class Admission:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Hold one of the places.
+        """Hold one of the places for the duration of the block.
 
         Raises:
-            BusyError: none is free.
+            BusyError: all places are taken.
         """
         if self._taken >= self._places:
             REFUSED.labels("queue_full").inc()
-            raise BusyError(f"{self._taken} forecasts are being made or wait; ask again later")
+            raise BusyError(f"{self._taken} forecast requests are running or waiting, the limit; retry later")
         self._taken += 1
         try:
             yield
@@ -51,28 +51,28 @@ class Admission:
             self._taken -= 1
 
     def widen(self, at_once: int) -> None:
-        """Let at least so many be worked on at the same time; from any thread."""
+        """Raise the number of concurrent requests to at least `at_once`; may be called from any thread."""
         self._at_once = max(self._at_once, at_once)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do the work in a thread when it is its turn.
+        """Run the work in a thread as soon as the concurrency limit allows it.
 
         Raises:
-            BusyError: the time was over before.
-            ClientDisconnectedError: who asked left before.
+            BusyError: it could not start within the time limit.
+            ClientDisconnectedError: the client disconnected before the start.
         """
-        for limiter in (self._limiter, self._threads):  # here, since only the event loop may change them
+        for limiter in (self._limiter, self._threads):  # not in `widen`: only the event loop may change a limiter
             if limiter.total_tokens < self._at_once:
                 limiter.total_tokens = self._at_once
-        turn = object()
+        borrower = object()
         with request_scope(limit_s=self._limit_s):
-            await self._wait_for(turn)
+            await self._wait_for(borrower)
             try:
                 return await to_thread.run_sync(work, limiter=self._threads)
             finally:
-                self._limiter.release_on_behalf_of(turn)
+                self._limiter.release_on_behalf_of(borrower)
 
-    async def _wait_for(self, turn: object) -> None:
+    async def _wait_for(self, borrower: object) -> None:
         try:
             with (
                 timed(QUEUE_SECONDS, "requests"),
@@ -80,28 +80,28 @@ class Admission:
                 CancelScope() as waiting,
                 current_scope().client.on_disconnect(waiting.cancel),
             ):
-                await self._limiter.acquire_on_behalf_of(turn)
+                await self._limiter.acquire_on_behalf_of(borrower)
         except TimeoutError as err:
             REFUSED.labels("too_late").inc()
-            raise BusyError(f"no forecast could be begun within {self._limit_s:g} s; ask again later") from err
+            raise BusyError(f"the request could not start within {self._limit_s:g} s; retry later") from err
         if waiting.cancelled_caught:
             raise ClientDisconnectedError(DISCONNECTED)
 
 
 def admission_of(settings: Settings) -> Admission:
-    """The bounds of the settings: as many at work as there are processors; a GPU's batches `widen` it."""
+    """Return the admission control for the settings; it runs one request per processor, until `widen` allows more."""
     return Admission(cpu_count() or 1, settings.queue_size, settings.request_limit_s)
 
 
 @asynccontextmanager
 async def while_present(request: Request) -> AsyncIterator[None]:
-    """The block's forecast leaves every queue when the client goes; one that has begun is made and kept.
+    """Withdraw the block's forecast from all queues if the client disconnects; one that has started is completed.
 
     Args:
         request: whose body has been read.
 
     Raises:
-        ClientDisconnectedError: it went before its forecast was begun.
+        ClientDisconnectedError: the client disconnected before its forecast started.
     """
     client = ClientPresence()
     watch = asyncio.create_task(_watch(request, client))
@@ -117,5 +117,5 @@ async def while_present(request: Request) -> AsyncIterator[None]:
 
 async def _watch(request: Request, client: ClientPresence) -> None:
     while (await request.receive())["type"] != "http.disconnect":
-        pass  # the rest of a body that nobody wants
+        pass  # the rest of a body that is not read
     client.disconnect()

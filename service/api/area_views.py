@@ -1,4 +1,4 @@
-"""From boxes, polygons and amounts to the documented answers."""
+"""Documents of boxes, polygons and rain amounts."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
 from service.queries.areas import Polygon
 from service.queries.cells import BBox
-from service.queries.chances import box_chances
 from service.queries.point import point_series
+from service.queries.probabilities import box_probabilities
 from service.queries.regions import BoxField, area_series, rounded
 from service.schemas.areas import (
     AmountLeadOut,
@@ -32,14 +32,16 @@ from service.schemas.areas import (
 def box_out(
     backend: Backend, forecast: StoredForecast, bbox: BBox, box: BoxField | None, *, probability_of: float | None = None
 ) -> BoxOut:
-    """The rates of a box, and the probabilities of a threshold that the forecast has."""
-    chance_THW = None
+    """Return the rates of a box, with the exceedance probabilities of a threshold if one is requested."""
+    probability_THW = None
     if box is not None and probability_of is not None:
-        chance_THW = box_chances(forecast, box, [probability_of]).probability_NTHW[0]
+        probability_THW = box_probabilities(forecast, box, [probability_of]).probability_NTHW[0]
     rates = _fields(forecast, None if box is None else box.rate_mmh_THW)
     leads = [
-        BoxLeadOut(**when, coverage=_share(rate_HW), rate_mmh=_rows(rate_HW), probability=_rows(chance_HW))
-        for when, rate_HW, chance_HW in zip(_times(forecast), rates, _fields(forecast, chance_THW), strict=True)
+        BoxLeadOut(**when, coverage=_share(rate_HW), rate_mmh=_rows(rate_HW), probability=_rows(probability_HW))
+        for when, rate_HW, probability_HW in zip(
+            _times(forecast), rates, _fields(forecast, probability_THW), strict=True
+        )
     ]
     return BoxOut.of(
         forecast,
@@ -52,7 +54,7 @@ def box_out(
 
 
 def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: BoxField | None) -> BoxAmountOut:
-    """The depths of a box."""
+    """Return the rain depths of a box."""
     leads = [
         BoxAmountLeadOut(**when, coverage=_share(field_HW), total_mm=_rows(field_HW))
         for when, field_HW in zip(
@@ -63,7 +65,7 @@ def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: 
 
 
 def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PlaceAmountOut:
-    """The depths of a place."""
+    """Return the rain depths of a place."""
     cell = forecast.grid.cell_of(lat, lon)
     count = len(forecast.lead_minutes)
     intervals: Sequence[float | None] = [None] * count
@@ -94,9 +96,9 @@ def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon
 
 
 def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon) -> AreaOut:
-    """Means and totals of a polygon."""
+    """Return means and totals over a polygon."""
     area = area_series(forecast, polygon)
-    by_lead = list(zip(*area.chances, strict=True)) or [()] * len(forecast.lead_minutes)
+    by_lead = list(zip(*area.probabilities, strict=True)) or [()] * len(forecast.lead_minutes)
     leads = [
         AreaLeadOut(
             **when,
@@ -108,10 +110,10 @@ def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon) -> Ar
             total_coverage=total.coverage,
             cell_probabilities=[
                 CellProbabilitiesOut(threshold_mmh=mmh, mean=_thousandths(one.mean), largest=_thousandths(one.largest))
-                for mmh, one in zip(forecast.thresholds_mmh, chances, strict=True)
+                for mmh, one in zip(forecast.thresholds_mmh, probabilities, strict=True)
             ],
         )
-        for when, rate, total, chances in zip(_times(forecast), area.rates, area.totals, by_lead, strict=True)
+        for when, rate, total, probabilities in zip(_times(forecast), area.rates, area.totals, by_lead, strict=True)
     ]
     return AreaOut.of(
         area,
@@ -147,8 +149,8 @@ def _rows(field_HW: Float32Field | None) -> Sequence[Sequence[float | None]] | N
     return None if field_HW is None else rounded(field_HW)
 
 
-def _thousandths(chance: float | None) -> float | None:
-    return None if chance is None else round(chance, 3)
+def _thousandths(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _share(field_HW: Float32Field | None) -> float:

@@ -1,4 +1,4 @@
-"""GET /nowcast/{id}/box, /area and /accumulation: parts of a forecast, small enough for JSON, else as CF-NetCDF."""
+"""GET /nowcast/{id}/box, /area and /accumulation: parts of a forecast as JSON, or as CF-NetCDF if they are large."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,18 +22,18 @@ from service.forecasts.nowcast import StoredForecast
 from service.forecasts.probabilities import threshold_index
 from service.queries.amounts import amount_dataset
 from service.queries.cells import BBox
-from service.queries.chances import whole_box
+from service.queries.probabilities import whole_box
 from service.queries.regions import BoxField, box_field
 from service.schemas.areas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 
 router = APIRouter(prefix="/nowcast", tags=["areas"])
 
 MOST_JSON_CELLS: Final = 10_000
-"""Of one field in JSON; NetCDF has all of a grid."""
+"""Limit for JSON, per field; NetCDF may hold the whole grid."""
 
 FIELD: Final[dict[int | str, dict[str, Any]]] = {
     200: {
-        "description": "the cells, as JSON or as CF-NetCDF",
+        "description": "the grid cells, as JSON or as CF-NetCDF",
         "content": {NETCDF: {"schema": {"type": "string", "format": "binary"}}},
     },
     304: caching.NOT_MODIFIED,
@@ -41,19 +41,19 @@ FIELD: Final[dict[int | str, dict[str, Any]]] = {
 BBoxText = Annotated[
     str,
     Query(
-        description="west,south,east,north in degrees; west above east crosses the antimeridian",
+        description="west,south,east,north in degrees; a box with west greater than east crosses the antimeridian",
         max_length=200,
         examples=["13.0,52.3,13.8,52.7"],
     ),
 ]
 OptionalBBox = Annotated[
     str | None,
-    Query(description="as of `box`; instead of `lat` and `lon`", max_length=200, examples=["9.2,50.3,11.1,51.9"]),
+    Query(description="as for `box`; instead of `lat` and `lon`", max_length=200, examples=["9.2,50.3,11.1,51.9"]),
 ]
 PolygonText = Annotated[
     str,
     Query(
-        description="WKT or GeoJSON, longitude before latitude; a long one goes into the body of POST",
+        description="WKT or GeoJSON, longitude before latitude; send a long one in the body of POST",
         max_length=60_000,
         examples=["POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"],
     ),
@@ -62,7 +62,7 @@ PolygonText = Annotated[
 
 @router.get(
     "/{forecast_id}/box",
-    summary="The cells of a box",
+    summary="The grid cells of a box",
     response_model=BoxOut,
     responses={**documented(404, 406, 413, 422), **FIELD},
 )
@@ -73,12 +73,15 @@ def read_box(
     request: Request,
     probability_of: ProbabilityOf = None,
 ) -> Response:
-    """The smallest rectangle of cells that holds the box, at each lead; a box off the grid is nulls, and no error.
+    """Return the smallest rectangle of grid cells that contains the box, at each lead time.
 
-    With `probability_of` the probabilities of that rate stand beside the rates; NetCDF has those of every threshold.
+    A box outside the grid has null values and is not an error. With `probability_of` the response also has the
+    exceedance probabilities of that threshold; NetCDF holds those of every threshold.
     """
     if probability_of is not None:
-        threshold_index(forecast.thresholds_mmh, probability_of)  # also where the box is off the grid, and for a file
+        threshold_index(
+            forecast.thresholds_mmh, probability_of
+        )  # an unknown threshold is an error in any format, and outside the grid too
     as_json = partial(box_out, probability_of=probability_of)
     part = "box" if probability_of is None else f"box-{probability_of:g}"
     return _box_answer(request, backend, forecast, parsed_bbox(bbox), as_json, whole_box, part)
@@ -91,9 +94,9 @@ def read_box(
     responses={304: FIELD[304], **documented(404, 413, 422)},
 )
 def read_area(polygon: PolygonText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """Weighted by the true area of the polygon in each cell, cells at its edge by their exact overlap.
+    """Return means weighted by the true area of the polygon in each grid cell, exact at its edge.
 
-    `cell_probabilities` are of single cells, and not of rain anywhere in the polygon.
+    `cell_probabilities` are those of single cells, not of rain anywhere in the polygon.
     """
     shape = parsed_polygon(polygon)
     return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape), "area", polygon)
@@ -103,13 +106,13 @@ def read_area(polygon: PolygonText, forecast: ForecastDep, backend: BackendDep, 
     "/{forecast_id}/area", summary="The mean over a long polygon", responses=documented(401, 403, 404, 413, 422)
 )
 def post_area(polygon: GeoJson, forecast: ForecastDep, backend: BackendDep) -> AreaOut:
-    """As GET, with GeoJSON in the body: for outlines that are too long for an address."""
+    """Return the same as GET, for a GeoJSON outline in the body that is too long for a URL."""
     return area_out(backend, forecast, polygon_of(polygon.model_dump()))
 
 
 @router.get(
     "/{forecast_id}/accumulation",
-    summary="How much falls",
+    summary="Accumulated rain",
     response_model=PlaceAmountOut | BoxAmountOut,
     responses={**documented(404, 406, 413, 422), **FIELD},
 )
@@ -117,13 +120,13 @@ async def read_accumulation(
     forecast: ForecastDep,
     backend: BackendDep,
     request: Request,
-    lat: Annotated[float | None, Query(description="degrees north, of a place", examples=[52.52])] = None,
-    lon: Annotated[float | None, Query(description="degrees east, of a place", examples=[13.4])] = None,
+    lat: Annotated[float | None, Query(description="latitude of a place in degrees north", examples=[52.52])] = None,
+    lon: Annotated[float | None, Query(description="longitude of a place in degrees east", examples=[13.4])] = None,
     bbox: OptionalBBox = None,
 ) -> Response:
-    """Depth in mm of a place (`lat` and `lon`) or of a box's cells (`bbox`) from the reference time to each lead.
+    """Return the depth in mm from the reference time to each lead, for a place (`lat`, `lon`) or the cells of a `bbox`.
 
-    The rule stands in the answer: what is not known is null and never counted as dry.
+    The response states the rule: an unknown interval is null and never counted as dry.
     """
     if bbox is None and lat is not None and lon is not None:
         where = await place(lat, lon)
@@ -151,10 +154,10 @@ def _box_answer(
     as_dataset: Callable[[StoredForecast, BoxField], Any],
     part: str,
 ) -> Response:
-    """A box in the wanted format.
+    """Return a box in the requested format.
 
     Raises:
-        NoDataError: NetCDF of a box off the grid.
+        NoDataError: NetCDF of a box outside the grid.
         TooLargeError: too many cells for JSON.
     """
     wanted = chosen_type(request.headers.get("accept"))
@@ -184,7 +187,7 @@ def _amounts(forecast: StoredForecast, box: BoxField) -> Any:
 def _answer(
     request: Request, backend: Backend, forecast: StoredForecast, made: Callable[[], BaseModel], *parts: str
 ) -> Response:
-    """JSON with its validators; made only where the client does not hold it."""
+    """Return JSON with its validators; it is computed only if the client has no current copy."""
     tag = caching.weak_etag(forecast, *parts, status_of(backend, forecast))
     headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
     return caching.not_modified(request, headers) or Response(

@@ -1,4 +1,4 @@
-"""The running `NowcastService` behind the API: opened and warmed beside the answers, so that /livez never waits."""
+"""The running `NowcastService` behind the API, opened and warmed in a thread so that /livez answers at once."""
 
 import logging
 import threading
@@ -31,12 +31,12 @@ class Backend:
     Args:
         settings: of this process.
         build: opens the service.
-        is_whole_process: this process does nothing else, so that it may be made to answer while it computes.
+        is_whole_process: whether this process does nothing else, so that it may be tuned to answer while it computes.
 
     Attributes:
         settings: of this process.
-        warm: whether the model answered once.
-        admission: how many requests for forecasts are taken on.
+        warm: whether the model has made a forecast.
+        admission: admission control of forecast requests.
     """
 
     def __init__(
@@ -55,35 +55,35 @@ class Backend:
 
     @property
     def service(self) -> NowcastService:
-        """The service.
+        """The open service.
 
         Raises:
             UnavailableError: it is not open yet.
         """
         if self._service is None:
-            raise UnavailableError(f"{self._reason}; an answer is due in some seconds")
+            raise UnavailableError(f"{self._reason}; retry in a few seconds")
         return self._service
 
     @property
     def reason(self) -> str:
-        """Why it is not warm yet."""
+        """Why the model is not warm yet."""
         return self._reason
 
     def start(self) -> None:
-        """Begin to open and warm."""
+        """Start opening the service and warming the model."""
         if self._is_whole_process:
             shorten_switch_interval()
             LibraryThreads().follow(self._stop)
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up what has not begun; what runs ends by itself."""
+        """Cancel steps that have not started; a running one ends by itself."""
         self._stop.set()
         if self._held is not None:
             self._held.close()
 
     def wait_warm(self, timeout_s: float) -> bool:
-        """Wait for the thread; whether the model is warm."""
+        """Wait for the thread, and return whether the model is warm."""
         self._thread.join(timeout_s)
         return self.warm
 
@@ -93,11 +93,13 @@ class Backend:
             try:
                 with gc_frozen_after() if self._is_whole_process else nullcontext():
                     self._open()
-                self._after_warm("baselines wait", self.service.baselines.backfill)
+                self._after_warm("backfill of baselines failed", self.service.baselines.backfill)
                 return
             except Exception as err:
-                # an operator reads /readyz: whatever stops the start is told there, and tried again
-                self._reason = f"the model is not warm: {err}" if self._service else f"the store does not open: {err}"
+                # any failure to start is shown by /readyz to the operator, and tried again
+                self._reason = (
+                    f"the model failed to warm up: {err}" if self._service else f"the store failed to open: {err}"
+                )
                 log.error("%s", self._reason, exc_info=not isinstance(err, NowcastError))
                 if isinstance(err, ConfigError):
                     return
@@ -109,7 +111,7 @@ class Backend:
         self._held = self._held or held_open(self._service.catalogue.engine)
         self._service.predictor.warm(self.settings.model)
         self.warm = True
-        self._after_warm("the first upload would wait", self._load_for_uploads)
+        self._after_warm("warming up for uploads failed", self._load_for_uploads)
 
     def _load_for_uploads(self) -> None:
         self.admission.widen(batch_size(self.settings))
@@ -117,21 +119,24 @@ class Backend:
         decoder_pool().start()
 
     def _after_warm(self, what: str, work: Callable[[], object]) -> None:
-        """What the first requests would wait for, and what an earlier process left undone."""
+        """Run a step that the first requests would otherwise wait for; a failure is logged only."""
         try:
             work()
         except (NowcastError, SQLAlchemyError, OSError) as err:
-            log.warning("after the start, %s: %s", what, err)
+            log.warning("after the start: %s: %s", what, err)
 
 
 async def backend_of(request: Request) -> Backend:
-    """The backend of the application; like what follows no `def`, which would cost every request a thread."""
+    """Return the backend of the application.
+
+    Declared `async`, as is `service_of`: FastAPI would run a plain function in a thread, for every request.
+    """
     backend: Backend = request.app.state.backend
     return backend
 
 
 async def service_of(backend: Annotated[Backend, Depends(backend_of)]) -> NowcastService:
-    """The service.
+    """Return the open service.
 
     Raises:
         UnavailableError: it is not open yet.

@@ -1,4 +1,4 @@
-"""Validators and lifetimes of answers (RFC 9110 section 13, RFC 9111)."""
+"""Validators and lifetimes of responses (RFC 9110 section 13, RFC 9111)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from service.api.lookup import LATEST
 from service.forecasts.nowcast import StoredForecast
 
 SCAN_MINUTES: Final = 5
-"""DWD's composites come every five minutes, and a forecast with each."""
+"""Cadence of DWD's composites, and so of scheduled forecasts."""
 
 SHORTEST_S: Final = 1
 FOREVER_S: Final = 365 * 24 * 3600
@@ -21,18 +21,18 @@ NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this 
 
 
 def etag(forecast: StoredForecast, *parts: str) -> str:
-    """A strong validator: the forecast's id, and which of its parts."""
+    """Return a strong validator from the forecast's id and the names of the part."""
     return '"' + "-".join((forecast.id, *parts)) + '"'
 
 
 def weak_etag(forecast: StoredForecast, *changing: str) -> str:
-    """A weak validator for answers whose status and scores change while the forecast stays."""
+    """Return a weak validator for responses whose status or scores change although the forecast does not."""
     digest = hashlib.sha256("|".join(changing).encode()).hexdigest()[:12]
     return f'W/"{forecast.id}-{digest}"'
 
 
 def headers(forecast: StoredForecast, tag: str, *, lifetime_s: int) -> dict[str, str]:
-    """The headers that let a client keep an answer for so long and ask again cheaply."""
+    """Return the headers that let a client cache a response for `lifetime_s` and revalidate it."""
     expires = datetime.now(UTC) + timedelta(seconds=lifetime_s)
     return {
         "ETag": tag,
@@ -44,26 +44,26 @@ def headers(forecast: StoredForecast, tag: str, *, lifetime_s: int) -> dict[str,
 
 
 def until_next_run_s(forecast: StoredForecast, settings: Settings) -> int:
-    """Seconds from now to the next expected run: one scan after this one was issued, at a replay's pace."""
+    """Return the seconds until the next run: one scan interval after the issue time, at the speed of a replay."""
     pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
     next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
     return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
 
 
 def lifetime_s(forecast_id: str, forecast: StoredForecast, settings: Settings) -> int:
-    """What an id names never changes; what is the latest does."""
+    """Return how long a response may be cached: for an id it never changes, for `latest` until the next run."""
     return until_next_run_s(forecast, settings) if forecast_id == LATEST else FOREVER_S
 
 
 def not_modified(request: Request, answer_headers: dict[str, str]) -> Response | None:
-    """The 304 where the client holds this very answer (weak comparison), else None."""
+    """Return a 304 if the client holds this response (weak comparison), else None."""
     return Response(status_code=304, headers=answer_headers) if holds(request.headers, answer_headers) else None
 
 
 def holds(request_headers: Mapping[str, str], answer_headers: Mapping[str, str]) -> bool:
-    """Whether the client holds this answer by its tag, or by its date where it sends no tag (RFC 9110, 13.2.2).
+    """Return whether the client holds this response, by tag, or by date if it sends no tag (RFC 9110, 13.2.2).
 
-    A date counts for strong validators alone: what changes while its forecast stays may do so twice in a second.
+    The date is compared for strong validators only: a response with a weak one may change twice within a second.
     """
     tag = answer_headers["ETag"]
     if wanted := request_headers.get("if-none-match"):
@@ -79,5 +79,5 @@ def holds(request_headers: Mapping[str, str], answer_headers: Mapping[str, str])
 
 
 def http_date(time: datetime) -> str:
-    """A time as HTTP writes it."""
+    """Return a time in the format of HTTP headers."""
     return format_datetime(time.astimezone(UTC), usegmt=True)

@@ -1,4 +1,4 @@
-"""The one place where an error becomes an RFC 9457 `application/problem+json` answer."""
+"""The one place where an error becomes an RFC 9457 `application/problem+json` response."""
 
 import logging
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from core.errors import InputError, NowcastError, UnavailableError
+from core.errors import InputError, NowcastError, UnavailableError, shown
 from service.schemas.forecasts import Problem
 
 log = logging.getLogger(__name__)
@@ -19,26 +19,24 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 REQUEST_ID: Final = "X-Request-ID"
 RETRY_AFTER_S: Final = 5
-MOST_SHOWN: Final = 120
-"""Characters of a wrong value that an answer repeats."""
 
 WORDS: Final[Mapping[int, str]] = {
-    401: "No API key came, or none that is valid",
-    403: "The scope of the API key is too small",
-    404: "What was asked for does not exist, or is not stored (yet)",
-    406: "The answer does not exist in a format of `Accept`",
-    409: "The frames are each readable but make no window: times, number, grids or products; or a job is over",
-    413: "More bytes, frames or cells than the limit",
-    415: "The body is neither JSON nor multipart",
-    422: "What came cannot be used; the answer says what came and what was due",
-    429: "More requests than the limit, or than are taken on now; `Retry-After` says when to ask again",
-    500: "An error of the service",
-    503: "A part is not answering now; `Retry-After` says when to ask again",
+    401: "No API key, or an invalid one",
+    403: "The API key lacks the required scope",
+    404: "The resource does not exist or is not stored (yet)",
+    406: "None of the media types in `Accept` is available",
+    409: "Readable frames that do not form one window (times, number, grids or products), or a job that has ended",
+    413: "More bytes, frames or grid cells than the limit",
+    415: "The body is neither JSON nor multipart/form-data",
+    422: "Invalid input; the response names the parameter, what was expected and what was found",
+    429: "Rate limit exceeded, or too many requests in progress; `Retry-After` gives the time to wait",
+    500: "Internal error of the service",
+    503: "A component does not respond; `Retry-After` gives the time to wait",
 }
 
 
 class ProblemResponse(JSONResponse):
-    """A problem document."""
+    """A response with a problem document."""
 
     media_type = MEDIA_TYPE
 
@@ -46,13 +44,13 @@ class ProblemResponse(JSONResponse):
 def problem(
     request: Request, status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
 ) -> ProblemResponse:
-    """The answer for one problem; `more` are RFC 9457 extension members."""
+    """Return the response for one problem; `more` are RFC 9457 extension members."""
     body = Problem(title=title, status=status, detail=detail, instance=request.url.path).model_dump()
     return ProblemResponse({**body, **more}, status, headers=dict(headers or {}))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that may answer with these problems."""
+    """Return the `responses=` of a route that may answer with these problems."""
     return {status: {"model": Problem, "description": WORDS[status]} for status in (*statuses, 429, 500, 503)}
 
 
@@ -70,7 +68,7 @@ async def _nowcast_error(request: Request, error: Exception) -> ProblemResponse:
 
 
 def error_answer(request: Request, error: NowcastError) -> ProblemResponse:
-    """The problem document of an error of ours."""
+    """Return the problem document of one of the project's errors."""
     headers: dict[str, str] = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
@@ -96,17 +94,17 @@ async def _http_error(request: Request, error: Exception) -> ProblemResponse:
     headers = error.headers or {}
     detail = error.detail
     if status == HTTPStatus.NOT_FOUND:
-        detail = f"nothing at {request.url.path}; /docs lists what there is"
-    elif status == HTTPStatus.BAD_REQUEST:  # what FastAPI calls a body that does not parse
-        return problem(request, InputError.status, InputError.title, f"{detail}; JSON was due", headers=headers)
+        detail = f"no resource at {request.url.path}; /docs lists all of them"
+    elif status == HTTPStatus.BAD_REQUEST:  # the status that FastAPI gives to a body that does not parse
+        return problem(request, InputError.status, InputError.title, f"expected a JSON body: {detail}", headers=headers)
     elif status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers = {**headers, "Allow": _allowed(request) or headers.get("Allow", "GET")}
-        detail = f"{request.method} came for {request.url.path}; {headers['Allow']} was due"
+        detail = f"expected {headers['Allow']} for {request.url.path}, got {request.method}"
     return problem(request, error.status_code, status.phrase, detail, headers=headers)
 
 
 def _allowed(request: Request) -> str:
-    """The methods of every operation at the request's path: Starlette names those of the first alone."""
+    """Return the methods of every operation at the request's path; Starlette names those of the first one only."""
     paths: Mapping[str, Mapping[str, Any]] = request.app.openapi()["paths"]
     here = [verbs for path, verbs in paths.items() if compile_path(path)[0].fullmatch(request.url.path)]
     return ", ".join(sorted({verb.upper() for verbs in here for verb in verbs}))
@@ -114,7 +112,7 @@ def _allowed(request: Request) -> str:
 
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    detail = "the service failed on this request; nothing of it was kept, and the log says why"
+    detail = "the service failed on this request; its log has the reason under this request id"
     headers = {
         REQUEST_ID: getattr(request.state, "request_id", "")
     }  # this answer is written outside of what gives the others theirs
@@ -125,10 +123,5 @@ def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     place, *path = error.get("loc", ())
     field = ".".join(str(part) for part in path) or str(place)
     if error["type"] == "missing":
-        return {"field": field, "in": str(place), "message": "nothing came; it is required"}
-    return {"field": field, "in": str(place), "message": f"{error['msg']} ({_came(error.get('input'))})"}
-
-
-def _came(value: object) -> str:
-    text = repr(value)
-    return f"came {text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + '...'}"
+        return {"field": field, "in": str(place), "message": "required, but missing"}
+    return {"field": field, "in": str(place), "message": f"{error['msg']}, got {shown(error.get('input'))}"}

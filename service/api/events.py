@@ -1,4 +1,4 @@
-"""GET /events: a server-sent event for every new scheduled forecast; each process looks for itself."""
+"""GET /events: a server-sent event for every new scheduled forecast; each process polls the catalogue itself."""
 
 import asyncio
 import json
@@ -20,14 +20,14 @@ from service.forecasts.nowcast import StoredForecast
 router = APIRouter(tags=["forecasts"])
 
 LOOK_S: Final = 1.0
-"""Between two looks at the catalogue's version, which is the time of one file."""
+"""Interval at which the catalogue's version (the modification time of one file) is checked."""
 
 HEARTBEAT_S: Final = 15.0
 MOST_LISTENERS: Final = 100
-"""Of one process; the next is told to come again."""
+"""Limit per process; further clients get 503 with `Retry-After`."""
 
 MOST_MISSED: Final = 100
-"""Forecasts told of at once to who comes back."""
+"""Maximum number of missed forecasts that a returning client receives."""
 
 RETRY_MS: Final = 3000
 MEDIA_TYPE: Final = "text/event-stream"
@@ -35,24 +35,27 @@ MEDIA_TYPE: Final = "text/event-stream"
 
 @router.get(
     "/events",
-    summary="New forecasts as they come",
+    summary="New forecasts as server-sent events",
     response_class=StreamingResponse,
     responses={
         **documented(422),
-        200: {"description": "events `forecast`", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+        200: {
+            "description": "a stream of events named `forecast`",
+            "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+        },
     },
 )
 async def listen(
     request: Request,
     backend: BackendDep,
     last_event_id: Annotated[
-        UUID | None, Header(description="id of the last forecast that is known: those since come first")
+        UUID | None, Header(description="id of the last forecast received; those issued since then are sent first")
     ] = None,
 ) -> Response:
-    """Event `forecast`: its id is the forecast's; its data say reference time, issue time, status and link."""
+    """Send an event `forecast` for each new forecast, with its id, reference time, issue time, status and link."""
     listeners = request.app.state.guard.listeners
     if len(listeners) >= MOST_LISTENERS:
-        detail = f"{MOST_LISTENERS} listeners are there; fewer were due"
+        detail = f"{MOST_LISTENERS} clients are connected, the limit; retry later"
         return problem(request, 503, "Temporarily unavailable", detail, headers={"Retry-After": "30"})
     known = await run_in_threadpool(_known, backend, str(last_event_id) if last_event_id else None)
     return StreamingResponse(
@@ -64,7 +67,7 @@ async def _stream(backend: Backend, known: StoredForecast | None, listeners: set
     me = object()
     listeners.add(me)
     try:
-        yield format_sse_event(comment="forecasts of the schedule, as they come", retry=RETRY_MS)
+        yield format_sse_event(comment="scheduled forecasts", retry=RETRY_MS)
         seen, silent_s = None, 0.0
         while True:
             version = backend.service.catalogue.version
@@ -76,16 +79,16 @@ async def _stream(backend: Backend, known: StoredForecast | None, listeners: set
             await asyncio.sleep(LOOK_S)
             silent_s += LOOK_S
             if silent_s >= HEARTBEAT_S:
-                silent_s, seen = 0.0, None  # and once in a while the catalogue itself is asked
-                yield format_sse_event(comment="still here")
+                silent_s, seen = 0.0, None  # query the catalogue even if its version seems unchanged
+                yield format_sse_event(comment="heartbeat")
     except NowcastError:
-        return  # the client comes again, with the last id that it knows
+        return  # the client reconnects with the last id that it received
     finally:
         listeners.discard(me)
 
 
 def _known(backend: Backend, forecast_id: str | None) -> StoredForecast | None:
-    """The forecast that a listener knows; where it names none that is stored, the latest one."""
+    """Return the forecast that a client knows; the latest one if it names none that is stored."""
     try:
         return backend.service.get(forecast_id) if forecast_id else backend.service.latest()
     except NoDataError:
@@ -93,7 +96,7 @@ def _known(backend: Backend, forecast_id: str | None) -> StoredForecast | None:
 
 
 def _since(backend: Backend, known: StoredForecast | None) -> list[StoredForecast]:
-    """The scheduled model's forecasts with a newer reference time, the oldest first."""
+    """Return the scheduled model's forecasts with a newer reference time, oldest first."""
     model = backend.settings.model
     start = known.reference_time if known else None
     found = backend.service.list(model=model, origin="scans", start=start, limit=MOST_MISSED)
@@ -102,11 +105,11 @@ def _since(backend: Backend, known: StoredForecast | None) -> list[StoredForecas
 
 
 def _event(forecast: StoredForecast) -> bytes:
-    told = {
+    data = {
         "forecast_id": forecast.id,
         "reference_time": iso(forecast.reference_time),
         "issued_at": iso(forecast.issued_at),
         "status": forecast.status,
         "href": f"/nowcast/{forecast.id}",
     }
-    return format_sse_event(data_str=json.dumps(told), event="forecast", id=forecast.id)
+    return format_sse_event(data_str=json.dumps(data), event="forecast", id=forecast.id)

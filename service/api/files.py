@@ -1,4 +1,4 @@
-"""GET /nowcast/{id}/file.nc, .h5 and .tif: a forecast as a file, on the model's grid or on that of the scans."""
+"""GET /nowcast/{id}/file.nc, .h5, .tif and /observations.nc: a forecast and what was observed, as files."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -26,15 +26,15 @@ MEDIA_TYPES: Final = {
 BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 FILE: Final[dict[str, Any]] = {"content": {NETCDF: BINARY}}
 FIELD_ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"description": "the forecast, as JSON or as the CF-NetCDF file", **FILE},
+    200: {"description": "the forecast as JSON or as CF-NetCDF file", **FILE},
     304: caching.NOT_MODIFIED,
 }
 GridName = Annotated[
     Literal["model", "source"],
-    Query(description=f"`model`: as forecast; `source`: on the grid of the scans, {RESAMPLING}", examples=["model"]),
+    Query(description=f"`model`: the model's grid; `source`: the grid of the scans, {RESAMPLING}", examples=["model"]),
 ]
 Lead = Annotated[
-    int | None, Query(description="this lead alone, in minutes; none is all of them", ge=1, le=100_000, examples=[30])
+    int | None, Query(description="a single lead in minutes; all leads if omitted", ge=1, le=100_000, examples=[30])
 ]
 
 
@@ -52,7 +52,7 @@ def _answers(suffix: str) -> dict[int | str, dict[str, Any]]:
 def read_netcdf(
     forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request, grid: GridName = "model"
 ) -> Response:
-    """`rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; xarray, GDAL and QGIS open it."""
+    """Return `rainfall_rate(time, y, x)` in mm h-1 with its coverage mask, for xarray, GDAL and QGIS."""
     return _file(request, backend, forecast_id, forecast, "nc", grid, None)
 
 
@@ -70,7 +70,7 @@ def read_odim(
     grid: GridName = "model",
     lead: Lead = None,
 ) -> Response:
-    """Quantity RATE, a data set for each lead; wradlib reads all of them, pysteps the first: give it one `lead`."""
+    """Return quantity RATE, one data set per lead; pysteps reads only the first one, so request one `lead` for it."""
     return _file(request, backend, forecast_id, forecast, "h5", grid, lead)
 
 
@@ -88,32 +88,35 @@ def read_geotiff(
     grid: GridName = "model",
     lead: Lead = None,
 ) -> Response:
-    """Rates in mm/h, a band for each lead, NaN without radar data; with overviews, and read in parts by ranges."""
+    """Return rates in mm/h, one band per lead, NaN without radar data.
+
+    The file has overviews and may be read in parts by range requests.
+    """
     return _file(request, backend, forecast_id, forecast, "tif", grid, lead)
 
 
 @router.get(
     "/{forecast_id}/observations.nc",
-    summary="What followed, as CF-NetCDF",
+    summary="The verifying observations as CF-NetCDF",
     response_class=Response,
     responses={200: FILE, **documented(404, 422)},
 )
 def read_observations(forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The observed frames of the leads on the forecast's grid, as the scores were taken; NaN where there is none."""
-    backend.service.verification_of(forecast)  # gathers what has come in since
+    """Return the observations that verify the forecast, at its leads and on its grid; NaN where none is stored."""
+    backend.service.verification_of(forecast)  # collects the frames received since
     path = forecast.observations_path
     if path is None:
-        raise NoDataError(f"nothing that followed {forecast.reference_time:%Y-%m-%d %H:%M} UTC is stored yet")
+        raise NoDataError(f"no observation after {forecast.reference_time:%Y-%m-%d %H:%M} UTC is stored yet")
     tag = f"observations-{path.stat().st_mtime_ns}"
     return file_answer(request, forecast, path, tag, lifetime_s=caching.SHORTEST_S)
 
 
 def file_answer(request: Request, forecast: StoredForecast, path: Path, *parts: str, lifetime_s: int) -> Response:
-    """A stored file as it is."""
+    """Return a stored file with its validators."""
     asked_for(path)
     headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
-    said = path.name.split(".")[1:-1]
-    name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *said]) + path.suffix
+    parts_of_name = path.name.split(".")[1:-1]
+    name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *parts_of_name]) + path.suffix
     return caching.not_modified(request, headers) or FileResponse(
         path, media_type=MEDIA_TYPES[path.suffix], headers=headers, filename=name, content_disposition_type="inline"
     )

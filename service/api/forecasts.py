@@ -1,4 +1,4 @@
-"""GET /nowcast, /nowcast/latest and /nowcast/{id}: stored forecasts, one of them, a place of it, its pictures."""
+"""GET /nowcast, /nowcast/latest and /nowcast/{id}: the list of forecasts, a forecast, its places, its pictures."""
 
 from typing import Annotated, Any, Final
 
@@ -13,14 +13,14 @@ from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
 from service.api.lookup import ForecastDep, ForecastId, PlaceDep, ProbabilityOf, needs_no_query
 from service.api.negotiate import NETCDF, chosen_type
-from service.api.paging import Cursor, Limit, next_link, place_of
+from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.places import graticule, map_cities
 from service.api.views import INVENTED, forecast_out, point_out, status_of
 from service.forecasts.fields import held
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.products import inputs_png, lead_png
-from service.queries.chances import chance_png
-from service.schemas.forecasts import ChanceColourOut, ColourOut, ForecastOut, MapOut, PointOut, Time
+from service.queries.probabilities import probability_png
+from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, PointOut, ProbabilityColourOut, Time
 from service.schemas.listings import ForecastRowOut, ForecastsOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
@@ -33,15 +33,22 @@ def read_forecasts(
     backend: BackendDep,
     request: Request,
     response: Response,
-    model: Annotated[str | None, Query(description="a name of GET /models; none is all", max_length=200)] = None,
-    start: Annotated[Time | None, Query(description="first reference time, ISO 8601; UTC without a zone")] = None,
-    end: Annotated[Time | None, Query(description="last reference time, ISO 8601; UTC without a zone")] = None,
+    model: Annotated[
+        str | None, Query(description="a name from GET /models; all models if omitted", max_length=200)
+    ] = None,
+    start: Annotated[
+        Time | None, Query(description="first reference time, ISO 8601; UTC if it has no time zone")
+    ] = None,
+    end: Annotated[Time | None, Query(description="last reference time, ISO 8601; UTC if it has no time zone")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> ForecastsOut:
-    """Forecasts of scheduled cycles and of requests, by reference time; baselines too."""
+    """Return scheduled and requested forecasts from ingested scans, baselines included, by reference time.
+
+    A forecast from an upload is available by its id only.
+    """
     found = backend.service.list(
-        model=model, origin="scans", start=start, end=end, after=place_of(cursor), limit=limit + 1
+        model=model, origin="scans", start=start, end=end, after=position_of(cursor), limit=limit + 1
     )
     last = found[limit - 1] if len(found) > limit else None
     link = next_link(request, response, (last.reference_time, last.id) if last else None)
@@ -55,7 +62,7 @@ def read_forecasts(
     responses={**documented(404, 406, 422), **FIELD_ANSWERS},
 )
 def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """The whole answer as JSON, or with `Accept: application/netcdf` the file itself."""
+    """Return the forecast as JSON, or as the CF-NetCDF file with `Accept: application/netcdf`."""
     if chosen_type(request.headers.get("accept")) == NETCDF:
         return file_answer(
             request, forecast, forecast.path, lifetime_s=caching.lifetime_s(forecast_id, forecast, backend.settings)
@@ -63,19 +70,22 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     answer = forecast_out(backend, forecast)
     scores = answer.verification.model_dump_json() if answer.verification else ""
     tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
-    lifetime_s = caching.until_next_run_s(forecast, backend.settings)  # an old forecast's scores change with a new run
+    lifetime_s = caching.until_next_run_s(forecast, backend.settings)  # scores of an old forecast change with a new run
     return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
 
 
 @router.get(
     "/{forecast_id}/point",
-    summary="The forecast of one place",
+    summary="The forecast at one place",
     response_model=PointOut,
     responses={304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 async def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """Rate and probabilities at each lead, and the next rain; off the grid it is `no coverage` with nulls, no error."""
-    if needs_no_query(backend.settings) and held(forecast):  # from memory: a thread would take longer
+    """Return rate and exceedance probabilities at each lead, and when rain starts and ends.
+
+    A place outside the grid has `no coverage` and null values; it is not an error.
+    """
+    if needs_no_query(backend.settings) and held(forecast):  # from memory: starting a thread would take longer
         return _point(where, forecast, backend, request)
     return await run_in_threadpool(_point, where, forecast, backend, request)
 
@@ -101,40 +111,43 @@ def read_image(
     request: Request,
     probability_of: ProbabilityOf = None,
 ) -> Response:
-    """Rain by colour (`/map` has the legend), transparent where dry, grey without radar data; north is on top.
+    """Return the rain rate as a picture: transparent where dry, grey without radar data, north on top.
 
-    With `probability_of` the probability that a cell's rate is at or above it, in colours of its own.
+    With `probability_of` it shows the probability that a grid cell reaches that threshold, in other colours. `/map` has
+    the legends.
     """
     if probability_of is None:
         png, part = lead_png(forecast, lead), f"image-{lead}"
     else:
-        png, part = chance_png(forecast, lead, probability_of), f"image-{lead}-{probability_of:g}"
+        png, part = probability_png(forecast, lead, probability_of), f"image-{lead}-{probability_of:g}"
     return _picture(request, forecast, png, part, caching.lifetime_s(forecast_id, forecast, backend.settings))
 
 
 @router.get(
     "/{forecast_id}/observed/{index}.png",
-    summary="The picture of an input scan",
+    summary="The picture of an input frame",
     response_class=Response,
     responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_observed(
     forecast_id: ForecastId,
-    index: Annotated[int, PathParameter(ge=0, description="0 is the oldest scan of the window", examples=[0])],
+    index: Annotated[int, PathParameter(ge=0, description="index of the input frame, 0 is the oldest", examples=[0])],
     forecast: ForecastDep,
     backend: BackendDep,
     request: Request,
 ) -> Response:
-    """What the model saw, on the forecast's grid, in the same colours."""
+    """Return the picture of an input frame of the model, on the forecast's grid, in the same colours."""
     png = inputs_png(forecast, index)
     return _picture(
         request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.settings)
     )
 
 
-@router.get("/{forecast_id}/map", summary="Orientation for the pictures", responses=documented(404, 422))
+@router.get(
+    "/{forecast_id}/map", summary="Cities, graticule and legend of the pictures", responses=documented(404, 422)
+)
 def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, response: Response) -> MapOut:
-    """Cities, graticule and legend in the pictures' coordinates."""
+    """Return cities, graticule and legend in the coordinates of the pictures."""
     invented = backend.settings.invented and forecast.origin == "scans"
     lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
     response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
@@ -144,7 +157,9 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
         cities=map_cities(forecast.grid),
         graticule=graticule(forecast.grid),
         legend=[ColourOut(from_mmh=rate_mmh, colour=_css(colour)) for rate_mmh, colour in RAIN_COLOURS],
-        probability_legend=[ChanceColourOut(from_probability=edge, colour=_css(one)) for edge, one in CHANCE_COLOURS],
+        probability_legend=[
+            ProbabilityColourOut(from_probability=edge, colour=_css(colour)) for edge, colour in CHANCE_COLOURS
+        ],
         no_data_colour=_css(NO_DATA),
         attribution=INVENTED if invented else f"Radar product {forecast.product}.",
     )

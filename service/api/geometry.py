@@ -1,4 +1,4 @@
-"""Boxes and polygons as requests write them: numbers with commas, WKT, GeoJSON."""
+"""Boxes and polygons in requests: comma-separated numbers, WKT, GeoJSON."""
 
 import json
 from typing import Any
@@ -13,10 +13,10 @@ from service.queries.cells import BBox, checked_bbox
 
 
 def parsed_bbox(text: str) -> BBox:
-    """`west,south,east,north` in degrees.
+    """Return the box of `west,south,east,north` in degrees.
 
     Raises:
-        InputError: anything else, or no box on Earth.
+        InputError: another form, or not a box on Earth.
     """
     try:
         west, south, east, north = (float(part) for part in text.split(","))
@@ -26,10 +26,10 @@ def parsed_bbox(text: str) -> BBox:
 
 
 def parsed_polygon(text: str) -> Polygon:
-    """WKT or GeoJSON text.
+    """Return the polygon of a WKT or GeoJSON text.
 
     Raises:
-        InputError: no polygon on Earth.
+        InputError: not a polygon on Earth.
         TooLargeError: too many vertices.
     """
     if text.lstrip().startswith("{"):
@@ -41,10 +41,10 @@ def parsed_polygon(text: str) -> Polygon:
 
 
 def parsed_wkt(text: str) -> shapely.Geometry:
-    """A geometry of two dimensions.
+    """Return a two-dimensional geometry.
 
     Raises:
-        InputError: no WKT.
+        InputError: not WKT.
     """
     try:
         geometry = shapely.from_wkt(text)
@@ -57,10 +57,10 @@ def parsed_wkt(text: str) -> shapely.Geometry:
 
 
 def polygon_of(document: Any) -> Polygon:
-    """A GeoJSON Polygon, MultiPolygon, or a Feature of one (RFC 7946).
+    """Return the polygon of a GeoJSON Polygon, MultiPolygon, or Feature of one (RFC 7946).
 
     Raises:
-        InputError: anything else.
+        InputError: another document.
         TooLargeError: too many vertices.
     """
     geometry = (

@@ -1,4 +1,4 @@
-"""/livez: this process answers. /readyz: it can serve."""
+"""GET /livez: whether this process runs. GET /readyz: whether it can serve forecasts."""
 
 from datetime import UTC, datetime
 
@@ -16,15 +16,18 @@ from service.tasks.watchdog import last_heartbeats, late_after_s
 router = APIRouter(tags=["health"])
 
 
-@router.get("/livez", summary="This process answers")
+@router.get("/livez", summary="Whether this process runs")
 async def live() -> dict[str, str]:
-    """Always 200 while the process runs; asks nothing of store, model or broker."""
+    """Return 200 while the process runs, without checking store, model or broker."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="The model is warm; catalogue, queue and worker answer", responses=documented())
+@router.get("/readyz", summary="Whether the service can make forecasts", responses=documented())
 def ready(backend: BackendDep) -> ReadyOut:
-    """503 with the parts that are missing until a forecast could be served; old data are told, and are not missing."""
+    """Return 503 with the parts that are not ready, until a forecast can be served.
+
+    Stale data are reported as `status: stale` and do not make the service unready.
+    """
     checks = {
         "model": "ok" if backend.warm else backend.reason,
         "catalogue": _catalogue(backend),
@@ -36,18 +39,23 @@ def ready(backend: BackendDep) -> ReadyOut:
     if missing:
         raise UnavailableError("; ".join(missing))
     data = _data(backend)
-    told = {"device": backend.service.predictor.trouble or "ok", "data": data}  # models then run on the CPU
-    return ReadyOut(status="stale" if data.startswith("stale") else "ready", checks={**checks, **told})
+    # neither makes the service unready: without the device, models run on the CPU
+    more = {"device": backend.service.predictor.trouble or "ok", "data": data}
+    return ReadyOut(status="stale" if data.startswith("stale") else "ready", checks={**checks, **more})
 
 
 def _worker(backend: Backend) -> str:
-    """Whether a synthetic task was completed lately, see `service.tasks.watchdog`."""
+    """Return whether a synthetic task was completed recently, see `service.tasks.watchdog`."""
     late_s = late_after_s(backend.settings)
     last = last_heartbeats(backend.service.catalogue.engine).any
     if last is None:
-        return "no task was completed yet"
+        return "no synthetic task completed yet"
     age_s = (datetime.now(UTC) - last).total_seconds()
-    return "ok" if age_s <= late_s else f"no task was completed for {age_s:.0f} s; one within {late_s:.0f} s was due"
+    return (
+        "ok"
+        if age_s <= late_s
+        else f"expected a synthetic task within {late_s:.0f} s, the last one completed {age_s:.0f} s ago"
+    )
 
 
 def _data(backend: Backend) -> str:
@@ -59,15 +67,15 @@ def _data(backend: Backend) -> str:
     if age_s <= settings.stale_after_s:
         return "ok"
     refusal = service.refusal()
-    told = f"stale: the newest scan, of {iso(newest.valid_time)}, is {age_s:.0f} s old"
-    return f"{told}; no scheduled forecast: {refusal.reason}" if refusal else told
+    reason = f"stale: the newest scan, of {iso(newest.valid_time)}, is {age_s:.0f} s old"
+    return f"{reason}; no scheduled forecast: {refusal.reason}" if refusal else reason
 
 
 def _catalogue(backend: Backend) -> str:
     try:
         backend.service.latest()
     except NoDataError:
-        return "ok"  # it answered: nothing is stored yet
+        return "ok"  # it responds; nothing is stored yet
     except (NowcastError, SQLAlchemyError, OSError) as err:
-        return f"no answer: {err}"
+        return f"no response: {err}"
     return "ok"

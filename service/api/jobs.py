@@ -1,4 +1,4 @@
-"""`Prefer: respond-async` (RFC 7240) and /jobs: forecasts that the worker makes, to follow and to call off."""
+"""Asynchronous forecasts: `Prefer: respond-async` (RFC 7240), and /jobs to follow and cancel them."""
 
 from functools import lru_cache
 from typing import Annotated, Final
@@ -16,7 +16,7 @@ from core.settings import Settings
 from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
-from service.api.paging import Cursor, Limit, next_link, place_of
+from service.api.paging import Cursor, Limit, next_link, position_of
 from service.schemas.listings import JobOut, JobsOut
 from service.tasks.jobbook import Job, JobBook, JobState
 from service.tasks.queue import RUN_JOB, queue
@@ -28,18 +28,18 @@ QUEUE_WAIT_S: Final = 1.0
 
 
 def is_preferred(request: Request) -> bool:
-    """Whether the client would rather not wait."""
+    """Return whether the client prefers an asynchronous response."""
     preferences = ",".join(request.headers.getlist("prefer"))
     return "respond-async" in {each.split(";")[0].strip().lower() for each in preferences.split(",")}
 
 
 def is_possible(settings: Settings) -> bool:
-    """Whether there is a queue."""
+    """Return whether a task queue is configured."""
     return settings.redis_url is not None
 
 
 def queue_state(settings: Settings) -> str:
-    """`ok`, `NO_QUEUE`, or what is wrong, within two seconds; the address, which holds a password, is not told."""
+    """Return `ok`, `NO_QUEUE`, or the error, within two seconds; the URL is left out since it holds a password."""
     if settings.redis_url is None:
         return NO_QUEUE
     url = settings.redis_url.get_secret_value()
@@ -47,15 +47,15 @@ def queue_state(settings: Settings) -> str:
         with Redis.from_url(url, socket_connect_timeout=QUEUE_WAIT_S, socket_timeout=QUEUE_WAIT_S) as client:
             client.ping()
     except (RedisError, ValueError) as err:
-        return f"no answer: {type(err).__name__}"
+        return f"no response: {type(err).__name__}"
     return "ok"
 
 
 def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str | None = None) -> Job:
-    """Give the forecast to the worker.
+    """Queue a forecast for the worker, and return its job.
 
     Raises:
-        UnavailableError: the broker does not answer.
+        UnavailableError: the broker does not respond.
     """
     _check_queue(backend.settings)
     jobs = _book(backend)
@@ -64,12 +64,12 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
         queue.send_task(RUN_JOB, (job.id,), task_id=job.id, ignore_result=True)
     except (OperationalError, RedisError, CeleryError) as err:
         jobs.remove(job.id)
-        raise UnavailableError(f"the queue does not take the job ({type(err).__name__})") from err
+        raise UnavailableError(f"the queue did not accept the job ({type(err).__name__})") from err
     return job
 
 
 def accepted(job: Job) -> Response:
-    """The 202 for a job."""
+    """Return the 202 response for a job."""
     headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": "respond-async", "Retry-After": "1"}
     return Response(job_out(job).model_dump_json(), 202, headers, "application/json")
 
@@ -79,31 +79,34 @@ def read_jobs(
     backend: BackendDep,
     request: Request,
     response: Response,
-    status: Annotated[JobState | None, Query(description="only those; none is all")] = None,
+    status: Annotated[JobState | None, Query(description="state of the jobs; all if omitted")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> JobsOut:
-    """The jobs of the last day."""
-    found = _book(backend).select(state=status, after=place_of(cursor), limit=limit + 1)
+    """Return the jobs of the last day."""
+    found = _book(backend).select(state=status, after=position_of(cursor), limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     link = next_link(request, response, (last.created_at, last.id) if last else None)
     return JobsOut(jobs=[job_out(job) for job in found[:limit]], next=link)
 
 
-@router.get("/{job_id}", summary="A job of `Prefer: respond-async`", responses=documented(404, 422))
+@router.get("/{job_id}", summary="State of an asynchronous forecast", responses=documented(404, 422))
 def read_job(job_id: UUID, backend: BackendDep) -> JobOut:
-    """Waiting, running, done (with the forecast's link), failed or cancelled; told of for a day."""
+    """Return the state of a job: waiting, running, done (with a link to the forecast), failed or cancelled.
+
+    A job is kept for a day.
+    """
     return job_out(_book(backend).get(str(job_id)))
 
 
-@router.delete("/{job_id}", summary="Call a job off", responses=documented(401, 403, 404, 409, 422))
+@router.delete("/{job_id}", summary="Cancel a job", responses=documented(401, 403, 404, 409, 422))
 def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
-    """One that waits is not begun; one that runs may still make its forecast, which nobody is told of."""
+    """Cancel a job. A waiting job is not started; a running one may finish, and its result is discarded."""
     jobs = _book(backend)
     owner = jobs.get(str(job_id)).owner
     if owner != (caller.key.id if caller.key else None) and not caller.allows("admin"):
         raise PermissionDeniedError(
-            f"job {job_id} is another caller's; the key that asked for it was due, or one for admin"
+            f"job {job_id} belongs to another caller; expected its API key, or one with the scope admin"
         )
     return job_out(jobs.cancel(str(job_id)))
 
@@ -123,15 +126,15 @@ def _book(backend: Backend) -> JobBook:
 
 @lru_cache(maxsize=1)
 def _opened(engine: Engine) -> JobBook:
-    return JobBook(engine)  # looks whether its table is there
+    return JobBook(engine)  # cached, since opening checks for its table
 
 
 def _check_queue(settings: Settings) -> None:
-    """Ask once and quickly: Celery itself would try for twenty seconds.
+    """Check the broker once and quickly; Celery itself would retry for twenty seconds.
 
     Raises:
-        UnavailableError: it does not answer.
+        UnavailableError: it does not respond.
     """
     state = queue_state(settings)
     if state != "ok":
-        raise UnavailableError(f"the queue gives {state}")
+        raise UnavailableError(f"task queue: {state}")

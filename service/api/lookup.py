@@ -18,7 +18,7 @@ from service.forecasts.nowcast import NowcastService, StoredForecast
 
 LATEST: Final = "latest"
 SURE_S: Final = 1.0
-"""So long an answer of the catalogue holds while its version is the same."""
+"""Seconds for which a catalogue lookup is reused while the catalogue's version is unchanged."""
 
 MOST: Final = 256
 
@@ -31,7 +31,7 @@ ProbabilityOf = Annotated[
     Query(
         gt=0,
         allow_inf_nan=False,
-        description="mm/h: the probability of at least this rate; one of `probability_thresholds_mmh`",
+        description="threshold in mm/h whose exceedance probability is returned; one of `probability_thresholds_mmh`",
         examples=[0.5],
     ),
 ]
@@ -39,7 +39,7 @@ ProbabilityOf = Annotated[
 
 @dataclass(frozen=True)
 class CachedForecast:
-    """What the catalogue said."""
+    """A catalogue lookup and when it was made."""
 
     forecast: StoredForecast
     version: Version
@@ -47,26 +47,29 @@ class CachedForecast:
 
 
 class RecentForecasts:
-    """The forecasts that were asked for lately."""
+    """Cache of recently requested forecasts, so that most requests need no catalogue query."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, CachedForecast] = OrderedDict()
 
     def held(self, service: NowcastService, wanted: str) -> StoredForecast | None:
-        """The forecast where the catalogue's answer still holds: one look at a file's time, and no query."""
+        """Return the forecast if its lookup is still valid; checking takes a file's modification time and no query."""
         known = self._known.get(wanted)
         if known is None or time.monotonic() - known.at_s > SURE_S or known.version != service.catalogue.version:
             return None
         return known.forecast
 
     def find(self, service: NowcastService, wanted: str) -> StoredForecast:
-        """The forecast of an id, or the latest one.
+        """Return the forecast with an id, or the latest one, from the catalogue.
 
         Raises:
             InputError: neither `latest` nor a UUID.
             NoDataError: it is not stored.
         """
-        version, at_s = service.catalogue.version, time.monotonic()  # before the query: what comes after is not known
+        version, at_s = (
+            service.catalogue.version,
+            time.monotonic(),
+        )  # before the query: a later change must invalidate it
         forecast = service.latest() if wanted == LATEST else service.get(str(_uuid(wanted)))
         self._known[wanted] = CachedForecast(forecast, version, at_s)
         while len(self._known) > MOST:
@@ -75,12 +78,12 @@ class RecentForecasts:
 
 
 def needs_no_query(settings: Settings) -> bool:
-    """Whether a forecast's age can be told without the catalogue: a replay's clock is its newest scan."""
+    """Return whether a forecast's age is known without the catalogue; the clock of a replay is its newest scan."""
     return settings.source_kind != "replay"
 
 
 async def chosen_forecast(forecast_id: ForecastId, backend: BackendDep, request: Request) -> StoredForecast:
-    """The forecast that the path names, from memory where the catalogue has nothing new.
+    """Return the forecast that the path names, from the cache if its lookup is still valid.
 
     Raises:
         InputError: neither `latest` nor a UUID.
@@ -93,16 +96,24 @@ async def chosen_forecast(forecast_id: ForecastId, backend: BackendDep, request:
 
 async def place(
     lat: Annotated[
-        float, Query(description="degrees north", json_schema_extra={"minimum": -90, "maximum": 90}, examples=[52.52])
+        float,
+        Query(
+            description="latitude in degrees north", json_schema_extra={"minimum": -90, "maximum": 90}, examples=[52.52]
+        ),
     ],
     lon: Annotated[
-        float, Query(description="degrees east", json_schema_extra={"minimum": -180, "maximum": 180}, examples=[13.4])
+        float,
+        Query(
+            description="longitude in degrees east",
+            json_schema_extra={"minimum": -180, "maximum": 180},
+            examples=[13.4],
+        ),
     ],
 ) -> tuple[float, float]:
-    """A place on Earth.
+    """Return latitude and longitude in degrees.
 
     Raises:
-        InputError: it is none.
+        InputError: not a place on Earth.
     """
     if not (-90 <= lat <= 90 and -180 <= lon <= 180):
         raise InputError(f"expected lat within -90 to 90 and lon within -180 to 180 degrees, got lat={lat}, lon={lon}")

@@ -1,4 +1,4 @@
-"""GET /metrics: what all processes counted, and what is looked up now."""
+"""GET /metrics: the counters of all processes, and the state of the service now."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -20,7 +20,7 @@ TEXT = {"content": {"text/plain": {"schema": {"type": "string"}}}}
     responses={**documented(), 200: {"description": "Prometheus text format", **TEXT}},
 )
 def read_metrics(backend: BackendDep) -> Response:
-    """The same from whichever API process answers."""
+    """Return the metrics of all processes; the result does not depend on which API process answers."""
     looked_up = CollectorRegistry()
     looked_up.register(StateCollector(backend.service))
     text = generate_latest(counted(backend.settings.home)) + generate_latest(looked_up)

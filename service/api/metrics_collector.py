@@ -1,6 +1,6 @@
-"""Metrics that are looked up when somebody asks: ages, scores, lengths and what the catalogue counts.
+"""Metrics that are computed at each scrape: ages, scores, queue lengths and catalogue counts.
 
-So they are right in any process, whichever made the forecast, and an age grows although nothing happens.
+They are therefore the same in every process, and an age grows even when no process is active.
 """
 
 import shutil
@@ -29,18 +29,18 @@ QUEUE_WAIT_S: Final = 1.0
 
 
 class StateCollector(Collector):
-    """What can be known of one service now; a part that does not answer is `nowcast_up{part} 0` and left out."""
+    """Collects the state of one service; a part that does not respond has `nowcast_up{part} 0` and nothing else."""
 
     def __init__(self, service: NowcastService) -> None:
         self._service = service
 
     def describe(self) -> list[Metric]:
-        """Nothing: registering asks for no values."""
+        """Return nothing, so that registering the collector does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Look everything up."""
-        up = GaugeMetricFamily("nowcast_up", "Whether a part answers", labels=["part"])
+        """Yield the metrics of all parts."""
+        up = GaugeMetricFamily("nowcast_up", "Whether a part responds", labels=["part"])
         parts: dict[str, Callable[[], Sequence[Metric]]] = {
             "catalogue": self._stored,
             "scores": lambda: score_gauges(self._service),
@@ -66,11 +66,11 @@ class StateCollector(Collector):
         try:
             forecast = service.latest()
         except NoDataError:
-            return []  # no age of nothing: an alert asks for the absent metric
+            return []  # an alert rule checks for the absent metric
         age_s, is_stale = service.data_age_s(forecast), float(forecast.status == "stale")
         return [
             _gauge("nowcast_forecast_age_seconds", "Age of the newest forecast's newest scan", age_s),
-            _gauge("nowcast_forecast_stale", "1 where it is older than a live forecast may be", is_stale),
+            _gauge("nowcast_forecast_stale", "1 if the newest forecast is older than a live forecast may be", is_stale),
         ]
 
     def _rows(self) -> list[Metric]:
@@ -89,18 +89,23 @@ class StateCollector(Collector):
         now, store = self._service.now(), self._service.store
         newest = [scan for product in store.products() if (scan := store.latest(product)) is not None]
         ages = [((scan.product,), max(0.0, (now - scan.valid_time).total_seconds())) for scan in newest]
-        is_live = self._service.settings.source_kind != "replay"  # a replayed scan's time is not of this day
+        is_live = self._service.settings.source_kind != "replay"  # a replayed scan's time is in the past
         late = [((scan.product,), (scan.received_at - scan.valid_time).total_seconds()) for scan in newest if is_live]
         return [
             _family("nowcast_scan_age_seconds", "Age of the newest scan", ["product"], ages),
-            _family("nowcast_scan_latency_seconds", "From the newest scan's time to its store", ["product"], late),
+            _family(
+                "nowcast_scan_latency_seconds",
+                "Delay from the newest scan's valid time to its storage",
+                ["product"],
+                late,
+            ),
         ]
 
     def _worker(self) -> list[Metric]:
         beats, now = last_heartbeats(self._service.catalogue.engine), datetime.now(UTC)
         times = {"schedule": beats.schedule, "worker": beats.any}
         ages = [((giver,), max(0.0, (now - time).total_seconds())) for giver, time in times.items() if time]
-        help_text = "Since a synthetic task was completed: of the schedule, of anybody"
+        help_text = "Time since a synthetic task was completed: scheduled, or by any worker"
         return [_family("nowcast_heartbeat_age_seconds", help_text, ["giver"], ages)]
 
     def _queue(self) -> list[Metric]:
@@ -110,8 +115,8 @@ class StateCollector(Collector):
             lengths = [((queue,), float(client.llen(queue))) for queue in QUEUES]
             taken = float(client.zcard(UNACKNOWLEDGED))
         return [
-            _family("nowcast_queue_length", "Tasks that wait", ["queue"], lengths),
-            _gauge("nowcast_tasks_taken", "Tasks that workers have taken and not ended", taken),
+            _family("nowcast_queue_length", "Waiting tasks", ["queue"], lengths),
+            _gauge("nowcast_tasks_taken", "Tasks taken by workers and not finished", taken),
         ]
 
     @staticmethod
@@ -121,31 +126,49 @@ class StateCollector(Collector):
     def _disk(self) -> list[Metric]:
         disk = shutil.disk_usage(self._service.store.home)
         return [
-            _gauge("nowcast_disk_free_bytes", "Room on the disk of the live store", disk.free),
+            _gauge("nowcast_disk_free_bytes", "Free space on the disk of the live store", disk.free),
             _gauge("nowcast_disk_total_bytes", "Size of the disk of the live store", disk.total),
         ]
 
 
 def ingest_metrics(status: IngestStatus) -> list[Metric]:
-    """What ingest counted since the catalogue was made, and how its worker stands."""
+    """Return the counters of ingest since the catalogue was created, and the state of its worker."""
     rejected = [((kind,), float(n)) for kind, n in status.rejected.items()]
     others = [((what,), float(n)) for what, n in status.counts.items() if ":" not in what]
     gaps = [((product.product,), float(len(product.gaps))) for product in status.products]
     coverage = [((product.product,), product.coverage) for product in status.products]
-    outages = [((name,), float(bool(told.get("outage_since")))) for name, told in _sources(status).items()]
+    outages = [((name,), float(bool(state.get("outage_since")))) for name, state in _sources(status).items()]
     metrics: list[Metric] = [
-        _family("nowcast_rejected_files", "Files that could not be used", ["kind"], rejected, CounterMetricFamily),
-        _family("nowcast_ingest", "Files, scans stored, duplicates, ...", ["what"], others, CounterMetricFamily),
-        _family("nowcast_scan_gaps", "Scans that the last two and a half hours lack", ["product"], gaps),
-        _family("nowcast_scan_coverage", "Observed share of the newest scan", ["product"], coverage),
-        _family("nowcast_source_outage", "1 while a source does not answer", ["source"], outages),
+        _family(
+            "nowcast_rejected_files",
+            "Files that could not be read, by kind of error",
+            ["kind"],
+            rejected,
+            CounterMetricFamily,
+        ),
+        _family(
+            "nowcast_ingest",
+            "Events of ingest: files, stored scans, duplicates, ...",
+            ["what"],
+            others,
+            CounterMetricFamily,
+        ),
+        _family("nowcast_scan_gaps", "Scans missing in the last two and a half hours", ["product"], gaps),
+        _family("nowcast_scan_coverage", "Share of grid cells observed in the newest scan", ["product"], coverage),
+        _family("nowcast_source_outage", "1 while a source does not respond", ["source"], outages),
         _gauge(
-            "nowcast_ingest_paused", "1 while ingest waits for room", float(bool(status.worker.get("paused_since")))
+            "nowcast_ingest_paused",
+            "1 while ingest is paused for lack of disk space",
+            float(bool(status.worker.get("paused_since"))),
         ),
     ]
     if updated_at := status.worker.get("updated_at"):
         age_s = (datetime.now(UTC) - datetime.fromisoformat(updated_at)).total_seconds()
-        metrics.append(_gauge("nowcast_ingest_age_seconds", "Since the ingest worker last looked", max(0.0, age_s)))
+        metrics.append(
+            _gauge(
+                "nowcast_ingest_age_seconds", "Time since the ingest worker last checked its sources", max(0.0, age_s)
+            )
+        )
     return metrics
 
 

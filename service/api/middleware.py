@@ -33,16 +33,16 @@ AS_THEY_ARE: Final = (
     "application/octet-stream",
 )
 SHOWN: Final = ("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Link")
-"""Response headers that a page's script may read."""
+"""Response headers that scripts of other sites may read."""
 
 TAKEN_OVER: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-"""A client's own id, if it can do no harm in a log."""
+"""Request ids of clients that are safe to write to a log; others are replaced."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Access:
-    """Finds out who asks, counts it, and turns away what may not be; the rest finds `request.state.caller`."""
+    """Identifies the caller (`request.state.caller`), counts the request, and refuses what its scope does not allow."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -71,8 +71,8 @@ class Access:
 
 def _too_many(scope: Scope, allowance: Allowance) -> ASGIApp:
     detail = (
-        f"more than {allowance.limit} requests in {allowance.window_s} s came; the next was due in "
-        f"{allowance.reset_s} s, or with an API key of a higher limit"
+        f"expected at most {allowance.limit} requests in {allowance.window_s} s; retry in {allowance.reset_s} s "
+        "or use an API key with a higher limit"
     )
     return problem(Request(scope), 429, "Too many requests", detail)
 
@@ -88,7 +88,7 @@ async def _send_with(send: Send, allowance: Allowance, message: Message) -> None
 
 
 class Conditional:
-    """Gives a JSON answer to GET a weak validator made of its content; a client asks again, and cheaply."""
+    """Adds a hash of the content as weak validator to JSON responses, and answers 304 if the client holds it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -102,7 +102,7 @@ class Conditional:
 
 
 class _Answer:
-    """One answer on its way out, held back until its content is whole."""
+    """One response, held back until its content is complete and can be hashed."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope = scope
@@ -145,7 +145,7 @@ def _wants_validator(start: Message) -> bool:
 
 
 class GZipForText:
-    """Starlette's gzip; a compressed answer's validator is weak, since its bytes are others (RFC 9110, 8.8.3)."""
+    """Compresses JSON and text; its validator becomes weak, since the bytes differ (RFC 9110, 8.8.3)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -169,7 +169,7 @@ class GZipForText:
 
 
 class HeadAsGet:
-    """Lets the application answer a HEAD as the GET that it stands for, and drops the body."""
+    """Answers HEAD as GET without the body (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -189,7 +189,7 @@ class HeadAsGet:
 
 
 class Cors:
-    """Starlette's CORS, with origins that are known only once the application has started."""
+    """Allows web pages of the origins in the setting `cors_origins`, which is known only after the start."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -215,7 +215,7 @@ class Cors:
 
 
 class Observed:
-    """Around whatever answers."""
+    """Counts requests and measures their duration by method, route and status."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -242,14 +242,14 @@ class Observed:
 
 
 def _labels(scope: Scope) -> tuple[str, str]:
-    """Method and route as documented, so that no client makes new labels."""
+    """Return method and route as documented, so that clients cannot create new labels."""
     method = scope["method"] if scope["method"] in _METHODS else "other"
     route: Any = scope.get("route")
     return method, getattr(route, "path_format", None) or getattr(route, "path", None) or "none"
 
 
 class RequestId:
-    """Gives every request its id: the client's own, or a new one."""
+    """Adds an id to every request, its log lines and its response: the client's own, or a new one."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -262,7 +262,7 @@ class RequestId:
         sent = Headers(scope=scope).get(REQUEST_ID, "")
         chosen = sent if TAKEN_OVER.fullmatch(sent) else uuid4().hex
         tell(request_id=chosen)
-        scope.setdefault("state", {})["request_id"] = chosen  # read by the answer to an unexpected error, further out
+        scope.setdefault("state", {})["request_id"] = chosen  # read by the handler of unexpected errors
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

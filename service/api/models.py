@@ -1,4 +1,4 @@
-"""GET /models: what forecasts can be asked of. PUT /models/aliases/{alias}: which version that is from now on."""
+"""GET /models: the models that can forecast. PUT /models/aliases/{alias}: the version that an alias refers to."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -19,7 +19,10 @@ router = APIRouter(tags=["models"])
 
 @router.get("/models", summary="Models, versions, aliases and baselines", responses=documented())
 def read_models(service: ServiceDep) -> ModelsOut:
-    """Each model with its card: training data, years, scores, licence. A request asks for a name or NAME@VERSION."""
+    """Return each model with its card: training data, years, scores, licence.
+
+    A request selects a model by its name or as NAME@VERSION.
+    """
     registry = service.registry
     names = sorted({*registry.names(), service.settings.model})
     aliases = [AliasOut.of(alias) for alias in registry.aliases().values()]
@@ -28,7 +31,7 @@ def read_models(service: ServiceDep) -> ModelsOut:
 
 @router.put(
     "/models/aliases/{alias}",
-    summary="Switch or roll back an alias",
+    summary="Switch an alias to a version",
     responses=documented(401, 403, 404, 422),
     dependencies=[Depends(admin)],
 )
@@ -37,24 +40,24 @@ def switch_alias(
     body: AliasIn,
     service: ServiceDep,
 ) -> AliasOut:
-    """The version is loaded and run first; one that does not run is refused, and the alias stays.
+    """Load and run the version, then switch the alias; if the version fails, the alias stays.
 
-    API and workers follow with their next request or task; nothing is started anew.
+    API processes and workers use it from their next request or task on, without a restart.
     """
     return AliasOut.of(switched(service, alias, body.name, body.version))
 
 
 def switched(service: NowcastService, alias: str, name: str, version: str | None) -> Alias:
-    """Let an alias mean a version that runs.
+    """Switch an alias to a version after a test run.
 
     Raises:
         UnknownNameError: no such model or version.
-        InputError: the version does not load or run, or the alias is no name.
+        InputError: the version does not load or run, or the alias is not a valid name.
     """
     registry = service.registry
     target = registry.version(name, version) if version else registry.find(name)
     if target.reference == service.settings.model:
-        raise InputError(f"{name} is a folder in a setting; a registered model was due")
+        raise InputError(f"expected a registered model, got {name}, which is a folder in a setting")
     try:
         service.predictor.warm(target.reference)
     except UnavailableError as err:
@@ -63,10 +66,10 @@ def switched(service: NowcastService, alias: str, name: str, version: str | None
 
 
 def known_model(service: NowcastService, name: str) -> str:
-    """The name, if a request may use it: a model, NAME@VERSION, an alias, a baseline, or the model of the settings.
+    """Return the name if requests may use it: a model, NAME@VERSION, an alias, a baseline, or the configured model.
 
     Raises:
-        UnknownNameError: it is none; the message lists the near ones.
+        UnknownNameError: unknown; the message lists similar names.
     """
     if name != service.settings.model:
         service.registry.find(name)
@@ -74,10 +77,10 @@ def known_model(service: NowcastService, name: str) -> str:
 
 
 def scored_model(service: NowcastService, name: str) -> str:
-    """The name under which forecasts are scored: a model's own, whatever alias or version it is asked by.
+    """Return the name under which a model's forecasts are scored: its own, whichever alias or version was requested.
 
     Raises:
-        UnknownNameError: it is none; the message lists the near ones.
+        UnknownNameError: unknown; the message lists similar names.
     """
     if name == service.predictor.forecaster(service.settings.model).name:
         return name
@@ -88,15 +91,15 @@ def scored_model(service: NowcastService, name: str) -> str:
 def _info(service: NowcastService, name: str) -> ModelInfoOut:
     found = service.registry.find(name)
     loaded = service.predictor.loaded(name) or (service.predictor.forecaster(name) if found.folder is None else None)
-    told: Mapping[str, Any] = loaded.card if loaded else found.card
+    card: Mapping[str, Any] = loaded.card if loaded else found.card
     return ModelInfoOut(
         name=name,
-        version=loaded.version if loaded else told.get("version", found.version),
+        version=loaded.version if loaded else card.get("version", found.version),
         default=name == service.settings.model,
         baseline=name in BASELINES,
-        cadence_minutes=loaded.cadence_minutes if loaded else told.get("cadence_minutes"),
-        pixel_m=loaded.pixel_m if loaded else told.get("pixel_m"),
-        input_steps=loaded.input_steps if loaded else told.get("input_steps"),
-        card=dict(told),
+        cadence_minutes=loaded.cadence_minutes if loaded else card.get("cadence_minutes"),
+        pixel_m=loaded.pixel_m if loaded else card.get("pixel_m"),
+        input_steps=loaded.input_steps if loaded else card.get("input_steps"),
+        card=dict(card),
         versions=[ModelVersionOut.of(one) for one in service.registry.versions(found.name)],
     )

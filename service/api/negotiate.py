@@ -1,10 +1,10 @@
-"""Which of the formats that exist a client takes (RFC 9110, section 12.5.1)."""
+"""Content negotiation: which available media type a client accepts (RFC 9110, section 12.5.1)."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
-from core.errors import NotAcceptableError
+from core.errors import NotAcceptableError, shown
 
 JSON: Final = "application/json"
 NETCDF: Final = "application/netcdf"
@@ -13,16 +13,16 @@ SAME_AS: Final = {"application/x-netcdf": NETCDF, "application/x-netcdf4": NETCD
 
 
 def chosen_type(accept: str | None, offered: Sequence[str] = (JSON, NETCDF)) -> str:
-    """The offered media type that `accept` likes best, the first offered among equals.
+    """Return the offered media type that `accept` ranks highest, the first one among equals.
 
     Raises:
-        NotAcceptableError: none of them is wanted.
+        NotAcceptableError: `accept` excludes all of them.
     """
     ranges = _ranges(accept or "*/*")
     qualities = [_quality(media_type, ranges) for media_type in offered]
     best = max(qualities)
     if best <= 0:
-        raise NotAcceptableError(f"Accept {accept!r} came; one of {', '.join(offered)} was due")
+        raise NotAcceptableError(f"Accept: expected one of {', '.join(offered)}, got {shown(accept)}")
     return offered[qualities.index(best)]
 
 
@@ -31,13 +31,13 @@ def _ranges(accept: str) -> list[tuple[str, float]]:
     for part in accept.split(","):
         media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
         quality = next((value[2:] for value in parameters if value.startswith("q=")), "1")
-        if QUALITY.fullmatch(quality):  # else: as if this range had not come
+        if QUALITY.fullmatch(quality):  # a range with an invalid quality is ignored
             ranges.append((SAME_AS.get(media_range, media_range), float(quality)))
     return ranges
 
 
 def _quality(media_type: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """The quality of the most specific range that covers the type; 0 where none does."""
+    """Return the quality of the most specific range that matches the type; 0 if none does."""
     by_precision = {media_type: 3, f"{media_type.split('/')[0]}/*": 2, "*/*": 1}
     fitting = [(by_precision[name], quality) for name, quality in ranges if name in by_precision]
     return max(fitting)[1] if fitting else 0.0

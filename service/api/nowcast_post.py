@@ -1,4 +1,4 @@
-"""POST /nowcast: a forecast from the ingested scans (JSON) or from uploaded frames (multipart)."""
+"""POST /nowcast: a forecast from ingested scans (JSON) or from uploaded frames (multipart)."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -49,14 +49,14 @@ BODY: Final[dict[str, Any]] = {
                         "frames": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "radar files of any supported format, or one NetCDF with five times or more",
+                            "description": "radar files of any supported format, or one NetCDF with five or more times",
                         },
                         "observations": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "the frames that followed: scored in the same answer",
+                            "description": "frames after the reference time, to verify the forecast with",
                         },
-                        "model": {"type": "string", "default": "default", "description": "a name of GET /models"},
+                        "model": {"type": "string", "default": "default", "description": "a name from GET /models"},
                     },
                 }
             },
@@ -65,30 +65,28 @@ BODY: Final[dict[str, Any]] = {
 }
 
 
-async def place_of(backend: BackendDep) -> AsyncIterator[None]:
-    """A place among the requests that are taken on, before anything of the body is read."""
+async def admitted(backend: BackendDep) -> AsyncIterator[None]:
+    """Hold a place of the admission control, before any of the body is read."""
     async with backend.admission.place():
         yield
 
 
 async def body_of(
-    request: Request, backend: BackendDep, _place: Annotated[None, Depends(place_of)]
+    request: Request, backend: BackendDep, _admitted: Annotated[None, Depends(admitted)]
 ) -> NowcastRequest | Upload:
-    """The request's body, read while it streams; everything after it runs in a thread."""
+    """Return the request's body, read as a stream; everything after it runs in a thread."""
     try:
         with timed(STAGE_SECONDS, "receive"), fail_after(backend.settings.upload_receive_s):
             return await read_body(request, backend.settings)
     except ClientDisconnect as err:
         REFUSED.labels("client_gone").inc()
-        raise ClientDisconnectedError("the client went away before its body was whole") from err
+        raise ClientDisconnectedError("the client disconnected before its body was complete") from err
     except TimeoutError as err:
-        raise InputError(
-            f"the body was not whole after {backend.settings.upload_receive_s:g} s; it was due by then"
-        ) from err
+        raise InputError(f"expected the complete body within {backend.settings.upload_receive_s:g} s") from err
 
 
 def wanted_type(request: Request) -> str:
-    """The media type of the answer, settled before any work is done."""
+    """Return the media type of the response, chosen before any work is done."""
     return chosen_type(request.headers.get("accept"))
 
 
@@ -104,14 +102,15 @@ TypeDep = Annotated[str, Depends(wanted_type)]
     responses={
         **documented(404, 406, 409, 413, 415, 422),
         200: FIELD_ANSWERS[200],
-        202: {"model": JobOut, "description": "`Prefer: respond-async` was granted; `Location` is the job to follow"},
+        202: {"model": JobOut, "description": "`Prefer: respond-async` was applied; `Location` is the job to follow"},
     },
 )
 async def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
-    """The same input and model version give the same id, computed once.
+    """Make a forecast. The same input and model version give the same id and are computed once.
 
-    With `Prefer: respond-async` the JSON form may get 202 and a job; the header `Preference-Applied` says so. A client
-    that goes away before its forecast was begun leaves the queue; one that goes later finds it under the same id.
+    With `Prefer: respond-async` a JSON request may get 202 and a job; `Preference-Applied` confirms it. If the client
+    disconnects before its forecast has started, the request leaves the queue; a forecast that has started is completed
+    and stored.
     """
     async with while_present(request):
         return await backend.admission.run(partial(_made, media_type, body, backend, request))
@@ -136,7 +135,7 @@ def _from_upload(backend: Backend, upload: Upload) -> StoredForecast:
     with timed(STAGE_SECONDS, "decode"):
         frames, observations = decoded(upload, backend.settings)
     if upload.observations and not observations:
-        raise InputError("the files in `observations` hold no frame; the frames that followed were due")
+        raise InputError("observations: expected frames after the reference time, got files without frames")
     return backend.service.forecast_upload(frames, observations, upload.model)
 
 

@@ -15,8 +15,13 @@ from service.api.errors import MEDIA_TYPE, WORDS
 VIEWER: Final = "viewer"
 ADMINISTRATION: Final = ("/models/aliases/{alias}",)
 SCHEMES: Final[Mapping[str, Any]] = {
-    "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "of `service.keys create`"},
-    "Bearer": {"type": "http", "scheme": "bearer", "description": "the same key"},
+    "ApiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "an API key made by `service.keys create`",
+    },
+    "Bearer": {"type": "http", "scheme": "bearer", "description": "the same API key"},
 }
 KEYS: Final[tuple[dict[str, list[str]], ...]] = ({"ApiKey": []}, {"Bearer": []})
 PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -56,7 +61,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 
 
 def _describe_security(schema: dict[str, Any]) -> None:
-    """Say of each operation whether a key is needed, and how it is refused; on this machine and for GET none is."""
+    """Declare for each operation whether it needs an API key; GET does not, nor do clients on this machine."""
     schema["components"]["securitySchemes"] = dict(SCHEMES)
     for path, operations in schema["paths"].items():
         if path in UNCOUNTED:

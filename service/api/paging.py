@@ -1,4 +1,4 @@
-"""Long lists in pages: `cursor` says where the last page ended, a `Link` header with rel="next" has the next one."""
+"""Long lists in pages: `cursor` continues after the last row; a `Link` header with rel="next" has the next page."""
 
 import base64
 import binascii
@@ -7,23 +7,27 @@ from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
 
-from core.errors import InputError
+from core.errors import InputError, shown
 
 LONGEST: Final = 200
 
 Cursor = Annotated[
     str | None,
-    Query(description="of the page before, as its link `next` has it", max_length=LONGEST, pattern="^[A-Za-z0-9_-]*$"),
+    Query(
+        description="position after the previous page, from its link `next`",
+        max_length=LONGEST,
+        pattern="^[A-Za-z0-9_-]*$",
+    ),
 ]
-Limit = Annotated[int, Query(description="rows of one page", ge=1, le=1000)]
-Place = tuple[datetime, str]
+Limit = Annotated[int, Query(description="maximum number of rows per page", ge=1, le=1000)]
+Position = tuple[datetime, str]
 
 
-def place_of(cursor: str | None) -> Place | None:
-    """Time and id of the last row of the page before.
+def position_of(cursor: str | None) -> Position | None:
+    """Return time and id of the previous page's last row.
 
     Raises:
-        InputError: no cursor of ours.
+        InputError: not a cursor of this service.
     """
     if not cursor:
         return None
@@ -31,14 +35,14 @@ def place_of(cursor: str | None) -> Place | None:
         time, _, key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(" ")
         parsed = datetime.fromisoformat(time)
     except (ValueError, binascii.Error) as err:
-        raise InputError(f"cursor {cursor!r} came; one from a link `next` was due") from err
+        raise InputError(f"cursor: expected one from a link `next`, got {shown(cursor)}") from err
     if parsed.tzinfo is None:
-        raise InputError(f"cursor {cursor!r} came; one from a link `next` was due")
+        raise InputError(f"cursor: expected one from a link `next`, got {shown(cursor)}")
     return parsed, key
 
 
-def next_link(request: Request, response: Response, last: Place | None) -> str | None:
-    """The link to the page after the row `last`, in the header `Link` too (RFC 8288); None: there is no more."""
+def next_link(request: Request, response: Response, last: Position | None) -> str | None:
+    """Return the link to the page after the row `last`, also set as header `Link` (RFC 8288); None if there is none."""
     if last is None:
         return None
     cursor = base64.urlsafe_b64encode(f"{last[0].isoformat()} {last[1]}".encode()).decode().rstrip("=")

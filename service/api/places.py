@@ -1,4 +1,4 @@
-"""Cities and a graticule for orientation, in the pictures' own coordinates: no map data is needed."""
+"""Cities and a graticule in the coordinates of the pictures, for orientation without map data."""
 
 import math
 from collections.abc import Sequence
@@ -44,19 +44,19 @@ LABEL_INSET: Final = 0.02
 
 
 def cities_of(grid: Grid) -> list[CityOut]:
-    """The cities on the grid, with their cells."""
+    """Return the cities on the grid, with their grid cells."""
     cells = [(city, grid.cell_of(city[1], city[2])) for city in CITIES]
     return [CityOut(name=name, lat=lat, lon=lon, row=cell[0], col=cell[1]) for (name, lat, lon), cell in cells if cell]
 
 
 def map_cities(grid: Grid) -> list[MapCityOut]:
-    """The cities on the grid, in picture coordinates."""
+    """Return the cities on the grid, in picture coordinates."""
     inside = [(city.name, *to_picture(grid, [city.lon], [city.lat])) for city in cities_of(grid)]
     return [MapCityOut(name=name, x=round(float(x[0]), 2), y=round(float(y[0]), 2)) for name, x, y in inside]
 
 
 def graticule(grid: Grid) -> list[MapLineOut]:
-    """Meridians and parallels at round degrees across the grid."""
+    """Return meridians and parallels at round degrees across the grid."""
     lon, lat = _edge(grid)
     if lon.size == 0:
         return []  # no edge of the grid is on Earth
@@ -70,14 +70,14 @@ def graticule(grid: Grid) -> list[MapLineOut]:
 def to_picture(
     grid: Grid, lon: Sequence[float] | Float64Field, lat: Sequence[float] | Float64Field
 ) -> tuple[Float64Field, Float64Field]:
-    """Places in cells from the picture's north-western corner: x to the east, y to the south."""
+    """Return picture coordinates, in grid cells from the north-western corner: x eastwards, y southwards."""
     projection = grid.projection
     x_m, y_m = Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True).transform(lon, lat)
     return (np.asarray(x_m) - grid.west_m) / grid.pixel_x_m, (grid.north_m - np.asarray(y_m)) / grid.pixel_y_m
 
 
 def _edge(grid: Grid) -> tuple[Float64Field, Float64Field]:
-    """Longitudes and latitudes along the grid's outline."""
+    """Return longitudes and latitudes along the grid's outline."""
     lon_HW, lat_HW = grid.resized(min(grid.height, 32), min(grid.width, 32)).lon_lat_HW()
     sides = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
     lon, lat = (np.concatenate([field_HW[side] for side in sides]) for field_HW in (lon_HW, lat_HW))
@@ -114,7 +114,7 @@ def _line(grid: Grid, lon: Float64Field, lat: Float64Field, label: str) -> MapLi
 
 
 def _is_inside(grid: Grid, point: tuple[float, float]) -> bool:
-    """Whether a label there is not cut by the picture's edge."""
+    """Return whether a label at this point is not cut off by the picture's edge."""
     x, y = point[0] / grid.width, point[1] / grid.height
     return LABEL_INSET / 2 <= x <= 1 - 2 * LABEL_INSET and 2 * LABEL_INSET <= y <= 1 - LABEL_INSET / 2
 

@@ -1,4 +1,4 @@
-"""GET /scans: the radar scans that are stored. GET /ingest: how they come in."""
+"""GET /scans: the stored radar scans. GET /ingest: the state of ingest."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.api.backend import ServiceDep
 from service.api.errors import documented
-from service.api.paging import Cursor, Limit, next_link, place_of
+from service.api.paging import Cursor, Limit, next_link, position_of
 from service.schemas.forecasts import Time
 from service.schemas.listings import IngestOut, ScanOut, ScansOut
 
@@ -18,23 +18,23 @@ def read_scans(
     service: ServiceDep,
     request: Request,
     response: Response,
-    product: Annotated[str | None, Query(description="RY, RV, ...; none is all", max_length=40)] = None,
-    start: Annotated[Time | None, Query(description="first valid time, ISO 8601; UTC without a zone")] = None,
-    end: Annotated[Time | None, Query(description="last valid time, ISO 8601; UTC without a zone")] = None,
+    product: Annotated[str | None, Query(description="RY, RV, ...; all products if omitted", max_length=40)] = None,
+    start: Annotated[Time | None, Query(description="first valid time, ISO 8601; UTC if it has no time zone")] = None,
+    end: Annotated[Time | None, Query(description="last valid time, ISO 8601; UTC if it has no time zone")] = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> ScansOut:
-    """What came in, when it is valid and when it came, how much of the grid it covers and which radars are missing."""
+    """Return the stored scans with valid time, time of receipt, radar coverage and missing radars."""
     scans = service.store.scans(product=product, start=start, end=end)
     newest = sorted(scans, key=lambda scan: (scan.valid_time, scan.product), reverse=True)
-    if place := place_of(cursor):
-        newest = [scan for scan in newest if (scan.valid_time, scan.product) < place]
+    if position := position_of(cursor):
+        newest = [scan for scan in newest if (scan.valid_time, scan.product) < position]
     last = newest[limit - 1] if len(newest) > limit else None
     link = next_link(request, response, (last.valid_time, last.product) if last else None)
     return ScansOut(count=len(scans), scans=[ScanOut.of(scan) for scan in newest[:limit]], next=link)
 
 
-@router.get("/ingest", summary="How ingest stands: counts, gaps, outages, warnings", responses=documented())
+@router.get("/ingest", summary="State of ingest: counts, gaps, outages, warnings", responses=documented())
 def read_ingest(service: ServiceDep) -> IngestOut:
-    """Counters since the catalogue was made, the newest scan of each product with its flags, the sources' outages."""
+    """Return counters since the catalogue was created, the newest scan of each product, and outages of sources."""
     return IngestOut.model_validate(service.store.ingest_status().to_dict())

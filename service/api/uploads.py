@@ -1,4 +1,4 @@
-"""Request bodies: counted while they stream in, decoded only once they are whole and small enough."""
+"""Request bodies of POST /nowcast: size-checked as a stream, decoded only when complete and within the limits."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from core.errors import InputError, MediaTypeError, TooLargeError
+from core.errors import InputError, MediaTypeError, TooLargeError, shown
 from core.frame import RadarFrame
 from core.settings import Settings
 from ingest.sandbox.pool import DecodeLimits, UploadedFile, decoder_pool
@@ -21,12 +21,12 @@ from service.schemas.forecasts import NowcastRequest
 JSON_MAX_BYTES: Final = 64 * 1024
 FILE_FIELDS: Final = ("frames", "observations")
 TEXT_FIELDS: Final = ("model",)
-BODIES_DUE: Final = "application/json, or multipart/form-data with the files `frames`, was due"
+ACCEPTED_BODIES: Final = "application/json, or multipart/form-data with the files `frames`"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The multipart form of POST /nowcast, not decoded yet."""
+    """The multipart form of POST /nowcast, not yet decoded."""
 
     frames: tuple[UploadedFile, ...]
     observations: tuple[UploadedFile, ...]
@@ -34,36 +34,36 @@ class Upload:
 
 
 class WholeForm(MultiPartParser):
-    """The form, if its last boundary came: without it a cut upload would pass as one of fewer files."""
+    """Multipart parser that requires the final boundary; a truncated upload would else pass as one of fewer files."""
 
     ended = False
 
     def on_end(self) -> None:
-        """The last boundary."""
+        """Note that the final boundary was found."""
         self.ended = True
 
     async def parse(self) -> FormData:
-        """The fields and files.
+        """Return the fields and files.
 
         Raises:
-            MultiPartException: not a whole form.
+            MultiPartException: invalid or truncated form.
         """
         form = await super().parse()
         if not self.ended:
             for file in self._files_to_close_on_error:
                 file.close()
-            raise MultiPartException("it ends before its last boundary; a whole form was due")
+            raise MultiPartException("the form ends before its final boundary")
         return form
 
 
 async def read_body(request: Request, settings: Settings) -> NowcastRequest | Upload:
-    """Read either form of the body of POST /nowcast.
+    """Read the body of POST /nowcast, either JSON or a form.
 
     Raises:
-        MediaTypeError: another kind of body.
-        TooLargeError: more bytes than the limit; the rest is not read.
-        InputError: a form without frames, or with fields that there are not.
-        RequestValidationError: JSON that does not parse or does not fit.
+        MediaTypeError: another media type.
+        TooLargeError: larger than the limit; the rest is not read.
+        InputError: a form without frames, or with unknown fields.
+        RequestValidationError: invalid JSON, or invalid values.
     """
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
@@ -72,17 +72,17 @@ async def read_body(request: Request, settings: Settings) -> NowcastRequest | Up
     if kind == "application/json" or (kind.endswith("+json") and kind.startswith("application/")):
         return _parsed(content)
     if kind or content:
-        raise MediaTypeError(f"a body of type {kind or 'unknown'} came; {BODIES_DUE}")
-    return NowcastRequest()  # nothing at all was sent: the newest scans and the default model
+        raise MediaTypeError(f"Content-Type: expected {ACCEPTED_BODIES}, got {kind or 'none'}")
+    return NowcastRequest()  # an empty request: the newest scans and the default model
 
 
 def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[RadarFrame]]:
-    """The frames and the observations of an upload, in the files' order, decoded in another process.
+    """Decode the frames and the observations of an upload in another process, in the order of the files.
 
     Raises:
-        FrameError: a file is no radar file that we read, or decoding it took too long or broke.
-        TooLargeError: more bytes, frames or cells than the limits, found before they are decoded.
-        BusyError: no decoder was free within the request's time.
+        FrameError: a file is not in a supported radar format, or decoding it took too long or failed.
+        TooLargeError: more bytes, frames or cells than the limits, found before decoding.
+        BusyError: no decoder was free within the request's time limit.
         ClientDisconnectedError: the client has disconnected.
     """
     limits = DecodeLimits(
@@ -98,15 +98,15 @@ def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """The body in pieces, until it is over the limit."""
-    told = request.headers.get("content-length", "")
-    if told.isdigit() and int(told) > max_bytes:
-        raise TooLargeError(f"a body of {told} bytes was announced; at most {max_bytes} were due")
+    """Yield the body in pieces, up to the size limit."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > max_bytes:
+        raise TooLargeError(f"body: expected at most {max_bytes} bytes, got Content-Length: {announced}")
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > max_bytes:
-            raise TooLargeError(f"{received} bytes and more came; at most {max_bytes} were due")
+            raise TooLargeError(f"body: expected at most {max_bytes} bytes, got {received} or more")
         yield chunk
 
 
@@ -114,7 +114,9 @@ def _parsed(content: bytes) -> NowcastRequest:
     try:
         values = json.loads(content or b"{}")
     except (ValueError, RecursionError) as err:
-        raise InputError(f'a body that is no JSON came ({err}); an object like {{"model": "default"}} was due') from err
+        raise InputError(
+            f'body: expected a JSON object such as {{"model": "default"}}, got invalid JSON: {err}'
+        ) from err
     try:
         return NowcastRequest.model_validate(values)
     except ValidationError as err:
@@ -134,7 +136,7 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
         form = await parser.parse()
     except MultiPartException as err:
         raise (TooLargeError if "Too many" in err.message else InputError)(
-            f"the multipart body does not parse: {err.message}"
+            f"expected a complete multipart form: {err.message}"
         ) from err
     try:
         _check_fields(form)
@@ -142,19 +144,19 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
     finally:
         await form.close()
     if not frames:
-        raise InputError("no file came in the field `frames`; radar files or one NetCDF were due")
+        raise InputError("frames: expected radar files or one NetCDF file, got none")
     return Upload(frames, observations, str(form.get("model") or "default"))
 
 
 def _check_fields(form: FormData) -> None:
-    due = ", ".join((*FILE_FIELDS, *TEXT_FIELDS))
+    known = ", ".join((*FILE_FIELDS, *TEXT_FIELDS))
     for name, value in form.multi_items():
         if name not in (*FILE_FIELDS, *TEXT_FIELDS):
-            raise InputError(f"the form has a field {name!r}; {due} were due")
+            raise InputError(f"form: expected the fields {known}, got {shown(name)}")
         if name in FILE_FIELDS and not isinstance(value, UploadFile):
-            raise InputError(f"the field {name!r} holds text; a file was due (curl: -F {name}=@FILE)")
+            raise InputError(f"{name}: expected a file, got text (curl: -F {name}=@FILE)")
         if name in TEXT_FIELDS and isinstance(value, UploadFile):
-            raise InputError(f"the field {name!r} holds a file; text was due")
+            raise InputError(f"{name}: expected text, got a file")
 
 
 async def _files(form: FormData, name: str) -> tuple[UploadedFile, ...]:

@@ -65,9 +65,11 @@ def _start(period_hours: float | None, start: datetime | None, until: datetime) 
     if start is None:
         return until - HOUR * (period_hours or 24.0)
     if period_hours is not None:
-        raise InputError(f"period_hours={period_hours:g} and start={iso(start)} came; one of them was due")
+        raise InputError(
+            f"expected either period_hours or start, got period_hours={period_hours:g} and start={iso(start)}"
+        )
     if start >= until:
-        raise InputError(f"a period from {iso(start)} to {iso(until)} came; a start before the end was due")
+        raise InputError(f"start: expected a time before the end, {iso(until)}, got {iso(start)}")
     return start
 
 

@@ -1,4 +1,4 @@
-"""From the service's records to the documented answers."""
+"""Documents of forecasts: from the service's records to the responses of the interface."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -10,8 +10,8 @@ from core.grid import Grid
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.forecasts.nowcast import StoredForecast, Verification
-from service.queries.chances import place_chances
 from service.queries.point import RAIN_MMH, PointSeries, point_series
+from service.queries.probabilities import place_probabilities
 from service.schemas.forecasts import (
     ForecastOut,
     GridOut,
@@ -30,11 +30,11 @@ from verification.counts import Counts
 from verification.scores import values_of
 from verification.table import SumRow
 
-INVENTED: Final = "Invented weather, made by this service to show itself: no real radar data."
+INVENTED: Final = "Invented weather for demonstration: no real radar data."
 
 
 def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = True) -> ForecastOut:
-    """The whole answer for a forecast, with its scores if `verify`."""
+    """Return the document of a forecast, with its scores if `verify`."""
     service, settings = backend.service, backend.settings
     scores = service.verification_of(forecast) if verify else None
     leads = lead_rows(forecast)
@@ -53,7 +53,7 @@ def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = T
 
 
 def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
-    """The fields with which every answer about a forecast begins and which depend on the time of the answer."""
+    """Return the fields common to all documents of a forecast that depend on the time of the response."""
     return {
         "forecast_id": forecast.id,
         "status": status_of(backend, forecast),
@@ -64,7 +64,7 @@ def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
 
 
 def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PointOut:
-    """The answer for one place."""
+    """Return the document of a forecast at one place."""
     point = point_series(forecast, lat, lon)
     cell = forecast.grid.cell_of(lat, lon)
     row, col = cell or (None, None)
@@ -75,16 +75,16 @@ def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float
         row=row,
         col=col,
         radar_coverage=point.coverage,
-        series=point_rows(forecast, point, place_chances(forecast, cell)),
+        series=point_rows(forecast, point, place_probabilities(forecast, cell)),
         rain_from_mmh=RAIN_MMH,
     )
 
 
 def point_rows(
-    forecast: StoredForecast, point: PointSeries, chances: Sequence[Sequence[float | None]]
+    forecast: StoredForecast, point: PointSeries, probabilities: Sequence[Sequence[float | None]]
 ) -> list[PointLeadOut]:
-    """Rate and probabilities of a place by lead."""
-    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, point.known, chances, strict=True)
+    """Return rate and exceedance probabilities of a place by lead."""
+    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, point.known, probabilities, strict=True)
     return [
         PointLeadOut(
             valid_time=time,
@@ -92,26 +92,26 @@ def point_rows(
             rate_mmh=rate_mmh,
             known=known,
             probabilities=[
-                ProbabilityOut(threshold_mmh=threshold_mmh, probability=chance)
-                for threshold_mmh, chance in zip(forecast.thresholds_mmh, chance_N, strict=True)
+                ProbabilityOut(threshold_mmh=threshold_mmh, probability=probability)
+                for threshold_mmh, probability in zip(forecast.thresholds_mmh, probability_N, strict=True)
             ],
         )
-        for time, lead, rate_mmh, known, chance_N in rows
+        for time, lead, rate_mmh, known, probability_N in rows
     ]
 
 
 def is_stale(backend: Backend, forecast: StoredForecast) -> bool:
-    """Whether the newest input is older now than a live forecast's may be."""
+    """Return whether the newest input is now older than a live forecast's may be."""
     return backend.service.data_age_s(forecast) > backend.settings.stale_after_s
 
 
 def status_of(backend: Backend, forecast: StoredForecast) -> Status:
-    """The status now: a forecast from scans goes stale while it lies there."""
+    """Return the status now: a stored forecast from scans becomes stale with time."""
     return "stale" if is_stale(backend, forecast) else forecast.status
 
 
 def lead_rows(forecast: StoredForecast) -> list[LeadOut]:
-    """Each forecast field in numbers, over the cells that have a value."""
+    """Return statistics of each forecast field over its grid cells with data."""
     rows = []
     for time, lead, rate_mmh_HW in zip(forecast.valid_times, forecast.lead_minutes, forecast.rate_mmh_THW, strict=True):
         known_N = rate_mmh_HW[np.isfinite(rate_mmh_HW)]
@@ -130,14 +130,14 @@ def lead_rows(forecast: StoredForecast) -> list[LeadOut]:
 
 
 def radar_coverage(forecast: StoredForecast, leads: list[LeadOut]) -> RadarCoverage:
-    """The whole grid in met.no's words."""
+    """Return the radar coverage of the whole grid in met.no's terms."""
     if not any(lead.coverage for lead in leads):
         return "no coverage"
     return "temporarily unavailable" if forecast.missing_radars else "ok"
 
 
 def verification_out(scores: Verification | None) -> VerificationOut | None:
-    """The scores of one forecast, flat."""
+    """Return the scores of one forecast as a flat list."""
     if scores is None:
         return None
     return VerificationOut(
@@ -146,7 +146,7 @@ def verification_out(scores: Verification | None) -> VerificationOut | None:
 
 
 def score_rows(rows: Iterable[SumRow]) -> list[ScoreOut]:
-    """Return the counts and every score that is taken from them; an undefined one is null."""
+    """Return the counts and all scores computed from them; an undefined score is null."""
     return [_score_row(row, row.sums) for row in rows if isinstance(row.sums, Counts)]
 
 
@@ -176,7 +176,7 @@ def grid_out(grid: Grid) -> GridOut:
 
 
 def links_out(forecast: StoredForecast) -> LinksOut:
-    """Where the forecast's parts are: by id, so that they stay those of this forecast."""
+    """Return links to all parts of the forecast, by its id so that they always refer to this one."""
     here = f"/nowcast/{forecast.id}"
     return LinksOut(
         self=here,
@@ -197,9 +197,9 @@ def links_out(forecast: StoredForecast) -> LinksOut:
 
 
 def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
-    """The row of pictures: the window's fields, then the leads."""
+    """Return the sequence of pictures: the input frames, then the leads."""
     kept = forecast.inputs_path.is_file()
-    step = forecast.lead_minutes[0]  # leads are multiples of the window's cadence, from one on
+    step = forecast.lead_minutes[0]  # the first lead is one cadence of the window
     observed = []
     for index, time in enumerate(forecast.input_times):
         lead = (index - len(forecast.input_times) + 1) * step

@@ -1,4 +1,4 @@
-"""A client of the REST interface: `Client().latest().plot("rain.png")`; it needs neither torch nor the server."""
+"""Client of the REST interface: `Client().latest().plot("rain.png")`; it imports neither torch nor the server."""
 
 from service.client.client import Client as Client
 from service.client.connection import ServiceError as ServiceError

@@ -1,6 +1,7 @@
-"""The client as a command: `python -m service.client plot --out rain.png`; `NOWCAST_CLIENT_URL` and `_KEY` say whom.
+"""The client as a command: `python -m service.client plot --out rain.png`.
 
-`latest`, `point LAT LON`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`, `models`, `events`.
+Commands: `latest`, `point LAT LON`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`, `models`, `events`.
+`NOWCAST_CLIENT_URL` and `NOWCAST_CLIENT_KEY` set the service and its API key.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from service.client.forecast import Forecast
 from service.schemas.forecasts import PointLeadOut, Time
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
-Id = Annotated[str, typer.Option("--id", help="of a forecast")]
-Model = Annotated[str, typer.Option(help="a name of `models`")]
+Id = Annotated[str, typer.Option("--id", help="id of a forecast")]
+Model = Annotated[str, typer.Option(help="a name from `models`")]
 COUNTS = ("hits", "misses", "false_alarms", "correct_negatives")
 Out = Annotated[Path, typer.Option(help="file to write")]
 
@@ -34,22 +35,24 @@ def latest() -> None:
 
 @app.command(context_settings={"ignore_unknown_options": True})
 def point(lat: float, lon: float, forecast_id: Id = "latest") -> None:
-    """Print the forecast of one place: degrees north, degrees east."""
+    """Print the forecast at one place: latitude and longitude in degrees."""
     with _client() as client:
-        told = client.point(lat, lon, forecast_id)
-        typer.echo(f"{told.status}, {told.radar_coverage}, radar {told.data_age_s / 60:.0f} min old; {told.outlook}")
-        for row in told.series:
-            rate = "not known" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
+        answer = client.point(lat, lon, forecast_id)
+        typer.echo(
+            f"{answer.status}, {answer.radar_coverage}, radar {answer.data_age_s / 60:.0f} min old; {answer.outlook}"
+        )
+        for row in answer.series:
+            rate = "unknown" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
             inflow = "  inflow not observed" if row.known is False else ""
             line = f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate:>10}"
-            typer.echo(f"{line}{inflow}{_chances(row)}")
+            typer.echo(f"{line}{inflow}{_probabilities(row)}")
 
 
 @app.command()
 def save(out: Out = Path("nowcast.nc"), forecast_id: Id = "latest") -> None:
     """Write a forecast as CF-NetCDF."""
     with _client() as client:
-        _told(forecast := client.forecast(forecast_id))
+        _echo(forecast := client.forecast(forecast_id))
         typer.echo(forecast.save(out))
 
 
@@ -57,18 +60,22 @@ def save(out: Out = Path("nowcast.nc"), forecast_id: Id = "latest") -> None:
 def plot(
     out: Out = Path("nowcast.png"),
     forecast_id: Id = "latest",
-    probability_of: Annotated[float | None, typer.Option(help="of at least this rate in mm/h, not the rate")] = None,
+    probability_of: Annotated[
+        float | None, typer.Option(help="draw the exceedance probability of this threshold in mm/h")
+    ] = None,
 ) -> None:
-    """Draw a forecast."""
+    """Draw a forecast as a picture."""
     with _client() as client:
-        _told(forecast := client.forecast(forecast_id))
+        _echo(forecast := client.forecast(forecast_id))
         typer.echo(forecast.plot(out, probability_of))
 
 
 @app.command()
 def nowcast(
     model: Model = "default",
-    reference_time: Annotated[str | None, typer.Option("--time", help="of the newest scan, ISO 8601")] = None,
+    reference_time: Annotated[
+        str | None, typer.Option("--time", help="valid time of the newest input scan, ISO 8601")
+    ] = None,
 ) -> None:
     """Make a forecast from the service's scans and print it as JSON."""
     from pydantic import TypeAdapter
@@ -80,8 +87,10 @@ def nowcast(
 
 @app.command()
 def upload(
-    frames: Annotated[list[Path], typer.Argument(help="radar files, or one NetCDF of five times")],
-    observed: Annotated[list[Path] | None, typer.Option(help="a file that followed")] = None,
+    frames: Annotated[list[Path], typer.Argument(help="radar files, or one NetCDF with five times")],
+    observed: Annotated[
+        list[Path] | None, typer.Option(help="radar file after the reference time, for verification")
+    ] = None,
     model: Model = "default",
     out: Annotated[Path | None, typer.Option(help="write the forecast as CF-NetCDF")] = None,
 ) -> None:
@@ -95,8 +104,8 @@ def upload(
 
 @app.command()
 def verification(
-    hours: Annotated[float, typer.Option(help="back from now")] = 24,
-    model: Annotated[str | None, typer.Option(help="with both baselines; without it all")] = None,
+    hours: Annotated[float, typer.Option(help="period, back from now")] = 24,
+    model: Annotated[str | None, typer.Option(help="only this model, with both baselines")] = None,
 ) -> None:
     """Print the scores of the last hours, tab-separated: those of the four counts, then all others."""
     with _client() as client:
@@ -125,7 +134,7 @@ def models() -> None:
 
 
 @app.command()
-def events(after: Annotated[str | None, typer.Option(help="id of the last forecast that is known")] = None) -> None:
+def events(after: Annotated[str | None, typer.Option(help="id of the last known forecast")] = None) -> None:
     """Print a line for every new forecast, until Ctrl-C."""
     with _client() as client:
         for forecast in client.events(after):
@@ -149,17 +158,17 @@ def _client() -> Iterator[Client]:
             yield client
 
 
-def _chances(row: PointLeadOut) -> str:
+def _probabilities(row: PointLeadOut) -> str:
     known = [(one.threshold_mmh, one.probability) for one in row.probabilities if one.probability is not None]
-    words = "  ".join(f"{threshold_mmh:g}: {chance:.0%}" for threshold_mmh, chance in known)
-    return f"   chance of mm/h or more  {words}" if words else ""
+    words = "  ".join(f"{threshold_mmh:g}: {probability:.0%}" for threshold_mmh, probability in known)
+    return f"   probability of mm/h or more  {words}" if words else ""
 
 
 def _print(answer: BaseModel) -> None:
     typer.echo(answer.model_dump_json(indent=2))
 
 
-def _told(forecast: Forecast) -> None:
+def _echo(forecast: Forecast) -> None:
     typer.echo(str(forecast), err=True)
 
 

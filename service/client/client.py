@@ -1,4 +1,4 @@
-"""The operations of the REST interface as methods; answers are the documents of its OpenAPI page."""
+"""The operations of the REST interface as methods; they return the documents of its OpenAPI page."""
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,19 +19,19 @@ from service.schemas.scores import RollingOut
 LOCAL: Final = "http://127.0.0.1:8000"
 LOOK_S: Final = 0.5
 SILENCE_S: Final = 60.0
-"""The service sends a comment more often than this; a stream that is silent for longer is dead."""
+"""The service sends a comment more often than this; a stream silent for longer is considered broken."""
 
 
 class Client:
-    """Asks one service; as a context manager it closes its connections.
+    """Client of one service; as a context manager it closes its connections.
 
     Args:
         url: of the service.
-        api_key: for services that ask for one.
-        patience_s: so long in all a call waits where the service is busy or not ready and says when to come again.
-        timeout_s: for one answer.
-        transport: of httpx2; None is the network.
-        sleep: waits; a test's own does not.
+        api_key: for services that require one.
+        patience_s: total time for which a call retries while the service is busy (429) or not ready (503).
+        timeout_s: time limit of one request.
+        transport: transport of httpx2; None is the network.
+        sleep: waits for a number of seconds; a test replaces it.
     """
 
     def __init__(
@@ -59,63 +59,63 @@ class Client:
         self.connection.close()
 
     def latest(self) -> Forecast:
-        """The newest forecast.
+        """Return the newest forecast.
 
         Raises:
-            ServiceError: there is none yet, or no answer.
+            ServiceError: no forecast is stored yet, or the service does not respond.
         """
         return self.forecast("latest")
 
     def forecast(self, forecast_id: str | UUID) -> Forecast:
-        """One forecast by its id."""
+        """Return one forecast by its id."""
         return self._forecast(self.connection.request("GET", f"/nowcast/{forecast_id}"))
 
     def nowcast(
         self, reference_time: datetime | None = None, model: str = "default", *, verify: bool = True
     ) -> Forecast:
-        """A forecast from the scans of the service; the same is made once and found again.
+        """Return a forecast from the scans of the service; an identical one is computed once.
 
         Args:
-            reference_time: of the newest scan that it starts from; None is the newest there is.
-            model: a name of `models()`.
-            verify: with its scores.
+            reference_time: of the newest input scan; None takes the newest scan.
+            model: a name from `models()`.
+            verify: whether to include scores.
         """
         return self._forecast(self.connection.request("POST", "/nowcast", json=_body(reference_time, model, verify)))
 
     def upload(
         self, frames: Sequence[Path | str], observations: Sequence[Path | str] = (), model: str = "default"
     ) -> Forecast:
-        """A forecast from radar files, or from one NetCDF of five times; scored where `observations` followed."""
+        """Return a forecast from radar files or one NetCDF with at least five times; `observations` verify it."""
         fields = [("frames", frames), ("observations", observations)]
         files = [(name, (Path(path).name, Path(path).read_bytes())) for name, paths in fields for path in paths]
         return self._forecast(self.connection.request("POST", "/nowcast", files=files, data={"model": model}))
 
     def start(self, reference_time: datetime | None = None, model: str = "default") -> JobOut | Forecast:
-        """Ask for a forecast without waiting: a job for `wait`, or the forecast itself where there is no queue."""
+        """Request a forecast without waiting; return a job for `wait`, or the forecast if the service has no queue."""
         body, prefer = _body(reference_time, model, verify=True), {"Prefer": "respond-async"}
         answer = self.connection.request("POST", "/nowcast", json=body, headers=prefer)
         return JobOut.model_validate_json(answer.content) if answer.status_code == 202 else self._forecast(answer)
 
     def job(self, job_id: str) -> JobOut:
-        """How a job stands."""
+        """Return the state of a job."""
         return JobOut.model_validate_json(self.connection.request("GET", f"/jobs/{job_id}").content)
 
     def cancel(self, job_id: str) -> JobOut:
-        """Call a job off that is not done."""
+        """Cancel a job that is not done."""
         return JobOut.model_validate_json(self.connection.request("DELETE", f"/jobs/{job_id}").content)
 
     def wait(self, job: JobOut | Forecast, timeout_s: float = 300.0) -> Forecast:
-        """The forecast of a job, when it is made.
+        """Wait for a job, and return its forecast.
 
         Raises:
-            ServiceError: the job failed, was cancelled, or is not done in time.
+            ServiceError: the job failed, was cancelled, or is not done within `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s
         while not isinstance(job, Forecast):
             if job.status == "done" and job.forecast_id:
                 return self.forecast(job.forecast_id)
             if job.status not in ("waiting", "running"):
-                raise ServiceError(f"job {job.job_id} is {job.status}: {job.detail or 'no reason was given'}")
+                raise ServiceError(f"job {job.job_id} is {job.status}: {job.detail or 'no reason given'}")
             if time.monotonic() > deadline:
                 raise ServiceError(f"job {job.job_id} is still {job.status} after {timeout_s:g} s")
             self.connection.pause(LOOK_S)
@@ -123,28 +123,28 @@ class Client:
         return job
 
     def point(self, lat: float, lon: float, forecast_id: str | UUID = "latest") -> PointOut:
-        """The forecast of one place: its rates, and when rain begins and ends."""
+        """Return the forecast at one place: rates, probabilities, and when rain starts and ends."""
         answer = self.connection.request("GET", f"/nowcast/{forecast_id}/point", params={"lat": lat, "lon": lon})
         return PointOut.model_validate_json(answer.content)
 
     def verification(self, period_hours: float = 24, model: str | None = None) -> RollingOut:
-        """The scores of the last hours; of one model with both baselines beside it, or of all."""
-        asked = {"period_hours": period_hours} | ({"model": model} if model else {})
-        return RollingOut.model_validate_json(self.connection.request("GET", "/verification", params=asked).content)
+        """Return the scores of the last hours, of one model and both baselines, or of all models."""
+        params = {"period_hours": period_hours} | ({"model": model} if model else {})
+        return RollingOut.model_validate_json(self.connection.request("GET", "/verification", params=params).content)
 
     def models(self) -> ModelsOut:
-        """What forecasts can be asked of."""
+        """Return the models that can forecast."""
         return ModelsOut.model_validate_json(self.connection.request("GET", "/models").content)
 
     def scans(self, limit: int = 100) -> ScansOut:
-        """The newest stored scans."""
+        """Return the newest stored scans."""
         return ScansOut.model_validate_json(self.connection.request("GET", "/scans", params={"limit": limit}).content)
 
     def events(self, after: str | UUID | None = None) -> Generator[Forecast, None, None]:
-        """Every new forecast as it comes, without end; a connection that breaks is made again and misses none.
+        """Yield every new forecast, without end; after a lost connection it resumes without missing one.
 
         Args:
-            after: id of the last forecast that is known; None begins with the next one.
+            after: id of the last known forecast; None starts with the next one.
         """
         last = str(after) if after else None
         while True:

@@ -1,4 +1,4 @@
-"""Requests that wait where the service says so, and errors in its own words."""
+"""Requests that retry as the service asks, and errors with its problem documents."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,12 @@ POLICY: Final = RetryPolicy(1.0, 1.0, shortest_retry_after_s=0.5, longest_retry_
 
 
 class ServiceError(NowcastError):
-    """What the service answered instead; `problem` is its RFC 9457 document, `code` the HTTP status (0: no answer)."""
+    """An error response of the service, or no response.
+
+    Attributes:
+        code: HTTP status; 0 without a response.
+        problem: its RFC 9457 document.
+    """
 
     def __init__(self, detail: str, code: int = 0, problem: dict[str, Any] | None = None) -> None:
         super().__init__(detail)
@@ -26,15 +31,15 @@ class ServiceError(NowcastError):
 
 
 class Connection:
-    """One service and the key that it is asked with.
+    """Connection to one service, with an optional API key.
 
     Args:
         url: of the service.
-        api_key: None asks without.
-        patience_s: so long in all a request waits where the service is busy (429) or not ready (503).
-        timeout_s: for one answer.
-        transport: of httpx2; None is the network.
-        sleep: waits; a test's own does not.
+        api_key: None for none.
+        patience_s: total time for which a request retries while the service is busy (429) or not ready (503).
+        timeout_s: time limit of one request.
+        transport: transport of httpx2; None is the network.
+        sleep: waits for a number of seconds; a test replaces it.
     """
 
     def __init__(
@@ -51,7 +56,7 @@ class Connection:
         try:
             self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout_s, transport=transport)
         except (httpx2.InvalidURL, ValueError) as err:
-            raise ServiceError(f"{url!r} is no address of a service: {err}") from err
+            raise ServiceError(f"expected the URL of a service, got {url!r}: {err}") from err
         self._patience_s = patience_s
         self._sleep = sleep
 
@@ -60,10 +65,10 @@ class Connection:
         self._http.close()
 
     def request(self, method: str, path: str, **what: Any) -> httpx2.Response:
-        """The answer.
+        """Return the response of the service.
 
         Raises:
-            ServiceError: there is none, or it is an error that waiting does not mend.
+            ServiceError: no response, or an error that retrying does not resolve.
         """
         retrying = Retrying(
             retry=retry_if_result(lambda answer: answer.status_code in WAITING),
@@ -76,10 +81,10 @@ class Connection:
 
     @contextmanager
     def stream(self, path: str, **what: Any) -> Iterator[httpx2.Response]:
-        """An answer that does not end.
+        """Open a response that does not end.
 
         Raises:
-            ServiceError: it is an error.
+            ServiceError: an error response, or none.
         """
         with self._translated(), self._http.stream("GET", path, **what) as answer:
             if answer.is_error:
@@ -87,7 +92,7 @@ class Connection:
             yield checked(answer)
 
     def pause(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds."""
         self._sleep(seconds)
 
     def _once(self, method: str, path: str, **what: Any) -> httpx2.Response:
@@ -99,9 +104,9 @@ class Connection:
         try:
             yield
         except httpx2.UnsupportedProtocol as err:
-            raise ServiceError(f"{self._http.base_url} is no address of a service: {err}") from err
+            raise ServiceError(f"expected the URL of a service, got {self._http.base_url}: {err}") from err
         except httpx2.TransportError as err:
-            raise ServiceError(f"no answer from {self._http.base_url}: {err or type(err).__name__}") from err
+            raise ServiceError(f"no response from {self._http.base_url}: {err or type(err).__name__}") from err
 
 
 def _answer(state: RetryCallState) -> httpx2.Response:
@@ -111,10 +116,10 @@ def _answer(state: RetryCallState) -> httpx2.Response:
 
 
 def checked(answer: httpx2.Response) -> httpx2.Response:
-    """The answer.
+    """Return the response if it is not an error.
 
     Raises:
-        ServiceError: it is an error.
+        ServiceError: it is one.
     """
     if not answer.is_error:
         return answer

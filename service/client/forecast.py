@@ -1,4 +1,4 @@
-"""One forecast in the client's hands: its answer, its file, its picture."""
+"""A forecast as the client holds it: its document, its file, its picture."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,25 +16,25 @@ class Forecast:
 
     @property
     def id(self) -> str:
-        """Its id, which never names another."""
+        """Id of the forecast; it never refers to another one."""
         return str(self.answer.forecast_id)
 
     def netcdf(self) -> bytes:
-        """The CF-NetCDF file."""
+        """Return the content of the CF-NetCDF file."""
         return self.connection.request("GET", self.answer.links.file).content
 
     def save(self, path: Path | str) -> Path:
-        """Write the CF-NetCDF file."""
+        """Write the CF-NetCDF file, and return its path."""
         content = self.netcdf()
         Path(path).write_bytes(content)
         return Path(path)
 
     def plot(self, path: Path | str, probability_of: float | None = None) -> Path:
-        """Draw every lead with its time, places and colours (any format of matplotlib, by the name's ending).
+        """Draw every lead with its time, cities and colours, in any format of matplotlib (by the file name).
 
         Args:
             path: file to write.
-            probability_of: the probability of at least this rate (mm/h) instead of the rain rate.
+            probability_of: threshold in mm/h, to draw its exceedance probability instead of the rain rate.
 
         Raises:
             ServiceError: the forecast has no such threshold; the message names those that it has.
@@ -45,12 +45,12 @@ class Forecast:
         return draw(self.answer, map_, self.netcdf(), Path(path), probability_of)
 
     def point(self, lat: float, lon: float) -> PointOut:
-        """This forecast at one place."""
+        """Return this forecast at one place."""
         answer = self.connection.request("GET", f"/nowcast/{self.id}/point", params={"lat": lat, "lon": lon})
         return PointOut.model_validate_json(answer.content)
 
     def __str__(self) -> str:
-        told = self.answer
-        newest = f"radar until {told.reference_time:%Y-%m-%d %H:%M} UTC, {told.data_age_s / 60:.0f} min ago"
-        invented = "invented weather, " if told.invented else ""
-        return f"{told.status}: {invented}{newest}, by {told.method} {told.model.version} ({self.id})"
+        answer = self.answer
+        newest = f"radar until {answer.reference_time:%Y-%m-%d %H:%M} UTC, {answer.data_age_s / 60:.0f} min ago"
+        invented = "invented weather, " if answer.invented else ""
+        return f"{answer.status}: {invented}{newest}, by {answer.method} {answer.model.version} ({self.id})"

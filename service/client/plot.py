@@ -1,4 +1,4 @@
-"""The picture of a forecast: one panel per lead, with places, colours and the age of the data."""
+"""The picture of a forecast: one panel per lead, with cities, colours and the age of the data."""
 
 import math
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from service.schemas.forecasts import ForecastOut, MapOut
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
-CHANCE: Final = "probability_of_exceedance"
+PROBABILITY: Final = "probability_of_exceedance"
 PANEL_INCHES: Final = 3.2
 PANEL_PIXELS: Final = 480
 EXTRA_INCHES: Final = 0.9
@@ -27,7 +27,7 @@ EXTRA_INCHES: Final = 0.9
 
 @dataclass(frozen=True)
 class Shown:
-    """What is drawn: fields by lead, their colours, and what these say."""
+    """Fields to draw by lead, with their colours and the labels of these."""
 
     field_THW: NDArray[np.float32]
     known_THW: NDArray[np.bool_] | None
@@ -45,12 +45,12 @@ class Shown:
 
 
 def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability_of: float | None = None) -> Path:
-    """Draw the fields of the forecast's file: rain rates, or the probability of at least a rate (mm/h).
+    """Draw the fields of the forecast's file: rain rates, or the exceedance probability of a threshold in mm/h.
 
     Raises:
         ServiceError: the forecast has no such threshold.
     """
-    shown = _rate(file) if probability_of is None else _chance(file, answer, probability_of)
+    shown = _rate(file) if probability_of is None else _probability(file, answer, probability_of)
     count = len(answer.leads)
     size = (count * PANEL_INCHES, PANEL_INCHES * map_.height / map_.width + EXTRA_INCHES)
     with mpl.rc_context({"font.size": 8}):
@@ -71,15 +71,15 @@ def _rate(file: bytes) -> Shown:
     return Shown(_read(file, RATE), _read_known(file), RAIN_COLOURS, labels, "mm/h")
 
 
-def _chance(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
+def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
     known = answer.probability_thresholds_mmh
     found = [index for index, mmh in enumerate(known) if math.isclose(mmh, threshold_mmh, rel_tol=1e-6)]
     if not found:
-        due = ", ".join(f"{mmh:g}" for mmh in known) or "a forecast that has probabilities"
-        raise ServiceError(f"probability of {threshold_mmh:g} mm/h; {due} was due")
+        expected = ", ".join(f"{mmh:g}" for mmh in known) or "a forecast with probabilities"
+        raise ServiceError(f"probability_of: expected {expected}, got {threshold_mmh:g}")
     labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
-    title = f"chance of {threshold_mmh:g} mm/h or more"
-    return Shown(_read(file, CHANCE)[found[0]], _read_known(file), CHANCE_COLOURS, labels, title)
+    title = f"probability of {threshold_mmh:g} mm/h or more"
+    return Shown(_read(file, PROBABILITY)[found[0]], _read_known(file), CHANCE_COLOURS, labels, title)
 
 
 def _read(file: bytes, name: str) -> NDArray[np.float32]:
@@ -124,7 +124,7 @@ def _legend(figure: Figure, axes: list[Axes], shown: Shown) -> None:
 
 
 def _words(answer: ForecastOut) -> str:
-    told = f"Radar until {answer.reference_time:%Y-%m-%d %H:%M} UTC ({answer.data_age_s / 60:.0f} min old), "
-    told += f"forecast by {answer.method} {answer.model.version}"
+    text = f"Radar until {answer.reference_time:%Y-%m-%d %H:%M} UTC ({answer.data_age_s / 60:.0f} min old), "
+    text += f"forecast by {answer.method} {answer.model.version}"
     notes = [text for text, so in (("INVENTED WEATHER", answer.invented), ("STALE", answer.stale)) if so]
-    return "   ".join((*notes, told))
+    return "   ".join((*notes, text))

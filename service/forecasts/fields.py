@@ -20,7 +20,7 @@ Key = tuple[Path, int, int, int]
 HELD_BYTES: Final = 96 * 2**20
 """Of all held fields: some three hundred forecasts of 124 x 124 cells, or four of 900 x 900."""
 
-HELD_CHANCES_BYTES: Final = 64 * 2**20
+HELD_PROBABILITIES_BYTES: Final = 64 * 2**20
 """Of all held probabilities: some twenty-five forecasts of 124 x 124 cells at eight thresholds."""
 
 
@@ -132,7 +132,7 @@ def _read(forecast: StoredForecast) -> Fields:
     return fields
 
 
-def _read_chances(forecast: StoredForecast) -> Probabilities:
+def _read_probabilities(forecast: StoredForecast) -> Probabilities:
     found = read_probabilities(forecast.path)
     if found is None:
         raise NoDataError(f"forecast {forecast.id} has no probabilities")
@@ -143,10 +143,11 @@ def _read_chances(forecast: StoredForecast) -> Probabilities:
 FIELDS: Final = FieldCache()
 """Of this process."""
 
-CHANCES: Final = FileCache(_read_chances, HELD_CHANCES_BYTES)
+PROBABILITIES: Final = FileCache(_read_probabilities, HELD_PROBABILITIES_BYTES)
 """Of this process; `read` raises NoDataError for a forecast without probabilities too."""
 
 
 def held(forecast: StoredForecast) -> bool:
     """Whether all that a place's answer needs is in memory."""
-    return FIELDS.held(forecast) is not None and (not forecast.thresholds_mmh or CHANCES.held(forecast) is not None)
+    has_probabilities = bool(forecast.thresholds_mmh)
+    return FIELDS.held(forecast) is not None and (not has_probabilities or PROBABILITIES.held(forecast) is not None)

@@ -1,4 +1,4 @@
-"""CoverageJSON (OGC 21-069r2) of parts of a forecast: a place's series, a block of cells on the grid or as places."""
+"""CoverageJSON (OGC 21-069r2) of parts of a forecast: series at places, blocks on the grid, blocks as points."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -19,7 +19,7 @@ VOCABULARY: Final = "http://vocab.nerc.ac.uk/standard_name"
 
 
 def parameter(quantity: Quantity) -> Json:
-    """The parameter object of a quantity."""
+    """Return the parameter object of a quantity."""
     known = {"id": f"{VOCABULARY}/{quantity.standard_name}/"} if quantity.standard_name else {}
     seen = {**known, "label": {"en": quantity.label}}
     unit = {"symbol": {"value": quantity.unit, "type": "http://www.opengis.net/def/uom/UCUM/"}}
@@ -29,7 +29,7 @@ def parameter(quantity: Quantity) -> Json:
 def place_coverage(
     forecast: StoredForecast, lon: float, lat: float, box: BoxField | None, names: Sequence[str], leads: Sequence[int]
 ) -> Json:
-    """The series of a place; `box` is its cell, None off the grid, where all is null."""
+    """Return the series at a place; `box` is its grid cell, None outside the grid, where all values are null."""
     axes = {"x": {"values": [lon]}, "y": {"values": [lat]}, **_times(forecast, leads)}
     domain = _domain("PointSeries", axes, _geographic())
     values = {name: None if box is None else quantity_THW(forecast, box, name)[leads, 0, 0] for name in names}
@@ -38,7 +38,7 @@ def place_coverage(
 
 
 def grid_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
-    """A block on the grid's own projection, rows from the north."""
+    """Return a block on the grid's own projection, rows from the north."""
     axes = {
         "x": {"values": box.grid.x_centres_m.tolist()},
         "y": {"values": box.grid.y_centres_m.tolist()},
@@ -51,8 +51,8 @@ def grid_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str],
 
 
 def centres_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
-    """The centres of a block's cells in longitude and latitude, of a polygon's those alone that it touches."""
-    some_HW = box.wanted_HW
+    """Return a block as points, the centres of its grid cells; for a polygon, of those that it touches."""
+    some_HW = box.mask_HW
     lon_HW, lat_HW = box.grid.lon_lat_HW()
     places = np.stack([lon_HW[some_HW], lat_HW[some_HW]], axis=1).round(6).tolist()
     composite = {"dataType": "tuple", "coordinates": ["x", "y"], "values": places}
@@ -65,7 +65,7 @@ def centres_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[st
 
 
 def collection_of(coverages: Sequence[Json]) -> Json:
-    """Several coverages of one run."""
+    """Return several coverages of one run as a collection."""
     return {"type": "CoverageCollection", "coverages": list(coverages)}
 
 
@@ -107,7 +107,7 @@ def _projected(grid: Grid) -> Json:
 
 
 def _array(values: Float32Field | None, axes: Sequence[str], shape: Sequence[int]) -> Json:
-    """An NdArray; NaN is null, and so is everything where there is no field."""
+    """Return an NdArray, with null for NaN and for missing fields."""
     flat = np.full(int(np.prod(shape)), np.nan) if values is None else np.asarray(values, np.float64).ravel()
     numbers = [None if value != value else value for value in flat.round(4).tolist()]
     return {"type": "NdArray", "dataType": "float", "axisNames": list(axes), "shape": list(shape), "values": numbers}

@@ -1,4 +1,4 @@
-"""What OGC API-EDR clients read before they ask: landing page, conformance, collections and instances."""
+"""The documents by which OGC API-EDR clients discover data: landing page, conformance, collections, instances."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -34,33 +34,35 @@ CONFORMANCE: Final = tuple(
 OUTLINE_POINTS: Final = 65
 TIMES: Final = 'TIMECRS["DateTime",TDATUM["Gregorian Calendar"],CS[TemporalDateTime,1],AXIS["Time (T)",unspecified]]'
 TITLE: Final = "Precipitation nowcast"
-DESCRIPTION: Final = "Rain of the next two and a half hours from radar scans; an instance is a run of the model."
+DESCRIPTION: Final = (
+    "Precipitation forecasts for the next two and a half hours from radar scans; an instance is a run of the model."
+)
 
 
 def landing(base: str) -> Json:
-    """The links of `/`."""
+    """Return the landing page with the links of `/`."""
     return {
         "title": TITLE,
         "description": DESCRIPTION,
         "links": [
             _link(f"{base}?f=json", "self", title="this document"),
             _link(f"{base}", "alternate", "text/html", "the page"),
-            _link(f"{base}openapi.json", "service-desc", OPENAPI, "the interface as OpenAPI"),
-            _link(f"{base}docs", "service-doc", "text/html", "the interface to read"),
-            _link(f"{base}conformance", "conformance", title="what is kept of the OGC's standards"),
+            _link(f"{base}openapi.json", "service-desc", OPENAPI, "OpenAPI document"),
+            _link(f"{base}docs", "service-doc", "text/html", "API documentation"),
+            _link(f"{base}conformance", "conformance", title="conformance classes"),
             _link(f"{base}collections", "data", title="the collections"),
         ],
     }
 
 
 def collections(base: str, newest: StoredForecast | None) -> Json:
-    """All of them: one, or none before the first forecast."""
+    """Return the list of collections: one, or none before the first forecast."""
     found = [] if newest is None else [collection(base, newest)]
     return {"links": [_link(f"{base}collections", "self")], "collections": found}
 
 
 def collection(base: str, newest: StoredForecast) -> Json:
-    """The forecasts of the scheduled model; its own queries are those of the newest run."""
+    """Return the collection of the scheduled model's forecasts; its own queries use the newest run."""
     here = f"{base}collections/{COLLECTION}"
     queries = {**_queries(here, newest.grid), "instances": {"link": _runs_link(f"{here}/instances")}}
     links = [_link(here, "self"), _link(f"{here}/instances", "instances", title="the runs")]
@@ -69,13 +71,13 @@ def collection(base: str, newest: StoredForecast) -> Json:
 
 
 def instances(base: str, runs: Sequence[StoredForecast]) -> Json:
-    """The runs, the newest first."""
+    """Return the runs, newest first."""
     here = f"{base}collections/{COLLECTION}/instances"
     return {"links": [_link(here, "self")], "instances": [instance(base, run) for run in runs]}
 
 
 def instance(base: str, run: StoredForecast) -> Json:
-    """One run; its id is that of the forecast."""
+    """Return one run; its id is that of the forecast."""
     here = f"{base}collections/{COLLECTION}/instances/{run.id}"
     links = [
         _link(here, "self"),
@@ -88,7 +90,7 @@ def instance(base: str, run: StoredForecast) -> Json:
 
 
 def bounds_of(grid: Grid) -> tuple[float, float, float, float]:
-    """West, south, east, north of the grid in degrees, to its outer edges."""
+    """Return west, south, east and north of the grid's outer edges in degrees."""
     west, south, east, north = grid.extent_m
     x_N, y_N = np.linspace(west, east, OUTLINE_POINTS), np.linspace(south, north, OUTLINE_POINTS)
     lon, lat = (np.ravel(axis) for axis in grid.to_lon_lat(*np.meshgrid(x_N, y_N)))

@@ -22,9 +22,9 @@ from service.ogc.wms_exceptions import STATUS, NoSuchTimeError, ParameterError, 
 from service.ogc.wms_query import PARAMETERS, REQUESTS, Parameters
 from service.ogc.wms_versions import VERSIONS
 from service.queries.amounts import AMOUNT, intervals_mm, totals_mm
-from service.queries.chances import chance_field
 from service.queries.maps import View, cells_of, legend_png, map_png
 from service.queries.point import point_series
+from service.queries.probabilities import probability_field
 from service.queries.quantities import QUANTITIES, quantities_of
 
 router = APIRouter(tags=["OGC WMS"])
@@ -215,7 +215,7 @@ def _lead(run: StoredForecast, time: str) -> int:
 def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
     threshold_mmh = quantities_of(run)[layer].threshold_mmh
     if threshold_mmh is not None:
-        return chance_field(run, lead, threshold_mmh)
+        return probability_field(run, lead, threshold_mmh)
     fields = FIELDS.read(run)
     if layer == RATE:
         return np.asarray(fields.rate_mmh_THW[lead])

@@ -1,1 +1,1 @@
-"""What a forecast says for places, boxes, polygons and maps."""
+"""Forecasts at places, in boxes and polygons, and on maps."""

@@ -1,4 +1,4 @@
-"""How much falls from the reference time on, from snapshots of the rate."""
+"""Rain amounts since the reference time, integrated from snapshots of the rate."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -21,7 +21,7 @@ RULE: Final = (
 
 
 def intervals_mm(fields: Fields, lead_minutes: Sequence[int], cells: tuple[int | slice, int | slice]) -> Float32Field:
-    """Depth in mm between one snapshot and the next, (T, ...) by the lead at which it ends; NaN is unknown.
+    """Return the depth in mm between consecutive snapshots, (T, ...) by the lead at its end; NaN is unknown.
 
     Args:
         fields: of the forecast.
@@ -38,15 +38,18 @@ def intervals_mm(fields: Fields, lead_minutes: Sequence[int], cells: tuple[int |
 
 
 def totals_mm(intervals_mm_T: Float32Field) -> Float32Field:
-    """Depth in mm from the reference time to each lead; NaN from the first unknown interval on."""
+    """Return the depth in mm from the reference time to each lead; NaN from the first unknown interval on."""
     return np.cumsum(intervals_mm_T, axis=0, dtype=np.float32)
 
 
 def amount_dataset(forecast: StoredForecast, total_mm_THW: Float32Field, grid: Grid) -> xr.Dataset:
-    """Totals as CF: `lwe_thickness_of_precipitation_amount` with the bounds of its times."""
-    said = {**forecast_attributes(forecast), "title": f"Rain amount from {forecast.reference_time:%Y-%m-%d %H:%M} UTC"}
+    """Return totals as CF data set, `lwe_thickness_of_precipitation_amount` with the bounds of its times."""
+    attributes = {
+        **forecast_attributes(forecast),
+        "title": f"Rain amount from {forecast.reference_time:%Y-%m-%d %H:%M} UTC",
+    }
     dataset = rate_dataset(
-        total_mm_THW, forecast.valid_times, grid, reference_time=forecast.reference_time, attributes=said
+        total_mm_THW, forecast.valid_times, grid, reference_time=forecast.reference_time, attributes=attributes
     ).rename({RATE: AMOUNT})
     dataset[AMOUNT].attrs.update(
         standard_name="lwe_thickness_of_precipitation_amount",

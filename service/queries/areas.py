@@ -1,4 +1,4 @@
-"""A polygon on a grid: the true area of it that lies in each cell."""
+"""A polygon on a grid, as the true area of it within each grid cell."""
 
 import math
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Polygon: TypeAlias = shapely.Polygon | shapely.MultiPolygon
 
 MOST_VERTICES: Final = 20_000
 PIECES_PER_CELL: Final = 2.0
-"""A polygon's edges are straight in longitude and latitude, so they are cut into pieces of half a cell at most."""
+"""Pieces per grid cell into which edges are cut; they are straight in longitude and latitude, but not on the grid."""
 
 MOST_PIECES: Final = 200_000
 
@@ -28,9 +28,9 @@ class AreaWeights:
     """A polygon on a grid.
 
     Attributes:
-        block: the cells around it; None where it lies off the grid.
-        km2_HW: true area of the polygon in each cell of the block.
-        area_km2: true area of the whole polygon, also of what lies off the grid.
+        block: the grid cells around it; None if it is outside the grid.
+        km2_HW: true area of the polygon in each grid cell of the block.
+        area_km2: true area of the whole polygon, including parts outside the grid.
     """
 
     block: Block | None
@@ -39,10 +39,10 @@ class AreaWeights:
 
 
 def checked_polygon(polygon: shapely.Geometry) -> Polygon:
-    """The polygon in longitude and latitude.
+    """Return the polygon, in longitude and latitude, if it is usable.
 
     Raises:
-        InputError: no polygon, an empty or invalid one, or not on Earth.
+        InputError: not a polygon, empty, invalid, or not on Earth.
         TooLargeError: too many vertices.
     """
     if not isinstance(polygon, shapely.Polygon | shapely.MultiPolygon):
@@ -64,11 +64,11 @@ def checked_polygon(polygon: shapely.Geometry) -> Polygon:
 
 
 def area_weights(grid: Grid, polygon: Polygon) -> AreaWeights:
-    """The polygon's true area in each cell: planar overlap over the projection's areal scale at the cell's centre.
+    """Return the polygon's true area in each grid cell: planar overlap divided by the areal scale of the projection.
 
     Args:
         grid: whose cells.
-        polygon: in longitude and latitude, as `checked_polygon` leaves it.
+        polygon: in longitude and latitude, from `checked_polygon`.
     """
     dense = shapely.segmentize(polygon, max(_step_deg(grid), polygon.length / MOST_PIECES))
     area_km2 = abs(_geod(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0]) / 1e6
@@ -82,13 +82,13 @@ def area_weights(grid: Grid, polygon: Polygon) -> AreaWeights:
 
 
 def cell_area_km2(grid: Grid) -> Float64Field:
-    """True area of every cell (H, W) on the grid's own figure of the Earth."""
+    """Return the true area of every grid cell (H, W) on the grid's own ellipsoid."""
     lon_HW, lat_HW = grid.lon_lat_HW()
     return grid.pixel_x_m * grid.pixel_y_m * _true_km2(grid, lon_HW, lat_HW)
 
 
 def _overlap_km2(planar: Polygon, part: Grid) -> Float64Field:
-    """True area of the polygon in every cell; only cells at its edge are cut."""
+    """Return the true area of the polygon in every grid cell; only cells at its edge are intersected."""
     valid = planar if shapely.is_valid(planar) else shapely.make_valid(planar)
     shapely.prepare(valid)
     west_HW, north_HW = np.meshgrid(part.x_centres_m - part.pixel_x_m / 2, part.y_centres_m + part.pixel_y_m / 2)
@@ -103,14 +103,14 @@ def _overlap_km2(planar: Polygon, part: Grid) -> Float64Field:
 
 
 def _true_km2(grid: Grid, lon: Float64Field, lat: Float64Field) -> Float64Field:
-    """True area of one square metre (degree) of the projection at each place."""
+    """Return the true area of one square metre (or square degree) of the projection at each place."""
     if grid.projection.is_geographic:
         return _degree_km2(grid, lat)
     return np.asarray(1e-6 / _factors(grid.crs).get_factors(lon, lat).areal_scale)
 
 
 def _degree_km2(grid: Grid, lat: Float64Field) -> Float64Field:
-    """By the radii of curvature of the meridian and of the prime vertical."""
+    """Return the true area of a square degree, from the radii of curvature of meridian and prime vertical."""
     figure = _geod(grid.crs)
     radii = figure.a**2 * (1 - figure.es) / (1 - figure.es * np.sin(np.radians(lat)) ** 2) ** 2
     return np.asarray(radii * np.cos(np.radians(lat)) * math.radians(1) ** 2 / 1e6)

@@ -1,4 +1,4 @@
-"""A rectangle of a grid's cells, and the one that a box in degrees touches."""
+"""A rectangle of grid cells, and the one that covers a box in degrees."""
 
 import math
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ EDGE_POINTS: Final = 65
 
 @dataclass(frozen=True)
 class Block:
-    """A rectangle of cells of a grid: rows `top` to `bottom`, columns `left` to `right`, the ends not included."""
+    """A rectangle of grid cells: rows `top` to `bottom` and columns `left` to `right`, both ends exclusive."""
 
     top: int
     bottom: int
@@ -26,21 +26,21 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Number of rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def cells(self) -> int:
-        """How many there are."""
+        """Number of grid cells."""
         return self.shape[0] * self.shape[1]
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """To cut the block out of a field (H, W)."""
+        """Slices that cut the block out of a field (H, W)."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grid(self, grid: Grid) -> Grid:
-        """The grid of the block's cells alone; `grid` is the whole one."""
+        """Return the grid of the block's cells; `grid` is the whole one."""
         return replace(
             grid,
             west_m=grid.west_m + self.left * grid.pixel_x_m,
@@ -52,11 +52,11 @@ class Block:
 
 
 def box_block(grid: Grid, bbox: BBox) -> Block | None:
-    """The smallest rectangle of cells that holds all of a box's; None where it lies off the grid.
+    """Return the smallest rectangle of grid cells that contains a box; None if the box is outside the grid.
 
     Args:
         grid: whose cells.
-        bbox: west, south, east, north in degrees; west above east crosses the antimeridian (RFC 7946, 5.2).
+        bbox: west, south, east, north in degrees; west greater than east crosses the antimeridian (RFC 7946, 5.2).
 
     Raises:
         InputError: not a box on Earth.
@@ -73,10 +73,10 @@ def box_block(grid: Grid, bbox: BBox) -> Block | None:
 
 
 def checked_bbox(bbox: BBox) -> BBox:
-    """The box.
+    """Return the box if it is usable.
 
     Raises:
-        InputError: not on Earth, or without a height or width.
+        InputError: not on Earth, or without height or width.
     """
     west, south, east, north = bbox
     if not (all(-180 <= lon <= 180 for lon in (west, east)) and -90 <= south < north <= 90 and west != east):
@@ -88,7 +88,7 @@ def checked_bbox(bbox: BBox) -> BBox:
 
 
 def _by_centres(grid: Grid, west: float, south: float, east: float, north: float) -> Block | None:
-    """For boxes so large that the projection has no place for their edges."""
+    """Return the block of a box so large that the projection is undefined on its edges."""
     lon_HW, lat_HW = grid.lon_lat_HW()
     inside_HW = ((lon_HW - west) % 360.0 <= east - west) & (lat_HW >= south) & (lat_HW <= north)
     rows, cols = np.flatnonzero(inside_HW.any(axis=1)), np.flatnonzero(inside_HW.any(axis=0))
@@ -96,7 +96,7 @@ def _by_centres(grid: Grid, west: float, south: float, east: float, north: float
 
 
 def touched(grid: Grid, bounds: tuple[float, float, float, float]) -> Block | None:
-    """The cells that a rectangle on the projection touches."""
+    """Return the grid cells that a rectangle on the projection touches."""
     west, south, east, north = bounds
     left, right = math.floor((west - grid.west_m) / grid.pixel_x_m), math.ceil((east - grid.west_m) / grid.pixel_x_m)
     top, bottom = (

@@ -1,4 +1,4 @@
-"""Fields as maps in the reference systems of web maps: every pixel shows the cell that its centre lies in."""
+"""Fields as maps in the reference systems of web maps; every pixel shows the grid cell at its centre."""
 
 import io
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from core.grid import Grid
 Indices = NDArray[np.int32]
 
 MERCATOR_M: Final = 6_378_137.0
-"""Radius of EPSG:3857's sphere."""
+"""Radius of the sphere of EPSG:3857."""
 
 MOST_PIXELS: Final = 2048
-"""Along an edge of a map."""
+"""Limit of the width and of the height of a map."""
 
 HELD_PIXELS: Final = 512 * 512
-"""Larger maps are worked out anew each time: tiles come again for each lead, a screen seldom."""
+"""Limit up to which the cells of a map are cached: tiles are requested again for each lead, large maps rarely."""
 
 AXES: Final = {"EPSG:3857": ("x", "y"), "EPSG:4326": ("y", "x"), "CRS:84": ("x", "y")}
-"""Reference systems with the order in which WMS 1.3.0 writes a box: EPSG:4326 has latitude first."""
+"""Reference systems with the order of their axes in a box of WMS 1.3.0: EPSG:4326 has latitude first."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class View:
 
     Attributes:
         crs: one of `AXES`.
-        west, south, east, north: edges in the system's unit.
+        west, south, east, north: edges in the unit of the reference system.
     """
 
     crs: str
@@ -61,7 +61,7 @@ class View:
             )
 
     def lon_lat(self) -> tuple[Float64Field, Float64Field]:
-        """Longitudes of the columns' centres and latitudes of the rows', from the north; NaN is not on Earth."""
+        """Return the longitudes of the columns and the latitudes of the rows, from the north; NaN is not on Earth."""
         x = self.west + (np.arange(self.width) + 0.5) * (self.east - self.west) / self.width
         y = self.north - (np.arange(self.height) + 0.5) * (self.north - self.south) / self.height
         if self.crs == "EPSG:3857":
@@ -70,7 +70,7 @@ class View:
 
 
 def cells_of(view: View, grid: Grid) -> Indices:
-    """The cell of every pixel as row * width + column, (H, W); -1 off the grid."""
+    """Return the grid cell of every pixel as row * width + column, (H, W); -1 outside the grid."""
     return _held_cells(view, grid) if view.width * view.height <= HELD_PIXELS else _cells(view, grid)
 
 
@@ -104,7 +104,7 @@ def map_png(
 
 
 def legend_png(unit: str, classes: Classes = RAIN_COLOURS) -> bytes:
-    """The classes of the colours, from the highest down; without a unit (1) they are percentages."""
+    """Return the classes of the colours, highest first; probabilities (unit 1) are written as percentages."""
     words = [f"from {edge:.0%}" if unit == "1" else f"from {edge:g} {unit}" for edge, _ in classes]
     rows = [(colour, text) for (_, colour), text in zip(classes, words, strict=True)][::-1]
     rows.append((NO_DATA, "no radar data"))

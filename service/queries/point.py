@@ -1,4 +1,4 @@
-"""What a forecast says for one place; missing data never become an all-clear."""
+"""A forecast at one place; missing data are never reported as dry."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.records import StoredForecast
 
 RAIN_MMH: Final = 0.1
-"""From this rate on it rains."""
+"""Rain rate from which a place counts as wet."""
 
 Coverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Outlook = Literal["rain", "dry", "unknown"]
@@ -19,12 +19,12 @@ Outlook = Literal["rain", "dry", "unknown"]
 
 @dataclass(frozen=True)
 class PointSeries:
-    """The cell of one place.
+    """The forecast of the grid cell of one place.
 
     Attributes:
-        coverage: met.no's words; "temporarily unavailable" where radars saw the cell before, but not now, and where
-            only some leads are known: a reader who stops at "no coverage" loses nothing that is known.
-        rate_mmh: by lead; None where there is no data.
+        coverage: radar coverage in met.no's terms; "temporarily unavailable" where radars observed the grid cell
+            earlier but not now, and where only some leads have a rate ("no coverage" means no rate at all).
+        rate_mmh: by lead; None without data.
         known: by lead; False where rain can flow in from outside the observed area, None without a rate or where the
             forecast's file does not hold it.
         outlook: "dry" only where every lead is known and dry; "unknown" where some are not and no rain is forecast.
@@ -43,7 +43,7 @@ class PointSeries:
 
 
 def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSeries:
-    """The forecast at a place.
+    """Return the forecast at a place.
 
     Raises:
         InputError: not a place on Earth.
@@ -82,19 +82,19 @@ def _outlook(rates: Sequence[float | None], known: Sequence[bool | None]) -> Out
 
 
 def next_rain(valid_times: tuple[datetime, ...], rates: list[float | None]) -> tuple[datetime | None, datetime | None]:
-    """First time with rain and the first dry one after it; each None as soon as an unknown time comes before it."""
+    """Return the first time with rain and the first dry time after it; None if an unknown time precedes it."""
     start = _first(rates, 0, lambda rate: rate >= RAIN_MMH)
     end = None if start is None else _first(rates, start + 1, lambda rate: rate < RAIN_MMH)
     return None if start is None else valid_times[start], None if end is None else valid_times[end]
 
 
-def _first(rates: list[float | None], begin: int, wanted: Callable[[float], bool]) -> int | None:
-    """Index of the first wanted rate from `begin` on; None if there is none, or an unknown one comes before it."""
+def _first(rates: list[float | None], begin: int, fits: Callable[[float], bool]) -> int | None:
+    """Return the index of the first fitting rate from `begin` on; None if there is none before an unknown one."""
     for index in range(begin, len(rates)):
         rate = rates[index]
         if rate is None:
             return None
-        if wanted(rate):
+        if fits(rate):
             return index
     return None
 

@@ -1,4 +1,4 @@
-"""What can be asked of a forecast by name, in EDR and WMS: rate, amount, and the probability of each threshold."""
+"""The quantities of a forecast by name, for EDR and WMS: rate, amount, and an exceedance probability per threshold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
 from service.forecasts.probabilities import VARIABLE, with_probabilities
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import AMOUNT, RULE, amount_dataset
-from service.queries.chances import box_chances
+from service.queries.probabilities import box_probabilities
 from service.queries.regions import BoxField, box_dataset
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A parameter that can be asked for.
+    """A quantity that a request can name.
 
     Attributes:
-        standard_name: None where CF has no name for it.
-        unit: by UCUM.
-        threshold_mmh: what the probability is of; None is no probability.
+        standard_name: None if CF has no name for it.
+        unit: in UCUM notation.
+        threshold_mmh: threshold of an exceedance probability; None for other quantities.
     """
 
     standard_name: str | None
@@ -46,36 +46,38 @@ class Quantity:
 
 QUANTITIES: Final[Mapping[str, Quantity]] = {
     RATE: Quantity("rainfall_rate", "rain rate", "liquid-equivalent rain rate, all phases", "mm/h"),
-    AMOUNT: Quantity("lwe_thickness_of_precipitation_amount", "rain amount", f"depth since the run; {RULE}", "mm"),
+    AMOUNT: Quantity(
+        "lwe_thickness_of_precipitation_amount", "rain amount", f"depth since the reference time; {RULE}", "mm"
+    ),
 }
-"""Of every forecast."""
+"""Quantities of every forecast."""
 
 
 def quantities_of(forecast: StoredForecast) -> Mapping[str, Quantity]:
-    """All of a forecast; `probability_of_exceedance_0.5` is the probability of 0.5 mm/h or more."""
-    return {**QUANTITIES, **{f"{VARIABLE}_{mmh:g}": _chance(mmh) for mmh in forecast.thresholds_mmh}}
+    """Return all quantities of a forecast; `probability_of_exceedance_0.5` is the probability of 0.5 mm/h or more."""
+    return {**QUANTITIES, **{f"{VARIABLE}_{mmh:g}": _probability(mmh) for mmh in forecast.thresholds_mmh}}
 
 
-def _chance(threshold_mmh: float) -> Quantity:
+def _probability(threshold_mmh: float) -> Quantity:
     return Quantity(
         None,
-        f"chance of {threshold_mmh:g} mm/h or more",
-        f"probability that the rain rate of a cell is at or above {threshold_mmh:g} mm/h at the time itself",
+        f"probability of {threshold_mmh:g} mm/h or more",
+        f"probability that the rain rate of a grid cell is at least {threshold_mmh:g} mm/h at the valid time",
         "1",
         threshold_mmh,
     )
 
 
 def quantity_THW(forecast: StoredForecast, box: BoxField, name: str) -> Float32Field:
-    """The fields of a quantity that the forecast has."""
+    """Return the fields of a quantity that the forecast has."""
     threshold_mmh = quantities_of(forecast)[name].threshold_mmh
     if threshold_mmh is not None:
-        return np.asarray(box_chances(forecast, box, [threshold_mmh]).probability_NTHW[0])
+        return np.asarray(box_probabilities(forecast, box, [threshold_mmh]).probability_NTHW[0])
     return np.asarray(box.rate_mmh_THW if name == RATE else box.total_mm_THW)
 
 
 def quantities_dataset(forecast: StoredForecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
-    """Some of the box's quantities as one CF data set; probabilities are one variable, by threshold."""
+    """Return some quantities of a box as one CF data set; probabilities are one variable with a threshold dimension."""
     known = quantities_of(forecast)
     dataset = box_dataset(forecast, box)
     if AMOUNT in names:
@@ -86,5 +88,5 @@ def quantities_dataset(forecast: StoredForecast, box: BoxField, names: Sequence[
             dataset = dataset.merge(amount.drop_vars("coverage"), compat="override", combine_attrs="override")
     thresholds = sorted(mmh for name in names if (mmh := known[name].threshold_mmh) is not None)
     if thresholds:
-        dataset = with_probabilities(dataset, box_chances(forecast, box, thresholds))
+        dataset = with_probabilities(dataset, box_probabilities(forecast, box, thresholds))
     return dataset if RATE in names else dataset.drop_vars(RATE)

@@ -1,4 +1,4 @@
-"""What a forecast says for boxes and polygons; NaN is unknown everywhere."""
+"""A forecast in boxes and polygons; NaN is unknown everywhere."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.arrays import BoolField, Float32Field
 from core.cf import rate_dataset, with_known
 from core.grid import Grid
-from service.forecasts.fields import CHANCES, FIELDS, Fields
+from service.forecasts.fields import FIELDS, PROBABILITIES, Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import intervals_mm, totals_mm
@@ -21,14 +21,14 @@ from service.queries.point import Coverage
 
 @dataclass(frozen=True)
 class BoxField:
-    """The cells of a box.
+    """A forecast in the grid cells of a box.
 
     Attributes:
         block: which cells of the forecast's grid.
-        grid: of these cells alone.
+        grid: of these cells.
         rate_mmh_THW, total_mm_THW: rate at each lead, and depth since the reference time.
-        wanted_HW: False for cells around a polygon.
-        coverage: met.no's words; "ok" where all is known but what no radar ever sees.
+        mask_HW: mask; False for grid cells around a polygon.
+        coverage: radar coverage in met.no's terms; grid cells that no radar ever observes do not count.
         known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
     """
 
@@ -36,14 +36,14 @@ class BoxField:
     grid: Grid
     rate_mmh_THW: Float32Field
     total_mm_THW: Float32Field
-    wanted_HW: NDArray[np.bool_]
+    mask_HW: NDArray[np.bool_]
     coverage: Coverage
     known_THW: BoolField | None = None
 
 
 @dataclass(frozen=True)
 class AreaLead:
-    """One time of a polygon: mean by true area, extremes of the touched cells, known share of the whole polygon."""
+    """A polygon at one time: mean by true area, extremes of the touched grid cells, observed share of its area."""
 
     mean: float | None
     smallest: float | None
@@ -53,15 +53,15 @@ class AreaLead:
 
 @dataclass(frozen=True)
 class AreaSeries:
-    """A polygon.
+    """A forecast over a polygon.
 
     Attributes:
-        area_km2: its true area.
-        cells: touched cells of the grid.
-        coverage: in met.no's words.
+        area_km2: true area of the polygon.
+        cells: number of grid cells that it touches.
+        coverage: radar coverage in met.no's terms.
         rates: in mm/h by lead.
         totals: in mm since the reference time, by lead.
-        chances: probabilities of the cells by threshold and lead; empty for a forecast without any.
+        probabilities: of the grid cells by threshold and lead; empty if the forecast has none.
     """
 
     area_km2: float
@@ -69,11 +69,11 @@ class AreaSeries:
     coverage: Coverage
     rates: tuple[AreaLead, ...]
     totals: tuple[AreaLead, ...]
-    chances: tuple[tuple[AreaLead, ...], ...] = ()
+    probabilities: tuple[tuple[AreaLead, ...], ...] = ()
 
 
 def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
-    """The box's cells; None where it lies off the grid.
+    """Return the grid cells of a box; None if it is outside the grid.
 
     Raises:
         InputError: not a box on Earth.
@@ -84,33 +84,33 @@ def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
     return cut(forecast, block)
 
 
-def cut(forecast: StoredForecast, block: Block, wanted_HW: NDArray[np.bool_] | None = None) -> BoxField:
-    """A block's cells; what is not wanted of them is NaN."""
+def cut(forecast: StoredForecast, block: Block, mask_HW: NDArray[np.bool_] | None = None) -> BoxField:
+    """Return the grid cells of a block; NaN where `mask_HW` is False."""
     fields = FIELDS.read(forecast)
     rates_mmh_THW = fields.rate_mmh_THW[:, *block.slices]
     totals_mm_THW = totals_mm(intervals_mm(fields, forecast.lead_minutes, block.slices))
-    if wanted_HW is None:
-        wanted_HW = np.ones(block.shape, np.bool_)
-    coverage = _coverage(fields, block, wanted_HW)
-    rates_mmh_THW, totals_mm_THW = (np.where(wanted_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
-    known_THW = None if fields.known_THW is None else fields.known_THW[:, *block.slices] & wanted_HW
-    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, wanted_HW, coverage, known_THW)
+    if mask_HW is None:
+        mask_HW = np.ones(block.shape, np.bool_)
+    coverage = _coverage(fields, block, mask_HW)
+    rates_mmh_THW, totals_mm_THW = (np.where(mask_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
+    known_THW = None if fields.known_THW is None else fields.known_THW[:, *block.slices] & mask_HW
+    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, mask_HW, coverage, known_THW)
 
 
 def box_dataset(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
-    """The box as CF data set, like the forecast's file."""
-    said = {
+    """Return the box as CF data set, with the attributes of the forecast's file."""
+    attributes = {
         **forecast_attributes(forecast),
         "title": f"Part of the nowcast of {forecast.reference_time:%Y-%m-%d %H:%M}",
     }
     dataset = rate_dataset(
-        box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=said
+        box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=attributes
     )
     return dataset if box.known_THW is None else with_known(dataset, box.known_THW)
 
 
 def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
-    """Means, extremes and totals of a polygon in longitude and latitude."""
+    """Return means, extremes and totals over a polygon in longitude and latitude."""
     weights = area_weights(forecast.grid, polygon)
     if weights.block is None or not weights.km2_HW.any():
         none = (AreaLead(None, None, None, 0.0),) * len(forecast.lead_minutes)
@@ -124,12 +124,12 @@ def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
         _coverage(fields, weights.block, touched_HW),
         _leads(fields.rate_mmh_THW[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
         _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
-        _chances(forecast, weights.block, weights),
+        _probabilities(forecast, weights.block, weights),
     )
 
 
 def polygon_field(forecast: StoredForecast, polygon: Polygon) -> BoxField | None:
-    """The cells that a polygon touches, the others around it NaN; None where it lies off the grid."""
+    """Return the grid cells that a polygon touches, with NaN around it; None if it is outside the grid."""
     weights = area_weights(forecast.grid, polygon)
     if weights.block is None or not weights.km2_HW.any():
         return None
@@ -140,11 +140,11 @@ def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: floa
     return tuple(_lead(values_HW, km2_HW, area_km2) for values_HW in values_THW)
 
 
-def _chances(forecast: StoredForecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
+def _probabilities(forecast: StoredForecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
     if not forecast.thresholds_mmh:
         return ()
-    chance_NTHW = CHANCES.read(forecast).probability_NTHW[:, :, *block.slices]
-    return tuple(_leads(chance_THW, weights.km2_HW, weights.area_km2) for chance_THW in chance_NTHW)
+    probability_NTHW = PROBABILITIES.read(forecast).probability_NTHW[:, :, *block.slices]
+    return tuple(_leads(probability_THW, weights.km2_HW, weights.area_km2) for probability_THW in probability_NTHW)
 
 
 def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:
@@ -157,15 +157,15 @@ def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float)
     return AreaLead(mean, float(known_N.min()), float(known_N.max()), min(1.0, known_km2 / area_km2))
 
 
-def _coverage(fields: Fields, block: Block, wanted_HW: NDArray[np.bool_]) -> Coverage:
+def _coverage(fields: Fields, block: Block, mask_HW: NDArray[np.bool_]) -> Coverage:
     known_THW = np.isfinite(fields.rate_mmh_THW[:, *block.slices])
-    missing_HW = wanted_HW & ~known_THW.all(axis=0)
+    missing_HW = mask_HW & ~known_THW.all(axis=0)
     if (missing_HW & (fields.usual_HW[block.slices] | known_THW.any(axis=0))).any():
         return "temporarily unavailable"
-    return "ok" if (known_THW & wanted_HW).any() else "no coverage"
+    return "ok" if (known_THW & mask_HW).any() else "no coverage"
 
 
 def rounded(values_HW: Float32Field, decimals: int = 3) -> Sequence[Sequence[float | None]]:
-    """Rows of plain numbers, NaN as None: JSON has no other word for it."""
+    """Return rows of plain numbers, with None for NaN, which JSON lacks."""
     rows = np.round(values_HW.astype(np.float64), decimals).tolist()
     return [[None if value != value else value for value in row] for row in rows]

@@ -1,4 +1,4 @@
-"""Answers for boxes, polygons and amounts, as documented in the OpenAPI page."""
+"""Documents of boxes, polygons and rain amounts."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,12 +12,14 @@ from service.schemas.forecasts import GridOut, ModelOut, Probability, RadarCover
 Depth = Annotated[float | None, Field(description="mm since the reference time; null is unknown")]
 Rows = Annotated[
     list[list[float | None]] | None,
-    Field(description="by row from the north and column from the west, to 0.001; null is unknown, or off the grid"),
+    Field(
+        description="rows from the north, columns from the west, rounded to 0.001; null is unknown or outside the grid"
+    ),
 ]
 
 
 class RunOut(Out):
-    """Which forecast it is and how old."""
+    """The forecast, its status and the age of its data."""
 
     forecast_id: UUID
     status: Status
@@ -29,28 +31,35 @@ class RunOut(Out):
 
 
 class BoxLeadOut(Out):
-    """The cells at one time."""
+    """The grid cells of a box at one time."""
 
     valid_time: datetime
     lead_minutes: int
     coverage: Share
     rate_mmh: Rows
-    probability: Rows = Field(None, description="of `probability_of`, by cell; null without it, or off the grid")
+    probability: Rows = Field(
+        None,
+        description="exceedance probability of the threshold `probability_of`; null without it, or outside the grid",
+    )
 
 
 class BoxOut(RunOut):
-    """The cells of a box."""
+    """Rain rates of the grid cells of a box."""
 
-    bbox: tuple[float, float, float, float] = Field(description="as asked: west, south, east, north")
-    row: int | None = Field(description="of the first row on the whole grid, from the north; null off the grid")
-    col: int | None = Field(description="of the first column on the whole grid, from the west; null off the grid")
-    grid: GridOut | None = Field(description="where these cells lie: the smallest rectangle that holds the box")
-    probability_of: float | None = Field(None, description="as asked, in mm/h")
+    bbox: tuple[float, float, float, float] = Field(description="as requested: west, south, east, north")
+    row: int | None = Field(
+        description="index of the first row on the whole grid, from the north; null outside the grid"
+    )
+    col: int | None = Field(
+        description="index of the first column on the whole grid, from the west; null outside the grid"
+    )
+    grid: GridOut | None = Field(description="grid of these cells: the smallest rectangle that contains the box")
+    probability_of: float | None = Field(None, description="threshold as requested, in mm/h")
     leads: list[BoxLeadOut]
 
 
 class BoxAmountLeadOut(Out):
-    """Depths of the cells until one time."""
+    """Rain depths of the grid cells from the reference time to one lead."""
 
     valid_time: datetime
     lead_minutes: int
@@ -59,7 +68,7 @@ class BoxAmountLeadOut(Out):
 
 
 class BoxAmountOut(RunOut):
-    """How much falls on the cells of a box."""
+    """Accumulated rain of the grid cells of a box."""
 
     bbox: tuple[float, float, float, float]
     row: int | None
@@ -70,16 +79,18 @@ class BoxAmountOut(RunOut):
 
 
 class AmountLeadOut(Out):
-    """One interval of a place."""
+    """The rain depth of one interval at a place."""
 
-    valid_time: datetime = Field(description="its end")
+    valid_time: datetime = Field(description="end of the interval")
     lead_minutes: int
-    interval_mm: float | None = Field(description="from the snapshot before; null where one of its ends is missing")
+    interval_mm: float | None = Field(
+        description="depth since the previous snapshot; null if one of the two is missing"
+    )
     total_mm: Depth
 
 
 class PlaceAmountOut(RunOut):
-    """How much falls at a place."""
+    """Accumulated rain at a place."""
 
     lat: float
     lon: float
@@ -87,19 +98,21 @@ class PlaceAmountOut(RunOut):
     col: int | None
     rule: str
     analysis_mmh: Rate
-    complete: bool = Field(description="false: at least one interval is null, so that more may fall than is told")
+    complete: bool = Field(description="false: at least one interval is null, so that the amount may be larger")
     leads: list[AmountLeadOut]
 
 
 class CellProbabilitiesOut(Out):
-    """Probabilities that single cells of a polygon reach a rate.
+    """Exceedance probabilities of single grid cells of a polygon.
 
-    Neither number is the probability that it rains anywhere in the polygon: that is at least `largest`.
+    Neither number is the probability of rain anywhere in the polygon, which is at least `largest`.
     """
 
     threshold_mmh: float
-    mean: Probability = Field(description="over the cells, by area: the expected share of the polygon at or above it")
-    largest: Probability = Field(description="of the cells: that of the cell where it is most probable")
+    mean: Probability = Field(
+        description="mean over the grid cells by area: the expected share of the polygon at or above the threshold"
+    )
+    largest: Probability = Field(description="largest probability of a single grid cell")
 
 
 class AreaLeadOut(Out):
@@ -107,28 +120,30 @@ class AreaLeadOut(Out):
 
     valid_time: datetime
     lead_minutes: int
-    mean_mmh: float | None = Field(description="weighted by the true area in each cell; over what is known")
+    mean_mmh: float | None = Field(description="mean over the grid cells with data, weighted by true area")
     min_mmh: Rate
     max_mmh: Rate
-    coverage: float = Field(ge=0, le=1, description="known share of the polygon's area, off the grid included")
-    total_mm: float | None = Field(description="mean depth since the reference time, over what is known")
-    total_coverage: float = Field(ge=0, le=1, description="share of the area whose depth is known")
+    coverage: float = Field(
+        ge=0, le=1, description="share of the polygon's area with data; parts outside the grid count as without"
+    )
+    total_mm: float | None = Field(description="mean depth since the reference time, over the grid cells with data")
+    total_coverage: float = Field(ge=0, le=1, description="share of the area with a known depth")
     cell_probabilities: list[CellProbabilitiesOut] = Field(
-        default=[], description="by threshold, over what is known; empty where the forecast has none"
+        default=[], description="by threshold, over the grid cells with data; empty if the forecast has none"
     )
 
 
 class AreaOut(RunOut):
-    """A polygon, such as a catchment."""
+    """A forecast over a polygon, for instance a catchment."""
 
-    area_km2: float = Field(description="true area on the grid's figure of the Earth")
-    cells: int = Field(description="cells that the polygon touches")
+    area_km2: float = Field(description="true area on the grid's ellipsoid")
+    cells: int = Field(description="number of grid cells that the polygon touches")
     rule: str
     leads: list[AreaLeadOut]
 
 
 class GeoJson(BaseModel):
-    """A GeoJSON Polygon or MultiPolygon, or a Feature that holds one; longitude before latitude."""
+    """A GeoJSON Polygon or MultiPolygon, or a Feature of one; longitude before latitude."""
 
     model_config = ConfigDict(
         extra="allow",

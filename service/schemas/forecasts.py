@@ -1,4 +1,4 @@
-"""What the REST interface takes and gives, as documented in its OpenAPI page."""
+"""Requests and responses about forecasts; their descriptions are those of the OpenAPI document."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,9 +14,9 @@ YEARS = range(1900, 2200)
 
 
 def _in_utc(time: datetime) -> datetime:
-    """Aware UTC, and far enough from the ends of the calendar to count from."""
+    """Return the time in UTC, checked to be far enough from the ends of the calendar for arithmetic."""
     if time.year not in YEARS:
-        raise ValueError(f"a time in the years {YEARS.start} to {YEARS.stop - 1} was due")
+        raise ValueError(f"expected a year from {YEARS.start} to {YEARS.stop - 1}, got {time.year}")
     return utc(time)
 
 
@@ -25,11 +25,11 @@ RadarCoverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Status = Literal["ok", "degraded", "stale"]
 Rate = Annotated[float | None, Field(description="mm/h; null is not observed")]
 Share = Annotated[float, Field(ge=0, le=1)]
-Probability = Annotated[float | None, Field(ge=0, le=1, description="to 0.001; null is not known")]
+Probability = Annotated[float | None, Field(ge=0, le=1, description="rounded to 0.001; null is unknown")]
 
 
 class Problem(Out):
-    """RFC 9457 problem document."""
+    """An RFC 9457 problem document."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -39,7 +39,7 @@ class Problem(Out):
                     "type": "about:blank",
                     "title": "Frames do not fit together",
                     "status": 409,
-                    "detail": "4 frames came; 5 frames 30 minutes apart were due",
+                    "detail": "expected 5 frames spaced 30 minutes apart, got 4",
                     "instance": "/nowcast",
                 }
             ]
@@ -49,33 +49,33 @@ class Problem(Out):
     type: str = "about:blank"
     title: str
     status: int
-    detail: str = Field(description="what came and what was due")
+    detail: str = Field(description="the parameter, what was expected and what was found")
     instance: str
 
 
 class NowcastRequest(BaseModel):
-    """A forecast from the ingested scans."""
+    """A request for a forecast from ingested scans."""
 
     model_config = ConfigDict(extra="forbid")
 
     reference_time: Time | None = Field(
         None,
-        description="the newest input scan, ISO 8601; without a zone it is UTC; null takes the newest there is",
+        description="valid time of the newest input scan, ISO 8601 (UTC without a zone); null for the newest scan",
         examples=["2024-06-01T12:00:00Z"],
     )
-    model: str = Field("default", max_length=200, description="a name of GET /models")
-    verify: bool = Field(True, description="give the scores too")
+    model: str = Field("default", max_length=200, description="a name from GET /models")
+    verify: bool = Field(True, description="whether to include scores")
 
 
 class ModelOut(Out):
-    """Which model made the forecast."""
+    """The model that made the forecast."""
 
     name: str
     version: str
 
 
 class CityOut(Out):
-    """A place for orientation, and its cell."""
+    """A city for orientation, and its grid cell."""
 
     name: str
     lat: float
@@ -85,7 +85,7 @@ class CityOut(Out):
 
 
 class GridOut(Out):
-    """Where the cells lie; row 0 is the northern one."""
+    """Projection, size and position of the grid; row 0 is the northernmost."""
 
     name: str
     crs: str
@@ -93,38 +93,40 @@ class GridOut(Out):
     width: int
     pixel_x_m: float
     pixel_y_m: float
-    west_m: float = Field(description="outer western edge in the projection's unit")
-    north_m: float = Field(description="outer northern edge in the projection's unit")
+    west_m: float = Field(description="outer western edge in units of the projection")
+    north_m: float = Field(description="outer northern edge in units of the projection")
     corners_lon_lat: list[tuple[float, float]] = Field(description="outer corners: NW, NE, SE, SW")
     cities: list[CityOut]
 
 
 class LeadOut(Out):
-    """One forecast field in numbers; null where nothing is covered."""
+    """Statistics of one forecast field; null where no grid cell has data."""
 
     valid_time: datetime
     lead_minutes: int
     max: Rate
     mean: Rate
-    wet_fraction: float | None = Field(description="share of the covered cells with 0.1 mm/h or more")
-    coverage: Share = Field(description="share of the cells that have a value")
+    wet_fraction: float | None = Field(description="share of the grid cells with data that have 0.1 mm/h or more")
+    coverage: Share = Field(description="share of the grid cells with data")
 
 
 class PictureOut(Out):
-    """One picture of the row of observed and forecast fields."""
+    """One picture of the sequence of observed and forecast fields."""
 
     kind: Literal["observed", "forecast"]
     valid_time: datetime
-    lead_minutes: int = Field(description="after the reference time; 0 and below is observed")
-    href: str | None = Field(description="null where no scan was there")
+    lead_minutes: int = Field(description="minutes after the reference time; 0 or less for observed frames")
+    href: str | None = Field(description="null without a scan")
 
 
 class LinksOut(Out):
-    """Where the rest of the forecast is."""
+    """Links to the parts of the forecast."""
 
     self: str
     file: str = Field(description="the forecast as CF-NetCDF")
-    observations: str | None = Field(description="the frames that followed, on the forecast's grid; null before")
+    observations: str | None = Field(
+        description="verifying observations on the forecast's grid; null before any is stored"
+    )
     odim: str | None = Field(None, description="the forecast as ODIM_H5")
     geotiff: str | None = Field(None, description="the forecast as cloud-optimised GeoTIFF")
     point: str = Field(description="URI template with lat and lon")
@@ -133,7 +135,7 @@ class LinksOut(Out):
     accumulation: str | None = Field(None, description="URI template with lat and lon, or with bbox")
     edr: str | None = Field(None, description="the forecast as an instance of OGC API-EDR")
     probability: str | None = Field(
-        None, description="URI template of a picture, with lead and probability_of; null: the forecast has none"
+        None, description="URI template of a picture with lead and probability_of; null without probabilities"
     )
     about: str = Field(description="the model's card: training data and years, scores, limits")
     map: str = Field(description="cities and graticule in picture coordinates")
@@ -141,42 +143,43 @@ class LinksOut(Out):
 
 
 class ForecastOut(Out):
-    """A forecast, its age and its scores."""
+    """A forecast with the age of its data and its scores."""
 
     forecast_id: UUID
-    status: Status = Field(description="stale: the newest scan is too old; degraded: the notes say why")
-    stale: bool = Field(description="the reference time is older than a live forecast may be")
+    status: Status = Field(description="`stale`: the newest scan is too old; `degraded`: see `notes`")
+    stale: bool = Field(description="whether the reference time is older than a live forecast may be")
     reference_time: datetime = Field(description="valid time of the newest input scan")
     issued_at: datetime
-    data_age_s: float = Field(description="age of the newest input scan when this answer was written")
-    stale_after_s: float = Field(description="the age from which a forecast is stale")
-    invented: bool = Field(description="made from invented weather, not from radar")
+    data_age_s: float = Field(description="age of the newest input scan at the time of this response")
+    stale_after_s: float = Field(description="age from which a forecast is stale")
+    invented: bool = Field(description="whether it is made from invented weather instead of radar data")
     model: ModelOut
-    method: str = Field(description="what made the values: the model, or the baseline that stood in for it")
+    method: str = Field(description="what computed the values: the model, or the baseline used as fallback")
     product: str
     origin: Literal["scans", "upload"]
     notes: list[str]
     grid: GridOut
     radar_coverage: RadarCoverage
     missing_radars: list[str]
-    input_times: list[datetime | None] = Field(description="null where no scan was there")
+    input_times: list[datetime | None] = Field(description="null without a scan")
     leads: list[LeadOut]
     probability_thresholds_mmh: list[float] = Field(
-        default=[], description="rates whose probabilities the forecast has, ascending; empty: it has none"
+        default=[],
+        description="thresholds whose exceedance probabilities the forecast has, ascending; empty without any",
     )
     verification: VerificationOut | None
     links: LinksOut
 
 
 class ProbabilityOut(Out):
-    """How probable it is that one cell's rate is at or above a threshold."""
+    """Exceedance probability of one grid cell for one threshold."""
 
     threshold_mmh: float
     probability: Probability
 
 
 class PointLeadOut(Out):
-    """The rate of one cell at one time."""
+    """The forecast of one grid cell at one time."""
 
     valid_time: datetime
     lead_minutes: int
@@ -187,12 +190,13 @@ class PointLeadOut(Out):
         "area, so that 0 does not mean dry; null without a rate, and for forecasts of version 0.1.0",
     )
     probabilities: list[ProbabilityOut] = Field(
-        default=[], description="at this time, by threshold; empty where the forecast has none"
+        default=[],
+        description="exceedance probabilities at the valid time, by threshold; empty if the forecast has none",
     )
 
 
 class PointOut(Out):
-    """The forecast of one place."""
+    """The forecast at one place."""
 
     forecast_id: UUID
     status: Status
@@ -202,21 +206,23 @@ class PointOut(Out):
     model: ModelOut
     lat: float
     lon: float
-    row: int | None = Field(description="of the grid, from the north; null off the grid")
-    col: int | None = Field(description="of the grid, from the west; null off the grid")
+    row: int | None = Field(description="row of the grid, from the north; null outside the grid")
+    col: int | None = Field(description="column of the grid, from the west; null outside the grid")
     radar_coverage: RadarCoverage
     series: list[PointLeadOut]
-    outlook: Literal["rain", "dry", "unknown"] = Field(description="dry only where every lead is known and dry")
-    next_rain_start: datetime | None = Field(description="first lead with rain; null: none, or not known")
-    next_rain_end: datetime | None = Field(description="first dry lead after it; null: none, or not known")
-    rain_from_mmh: float = Field(description="the rate from which it rains")
+    outlook: Literal["rain", "dry", "unknown"] = Field(description="`dry` only if every lead is known and dry")
+    next_rain_start: datetime | None = Field(description="first lead with rain; null if there is none or it is unknown")
+    next_rain_end: datetime | None = Field(
+        description="first dry lead after it; null if there is none or it is unknown"
+    )
+    rain_from_mmh: float = Field(description="rain rate from which a place counts as wet")
 
 
 class MapLineOut(Out):
-    """A meridian or a parallel in picture coordinates (cells from the north-western corner)."""
+    """A meridian or parallel in picture coordinates (grid cells from the north-western corner)."""
 
     label: str
-    label_at: tuple[float, float] | None = Field(description="null where there is no room for it")
+    label_at: tuple[float, float] | None = Field(description="null without space for a label")
     anchor: Literal["start", "middle", "end"]
     points: list[tuple[float, float]]
 
@@ -230,29 +236,29 @@ class MapCityOut(Out):
 
 
 class ColourOut(Out):
-    """One class of the pictures' colours."""
+    """One class of the colours for rain rates."""
 
     from_mmh: float
     colour: str = Field(description="CSS colour")
 
 
-class ChanceColourOut(Out):
-    """One class of the colours of pictures of probability."""
+class ProbabilityColourOut(Out):
+    """One class of the colours for exceedance probabilities."""
 
     from_probability: Share
     colour: str = Field(description="CSS colour")
 
 
 class MapOut(Out):
-    """What a picture needs for orientation; x to the east and y to the south, in cells."""
+    """Cities, graticule and legend for a picture; x eastwards and y southwards, in grid cells."""
 
     width: int
     height: int
     cities: list[MapCityOut]
     graticule: list[MapLineOut]
-    legend: list[ColourOut] = Field(description="ascending; below the first it is dry")
-    probability_legend: list[ChanceColourOut] = Field(
-        default=[], description="of pictures with `probability_of`, ascending; below the first it is improbable"
+    legend: list[ColourOut] = Field(description="ascending; below the first class it is dry")
+    probability_legend: list[ProbabilityColourOut] = Field(
+        default=[], description="for pictures with `probability_of`, ascending; below the first class it is improbable"
     )
     no_data_colour: str
-    attribution: str = Field(description="whose data the pictures are made of")
+    attribution: str = Field(description="source of the radar data")

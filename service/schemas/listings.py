@@ -1,4 +1,4 @@
-"""Answers about models, scans, jobs and health, as documented in the OpenAPI page."""
+"""Responses about models, scans, jobs and health; their descriptions are those of the OpenAPI document."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,34 +11,34 @@ from service.schemas.forecasts import Share
 
 
 class AliasIn(BaseModel):
-    """What an alias shall mean."""
+    """The version that an alias shall refer to."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "default", "version": None}]})
 
-    name: str = Field(max_length=100, description="of a model of GET /models")
-    version: str | None = Field(None, max_length=100, description="null is the one that the name means now")
+    name: str = Field(max_length=100, description="a model from GET /models")
+    version: str | None = Field(None, max_length=100, description="null is the current version of the name")
 
 
 class AliasOut(Out):
-    """A name that means one version of a model."""
+    """A name that refers to one version of a model."""
 
     alias: str
     name: str
     version: str
     since: datetime
-    before: list[str] = Field(description="what it meant before, NAME@VERSION, the latest last")
+    before: list[str] = Field(description="previous targets (NAME@VERSION), oldest first")
 
 
 class ModelVersionOut(Out):
-    """One version of a model; a request asks for it as NAME@VERSION."""
+    """One version of a model; a request selects it as NAME@VERSION."""
 
     name: str
     version: str
-    added_at: datetime | None = Field(description="null: it comes with the package")
+    added_at: datetime | None = Field(description="null for versions that come with the package")
 
 
 class ModelInfoOut(Out):
-    """A model that forecasts can be asked of."""
+    """A model that requests can select."""
 
     name: str
     version: str | None = Field(description="null until the model is loaded")
@@ -47,15 +47,15 @@ class ModelInfoOut(Out):
     cadence_minutes: int | None
     pixel_m: float | None
     input_steps: int | None
-    card: dict[str, Any] = Field(description="training data, years, scores and licence, as the checkpoint says")
-    versions: list[ModelVersionOut] = Field(description="all there are of the model that the name means")
+    card: dict[str, Any] = Field(description="training data, years, scores and licence, from the checkpoint")
+    versions: list[ModelVersionOut] = Field(description="all versions of the model that the name refers to")
 
 
 class ModelsOut(Out):
-    """All models."""
+    """All models and aliases."""
 
     models: list[ModelInfoOut]
-    aliases: list[AliasOut] = Field(description="names that an operator has set; `default` too is one where it is set")
+    aliases: list[AliasOut] = Field(description="names that an operator has set, possibly including `default`")
 
 
 class ScanOut(Out):
@@ -72,13 +72,13 @@ class ScanOut(Out):
 class ScansOut(Out):
     """Stored scans, newest first."""
 
-    count: int = Field(description="of all that match, also those beyond the limit")
+    count: int = Field(description="number of all matching scans, including those on other pages")
     scans: list[ScanOut]
     next: str | None = Field(None, description="the next page; null on the last")
 
 
 class IngestProductOut(Out):
-    """The newest scan of a product and what is wrong with it."""
+    """The newest scan of a product and its quality flags."""
 
     product: str
     newest: datetime
@@ -87,36 +87,36 @@ class IngestProductOut(Out):
     coverage: Share
     missing_radars: list[str]
     cadence_minutes: float | None
-    gaps: list[datetime] = Field(description="times of the last two and a half hours without a scan")
+    gaps: list[datetime] = Field(description="times without a scan in the last two and a half hours")
     overdue_since: datetime | None
     all_dry: bool
-    frozen: bool = Field(description="the last three scans show the same rain")
+    frozen: bool = Field(description="whether the last three scans are identical")
     implausible: str | None
 
 
 class IngestOut(Out):
-    """How ingest stands."""
+    """State of ingest."""
 
     at: datetime
-    warnings: list[str] = Field(description="what a person should look at; empty while all is well")
+    warnings: list[str] = Field(description="conditions that need attention; empty if there are none")
     counts: dict[str, int] = Field(
         description="files, stored, replaced, late, duplicates, rejected:KIND, deleted:KIND, ..."
     )
-    rejected: dict[str, int] = Field(description="quarantined files by the kind of their fault")
+    rejected: dict[str, int] = Field(description="quarantined files by kind of error")
     products: list[IngestProductOut]
     worker: dict[str, Any] = Field(description="the ingest worker's heartbeat: pause, sources and their outages")
     catalogue_error: str | None = None
 
 
 class JobOut(Out):
-    """A forecast that was asked for with `Prefer: respond-async`."""
+    """An asynchronous forecast (`Prefer: respond-async`)."""
 
     job_id: str
     status: Literal["waiting", "running", "done", "failed", "cancelled"]
-    model: str = Field("default", description="the name that was asked for")
+    model: str = Field("default", description="the requested name")
     created_at: datetime | None = None
     forecast_id: UUID | None = None
-    detail: str | None = Field(None, description="why it failed")
+    detail: str | None = Field(None, description="reason of the failure")
     problem: dict[str, Any] | None = Field(None, description="status, title and detail of the failure")
     links: dict[str, str]
 
@@ -129,7 +129,7 @@ class JobsOut(Out):
 
 
 class ForecastRowOut(Out):
-    """A stored forecast in one line."""
+    """Summary of a stored forecast."""
 
     forecast_id: UUID
     reference_time: datetime
@@ -151,7 +151,7 @@ class ForecastsOut(Out):
 
 
 class ReadyOut(Out):
-    """All parts answer; `stale` where the newest scan is older than a live forecast may be."""
+    """All components respond; `stale` if the newest scan is older than a live forecast may be."""
 
     status: Literal["ready", "stale"] = "ready"
     checks: dict[str, str]

@@ -1,4 +1,4 @@
-"""Bad input: a problem document with the right status that says what came and what was due; nothing stored changes."""
+"""Bad input: a problem document with the right status that names what was expected and found; nothing is stored."""
 
 import asyncio
 import bz2
@@ -217,7 +217,12 @@ def test_unknown_model_names_the_near_ones(client):
     [("91", "10"), ("-90.01", "10"), ("50", "180.5"), ("50", "-181"), ("nan", "10"), ("50", "inf"), ("1e999", "0")],
 )
 def test_a_coordinate_that_is_not_on_earth(client, lat, lon):
-    refused(client.get("/nowcast/latest/point", params={"lat": lat, "lon": lon}), 422, "not on Earth", "-90 to 90")
+    refused(
+        client.get("/nowcast/latest/point", params={"lat": lat, "lon": lon}),
+        422,
+        "expected lat within -90 to 90",
+        "got",
+    )
 
 
 @pytest.mark.parametrize("params", [{}, {"lat": "50"}, {"lat": "north", "lon": "10"}, {"lat": "", "lon": ""}])
@@ -254,7 +259,7 @@ def test_observations_that_are_not_there_yet(client):
 @pytest.mark.parametrize("content", [b"{", b"{'model': 1}", b"\xff\xfe", b"[" * 50_000, b'{"a": 1} tail'])
 def test_bad_json(client, content):
     answer = client.post("/nowcast", content=content, headers={"Content-Type": "application/json"})
-    refused(answer, 422, "JSON", "due")
+    refused(answer, 422, "JSON", "expected")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +307,7 @@ def test_a_reference_time_without_scans(client, time):
     "kind", ["text/plain", "application/x-www-form-urlencoded", "application/xml", "application/octet-stream"]
 )
 def test_a_body_of_another_kind(client, kind):
-    refused(client.post("/nowcast", content=b"{}", headers={"Content-Type": kind}), 415, kind, "was due")
+    refused(client.post("/nowcast", content=b"{}", headers={"Content-Type": kind}), 415, kind, "expected")
 
 
 def test_a_body_without_a_type(client):
@@ -321,13 +326,13 @@ def test_a_format_that_is_not_offered(client, kind):
         ([], {"model": "default"}, "frames"),
         ([("frame", ("a.nc", b"x"))], {}, "'frame'"),
         ([("observations", ("a.nc", b"x"))], {}, "frames"),
-        ([("model", ("a.nc", b"x"))], {}, "'model'"),
+        ([("model", ("a.nc", b"x"))], {}, "model"),
         ([("observations", ("a.nc", b"x"))], {"frames": "a.nc"}, "text"),
     ],
 )
 def test_a_form_that_does_not_fit(client, files, data, word):
     files = files or [("", ("", b""))]
-    refused(client.post("/nowcast", files=files, data=data), 422, word, "due")
+    refused(client.post("/nowcast", files=files, data=data), 422, word, "expected")
 
 
 @pytest.mark.parametrize(
@@ -377,7 +382,7 @@ def test_addresses_and_methods_that_there_are_not(client):
     answer = client.delete("/nowcast")
     refused(answer, 405, "DELETE", "POST")
     assert answer.headers["allow"] == "GET, POST"
-    refused(client.put("/nowcast"), 405, "GET, POST was due")
+    refused(client.put("/nowcast"), 405, "expected GET, POST")
 
 
 def test_a_job_that_nobody_gave_out(client):

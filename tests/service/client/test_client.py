@@ -60,7 +60,7 @@ def test_a_picture_of_probability_is_another(client, tmp_path):
     found = [(np.asarray(Image.open(path).convert("RGB")) == purple).all(axis=-1).sum() for path in (rain, chance)]
     assert found[0] == 0
     assert found[1] > 50
-    with pytest.raises(ServiceError, match=r"probability of 3 mm/h; 0\.1, 0\.5, 5 was due"):
+    with pytest.raises(ServiceError, match=r"probability_of: expected 0\.1, 0\.5, 5, got 3"):
         forecast.plot(tmp_path / "none.png", 3)
 
 
@@ -186,7 +186,7 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         (["models"], "persistence"),
         (["plot", "--out", "rain.png"], "rain.png"),
         (["plot", "--out", "chance.png", "--probability-of", "0.5"], "chance.png"),
-        (["point", "51", "9.5"], "chance of mm/h or more  0.1: "),
+        (["point", "51", "9.5"], "probability of mm/h or more  0.1: "),
         (["save", "--out", "rain.nc"], "rain.nc"),
         (["nowcast", "--model", "persistence", "--time", "2024-06-01T12:00:00Z"], '"name": "persistence"'),
         (["verification"], ""),

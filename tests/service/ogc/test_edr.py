@@ -247,7 +247,7 @@ def test_probabilities_are_parameters(client, forecast):
     assert list(answer.json()["ranges"]) == [CHANCES[2]]
     np.testing.assert_allclose(answer.json()["ranges"][CHANCES[2]]["values"], due_NTHW[2, :, *WET], atol=1.1e-3)
     told = answer.json()["parameters"][CHANCES[2]]
-    assert told["observedProperty"] == {"label": {"en": "chance of 5 mm/h or more"}}
+    assert told["observedProperty"] == {"label": {"en": "probability of 5 mm/h or more"}}
     assert told["unit"]["symbol"]["value"] == "1"
     whole = client.get(f"{HERE}/position", params={"coords": point(*WET)}).json()
     assert set(whole["ranges"]) == {"rainfall_rate", "rainfall_amount", *CHANCES}
