@@ -1,1 +1,1 @@
-"""The few things that every room means alike: settings, errors, registry, units, grid and frame."""
+"""Definitions shared by all packages: settings, errors, registry, units, grid, frame, records."""

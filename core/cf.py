@@ -1,4 +1,4 @@
-"""Rain-rate fields as CF data sets: the one place that knows names, units, grid mappings and the order of rows."""
+"""Rain-rate fields as CF data sets: names, units, grid mappings and the order of rows."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,10 @@ MMH_PER_UNIT: Final[Mapping[str, float]] = {
     "kg m-2 s-1": 3600.0,
     "mm s-1": 3600.0,
 }
-"""Rain rate in mm/h of one unit, by 1 kg m-2 of water = 1 mm."""
+"""Factor from a unit to mm/h; 1 kg m-2 of water is 1 mm."""
 
 NETCDF_C: Final = threading.Lock()
-"""netCDF-C is not safe for two threads of a process: hold this around every use of it."""
+"""Lock to hold around every use of netCDF-C, which is not thread-safe."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
 TIME_ATTRIBUTES: Final = {"units": EPOCH, "calendar": "standard"}
@@ -65,13 +65,13 @@ def rate_dataset(
     reference_time: datetime | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """A CF data set `rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; NaN is written as missing.
+    """Return a CF data set `rainfall_rate(time, y, x)` in mm h-1 with its coverage mask; NaN is written as missing.
 
     Args:
         rate_mmh_THW: mm/h, row 0 in the north.
         valid_times: aware times, one per field.
-        grid: where the cells lie.
-        reference_time: makes it a forecast: adds `forecast_reference_time` and `forecast_period`.
+        grid: the grid of the fields.
+        reference_time: of a forecast; adds `forecast_reference_time` and `forecast_period`.
         attributes: global attributes; None values are left out.
     """
     seconds = np.array([time.timestamp() for time in valid_times])
@@ -94,7 +94,7 @@ def rate_dataset(
 
 
 def _with_reference(dataset: xr.Dataset, seconds: Float64Field, reference: float) -> xr.Dataset:
-    """The data set as a forecast: with its reference time and the lead of every field."""
+    """Return the data set with the reference time and the lead time of every field."""
     lead_minutes = (seconds - reference) / 60.0
     return dataset.assign_coords(
         forecast_reference_time=((), reference, {**TIME_ATTRIBUTES, "standard_name": "forecast_reference_time"}),
@@ -131,32 +131,32 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
 
 
 def find_rate(dataset: xr.Dataset) -> xr.DataArray:
-    """The rain-rate variable, by standard name first and by name after that.
+    """Return the rain-rate variable, found by standard name, else by variable name.
 
     Raises:
-        FrameError: there is none, or it has no unit of a rain rate.
+        FrameError: there is none, or its unit is not a unit of rain rate.
     """
     by_standard_name = [v for v in dataset.data_vars.values() if v.attrs.get("standard_name") in RATE_NAMES]
     by_name = [dataset[name] for name in RATE_NAMES if name in dataset.data_vars]
     if not (by_standard_name or by_name):
         raise FrameError(
-            f"no rain rate among the variables {sorted(map(str, dataset.data_vars))}; a variable with one of the "
-            f"standard names {', '.join(RATE_NAMES)} was due"
+            f"expected a variable with one of the standard names {', '.join(RATE_NAMES)}, got the variables "
+            f"{', '.join(sorted(map(str, dataset.data_vars))) or 'none'}"
         )
     rate = (by_standard_name or by_name)[0]
     unit = str(rate.attrs.get("units", "")).replace("**", "").replace("^", "")
     if unit not in MMH_PER_UNIT:
-        raise FrameError(f"{rate.name} has the unit {unit!r}; one of {', '.join(MMH_PER_UNIT)} was due")
+        raise FrameError(f"unit of {rate.name}: expected one of {', '.join(MMH_PER_UNIT)}, got {unit!r}")
     return rate
 
 
 def mmh_per_unit(rate: xr.DataArray) -> float:
-    """The factor from the variable's own unit to mm/h."""
+    """Return the factor from the variable's own unit to mm/h."""
     return MMH_PER_UNIT[str(rate.attrs["units"]).replace("**", "").replace("^", "")]
 
 
 def find_grid(dataset: xr.Dataset, rate: xr.DataArray) -> tuple[Grid, bool]:
-    """The grid of a variable's last two dimensions, and whether its rows run from the south (flip them then).
+    """Return the grid of a variable's last two dimensions, and whether its rows start in the south (then flip them).
 
     Raises:
         FrameError: no coordinates or no projection, or axes that are not regular.
@@ -164,25 +164,27 @@ def find_grid(dataset: xr.Dataset, rate: xr.DataArray) -> tuple[Grid, bool]:
     y_name, x_name = map(str, rate.dims[-2:])
     for axis in (y_name, x_name):
         if axis not in dataset.coords:
-            raise FrameError(f"dimension {axis} of {rate.name} has no coordinate; cell centres were due")
+            raise FrameError(
+                f"dimension {axis} of {rate.name}: expected a coordinate with the centres of the grid cells, got none"
+            )
     y, x = dataset[y_name], dataset[x_name]
     crs = _projection(dataset, rate, x)
     scale = 1000.0 if str(x.attrs.get("units", "m")) in ("km", "kilometer", "kilometers") else 1.0
     x_values, y_values = x.values.astype(np.float64) * scale, y.values.astype(np.float64) * scale
     if x_values.size > 1 and x_values[1] < x_values[0]:
-        raise FrameError(f"coordinate {x_name} descends; columns from the west were due")
+        raise FrameError(f"coordinate {x_name}: expected columns from the west, got descending values")
     grid = known(grid_from_centres(crs, x_values, y_values))
     return grid, bool(y_values[1] > y_values[0])
 
 
 def times_of(dataset: xr.Dataset, name: str = "time") -> list[datetime]:
-    """Valid times as aware UTC, to the second.
+    """Return the valid times as aware UTC, to the second.
 
     Raises:
         FrameError: there is no decoded time coordinate.
     """
     if name not in dataset.coords or not np.issubdtype(dataset[name].dtype, np.datetime64):
-        raise FrameError(f"no coordinate {name} with CF times")
+        raise FrameError(f"expected a coordinate {name} with CF times, got none")
     seconds = np.atleast_1d(dataset[name].values).astype("datetime64[s]").astype(np.int64)
     return [datetime.fromtimestamp(int(second), UTC) for second in seconds]
 
@@ -206,11 +208,11 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> str
     if name is None or name not in dataset.variables:
         if x.attrs.get("standard_name") == "longitude" or x.attrs.get("units") == "degrees_east":
             return "EPSG:4326"
-        raise FrameError(f"{rate.name} names no grid_mapping variable of the file; a CF projection was due")
+        raise FrameError(f"grid_mapping of {rate.name}: expected the name of a CF projection variable, got {name!r}")
     attributes = dict(dataset[name].attrs)
     try:
         wkt = attributes.get("crs_wkt") or attributes.get("spatial_ref")
         crs = CRS.from_wkt(wkt) if wkt else CRS.from_cf(attributes)
     except (CRSError, KeyError, TypeError, ValueError) as err:
-        raise FrameError(f"grid mapping {name} is no projection that PROJ knows: {err}") from err
+        raise FrameError(f"grid mapping {name} is not a projection known to PROJ: {err}") from err
     return str(crs.to_wkt())

@@ -1,4 +1,4 @@
-"""Rain rate in classic radar colours, probability in shades of one: transparent below, grey where there is no data."""
+"""Colour classes of rain rates and of probabilities: transparent below the lowest class, grey without data."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ RAIN_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
     (10.0, (240, 120, 20, 255)),
     (30.0, (210, 20, 40, 255)),
 )
-"""From this rate in mm/h on, this colour (red, green, blue, opacity)."""
+"""Colour (red, green, blue, opacity) of rates from each value in mm/h upwards."""
 
 CHANCE_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
     (0.05, (226, 214, 240, 255)),
@@ -29,23 +29,23 @@ CHANCE_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
     (0.8, (92, 33, 139, 255)),
     (0.95, (58, 6, 98, 255)),
 )
-"""From this probability on, this colour; none of them is one of rain's, so that no picture is taken for the other."""
+"""Colour of probabilities from each value upwards; none is shared with rain rates, so maps cannot be confused."""
 
 DRY: Final[Colour] = (0, 0, 0, 0)
 NO_DATA: Final[Colour] = (128, 128, 128, 150)
 HATCH: Final[Colour] = (100, 100, 100, 255)
 HATCH_PIXELS: Final = 8
-"""Distance of the hatching's diagonal lines, along a row."""
+"""Distance between the diagonal lines of the hatching along a row."""
 
 Classes = tuple[tuple[float, Colour], ...]
 
 
 def colours(field_HW: Float32Field, classes: Classes = RAIN_COLOURS) -> NDArray[np.uint8]:
-    """Red, green, blue and opacity of every cell, shape (H, W, 4).
+    """Return red, green, blue and opacity of every grid cell, shape (H, W, 4).
 
     Args:
         field_HW: rates in mm/h; with `CHANCE_COLOURS` probabilities.
-        classes: from which value on which colour, ascending.
+        classes: lower limit and colour of each class, ascending.
     """
     palette = np.array([DRY, *(colour for _, colour in classes), NO_DATA], np.uint8)
     classes_HW = np.digitize(field_HW, np.array([edge for edge, _ in classes], np.float32))

@@ -1,4 +1,4 @@
-"""How a command ends after a mistake of its user: one line on standard error and exit status 2."""
+"""Exit of a command after a user error: one line on standard error and exit status 2."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The one error tree; a caller knows from the class alone what happens next.
+"""The error tree: the class of an error determines how it is handled.
 
 NowcastError
 ├── InputError                  invalid input: 422, never retried

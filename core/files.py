@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves whole files only."""
+"""Atomic writing of files: a crash leaves complete files only."""
 
 import os
 import tempfile
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it and rename it into place.
+    """Call `write` with a temporary file in the folder of `path`, sync it and rename it to `path`.
 
-    A reader sees the old file or the new one, never a part; after a crash at most a dot-file stays behind.
+    A reader sees the old file or the new one, never a partial one; a crash leaves at most a hidden temporary file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,5 +33,5 @@ def write_atomically(path: str | Path, write: Callable[[Path], object]) -> None:
 
 
 def write_bytes_atomically(path: str | Path, content: bytes) -> None:
-    """`write_atomically` of bytes that are in memory."""
+    """Write bytes by `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -1,4 +1,4 @@
-"""Where the cells of a field lie: regular grids on a map projection, row 0 in the north."""
+"""Regular grids on a map projection, row 0 in the north."""
 
 import hashlib
 import math
@@ -27,7 +27,7 @@ DWD_WGS84: Final = (
 """DWD's WGS84 composite projection as its ODIM HDF5 files state it; also binary files of format version 5."""
 
 REFERENCE_LON_LAT: Final = (9.0, 51.0)
-"""9 E 51 N is a cell corner of every DWD composite; grids differ in how many cells lie west and south of it."""
+"""9 E 51 N is a cell corner of every DWD composite; grids differ in the number of cells west and south of it."""
 
 CELLS_TO_REFERENCE: Final[Mapping[tuple[int, int], tuple[int, int, str]]] = {
     (900, 900): (450, 450, "radolan-900x900"),
@@ -38,21 +38,21 @@ CELLS_TO_REFERENCE: Final[Mapping[tuple[int, int], tuple[int, int, str]]] = {
 """(rows, columns) of a DWD 1-km composite: cells west and south of the reference point (wradlib, `georef/rect.py`)."""
 
 METRES_PER_DEGREE: Final = 111_195.0
-"""Of latitude, on a sphere of 6,371 km."""
+"""Length of a degree of latitude on a sphere of radius 6,371 km."""
 
 _SAME_PLACE_M: Final = 1.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Equal cells on a projection.
+    """A regular grid of equal cells on a map projection.
 
     Attributes:
         crs: PROJ text or WKT of the projection.
         west_m, north_m: outer edges of the north-western cell, in the projection's metres (degrees if geographic).
-        pixel_x_m, pixel_y_m: size of a cell, both positive.
+        pixel_x_m, pixel_y_m: size of a grid cell, both positive.
         height, width: rows from the north, columns from the west.
-        name: a short name for people; two grids are the same where their cells are, whatever the name.
+        name: a short label for display; grids with the same cells are equal in place, whatever their names.
     """
 
     crs: str
@@ -67,17 +67,18 @@ class Grid:
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1 or not self.pixel_x_m > 0 or not self.pixel_y_m > 0:
             raise InputError(
-                f"grid of {self.height} x {self.width} cells of {self.pixel_y_m} x {self.pixel_x_m}; positive was due"
+                f"grid: expected positive sizes, got {self.height} x {self.width} cells of "
+                f"{self.pixel_y_m} x {self.pixel_x_m}"
             )
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(rows, columns)."""
+        """Return the number of rows and of columns."""
         return self.height, self.width
 
     @property
     def extent_m(self) -> tuple[float, float, float, float]:
-        """Outer edges: west, south, east, north."""
+        """Return the outer edges: west, south, east, north."""
         return (
             self.west_m,
             self.north_m - self.height * self.pixel_y_m,
@@ -87,17 +88,17 @@ class Grid:
 
     @property
     def x_centres_m(self) -> Float64Field:
-        """Centres of the columns, ascending, shape (W,)."""
+        """Return the centres of the columns, ascending, shape (W,)."""
         return self.west_m + (np.arange(self.width, dtype=np.float64) + 0.5) * self.pixel_x_m
 
     @property
     def y_centres_m(self) -> Float64Field:
-        """Centres of the rows, descending from the north, shape (H,)."""
+        """Return the centres of the rows, descending from the north, shape (H,)."""
         return self.north_m - (np.arange(self.height, dtype=np.float64) + 0.5) * self.pixel_y_m
 
     @property
     def pixel_m(self) -> float:
-        """Mean edge of a cell in metres of the projection (geographic grids: at the grid's middle latitude)."""
+        """Return the mean edge of a grid cell in projection metres (geographic grids: at the middle latitude)."""
         if not self.projection.is_geographic:
             return math.sqrt(self.pixel_x_m * self.pixel_y_m)
         middle_lat = self.north_m - self.height * self.pixel_y_m / 2
@@ -105,11 +106,11 @@ class Grid:
 
     @cached_property
     def projection(self) -> CRS:
-        """The projection as pyproj sees it."""
+        """Return the projection as a pyproj object."""
         return _crs(self.crs)
 
     def same_place(self, other: "Grid") -> bool:
-        """Whether both grids have the same cells, to within a metre."""
+        """Return whether both grids have the same cells, to within a metre."""
         return (
             self.shape == other.shape
             and np.allclose(
@@ -119,13 +120,15 @@ class Grid:
         )
 
     def cell_of(self, lat: float, lon: float) -> tuple[int, int] | None:
-        """Row and column of a place, or None where it lies outside of the grid.
+        """Return row and column of a place, or None outside the grid.
 
         Raises:
-            InputError: not a place on Earth.
+            InputError: latitude or longitude is out of range.
         """
         if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-            raise InputError(f"lat {lat}, lon {lon} is not on Earth; lat -90 to 90 and lon -180 to 180 were due")
+            raise InputError(
+                f"expected lat within -90 to 90 and lon within -180 to 180 degrees, got lat {lat}, lon {lon}"
+            )
         x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
         if not (np.isfinite(x_m) and np.isfinite(y_m)):
             return None
@@ -134,22 +137,22 @@ class Grid:
         return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
 
     def to_xy(self, lon: Float64Field, lat: Float64Field) -> tuple[Float64Field, Float64Field]:
-        """Places on the projection, infinite where it has none; longitude and latitude as in `lon_lat_HW`."""
+        """Return projection coordinates of places, infinite where undefined."""
         x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
         return np.asarray(x_m), np.asarray(y_m)
 
     def to_lon_lat(self, x_m: Float64Field, y_m: Float64Field) -> tuple[Float64Field, Float64Field]:
-        """Longitude and latitude of places on the projection."""
+        """Return longitude and latitude of projection coordinates."""
         lon, lat = _from_lon_lat(self.crs).transform(x_m, y_m, direction="INVERSE")
         return np.asarray(lon), np.asarray(lat)
 
     def lon_lat_HW(self) -> tuple[Float64Field, Float64Field]:
-        """Longitude and latitude of every cell centre, degrees on WGS84 (on the sphere for spherical grids)."""
+        """Return longitude and latitude of every cell centre, degrees on WGS84 (on the sphere for spherical grids)."""
         x_HW, y_HW = np.meshgrid(self.x_centres_m, self.y_centres_m)
         return self.to_lon_lat(x_HW, y_HW)
 
     def corners_lon_lat(self) -> list[tuple[float, float]]:
-        """Longitude and latitude of the outer corners: NW, NE, SE, SW."""
+        """Return longitude and latitude of the outer corners: NW, NE, SE, SW."""
         west, south, east, north = self.extent_m
         to_lon_lat = _from_lon_lat(self.crs)
         return [
@@ -158,7 +161,7 @@ class Grid:
         ]
 
     def resized(self, height: int, width: int) -> "Grid":
-        """The same area cut into another number of cells."""
+        """Return a grid of the same area with another number of cells."""
         return replace(
             self,
             pixel_x_m=self.pixel_x_m * self.width / width,
@@ -170,7 +173,7 @@ class Grid:
 
     @property
     def key(self) -> str:
-        """A short text that is equal for equal places, for file names and catalogues."""
+        """Return a short text that is equal for grids of equal place, for file names and catalogues."""
         numbers = [round(edge, 1 if not self._degrees else 6) + 0.0 for edge in self.extent_m]  # -0.0 is 0.0
         corners = [round(degree, 4) + 0.0 for corner in self.corners_lon_lat() for degree in corner]
         return hashlib.sha256(f"{self.shape} {numbers} {corners}".encode()).hexdigest()[:12]
@@ -201,19 +204,19 @@ def _crs(crs: str) -> CRS:
     try:
         return CRS.from_user_input(crs)
     except CRSError as err:
-        raise FrameError(f"projection {crs!r} is not one that PROJ knows: {err}") from err
+        raise FrameError(f"projection {crs!r} is not known to PROJ: {err}") from err
 
 
 @lru_cache(maxsize=64)
 def _from_lon_lat(crs: str) -> Transformer:
-    """From longitude and latitude to the projection, without a datum shift: places are given on the grid's figure."""
+    """Return the transformer from longitude and latitude to the projection, on the grid's own ellipsoid."""
     projection = _crs(crs)
     return Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True)
 
 
 @lru_cache(maxsize=32)
 def dwd_grid(rows: int, cols: int, *, wgs84: bool) -> Grid:
-    """One of DWD's 1-km composite grids by its size.
+    """Return one of DWD's 1-km composite grids by its size.
 
     Args:
         rows: number of rows.
@@ -225,7 +228,7 @@ def dwd_grid(rows: int, cols: int, *, wgs84: bool) -> Grid:
     """
     if (rows, cols) not in CELLS_TO_REFERENCE:
         known = ", ".join(f"{h} x {w}" for h, w in CELLS_TO_REFERENCE)
-        raise FrameError(f"a DWD composite of {rows} x {cols} cells is not known; known are {known}")
+        raise FrameError(f"size of a DWD composite: expected one of {known} cells, got {rows} x {cols}")
     cells_west, cells_south, name = CELLS_TO_REFERENCE[rows, cols]
     crs = DWD_WGS84 if wgs84 else RADOLAN_SPHERE
     x_m, y_m = _from_lon_lat(crs).transform(*REFERENCE_LON_LAT)
@@ -242,17 +245,17 @@ DE1200: Final = dwd_grid(1200, 1100, wgs84=True)
 
 
 def grid_from_centres(crs: str, x_m: Float64Field, y_m: Float64Field, *, name: str = "") -> Grid:
-    """A grid from the centres of its columns and rows (either order of y; the caller flips the field).
+    """Return the grid of given column and row centres (either order of y; the caller flips the field).
 
     Raises:
         FrameError: fewer than two centres on an axis, or centres that are not equally spaced.
     """
     for axis, centres in (("x", x_m), ("y", y_m)):
         if centres.ndim != 1 or centres.size < 2:
-            raise FrameError(f"coordinate {axis} has shape {centres.shape}; one axis of two or more centres was due")
+            raise FrameError(f"coordinate {axis}: expected one axis of two or more centres, got shape {centres.shape}")
         steps = np.diff(centres)
         if not np.isfinite(steps).all() or not np.allclose(steps, steps.mean(), rtol=1e-3, atol=1e-9) or steps[0] == 0:
-            raise FrameError(f"coordinate {axis} is not equally spaced: steps from {steps.min()} to {steps.max()}")
+            raise FrameError(f"coordinate {axis}: expected equal steps, got steps from {steps.min()} to {steps.max()}")
     pixel_x, pixel_y = abs(float(np.diff(x_m).mean())), abs(float(np.diff(y_m).mean()))
     return Grid(
         crs, float(x_m.min()) - pixel_x / 2, float(y_m.max()) + pixel_y / 2, pixel_x, pixel_y, y_m.size, x_m.size, name
@@ -260,7 +263,7 @@ def grid_from_centres(crs: str, x_m: Float64Field, y_m: Float64Field, *, name: s
 
 
 def known(grid: Grid) -> Grid:
-    """DWD's own grid object where a file's grid lies within a metre of it, else the grid as it came."""
+    """Return DWD's own grid object where a file's grid is within a metre of it, else the grid unchanged."""
     for wgs84 in (True, False):
         if grid.shape in CELLS_TO_REFERENCE and not grid.projection.is_geographic:
             candidate = dwd_grid(*grid.shape, wgs84=wgs84)

@@ -1,4 +1,4 @@
-"""Log lines of every process alike: text or one JSON object each, with what they are about, and without passwords."""
+"""Logging of every process: text or one JSON object per line, with context fields and without passwords."""
 
 import json
 import logging
@@ -13,69 +13,69 @@ from typing import Final, Literal
 LogFormat = Literal["text", "json"]
 
 _SECRET: Final = re.compile(r"(?<=://)([^\s:/@'\"]*):([^\s/'\"]*)@")
-"""The password of a URL: up to the last @ before the host, so that one in the password does not end it."""
+"""Password of a URL, up to the last @ before the host: a password may contain that character."""
 
 _CHATTY: Final = ("httpx2", "watchfiles", "alembic")
-_about: ContextVar[Mapping[str, str]] = ContextVar("log_about", default={})  # noqa: B039 - never changed in place
+_context: ContextVar[Mapping[str, str]] = ContextVar("log_about", default={})  # noqa: B039 - never changed in place
 
 
 @contextmanager
-def about(**names: object) -> Iterator[None]:
-    """Say in every line of the block what it is about: `forecast_id`, `reference_time`, `model`, `task_id`, ..."""
-    token = _about.set({**_about.get(), **{name: str(value) for name, value in names.items() if value is not None}})
+def log_context(**names: object) -> Iterator[None]:
+    """Add context fields to every log line of the block: `forecast_id`, `reference_time`, `model`, `task_id`, ..."""
+    token = _context.set({**_context.get(), **{name: str(value) for name, value in names.items() if value is not None}})
     try:
         yield
     finally:
-        _about.reset(token)
+        _context.reset(token)
 
 
-def tell(**names: object) -> None:
-    """As `about`, to the end of this context (a request's task, a thread)."""
-    _about.set({**_about.get(), **{name: str(value) for name, value in names.items() if value is not None}})
+def add_log_context(**names: object) -> None:
+    """Add context fields to log lines until the end of this context (a request's task, a thread)."""
+    _context.set({**_context.get(), **{name: str(value) for name, value in names.items() if value is not None}})
 
 
-def tell_only(names: Mapping[str, str]) -> None:
-    """As `tell`, and forget what was told before."""
-    _about.set(dict(names))
+def set_log_context(names: Mapping[str, str]) -> None:
+    """Replace all context fields until the end of this context."""
+    _context.set(dict(names))
 
 
-def now_about() -> dict[str, str]:
-    """What lines are about here, to be handed on to another process."""
-    return dict(_about.get())
+def current_log_context() -> dict[str, str]:
+    """Return the current context fields, for passing them to another process."""
+    return dict(_context.get())
 
 
 def without_passwords(text: str) -> str:
-    """The text with the password of every URL in it replaced."""
+    """Return the text with the password of every URL replaced."""
     return _SECRET.sub(r"\1:***@", text)
 
 
 class TextLines(logging.Formatter):
-    """Time, level, logger, message, and in brackets what it is about."""
+    """Formatter of text lines: time, level, logger, message, and the context fields in brackets."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the base class's name
-        """The line before any traceback."""
-        told = " ".join(f"{name}={value}" for name, value in _about.get().items())
-        return super().formatMessage(record) + (f" [{told}]" if told else "")
+        """Return the line without its traceback."""
+        context = " ".join(f"{name}={value}" for name, value in _context.get().items())
+        return super().formatMessage(record) + (f" [{context}]" if context else "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """The whole text."""
+        """Return the whole text of an event."""
         return without_passwords(super().format(record))
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object per event: `at`, `level`, `logger`, `process`, `message`, what it is about, `traceback`."""
+    """Formatter of JSON lines: `at`, `level`, `logger`, `process`, `message`, the context fields, `traceback`."""
 
     def __init__(self, part: str) -> None:
         super().__init__()
         self._part = part
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line; a line break in a message stays within it."""
-        told: dict[str, object] = {
-            **_about.get(),
+        """Return the event as one line; a line break in a message is escaped."""
+        event: dict[str, object] = {
+            **_context.get(),
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname,
             "part": self._part,
@@ -84,14 +84,14 @@ class JsonLines(logging.Formatter):
             "message": without_passwords(record.getMessage()),
         }
         if record.exc_info:
-            told["traceback"] = without_passwords(self.formatException(record.exc_info))
-        return json.dumps(told, ensure_ascii=False)
+            event["traceback"] = without_passwords(self.formatException(record.exc_info))
+        return json.dumps(event, ensure_ascii=False)
 
 
 def set_up_logs(part: str, level: str, log_format: LogFormat) -> None:
-    """Send every logger's lines to standard error in one format, those of libraries that set up their own too.
+    """Send the lines of every logger, of libraries too, to standard error in one format.
 
-    A program that has handlers of its own already keeps them.
+    A program that already has handlers of its own keeps them.
     """
     root = logging.getLogger()
     if any(not isinstance(handler.formatter, TextLines | JsonLines) for handler in root.handlers):

@@ -1,11 +1,11 @@
-"""One way between frozen dataclasses and plain values: JSON, rows of a database, flat attributes of a file.
+"""Conversion of frozen dataclasses to JSON, database rows or flat file attributes, and back.
 
     SCAN = RecordCodec(ScanHeader, flatten=("facts",), names={"coverage": "radar_coverage"})
     attributes = SCAN.to_attributes(header)  # text and numbers alone, as NetCDF and safetensors keep them
     header = SCAN.from_attributes(attributes)
 
-A field of the dataclass is written down once, in the dataclass: its name, its type and its default are the format. A
-field that is added later needs a default, which is what files written before it get.
+A field is defined once, in the dataclass: its name, its type and its default are the format. A
+field that is added later needs a default, which is its value for files written before.
 """
 
 import json
@@ -41,15 +41,15 @@ Record = TypeVar("Record")
 
 UtcTime = Annotated[datetime, AfterValidator(utc)]
 NullIsNaN = Annotated[float, BeforeValidator(lambda value: float("nan") if value is None else value)]
-"""A number that `to_dict(nan_as_null=True)` wrote: `null` reads as NaN."""
+"""A number written by `to_dict(nan_as_null=True)`: `null` is read as NaN."""
 
 
 @dataclass(frozen=True, eq=False)
 class RecordCodec(Generic[Record]):
-    """Converts one dataclass, with the dataclasses within it, to plain values and back.
+    """Converter of one dataclass, with nested dataclasses, to plain values and back.
 
     Attributes:
-        record: the dataclass; its types say how a value is read.
+        record: the dataclass; its types determine how a value is read.
         names: written name of a field where it differs from the field's own.
         omit: fields that are not written (arrays, paths); reading needs them as keyword arguments unless they have a
             default.
@@ -77,7 +77,7 @@ class RecordCodec(Generic[Record]):
         return row
 
     def to_dict(self, record: Record, *, nan_as_null: bool = False) -> dict[str, Any]:
-        """Return what `json.dumps` takes; times are ISO 8601 text, and NaN is null if asked for."""
+        """Return what `json.dumps` takes; times are ISO 8601 text, and NaN is null with `nan_as_null`."""
         mode: Literal["null", "constants"] = "null" if nan_as_null else "constants"
         values = to_jsonable_python(self.to_row(record), inf_nan_mode=mode, fallback=_plain)
         return dict(values)
@@ -88,7 +88,7 @@ class RecordCodec(Generic[Record]):
         return {name: _flat(value) for name, value in values.items()}
 
     def from_dict(self, values: Mapping[str, Any], **given: Any) -> Record:
-        """Return the record of `to_dict` or `to_row`; `given` are fields that stand elsewhere.
+        """Return the record of `to_dict` or `to_row`; `given` are fields from elsewhere.
 
         Raises:
             error: a value is missing or of another kind; the message names the field.
@@ -128,12 +128,12 @@ class RecordCodec(Generic[Record]):
 
     @cached_property
     def _renamed(self) -> dict[str, str]:
-        """Written names of the fields that have another one."""
+        """Return the written names of the fields that are renamed."""
         return {name: self.names[name] for name in self._written if name in self.names}
 
     @cached_property
     def _types(self) -> dict[str, Any]:
-        """Type by written name; `NotRequired` where the dataclass has a default."""
+        """Return the type by written name; `NotRequired` where the dataclass has a default."""
         by_name: dict[str, Any] = {}
         for name, hint in _keys(self.record).items():
             if name in self.flatten:
@@ -158,7 +158,7 @@ def _keys(record: type[Any]) -> dict[str, Any]:
 
 
 def _mapping(name: str, types_by_name: Mapping[str, Any], extra: Literal["ignore", "forbid"]) -> Any:
-    """A typed mapping for pydantic, in which times become UTC and inner mappings dataclasses."""
+    """Build a typed mapping for pydantic, in which times become UTC and nested mappings dataclasses."""
     make: Any = TypedDict
     mapping = make(name, {key: _readable(hint) for key, hint in types_by_name.items()})
     mapping.__pydantic_config__ = ConfigDict(extra=extra)
@@ -167,13 +167,13 @@ def _mapping(name: str, types_by_name: Mapping[str, Any], extra: Literal["ignore
 
 @cache
 def _inner(record: type[Any]) -> Any:
-    """The type of a dataclass within another: read as a mapping, built by its constructor, so that its checks run."""
+    """Return the type of a nested dataclass: read as a mapping, built by its constructor, so that its checks run."""
     mapping = _mapping(record.__name__, _keys(record), "ignore")
     return Annotated[mapping, AfterValidator(lambda values: record(**values))]
 
 
 def _readable(hint: Any) -> Any:
-    """The type as pydantic reads it; pydantic's own dataclasses would leave times without a zone as they are."""
+    """Return a type as pydantic reads it; pydantic's own dataclasses would accept times without a zone."""
     if hint is datetime:
         return UtcTime
     if isinstance(hint, type) and is_dataclass(hint):
@@ -191,7 +191,7 @@ def _readable(hint: Any) -> Any:
 
 
 def _is_text(hint: Any) -> bool:
-    """Whether a value of this type is text in a flat attribute, not JSON."""
+    """Return whether a value of this type is plain text in a flat attribute, not JSON."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (NotRequired, Annotated):
         return _is_text(args[0])
@@ -203,7 +203,7 @@ def _is_text(hint: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars and arrays as Python's own."""
+    """Convert NumPy scalars and arrays to Python's own types."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 

@@ -1,4 +1,4 @@
-"""Names from configuration files and requests are looked up once, here."""
+"""Registry of plug-ins by name, for names from configuration files and requests."""
 
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
@@ -10,14 +10,14 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """A typed table of plug-ins: `@CELLS.register("convlstm")` enters one, `CELLS.get("convlstm")` finds it."""
+    """Typed table of plug-ins: `@CELLS.register("convlstm")` enters one, `CELLS.get("convlstm")` finds it."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Give the decorator that enters an object under `name`.
+        """Return the decorator that registers an object under `name`.
 
         Raises:
             ValueError: the name is taken, so that no plug-in replaces another silently.
@@ -32,10 +32,10 @@ class Registry(Generic[T]):
         return enter
 
     def get(self, name: str) -> T:
-        """Find an entry.
+        """Return the entry of a name.
 
         Raises:
-            UnknownNameError: nothing has that name; the message lists the near names, or all of them.
+            UnknownNameError: no entry has that name; the message lists similar names, or all of them.
         """
         if name in self._entries:
             return self._entries[name]
@@ -44,11 +44,11 @@ class Registry(Generic[T]):
         raise UnknownNameError(f"unknown {self.kind} {name!r}; {hint}")
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Return all names in alphabetical order."""
         return sorted(self._entries)
 
     def items(self) -> Iterator[tuple[str, T]]:
-        """All entries in the order of their registration."""
+        """Return all entries in the order of registration."""
         yield from self._entries.items()
 
     def __contains__(self, name: object) -> bool:

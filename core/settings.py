@@ -1,4 +1,4 @@
-"""All settings of the running system, read from `NOWCAST_*` once; a misspelt variable stops the start."""
+"""Settings of the running system, read once from `NOWCAST_*`; a misspelt variable stops the start."""
 
 import os
 from functools import lru_cache
@@ -125,25 +125,25 @@ class Settings(BaseSettings):
 
 
 def settings_from_environment() -> Settings:
-    """Read the environment.
+    """Read the settings from the environment.
 
     Raises:
-        ConfigError: a value of the wrong kind, or a `NOWCAST_` variable that no setting has.
+        ConfigError: an invalid value, or an unknown `NOWCAST_` variable.
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
     if unknown:
-        raise ConfigError(f"unknown settings {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise ConfigError(f"unknown settings {', '.join(unknown)}; expected some of {', '.join(sorted(known))}")
     try:
         return Settings()
     except ValidationError as err:
         problems = "; ".join(
-            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (came {e['input']!r})" for e in err.errors()
+            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in err.errors()
         )
         raise ConfigError(problems) from err
 
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read at the first call."""
+    """Return the settings of this process, read at the first call."""
     return settings_from_environment()

@@ -1,10 +1,10 @@
-"""Times as text and back: aware UTC everywhere, RFC 3339 with a `Z` in every file and answer."""
+"""Conversion of times to text and back: aware UTC, RFC 3339 with `Z` in files and responses."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Return the present time."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 

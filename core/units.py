@@ -1,4 +1,4 @@
-"""Physical constants and conversions, each once and with its source."""
+"""Physical constants and conversions, each with its source."""
 
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -28,7 +28,7 @@ PAPER_PIXEL_M: Final = 900_000 / 124
 """Edge of a grid cell in the MS-RNN paper's Germany data: 900 km cut into 124 cells."""
 
 CLIP_MMH: Final = 500.0
-"""No rain rate above this is plausible over a radar cell; world records over minutes are near 2,000 mm/h at a gauge."""
+"""Largest plausible rain rate of a radar grid cell; world records over minutes are near 2,000 mm/h at a gauge."""
 
 PIXEL_LOWER_DBZ: Final = -10.0
 PIXEL_UPPER_DBZ: Final = 60.0
@@ -37,19 +37,19 @@ PIXEL_UPPER_DBZ: Final = 60.0
 
 @dataclass(frozen=True)
 class ZRRelation:
-    """Z = a R^b with Z in mm^6 m^-3 and R in mm/h."""
+    """Relation Z = a R^b with Z in mm^6 m^-3 and R in mm/h."""
 
     a: float
     b: float
     source: str
 
     def rate_mmh(self, reflectivity_dbz: FloatField) -> FloatField:
-        """Rain rate of a reflectivity; NaN stays NaN, and `DRY_DBZ` and below is 0 mm/h."""
+        """Return the rain rate of a reflectivity; NaN stays NaN, and `DRY_DBZ` and below is 0 mm/h."""
         rate_mmh = (10.0 ** (reflectivity_dbz / 10.0) / self.a) ** (1.0 / self.b)
         return np.where(reflectivity_dbz <= DRY_DBZ, 0.0, rate_mmh)
 
     def reflectivity_dbz(self, rate_mmh: FloatField) -> FloatField:
-        """Reflectivity of a rain rate; 0 mm/h is minus infinity, NaN stays NaN."""
+        """Return the reflectivity of a rain rate; 0 mm/h is minus infinity, NaN stays NaN."""
         with np.errstate(divide="ignore"):
             return 10.0 * np.log10(self.a * np.power(rate_mmh, self.b))
 
@@ -62,13 +62,13 @@ HKO_ZR: Final = ZRRelation(58.53, 1.56, "Hong Kong Observatory, Shi et al. 2017,
 
 
 def rate_from_depth(depth_mm: FloatField, interval_minutes: float) -> FloatField:
-    """Mean rain rate in mm/h of a depth in mm that fell within an interval.
+    """Return the mean rain rate in mm/h of a depth in mm that fell within an interval.
 
     Raises:
         ValueError: the interval is not positive.
     """
     if interval_minutes <= 0:
-        raise ValueError(f"interval of {interval_minutes} minutes; a positive one was due")
+        raise ValueError(f"interval_minutes: expected a positive number, got {interval_minutes}")
     return depth_mm * (60.0 / interval_minutes)
 
 

@@ -14,7 +14,7 @@ from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddle
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import NowcastError
-from core.logs import tell
+from core.logs import add_log_context
 from service.access.limits import Allowance
 from service.api.access import SAFE, UNCOUNTED, Guard, check
 from service.api.caching import holds
@@ -261,7 +261,7 @@ class RequestId:
             return
         sent = Headers(scope=scope).get(REQUEST_ID, "")
         chosen = sent if TAKEN_OVER.fullmatch(sent) else uuid4().hex
-        tell(request_id=chosen)
+        add_log_context(request_id=chosen)
         scope.setdefault("state", {})["request_id"] = chosen  # read by the handler of unexpected errors
 
         async def send_with_id(message: Message) -> None:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
-from core.logs import about
+from core.logs import log_context
 from core.times import iso
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
@@ -58,7 +58,7 @@ class Maker:
         """The forecast of a model."""
         forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
-        told = about(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
+        told = log_context(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
         with told, self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
             if known is not None:

@@ -12,7 +12,7 @@ from celery import Celery
 from celery.signals import before_task_publish
 from kombu import Exchange, Queue
 
-from core.logs import now_about
+from core.logs import current_log_context
 from core.settings import Settings, get_settings
 
 BEAT: Final = "beat"
@@ -143,7 +143,7 @@ queue.add_defaults(configuration)
 @before_task_publish.connect
 def add_origin(headers: MutableMapping[str, Any], **_: object) -> None:
     """Send along what the task is about, for the log lines of the worker, and the time, for the queue's metrics."""
-    headers[HEADER] = {"about": now_about(), "sent_at": time()}
+    headers[HEADER] = {"about": current_log_context(), "sent_at": time()}
 
 
 def is_first(name: str, within_s: int) -> bool:

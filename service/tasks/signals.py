@@ -28,7 +28,7 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from core.logs import set_up_logs, tell_only
+from core.logs import set_log_context, set_up_logs
 from core.settings import get_settings
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, own_queue, queue
@@ -120,7 +120,9 @@ def _raise_soft_limit(_number: int, _frame: FrameType | None) -> None:
 def begin(task_id: str, task: Task[..., Any], args: Any, kwargs: Mapping[str, Any], **_: object) -> None:
     """Take over what the sender's header holds, and start the measurement of the run time."""
     sent = getattr(task.request, HEADER, None) or {}
-    tell_only({**sent.get("about", {}), "task_id": task_id, "task": short(task.name), **_arguments(task, args, kwargs)})
+    set_log_context(
+        {**sent.get("about", {}), "task_id": task_id, "task": short(task.name), **_arguments(task, args, kwargs)}
+    )
     _started_at[task_id] = perf_counter()
     if "sent_at" in sent:
         delivery = task.request.delivery_info or {}
@@ -135,7 +137,7 @@ def end(task_id: str, task: Task[..., Any], state: str | None = None, **_: objec
     if started_at is not None:
         TASK_SECONDS.labels(short(task.name)).observe(perf_counter() - started_at)
     TASKS.labels(short(task.name), OUTCOMES.get(state or "", "other")).inc()
-    tell_only({})
+    set_log_context({})
 
 
 @task_revoked.connect

@@ -98,17 +98,17 @@ def test_spellings_of_units(unit: str, factor: float) -> None:
 
 def test_what_is_missing_is_named() -> None:
     data = dataset()
-    with pytest.raises(FrameError, match="no rain rate among the variables"):
+    with pytest.raises(FrameError, match="expected a variable with one of the standard names"):
         find_rate(data.drop_vars(RATE))
-    with pytest.raises(FrameError, match="dimension y of rainfall_rate has no coordinate"):
+    with pytest.raises(FrameError, match="dimension y of rainfall_rate: expected a coordinate"):
         find_grid(data.drop_vars("y"), data.drop_vars("y")[RATE])
-    with pytest.raises(FrameError, match="names no grid_mapping variable"):
+    with pytest.raises(FrameError, match="expected the name of a CF projection variable"):
         find_grid(data.drop_vars("crs"), data[RATE])
     turned = data.isel(x=slice(None, None, -1))
-    with pytest.raises(FrameError, match="coordinate x descends"):
+    with pytest.raises(FrameError, match="coordinate x: expected columns from the west"):
         find_grid(turned, turned[RATE])
     data.crs.attrs = {"crs_wkt": "nonsense"}
-    with pytest.raises(FrameError, match="no projection that PROJ knows"):
+    with pytest.raises(FrameError, match="not a projection known to PROJ"):
         find_grid(data, data[RATE])
 
 

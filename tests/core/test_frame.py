@@ -26,14 +26,14 @@ def test_times_and_coverage() -> None:
 
 @pytest.mark.parametrize("time", [datetime(2024, 6, 1), datetime(2024, 6, 1, tzinfo=timezone(timedelta(hours=2)))])  # noqa: DTZ001
 def test_naive_and_foreign_times_are_refused(time: datetime) -> None:
-    with pytest.raises(ValueError, match="an aware UTC time was due"):
+    with pytest.raises(ValueError, match="expected an aware UTC time"):
         RadarFrame(time, GRID, FIELD_HW, "RY")
 
 
 def test_fields_of_another_shape_or_type_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"field of \(4, 2\) on a grid of \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"expected the grid's shape \(2, 4\), got \(4, 2\)"):
         RadarFrame(TIME, GRID, FIELD_HW.T, "RY")
-    with pytest.raises(ValueError, match="field of float64; float32 was due"):
+    with pytest.raises(ValueError, match="expected float32, got float64"):
         RadarFrame(TIME, GRID, FIELD_HW.astype(np.float64), "RY")
 
 

@@ -146,7 +146,7 @@ def test_older_grids_sit_in_de1200_at_whole_cells(rows: int, cols: int, first_ro
 
 
 def test_unknown_sizes_are_refused() -> None:
-    with pytest.raises(FrameError, match="460 x 460 cells is not known; known are 900 x 900, 1100 x 900"):
+    with pytest.raises(FrameError, match=r"expected one of 900 x 900, 1100 x 900.*got 460 x 460"):
         dwd_grid(460, 460, wgs84=False)
 
 
@@ -201,7 +201,7 @@ def test_known_finds_dwds_own_grid_and_leaves_others_alone() -> None:
     ("lat", "lon"), [(91, 10), (-90.1, 10), (50, 181), (50, -180.5), (math.nan, 10), (50, math.inf)]
 )
 def test_places_not_on_earth_are_input_errors(lat: float, lon: float) -> None:
-    with pytest.raises(InputError, match="is not on Earth; lat -90 to 90 and lon -180 to 180 were due"):
+    with pytest.raises(InputError, match="expected lat within -90 to 90 and lon within -180 to 180 degrees, got"):
         DE1200.cell_of(lat, lon)
 
 
@@ -213,11 +213,11 @@ def test_places_off_the_grid_have_no_cell(lat: float, lon: float) -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        ([0.0], "one axis of two or more centres was due"),
-        ([0.0, 0.0], "not equally spaced"),
-        ([0.0, 1.0, 3.0], "not equally spaced: steps from 1.0 to 2.0"),
-        ([0.0, math.nan, 2.0], "not equally spaced"),
-        ([[0.0, 1.0]], "has shape"),
+        ([0.0], "expected one axis of two or more centres"),
+        ([0.0, 0.0], "expected equal steps"),
+        ([0.0, 1.0, 3.0], "expected equal steps, got steps from 1.0 to 2.0"),
+        ([0.0, math.nan, 2.0], "expected equal steps"),
+        ([[0.0, 1.0]], "got shape"),
     ],
 )
 def test_axes_that_make_no_grid(x: list[float], message: str) -> None:
@@ -227,7 +227,7 @@ def test_axes_that_make_no_grid(x: list[float], message: str) -> None:
 
 @pytest.mark.parametrize(("pixel_m", "height"), [(0, 5), (-1, 5), (math.nan, 5), (1000, 0)])
 def test_cells_must_be_positive(pixel_m: float, height: int) -> None:
-    with pytest.raises(InputError, match="positive was due"):
+    with pytest.raises(InputError, match="expected positive sizes"):
         Grid(RADOLAN_SPHERE, 0, 0, pixel_m, pixel_m, height, 5)
 
 

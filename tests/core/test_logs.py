@@ -8,7 +8,15 @@ import threading
 
 import pytest
 
-from core.logs import JsonLines, TextLines, about, now_about, tell, tell_only, without_passwords
+from core.logs import (
+    JsonLines,
+    TextLines,
+    add_log_context,
+    current_log_context,
+    log_context,
+    set_log_context,
+    without_passwords,
+)
 from tests.waiting import PATIENCE_S
 
 
@@ -38,7 +46,7 @@ def test_a_json_line_is_one_object_with_what_it_is_about():
         raise ValueError("no answer from redis://:secret@queue/0\nat all")
     except ValueError as err:
         failure = err
-    with about(forecast_id="f", model="default", nothing=None), about(model="other"):
+    with log_context(forecast_id="f", model="default", nothing=None), log_context(model="other"):
         line = JsonLines("worker").format(record("cannot ask %s\nnow", "redis://:secret@queue/0", error=failure))
     assert "\n" not in line
     assert "secret" not in line
@@ -52,7 +60,7 @@ def test_a_json_line_is_one_object_with_what_it_is_about():
 
 
 def test_a_text_line_says_it_too_before_its_traceback():
-    with about(task_id="t"):
+    with log_context(task_id="t"):
         line = TextLines().format(record("redis://:secret@queue/0", error=ValueError("redis://:secret@queue/0")))
     first, *rest = line.splitlines()
     assert first.endswith("WARNING service.test redis://:***@queue/0 [task_id=t]")
@@ -61,19 +69,19 @@ def test_a_text_line_says_it_too_before_its_traceback():
 
 def test_what_lines_are_about_is_of_one_context():
     seen = {}
-    tell_only({})
-    tell(request_id="r")
+    set_log_context({})
+    add_log_context(request_id="r")
 
     def elsewhere() -> None:
-        seen.update(now_about())
+        seen.update(current_log_context())
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
     thread.join()
     assert seen == {}
-    assert now_about() == {"request_id": "r"}
-    tell_only({})
-    assert now_about() == {}
+    assert current_log_context() == {"request_id": "r"}
+    set_log_context({})
+    assert current_log_context() == {}
 
 
 def test_a_program_s_own_handlers_stay_and_libraries_lose_theirs():

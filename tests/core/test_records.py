@@ -172,7 +172,7 @@ def test_a_missing_value_and_broken_json_are_named() -> None:
 
 def test_the_checks_of_an_inner_record_hold_and_the_error_is_the_one_asked_for() -> None:
     grid = {**DE1200.to_dict(), "height": 0}
-    with pytest.raises(InputError, match="grid of 0 x 1100"):
+    with pytest.raises(InputError, match="got 0 x 1100"):
         read({**CODEC.to_dict(SAMPLE), "grid": grid})
     with pytest.raises(InputError, match="mean is missing") as caught:
         RecordCodec(Figures, error=InputError).from_dict({})

@@ -37,7 +37,7 @@ def test_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOWCAST_REDIS_ULR", "redis://host")
-    with pytest.raises(ConfigError, match=r"unknown settings NOWCAST_REDIS_ULR; there are .*NOWCAST_REDIS_URL"):
+    with pytest.raises(ConfigError, match=r"unknown settings NOWCAST_REDIS_ULR; expected some of .*NOWCAST_REDIS_URL"):
         settings_from_environment()
 
 
@@ -47,7 +47,7 @@ def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + name, value)
-    with pytest.raises(ConfigError, match=rf"NOWCAST_{name}: .* \(came '{value}'\)"):
+    with pytest.raises(ConfigError, match=rf"NOWCAST_{name}: .* \(got '{value}'\)"):
         settings_from_environment()
 
 

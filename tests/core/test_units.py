@@ -53,7 +53,7 @@ def test_rate_of_one_millimetre(minutes: float, rate_mmh: float) -> None:
 
 @pytest.mark.parametrize("minutes", [0, -5])
 def test_interval_must_be_positive(minutes: float) -> None:
-    with pytest.raises(ValueError, match="a positive one was due"):
+    with pytest.raises(ValueError, match="interval_minutes: expected a positive number"):
         rate_from_depth(np.array([1.0]), minutes)
 
 

@@ -183,5 +183,5 @@ def test_hdf5_of_neither_kind_names_both() -> None:
     file = io.BytesIO()
     with h5py.File(file, "w") as root:
         root["matrix"] = np.eye(3)
-    with pytest.raises(FrameError, match="no rain rate among the variables"):
+    with pytest.raises(FrameError, match="expected a variable with one of the standard names"):
         read_frames(file.getvalue())

@@ -81,7 +81,7 @@ def test_names_without_product_or_time(name: str, message: str) -> None:
         (grid([]), "ends within a line: cut"),
         (grid(west=-520000), "corner at -523462, -4658645 and cells of 1000 m, got -520000, "),
         (grid(cell=2000), "and 2000 m"),
-        (grid(ncols=800), "900 x 800 cells is not known"),
+        (grid(ncols=800), "expected one of .* cells, got 900 x 800"),
         (grid(nodata="-7"), r"no-data value: expected -1 \(0.1 mm\) or -9999 \(1.0 mm\), .*; got -7"),
         (grid(nodata="nan"), "no-data value: .*; got nan"),
         (grid().replace(b"cellsize", b"cellsise"), "expected .*, cellsize, nodata_value, got"),
