@@ -123,7 +123,7 @@ def _diagonal(state: StackState | None, layer: int, size: tuple[int, int]) -> Te
 
 
 def resample(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Max-pool down or interpolate bilinearly up to a size; the same size is returned unchanged.
+    """Resample to a size: max-pool down or interpolate bilinearly up; the same size is returned unchanged.
 
     Going down, the window is the power of two between the levels, so that odd sizes lose their last row or column;
     going up, the exact size of the finer level is restored.

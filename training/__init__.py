@@ -1,1 +1,1 @@
-"""Makes checkpoints: data sets, losses, schedules and the Lightning module."""
+"""Training and evaluation of models: data sets, losses, schedules, the Lightning modules, scores and reports."""

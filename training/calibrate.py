@@ -18,12 +18,12 @@ from training.evaluation.skill_windows import LEADS, SkillWindow, skill_windows,
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 THINNING: Final = 3
-"""Every third cell along both axes: neighbours say the same."""
+"""Step along both axes at which cells are sampled: neighbouring cells carry the same information."""
 TILE_M: Final = 256_000.0
-"""Edge of the squares on whose cells of 2 km the second calibration is fitted, as large as the area of one radar."""
+"""Edge of the squares, as large as the area of one radar, on whose cells of 2 km the second calibration is fitted."""
 Pairs = dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]]
 Kind = list[tuple[float, Pairs]]
-"""Of one cell size: its edge in metres and the pairs of probability and rate, event by event."""
+"""Held-out data of one cell size: by event, the edge of a cell in metres and the pairs of probability and rate."""
 
 
 @app.command()
@@ -35,9 +35,9 @@ def main(
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="evaluate every N-th window only")] = 1,
 ) -> None:
-    """Fit an isotonic calibration per cell size, lead and rate to held-out events, each of them weighing the same.
+    """Fit an isotonic calibration by cell size, lead and threshold to held-out events of equal weight.
 
-    There are two sizes: whole events on 124 x 124 cells, and squares of 256 km of them on as many.
+    There are two sizes: whole events on 124 x 124 cells, and squares of 256 km of them on the same number of cells.
     """
     with errors_in_one_line():
         kinds, rates_mmh = held_out(fold, correction=correction, every=every)
@@ -81,7 +81,7 @@ def held_out(folds: list[str], *, correction: float | None, every: int) -> tuple
 def _uncalibrated(checkpoint: str, correction: float | None) -> GuidedForecaster:
     forecaster = load_forecaster(Path(checkpoint), precision="float32")
     if not isinstance(forecaster, GuidedForecaster):
-        raise ConfigError(f"{checkpoint} gives no probabilities; expected a guided checkpoint")
+        raise ConfigError(f"fold: expected a guided checkpoint, which has probabilities, got {checkpoint}")
     forecaster.calibration = None
     if correction is not None:
         forecaster.model.correction = correction
@@ -89,7 +89,7 @@ def _uncalibrated(checkpoint: str, correction: float | None) -> GuidedForecaster
 
 
 def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> Pairs:
-    """Probabilities (N, K) and observed rates (N,) by lead."""
+    """Return probabilities (N, K) and observed rates (N,) by lead."""
     found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for window in windows:
         fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0)
@@ -109,7 +109,7 @@ def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> P
 
 
 def by_cell(kinds: Iterable[Kind], rates_mmh: tuple[float, ...]) -> CalibrationByCell:
-    """A calibration for each kind of held-out windows, of the geometric mean of its cell sizes; smallest first."""
+    """Fit a calibration to each kind of held-out windows, at the geometric mean of its cell sizes; smallest first."""
     found = {
         float(np.exp(np.log([pixel_m for pixel_m, _ in kind]).mean())): fitted([pairs for _, pairs in kind], rates_mmh)
         for kind in kinds
@@ -118,7 +118,7 @@ def by_cell(kinds: Iterable[Kind], rates_mmh: tuple[float, ...]) -> CalibrationB
 
 
 def fitted(events: list[Pairs], rates_mmh: tuple[float, ...]) -> Calibration:
-    """Knots per lead and rate; events weigh alike, and a lead lends half of its weight to its neighbours."""
+    """Fit knots by lead and threshold; events have equal weight, and neighbouring leads count with a quarter of it."""
     by_lead = []
     for lead in range(LEADS):
         chances, rates, weights = [], [], []

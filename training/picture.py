@@ -28,7 +28,7 @@ def main(
     size: Annotated[tuple[int, int], typer.Option(help="rows and columns")] = (124, 124),
     note: Annotated[str, typer.Option(help="source of the data, written beneath")] = "",
 ) -> None:
-    """Draw what was observed, and what the model and extrapolation forecast from the same five frames."""
+    """Draw the observed rain, and the forecasts of the model and of extrapolation from the same five frames."""
     with errors_in_one_line():
         rows, title = _rows(data, checkpoint, window, size)
     draw(rows, out, title=title, note=note)
@@ -53,7 +53,7 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
 
 
 def draw(rows: list[LabelledFields], out: str | Path, *, title: str, note: str, step_minutes: int = 30) -> None:
-    """Write the picture: one row per (label, fields in mm/h), one column per time, a legend beneath.
+    """Write the picture: one row per (label, fields in mm/h), one column per time, and a legend below.
 
     The first row holds times up to the reference time, the others the leads.
     """
@@ -82,7 +82,7 @@ def draw(rows: list[LabelledFields], out: str | Path, *, title: str, note: str, 
 
 
 def _cropped(rows: list[LabelledFields]) -> list[LabelledFields]:
-    """Only the part that was observed, with a cell of margin."""
+    """Crop the rows to the observed part, with a margin of one cell."""
     seen_HW = np.isfinite(rows[0][1]).any(axis=0)
     (top, bottom), (left, right) = (
         (max(int(there.min()) - 1, 0), int(there.max()) + 2) for there in np.nonzero(seen_HW) if there.size

@@ -1,4 +1,4 @@
-"""`python -m training.receptive_field`: how far each encoder layer sees, and pictures of what layers give."""
+"""`python -m training.receptive_field`: receptive fields of the encoder layers, and pictures of the layers' outputs."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def main(
     checkpoint: Annotated[Path | None, typer.Option(help="a checkpoint's folder, instead of --model")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write pictures to")] = None,
     size: Annotated[tuple[int, int], typer.Option(help="rows and columns of the image, or of the clip")] = (64, 64),
-    layers: Annotated[bool, typer.Option("--layers", help="draw what each layer gives for a clip")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="draw the output of each layer for a clip")] = False,
     data: Annotated[Path | None, typer.Option(help="event file for --layers; without it, digits")] = None,
     window: Annotated[int, typer.Option(min=0, help="which window of the event, or which clip, from 0")] = 0,
     noise: Annotated[bool, typer.Option("--random", help="random frames for --layers")] = False,
@@ -45,7 +45,7 @@ def main(
         if (model is None) == (checkpoint is None):
             raise ConfigError("expected one of --model and --checkpoint")
         if layers and out is None:
-            raise ConfigError("--layers draws pictures; --out FOLDER was due")
+            raise ConfigError("--layers draws pictures and needs --out FOLDER")
         config = resolve("germany" if data else "moving_mnist", file=None, sets=sets or [], model=model)
         source = _read(checkpoint) if checkpoint else _new(config)
         if layers:
@@ -67,11 +67,11 @@ def _fields(source: "_Source", size: Size, out: Path | None) -> list[Path]:
 
 @dataclass(frozen=True)
 class LayerField:
-    """How far one layer sees in the image, at the first time step, seen from the middle of its output.
+    """Receptive field of one layer in the image, at the first time step, for the middle of its output.
 
     Attributes:
-        layer: from 0, the bottom.
-        grid: rows and columns that the layer works on.
+        layer: from 0, the lowest.
+        grid: rows and columns of the layer's own grid.
         reach: rows and columns of its own input that one output of its cell depends on.
         theoretical: rows and columns of the image by the formula, not more than the image has.
         random, zero: the gradient of the channel mean by the image (H, W), absolute values, summed over its channels,
@@ -87,14 +87,14 @@ class LayerField:
 
 
 def receptive_fields(model: nn.Module, size: Size = (64, 64), *, seed: int = 0) -> list[LayerField]:
-    """Theoretical and effective receptive fields of the encoder: the lower half of the layers (MS-RNN paper, 4.4).
+    """Compute theoretical and effective receptive fields of the encoder, the lower half of the layers (paper, 4.4).
 
     The theoretical one is r' = r + (k - 1) s, once for a cell of reach k and once for the pooling window before it,
-    where s is the product of the windows so far. The reach of a cell with several convolutions in a row is measured.
-    (MotionRNN halves its grid once more inside; its reach changes with the place, and the formula is rough by as much.)
+    where s is the product of the windows so far. The reach of a cell with several successive convolutions is measured.
+    (MotionRNN halves its grid once more inside; its reach depends on the position, so the formula is only approximate.)
 
-    The effective one counts rows and columns with a gradient that is not zero. An all-zero image makes it smaller where
-    there is pooling: all pixels of a window tie, and only one of them gets the gradient.
+    The effective one counts rows and columns whose gradient is not zero. An all-zero image makes it smaller with
+    pooling: all pixels of a window tie, and only one of them gets the gradient.
 
     Raises:
         InputError: the model has no recurrent stack, or the image is too small.
@@ -113,24 +113,24 @@ def receptive_fields(model: nn.Module, size: Size = (64, 64), *, seed: int = 0) 
 
 
 def recurrent(model: nn.Module) -> RecurrentModel:
-    """The model itself, where it is one stack of recurrent layers.
+    """Return the model itself if it is one stack of recurrent layers.
 
     Raises:
-        InputError: it is another kind of model.
+        InputError: another kind of model.
     """
     if not isinstance(model, RecurrentModel):
-        raise InputError(f"{type(model).__name__} has no stack of recurrent layers, which was due here")
+        raise InputError(f"model: expected a stack of recurrent layers, got {type(model).__name__}")
     return model
 
 
 def extent(gradient_HW: NDArray[np.float64]) -> Size:
-    """Rows and columns that hold any gradient that is not zero."""
+    """Return how many rows and columns span the gradient that is not zero."""
     there = gradient_HW > 0
     return int(there.any(axis=1).sum()), int(there.any(axis=0).sum())
 
 
 def _gradients(model: RecurrentModel, image_BCHW: Tensor) -> tuple[list[NDArray[np.float64]], list[Tensor]]:
-    """Of every encoder layer: the gradient (H, W) of its channel mean in the middle, and the layer's input."""
+    """Return, per encoder layer, the gradient (H, W) of its channel mean in the middle, and the layer's input."""
     image_BCHW = image_BCHW.clone().requires_grad_()
     with layer_pictures.watch(model) as calls:
         model(image_BCHW[:, None], lead_steps=1)
@@ -145,7 +145,7 @@ def _gradients(model: RecurrentModel, image_BCHW: Tensor) -> tuple[list[NDArray[
 
 
 def _reach(cell: RecurrentCell, x_BCHW: Tensor) -> Size:
-    """Rows and columns of a cell's input that one of its outputs depends on, at the first time step."""
+    """Return rows and columns of a cell's input that one of its outputs depends on, at the first time step."""
     generator = torch.Generator().manual_seed(1)
     x_BCHW = torch.rand(x_BCHW.shape, generator=generator, dtype=x_BCHW.dtype).requires_grad_()
     memory_BCHW = torch.rand(x_BCHW.shape, generator=generator, dtype=x_BCHW.dtype) if cell.uses_memory else None
@@ -156,7 +156,7 @@ def _reach(cell: RecurrentCell, x_BCHW: Tensor) -> Size:
 
 
 def _formula(model: RecurrentModel, reaches: list[int]) -> list[int]:
-    """Sizes in pixels along one axis, layer by layer."""
+    """Return the sizes in pixels along one axis, layer by layer."""
     field = stride = model.patch
     sizes: list[int] = []
     for n, reach in enumerate(reaches):
@@ -169,7 +169,7 @@ def _formula(model: RecurrentModel, reaches: list[int]) -> list[int]:
 
 
 def text_table(name: str, fields: list[LayerField], size: Size) -> str:
-    """One line per layer; `*` marks what reaches the image's edge."""
+    """Return one line per layer; `*` marks a field that reaches the edge of the image."""
     lines = [
         f"{name}: receptive fields of the encoder layers in pixels, image {_text(size)}, first time step",
         f"{'layer':>5}{'grid':>12}{'cell':>10}{'theoretical':>14}{'random image':>15}{'all-zero image':>17}",
@@ -183,7 +183,7 @@ def text_table(name: str, fields: list[LayerField], size: Size) -> str:
     if any("*" in line for line in lines):
         lines.append("* as large as the image or the layer: there may be more to see (a larger --size shows it)")
     if any(max(extent(one.random_HW)) > max(one.theoretical) for one in fields):
-        lines.append("further than the formula: this cell's reach changes with the place on its grid (MotionRNN)")
+        lines.append("beyond the formula: the reach of this cell depends on the position on its grid (MotionRNN)")
     if any(extent(one.zero_HW) != extent(one.random_HW) for one in fields):
         lines.append("all-zero image: the pixels of a pooling window tie, and only one of them gets the gradient")
     return "\n".join(lines)
@@ -205,7 +205,9 @@ def draw(fields: list[LayerField], path: Path, name: str) -> Path:
             ("all-zero image", [one.zero_HW for one in fields]),
         )
     ]
-    return layer_pictures.draw_gradients(rows, path, f"{name}: pixels of the image that a layer sees, of the formula's")
+    return layer_pictures.draw_gradients(
+        rows, path, f"{name}: pixels in a layer's receptive field, measured and by the formula"
+    )
 
 
 def _text(size: Size, most: Size | None = None) -> str:
@@ -246,7 +248,7 @@ def _read(checkpoint: Path) -> _Source:
 def _clip(
     source: _Source, config: RunConfig, data: Path | None, window: int, size: Size, *, noise: bool
 ) -> tuple[Tensor, str]:
-    """Frames as the network sees them (T, C, H, W), and what they are."""
+    """Return frames as the network gets them (T, C, H, W), and their description."""
     shape = (source.input_steps, source.module.in_channels, *size)
     if noise:
         return torch.rand(shape, generator=torch.Generator().manual_seed(window)), f"random frames {window}"
@@ -257,7 +259,7 @@ def _clip(
         raise ConfigError(f"window {window} of {len(clips)} (0 to {len(clips) - 1})")
     frames_TCHW = source.transform.encode(clips[window].past_TCHW)
     if frames_TCHW.shape[1:] != shape[1:]:
-        raise ConfigError(f"frames of {tuple(frames_TCHW.shape[1:])}; {shape[1:]} was due for {source.name}")
+        raise ConfigError(f"frames: expected shape {shape[1:]} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")
     return frames_TCHW, f"{data.stem} window {window}" if data else f"digits, clip {window}"
 
 

@@ -36,7 +36,7 @@ from training.trainer.run_folder import (
 log = logging.getLogger("training")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 STOPPED: Final = 75
-"""Exit status of a run that can go on (EX_TEMPFAIL); 2 is a mistake of the user."""
+"""Exit status of a run that can be resumed (EX_TEMPFAIL); 2 is a mistake of the user."""
 FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
@@ -50,7 +50,7 @@ def main(
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     max_steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps in all")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="of all processes together")] = None,
-    resume: Annotated[Path | None, typer.Option(help="a run folder or its last.ckpt, to go on with")] = None,
+    resume: Annotated[Path | None, typer.Option(help="run folder or its last.ckpt, to continue")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: by the machine")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
     recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory for a third more work")] = None,
@@ -61,7 +61,7 @@ def main(
 ) -> None:
     """Train a model; the data set's preset is the paper's setting.
 
-    SIGTERM or Ctrl-C ends a run after the step that it is in (exit status 75), and --resume goes on as if it had not.
+    SIGTERM or Ctrl-C ends a run after the current step (exit status 75), and --resume continues it as if uninterrupted.
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps}
@@ -79,7 +79,9 @@ def main(
 
 def _resume(path: Path, dataset: str | None, *, is_elsewhere: bool, sets: list[str], **given: Any) -> None:
     if is_elsewhere:
-        raise ConfigError("--resume goes on in its own folder with its own configuration; no --out and no --config")
+        raise ConfigError(
+            "--resume continues in the run's own folder and configuration; it takes no --out and no --config"
+        )
     folder, last, dataset = run_to_resume(path, dataset)
     train(resolve(dataset, file=folder / CONFIG, sets=sets, goes_on=True, **given), folder, resume=last)
 
@@ -90,7 +92,7 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
     Args:
         config: the resolved configuration.
         folder: the run folder.
-        resume: the checkpoint to go on from.
+        resume: the checkpoint to resume from.
 
     Returns:
         The checkpoint's folder.
@@ -111,7 +113,7 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         refuse_another_run(resume, saved["run"], record)
     done = int(saved.get("global_step", 0))
     if done > total_steps:
-        raise ConfigError(f"{resume} is of step {done}; the run was to end at step {total_steps}")
+        raise ConfigError(f"{resume} is of step {done}, later than the end of the run at step {total_steps}")
     module: NowcastModule | ExceedanceModule
     if guided:
         module = build_exceedance(config, None if resume else guided[0], total_steps)
@@ -119,7 +121,7 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         module = build_module(config, training, total_steps)
     if saved and is_over(saved["run"], record, done):
         module.load_state_dict(saved["state_dict"])
-        log.info("the run had ended at step %d", done)
+        log.info("the run ended at step %d before", done)
     else:
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
@@ -132,7 +134,7 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What went wrong for a reason outside of the program is one line and an exit status; the rest keeps its trace."""
+    """Print failures with a cause outside of the program as one line; others keep their traceback."""
     try:
         yield
     except UnavailableError as err:

@@ -99,13 +99,13 @@ def tables_of_all(reports: list[Figures]) -> str:
         )
     if recurrent:
         parts.append("Memory of one training forward\n\n" + _memory_table(recurrent))
-    notes = [f"{names}: {note}." for names, note in _said(known)]
+    notes = [f"{names}: {note}." for names, note in _notes_of(known)]
     return "\n\n".join(
         [*parts, "\n".join([_basis(reports[0]), *(_notes(known[0]["paper"])[:2] if known else []), *notes])]
     )
 
 
-def _said(known: list[Figures]) -> Iterable[tuple[str, str]]:
+def _notes_of(known: list[Figures]) -> Iterable[tuple[str, str]]:
     for figures in known:
         if figures["paper"]["note"]:
             yield figures["model"], figures["paper"]["note"]

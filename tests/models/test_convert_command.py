@@ -27,10 +27,10 @@ def _run(source, out, model="ms-convlstm", *more):
     return CliRunner().invoke(app, [str(source), "--model", model, "--out", str(out), *more])
 
 
-def _refused(source, out, said, model="ms-convlstm"):
+def _refused(source, out, message, model="ms-convlstm"):
     result = _run(source, out, model)
     assert result.exit_code == 2, result.output
-    assert said in result.output
+    assert message in result.output
     assert result.output.startswith("error: ")
     assert result.output.count("\n") == 1
     assert not out.exists()

@@ -86,7 +86,7 @@ def test_skip_variants_are_worked_out_to_the_last_digit(skip, count):
 
 
 @pytest.mark.parametrize("name", PAPER_CELLS)
-def test_parameters_differ_from_the_papers_only_where_a_note_says_so(name):
+def test_parameters_differ_from_the_papers_only_where_a_note_explains_it(name):
     if name not in CELLS:
         pytest.skip("no such cell here yet")
     cell = PAPER_CELLS[name]
@@ -179,7 +179,7 @@ def test_all_models_stand_in_one_table(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--model", "ms-predrn"], "unknown model 'ms-predrn'; did you mean ms-predrnn"),
         (["--model", "convlstm", "--all"], "either --model NAME or --all"),
@@ -190,10 +190,10 @@ def test_all_models_stand_in_one_table(monkeypatch):
         (["--model", "convlstm", "--device", "tpu"], "auto, shapes, cpu, cuda"),
     ],
 )
-def test_mistakes_are_one_clear_line(arguments, said):
+def test_mistakes_are_one_clear_line(arguments, message):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
     assert result.output.count("\n") == 1
 
 

@@ -86,14 +86,14 @@ def test_concatenating_convolution_takes_gradients_to_weight_and_to_each_input()
     conv, plain = CatConv2d(5, 4, 3).double(), torch.nn.Conv2d(5, 4, 3, padding=1).double()
     plain.load_state_dict(conv.state_dict())
     x, y = _double(2, 2, 5, 6), _double(2, 3, 5, 6)
-    due = plain(torch.cat([x, y], 1))
-    _same_gradients(conv(x, y), due, (x, y, *conv.parameters()), (x, y, *plain.parameters()))
+    expected = plain(torch.cat([x, y], 1))
+    _same_gradients(conv(x, y), expected, (x, y, *conv.parameters()), (x, y, *plain.parameters()))
 
 
 def _same_gradients(
-    got: torch.Tensor, due: torch.Tensor, by: tuple[torch.Tensor, ...], due_by: tuple[torch.Tensor, ...]
+    got: torch.Tensor, expected: torch.Tensor, by: tuple[torch.Tensor, ...], expected_by: tuple[torch.Tensor, ...]
 ):
-    gradients = torch.autograd.grad(got.square().sum(), by), torch.autograd.grad(due.square().sum(), due_by)
+    gradients = torch.autograd.grad(got.square().sum(), by), torch.autograd.grad(expected.square().sum(), expected_by)
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -103,8 +103,8 @@ def test_pooling_without_indices_sends_the_gradient_where_pytorch_sends_it(ties)
     x = (torch.zeros(2, 3, 9, 7) if ties else torch.randn(2, 3, 9, 7)).requires_grad_()
     weight = torch.randn(2, 3, 4, 3)
     got = torch.autograd.grad((resample(x, (4, 3)) * weight).sum(), x)[0]
-    due = torch.autograd.grad((F.max_pool2d(x, 2) * weight).sum(), x)[0]
-    assert torch.equal(got, due)
+    expected = torch.autograd.grad((F.max_pool2d(x, 2) * weight).sum(), x)[0]
+    assert torch.equal(got, expected)
 
 
 @pytest.mark.parametrize("name", MULTISCALE)
@@ -113,13 +113,13 @@ def test_the_ready_copy_forecasts_as_the_model(name):
     model = _model(name, hidden_channels=8, num_layers=3).eval()
     frames_BTCHW = torch.rand(1, 3, 1, 17, 22)
     with torch.no_grad():
-        due = model(frames_BTCHW, 3)
+        expected = model(frames_BTCHW, 3)
         same = ready(model, CPU, "float32")(frames_BTCHW, 3)
         half = ready(model, CPU, "bfloat16")(frames_BTCHW, 3)
-    torch.testing.assert_close(same, due, rtol=1e-4, atol=2e-6)
+    torch.testing.assert_close(same, expected, rtol=1e-4, atol=2e-6)
     assert half.dtype == torch.float32
-    assert float((half - due).abs().max()) < 0.02 * max(float(due.abs().max()), 0.1)
-    assert not torch.equal(half, due)
+    assert float((half - expected).abs().max()) < 0.02 * max(float(expected.abs().max()), 0.1)
+    assert not torch.equal(half, expected)
 
 
 @pytest.mark.parametrize("name", ["ms-convlstm", "predrnn", "ms-predrnn++", "ms-predrnn-v2", "ms-mim", "modernn"])
@@ -130,31 +130,35 @@ def test_bands_of_a_large_field_give_what_the_whole_gives(monkeypatch, name, ker
     [torch.nn.init.normal_(parameter, std=0.4) for parameter in model.parameters()]
     frames_BTCHW = torch.rand(2, 3, 1, 61, 9, dtype=torch.float64)
     with torch.no_grad():
-        due = model(frames_BTCHW, 2)
+        expected = model(frames_BTCHW, 2)
         monkeypatch.setattr(bands, "LARGE", 0)
         monkeypatch.setattr(bands, "ROWS", 7)
-        torch.testing.assert_close(model(frames_BTCHW, 2), due, rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(model(frames_BTCHW, 2), expected, rtol=1e-11, atol=1e-11)
         monkeypatch.setattr(CELLS.get(name.removeprefix("ms-")), "reach", property(lambda cell: 0))
-        assert float((model(frames_BTCHW, 2) - due).abs().max()) > 1e-6
+        assert float((model(frames_BTCHW, 2) - expected).abs().max()) > 1e-6
 
 
 def test_the_ready_copy_stays_as_it_was_made():
     model = _model("ms-convlstm", hidden_channels=4, num_layers=3)
     frames_BTCHW = torch.rand(1, 2, 1, 8, 8)
     copied, before = ready(model, CPU, "float32"), copy.deepcopy(model.state_dict())
-    due = copied(frames_BTCHW, 1)
+    expected = copied(frames_BTCHW, 1)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     with torch.no_grad():
         [parameter.add_(1) for parameter in model.parameters()]
-    assert torch.equal(copied(frames_BTCHW, 1), due)
+    assert torch.equal(copied(frames_BTCHW, 1), expected)
     assert not any(parameter.requires_grad for parameter in copied.parameters())
 
 
 def test_number_type_follows_the_device(monkeypatch):
-    for amx, avx, due in ((False, False, torch.float32), (True, False, torch.bfloat16), (False, True, torch.bfloat16)):
+    for amx, avx, expected in (
+        (False, False, torch.float32),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+    ):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda avx=avx: avx)
-        assert number_type(CPU) == due
+        assert number_type(CPU) == expected
     assert number_type(CPU, "float32") == torch.float32
     assert number_type(torch.device("meta")) == torch.float32
     with pytest.raises(InputError, match=r"expected .*float32, bfloat16, got 'half'"):

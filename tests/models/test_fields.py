@@ -35,7 +35,7 @@ def test_the_newest_field_may_decide_the_area():
     ]
 
 
-def test_rain_lies_where_it_is_likeliest_and_is_heaviest_there():
+def test_rain_is_where_it_is_likeliest_and_is_heaviest_there():
     chance = _chances()
     rate = ProbabilityMatching().rate_mmh_LHW(chance, np.ones((40, 40), np.float32), RATES)[0]
     wet = rate >= 0.5
@@ -56,12 +56,12 @@ def test_what_is_not_observed_does_not_count_for_the_area():
     assert np.count_nonzero(rate[:20] >= 0.5) == pytest.approx(chance[0, 1, :20].sum(), abs=1)
 
 
-def test_calibration_mends_what_was_said_too_high(tmp_path):
+def test_calibration_corrects_probabilities_that_are_too_high(tmp_path):
     random = np.random.default_rng(1)
     truth = random.random(200_000) ** 3
-    said, event = np.sqrt(truth), random.random(truth.shape) < truth
-    calibration = Calibration(((fitted_knots(said, event, np.ones_like(said)),),))
-    mended = calibration(said.astype(np.float32).reshape(1, 1, 400, 500)).ravel()
+    message, event = np.sqrt(truth), random.random(truth.shape) < truth
+    calibration = Calibration(((fitted_knots(message, event, np.ones_like(message)),),))
+    mended = calibration(message.astype(np.float32).reshape(1, 1, 400, 500)).ravel()
     for low in np.arange(0, 1, 0.1):
         chosen = (mended >= low) & (mended < low + 0.1)
         assert abs(mended[chosen].mean() - event[chosen].mean()) < 0.02
@@ -69,22 +69,22 @@ def test_calibration_mends_what_was_said_too_high(tmp_path):
     assert (np.diff(calibration.knots[0][0][1]) >= 0).all()
 
 
-def test_calibration_lies_between_those_of_two_cell_sizes():
+def test_calibration_is_between_those_of_two_cell_sizes():
     halved, kept = (Calibration(((((0.0, 1.0), (0.0, top)),),)) for top in (0.5, 1.0))
     by_cell = CalibrationByCell((2000.0, 8000.0), (halved, kept))
-    said = np.full((1, 1, 2, 3), 0.6, np.float32)
-    for pixel_m, due in ((500.0, 0.3), (2000.0, 0.3), (4000.0, 0.45), (8000.0, 0.6), (30_000.0, 0.6)):
-        np.testing.assert_allclose(by_cell(said, pixel_m), due, rtol=1e-6)
+    message = np.full((1, 1, 2, 3), 0.6, np.float32)
+    for pixel_m, expected in ((500.0, 0.3), (2000.0, 0.3), (4000.0, 0.45), (8000.0, 0.6), (30_000.0, 0.6)):
+        np.testing.assert_allclose(by_cell(message, pixel_m), expected, rtol=1e-6)
     raised = CalibrationByCell((2000.0, 8000.0), (kept, halved))
-    np.testing.assert_allclose(raised(said, 2000.0), 0.3, rtol=1e-6)  # small cells make nothing surer
+    np.testing.assert_allclose(raised(message, 2000.0), 0.3, rtol=1e-6)  # small cells make nothing surer
     assert CalibrationByCell.from_dict(by_cell.to_dict()) == by_cell
 
 
 def test_a_card_with_one_calibration_is_still_read():
     one = Calibration(((((0.0, 1.0), (0.0, 0.5)),),))
-    said = np.full((1, 1, 1, 1), 0.6, np.float32)
+    message = np.full((1, 1, 1, 1), 0.6, np.float32)
     for pixel_m in (1000.0, 9000.0):
-        np.testing.assert_allclose(CalibrationByCell.from_dict(one.to_dict())(said, pixel_m), 0.3, rtol=1e-6)
+        np.testing.assert_allclose(CalibrationByCell.from_dict(one.to_dict())(message, pixel_m), 0.3, rtol=1e-6)
 
 
 def test_later_leads_and_extremes_are_defined():

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-def test_torch_cpu_tells_of_bfloat16_instructions():
+def test_torch_cpu_reports_bfloat16_instructions():
     """`models.fast`: float32 or bfloat16 on this processor."""
     assert isinstance(torch.cpu._is_amx_tile_supported(), bool)
     assert isinstance(torch.cpu._is_avx512_bf16_supported(), bool)

@@ -58,12 +58,14 @@ def copy_weights(ours: nn.Module, textbook: nn.Module) -> None:
     Raises:
         InputError: names that one side lacks, or other shapes; the textbook model is untouched then.
     """
-    due = textbook.state_dict()
-    came = {textbook_name(name): value for name, value in ours.state_dict().items()}
-    wrong = sorted(name for name in due.keys() | came.keys() if _shape(due, name) != _shape(came, name))
+    expected = textbook.state_dict()
+    received = {textbook_name(name): value for name, value in ours.state_dict().items()}
+    wrong = sorted(
+        name for name in expected.keys() | received.keys() if _shape(expected, name) != _shape(received, name)
+    )
     if wrong:
-        raise InputError(f"parameters of both models under the same names and shapes were due; differ: {wrong}")
-    textbook.load_state_dict(came)
+        raise InputError(f"expected parameters of the same names and shapes in both models, got differences in {wrong}")
+    textbook.load_state_dict(received)
 
 
 def textbook_name(name: str) -> str:

@@ -25,11 +25,11 @@ def _germany(event, out, *more):
     return _run("--dataset", "germany", "--data", event, "--out", out, "--batch-size", 2, *SMALL, *more)
 
 
-def _assert_one_line(result, said, *, status=2):
+def _assert_one_line(result, message, *, status=2):
     assert result.exit_code == status, result.output
     lines = [line for line in result.stderr.splitlines() if not line.startswith(("INFO", "WARNING"))]
     assert len(lines) == 1, result.stderr
-    assert re.search(said, lines[0]), lines[0]
+    assert re.search(message, lines[0]), lines[0]
     assert lines[0].startswith("error: ")
 
 
@@ -42,13 +42,13 @@ def begun(event, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--set", "height=3", "--set", "num_layers=6"], "expected at least 4 x 4 cells for this stack, got 3 x 16"),
         (["--set", "height=0"], "height.*greater than or equal to 1"),
         (["--set", "hidden_channels=0"], "hidden_channels.*greater than or equal to 1"),
         (["--set", "kernel_size=2"], "kernel"),
-        (["--set", "kernel_size={"], "no YAML"),
+        (["--set", "kernel_size={"], "expected a value in YAML"),
         (["--set", "loss=l3"], "unknown loss 'l3'; did you mean"),
         (["--set", "schedule=random"], "unknown schedule 'random'"),
         (["--set", "skip=unets"], "unknown skip.*did you mean unet"),
@@ -62,9 +62,9 @@ def begun(event, tmp_path_factory):
         (["--set", "loss=b-mse", "--set", "balance=1"], "balance"),
     ],
 )
-def test_values_that_cannot_be(event, tmp_path, arguments, said):
+def test_values_that_cannot_be(event, tmp_path, arguments, message):
     result = _germany(event, tmp_path / "run", "--max-steps", 1, *arguments)
-    _assert_one_line(result, said)
+    _assert_one_line(result, message)
     assert not (tmp_path / "run").exists()
 
 
@@ -90,7 +90,7 @@ def test_help_names_the_data_sets_there_are():
 
 def test_a_run_folder_that_cannot_be_made(event, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    _assert_one_line(_germany(event, tmp_path / "file", "--max-steps", 1), "is not empty; a new one was due")
+    _assert_one_line(_germany(event, tmp_path / "file", "--max-steps", 1), "is not empty; expected a new one")
     _assert_one_line(
         _germany(event, tmp_path / "file" / "run", "--max-steps", 1), "cannot be written", status=run.STOPPED
     )
@@ -98,9 +98,9 @@ def test_a_run_folder_that_cannot_be_made(event, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--dataset", "moving_mnist"], "is a run on germany; --dataset moving_mnist came"),
+        (["--dataset", "moving_mnist"], "--dataset: expected germany, the data set of the run in .*, got moving_mnist"),
         (["--model", "predrnn"], "a run with model 'ms-convlstm', not 'predrnn'"),
         (["--set", "hidden_channels=3"], "a run with hidden_channels 2, not 3"),
         (["--set", "seed=1", "--batch-size", "4"], "batch_size 2, not 4; seed 2022, not 1"),
@@ -109,9 +109,9 @@ def test_a_run_folder_that_cannot_be_made(event, tmp_path):
         (["--config", "own.yaml"], "no --out and no --config"),
     ],
 )
-def test_another_run_is_not_gone_on_with(begun, arguments, said):
+def test_another_run_is_not_gone_on_with(begun, arguments, message):
     before = (begun / "last.ckpt").read_bytes()
-    _assert_one_line(_run("--resume", begun, "--max-steps", 4, *arguments), said)
+    _assert_one_line(_run("--resume", begun, "--max-steps", 4, *arguments), message)
     assert (begun / "last.ckpt").read_bytes() == before
 
 
@@ -134,8 +134,8 @@ def test_a_checkpoint_that_is_none(begun, tmp_path, content):
         torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     else:
         (tmp_path / "last.ckpt").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    said = "no record of its run" if content == "foreign" else "no whole checkpoint of this trainer"
-    _assert_one_line(_run("--resume", tmp_path), said)
+    message = "no record of its run" if content == "foreign" else "no whole checkpoint of this trainer"
+    _assert_one_line(_run("--resume", tmp_path), message)
 
 
 def test_a_configuration_file_that_is_none(begun, tmp_path):

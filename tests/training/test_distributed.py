@@ -32,7 +32,7 @@ def alone(event, tmp_path_factory):
 
 
 def _assert_as_one(folder, alone):
-    found, due = (
+    found, expected = (
         {
             (row["step"], row["name"]): float(row["value"])
             for row in csv.DictReader((f / "metrics.csv").read_text().splitlines())
@@ -40,12 +40,12 @@ def _assert_as_one(folder, alone):
         }
         for f in (folder, alone)
     )
-    assert {step for step, name in due if name == "train/loss"} == {"1", "2", "3"}
-    assert ("3", "validation/csi_0.5") in due
-    assert found.keys() == due.keys()
-    assert found == {key: pytest.approx(value, rel=1e-5) for key, value in due.items()}
-    weights, weights_due = (load_model(f / "checkpoint").state_dict() for f in (folder, alone))
-    for name, value in weights_due.items():
+    assert {step for step, name in expected if name == "train/loss"} == {"1", "2", "3"}
+    assert ("3", "validation/csi_0.5") in expected
+    assert found.keys() == expected.keys()
+    assert found == {key: pytest.approx(value, rel=1e-5) for key, value in expected.items()}
+    weights, weights_expected = (load_model(f / "checkpoint").state_dict() for f in (folder, alone))
+    for name, value in weights_expected.items():
         torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6)
 
 
@@ -142,7 +142,7 @@ def test_the_launcher_decides_how_many_processes_there_are(event, monkeypatch):
     for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     assert resolve("germany", file=None, sets=[]).devices == 2
-    with pytest.raises(ConfigError, match="2 processes were launched"):
+    with pytest.raises(ConfigError, match="the launcher started 2 processes"):
         resolve("germany", file=None, sets=[], devices=3)
 
 

@@ -195,7 +195,7 @@ def test_a_model_without_one_step_forecasts_has_no_mean_of_the_paper(tmp_path):
         (["--dataset", "moving_mnist", "--set", "size=32"], "trained with size=16; size=32 was asked for"),
         (["--dataset", "moving_mnist", "--set", "digits_per_clip=3"], "trained with digits_per_clip=2"),
         (["--dataset", "moving_mnst"], "did you mean moving_mnist"),
-        (["--dataset", "moving_mnist", "--set", "nothing"], "KEY=VALUE was due"),
+        (["--dataset", "moving_mnist", "--set", "nothing"], "expected KEY=VALUE"),
         (["--dataset", "moving_mnist", "--data", "nowhere"], "nowhere"),
         (["--dataset", "moving_mnist", "--json", "/dev/null/x.json"], "cannot be written"),
     ],

@@ -191,7 +191,7 @@ def test_evaluate_prints_the_protocol_of_skill(events, checkpoint, monkeypatch):
         assert words in result.output
     refused = CliRunner().invoke(evaluate.app, ["--checkpoint", str(checkpoint), "--protocol", "skill"])
     assert refused.exit_code == 2
-    assert "was due" in refused.output
+    assert "expected a guided checkpoint" in refused.output
 
 
 def test_calibration_is_by_cell_size_and_kept_in_the_card(events, checkpoint, tmp_path, monkeypatch):
@@ -251,7 +251,7 @@ def test_windows_of_an_event_stay_its_own():
         assert (drawn[6:] < 15).all()
 
 
-def test_intervals_of_reliability_hold_what_came():
+def test_intervals_of_reliability_hold_the_observed_frequency():
     random = np.random.default_rng(2)
     bins = [
         ReliabilityBins(cells=(100,) * 9 + (0,), events=(*random.binomial(100, 0.3, 9).tolist(), 0)) for _ in range(40)

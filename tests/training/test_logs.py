@@ -50,7 +50,7 @@ def test_rows_of_steps_that_are_run_again_are_dropped(tmp_path):
     assert (tmp_path / "metrics.csv").read_text() == "step,name,value\n"
 
 
-def test_a_run_says_how_fast_it_was_and_on_what(event, tmp_path):
+def test_a_run_reports_its_speed_and_machine(event, tmp_path):
     result = _germany(event, tmp_path / "run", "--max-steps", "4", "--set", "validate_every=2")
     assert result.exit_code == 0, result.output
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -93,7 +93,7 @@ def test_a_terminal_gets_lightning_s_bar_and_a_file_gets_lines(terminal, monkeyp
     assert [one.patience for one in callbacks if isinstance(one, EarlyStopping)] == [2]
 
 
-def test_a_missing_tensorboard_is_said(event, tmp_path, monkeypatch):
+def test_a_missing_tensorboard_is_reported(event, tmp_path, monkeypatch):
     monkeypatch.setattr("training.trainer.fit.find_spec", lambda _: None)
     result = _germany(event, tmp_path / "run", "--max-steps", "1", "--set", "tensorboard=true")
     assert result.exit_code == 2

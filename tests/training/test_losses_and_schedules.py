@@ -42,15 +42,15 @@ def test_rain_weighs_by_its_true_rate():
 
 def test_the_balanced_loss_weighs_in_the_papers_steps():
     rate = torch.tensor([0.0, 0.4, 1.99, 2.0, 4.9, 5.0, 9.9, 10.0, 29.0, 30.0, 200.0, float("nan")])
-    due = [1, 1, 1, 2, 2, 5, 5, 10, 10, 30, 30, 0]
+    expected = [1, 1, 1, 2, 2, 5, 5, 10, 10, 30, 30, 0]
     loss = LOSSES.get("b-mae+b-mse")
-    assert loss.weight(rate, 0.0).tolist() == due
+    assert loss.weight(rate, 0.0).tolist() == expected
     truth = torch.zeros(1, 1, 1, 3, 4)
     off = torch.full_like(truth, 0.5)
     weight = loss.weight(rate, 0.0).reshape(truth.shape)
-    assert LOSSES.get("b-mse")(off, truth, weight) == sum(due) * 0.25
-    assert LOSSES.get("b-mae")(off, truth, weight) == sum(due) * 0.5
-    assert loss(off, truth, weight) == sum(due) * 0.75
+    assert LOSSES.get("b-mse")(off, truth, weight) == sum(expected) * 0.25
+    assert LOSSES.get("b-mae")(off, truth, weight) == sum(expected) * 0.5
+    assert loss(off, truth, weight) == sum(expected) * 0.75
 
 
 def test_scheduled_sampling_falls_in_equal_steps():
@@ -93,7 +93,7 @@ def test_a_reverse_schedule_cut_short_still_has_all_its_parts():
 
 
 @pytest.mark.parametrize(
-    ("name", "warmup", "due"),
+    ("name", "warmup", "expected"),
     [
         ("constant", 0, {0: 1.0, 50: 1.0, 99: 1.0}),
         ("constant", 10, {0: 0.1, 4: 0.5, 9: 1.0, 50: 1.0}),
@@ -101,9 +101,9 @@ def test_a_reverse_schedule_cut_short_still_has_all_its_parts():
         ("cosine", 50, {24: 0.5 * (0.01 + 0.99 * 0.864484), 50: 0.505}),
     ],
 )
-def test_learning_rates(name, warmup, due):
+def test_learning_rates(name, warmup, expected):
     share = share_of_rate(name, 100, warmup)
-    assert {step: pytest.approx(share(step), abs=1e-6) for step in due} == due
+    assert {step: pytest.approx(share(step), abs=1e-6) for step in expected} == expected
 
 
 @pytest.mark.parametrize("name", SCHEDULES.names())
@@ -169,13 +169,13 @@ def test_a_cell_s_own_loss_is_a_part_of_the_validation_loss(model):
     past_BTCHW, future_BTCHW = (part[None] for part in validation[0])
     predicted_BTCHW, own_loss = module.model.predict_with_loss(past_BTCHW, 2)
     assert predicted_BTCHW.shape[1] == 4
-    due = module.loss(predicted_BTCHW[:, -2:], future_BTCHW, torch.ones_like(future_BTCHW)).item()
+    expected = module.loss(predicted_BTCHW[:, -2:], future_BTCHW, torch.ones_like(future_BTCHW)).item()
     assert (own_loss is not None) == (model == "predrnn-v2")
     if own_loss is not None:
         assert own_loss.item() > 1e-3
-        due += own_loss.item()
+        expected += own_loss.item()
     module.on_validation_epoch_start()
     with torch.inference_mode():
         forecast_BTCHW = module.validation_step(Sample(past_BTCHW, future_BTCHW))
     torch.testing.assert_close(forecast_BTCHW, predicted_BTCHW[:, -2:].clamp(0, 1))
-    assert module.summed_loss.tolist() == pytest.approx([due, 1.0])
+    assert module.summed_loss.tolist() == pytest.approx([expected, 1.0])

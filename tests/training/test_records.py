@@ -85,7 +85,7 @@ def test_a_record_without_its_clip_costs_only_the_figure(made, tmp_path):
     assert "Not drawn: the record of flat-1 keeps clip 0, and it has no weights to forecast clip 1" in page
     assert not (tmp_path / "page" / "runs" / "flat-1" / "example.npz").exists()
     (tmp_path / "runs" / "ms-1" / "example.npz").write_bytes(b"PK")
-    with pytest.raises(ConfigError, match="no example of a forecast"):
+    with pytest.raises(ConfigError, match="expected an example with past, future, forecast and clip"):
         read_example(TrainingRun(tmp_path / "runs" / "ms-1", {}, {}))
 
 

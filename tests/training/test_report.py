@@ -1,4 +1,4 @@
-"""The report: the paper's tables and figures from run folders, with what was not run left empty and said."""
+"""The report: the paper's tables and figures from run folders, with empty cells and a list for what was not run."""
 
 import json
 import shlex
@@ -48,7 +48,7 @@ def test_rows_hold_the_runs_that_they_describe(made):
     assert [row["runs"] for row in rows_of(out, 5)] == ["rival", "", "ms-1 ms-2", "", "", ""]
 
 
-def test_what_was_not_run_is_empty_and_said(made):
+def test_what_was_not_run_is_empty_and_listed(made):
     _, out, output = made
     row = rows_of(out, 4)[2]
     assert (row["Model"], row["MSE, forecast"], row["MSE, paper"]) == ("predrnn", "", "64.782")
@@ -126,7 +126,7 @@ def test_the_claim_is_counted_from_the_pairs_that_were_run(made):
     assert not is_better_high("memory")
 
 
-def test_seeds_stand_side_by_side_and_a_contradiction_is_said(made):
+def test_seeds_are_listed_and_a_contradiction_is_reported(made):
     runs, out, _ = made
     page = (out / "README.md").read_text()
     for score in ("mse", "mae", "ssim"):
@@ -136,7 +136,7 @@ def test_seeds_stand_side_by_side_and_a_contradiction_is_said(made):
         assert ("contradict" in line) == (changes[0] * changes[1] < 0)
 
 
-def test_contradicting_seeds_are_told_apart_from_agreeing_ones(made):
+def test_contradicting_seeds_are_distinguished_from_agreeing_ones(made):
     known = {run.name: run for run in find_runs(made[0])[0]}
 
     def scored(name, mse):
@@ -147,8 +147,8 @@ def test_contradicting_seeds_are_told_apart_from_agreeing_ones(made):
 
     flat = [scored("flat-1", 10.0), scored("flat-2", 10.0)]
     for second, agrees in ((9.0, True), (11.0, False)):
-        said = by_seed([make_table(9, []), make_table(4, [*flat, scored("ms-1", 8.0), scored("ms-2", second)])])
-        line = next(line for line in said[0].splitlines() if "MSE" in line)
+        message = by_seed([make_table(9, []), make_table(4, [*flat, scored("ms-1", 8.0), scored("ms-2", second)])])
+        line = next(line for line in message[0].splitlines() if "MSE" in line)
         assert f"1: -20.0 %, 2: {10 * second - 100:+.1f} %; " in line
         assert ("the seeds agree" in line) == agrees
     assert by_seed([make_table(4, [flat[0], scored("ms-1", 8.0)])]) == []
@@ -200,12 +200,12 @@ def test_an_evaluation_is_kept_and_one_of_other_weights_is_not_used(made, tmp_pa
     found, left_out = find_runs(runs, evaluations)
     assert next(run for run in found if run.name == "flat-1").evaluation == content
     assert "other weights" in left_out["flat-2"]
-    assert "no evaluation" in left_out["ms-1"]
-    assert "is of kth; moving_mnist" in left_out["rival"]
+    assert "expected an evaluation" in left_out["ms-1"]
+    assert "expected an evaluation on moving_mnist, the run's own data set, got kth" in left_out["rival"]
     result = report_of("--runs", runs, "--out", tmp_path / "page", "--evaluations", evaluations)
     assert result.exit_code == 0, result.output
     page = (tmp_path / "page" / "README.md").read_text()
-    assert "- ms-none: not evaluated; --evaluate was due" in page
+    assert "- ms-none: not evaluated; --evaluate evaluates it" in page
     assert "1 runs, 8 left out" in result.output
 
 

@@ -32,8 +32,8 @@ def test_a_data_set_has_its_table_and_its_figure(dataset, table, figure, scores,
     assert row["Model"] == row["runs"] == "convlstm"
     for label, (score, lead) in scores.items():
         by_lead = {one["lead"]: one for one in evaluation["by_lead"] if one["model"] == "convlstm"}
-        due = by_lead[lead][score] if lead else evaluation["overall"]["convlstm"][score]
-        assert float(row[f"{label}, forecast"]) == pytest.approx(due, abs=0.006)
+        expected = by_lead[lead][score] if lead else evaluation["overall"]["convlstm"][score]
+        assert float(row[f"{label}, forecast"]) == pytest.approx(expected, abs=0.006)
     page = (out / "README.md").read_text()
     assert f"### Figure {figure}. Forecasts" in page
     pixels = np.asarray(Image.open(out / f"figure{figure}.png").convert("RGB")).astype(int)

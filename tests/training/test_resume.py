@@ -63,12 +63,12 @@ def _rows(folder):
 
 
 def _assert_same(folder, whole):
-    weights, due = _weights(folder), _weights(whole)
-    assert all(torch.equal(weights[name], value) for name, value in due.items())
-    last, last_due = (torch.load(f / "last.ckpt", weights_only=True) for f in (folder, whole))
+    weights, expected = _weights(folder), _weights(whole)
+    assert all(torch.equal(weights[name], value) for name, value in expected.items())
+    last, last_expected = (torch.load(f / "last.ckpt", weights_only=True) for f in (folder, whole))
     for key in ("state_dict", "current_model_state", "averaging_state"):
-        assert all(torch.equal(last[key][name], value) for name, value in last_due[key].items()), key
-    assert last["lr_schedulers"] == last_due["lr_schedulers"]
+        assert all(torch.equal(last[key][name], value) for name, value in last_expected[key].items()), key
+    assert last["lr_schedulers"] == last_expected["lr_schedulers"]
     assert _rows(folder) == _rows(whole)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [v["train/loss"] for v in lines if "train/loss" in v] == [
@@ -186,7 +186,7 @@ def test_killed_processes_leave_what_goes_on_to_the_same_weights(event, whole, t
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_step_and_one_line_says_how_to_go_on(event, whole, tmp_path, number):
+def test_a_signal_ends_the_run_after_the_step_and_one_line_explains_how_to_continue(event, whole, tmp_path, number):
     folder, original = tmp_path / "run", NowcastModule.training_step
     handler = signal.getsignal(number)
 
@@ -202,7 +202,7 @@ def test_a_signal_ends_the_step_and_one_line_says_how_to_go_on(event, whole, tmp
             run.app, ["--dataset", "germany", "--data", str(event), "--out", str(folder), *SETS]
         )
     assert result.exit_code == run.STOPPED == 75
-    assert result.stderr == f"error: stopped after step 5 of {STEPS}; --resume {folder} goes on\n"
+    assert result.stderr == f"error: stopped after step 5 of {STEPS}; --resume {folder} continues\n"
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 5
     assert not (folder / "checkpoint").exists()
     assert signal.getsignal(number) == handler
@@ -239,12 +239,12 @@ def test_sigterm_from_outside(event, whole, tmp_path):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.01)
         process.terminate()
-        said = process.communicate()[1]
-    assert process.returncode == run.STOPPED, said
-    errors = [line for line in said.splitlines() if not line.startswith(("INFO", "WARNING"))]
-    assert len(errors) == 1, said
+        message = process.communicate()[1]
+    assert process.returncode == run.STOPPED, message
+    errors = [line for line in message.splitlines() if not line.startswith(("INFO", "WARNING"))]
+    assert len(errors) == 1, message
     step = torch.load(folder / "last.ckpt", weights_only=True)["global_step"]
-    assert f"stopped after step {step} of {STEPS}; --resume {folder} goes on" in errors[0]
+    assert f"stopped after step {step} of {STEPS}; --resume {folder} continues" in errors[0]
     assert CliRunner().invoke(run.app, ["--resume", str(folder)]).exit_code == 0
     _assert_same(folder, whole)
 

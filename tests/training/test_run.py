@@ -1,4 +1,4 @@
-"""The trainer's command: a run folder, resuming to the same weights, and errors that say what was due."""
+"""The trainer's command: a run folder, resuming to the same weights, and errors that name what was expected."""
 
 import csv
 import json
@@ -106,26 +106,26 @@ def test_frames_of_two_channels_make_a_model_of_two(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--dataset", "germany", "--data", "nowhere"], "no data at nowhere"),
         (["--dataset", "germani"], "did you mean germany"),
         (["--dataset", "moving_mnist", "--set", "hidden_chanels=3"], "did you mean hidden_channels"),
         (["--dataset", "moving_mnist", "--set", "hidden_channels=many"], "hidden_channels"),
         (["--dataset", "moving_mnist", "--set", "size=3"], "size"),
-        (["--dataset", "moving_mnist", "--set", "nothing"], "KEY=VALUE was due"),
+        (["--dataset", "moving_mnist", "--set", "nothing"], "expected KEY=VALUE"),
         (["--dataset", "moving_mnist", "--model", "ms-convlst"], "did you mean ms-convlstm"),
         (["--dataset", "moving_mnist", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--dataset", "moving_mnist", "--resume", "nowhere"], "nothing to resume|cannot be read"),
     ],
 )
-def test_what_the_user_did_wrong_is_one_clear_line(arguments, said, tmp_path, monkeypatch):
+def test_what_the_user_did_wrong_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
     import re
 
     monkeypatch.chdir(tmp_path)
     result = _run(*arguments, "--max-steps", "1")
     assert result.exit_code == 2
-    assert re.search(said, result.output)
+    assert re.search(message, result.output)
     assert "Traceback" not in result.output
     assert not list(tmp_path.rglob("model.safetensors"))
 
@@ -142,23 +142,23 @@ def test_preset_file_and_command_line_come_in_that_order(tmp_path):
         resolve("germany", file=None, sets=["x"])
 
 
-@pytest.mark.parametrize(("kind", "due"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
-def test_precision_auto_is_what_forecasts_choose_and_is_recorded_resolved(kind, due, event, tmp_path, monkeypatch):
-    other = {"bf16-mixed": torch.float32, "32-true": torch.bfloat16}[due]
+@pytest.mark.parametrize(("kind", "expected"), [(torch.bfloat16, "bf16-mixed"), (torch.float32, "32-true")])
+def test_precision_auto_is_what_forecasts_choose_and_is_recorded_resolved(kind, expected, event, tmp_path, monkeypatch):
+    other = {"bf16-mixed": torch.float32, "32-true": torch.bfloat16}[expected]
     monkeypatch.setattr(config, "number_type", lambda device: kind)
     result = _germany(event, tmp_path / "run", "--max-steps", 2, "--precision", "auto")
     assert result.exit_code == 0, result.output
-    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == due
-    assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == due
-    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["run"]["config"]["precision"] == due
+    assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["precision"] == expected
+    assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == expected
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["run"]["config"]["precision"] == expected
     monkeypatch.setattr(config, "number_type", lambda device: other)  # it goes on on another machine
     for more in ([], ["--precision", "auto"], ["--set", "precision=auto"]):
         result = _run("--resume", tmp_path / "run", "--max-steps", 3, *more)
         assert result.exit_code == 0, result.output
-        assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == due
+        assert read_card(tmp_path / "run" / "checkpoint")["training"]["config"]["precision"] == expected
     result = _run("--resume", tmp_path / "run", "--precision", "16-mixed")
     assert result.exit_code == 2
-    assert f"precision '{due}', not '16-mixed'" in result.output
+    assert f"precision '{expected}', not '16-mixed'" in result.output
 
 
 def test_the_preset_of_the_default_takes_the_machine_s_precision():

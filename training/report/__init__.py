@@ -1,1 +1,1 @@
-"""The tables and figures of the paper from runs."""
+"""Tables and figures of the paper, made from training runs."""

@@ -1,4 +1,4 @@
-"""The paper's claim, pair by pair: the multi-scale model against the flat one at equal parameters."""
+"""The paper's claim, pair by pair: the multi-scale model compared with the flat one at equal parameters."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from verification.scores import SCORES
 
 
 def claim(tables: Iterable[Table]) -> str:
-    """Changes from flat to multi-scale in percent, ours and the paper's, and how many pairs got better.
+    """Return the changes from flat to multi-scale in percent, ours and the paper's, and how many pairs improved.
 
-    Empty where no pair was run.
+    The text is empty if no pair was run.
     """
     tables = list(tables)
     pairs: dict[str, dict[str, tuple[str, str]]] = {}
@@ -31,14 +31,14 @@ def claim(tables: Iterable[Table]) -> str:
         for name, found in pairs.items()
     ]
     counts = [f"{column(key).label} {sum(won)} of {len(won)}" for key, won in better.items()]
-    said = "Changes from the flat model to the multi-scale one, means over seeds. Pairs in which multi-scale is better:"
-    parts = ["### Multi-scale against flat", markdown_table(head, lines), f"{said} {', '.join(counts)}."]
+    text = "Changes from the flat model to the multi-scale one, means over seeds. Pairs in which multi-scale is better:"
+    parts = ["### Multi-scale against flat", markdown_table(head, lines), f"{text} {', '.join(counts)}."]
     return "\n\n".join([*parts, *by_seed(tables)]) + "\n"
 
 
 def by_seed(tables: Iterable[Table]) -> list[str]:
-    """Of pairs that were run with several seeds: the change of each seed, and whether one contradicts another."""
-    said: dict[tuple[str, str], str] = {}
+    """Return, for pairs with several seeds, the change of each seed, and whether the seeds contradict each other."""
+    found: dict[tuple[str, str], str] = {}
     for table in tables:
         for row in _pairs_run(table):
             flat = next(one for one in table.rows if one.name == row.name.removeprefix(MULTISCALE))
@@ -48,12 +48,12 @@ def by_seed(tables: Iterable[Table]) -> list[str]:
                     each = ", ".join(f"{seed}: {value:+.1f} %" for seed, value in changes.items())
                     apart = min(changes.values()) < 0 < max(changes.values())
                     agree = "**the seeds contradict each other**" if apart else "the seeds agree"
-                    said[row.name, key] = f"- {row.name}, {column(key).label}: {each}; {agree}."
-    return ["Seed by seed:\n\n" + "\n".join(said.values())] if said else []
+                    found[row.name, key] = f"- {row.name}, {column(key).label}: {each}; {agree}."
+    return ["Seed by seed:\n\n" + "\n".join(found.values())] if found else []
 
 
 def _seed_changes(flat: TableRow, multiscale: TableRow, key: str) -> dict[str, float]:
-    """By seed, the change in percent where both were run with it."""
+    """Return the change in percent by seed, for seeds with which both models were run."""
     by_model = []
     for row in (flat, multiscale):
         found = [(str(run.config.get("seed")), forecast_value(run, key)) for run in row.runs]
@@ -70,5 +70,5 @@ def _pairs_run(table: Table) -> list[TableRow]:
 
 
 def is_better_high(key: str) -> bool:
-    """Whether a larger value of a column is a better one."""
+    """Return whether a larger value of a column is a better one."""
     return key not in COSTS and SCORES.get(key.split("_")[0])().best > 0

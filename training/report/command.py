@@ -28,7 +28,7 @@ from verification.baselines import BASELINES
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 HEAD = """# Tables and figures of the paper, from runs
 
-Beside each of our numbers stands the paper's. Ours are over the forecast frames; "all frames" is the paper's mean over
+Next to each of our numbers is the paper's. Ours are over the forecast frames; "all frames" is the paper's mean over
 its m + n - 1 positions, one-step forecasts of given frames among them. The paper's numbers hold for its scale (64
 channels; 64 x 64 Moving MNIST, 88 x 88 KTH, 32 x 32 TaxiBJ, 124 x 124 Germany), its budget and its data: compare what
 changes from row to row, not the numbers. MSE, MAE and GDL are sums over a frame, so they grow with its size. "MiB
@@ -43,7 +43,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder to write to; its notes.md, if it is there, opens the page")],
     evaluate_missing: Annotated[bool, typer.Option("--evaluate", help="evaluate runs that lack it")] = False,
     again: Annotated[bool, typer.Option("--again", help="with --evaluate: evaluate every run anew")] = False,
-    clips: Annotated[int | None, typer.Option(min=1, help="with --evaluate: so many test clips, default all")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="with --evaluate: number of test clips, default all")] = None,
     evaluations: Annotated[
         Path | None, typer.Option(help="folder of NAME.json, instead of RUN/evaluation.json")
     ] = None,
@@ -52,16 +52,16 @@ def main(
     ] = None,
     clip: Annotated[int, typer.Option(min=0, help="the test clip that is drawn, from 0")] = 0,
 ) -> None:
-    """Write README.md, tables as Markdown, CSV and LaTeX, figures as PNG, and into `runs` a record of every run.
+    """Write README.md, tables as Markdown, CSV and LaTeX, figures as PNG, and a record of every run into `runs`.
 
-    Runs that are not finished are listed. The page can be made again from the records alone.
+    Unfinished runs are listed. The page can be made again from the records alone.
     """
     with errors_in_one_line(OSError):
         found, left_out = all_runs(runs, evaluations, forget=again)
         if evaluate_missing:
             found, failed = evaluate_runs(found, clips=clips, evaluations=evaluations, data=data)
             left_out |= failed
-        left_out |= {run.name: "not evaluated; --evaluate was due" for run in found if run.evaluation is None}
+        left_out |= {run.name: "not evaluated; --evaluate evaluates it" for run in found if run.evaluation is None}
         usable = [run for run in found if run.evaluation is not None]
         write_report(usable, left_out, out, data=data, clip=clip)
     typer.echo(f"wrote {out / 'README.md'}: {len(usable)} runs, {len(left_out)} left out")
@@ -70,7 +70,7 @@ def main(
 def evaluate_runs(
     runs: Sequence[TrainingRun], *, clips: int | None, evaluations: Path | None, data: Path | None
 ) -> tuple[list[TrainingRun], dict[str, str]]:
-    """Runs with their evaluations, written where they lack one, and why others could not be evaluated."""
+    """Return the runs with their evaluations, made if missing, and the reasons why others could not be evaluated."""
     done, failed = [], {}
     baselines: dict[str, Evaluation] = {}
     for run in runs:
@@ -148,7 +148,7 @@ def write_report(
 
 
 def examples_of(runs: Sequence[TrainingRun], data: Path | None, clip: int) -> dict[str, Example | NowcastError]:
-    """By name, each run's forecast of a test clip, or why there is none: made by its weights, else from its record."""
+    """Return each run's forecast of a test clip by name, from its weights or its record, or why there is none."""
     tests: dict[str, NowcastDataset] = {}
     found: dict[str, Example | NowcastError] = {}
     for run in runs:
@@ -181,7 +181,7 @@ def _recorded(run: TrainingRun, clip: int) -> Example:
 
 
 def _section(runs: list[TrainingRun], out: Path, folder: str, examples: Mapping[str, Example | NowcastError]) -> str:
-    """One setting: its tables, its figures, its runs and their commands."""
+    """Return the section of one setting: its tables, its figures, its runs and their commands."""
     where = out / folder
     made = f"{setting_text(runs)}.\n\n{runs_table(runs)}\n\n{machines(runs)}{commands(runs)}\n"
     parts = [f"## {setting_text(runs)}", *_differences(runs)]
@@ -200,11 +200,11 @@ def _section(runs: list[TrainingRun], out: Path, folder: str, examples: Mapping[
 
 
 def _differences(runs: Sequence[TrainingRun]) -> list[str]:
-    """What makes the scores of these runs no fair comparison, said."""
+    """Return what makes a comparison of these runs' scores unfair."""
     clips = {(run.evaluation or {})["windows"] for run in runs}
     tests = {json.dumps((run.evaluation or {})["data"], sort_keys=True) for run in runs}
-    said = [f"The runs were scored on different numbers of clips: {sorted(clips)}."] if len(clips) > 1 else []
-    return said + (["The runs were scored on different data."] if len(tests) > 1 else [])
+    differences = [f"The runs were scored on different numbers of clips: {sorted(clips)}."] if len(clips) > 1 else []
+    return differences + (["The runs were scored on different data."] if len(tests) > 1 else [])
 
 
 def _write_table(table: Table, where: Path, made: str) -> None:
@@ -217,7 +217,7 @@ def _write_table(table: Table, where: Path, made: str) -> None:
 def _figures(
     runs: list[TrainingRun], where: Path, out: Path, examples: Mapping[str, Example | NowcastError]
 ) -> list[str]:
-    """The pictures of a setting as Markdown; what could not be drawn is said."""
+    """Draw the figures of a setting; return them as Markdown, with the reasons for missing ones."""
     drawn = one_of_each(runs)
     if not drawn:
         return []

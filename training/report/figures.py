@@ -26,12 +26,12 @@ Rows = list[tuple[str, Float32Field]]
 
 
 NAME_PLACES: Final = (((7, 0), "left"), ((0, 10), "center"), ((0, -10), "center"), ((-7, 0), "right"))
-"""Where a point's name may stand: shift in points, and which end of it is at that place. Arrows come from the right."""
+"""Candidate positions of a point's label: offset in points, and alignment. Arrows come from the right."""
 
 
 @dataclass(frozen=True)
 class FigureLayout:
-    """How the forecasts of a data set are drawn; the paper's own layout was not at hand, so this one is ours."""
+    """Layout of a data set's figure of forecasts; the paper's own layout was not available, so this one is ours."""
 
     number: int
     palette: str = "gray"
@@ -47,7 +47,7 @@ LAYOUTS: Final = {
 
 
 def one_of_each(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
-    """The first run of each model as the paper has it (its own skip and loss), flat before multi-scale."""
+    """Return the first run of each model as the paper has it (its own skip and loss), flat before multi-scale."""
     first: dict[str, TrainingRun] = {}
     for run in sorted(runs, key=lambda run: (str(run.config.get("seed")), run.name)):
         own = run.skip in (None, default_skip(run.model)) and run.config.get("loss", "l1+l2") == "l1+l2"
@@ -57,7 +57,7 @@ def one_of_each(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
 
 
 def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], out: Path) -> Path:
-    """One clip: what was given, what came, and the forecasts of runs of one setting.
+    """Draw one clip: the given frames, the truth, and the forecasts of runs of one setting.
 
     Raises:
         ConfigError: the runs do not show the same clip.
@@ -65,7 +65,9 @@ def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], o
     one, first = runs[0], examples[runs[0].name]
     for run in runs:
         if not np.array_equal(examples[run.name].past_THW, first.past_THW, equal_nan=True):
-            raise ConfigError(f"{run.name} shows another clip than {one.name}; weights or --clip {first.clip} were due")
+            raise ConfigError(
+                f"{run.name} shows another clip than {one.name}; expected its weights, or --clip {first.clip}"
+            )
     layout = LAYOUTS.get(str(one.config["dataset"]), FigureLayout(0))
     rows: Rows = [("given", first.past_THW), ("truth", first.future_THW)]
     rows += [(run.model, examples[run.name].forecast_THW) for run in runs]
@@ -86,7 +88,7 @@ def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], o
 
 
 def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -> None:
-    """One row per (label, frames with values 0 to 1), one column per frame; the first row holds what was given."""
+    """Draw one row per (label, frames with values 0 to 1), one column per frame; the first row has the given frames."""
     columns = max(len(frames_THW) for _, frames_THW in rows)
     figure = Figure(figsize=(1.0 * columns + 1.2, 1.08 * len(rows) + 0.7), layout="constrained", dpi=110)
     axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -107,7 +109,7 @@ def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -
 
 
 def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
-    """Figure 1: what training keeps for one clip against the score; an arrow leads from flat to multi-scale."""
+    """Draw Figure 1: saved activations of one clip against the score, with arrows from flat to multi-scale."""
     key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
     places = memory_and_score(runs, key)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
@@ -135,7 +137,7 @@ def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
 
 
 def memory_and_score(runs: Sequence[TrainingRun], key: str) -> dict[str, tuple[float, float]]:
-    """MiB kept for one clip and the score `key`, the mean over seeds, by model."""
+    """Return MiB saved for one clip and the score `key`, the mean over seeds, by model."""
     places: dict[str, tuple[float, float]] = {}
     for run in one_of_each(runs):
         same = [other for other in runs if (other.model, other.skip) == (run.model, run.skip) and not other.variant]
@@ -147,7 +149,7 @@ def memory_and_score(runs: Sequence[TrainingRun], key: str) -> dict[str, tuple[f
 
 
 def label_points(axis: Axes, places: Mapping[str, tuple[float, float]]) -> None:
-    """A name beside each point, on the first of its sides where it lies on no other name and no point."""
+    """Label each point on the first of its sides where the label overlaps no other label and no point."""
     points = [axis.transData.transform(place) for place in places.values()]
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in points]
     for model, place in sorted(places.items(), key=lambda item: item[1]):

@@ -1,4 +1,4 @@
-"""What happens inside a stack, as pictures: gradients by the image, and the outputs of the layers over time."""
+"""Pictures of the inside of a stack: gradients by the image, and the outputs of the layers over time."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ Field = NDArray[Any]
 
 
 class PictureRow(NamedTuple):
-    """One row of a picture: a label, one field per column, and what stands above each."""
+    """One row of a picture: a label, one field per column, and the heading of each."""
 
     label: str
     fields: Sequence[Field]
@@ -28,7 +28,7 @@ class PictureRow(NamedTuple):
 
 
 class LayerCall(NamedTuple):
-    """What one layer took and gave at one time step."""
+    """Input and output of one layer at one time step."""
 
     x_BCHW: Tensor
     y_BCHW: Tensor
@@ -36,7 +36,7 @@ class LayerCall(NamedTuple):
 
 @contextmanager
 def watch(model: RecurrentModel) -> Iterator[list[list[LayerCall]]]:
-    """While it is open, every call of every layer is kept: `calls[layer][time step]`."""
+    """Record every call of every layer within this context: `calls[layer][time step]`."""
     calls: list[list[LayerCall]] = [[] for _ in model.stack.cells]
 
     def keep(layer: int) -> Any:
@@ -63,33 +63,35 @@ def draw_layers(
     steps: Sequence[int] | None = None,
     channels: int = 0,
 ) -> list[Path]:
-    """Draw what each layer gives for a clip, as the paper's Figures 4, 5 and 7 do.
+    """Draw the outputs of each layer for a clip, as the paper's Figures 4, 5 and 7 do.
 
     Args:
         model: any stack.
-        frames_TCHW: given frames, as the network sees them.
+        frames_TCHW: given frames in network values.
         out: folder to write `layers.png` to (channel means over time), and `channels.png`.
         lead_steps: how many steps are forecast after them.
-        title: stands above the pictures.
+        title: of the pictures.
         steps: time steps to draw, from 0; None: six from the first to the last.
         channels: how many channels to draw of the last chosen step, those that differ most over the field.
 
     Raises:
-        ConfigError: a time step that is not there, or more channels than a layer has.
+        ConfigError: a time step out of range, or more channels than a layer has.
     """
     total = len(frames_TCHW) + lead_steps - 1
     steps = sorted(set(steps or np.linspace(0, total - 1, min(6, total)).round().astype(int).tolist()))
     if steps[0] < 0 or steps[-1] >= total:
-        raise ConfigError(f"time steps {steps}; 0 to {total - 1} were due")
+        raise ConfigError(f"time steps: expected 0 to {total - 1}, got {steps}")
     if channels > model.embed.out_channels:
-        raise ConfigError(f"{channels} channels; a layer has {model.embed.out_channels}")
+        raise ConfigError(
+            f"channels: expected at most {model.embed.out_channels}, the number of a layer, got {channels}"
+        )
     with watch(model) as calls, torch.inference_mode():
         predicted_TCHW = model.predict_all(frames_TCHW[None], lead_steps)[0]
     heads = [f"step {t}" + (" (fed back)" if t >= len(frames_TCHW) else "") for t in steps]
     inputs_TCHW = torch.cat([frames_TCHW, predicted_TCHW[len(frames_TCHW) - 1 : -1]])
     means = [PictureRow(f"layer {n}", [_mean(layer[t].y_BCHW[0]) for t in steps]) for n, layer in enumerate(calls)]
     frames = [[_mean(frames[t]) for t in steps] for frames in (inputs_TCHW, predicted_TCHW)]
-    rows = [PictureRow("goes in", frames[0], heads), *means, PictureRow("comes out", frames[1])]
+    rows = [PictureRow("input", frames[0], heads), *means, PictureRow("prediction", frames[1])]
     written = [_draw(rows, out / "layers.png", f"{title}\nmean over the channels, one scale per row")]
     if channels:
         rows = [_strongest(f"layer {n}", layer[steps[-1]].y_BCHW[0], channels) for n, layer in enumerate(calls)]
@@ -103,14 +105,14 @@ def _mean(y_CHW: Tensor) -> Field:
 
 
 def _strongest(label: str, y_CHW: Tensor, channels: int) -> PictureRow:
-    """The channel mean, and the channels that differ most over the field."""
+    """Return the channel mean, and the channels that differ most over the field."""
     chosen = [int(n) for n in y_CHW.flatten(1).std(dim=1).argsort(descending=True)[:channels]]
     fields = [_mean(y_CHW), *(_mean(y_CHW[n : n + 1]) for n in chosen)]
     return PictureRow(label, fields, ["channel mean", *(f"channel {n}" for n in chosen)])
 
 
 def _draw(rows: Sequence[PictureRow], path: Path, title: str, *, one_scale: bool = True) -> Path:
-    """Colours go from 2 to 98 % of the values, of a row or of each field; frames are grey, layers coloured."""
+    """Draw rows of fields; colours span 2 to 98 % of the values of a row, or of each field; frames are grey."""
     columns, (height, width) = len(rows[0].fields), rows[0].fields[0].shape
     figure = Figure(
         figsize=(1.5 * columns + 1.6, 1.55 * len(rows) * height / width + 0.9), layout="constrained", dpi=110
@@ -131,7 +133,7 @@ def _draw(rows: Sequence[PictureRow], path: Path, title: str, *, one_scale: bool
 
 
 def draw_gradients(rows: Sequence[PictureRow], path: Path, title: str) -> Path:
-    """Draw gradients by the image (absolute values), cut to the part that any of them reaches and a margin."""
+    """Draw gradients by the image (absolute values), cropped to the part that is not zero, with a margin."""
     columns, (top, bottom, left, right) = len(rows[0].fields), _frame(rows, margin=4)
     figure = Figure(figsize=(2.5 * columns + 0.9, 2.75 * len(rows) + 1), layout="constrained", dpi=110)
     all_axes = figure.subplots(len(rows), columns, squeeze=False)
@@ -151,7 +153,7 @@ def draw_gradients(rows: Sequence[PictureRow], path: Path, title: str) -> Path:
 
 
 def _frame(rows: Sequence[PictureRow], margin: int) -> tuple[int, int, int, int]:
-    """First and last rows and columns of what is not zero anywhere, with a margin."""
+    """Return first and last rows and columns of what is not zero anywhere, with a margin."""
     there_HW = np.any([field_HW > 0 for row in rows for field_HW in row.fields], axis=0)
     spans: list[int] = []
     for axis in (1, 0):

@@ -1,7 +1,7 @@
-"""Records: what is kept of an evaluated run for good, without its weights, so that a report can be made again anywhere.
+"""Records: the permanent part of an evaluated run, without weights, from which a report can be made anywhere.
 
 A record is a run folder without weights: `config.yaml`, the checkpoint's card, a thinned `metrics.csv` (losses,
-seconds), `evaluation.json` and the forecast of one test clip. Records of runs on several machines add up in a folder.
+seconds), `evaluation.json` and the forecast of one test clip. Records of runs on several machines may share a folder.
 """
 
 import csv
@@ -26,9 +26,9 @@ from training.trainer.metrics_file import HEAD
 
 EXAMPLE: Final = "example.npz"
 RECORDS: Final = "runs"
-"""Folder of the records beneath a report's own."""
+"""Folder of the records below a report's own."""
 CURVE: Final = 40
-"""Steps whose training loss a record keeps."""
+"""Number of steps whose training loss a record keeps."""
 PATHS: Final = ("data", "guided_cache")
 KEPT: Final = ("train/loss", "train/seconds")
 
@@ -39,9 +39,9 @@ class Example:
 
     Attributes:
         clip: number within the test set.
-        past_THW: what was given.
-        future_THW: what came.
-        forecast_THW: what the run's model said.
+        past_THW: the given frames.
+        future_THW: the true frames after them.
+        forecast_THW: the forecast of the run's model.
     """
 
     clip: int
@@ -50,14 +50,14 @@ class Example:
     forecast_THW: Float32Field
 
     def rounded(self, *, is_rain: bool) -> "Example":
-        """As a record keeps it: rain to 0.01 mm/h, pictures to 1/256; a figure drawn of it is the same everywhere."""
+        """Round as a record does (rain to 0.01 mm/h, pictures to 1/256), so that figures are the same everywhere."""
         step = 100 if is_rain else 256
         fields = (self.past_THW, self.future_THW, self.forecast_THW)
         return Example(self.clip, *((np.round(f * step) / step).astype(np.float16).astype(np.float32) for f in fields))
 
 
 def record_of(run: TrainingRun, example: Example | None, folder: Path) -> None:
-    """Write the record of an evaluated run into `folder`/NAME; a record that is there already and is the run stays.
+    """Write the record of an evaluated run into `folder`/NAME; the existing record of the same run is kept.
 
     Raises:
         ConfigError: the folder cannot be written to, or another run's record has the name.
@@ -82,10 +82,10 @@ def record_of(run: TrainingRun, example: Example | None, folder: Path) -> None:
 
 
 def read_example(run: TrainingRun) -> Example | None:
-    """The clip that a record keeps; None where it keeps none.
+    """Return the clip that a record keeps, or None if it keeps none.
 
     Raises:
-        ConfigError: the file is no such clip.
+        ConfigError: the file is not such a clip.
     """
     path = run.folder / EXAMPLE
     if not path.is_file():
@@ -95,11 +95,11 @@ def read_example(run: TrainingRun) -> Example | None:
             fields = (file[name].astype(np.float32) for name in ("past", "future", "forecast"))
             return Example(int(file["clip"]), *fields)
     except (OSError, ValueError, KeyError, BadZipFile) as err:
-        raise ConfigError(f"{path} is no example of a forecast; past, future, forecast and clip were due") from err
+        raise ConfigError(f"{path}: expected an example with past, future, forecast and clip") from err
 
 
 def is_rain(run: TrainingRun) -> bool:
-    """Whether a run's frames are rain, by its data set."""
+    """Return whether a run's frames are rain, by its data set."""
     return DATASETS.get(str(run.config["dataset"])).is_rain
 
 
@@ -116,7 +116,7 @@ def _refuse_another(run: TrainingRun, record: Path) -> None:
     try:
         known = json.loads(card.read_text())["sha256"] if card.is_file() else None
     except (ValueError, KeyError, TypeError) as err:
-        raise ConfigError(f"{card} is no checkpoint's card") from err
+        raise ConfigError(f"{card}: expected the card of a checkpoint") from err
     if known not in (None, run.card["sha256"]):
         raise ConfigError(
             f"{record} is the record of another run of this name; rename {run.folder}, or remove that record"
@@ -124,12 +124,12 @@ def _refuse_another(run: TrainingRun, record: Path) -> None:
 
 
 def _without_paths(config: dict[str, Any]) -> dict[str, Any]:
-    """Where data lay on one machine means nothing on another."""
+    """Replace paths of data, which are meaningless on another machine."""
     return {key: "DATA" if key in PATHS and value else value for key, value in config.items()}
 
 
 def _thinned(metrics: Path) -> str:
-    """All rows of validation, and training loss and seconds of evenly spread steps with the last."""
+    """Return all rows of validation, and training loss and seconds of evenly spread steps, the last included."""
     rows = list(csv.reader(metrics.read_text().splitlines()))[1:] if metrics.is_file() else []
     steps = sorted({int(step) for step, name, _ in rows if name in KEPT})
     kept = _spread(steps)

@@ -1,4 +1,4 @@
-"""Run folders and records as a report sees them: what was trained, whether it is finished, and its evaluation."""
+"""Run folders and records for a report: what was trained, whether it is finished, and its evaluation."""
 
 import csv
 import json
@@ -17,18 +17,18 @@ from training.config import NESTED, PRESETS, RunConfig
 
 EVALUATION = "evaluation.json"
 PLAIN = {"residual": False, "patch": 1, "memory_skip": "none"}
-"""Options of a recurrent model as the paper has them; a run with others belongs to none of its rows."""
+"""Options of a recurrent model as in the paper; a run with other values belongs to none of its rows."""
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A finished run.
+    """A finished training run with its configuration and evaluation.
 
     Attributes:
         folder: the run folder, or a record of it.
         config: its config.yaml.
         card: its checkpoint's JSON.
-        evaluation: what `training.evaluate --json` wrote of it; None where there is none yet.
+        evaluation: the result of `training.evaluate --json` for it; None if there is none yet.
     """
 
     folder: Path
@@ -38,27 +38,27 @@ class TrainingRun:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
+        """Return the name of the run's folder."""
         return self.folder.name
 
     @property
     def has_weights(self) -> bool:
-        """Whether it can forecast; a record cannot."""
+        """Return whether the run can forecast; a record cannot."""
         return (self.folder / "checkpoint" / WEIGHTS).is_file()
 
     @property
     def machines(self) -> list[str]:
-        """It was trained on, one after the other; empty where its card does not say."""
+        """Return the machines that it was trained on, in order; empty if its card names none."""
         return list(self.card.get("training", {}).get("machines", []))
 
     @property
     def model(self) -> str:
-        """The model's name."""
+        """Return the name of the trained model."""
         return str(self.config["model"])
 
     @property
     def skip(self) -> str | None:
-        """Of a recurrent model."""
+        """Return the kind of skips of a recurrent model, None for others."""
         if self.model not in recurrent_models():
             return None
         given = self.config.get("model_options", {}).get("skip")
@@ -66,7 +66,7 @@ class TrainingRun:
 
     @property
     def variant(self) -> str:
-        """What sets the run apart from every row of the paper; empty where nothing does."""
+        """Return how the run differs from every row of the paper; empty if it does not."""
         differs = {"balance": self.config.get("balance", 0.0) or None}
         if self.model in recurrent_models():
             options = self.config.get("model_options", {})
@@ -75,19 +75,19 @@ class TrainingRun:
 
     @cached_property
     def setting(self) -> tuple[str, ...]:
-        """What runs of one table have in common."""
+        """Return the part of the configuration that runs of one table share."""
         keys = ["dataset", "dataset_options", "input_steps", "lead_steps", "batch_size"]
         steps = self.config.get("max_steps") or f"{self.config.get('epochs')} epochs"
         return (*(json.dumps(self.config.get(key), sort_keys=True) for key in keys), str(steps))
 
     @property
     def width(self) -> tuple[Any, ...]:
-        """Size of a recurrent model; the others have sizes of their own."""
+        """Return the size of a recurrent model; other models have sizes of their own."""
         return tuple(self.config.get(key) for key in ("hidden_channels", "num_layers", "kernel_size"))
 
     @cached_property
     def seconds(self) -> float | None:
-        """Of training, by the last line of the metrics that says them; None where none does."""
+        """Return the seconds of training, from the last row of the metrics that has them; None if none has."""
         path = self.folder / "metrics.csv"
         if not path.is_file():
             return None
@@ -97,19 +97,19 @@ class TrainingRun:
 
     @property
     def scored_name(self) -> str:
-        """The model's name within its evaluation."""
+        """Return the model's name within its evaluation."""
         return str((self.evaluation or {}).get("model", self.name))
 
 
 def default_skip(model: str) -> str:
-    """What a recurrent model has where no skip is named."""
+    """Return the skip of a recurrent model whose configuration names none."""
     return "unet" if model.startswith(MULTISCALE) else "none"
 
 
 def all_runs(
     folders: Sequence[Path], evaluations: Path | None = None, *, forget: bool = False
 ) -> tuple[list[TrainingRun], dict[str, str]]:
-    """`find_runs` of several folders; of a run and its record, the one with weights.
+    """Find the runs of several folders; of a run and its record, return the one with weights.
 
     Raises:
         ConfigError: a folder without any run, or two runs of one name.
@@ -132,11 +132,11 @@ def all_runs(
 def find_runs(
     folder: Path, evaluations: Path | None = None, *, forget: bool = False
 ) -> tuple[list[TrainingRun], dict[str, str]]:
-    """Finished runs below a folder in order of their names, and why others are left out.
+    """Return the finished runs below a folder in order of their names, and why others are left out.
 
     Args:
         folder: holds run folders or records, or is one.
-        evaluations: where NAME.json of each run lies instead of in the run folder.
+        evaluations: folder of NAME.json for each run, instead of files in the run folders.
         forget: do not read evaluations of runs that can be evaluated again.
 
     Raises:
@@ -167,17 +167,17 @@ def _config(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
         raise ConfigError(f"{path} cannot be read: {err}") from err
     if not isinstance(config, dict) or not {"dataset", "model"} <= set(config):
-        raise ConfigError(f"{path} is no configuration of a run: `dataset` and `model` were due")
+        raise ConfigError(f"{path}: expected the configuration of a run, with `dataset` and `model`")
     return config
 
 
 def evaluation_file(run: TrainingRun, evaluations: Path | None) -> Path:
-    """Where a run's evaluation stands."""
+    """Return the path of a run's evaluation."""
     return run.folder / EVALUATION if evaluations is None else evaluations / f"{run.name}.json"
 
 
 def read_evaluation(path: Path, card: dict[str, Any]) -> dict[str, Any] | None:
-    """The evaluation of these weights; None where there is none.
+    """Return the evaluation of these weights, or None if there is none.
 
     Raises:
         ConfigError: not an evaluation, or one of other weights.
@@ -189,17 +189,19 @@ def read_evaluation(path: Path, card: dict[str, Any]) -> dict[str, Any] | None:
         of = evaluation["sha256"]
         complete = {"model", "overall", "paper", "by_lead", "windows", "frame_CHW"} <= set(evaluation)
     except (OSError, ValueError, KeyError, TypeError) as err:
-        raise ConfigError(f"{path} is no evaluation; what training.evaluate --json writes was due") from err
+        raise ConfigError(f"{path}: expected an evaluation written by training.evaluate --json") from err
     trained = card.get("training", {}).get("config", {}).get("dataset")
     if trained not in (None, evaluation.get("dataset")):
-        raise ConfigError(f"{path} is of {evaluation.get('dataset')}; {trained}, which the run was trained on, was due")
+        raise ConfigError(
+            f"{path}: expected an evaluation on {trained}, the run's own data set, got {evaluation.get('dataset')}"
+        )
     if of != card["sha256"] or not complete:
         raise ConfigError(f"{path} is of other weights, or of an older version; evaluate again (--evaluate --again)")
     return dict(evaluation)
 
 
 def command(run: TrainingRun) -> str:
-    """The training command: what the run's configuration has beside its data set's preset and the defaults."""
+    """Return the training command: the configuration's differences from its data set's preset and the defaults."""
     preset = PRESETS / f"{run.config['dataset']}.yaml"
     base: dict[str, Any] = yaml.safe_load(preset.read_text()) if preset.is_file() else {}
     parts = ["python -m training.run", f"--dataset {run.config['dataset']}", f"--model {run.model}"]
@@ -224,7 +226,7 @@ def _yaml(value: Any) -> str:
 
 
 def by_setting(runs: Iterable[TrainingRun]) -> list[list[TrainingRun]]:
-    """Runs that may stand in one table; models without recurrence join every group of their data and budget."""
+    """Group runs that may share a table; models without recurrence join every group of their data and budget."""
     runs = list(runs)
     groups: dict[tuple[Any, ...], list[TrainingRun]] = {}
     for run in runs:

@@ -1,4 +1,4 @@
-"""The paper's Tables 3 to 11 with our numbers beside the printed ones."""
+"""The paper's Tables 3 to 11 with our numbers next to the printed ones."""
 
 import json
 import math
@@ -22,7 +22,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of a table: its heads, our digits, and how it is taken from a run; a score has two values."""
+    """One quantity of a table: its headings and our digits; a score has two values."""
 
     label: str
     ours: str
@@ -39,7 +39,7 @@ COSTS = {
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line: a model of the paper, or a baseline, with the runs that are it.
+    """One row: a model of the paper, or a baseline, with its runs.
 
     Attributes:
         ours: by column, one value per run.
@@ -66,19 +66,19 @@ class Table:
 
     @property
     def runs(self) -> list[TrainingRun]:
-        """All runs that have a number in it."""
+        """Return all runs that have a number in the table."""
         return list({run.name: run for row in self.rows for run in row.runs}.values())
 
     @property
     def not_run(self) -> list[str]:
-        """Rows of the paper without a run."""
+        """Return the rows of the paper without a run."""
         return [
             f"{row.name} ({row.part})" if row.part else row.name for row in self.rows if row.printed and not row.runs
         ]
 
 
 def column(key: str) -> Column:
-    """What stands over a column."""
+    """Return the headings of a column."""
     if key in COSTS:
         return COSTS[key]
     name, _, rest = key.partition("_")
@@ -87,13 +87,13 @@ def column(key: str) -> Column:
 
 
 def paper_tables() -> dict[int, dict[str, Any]]:
-    """The printed numbers, as text, so that no digit is lost."""
+    """Return the printed numbers as text, so that no digit is lost."""
     tables = yaml.load(PAPER.read_text(), Loader=yaml.BaseLoader)
     return {int(number): table for number, table in tables.items()}
 
 
 def make_table(number: int, runs: Iterable[TrainingRun]) -> Table:
-    """A table of the paper with the numbers of evaluated runs of one setting."""
+    """Make a table of the paper with the numbers of evaluated runs of one setting."""
     spec, runs = paper_tables()[number], list(runs)
     columns = tuple(spec["columns"])
     rows = [_row(line, columns, [run for run in runs if fits(run, line)]) for line in spec["rows"]]
@@ -104,7 +104,7 @@ def make_table(number: int, runs: Iterable[TrainingRun]) -> Table:
 
 
 def fits(run: TrainingRun, line: dict[str, Any]) -> bool:
-    """Whether a run is what a line of the paper describes."""
+    """Return whether a run is what a row of the paper describes."""
     model = line["model"]
     skip = line.get("skip", default_skip(model)) if model in recurrent_models() else None
     loss = line.get("loss", "l1+l2")
@@ -124,7 +124,7 @@ def _row(line: dict[str, Any], columns: tuple[str, ...], runs: list[TrainingRun]
 
 
 def _baseline(name: str, columns: tuple[str, ...], run: TrainingRun) -> TableRow:
-    """Taken from the evaluation of one run, since those of all runs of a setting are the same."""
+    """Return a baseline's row from the evaluation of one run; all runs of a setting have the same."""
     scores = [key for key in columns if key not in COSTS]
     ours = {key: [value for value in [forecast_value(run, key, name)] if value is not None] for key in scores}
     every = {key: [value for value in [all_frames_value(run, key, name)] if value is not None] for key in scores}
@@ -136,7 +136,7 @@ def _scores(runs: list[TrainingRun], key: str, take: Callable[..., float | None]
 
 
 def forecast_value(run: TrainingRun, key: str, model: str | None = None) -> float | None:
-    """A score over the forecast frames, or of one of them (`mse_2`)."""
+    """Return a score over the forecast frames, or of one of them (`mse_2`)."""
     evaluation, model = run.evaluation or {}, model or run.scored_name
     name, _, lead = key.partition("_")
     if name == "mse" and lead:
@@ -148,13 +148,13 @@ def forecast_value(run: TrainingRun, key: str, model: str | None = None) -> floa
 
 
 def all_frames_value(run: TrainingRun, key: str, model: str | None = None) -> float | None:
-    """A score by the paper's protocol; None for one frame, and for a model that gives no one-step forecasts."""
+    """Return a score by the paper's protocol; None for one frame, and for models without one-step forecasts."""
     value = (run.evaluation or {})["paper"].get(model or run.scored_name, {}).get(key)
     return None if value is None else float(value)
 
 
 def run_cost(run: TrainingRun) -> dict[str, float]:
-    """Millions of parameters, MiB of saved activations and 1e9 multiply-adds of one clip, by `models.cost.measure`."""
+    """Return millions of parameters, MiB of saved activations and 1e9 multiply-adds of one clip."""
     frame_CHW = (run.evaluation or {})["frame_CHW"]
     steps = (run.config["input_steps"], run.config["lead_steps"])
     return _cost(json.dumps(run.card["architecture"], sort_keys=True), tuple(frame_CHW), steps)
@@ -175,7 +175,7 @@ def _cost(architecture: str, frame_CHW: tuple[int, int, int], steps: tuple[int, 
 
 
 def change(table: Table, row: TableRow, key: str, *, printed: bool) -> float | None:
-    """By how many percent a multi-scale model's number differs from the flat one's in this table; None without both."""
+    """Return the difference of a multi-scale model's number from the flat one's in percent; None without both."""
     flat = next((r for r in table.rows if MULTISCALE + r.name == row.name), None)
     if flat is None or (printed and not row.printed):
         return None

@@ -12,11 +12,11 @@ LATEX = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#"})
 
 
 def cells(table: Table, *, each_seed: bool) -> tuple[list[str], list[list[str]]]:
-    """Head and lines: ours over the forecast frames, ours over the paper's frames, the paper's.
+    """Return headings and rows: ours over the forecast frames, ours over the paper's frames, the paper's.
 
     Args:
-        table: what to write.
-        each_seed: put the values of all seeds behind their mean.
+        table: the table to write.
+        each_seed: append the values of all seeds to their mean.
     """
     parts, paper_frames = any(row.part for row in table.rows), any(any(row.all_frames.values()) for row in table.rows)
     changes = [key for key in table.columns if key in ("memory", "macs") and _has_pairs(table)]
@@ -59,7 +59,7 @@ def _percent(value: float | None) -> str:
 
 
 def markdown(table: Table) -> str:
-    """Table, what it is, and what was not run."""
+    """Return the table with its title, and the rows that were not run."""
     head, lines = cells(table, each_seed=True)
     body = markdown_table(head, lines)
     seeds = [row for row in table.rows if len(row.runs) > 1]
@@ -72,7 +72,7 @@ def markdown(table: Table) -> str:
 
 
 def csv_text(table: Table) -> str:
-    """One line per row, the mean of the seeds, and the names of the runs."""
+    """Return one line per row: the mean of the seeds, and the names of the runs."""
     head, lines = cells(table, each_seed=False)
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
@@ -87,7 +87,7 @@ def _runs(row: TableRow) -> tuple[str, str]:
 
 
 def latex(table: Table) -> str:
-    """A `table` float with plain rules; needs no package."""
+    """Return a `table` float with plain rules, which needs no LaTeX package."""
     head, lines = cells(table, each_seed=True)
     first = "l" * (2 if head[1] == "Part" else 1)
     body = [" & ".join(cell.translate(LATEX) for cell in line) + r" \\" for line in (head, *lines)]
@@ -109,7 +109,7 @@ def latex(table: Table) -> str:
 
 
 def setting_text(runs: Sequence[TrainingRun]) -> str:
-    """The scale of a group of runs, in words."""
+    """Describe the scale of a group of runs in words."""
     one, stacks = runs[0], [run for run in runs if run.skip is not None]
     frame_CHW = (one.evaluation or {})["frame_CHW"]
     options = ", ".join(f"{key}={value}" for key, value in one.config.get("dataset_options", {}).items())
@@ -123,7 +123,7 @@ def setting_text(runs: Sequence[TrainingRun]) -> str:
 
 
 def runs_table(runs: Sequence[TrainingRun]) -> str:
-    """What each run was, with its seed, steps and time."""
+    """Return a table of the runs with seed, steps and time."""
     head = ["run", "model", "skip", "loss", "seed", "steps", "lr", "precision", "seconds", "clips scored", "code"]
     lines = [
         [
@@ -145,7 +145,7 @@ def runs_table(runs: Sequence[TrainingRun]) -> str:
 
 
 def machines(runs: Sequence[TrainingRun]) -> str:
-    """Where the seconds were spent, a paragraph per machine; empty where no run says it."""
+    """Return a paragraph per machine on which runs were trained; empty if no run names one."""
     places: dict[str, list[str]] = {}
     for run in runs:
         if run.machines:
@@ -154,7 +154,7 @@ def machines(runs: Sequence[TrainingRun]) -> str:
 
 
 def commands(runs: Sequence[TrainingRun]) -> str:
-    """How each run was made and scored."""
+    """Return the commands that trained and scored each run."""
     lines = [f"{command(run)} --out RUNS/{run.name}" for run in runs]
     lines += sorted({str((run.evaluation or {}).get("command")) for run in runs})
     return "```text\n" + "\n".join(lines) + "\n```"

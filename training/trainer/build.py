@@ -1,4 +1,4 @@
-"""From a configuration to what a run trains, data sets and Lightning module, and to the card of the trained model."""
+"""From a configuration to data sets and Lightning module, and to the card of the trained model."""
 
 import logging
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def build_datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
     training = build_dataset(config.dataset, data, "train", config.dataset_options, **steps)
     validation = build_dataset(config.dataset, data, "validation", config.dataset_options, **steps)
     if len(validation) == 0:
-        log.warning("the data are too short for a validation part beside the training windows: there is no validation")
+        log.warning("no validation: the data are too short for a validation part next to the training windows")
     return training, validation
 
 
@@ -81,13 +81,13 @@ def card(
     steps: int,
     validation: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The card that `models.checkpoint.save_model` writes.
+    """Return the card that `models.checkpoint.save_model` writes.
 
     Args:
-        config: the run's.
+        config: configuration of the run.
         dataset: its training part.
         record: see `run_folder.run_record`.
-        steps: optimiser steps done.
+        steps: number of optimiser steps done.
         validation: the last scores by name.
     """
     revision, now = str(record["revisions"][-1]), datetime.now(UTC)

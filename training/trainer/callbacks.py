@@ -25,7 +25,7 @@ GAP: Final = 2
 class Pace(Callback):
     """Logs loss, seconds of training so far, samples per second, the share of time spent waiting for data, and memory.
 
-    It logs the loss itself, since Lightning would do that after the checkpoint of the step is written.
+    It logs the loss itself, since Lightning would do so after the checkpoint of the step is written.
 
     Args:
         batch_size: samples of a step, of all processes together.
@@ -43,23 +43,23 @@ class Pace(Callback):
         self._line_at = perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds of training."""
+        """Return the seconds of training so far."""
         return {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Seconds of the parts before."""
+        """Take over the seconds of earlier parts of the run."""
         self.seconds = float(state_dict["seconds"])
 
     def on_train_start(self, *_: Any) -> None:
-        """The clock starts."""
+        """Start the clock of this part."""
         self._restart()
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Data are here."""
+        """Count the time since the last batch as waiting for data."""
         self._waited_s += perf_counter() - self._ended
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Count, and log if it is time."""
+        """Count the step, and log every `every` steps."""
         now = perf_counter()
         self.seconds += now - self._ended
         self._spent_s += now - self._ended
@@ -69,7 +69,7 @@ class Pace(Callback):
             self._log(trainer)
 
     def on_validation_end(self, *_: Any) -> None:
-        """Validation is not counted."""
+        """Leave the time of the validation out."""
         self._ended = perf_counter()
 
     def _log(self, trainer: pl.Trainer) -> None:
@@ -104,7 +104,7 @@ class Pace(Callback):
 
 
 def peak_memory_mib() -> float:
-    """The most that this process has held: of the GPU where there is one, else resident."""
+    """Return the peak memory of this process: of the GPU if there is one, else resident."""
     if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated()) / 2**20
     unit = 1 if sys.platform == "darwin" else 1024
@@ -133,7 +133,7 @@ class ForecastImages(Callback):
 
 
 def mosaic(past_TCHW: Tensor, future_TCHW: Tensor, forecast_TCHW: Tensor, *, is_rain: bool) -> NDArray[np.uint8]:
-    """Two rows of frames, red, green and blue, (H, W, 3); of several channels the first."""
+    """Return two rows of frames as RGB, (H, W, 3); of several channels the first."""
     truth = [*past_TCHW[:, 0], *future_TCHW[:, 0]]
     below = [None] * len(past_TCHW) + list(forecast_TCHW[:, 0])
     height, width = past_TCHW.shape[-2:]

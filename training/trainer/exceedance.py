@@ -1,4 +1,4 @@
-"""The Lightning module of guided models: cross-entropy of exceeding each rate, where the field was observed."""
+"""The Lightning module of guided models: cross-entropy of exceeding each threshold, at observed cells."""
 
 from typing import Any, Final
 
@@ -14,11 +14,11 @@ from training.trainer.learning_rate import share_of_rate
 from training.trainer.prior import fit_prior
 
 RATE_WEIGHTS: Final = {0.1: 0.5, 0.2: 0.7, 0.5: 1.0, 1.0: 1.5, 2.0: 2.5, 5.0: 4.0, 10.0: 5.0, 20.0: 4.0}
-"""Rare events have little entropy; these bring the thresholds nearer to each other, and calibration does not mind."""
+"""Weights of the thresholds, which balance that rare events have little entropy; calibration is unaffected."""
 
 
 class ExceedanceModule(pl.LightningModule):
-    """Trains the network on what the statistical part leaves; that was fitted before (`training.trainer.prior`)."""
+    """Trains the network on the remainder of the statistical part, fitted before it (`training.trainer.prior`)."""
 
     def __init__(self, model: GuidedModel, config: RunConfig, *, total_steps: int) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class ExceedanceModule(pl.LightningModule):
         self.sums = torch.zeros(2, 2, dtype=torch.float64)
 
     def training_step(self, batch: GuidedSample) -> Tensor:
-        """Cross-entropy of both parts together."""
+        """Return the cross-entropy of both parts together."""
         loss = self.loss(self.model(batch.predictors_LFHW).float(), batch.future_LHW)
         self.log("train/loss", loss, prog_bar=True, logger=False)
         return loss
 
     def validation_step(self, batch: GuidedSample) -> None:
-        """Sums of both losses."""
+        """Add the losses of both parts together and of the statistical part alone."""
         _, prior_BLKHW, correction_BLKHW = self.model.parts(batch.predictors_LFHW)
         both = (prior_BLKHW + correction_BLKHW, prior_BLKHW)
         losses = [self.loss(logits.float(), batch.future_LHW) for logits in both]
@@ -43,17 +43,17 @@ class ExceedanceModule(pl.LightningModule):
         self.sums += torch.stack([torch.stack(losses).double().cpu() * size, torch.full((2,), float(size))])
 
     def on_validation_epoch_start(self) -> None:
-        """Sums start anew."""
+        """Reset the sums of the losses."""
         self.sums = torch.zeros(2, 2, dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:
-        """Mean losses with the network and without it."""
+        """Log the mean losses with the network and without it."""
         whole, alone = (self.sums[0] / self.sums[1]).tolist()
         self.log("validation/loss", whole, prog_bar=True)
         self.log("validation/loss_without_network", alone)
 
     def configure_optimizers(self) -> Any:
-        """AdamW on the network."""
+        """Return AdamW on the network's parameters, with its learning-rate schedule."""
         config = self.config
         learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -62,7 +62,7 @@ class ExceedanceModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def loss(self, logits_BLKHW: Tensor, future_BLHW: Tensor) -> Tensor:
-        """Mean over observed cells of the weighted sum over rates."""
+        """Return the mean over observed cells of the weighted sum over thresholds."""
         seen_BLHW = torch.isfinite(future_BLHW)
         rates_K = future_BLHW.new_tensor(self.model.rates_mmh)[:, None, None]
         event_BLKHW = (torch.nan_to_num(future_BLHW)[:, :, None] >= rates_K).to(logits_BLKHW.dtype)
@@ -73,7 +73,7 @@ class ExceedanceModule(pl.LightningModule):
 
 
 def build_exceedance(config: RunConfig, items: GuidedItems | None, total_steps: int) -> ExceedanceModule:
-    """What Lightning trains, its statistical part fitted to the items; without items that comes from a checkpoint."""
+    """Build the Lightning module, its statistical part fitted to the items; without items a checkpoint provides it."""
     sizes = {"hidden_channels": config.hidden_channels, "num_layers": config.num_layers}
     model = build_guided(config.model, **sizes, kernel_size=config.kernel_size, **config.model_options)
     if items is not None:

@@ -43,20 +43,20 @@ def fit(
     resume: Path | None = None,
     done: int = 0,
 ) -> int:
-    """Train `module` on to `total_steps`, into a run folder.
+    """Train `module` up to `total_steps`, into a run folder.
 
     Args:
-        module: gets the weights, the averaged ones where weights are averaged.
-        training: its samples.
-        validation: may be empty.
+        module: gets the weights, averaged if the configuration has `ema_decay`.
+        training: samples for training.
+        validation: samples for validation; may be empty.
         folder: for checkpoints and logs.
         record: the run record.
         total_steps: of the run.
-        resume: the checkpoint to go on from.
-        done: steps done there.
+        resume: the checkpoint to resume from.
+        done: number of steps done in that checkpoint.
 
     Returns:
-        Steps done in all; fewer than `total_steps` where the run stopped early.
+        Steps done in all; fewer than `total_steps` if the run stopped early.
 
     Raises:
         UnavailableError: stopped by a signal, or a full disk.
@@ -70,7 +70,7 @@ def fit(
     with StopSignals() as signals, _one_tree_of_errors(folder, is_new=resume is None):
         keeper = Keeper(folder, record, signals, every=config.checkpoint_every, **steps)
         trainer = _trainer(config, folder, metrics, keeper, **steps)
-        if is_first_process():  # nothing is written before everything fits
+        if is_first_process():  # nothing is written before all parts fit
             write_config(folder, config)
             metrics.go_on_after(done)
         trainer.fit(module, loader, validation_loader(validation, config), ckpt_path=resume, weights_only=True)
@@ -79,7 +79,7 @@ def fit(
 
 @contextmanager
 def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
-    """Lightning's errors as ours, its warnings away; a new folder goes again if the first step finds a wrong size."""
+    """Translate Lightning's errors, silence its warnings; remove a new folder if the first step finds a wrong size."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -87,9 +87,9 @@ def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
             warnings.filterwarnings("ignore", module="lightning_fabric")
             yield
     except SIGTERMException as err:
-        raise UnavailableError(f"stopped before the first step; --resume {folder} goes on") from err
+        raise UnavailableError(f"stopped before the first step; --resume {folder} continues") from err
     except MisconfigurationException as err:
-        raise ConfigError(f"this machine cannot run it so: {' '.join(str(err).split())}") from err
+        raise ConfigError(f"this machine cannot run this configuration: {' '.join(str(err).split())}") from err
     except InputError:
         if is_new and is_first_process():
             take_back(folder)
@@ -97,7 +97,7 @@ def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
 
 
 def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
-    """Return the callbacks that the configuration asks for, without the keeper."""
+    """Return the callbacks of a configuration, without the keeper."""
     bar = sys.stderr.isatty()
     callbacks: list[Callback] = [
         Pace(config.batch_size, every=config.log_every, total_steps=total_steps, lines=not bar)

@@ -1,4 +1,4 @@
-"""Samples with their predictors, worked out once and kept in files: advection then costs no training time."""
+"""Samples with their predictors, computed once and stored in files, so that advection costs no training time."""
 
 import hashlib
 import json
@@ -17,24 +17,24 @@ from training.datasets.base import NowcastDataset
 from training.datasets.field_cache import cache_folder, cached_array
 
 RECIPE = 2
-"""Goes up when the predictors change, so that files of other ones are not taken."""
+"""Version of the predictors; a change of them must raise it, so that older files are not used."""
 
 
 class GuidedSample(NamedTuple):
-    """What is known of each lead, and what was observed there in mm/h (NaN: not observed)."""
+    """Predictors of each lead, and the observed rate in mm/h (NaN: not observed)."""
 
     predictors_LFHW: Tensor
     future_LHW: Tensor
 
 
 class GuidedItems(Dataset[GuidedSample]):
-    """The samples of a data set with their predictors; in training small squares of them, at a new place each time.
+    """Samples of a data set with their predictors; in training small squares of them at random positions.
 
     Args:
-        base: mm/h; its items are worked out when first asked for.
-        folder: where they are kept.
-        crop: edge of the squares; 0 gives whole fields.
-        visits: how often each item comes in an epoch, each time another square.
+        base: mm/h; the predictors of an item are computed at its first use.
+        folder: where predictors are stored.
+        crop: edge of the squares; 0 returns whole fields.
+        visits: how often each item occurs in an epoch, each time as another square.
     """
 
     def __init__(self, base: NowcastDataset, folder: Path, *, crop: int = 0, visits: int = 1) -> None:
@@ -65,7 +65,7 @@ class GuidedItems(Dataset[GuidedSample]):
         return slice(start, start + self.crop)
 
     def _made(self, number: int) -> NDArray[np.float16]:
-        """Predictors and, as the last channel, the observed rate; float16."""
+        """Return the predictors and, as the last channel, the observed rate; float16."""
         past_TCHW, future_LCHW = self.base[number]
         cadence_of = getattr(self.base, "cadence_of", lambda _: self.base.cadence_minutes)
         known_LFHW = predictors_LFHW(past_TCHW[:, 0].numpy(), len(future_LCHW), float(cadence_of(number)))
@@ -75,7 +75,7 @@ class GuidedItems(Dataset[GuidedSample]):
 def guided_items(
     config: RunConfig, training: NowcastDataset, validation: NowcastDataset
 ) -> tuple[GuidedItems, GuidedItems]:
-    """Both parts of a run: small squares of the training cuts, whole fields of the others."""
+    """Return both parts of a run: small squares for training, whole fields for validation."""
     folder = cache_folder(config.guided_cache, Path(str(training.data)))
     return (
         GuidedItems(training, folder, crop=config.guided_crop, visits=config.guided_visits),

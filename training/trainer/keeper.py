@@ -1,4 +1,4 @@
-"""Checkpoints of a run while it trains: written whole, in time, and once more before it stops for a signal."""
+"""Checkpoints of a run: written atomically, regularly, and once more before it stops for a signal."""
 
 import io
 import math
@@ -21,17 +21,17 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """A checkpoint file is the old one or the new one, never a part (Lightning's goes through another folder)."""
+    """Replaces a checkpoint file atomically (Lightning's own writer uses another folder)."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, *_: Any, **__: Any) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint to a temporary name and rename it."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_bytes_atomically(Path(path), content.getvalue())
 
 
 class StopSignals:
-    """While it is entered, SIGTERM and the first SIGINT ask for a stop; a second SIGINT interrupts at once."""
+    """Within this context SIGTERM and the first SIGINT request a stop; a second SIGINT interrupts at once."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -48,11 +48,11 @@ class StopSignals:
             signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Take the signals; again after Lightning has put its own handlers in place."""
+        """Install the handlers; called again after Lightning has installed its own."""
         for number in self._before:
-            signal.signal(number, self._ask)
+            signal.signal(number, self._request)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, number: int, frame: FrameType | None) -> None:
         del frame
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
@@ -60,15 +60,15 @@ class StopSignals:
 
 
 class Keeper(Callback):
-    """Writes `last.ckpt` every so many steps, before each validation, before the last step, at the end, and to stop.
+    """Writes `last.ckpt` every N steps, before each validation, before the last step, at the end, and on a stop.
 
-    A checkpoint before a validation says that this is still due, and a resumed run begins with it; so all that a
-    checkpoint holds is of one moment, and a run killed at any time goes on exactly as it would have.
+    A checkpoint before a validation records that the validation is pending, and a resumed run begins with it; so all of
+    a checkpoint belongs to one moment, and a run killed at any time continues exactly as it would have.
 
     Args:
         folder: the run folder.
         record: the run record, see `run_folder`.
-        signals: that ask for a stop.
+        signals: requests to stop.
         every: steps between two checkpoints.
         validate_every: steps between two validations.
         total_steps: of the run.
@@ -86,29 +86,29 @@ class Keeper(Callback):
     ) -> None:
         self.folder, self.record, self.signals = folder, record, signals
         self.every, self.validate_every, self.total_steps = every, validate_every, total_steps
-        self.validation_due = False
+        self.validation_pending = False
         self.written: int | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the validation of this step is still to come."""
-        return {"validation_due": self.validation_due}
+        """Return whether the validation of this step is pending."""
+        return {"validation_due": self.validation_pending}  # the key that stored checkpoints have
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As it was written."""
-        self.validation_due = bool(state_dict["validation_due"])
+        """Restore whether a validation is pending."""
+        self.validation_pending = bool(state_dict["validation_due"])
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add the run record."""
+        """Add the run record to the checkpoint."""
         del trainer, pl_module
         checkpoint[RUN] = self.record
 
     def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Listen; and validate, where the checkpoint was written before that."""
+        """Install the signal handlers; run the validation that was pending in the checkpoint."""
         self.signals.listen()
         self.written = trainer.global_step or None
-        if self.validation_due and trainer.enable_validation:
+        if self.validation_pending and trainer.enable_validation:
             trainer.validating = True
             # Lightning resumes a validation only in its middle and has no public way to run a whole one outside of its
             # own loop; tests/models/test_library_internals.py names what is used here.
@@ -118,29 +118,29 @@ class Keeper(Callback):
             trainer.training = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Write if it is time, and stop if that was asked for."""
+        """Write a checkpoint if it is time, and stop if requested."""
         step = trainer.global_step
         if step >= self.total_steps:
             trainer.should_stop = True  # Lightning then validates once more before it ends
             return
-        self.validation_due = trainer.enable_validation and step % self.validate_every == 0
+        self.validation_pending = trainer.enable_validation and step % self.validate_every == 0
         stopping = trainer.strategy.reduce_boolean_decision(self.signals.requested, all=False)
-        if stopping or self.validation_due or step % self.every == 0 or step == self.total_steps - 1:
+        if stopping or self.validation_pending or step % self.every == 0 or step == self.total_steps - 1:
             self._write(trainer)
         if stopping:
             raise self._stopped(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """A validation is left at once: the checkpoint before it is there. Processes that share one finish it."""
+        """Leave a validation at once on a stop: its checkpoint exists. Processes that share a validation finish it."""
         if self.signals.requested and trainer.world_size == 1:
             raise self._stopped(trainer)
 
     def on_validation_end(self, *_: Any) -> None:
-        """It is done."""
-        self.validation_due = False
+        """Record that no validation is pending."""
+        self.validation_pending = False
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """The end of the run: Lightning's one epoch is the whole of it."""
+        """Write the last checkpoint: Lightning's only epoch is the whole run."""
         self.record["ended"] = True
         self._write(trainer)
 
@@ -162,7 +162,7 @@ class Keeper(Callback):
 
     def _stopped(self, trainer: pl.Trainer) -> UnavailableError:
         return UnavailableError(
-            f"stopped after step {trainer.global_step} of {self.total_steps}; --resume {self.folder} goes on"
+            f"stopped after step {trainer.global_step} of {self.total_steps}; --resume {self.folder} continues"
         )
 
     def _kept(self) -> str:

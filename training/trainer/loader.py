@@ -1,4 +1,4 @@
-"""Batches by step number, so that a resumed run goes on with exactly the samples that were next."""
+"""Batches by step number, so that a resumed run continues with exactly the next samples."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from training.trainer.guided_items import GuidedItems
 
 
 class StepSampler(Sampler[int]):
-    """Indices of a whole run: one permutation after the other, each drawn from (seed, epoch).
+    """Indices of a whole run: successive permutations, each drawn from (seed, epoch).
 
     Args:
         length: samples in the data set.
-        total: indices to give in all, over all epochs.
-        start: indices that an earlier part of the run has had already.
+        total: number of indices over all epochs.
+        start: number of indices that an earlier part of the run has used.
         seed: of the permutations.
-        batch: of all processes together; each process gets its own run of every batch.
+        batch: samples of all processes together; each process gets its own part of every batch.
         processes: how many share a batch.
     """
 
@@ -53,11 +53,11 @@ class StepSampler(Sampler[int]):
 
 
 class ShareSampler(Sampler[int]):
-    """Evenly spaced indices of a data set, each process its share of them.
+    """Evenly spaced indices of a data set, distributed over the processes.
 
     Args:
         length: samples in the data set.
-        count: how many to take in all; 0 is every one.
+        count: number of samples of all processes; 0 means all.
     """
 
     def __init__(self, length: int, count: int) -> None:
@@ -72,11 +72,11 @@ class ShareSampler(Sampler[int]):
 
 
 class Ahead:
-    """A loader whose next batches are made by a thread while the model works on this one.
+    """A loader that prepares the next batches in a thread while the model works on the current one.
 
     Args:
         loader: of the batches.
-        depth: how many are made ahead.
+        depth: number of batches prepared ahead.
     """
 
     def __init__(self, loader: DataLoader[Any], depth: int = 2) -> None:
@@ -95,25 +95,25 @@ class Ahead:
 
 
 def process_rank() -> int:
-    """Number of this process among those that train together."""
+    """Return the number of this process among those that train together."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def process_count() -> int:
-    """How many processes train together."""
+    """Return how many processes train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def train_loader(
     dataset: NowcastDataset | GuidedItems, config: RunConfig, *, total_steps: int, first_step: int
 ) -> DataLoader[Any] | Ahead:
-    """The batches from `first_step` to `total_steps` of a run; made ahead by a thread, or by processes.
+    """Return the batches from `first_step` to `total_steps` of a run, prepared ahead by a thread or by processes.
 
     Raises:
         ConfigError: a batch that the processes cannot share evenly.
     """
     if config.batch_size % config.devices:
-        raise ConfigError(f"a batch of {config.batch_size} for {config.devices} devices; a multiple of them was due")
+        raise ConfigError(f"batch_size: expected a multiple of {config.devices} devices, got {config.batch_size}")
     sampler = StepSampler(
         len(dataset),
         total=total_steps * config.batch_size,
@@ -134,7 +134,7 @@ def train_loader(
 
 
 def validation_loader(dataset: NowcastDataset | GuidedItems, config: RunConfig) -> DataLoader[Any] | None:
-    """The clips that are validated on, the same ones each time; None where the data have no validation part."""
+    """Return the validation clips, the same ones each time; None if the data have no validation part."""
     if len(dataset) == 0:
         return None
     sampler = ShareSampler(len(dataset), config.validation_clips)

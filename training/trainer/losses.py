@@ -1,4 +1,4 @@
-"""Losses in network values: per frame and sample, a sum over observed pixels, as the paper has it."""
+"""Losses in network values: a sum over the observed pixels of a frame and sample, as in the paper."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from core.registry import Registry
 from verification.balanced import EDGES_MMH, WEIGHTS
 
 HEAVIEST_MMH: Final = 30.0
-"""Rates above this weigh no more: beyond lie hail and clutter."""
+"""Rate from which the weight is constant: higher rates are mostly hail and clutter."""
 
 
 def weight_by_rate(rate_mmh: Tensor, balance: float) -> Tensor:
-    """1 + balance * rate in mm/h, by the true rate up to `HEAVIEST_MMH`; 0 where not observed (NaN).
+    """Return 1 + balance * rate in mm/h, by the true rate up to `HEAVIEST_MMH`; 0 where not observed (NaN).
 
-    Without it, a forecast that minimises the loss leaves out rain that is not certain, the more the heavier it is.
+    Without the weight, a forecast that minimises the loss omits rain that is uncertain, heavy rain most of all.
     A balance of 0 counts every observed pixel alike, as the paper's training does.
     """
     weight = 1.0 + balance * rate_mmh.clamp(0.0, HEAVIEST_MMH)
@@ -25,7 +25,7 @@ def weight_by_rate(rate_mmh: Tensor, balance: float) -> Tensor:
 
 
 def weight_by_class(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
-    """The weight of the scores B-MSE and B-MAE (`verification.balanced`); 0 for NaN. `balance` has no part in it."""
+    """Return the weight of the scores B-MSE and B-MAE (`verification.balanced`); 0 for NaN. `balance` is not used."""
     del balance
     weights, edges_mmh = rate_mmh.new_tensor(WEIGHTS), rate_mmh.new_tensor(EDGES_MMH)
     weight = weights[torch.bucketize(rate_mmh.contiguous(), edges_mmh, right=True)]
@@ -39,7 +39,7 @@ class Loss:
     Attributes:
         per_pixel: of the difference between prediction and target.
         weight: of a pixel, by its true rate in mm/h and the configuration's `balance`.
-        needs_rain: means nothing for pictures.
+        needs_rain: whether the loss is defined for rain only.
     """
 
     per_pixel: Callable[[Tensor], Tensor]
@@ -47,7 +47,7 @@ class Loss:
     needs_rain: bool = False
 
     def __call__(self, prediction_BTCHW: Tensor, target_BTCHW: Tensor, weight_BTCHW: Tensor) -> Tensor:
-        """The scalar loss; the weight is 0 where nothing was observed."""
+        """Return the scalar loss; the weight is 0 where nothing was observed."""
         return (weight_BTCHW * self.per_pixel(prediction_BTCHW - target_BTCHW)).sum(dim=(2, 3, 4)).mean()
 
 

@@ -1,4 +1,4 @@
-"""A Lightning logger that appends to metrics.csv and metrics.jsonl, so that a resumed run goes on in them."""
+"""A Lightning logger that appends to metrics.csv and metrics.jsonl, so that a resumed run continues in them."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ HEAD = ["step", "name", "value"]
 
 
 class MetricsFile(Logger):
-    """CSV: one row per step and metric. JSON lines beside it: one object per step and kind of metric.
+    """Logger to CSV, one row per step and metric, and to JSON lines, one object per step and kind of metric.
 
     A step is the number of optimiser steps done; Lightning counts them from 0.
 
@@ -31,17 +31,17 @@ class MetricsFile(Logger):
 
     @property
     def name(self) -> str:
-        """Lightning's name for a logger."""
+        """Return the name that Lightning requires of every logger."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """Lightning's version of a logger; a run folder has one."""
+        """Return an empty version; a run folder has only one."""
         return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the resolved configuration stands in config.yaml."""
+        """Do nothing: the resolved configuration is in config.yaml."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -62,9 +62,9 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def go_on_after(self, step: int) -> None:
-        """Drop what stands there of later steps, of validation after this one, and of a line that was cut.
+        """Drop entries of later steps, validation entries of this step, and a truncated last line.
 
-        A checkpoint is written before the validation that is due at its step, and a resumed run validates again.
+        A checkpoint is written before the validation of its step, and a resumed run validates again.
         """
         if self.path.is_file():
             rows = [row for row in csv.reader(self.path.read_text().splitlines()) if _is_kept(row, step)]
@@ -75,7 +75,7 @@ class MetricsFile(Logger):
 
 
 def last_values(path: Path, prefix: str) -> dict[str, float]:
-    """The newest value of each metric whose name begins with `prefix`; empty without a file."""
+    """Return the newest value of each metric whose name begins with `prefix`; empty without a file."""
     if not path.is_file():
         return {}
     rows = csv.DictReader(path.read_text().splitlines())

@@ -40,7 +40,7 @@ class NowcastModule(pl.LightningModule):
         measures: scores of the forecast frames in validation, by label.
 
     Raises:
-        ConfigError: a loss that weighs by rain, for pictures.
+        ConfigError: a loss that is weighted by rain, for a data set of pictures.
     """
 
     allow_zero_length_dataloader_with_multiple_devices = True  # a process may have no validation clip
@@ -61,11 +61,11 @@ class NowcastModule(pl.LightningModule):
         self.loss = LOSSES.get(config.loss)
         if not rain and (self.loss.needs_rain or config.balance):
             raise ConfigError(
-                f"loss {config.loss!r} with balance {config.balance} weighs by rain; this data set has none"
+                f"loss {config.loss!r} with balance {config.balance} is weighted by rain; this data set has none"
             )
         if self.loss.needs_rain and config.balance:
             raise ConfigError(
-                f"balance {config.balance} with loss {config.loss!r}, which has weights of its own; 0 was due"
+                f"balance: expected 0 with loss {config.loss!r}, which has its own weights, got {config.balance}"
             )
         self.schedule = SCHEDULES.get(config.schedule)(config.epochs)
         self.measures = dict(measures or {})
@@ -74,12 +74,12 @@ class NowcastModule(pl.LightningModule):
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """What a model draws at random in a step (dropout) is a function of (seed, step, process)."""
+        """Seed what a model draws at random in a step (dropout) by (seed, step, process)."""
         key = (self.config.seed, self.global_step, self.global_rank)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Sample) -> Tensor:
-        """Loss over all T + lead - 1 predictions, as the paper (given frames count too), or over the leads alone."""
+        """Return the loss over all T + lead - 1 predictions, as the paper, or over the leads alone."""
         past_BTCHW, future_BTCHW = batch
         size, given = past_BTCHW.shape[:2]
         use_truth_TB = self.schedule.use_truth_TB(
@@ -109,7 +109,7 @@ class NowcastModule(pl.LightningModule):
     def validation_step(self, batch: Sample) -> Tensor:
         """Add the loss and the sums of every score of the forecast frames, pooled over the leads; return the forecast.
 
-        As in training, a cell's own loss (PredRNN-V2's decoupling) is a part of it.
+        As in training, a cell's additional loss (PredRNN-V2's decoupling) is a part of it.
         """
         past_BTCHW, future_BTCHW = batch
         leads = future_BTCHW.shape[1]
@@ -128,7 +128,7 @@ class NowcastModule(pl.LightningModule):
         return forecast_BTCHW
 
     def on_validation_epoch_start(self) -> None:
-        """Start the sums anew."""
+        """Reset the sums of loss and scores."""
         self.sums = {key: score.sums() for key, score in self.kinds.items()}
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
 
@@ -156,7 +156,7 @@ class NowcastModule(pl.LightningModule):
         return found
 
     def configure_optimizers(self) -> Any:
-        """Adam at the paper's rate, times the schedule's share of it."""
+        """Return Adam at the paper's rate, times the schedule's share of it."""
         config = self.config
         optimiser = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
         if config.learning_rate_schedule == "constant" and not config.warmup_steps:
@@ -166,7 +166,7 @@ class NowcastModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
     def _loss(self, predicted_BTCHW: Tensor, target_BTCHW: Tensor, values_BTCHW: Tensor | None = None) -> Tensor:
-        """The loss against the truth, which `values_BTCHW` is in network values, where that is at hand."""
+        """Return the loss against the truth; `values_BTCHW` is the truth in network values if already computed."""
         if values_BTCHW is None:
             values_BTCHW = self.transform.encode(target_BTCHW)
         if self.rain:

@@ -14,15 +14,15 @@ CELLS_PER_LEAD: Final = 80
 MOST_ITEMS: Final = 2400
 ITERATIONS: Final = 80
 RIDGE: Final = 0.1
-"""Penalty on squared weights, beside each threshold's entropy: chosen by leaving out one event at a time."""
+"""Penalty on squared weights relative to each threshold's entropy; chosen by cross-validation over events."""
 
 
 def fit_prior(model: GuidedModel, items: GuidedItems, *, seed: int = 0) -> None:
-    """Set the predictors' means and spreads, and each lead's weights.
+    """Fit the predictors' means and standard deviations, and each lead's weights.
 
     Args:
-        model: gets them, in place.
-        items: cells are drawn from the first visit to each cut, then from the second, as far as it takes.
+        model: is changed in place.
+        items: cells are drawn from the first visit to each item, then from the second, up to the maximum.
         seed: of the draw.
     """
     rows_NF, rate_mmh_N, lead_N = _sample(items, np.random.default_rng((seed, 7)))
@@ -39,7 +39,7 @@ def fit_prior(model: GuidedModel, items: GuidedItems, *, seed: int = 0) -> None:
 
 
 def _sample(items: GuidedItems, random: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Predictors, rates and leads of observed cells."""
+    """Return predictors, rates and leads of observed cells."""
     count = min(len(items), MOST_ITEMS)
     rows, rates, leads = [], [], []
     for number in range(count):
@@ -57,7 +57,7 @@ def _sample(items: GuidedItems, random: np.random.Generator) -> tuple[Tensor, Te
 
 @torch.enable_grad()
 def _regression(scaled_NF: Tensor, event_NK: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights and biases of all thresholds at once, by L-BFGS with a small penalty."""
+    """Fit weights and biases of all thresholds at once, by L-BFGS with a small penalty."""
     weight_FK = torch.zeros(scaled_NF.shape[1], event_NK.shape[1], requires_grad=True)
     bias_K = torch.logit(event_NK.mean(dim=0).clamp(1e-5, 1 - 1e-5)).requires_grad_()
     share_K = event_NK.mean(dim=0).clamp(1e-4, 1 - 1e-4)

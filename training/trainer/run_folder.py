@@ -1,4 +1,4 @@
-"""The folder of a run: made once, never overwritten, and gone on in only by the run that it belongs to."""
+"""The folder of a run: created once, never overwritten, and resumed only by the run that it belongs to."""
 
 import json
 import logging
@@ -27,39 +27,39 @@ RUN: Final = "run"
 
 
 def new_folder(out: Path | None, config: RunConfig) -> Path:
-    """The folder of a new run; not made yet, so that a mistake in the configuration leaves nothing behind.
+    """Return the folder of a new run; it is not created yet, so that a wrong configuration leaves nothing behind.
 
     Raises:
-        ConfigError: there is something at that place already.
+        ConfigError: the folder exists and is not empty.
     """
     folder = out or Path("runs") / f"{config.dataset}-{config.model}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     if is_first_process() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"run folder {folder} is not empty; a new one was due, or --resume {folder} to go on")
+        raise ConfigError(f"run folder {folder} is not empty; expected a new one, or --resume {folder} to continue it")
     return folder
 
 
 def run_to_resume(path: Path, dataset: str | None) -> tuple[Path, Path | None, str]:
-    """Folder, checkpoint and data set of a run to go on with; no checkpoint where it was killed before its first.
+    """Return folder, checkpoint and data set of a run to resume; no checkpoint if it was killed before its first.
 
     Raises:
-        ConfigError: nothing there to go on with, or a run of another data set.
+        ConfigError: nothing to resume there, or a run of another data set.
     """
     folder, checkpoint = (path, path / LAST) if path.is_dir() else (path.parent, path)
     config_file = folder / CONFIG
     if not config_file.is_file() or (path != folder and not checkpoint.is_file()):
-        raise ConfigError(f"nothing to resume at {path}: a run folder with {CONFIG} and {LAST} was due")
+        raise ConfigError(f"nothing to resume at {path}: expected a run folder with {CONFIG} and {LAST}")
     try:
         found = str(yaml.safe_load(config_file.read_text())["dataset"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as err:
         what = " ".join(str(err).split())
         raise ConfigError(f"{config_file} cannot be read as a run's configuration ({what})") from err
     if dataset not in (None, found):
-        raise ConfigError(f"{folder} is a run on {found}; --dataset {dataset} came")
+        raise ConfigError(f"--dataset: expected {found}, the data set of the run in {folder}, got {dataset}")
     return folder, checkpoint if checkpoint.is_file() else None, found
 
 
 def write_config(folder: Path, config: RunConfig) -> None:
-    """Make the folder and write the resolved configuration into it; clear away what a killed process half wrote."""
+    """Create the folder and write the resolved configuration into it; remove partial files of a killed process."""
     folder.mkdir(parents=True, exist_ok=True)
     for part in folder.glob(".*.part"):
         part.unlink(missing_ok=True)
@@ -68,7 +68,7 @@ def write_config(folder: Path, config: RunConfig) -> None:
 
 
 def take_back(folder: Path) -> None:
-    """Remove what a new run has written, where it failed before its first checkpoint."""
+    """Remove the files of a new run that failed before its first checkpoint."""
     if not (folder / LAST).exists():
         for name in (CONFIG, "metrics.csv", "metrics.jsonl"):
             (folder / name).unlink(missing_ok=True)
@@ -79,7 +79,7 @@ def take_back(folder: Path) -> None:
 def run_record(
     config: RunConfig, datasets: Mapping[str, NowcastDataset], total_steps: int, saved: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a checkpoint says of its run, beside the weights; `saved` is the record of the part before, or empty."""
+    """Return the run record of a checkpoint; `saved` is the record of the earlier part, or empty."""
     revision = code_revision()  # of the code that trains, not of what the checkout holds when it is done
     before = list(saved.get("revisions", []))
     if before and before[-1] != revision:
@@ -99,17 +99,17 @@ def _with_newest(before: list[str], newest: str) -> list[str]:
 
 
 def is_over(saved: Mapping[str, Any], now: Mapping[str, Any], done: int) -> bool:
-    """Whether a checkpoint is of a run's end; not where it is now to be longer, or to stop early by another rule."""
+    """Return whether a checkpoint is of a run's end; not if the run is now longer, or stops early by another rule."""
     rule = "early_stopping"
     same = saved["total_steps"] == now["total_steps"] and saved["config"].get(rule) == now["config"][rule]
     return done == now["total_steps"] or bool(saved["ended"] and same)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint of this trainer; nothing in it is run as code.
+    """Return a checkpoint of this trainer; nothing in it is executed.
 
     Raises:
-        ConfigError: cut, of another program, or of a version of this one that kept no run record.
+        ConfigError: truncated, of another program, or of a version of this one without run records.
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -117,12 +117,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         first = str(err).splitlines()[0][:120] if str(err) else type(err).__name__
         raise ConfigError(f"{path} is no whole checkpoint of this trainer ({first})") from err
     if not isinstance(checkpoint, dict) or RUN not in checkpoint:
-        raise ConfigError(f"{path} has no record of its run; a {LAST} of this trainer was due")
+        raise ConfigError(f"{path} has no record of its run; expected a {LAST} of this trainer")
     return checkpoint
 
 
 def refuse_another_run(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare two run records.
+    """Compare two run records and refuse a different run.
 
     Raises:
         ConfigError: another data set, other data, another model, or another value of any key that decides the weights.
@@ -145,13 +145,13 @@ def _differs(saved: Mapping[str, Any], now: Mapping[str, Any], key: str) -> bool
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first entry of two fingerprints that differs, in words."""
+    """Describe the first entry of two fingerprints that differs."""
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
     return f"{key}: {str(old.get(key))[:200]} then, {str(new.get(key))[:200]} now"
 
 
 def code_revision() -> str:
-    """The commit of the running code, with `-dirty` where it has changes; `unknown` outside of a checkout."""
+    """Return the commit of the running code, with `-dirty` if it has changes; `unknown` outside of a checkout."""
     here = Path(__file__).parent
     try:
         found = subprocess.run(

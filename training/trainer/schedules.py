@@ -1,4 +1,4 @@
-"""When a training step takes the true frame and when the model's own prediction."""
+"""Scheduled sampling: whether a training step takes the true frame or the model's own prediction."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from core.registry import Registry
 
 @dataclass(frozen=True)
 class Schedule:
-    """Base: which frames are true, for one optimiser step; drawn by (seed, step, sample), the same on every rank.
+    """Base: which frames are true in one optimiser step; drawn by (seed, step, sample), the same on every rank.
 
     Attributes:
-        epochs: of the run; what changes by epoch changes in as many equal parts of it.
+        epochs: of the run; a schedule by epoch divides the run into as many equal parts.
     """
 
     epochs: int = 20
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
-        """Probability of the true frame at each recurrent step, shape (given + leads - 1,)."""
+        """Return the probability of the true frame at each recurrent step, shape (given + leads - 1,)."""
         raise NotImplementedError
 
     def use_truth_TB(
@@ -39,20 +39,20 @@ SCHEDULES: Registry[type[Schedule]] = Registry("schedule")
 
 @SCHEDULES.register("scheduled")
 class ScheduledSampling(Schedule):
-    """Given frames are true; later ones with a probability that falls evenly from 1 to 0 (paper, section 4.3)."""
+    """Given frames are true; later ones with a probability that falls linearly from 1 to 0 (paper, section 4.3)."""
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
-        """1 for given frames, eta = 1 - step / total for the others: a little less after every step."""
+        """Return 1 for given frames, eta = 1 - step / total for the others."""
         eta = max(0.0, 1.0 - step / max(total_steps, 1))
         return np.array([1.0] * given + [eta] * (leads - 1))
 
 
 @SCHEDULES.register("own")
 class OwnPredictions(Schedule):
-    """Given frames are true, all later ones the model's own, as in a forecast."""
+    """Given frames are true, all later ones are the model's own predictions, as in a forecast."""
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
-        """1 for given frames, 0 for the others."""
+        """Return 1 for given frames, 0 for the others."""
         del step, total_steps
         return np.array([1.0] * given + [0.0] * (leads - 1))
 
@@ -61,11 +61,11 @@ class OwnPredictions(Schedule):
 class ReverseScheduledSampling(Schedule):
     """PredRNN-V2's reverse scheduled sampling (Wang et al. 2021, arXiv:2103.09504; numbers of the paper's code).
 
-    It changes once per epoch e = 1 ... E. A run that `max_steps` cuts short has the same E parts, shorter ones.
+    It changes once per epoch e = 1 ... E. A run that `max_steps` shortens has the same E parts, each shorter.
     """
 
     def probabilities(self, step: int, total_steps: int, given: int, leads: int) -> NDArray[np.float64]:
-        """The first frame is true; other given ones with a rising, later ones with a falling probability."""
+        """Return 1 for the first frame, a rising probability for other given frames, a falling one for later frames."""
         epoch = min(step * self.epochs // max(total_steps, 1), self.epochs - 1) + 1
         first, last, tau = self.epochs / 3, 2 * self.epochs / 3, self.epochs / 15
         if epoch < first:

@@ -17,8 +17,8 @@ def test_highway_shut_keeps_zero_and_open_takes_the_new(gate_bias, open_):
     z_BCHW = torch.zeros_like(x_BCHW)
     with torch.no_grad():
         highway.gates.parts[0].get_parameter("bias")[4:] = gate_bias
-    due = highway.gates(x_BCHW, z_BCHW)[:, :4].tanh() if open_ else z_BCHW
-    torch.testing.assert_close(highway(x_BCHW, z_BCHW), due)
+    expected = highway.gates(x_BCHW, z_BCHW)[:, :4].tanh() if open_ else z_BCHW
+    torch.testing.assert_close(highway(x_BCHW, z_BCHW), expected)
 
 
 def test_shut_highway_hides_the_input_from_the_second_layer():
