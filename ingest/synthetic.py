@@ -1,8 +1,8 @@
-"""Invented weather as files of RY: `python -m ingest.synthetic --out DIR --start T --hours N [--seed S] [--odim]`.
+"""Synthetic weather as RY files: `python -m ingest.synthetic --out DIR --start T --hours N [--seed S] [--odim]`.
 
 A frame is a function of the seed and its time alone. Rain falls where the sum of random fields of several sizes and of
-wavy fronts is high. Each field drifts with the wind and fades into the next one, the sooner the smaller it is; so
-persistence fails, extrapolation is good for a while, and nothing forecasts the growth of a small shower.
+wavy fronts is high. Each field drifts with the wind and fades into the next one, the faster the smaller its structures;
+so persistence fails, extrapolation is good for a while, and no method can forecast the growth of a small shower.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,9 +42,9 @@ class Layer:
 
     Attributes:
         size_km: the wavelength with the most power.
-        lifetime_h: after this time a field has wholly given way to the next.
-        amplitude: standard deviation; where `cellular`, it is larger or smaller from region to region.
-        cellular: belongs to showers instead of to widespread rain.
+        lifetime_h: time in which a field fades completely into the next one.
+        amplitude: standard deviation; if `cellular`, it varies from region to region.
+        cellular: whether the structures are showers instead of widespread rain.
     """
 
     size_km: float
@@ -63,24 +63,24 @@ LAYERS: Final = (
     Layer(7.0, 0.35, 0.10, cellular=True),
 )
 SHOWERINESS: Final = Layer(320.0, 8.0, 0.5)
-"""Logarithm of how much showers stand out from the rain around them, from region to region."""
+"""Logarithm of the showers' amplitude relative to the rain around them, which varies from region to region."""
 
 STRETCH: Final = 1.7
-"""Length of the structures along the fronts over their width."""
+"""Ratio of the structures' length along the fronts to their width."""
 
 FRONT_SPACING_KM: Final = 850.0
 FRONT_WIDTH_KM: Final = 45.0
 FRONT_WAVES_KM: Final = 60.0
 RAIN_ABOVE: Final = 0.8
-"""Value of the summed fields at the edge of rain."""
+"""Value of the summed fields above which it rains."""
 
 RATE_MMH: Final = 2.7
-"""The rate where the sum is one above the edge; it grows with the square of the excess."""
+"""The rate where the sum exceeds `RAIN_ABOVE` by one; it grows with the square of the excess."""
 
 
 @dataclass(frozen=True)
 class Wind:
-    """Steady steering wind of a seed, with a slow swing and a shear across the country."""
+    """Steady steering wind of a seed, with a slow oscillation and a shear across the country."""
 
     east_kmh: float
     north_kmh: float
@@ -91,7 +91,7 @@ class Wind:
 
     @classmethod
     def of(cls, seed: int) -> "Wind":
-        """Wind from somewhere between south and north-west, 30 to 50 km/h."""
+        """Return a wind from between south and north-west, of 30 to 50 km/h."""
         rng = np.random.default_rng((seed, 0))
         speed_kmh, towards = rng.uniform(30, 50), np.radians(rng.uniform(-40, 70))
         return cls(
@@ -104,7 +104,7 @@ class Wind:
         )
 
     def travelled_km(self, hours: float) -> tuple[float, float]:
-        """How far air has come since the epoch, to the east and to the north."""
+        """Return the distance that air has moved since the epoch, to the east and to the north."""
         swing = self.phase + 2 * np.pi * hours / 15.0
         return (
             self.east_kmh * hours + self.swing_km * float(np.sin(swing)),
@@ -112,7 +112,7 @@ class Wind:
         )
 
     def moved_km(self, since_h: float, hours: float) -> Displacement:
-        """Displacement of the cells' air over a time that is not long, to the east and to the south, (H, W)."""
+        """Return the displacement of the cells' air over a short time, to the east and to the south, (H, W)."""
         east, north = np.subtract(self.travelled_km(hours), self.travelled_km(since_h))
         south_HW, east_HW = np.meshgrid(*(np.linspace(-1, 1, _field_cells(), dtype=np.float32),) * 2, indexing="ij")
         faster_HW = 1 + self.shear * south_HW
@@ -122,23 +122,24 @@ class Wind:
 def weather(
     start: datetime, hours: float, seed: int = 0, step_minutes: int = 5, *, radars: Sequence[str] = tuple(DWD_RADARS)
 ) -> Iterator[RadarFrame]:
-    """Invented RY frames from `start` to `start + hours`, both ends included, in counts of 0.12 mm/h.
+    """Yield synthetic RY frames from `start` to `start + hours`, both ends included, in counts of 0.12 mm/h.
 
     Args:
-        start: aware time; one frame is the same whatever the start.
-        hours: length.
-        seed: each is other weather.
-        step_minutes: spacing.
-        radars: the sites that work; the other cells are NaN.
+        start: aware time; the frame of a time does not depend on it.
+        hours: length of the sequence.
+        seed: selects the weather.
+        step_minutes: time between two frames.
+        radars: the sites that work; cells outside their range are NaN.
 
     Raises:
-        InputError: negative hours, a step that is not positive, or an unknown site.
+        InputError: negative hours or seed, a step that is not positive, or an unknown site.
     """
     unknown = sorted(set(radars) - set(DWD_RADARS))
     if unknown or hours < 0 or step_minutes < 1 or seed < 0:
         raise InputError(
-            f"{hours} hours every {step_minutes} minutes, seed {seed}, unknown radars {unknown}; hours and seed of 0 "
-            f"or more, steps of 1 or more and radars among {', '.join(DWD_RADARS)} were due"
+            f"expected hours and seed of 0 or more, step_minutes of 1 or more and radars among "
+            f"{', '.join(DWD_RADARS)}; got hours={hours}, seed={seed}, step_minutes={step_minutes} and the unknown "
+            f"radars {unknown}"
         )
     covered_HW = coverage_HW(RADOLAN_900, tuple(radars))
     missing = tuple(site for site in DWD_RADARS if site not in radars)
@@ -149,7 +150,7 @@ def weather(
 
 
 def invented_rate_mmh_HW(seed: int, valid_time: datetime) -> Float32Field:
-    """Rain everywhere on the 900 x 900 grid, in whole counts of RY."""
+    """Return the rate of every cell of the 900 x 900 grid, in whole counts of RY."""
     hours = (valid_time - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds() / 3600
     wind = Wind.of(seed)
     fields = [layer.amplitude * _field(seed, index, layer, wind, hours) for index, layer in enumerate(LAYERS, start=1)]
@@ -164,7 +165,7 @@ def invented_rate_mmh_HW(seed: int, valid_time: datetime) -> Float32Field:
 
 
 def _field(seed: int, stream: int, layer: Layer, wind: Wind, hours: float) -> Float32Field:
-    """A layer's field of unit variance at a time: two neighbours in time, each moved by the wind, faded."""
+    """Return a layer's field of unit variance at a time: two fields next in time, moved by the wind and blended."""
     epoch, passed = divmod(hours / layer.lifetime_h + 0.37 * stream, 1.0)
     row_HW, col_HW = _cell_numbers()
     mixed_HW = np.zeros(row_HW.shape, np.float32)
@@ -179,7 +180,7 @@ def _field(seed: int, stream: int, layer: Layer, wind: Wind, hours: float) -> Fl
 
 @lru_cache(maxsize=32)
 def _noise(seed: int, stream: int, number: int, size_km: float, angle: float) -> Float32Field:
-    """A periodic Gaussian random field of unit variance with most power at one wavelength, long across `angle`."""
+    """Return a periodic Gaussian field of unit variance, most power at one wavelength, elongated across `angle`."""
     white = np.random.default_rng((seed, stream, number)).standard_normal((CELLS, CELLS), dtype=np.float32)
     south_per_km, east_per_km = np.fft.fftfreq(CELLS, CELL_KM)[:, None], np.fft.rfftfreq(CELLS, CELL_KM)[None]
     across_per_km = east_per_km * np.cos(angle) - south_per_km * np.sin(angle)
@@ -191,7 +192,7 @@ def _noise(seed: int, stream: int, number: int, size_km: float, angle: float) ->
 
 
 def _fronts(seed: int, wind: Wind, hours: float, waves_HW: Float32Field) -> Float32Field:
-    """Bands across the wind, one behind the other, each with its own strength; drier behind and ahead."""
+    """Return bands across the wind, one behind the other, each with its own strength; between them it is drier."""
     east_km, north_km = wind.travelled_km(hours)
     ahead_east, ahead_north = np.cos(wind.front_angle), np.sin(wind.front_angle)
     row_HW, col_HW = _cell_numbers()
@@ -211,7 +212,7 @@ def _field_cells() -> int:
 
 @lru_cache(maxsize=1)
 def _cell_numbers() -> Displacement:
-    """Row and column of every cell of the weather's own grid, (H, W)."""
+    """Return row and column of every cell of the internal grid, (H, W)."""
     numbers = np.arange(_field_cells(), dtype=np.float32)
     row_HW, col_HW = np.meshgrid(numbers, numbers, indexing="ij")
     return row_HW, col_HW
@@ -220,10 +221,10 @@ def _cell_numbers() -> Displacement:
 def write_weather(
     out: str | Path, start: datetime, hours: float, seed: int = 0, step_minutes: int = 5, *, odim: bool = False
 ) -> list[Path]:
-    """Write invented weather into a folder under DWD's file names; a file appears whole.
+    """Write synthetic weather into a folder under DWD's file names; each file is written atomically.
 
     Args:
-        out: made if it is not there.
+        out: the folder, created if it does not exist.
         start: as `weather`.
         hours: as `weather`.
         seed: as `weather`.
@@ -243,7 +244,7 @@ def write_weather(
 
 
 def on_de1200(frame: RadarFrame) -> RadarFrame:
-    """The frame at the same places on the grid of DWD's HDF5 composites; not observed outside of its own."""
+    """Return the frame resampled to the grid of DWD's HDF5 composites; not observed outside of its own grid."""
     rate_mmh_HW = onto(frame.rate_mmh_HW[np.newaxis], frame.grid, DE1200)[0]
     rate_mmh_HW = np.asarray(np.rint(rate_mmh_HW / COUNT_MMH) * COUNT_MMH, np.float32)
     return replace(frame, grid=DE1200, rate_mmh_HW=rate_mmh_HW)
@@ -256,11 +257,13 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="each is other weather")] = 0,
     odim: Annotated[bool, typer.Option("--odim", help="ODIM HDF5 on 1200 x 1100 cells instead of RADOLAN")] = False,
 ) -> None:
-    """Write RY files of invented weather."""
+    """Write RY files of synthetic weather."""
     try:
         first = utc(start)
     except ValueError as err:
-        raise typer.BadParameter(f"{start!r}; a time like 2026-06-01T12:00Z was due", param_hint="--start") from err
+        raise typer.BadParameter(
+            f"expected a time like 2026-06-01T12:00Z, got {start!r}", param_hint="--start"
+        ) from err
     try:
         paths = write_weather(out, first, hours, seed, odim=odim)
     except InputError as err:

@@ -1,4 +1,4 @@
-"""Places that radar files are taken from: one file per kind of source."""
+"""Sources of radar files: one module per kind of source."""
 
 from ingest.sources import directory as directory
 from ingest.sources import dwd as dwd

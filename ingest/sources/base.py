@@ -34,17 +34,17 @@ class Arrival:
 
 
 class Source(Protocol):
-    """A place that radar files are taken from."""
+    """A place that the ingest worker takes radar files from."""
 
     @property
     def name(self) -> str:
-        """Return what the status and the log call this source, such as its folder or address."""
+        """Return the name of this source in the status and the log, such as its folder or address."""
 
     def look(self) -> Iterator[Arrival]:
         """Yield the files to ingest now; the caller settles each before it takes the next.
 
         Raises:
-            UnavailableError: the source does not answer now; look again later.
+            UnavailableError: the source does not answer now; a later look may succeed.
         """
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
@@ -56,14 +56,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What a source is opened with.
+    """The settings and folders that a source is opened with.
 
     Attributes:
         settings: of the running system.
-        folder: named on the command line or by `NOWCAST_SOURCE`; None where none is.
+        folder: given on the command line or by `NOWCAST_SOURCE`; None if neither is set.
         inbox: a folder of the live store for files that the source fetches; the source creates it.
         known: whether a file of that name was ingested before, by this run or an earlier one.
-        once: one look only, then the process ends.
+        once: whether the process ends after one look.
         poll_s: seconds between two looks.
         grace_s: seconds for which an unreadable file must stay unchanged before it is final.
     """
@@ -78,12 +78,12 @@ class SourceContext:
 
     @property
     def options(self) -> Mapping[str, str]:
-        """Return `NOWCAST_SOURCE_OPTIONS`: what a kind of source needs that has no setting of its own."""
+        """Return `NOWCAST_SOURCE_OPTIONS`: what a kind of source needs beyond the settings that exist for all."""
         return self.settings.source_options
 
 
 SourceOpener = Callable[[SourceContext], Source]
-"""Open one kind of source; ConfigError where the context lacks what it needs."""
+"""Opens one kind of source; raises ConfigError if the context lacks what it needs."""
 
 SOURCES: Final[Registry[SourceOpener]] = Registry("source kind")
 

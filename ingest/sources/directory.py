@@ -1,4 +1,4 @@
-"""A folder into which radar files are dropped, in any order and by any means: local, or a network drive."""
+"""A watched folder of radar files, local or on a network drive; files may arrive in any order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ingest.store.intake import Outcome
 
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
-"""Names under which programs write a file before they rename it."""
+"""Name endings under which other programs write a file before they rename it."""
 
 REPORT_S: Final = 0.2
-"""How soon after the change reports begin the folder is looked at again."""
+"""Seconds between the start of the change reports and the first look after it."""
 
 Signature = tuple[int, int, int]
-"""Size and times of the last change of content and of attributes; a file with another one is a new file."""
+"""Size and times of the last change of content and of attributes; a changed signature is a new file."""
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +43,22 @@ class _State:
 
 
 class DirectorySource:
-    """Every file of a folder once per content; a file that cannot be read waits until it changes or proves stable.
+    """Yields every file of a folder once per content; an unreadable file until it is readable or stable.
 
-    A file is offered as soon as it is seen: if it can be read it is whole. If not, it is offered again when its size
-    or time of change differs, and for the last time (`final`) when it has not changed for `grace_s`. Files stay where
-    they are. Across restarts the store's catalogue knows what went in.
+    A file is yielded as soon as it is seen: if it can be read, it is complete. Otherwise it is yielded again when its
+    size or time of change differs, and a last time (`final`) when it has not changed for `grace_s`. Files stay where
+    they are. After a restart the store's catalogue knows what was ingested.
 
     Args:
         folder: the watched folder.
-        recursive: subfolders too.
-        poll_s: how often to look even if nothing was reported, for drives that report nothing.
-        grace_s: how long an unreadable file must be unchanged.
-        trust_age: count the time since the file's last change, not since it was first seen (for a single look).
+        recursive: whether subfolders are watched, too.
+        poll_s: seconds between two looks without a change report, for drives that report no changes.
+        grace_s: seconds for which an unreadable file must be unchanged.
+        trust_age: count `grace_s` from the file's last change, not from its first sighting (for a single look).
         clock: the present in seconds since 1970, as the files' times.
 
     Raises:
-        ConfigError: there is no such folder.
+        ConfigError: the folder does not exist.
     """
 
     def __init__(
@@ -72,7 +72,9 @@ class DirectorySource:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if not folder.is_dir():
-            raise ConfigError(f"source {folder} is {'a file' if folder.exists() else 'not there'}; a folder was due")
+            raise ConfigError(
+                f"source {folder}: expected a folder, got {'a file' if folder.exists() else 'nothing there'}"
+            )
         self.folder, self._recursive = folder, recursive
         self._poll_s, self._grace_s, self._trust_age = poll_s, grace_s, trust_age
         self._clock = clock
@@ -84,7 +86,7 @@ class DirectorySource:
         return str(self.folder)
 
     def look(self) -> Iterator[Arrival]:
-        """The files that are new, changed, or unreadable and stable; the newest first."""
+        """Yield the files that are new, changed, or unreadable and stable, the newest first."""
         seen = self._list()
         self._states = {path: state for path, state in self._states.items() if path in seen}
         for path, signature in sorted(seen.items(), key=lambda item: (item[1][1], item[0]), reverse=True):
@@ -97,20 +99,20 @@ class DirectorySource:
                 yield Arrival(path, final=final)
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
-        """A file that was read, or refused for good, is done until it changes."""
+        """Mark a file that was read, or refused for good, as done until it changes."""
         state = self._states.get(arrival.path)
         if state is not None and outcome is not None:
             done = outcome.rejected is None or arrival.final
             self._states[arrival.path] = replace(state, offered=True, done=done)
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
-        """At once, once more when changes are reported, at every change in the folder, and every `poll_s`."""
+        """Yield at once, once more when change reports start, at every change in the folder, and every `poll_s`."""
         yield None
-        looked_s = -math.inf  # what landed before the reports began is in none of them
+        looked_s = -math.inf  # files that arrived before the reports began are in none of them
         try:
             for changes in watchfiles.watch(
                 self.folder,
-                watch_filter=None,  # a filtered change would put the next look off
+                watch_filter=None,  # a filtered change would delay the next look
                 stop_event=stop,
                 rust_timeout=max(1, int(min(self._poll_s, REPORT_S) * 1000)),
                 yield_on_timeout=True,
@@ -122,14 +124,14 @@ class DirectorySource:
                 if changes or time.monotonic() - looked_s >= self._poll_s:
                     looked_s = time.monotonic()
                     yield None
-        except (OSError, RuntimeError) as err:  # no such service here, or no more watches to be had
+        except (OSError, RuntimeError) as err:  # the system has no change reports, or no watches left
             log.warning("no change reports for %s (%s); looking every %g s", self.folder, err, self._poll_s)
         while not stop.wait(self._poll_s):
             yield None
 
     def _list(self) -> dict[Path, Signature]:
         try:
-            with os.scandir(self.folder):  # raises where the folder is gone; rglob would find it empty
+            with os.scandir(self.folder):  # raises if the folder is gone; rglob would return no files
                 pass
             paths = [*(self.folder.rglob("*") if self._recursive else self.folder.iterdir())]
         except OSError as err:
@@ -137,7 +139,7 @@ class DirectorySource:
         found = {}
         for path in paths:
             if _is_radar_name(path.name) and not self._in_hidden(path):
-                with suppress(OSError):  # gone in the meantime
+                with suppress(OSError):  # deleted in the meantime
                     status = path.stat()
                     if stat.S_ISREG(status.st_mode):
                         found[path] = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,4 +1,4 @@
-"""DWD's open data: new scans of RY, the analyses of RV where RY is missing or late, and hours of RW if asked for."""
+"""DWD's open data: new scans of RY, the analyses of RV if RY is missing or late, and hours of RW on request."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 USER_AGENT: Final = "ms-rnn-nowcast/0.1 (radar ingest; one listing per poll, each file once)"
 BACKFILL: Final = timedelta(minutes=150)
-"""A window reaches back two hours; half an hour more lets the first forecast be scored by its predecessor."""
+"""How far back files are fetched: the two hours of a window, and half an hour to score a first forecast."""
 
 LATE: Final = timedelta(minutes=20)
 AHEAD: Final = timedelta(minutes=10)
-"""No file of a later time than the server's clock and this is believed."""
+"""A file whose time is later than the server's clock by more than this is ignored."""
 
 SKEW: Final = timedelta(minutes=2)
 MAX_SKEW: Final = timedelta(days=1)
-"""A server whose clock differs by more is not believed, but ours."""
+"""If the server's clock differs by more than this, our own is used."""
 
 MAX_TRIES: Final = 3
-"""A file that cannot be read may have been fetched while the server wrote it."""
+"""Attempts to read a file, which may have been fetched while the server was writing it."""
 
 SHORTEST_POLL_S: Final = 15.0
 MAX_LISTING_BYTES: Final = 8 * 2**20
@@ -46,27 +46,27 @@ MAX_FILE_BYTES: Final = 64 * 2**20
 MAX_WAIT_S: Final = 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
 MARKS: Final = ".marks.json"
-"""Ending of the name of the file beside the inbox that keeps what the listing said of each file."""
+"""Name ending of the file next to the inbox that keeps the listing's entry of each file done."""
 
 MAX_FAILED_FILES: Final = 2
-"""After so many files that did not come in one look, the server is taken to be down."""
+"""After this many failed downloads in one look the server is considered down."""
 
 log = logging.getLogger(__name__)
 
 
 class DwdSource:
-    """Polls the listings, fetches each new file once into an inbox, and drops it there when it is ingested.
+    """Polls the listings, fetches each new file once into an inbox, and deletes it there once it is ingested.
 
     Args:
         url: root of the radar data on the server.
-        inbox: a folder of our own; what a crash left in it is taken up at the next start.
-        known: whether a file of that name went in already.
-        poll_s: seconds between two looks while all is well; grows and varies while it is not.
-        hourly: fetch RW too, the sums of an hour that are adjusted to gauges.
+        inbox: a folder of our own; files that a crash left in it are ingested at the next start.
+        known: whether a file of that name was ingested before.
+        poll_s: seconds between two looks; longer and random while the server fails.
+        hourly: fetch RW too, the hourly sums adjusted to rain gauges.
         clock: the present time.
         jitter: a number in [0, 1).
-        timeout_s: for a connection and for each part of an answer.
-        deadline_s: for a whole answer.
+        timeout_s: for a connection and for each part of a response.
+        deadline_s: for a whole response.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class DwdSource:
         self._ahead = timedelta()
 
     def look(self) -> Iterator[Arrival]:
-        """New files, the newest first, so that a forecast is there before the back-fill is."""
+        """Yield new files, the newest first, so that a forecast is possible before older scans are complete."""
         inbox = sorted(self._inbox.glob("[!.]*")) if self._inbox.is_dir() else []
         yield from (Arrival(path, final=True) for path in inbox)
         try:
@@ -111,7 +111,7 @@ class DwdSource:
         self._failures, self._retry_after_s = 0, None
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
-        """Drop the copy in the inbox: the store has it, or the quarantine, or it will be fetched once more."""
+        """Delete the copy in the inbox: it is in the store or the quarantine, or it is fetched once more."""
         if outcome is not None:
             arrival.path.unlink(missing_ok=True)
             if outcome.rejected is None or arrival.final:
@@ -119,7 +119,7 @@ class DwdSource:
                 self._done.write()
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
-        """At once, then every `poll_s`, or after longer and longer waits while the server fails."""
+        """Yield at once, then every `poll_s`, or after growing waits while the server fails."""
         yield None
         while not stop.wait(self.wait_s):
             yield None
@@ -131,21 +131,21 @@ class DwdSource:
 
     @property
     def now(self) -> datetime:
-        """The present by the server's clock, which its files' times go by."""
+        """Return the present by the server's clock, to which its files' times refer."""
         return self._clock() + self._ahead
 
     def _new_files(self, client: httpx.Client) -> Iterator[Arrival]:
         listed = self._listed(client)
         failed: list[Exception] = []
         for product, file in listed:
-            if not self._is_due(product.local_name(file), file):
+            if not self._is_new(product.local_name(file), file):
                 continue
             try:
                 arrival = self._arrival(client, product, file)
             except RetryAfterError:
                 raise
             except FAILURES as err:
-                log.warning("not fetched now: %s: %s: %s", file.name, type(err).__name__, err)
+                log.warning("download failed, is retried: %s: %s: %s", file.name, type(err).__name__, err)
                 failed.append(err)
                 if len(failed) == MAX_FAILED_FILES:
                     break
@@ -159,17 +159,17 @@ class DwdSource:
         if failed:
             raise failed[-1]
 
-    def _is_due(self, name: str, file: Remote) -> bool:
-        """Whether a file is new, or another one than when it was done, by this run or an earlier one.
+    def _is_new(self, name: str, file: Remote) -> bool:
+        """Return whether a file is new or has changed since it was done, by this run or an earlier one.
 
-        Where an earlier run left no mark of a file that went in, the file is taken to be that one.
+        If an earlier run ingested a file of this name but left no mark, the file counts as unchanged.
         """
         if not self._done.get(name) and (name in self._done or self._known(name)):
             self._done.set(name, file.mark)
         return self._done.get(name) != file.mark
 
     def _arrival(self, client: httpx.Client, product: Product, file: Remote) -> Arrival | None:
-        """Fetch a file into the inbox; None where there is none to be had, which is settled after some tries."""
+        """Fetch a file into the inbox; None if the server does not have it, which is final after some attempts."""
         name = product.local_name(file)
         key = name, file.mark
         self._marks[name] = file.mark
@@ -177,8 +177,8 @@ class DwdSource:
         last = self._tries[key] >= MAX_TRIES
         answer = self._fetch(client, product, file)
         if answer.status != httpx.codes.OK or answer.content is None:
-            said = "too large" if answer.content is None else "200 was due"
-            log.warning("left out %s: status %d, %s", file.name, answer.status, said)
+            reason = "too large" if answer.content is None else "expected 200"
+            log.warning("left out %s: status %d, %s", file.name, answer.status, reason)
             if last or answer.content is None:
                 self._done.set(name, file.mark)
             return None
@@ -190,13 +190,13 @@ class DwdSource:
         return Arrival(path, final=last)
 
     def _listed(self, client: httpx.Client) -> list[tuple[Product, Remote]]:
-        """The files worth having, the newest first; an hour of RW after what a forecast waits for."""
+        """Return the files to fetch, the newest first; hours of RW after what a forecast waits for."""
         product, files = self._newest_product(client)
         hours = self._recent(self._list(client, RW)) if self._hourly else []
         return [(product, file) for file in reversed(files)] + [(RW, file) for file in reversed(hours)]
 
     def _newest_product(self, client: httpx.Client) -> tuple[Product, list[Remote]]:
-        """RY if its newest file is recent, else whichever has the newest one."""
+        """Return RY if its newest file is recent, else the product with the newest file."""
         ry = self._list(client, RY)
         if ry and self.now - ry[-1].time <= LATE:
             return RY, self._recent(ry)
@@ -205,14 +205,14 @@ class DwdSource:
             log.warning("RY is %s; taking the analyses of RV", "late" if ry else "not there")
             return RV, self._recent(rv)
         if not ry:
-            raise FileNotFoundError(f"{self._url}: no file in {RY.folder}/ and {RV.folder}/; radar files were due")
+            raise FileNotFoundError(f"{self._url}: expected radar files, got no file in {RY.folder}/ and {RV.folder}/")
         return RY, self._recent(ry)
 
     def _recent(self, files: list[Remote]) -> list[Remote]:
-        return [file for file in files if file.time >= files[-1].time - BACKFILL]  # none of none
+        return [file for file in files if file.time >= files[-1].time - BACKFILL]  # an empty list stays empty
 
     def _list(self, client: httpx.Client, product: Product) -> list[Remote]:
-        """The product's files; the last answer where the server says that nothing changed, none where it has none."""
+        """Return the product's files; the previous ones if the server reports no change, none if it has no listing."""
         url = f"{self._url}/{product.folder}/"
         conditions, files = self._listings.get(url, ({}, []))
         answer = get(client, url, max_bytes=MAX_LISTING_BYTES, deadline_s=self._deadline_s, headers=conditions)
@@ -221,21 +221,21 @@ class DwdSource:
             return files
         if answer.status != httpx.codes.OK or answer.content is None:
             return []
-        due = self.now + AHEAD
+        latest = self.now + AHEAD
         page = answer.content.decode("utf-8", "replace")
-        files = [file for file in files_of(product, page) if file.time <= due]
-        asked = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
-        told = {ask: answer.headers[header] for ask, header in asked if header in answer.headers}
-        self._listings[url] = (told, files)
+        files = [file for file in files_of(product, page) if file.time <= latest]
+        validators = (("If-None-Match", "etag"), ("If-Modified-Since", "last-modified"))
+        conditions = {condition: answer.headers[name] for condition, name in validators if name in answer.headers}
+        self._listings[url] = (conditions, files)
         return files
 
     def _set_clock(self, answer: FetchedFile) -> None:
-        """Go by the server's clock where it differs from ours, but not where it is wrong by days."""
+        """Use the server's clock if it differs from ours, unless it is wrong by days."""
         theirs = answer.time_of("date")
         ahead = theirs - self._clock() if theirs else timedelta()
         ahead = ahead if SKEW < abs(ahead) < MAX_SKEW else timedelta()
         if abs(ahead - self._ahead) > SKEW:
-            log.warning("the server's clock is %.0f s ahead of ours; going by it", ahead.total_seconds())
+            log.warning("the server's clock is %.0f s ahead of ours; its clock is used", ahead.total_seconds())
         self._ahead = ahead
 
     def _fetch(self, client: httpx.Client, product: Product, file: Remote) -> FetchedFile:
@@ -257,7 +257,7 @@ def open_dwd(context: SourceContext) -> DwdSource:
 
 
 def first_member(archive: bytes) -> bytes:
-    """The first file of a tar by name (lead 0); what is no such archive as it is, for the reader to judge."""
+    """Return the first file of a tar by name (lead time 0); other bytes unchanged, for the reader to refuse."""
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             members = sorted((member for member in tar if member.isfile()), key=lambda member: member.name)

@@ -1,14 +1,14 @@
-"""The mark that a replay leaves when its history is written: the schedule waits for it to be stored."""
+"""The mark that a replay writes when its history is complete; the schedule starts once that is stored."""
 
 from pathlib import Path
 from typing import Final
 
 HISTORY_MARK: Final = ".history-end"
-"""File in the watched folder with the times of the history's scans, a line each, as stored files' names have them."""
+"""File in the watched folder with the times of the history's scans, one per line, written as in stored files' names."""
 
 
 def history_is_stored(home: Path, inbox: Path) -> bool:
-    """True when ingest has put the history into the live store, so that the first forecast has a whole window."""
+    """Return whether the live store has the whole history, so that the first forecast has a full window."""
     mark = inbox / HISTORY_MARK
     if not mark.exists():
         return False

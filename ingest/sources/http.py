@@ -1,4 +1,4 @@
-"""One GET of a file that may be too large, too slow, cut off, or refused for now."""
+"""One GET request with limits on size and duration; a busy server is distinguished from a failing one."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError
 
 
 class RetryAfterError(OSError):
-    """The server asks to be asked again later."""
+    """The server is busy and states when to try again."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)

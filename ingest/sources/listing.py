@@ -1,4 +1,4 @@
-"""The file listings of DWD's open-data server: which files there are, and of which time."""
+"""The file listings of DWD's open-data server: its files and their times, and which of them are done."""
 
 import json
 import logging
@@ -24,9 +24,9 @@ class Remote:
 
     Attributes:
         name: last part of its address.
-        time: in its name.
-        kind: end of its name.
-        mark: what else the listing says of it, as a rule its date and size: when it changes, the file has changed.
+        time: from its name.
+        kind: ending of its name.
+        mark: the rest of the listing's entry, usually date and size: when it changes, the file has changed.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Remote:
 
 @dataclass(frozen=True)
 class Product:
-    """Where a product lies on the server and how its files are called.
+    """Where a product is on the server and how its files are named.
 
     Attributes:
         folder: below the server's root for radar data.
-        pattern: of a name, with the groups `time` (digits, and an underscore perhaps) and `kind`.
-        kinds: of the same scan in several formats, the one to take, by preference.
-        first_member: take only the first member of the archive: the analysis, without the forecast after it.
+        pattern: of a name, with the groups `time` (digits, with an optional underscore) and `kind`.
+        kinds: name endings of the formats that a scan is offered in, in order of preference.
+        first_member: take only the first member of the archive: the analysis without the forecast.
     """
 
     folder: str
@@ -52,7 +52,7 @@ class Product:
     first_member: bool = False
 
     def local_name(self, file: Remote) -> str:
-        """What a fetched file is called here."""
+        """Return the name of a fetched file in the inbox."""
         return f"{file.name}_000" if self.first_member else file.name
 
 
@@ -62,10 +62,10 @@ def _radolan(name: str) -> Product:
 
 
 RY: Final = _radolan("ry")
-"""Quality-checked 5-minute rates, kept for a day; the HDF5 files lie on another grid than the binary ones."""
+"""Quality-checked 5-minute rates, kept for a day; the HDF5 files are on another grid than the binary ones."""
 
 RW: Final = _radolan("rw")
-"""Sums of an hour, adjusted to gauges, half an hour late."""
+"""Hourly sums, adjusted to rain gauges, half an hour late."""
 
 RV: Final = Product(
     "composite/rv",
@@ -73,14 +73,14 @@ RV: Final = Product(
     (".tar", ".tar.bz2", ".tar.gz"),
     first_member=True,
 )
-"""Analysis and forecast to two hours as one archive."""
+"""Analysis and two-hour forecast as one archive."""
 
 
 class Marks:
-    """Marks by file name; a file whose mark changes is another file.
+    """The listing's entries (marks) of the files that are done, kept in a file for the next start.
 
     Args:
-        path: where they are kept; one that cannot be read is said and begun anew.
+        path: of that file; if it cannot be read, a warning is logged and all marks are forgotten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,19 +91,19 @@ class Marks:
         return name in self._marks
 
     def get(self, name: str) -> str | None:
-        """The mark of a file, None for one that is not done."""
+        """Return the mark of a file, None if the file is not done."""
         return self._marks.get(name)
 
     def set(self, name: str, mark: str) -> None:
-        """Note a file as done."""
+        """Mark a file as done."""
         self._marks[name] = mark
 
     def keep(self, names: Set[str]) -> None:
-        """Forget all files but these."""
+        """Forget the marks of all files but these."""
         self._marks = {name: mark for name, mark in self._marks.items() if name in names}
 
     def write(self) -> None:
-        """Write what changed since it was read or written."""
+        """Write the marks if they changed since they were read or written."""
         content = json.dumps(self._marks, sort_keys=True).encode()
         if self._marks and (not self._path.is_file() or self._path.read_bytes() != content):
             write_bytes_atomically(self._path, content)
@@ -114,13 +114,13 @@ class Marks:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as err:
-            log.warning("%s cannot be read (%s): files that went in are taken to be unchanged", self._path, err)
+            log.warning("%s cannot be read (%s): ingested files count as unchanged", self._path, err)
             return {}
         return {str(name): str(mark) for name, mark in marks.items()} if isinstance(marks, dict) else {}
 
 
 def files_of(product: Product, page: str) -> list[Remote]:
-    """A product's files in a listing of any layout, in ascending time; of one kind, so that a scan comes once."""
+    """Return a product's files of any listing page, in ascending time and of one kind, so that no scan is doubled."""
     files = []
     for name, mark in _rows(page).items():
         match = product.pattern.fullmatch(name)
@@ -133,7 +133,7 @@ def files_of(product: Product, page: str) -> list[Remote]:
 
 
 def _rows(page: str) -> dict[str, str]:
-    """Names that the page leads to, each with the text from there to the next one."""
+    """Return the names that the page links to, each with the text up to the next link."""
     found = list(HREF.finditer(page))
     ends = [match.start() for match in found[1:]] + [len(page)] * bool(found)
     rows = {}
@@ -148,7 +148,7 @@ def _preferred(product: Product, kinds: Sequence[str]) -> str | None:
 
 
 def _time(digits: str) -> datetime | None:
-    """UTC of DWD's yymmddHHMM or yyyymmddHHMM; None for anything else."""
+    """Return UTC of DWD's yymmddHHMM or yyyymmddHHMM; None for other digits."""
     digits = digits.replace("_", "")
     text = digits if len(digits) == 12 else f"20{digits}"
     try:

@@ -1,4 +1,4 @@
-"""Play radar files into the watched folder as if they came now: recorded ones, or an invented radar day.
+"""Replay of radar files into the watched folder as if they were live: recorded files, or a synthetic radar day.
 
 `python -m service.replay --inbox DIR [--recorded DIR] --speed N`
 """
@@ -24,7 +24,7 @@ from ingest.synthetic import weather
 from ingest.writers.radolan import ry_file_name, write_ry
 
 HISTORY: Final = timedelta(hours=2, minutes=30)
-"""What is put in at once, so that a first forecast can be made: the two hours of a window and a little more."""
+"""What is written at once, so that a first forecast is possible: the two hours of a window and a little more."""
 
 LONGEST_GAP: Final = timedelta(hours=1)
 STEP_MINUTES: Final = 5
@@ -32,7 +32,7 @@ STEP_MINUTES: Final = 5
 
 @dataclass(frozen=True)
 class PlayedScan:
-    """One file to play."""
+    """One file of a replay: its time, its name, and how to write it."""
 
     valid_time: datetime
     name: str
@@ -40,14 +40,14 @@ class PlayedScan:
 
 
 def recorded(folder: Path) -> Iterator[PlayedScan]:
-    """The radar files of a folder by the time in them; what cannot be read is said and left out.
+    """Yield the radar files of a folder in order of time; unreadable files are reported and left out.
 
     Raises:
         ConfigError: no file of the folder can be read.
     """
     found = sorted(filter(None, map(_scan_of, sorted(folder.iterdir()))), key=lambda scan: (scan.valid_time, scan.name))
     if not found:
-        raise ConfigError(f"no radar file in {folder}; files of a format that ingest reads were due")
+        raise ConfigError(f"{folder}: expected radar files of a known format, got none")
     yield from found
 
 
@@ -67,7 +67,7 @@ def _copy(file: Path, target: Path) -> None:
 
 
 def invented(inbox: Path, start: datetime) -> Iterator[PlayedScan]:
-    """Invented weather from `start` on; what the folder already holds is not played again."""
+    """Yield synthetic weather from `start` on, without the scans that the folder has already."""
     for minutes in count(0, STEP_MINUTES):
         valid_time = start + timedelta(minutes=minutes)
         if not (inbox / ry_file_name(valid_time)).exists():
@@ -75,7 +75,7 @@ def invented(inbox: Path, start: datetime) -> Iterator[PlayedScan]:
 
 
 def day_start(now: datetime) -> datetime:
-    """Yesterday at 00 UTC, so that a whole day can be played before the present is reached."""
+    """Return yesterday at 00 UTC, so that a whole day is played before the present is reached."""
     return datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=1)
 
 
@@ -93,21 +93,21 @@ def play(
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Write each scan when its turn comes; gives their number.
+    """Write each scan when its time is reached, and return their number.
 
     Scans up to `history_end` (None: the first 2.5 hours) are written at once. Then time runs `speed` times as fast as
-    the clock, a gap of more than an hour is cut to an hour, and no scan is played before its own time: what has caught
-    up with the present goes on as live radar would.
+    the clock, a gap of more than an hour is shortened to an hour, and no scan is written before its own time: once the
+    replay has reached the present, it goes on at the pace of live radar.
     """
     history: list[str] = []
-    played, due, last_time = 0, clock(), None
+    played, next_at, last_time = 0, clock(), None
     for scan in scans:
         history_end = history_end or scan.valid_time + HISTORY
         if scan.valid_time > history_end:
             _mark_history(inbox, history)
             gap = min(scan.valid_time - (last_time or scan.valid_time), LONGEST_GAP)
-            due = max(due + gap / speed, scan.valid_time)
-            wait(max(0.0, (due - clock()).total_seconds()))
+            next_at = max(next_at + gap / speed, scan.valid_time)
+            wait(max(0.0, (next_at - clock()).total_seconds()))
         else:
             history.append(stamp(scan.valid_time))
         scan.write(inbox / scan.name)
@@ -118,7 +118,7 @@ def play(
 
 
 def _mark_history(inbox: Path, history: list[str]) -> None:
-    """Say once that the history is written."""
+    """Write the mark of a complete history once."""
     if history:
         write_bytes_atomically(inbox / HISTORY_MARK, "\n".join(history).encode())
         history.clear()
@@ -128,10 +128,11 @@ def main(
     inbox: Annotated[Path, typer.Option(help="the watched folder to write into")],
     speed: Annotated[float, typer.Option(min=0.01, help="replayed minutes per minute")] = 20.0,
     recorded_in: Annotated[
-        Path | None, typer.Option("--recorded", exists=True, file_okay=False, help="radar files; none: invented ones")
+        Path | None,
+        typer.Option("--recorded", exists=True, file_okay=False, help="folder of radar files; default: synthetic ones"),
     ] = None,
 ) -> None:
-    """Play recorded radar files, or an invented radar day, into the watched folder."""
+    """Play recorded radar files, or a synthetic radar day, into the watched folder."""
     inbox.mkdir(parents=True, exist_ok=True)
     if recorded_in:
         played = play(recorded(recorded_in), inbox, speed)

@@ -67,7 +67,7 @@ def test_once_takes_what_is_there_and_tells_of_it(home, folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--source", "/no/such/folder"], "ingest: source /no/such/folder is not there; a folder was due\n"),
+        (["--source", "/no/such/folder"], "ingest: source /no/such/folder: expected a folder, got nothing there\n"),
         (["--source", "x", "--dwd"], "ingest: expected one source, got --source x and --dwd\n"),
         (
             [],

@@ -201,10 +201,10 @@ def test_a_single_look_trusts_the_age_of_a_file(folder, store, clock, sequence):
 
 
 def test_a_wrong_folder_is_said_at_the_start_and_a_lost_one_is_waited_for(tmp_path, folder, clock):
-    with pytest.raises(ConfigError, match=r"nowhere is not there; a folder was due"):
+    with pytest.raises(ConfigError, match=r"nowhere: expected a folder, got nothing there"):
         DirectorySource(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ConfigError, match="is a file"):
+    with pytest.raises(ConfigError, match="expected a folder, got a file"):
         DirectorySource(tmp_path / "file")
     source = DirectorySource(folder, clock=clock)
     folder.rename(tmp_path / "unmounted")

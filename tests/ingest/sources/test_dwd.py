@@ -180,7 +180,7 @@ def test_marks_that_cannot_be_read_cost_nothing_but_a_line(server, store, shared
     server.paths()
     worker_of(source_of(server, Store(store.home)), store).look()
     assert server.paths() == ["/radolan/ry/"]
-    assert "taken to be unchanged" in caplog.text
+    assert "ingested files count as unchanged" in caplog.text
 
 
 def test_what_a_crash_left_in_the_inbox_is_taken_up(server, store, shared_data):
