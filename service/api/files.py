@@ -14,7 +14,7 @@ from service.api.lookup import ForecastDep, ForecastId
 from service.api.negotiate import NETCDF
 from service.forecasts.exports import RESAMPLING, SOURCE, exported
 from service.forecasts.nowcast import StoredForecast
-from service.forecasts.retention import asked_for
+from service.forecasts.retention import mark_used
 
 router = APIRouter(prefix="/nowcast", tags=["files"])
 
@@ -113,7 +113,7 @@ def read_observations(forecast: ForecastDep, backend: BackendDep, request: Reque
 
 def file_answer(request: Request, forecast: StoredForecast, path: Path, *parts: str, lifetime_s: int) -> Response:
     """Return a stored file with its validators."""
-    asked_for(path)
+    mark_used(path)
     headers = caching.headers(forecast, caching.etag(forecast, *(parts or ("nc",))), lifetime_s=lifetime_s)
     parts_of_name = path.name.split(".")[1:-1]
     name = "_".join([f"nowcast_{forecast.reference_time:%Y%m%dT%H%M}Z", *parts_of_name]) + path.suffix

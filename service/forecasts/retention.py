@@ -1,8 +1,8 @@
-"""What the service deletes of its forecasts and their exports, by age and by size.
+"""Retention of forecasts and their exports, by age and by size.
 
-Never the newest hours, never a forecast that is still to be verified, never what was asked for a moment ago; and the
-counts stay, whatever becomes of the forecasts. The forecasts of one window go together: one alone would have the others
-made again, as owed.
+Kept in any case: the newest hours, forecasts that are still to be verified, files read a moment ago, and the counts of
+all forecasts. The forecasts of one window are deleted together: after the deletion of a baseline alone, the backfill
+would compute it again.
 """
 
 import logging
@@ -24,21 +24,21 @@ from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import inputs_file
 from service.telemetry.metrics import DELETED_BYTES, DELETED_FILES
 
-ASKED_LATELY: Final = timedelta(minutes=10)
-"""Somebody may still be reading it."""
+IN_USE: Final = timedelta(minutes=10)
+"""A client may still be reading a file for this long after its last use."""
 
 AT_ONCE: Final = 100
-"""Windows that are taken out of the catalogue in one transaction, before their files go."""
+"""Windows that are deleted from the catalogue in one transaction, before their files."""
 
 MOST: Final = 5000
-"""Windows of one sweep; the rest comes with the next."""
+"""The largest number of windows in one sweep; the next sweep continues."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class KeepForecasts:
-    """How long and how much is kept; exports can be made again, and count from when they were last asked for."""
+    """Limits of age and size; exports can be written again, and their age counts from their last use."""
 
     forecasts: timedelta = timedelta(days=30)
     forecasts_bytes: int = 20 * 2**30
@@ -47,7 +47,7 @@ class KeepForecasts:
 
     @classmethod
     def of(cls, settings: Settings) -> "KeepForecasts":
-        """The rules of the settings."""
+        """Return the limits of the settings."""
         return cls(
             timedelta(days=settings.forecasts_keep_days),
             settings.forecasts_max_bytes,
@@ -58,7 +58,7 @@ class KeepForecasts:
 
 @dataclass(frozen=True)
 class Clocks:
-    """From what ages count.
+    """The times from which ages are counted.
 
     Attributes:
         now: the wall clock.
@@ -69,7 +69,7 @@ class Clocks:
     newest_scan: datetime | None = None
 
     def at(self, made_at: datetime, reference_time: datetime | None) -> datetime:
-        """When something was made, or when its data were: what is younger, as a time of the wall clock."""
+        """Return the time of creation or of the data, whichever makes it younger, as a time of the wall clock."""
         age = self.now - made_at
         if reference_time is not None:
             age = min(age, min(self.newest_scan or self.now, self.now) - reference_time)
@@ -87,20 +87,20 @@ class WindowForecasts:
 
 
 class ForecastRetention:
-    """Sweeps the forecasts of one live store; may run in several processes at once."""
+    """Retention for the forecasts of one live store; may run in several processes at once."""
 
     def __init__(self, catalogue: Catalogue, keep: KeepForecasts) -> None:
         self._catalogue, self._keep = catalogue, keep
 
-    def sweep(self, clocks: Clocks, due: Collection[str] = ()) -> dict[str, int]:
-        """Delete what is too old or too much; gives the number of files by kind.
+    def sweep(self, clocks: Clocks, unverified: Collection[str] = ()) -> dict[str, int]:
+        """Delete what exceeds the limits; return the number of files by kind.
 
         Args:
-            clocks: from what ages count.
-            due: windows, by their `inputs_sha256`, that are still to be verified.
+            clocks: the times from which ages are counted.
+            unverified: windows, by their `inputs_sha256`, that are still to be verified.
 
         Raises:
-            UnavailableError: the catalogue or the disk does not let us.
+            UnavailableError: the catalogue or the disk refuses.
         """
         with translate_os_errors(self._catalogue.folder.parent):
             found = {file.path: file for file in _files(self._catalogue.folder)}
@@ -110,7 +110,7 @@ class ForecastRetention:
         deleted = {
             "parts": self._delete("parts", old_parts),
             "exports": self._delete("exports", self._old_exports(found, newest, clocks)),
-            "forecasts": self._forget(self._old_windows(found, entries, newest, due, clocks)),
+            "forecasts": self._forget(self._old_windows(found, entries, newest, unverified, clocks)),
             "leftovers": self._delete("leftovers", self._leftovers(found, entries, clocks)),
         }
         return {kind: number for kind, number in deleted.items() if number}
@@ -122,7 +122,7 @@ class ForecastRetention:
         rule = Rule[StoredFile](
             clocks.now - self._keep.exports,
             self._keep.exports_bytes,
-            clocks.now - ASKED_LATELY,
+            clocks.now - IN_USE,
             lambda file: _owner(file.path) in kept,
         )
         return rule.expired(file for file in found.values() if _is_export(file.path))
@@ -132,11 +132,11 @@ class ForecastRetention:
         found: dict[Path, StoredFile],
         entries: Sequence[CatalogueEntry],
         newest: Collection[CatalogueEntry],
-        due: Collection[str],
+        unverified: Collection[str],
         clocks: Clocks,
     ) -> list[WindowForecasts]:
         never = {entry.id for entry in newest} | {
-            entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in set(due)
+            entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in set(unverified)
         }
         rule = Rule[WindowForecasts](
             clocks.now - self._keep.forecasts,
@@ -155,7 +155,7 @@ class ForecastRetention:
         return number
 
     def _files_of(self, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
-        """Their files; the inputs only where no other forecast started from them."""
+        """Return the files of windows; the inputs only where no other forecast started from them."""
         gone = {entry.id for one in windows for entry in one.entries}
         used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in gone}
         return [file for one in windows for file in one.files if file.path not in used]
@@ -163,7 +163,7 @@ class ForecastRetention:
     def _leftovers(
         self, found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], clocks: Clocks
     ) -> list[StoredFile]:
-        """Files that no forecast has any more, of a sweep that was broken off: by their own age."""
+        """Return files without a forecast, left by an interrupted sweep; their own age counts."""
         known = {entry.id for entry in entries}
         inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in entries}
         return [
@@ -180,11 +180,11 @@ class ForecastRetention:
         return number
 
 
-def swept(service: NowcastService, now: datetime | None = None) -> dict[str, int]:
-    """Sweep the forecasts of a service by its settings; the files by kind.
+def sweep_forecasts(service: NowcastService, now: datetime | None = None) -> dict[str, int]:
+    """Sweep the forecasts of a service by its settings; return the number of files by kind.
 
     Raises:
-        UnavailableError: the catalogue or the disk does not let us.
+        UnavailableError: the catalogue or the disk refuses.
     """
     newest = service.store.latest()
     clocks = Clocks(now or datetime.now(UTC), newest.valid_time if newest else None)
@@ -192,14 +192,14 @@ def swept(service: NowcastService, now: datetime | None = None) -> dict[str, int
     return retention.sweep(clocks, service.unverified())
 
 
-def asked_for(path: Path) -> None:
-    """Note that somebody reads a file now, as its time of access, which most disks do not keep by themselves."""
+def mark_used(path: Path) -> None:
+    """Set a file's time of access to now, since most disks do not update it by themselves."""
     with suppress(OSError):
         os.utime(path, ns=(round(datetime.now(UTC).timestamp() * 1e9), path.stat().st_mtime_ns))
 
 
 def _files(folder: Path) -> Iterator[StoredFile]:
-    """Every file of the days' folders, with the time at which it was last written or asked for."""
+    """Yield every file of the days' folders, with the time at which it was last written or read."""
     for path in folder.glob("*/*/*/*"):
         with suppress(FileNotFoundError):
             status = path.stat()
@@ -212,19 +212,19 @@ def _is_part(file: StoredFile) -> bool:
 
 
 def _is_export(path: Path) -> bool:
-    """Whether it can be made again from the forecast's own file."""
+    """Return whether the file can be written again from the forecast's own file."""
     parts = path.name.split(".")
     own = parts[0].startswith("inputs-") or parts[1:] in (["nc"], ["observations", "nc"])
     return not own and not path.name.startswith(".")
 
 
 def _owner(path: Path) -> str:
-    """The id of the forecast whose file it is."""
+    """Return the id of the forecast to which the file belongs."""
     return path.name.split(".")[0]
 
 
 def _newest(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
-    """The forecasts from scans of the last hours before the newest one."""
+    """Return the forecasts from scans of the last hours before the newest one."""
     scheduled = [entry for entry in entries if entry.origin == "scans"]
     last = max((entry.reference_time for entry in scheduled), default=None)
     return [entry for entry in scheduled if last is not None and entry.reference_time >= last - NEEDED]
@@ -250,10 +250,10 @@ def _windows(found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], c
 
 
 def _is_read(one: WindowForecasts, clocks: Clocks) -> bool:
-    return any(file.at >= clocks.now - ASKED_LATELY for file in one.files)
+    return any(file.at >= clocks.now - IN_USE for file in one.files)
 
 
 def _day_after(path: Path) -> datetime:
-    """The end of the day whose folder a file lies in, YYYY/MM/DD: no reference time in there is later."""
+    """Return the end of the day of a file's folder, YYYY/MM/DD: no reference time in there is later."""
     year, month, day = (int(part) for part in path.parts[-4:-1])
     return datetime(year, month, day, tzinfo=UTC) + timedelta(days=1)

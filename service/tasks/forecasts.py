@@ -8,7 +8,7 @@ from typing import Final
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from service.forecasts.nowcast import NowcastService
-from service.forecasts.retention import swept
+from service.forecasts.retention import sweep_forecasts
 from service.tasks.queue import CYCLE, HEARTBEAT, MAKE_FORECAST, SWEEP, VERIFY, is_first, queue
 from service.tasks.watchdog import mark_completed
 from service.telemetry.metrics import REFUSED
@@ -49,7 +49,7 @@ def verify_task() -> int:
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
 def sweep_task() -> int:
     """Delete forecasts and exports by age and size, and sum old scores; return the number of files."""
-    deleted = sum(swept(service()).values())
+    deleted = sum(sweep_forecasts(service()).values())
     service().roll_up_scores()
     return deleted
 

@@ -39,7 +39,8 @@ def test_scores_come_back_from_scans(world, window_frames, later_frames):
     world.now += timedelta(hours=3)
     rolling = world.service.rolling()
     with world.service.catalogue.engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM scores")
+        connection.exec_driver_sql("DELETE FROM score_sums")
+        connection.exec_driver_sql("DELETE FROM scored_leads")
     assert world.service.verify_due() == count
     assert world.service.rolling() == rolling
 

@@ -12,7 +12,7 @@ from core.errors import NoDataError
 from core.settings import Settings
 from ingest.store.locks import DiskFullError
 from service.forecasts.exports import exported
-from service.forecasts.retention import ASKED_LATELY, Clocks, ForecastRetention, KeepForecasts, asked_for, swept
+from service.forecasts.retention import IN_USE, Clocks, ForecastRetention, KeepForecasts, mark_used, sweep_forecasts
 from service.tasks.queue import SWEEP, schedule
 from service.telemetry.metrics import DELETED_FILES
 from tests.service.conftest import START, World, rain
@@ -137,19 +137,19 @@ def test_exports_of_too_many_bytes_go_but_for_what_was_asked_for_lately(world):
     keep = KeepForecasts(400 * DAY, 10**12, 400 * DAY, 0)
     assert sweep(world, keep) == {"exports": 1}
     assert (path.is_file(), other.is_file()) == (False, True)
-    assert sweep(world, keep, later=ASKED_LATELY * 2) == {"exports": 1}
+    assert sweep(world, keep, later=IN_USE * 2) == {"exports": 1}
 
 
 def test_a_file_that_somebody_reads_now_stays_with_its_forecast(world):
     first = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0]
     written = first.path.stat().st_mtime_ns
-    asked_for(first.path)
+    mark_used(first.path)
     assert first.path.stat().st_mtime_ns == written
     assert first.path.stat().st_atime > datetime.now(UTC).timestamp() - 60
     os.utime(first.path, (world.now.timestamp(), written / 1e9))
     assert sweep(world, NOTHING) == {"forecasts": 4}
     assert hours_of(world) == [2, 6, 8, 10, 12]
-    asked_for(first.path.with_name("gone.nc"))  # is no failure
+    mark_used(first.path.with_name("gone.nc"))  # is no failure
 
 
 def test_an_upload_counts_from_when_it_was_made_and_keeps_the_inputs_that_it_shares(world, window_frames):
@@ -179,8 +179,8 @@ def test_a_sweep_that_was_broken_off_leaves_no_row_without_a_file_and_the_next_e
     days = KeepForecasts(timedelta(hours=12), 10**12, 400 * DAY, 10**12)
     assert sweep(world, days) == {}, "their own day was over an hour ago"
     clocks = Clocks(world.now + 2 * DAY, world.now + 2 * DAY)
-    due = [one.inputs_sha256 for one in world.service.list(limit=1000)]
-    assert ForecastRetention(world.service.catalogue, days).sweep(clocks, due) == {"leftovers": 8}
+    unverified = [one.inputs_sha256 for one in world.service.list(limit=1000)]
+    assert ForecastRetention(world.service.catalogue, days).sweep(clocks, unverified) == {"leftovers": 8}
     assert in_line(world)
 
 
@@ -216,5 +216,5 @@ def test_the_settings_rule_and_the_schedule_asks(open_world, tmp_path):
     world.now = datetime.now(UTC)
     upload = world.service.forecast_upload([rain(minutes) for minutes in range(0, 121, 30)])
     exported(upload, "tif")
-    assert swept(world.service) == {}
-    assert swept(world.service, datetime.now(UTC) + 2 * ASKED_LATELY) == {"exports": 1}
+    assert sweep_forecasts(world.service) == {}
+    assert sweep_forecasts(world.service, datetime.now(UTC) + 2 * IN_USE) == {"exports": 1}
