@@ -1,4 +1,4 @@
-"""What a user gets for free: persistence, and extrapolation along the observed motion by pysteps."""
+"""The baselines: persistence, and extrapolation along the observed motion by pysteps."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ PAPER_CADENCE_MINUTES = 30
 
 
 class Persistence(Forecaster):
-    """The newest field stays as it is."""
+    """Forecast the newest field, unchanged, at every lead."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -37,9 +37,9 @@ class Persistence(Forecaster):
 class Extrapolation(Forecaster):
     """Lucas-Kanade motion of the newest fields, semi-Lagrangian advection of the last (pysteps; Pulkkinen et al. 2019).
 
-    The motion comes from reflectivity (0 dBZ and below is dry) of up to three fields; fields that are wholly missing
-    are left out, and the motion then comes from the two newest with their own spacing. What flows in from outside of
-    the observed area is 0 mm/h and not known.
+    The motion is estimated from the reflectivity (0 dBZ and below is dry) of up to three fields. Fields without any
+    observed grid cell are left out; the motion is then estimated from the two newest, with their own spacing. Rain that
+    flows in from outside the observed area is 0 mm/h and not known.
     """
 
     minimum_steps: ClassVar[int] = 2
@@ -60,7 +60,9 @@ class Extrapolation(Forecaster):
     def _advected(self, rate_mmh_THW: Float32Field, lead_steps: int) -> ForecastFields:
         present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
         if len(present) < 2 or present[-1] != len(rate_mmh_THW) - 1:
-            raise ForecastError(f"fields at steps {present} of {len(rate_mmh_THW)}; the newest and one more were due")
+            raise ForecastError(
+                f"expected the newest of {len(rate_mmh_THW)} fields and one more, got those at {present}"
+            )
         chosen = present[-self.motion_fields :]
         if len(set(np.diff(chosen))) > 1:
             chosen = chosen[-2:]
@@ -70,13 +72,13 @@ class Extrapolation(Forecaster):
 
 
 def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
-    """Displacement in cells per step, (2, H, W), the component along x first."""
+    """Estimate the displacement in grid cells per step, (2, H, W), the component along x first."""
     dbz_THW = DWD_ZR.reflectivity_dbz(rate_mmh_THW)
     scaled_THW = pixel_from_dbz(dbz_THW)
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
     lucas_kanade = library("motion.lucaskanade").dense_lucaskanade
-    with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
+    with warnings.catch_warnings():  # pysteps warns where features are too few for a standard deviation
         warnings.simplefilter("ignore")
         motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
     return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)

@@ -32,6 +32,6 @@ class ForecastFields:
 
     @classmethod
     def known_in_coverage(cls, rate_mmh_LHW: Float32Field, newest_mmh_HW: Float32Field) -> Self:
-        """Wrap rates whose origin is not traced: they count as known wherever the newest field is observed."""
+        """Wrap rates whose origin is not traced: they are known wherever the newest field is observed."""
         covered_HW = np.isfinite(newest_mmh_HW)
         return cls(rate_mmh_LHW, np.broadcast_to(covered_HW, rate_mmh_LHW.shape).copy())

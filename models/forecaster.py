@@ -1,4 +1,4 @@
-"""Forecasters: rain rate in mm/h in, rain rate in mm/h out, NumPy at both ends, for networks and baselines alike."""
+"""Forecasters: rain rates in mm/h in and out, as NumPy arrays, for networks and baselines alike."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.arrays import Float32Field
-from core.errors import ForecastError, InputError
+from core.errors import ForecastError, InputError, shown
 from core.units import PAPER_PIXEL_M
 from models.device import NoDeviceError
 from models.fast import ready
@@ -20,14 +20,14 @@ from models.transforms import ReflectivityTransform, Transform
 
 
 class Forecaster(ABC):
-    """One call for every kind of forecast: networks, persistence, extrapolation.
+    """Interface of every kind of forecast: networks, persistence, extrapolation.
 
     Attributes:
         name, version: as served and stored with every forecast.
         input_steps: number of fields that a forecast starts from; fewer are accepted down to `minimum_steps`.
         cadence_minutes: spacing of the fields that it was trained on.
         pixel_m: size of the grid cells that it was trained on.
-        card: where it comes from, as in the checkpoint's JSON.
+        card: origin of the model, as in the checkpoint's JSON.
         thresholds_mmh: rates whose exceedance probabilities it forecasts; empty if it forecasts none.
     """
 
@@ -80,7 +80,7 @@ class Forecaster(ABC):
         pixel_m: float | None = None,
         members: int = 0,
     ) -> list[ForecastFields]:
-        """Forecast from several inputs of one size, in one run of a network; one result for each, in their order.
+        """Forecast from several inputs of one size, in one run of a network.
 
         Args:
             rate_mmh_BTHW: as `forecast`, with a leading batch axis.
@@ -89,8 +89,11 @@ class Forecaster(ABC):
             pixel_m: as `forecast`, for all inputs.
             members: as `forecast`.
 
+        Returns:
+            One result for each input, in their order.
+
         Raises:
-            InputError, ForecastError: as `forecast`, if any of the inputs is at fault; the others are lost with it.
+            InputError, ForecastError: as `forecast`, if any input is invalid; then no input has a result.
         """
         if members:
             raise InputError(f"members must be 0 for {self.name}, got {members}: no model makes ensemble members yet")
@@ -106,7 +109,7 @@ class Forecaster(ABC):
         """Forecast from checked inputs, in new arrays; values where the newest field is NaN are ignored."""
 
     def _finished(self, result: ForecastFields, newest_mmh_HW: Float32Field) -> ForecastFields:
-        """Set what is outside the newest field's coverage to NaN and not known, and negative rates to 0."""
+        """Set grid cells outside the newest field's coverage to NaN and not known, and negative rates to 0."""
         rate_mmh_LHW = np.maximum(result.rate_mmh_LHW, 0.0).astype(np.float32, copy=False)
         missing_HW = np.isnan(newest_mmh_HW)
         if not np.isfinite(rate_mmh_LHW[:, ~missing_HW]).all():
@@ -165,7 +168,7 @@ class Forecaster(ABC):
 
 
 class NetworkForecaster(Forecaster):
-    """A network with its transform; input of another cadence or pixel is forecast as it comes (see the model card).
+    """A network with its transform; it accepts other cadences and cell sizes than those of its training (see its card).
 
     `known_LHW` is the coverage of the newest field at every lead: tracing the motion would add 30 to 45 % to the
     forecast time of a plain network.
@@ -207,17 +210,17 @@ class NetworkForecaster(Forecaster):
 
 
 def pick_device(device: str) -> torch.device:
-    """`auto` is a GPU where there is one, else the CPU.
+    """Return the device of that name; `auto` is a GPU if the machine has one, else the CPU.
 
     Raises:
-        InputError: no such device here.
+        InputError: this machine has no such device.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError as err:
-        raise InputError(f"device {device!r}; auto, cpu or cuda[:N] was due") from err
+        raise InputError(f"device: expected auto, cpu or cuda[:N], got {shown(device)}") from err
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise NoDeviceError(f"device {device!r}, but there is no GPU here; auto or cpu was due")
+        raise NoDeviceError(f"device: expected auto or cpu, since this machine has no GPU, got {shown(device)}")
     return chosen

@@ -13,12 +13,12 @@ _METHODS: dict[str, Callable[[], Forecaster]] = {"persistence": Persistence, "ex
 
 
 def list_forecasters() -> list[str]:
-    """The names that `load_forecaster` takes besides folders."""
+    """Return the names that `load_forecaster` accepts besides folders."""
     return sorted({*shipped(), *_METHODS})
 
 
 def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", precision: str = "auto") -> Forecaster:
-    """A forecaster that is ready to use.
+    """Load a forecaster, ready to use.
 
     Args:
         checkpoint: a shipped name (`default`), a baseline (`persistence`, `extrapolation`), or a checkpoint's folder.
@@ -26,8 +26,8 @@ def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", pr
         precision: auto, float32 or bfloat16, see `models.fast.ready`.
 
     Raises:
-        UnknownNameError: nothing has that name; the message lists the near ones.
-        InputError: the folder is no checkpoint, or the device is not there.
+        UnknownNameError: no forecaster has that name; the message lists similar ones.
+        InputError: the folder is not a checkpoint, or the machine has no such device.
     """
     folder = Path(checkpoint)
     if folder.parent != Path() or (folder / CARD).is_file():

@@ -1,4 +1,4 @@
-"""`python -m models.predict`: one forecast from a file of radar frames into a CF-NetCDF file."""
+"""`python -m models.predict`: one forecast from a file of radar frames, written as CF-NetCDF."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,11 +40,11 @@ def predict(
     lead_steps: int = 5,
     cadence_minutes: int | None = None,
 ) -> None:
-    """Write the forecast that follows the newest frames of a file, on the model's cell size over the file's area.
+    """Write the forecast that follows the newest frames of a file, with the model's cell size over the file's area.
 
     Raises:
         FrameError: the file holds no radar frames.
-        ConflictError: its frames make no window of the model's input at that cadence.
+        ConflictError: its frames do not form a window of the model's input at that cadence.
     """
     cadence = cadence_minutes or forecaster.cadence_minutes
     window = build_window(

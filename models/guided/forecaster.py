@@ -1,4 +1,4 @@
-"""A guided model as a forecaster: advection, probabilities, and one sharp field made of them."""
+"""A guided model as a forecaster: advection, exceedance probabilities, and a deterministic field matched to them."""
 
 from typing import ClassVar, Final
 
@@ -18,21 +18,20 @@ from models.guided.network import GuidedModel
 from models.guided.statistics import NAMES, predictors_LFHW
 
 ORIGIN_OBSERVED: Final = NAMES.index("covered")
-"""Predictor that is 1 where the place that the rain comes from lies in the newest field and is observed, else 0."""
+"""Predictor that is 1 where the origin of the rain is within the newest field and observed, else 0."""
 
 
 class GuidedForecaster(Forecaster):
-    """Probabilities of exceeding rates per cell and lead, and a field whose frequency of each rate fits them.
+    """Exceedance probabilities per grid cell and lead, and a rate field matched to them.
 
-    Any cadence and cell size is forecast as it comes: motion is measured in the cells and steps that were given, and
-    how fast each scale fades is learnt from the given fields. The weights were trained on cells of 2 to 9 km at 5 to 30
-    minutes.
+    Any cadence and cell size is accepted: motion is measured in grid cells and steps of the input, and the lifetime of
+    each scale is estimated from the input fields. The weights were trained on cells of 2 to 9 km at 5 to 30 minutes.
 
     Attributes:
         thresholds_mmh: of the exceedance probabilities.
-        adaptation: how the model learns from the given fields themselves; None: it does not.
-        calibration: None leaves the probabilities as they come from the model.
-        matching: how the deterministic field is made of the probabilities.
+        adaptation: post-processing fitted to hindcasts within the window; None: no post-processing.
+        calibration: of the probabilities; None leaves them as the model computes them.
+        matching: probability matching, which makes the deterministic field.
     """
 
     minimum_steps: ClassVar[int] = 2
@@ -81,7 +80,7 @@ class GuidedForecaster(Forecaster):
     def _probabilities(
         self, rate_mmh_BTHW: Float32Field, predictors_BLFHW: Float32Field, cadence_minutes: float, pixel_m: float
     ) -> Float32Field:
-        """Return (B, L, K, H, W), finite everywhere, not rising with the threshold."""
+        """Return probabilities of shape (B, L, K, H, W), finite everywhere, not rising with the threshold."""
         parts = self._run(predictors_BLFHW)
         logits_BLKHW = parts[1] + parts[2]
         if self.adaptation is not None:
@@ -97,7 +96,7 @@ class GuidedForecaster(Forecaster):
         return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
 
     def _run(self, predictors_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
-        """Predictors with spread 1, logits of the statistical model, and what the network adds to them."""
+        """Return predictors of standard deviation 1, logits of the statistical model, and the network's correction."""
         with torch.inference_mode():
             parts = self.model.parts(torch.from_numpy(predictors_BLFHW).to(self.device))
             scaled_BLFHW, prior_BLKHW, correction_BLKHW = (part.float().cpu().numpy() for part in parts)
@@ -112,7 +111,7 @@ class GuidedForecaster(Forecaster):
         prior_LKHW: Float32Field,
         correction_LKHW: Float32Field,
     ) -> Float32Field:
-        """What the model lacked in forecasting the newest of the given fields, for the leads of the forecast."""
+        """Return the correction of the logits that hindcasts of the newest input fields suggest, by lead."""
         hindcasts: list[HindcastSamples] = []
         last = len(rate_mmh_THW) - 1
         for newest in range(max(last - adaptation.origins, 1), last):
@@ -125,7 +124,7 @@ class GuidedForecaster(Forecaster):
     def _hindcasts(
         self, rate_mmh_THW: Float32Field, newest: int, cadence_minutes: float, step: int
     ) -> list[HindcastSamples]:
-        """What the fields up to `newest` forecast for those after it, where both are observed."""
+        """Forecast the fields after `newest` from those up to it, and sample the cells where both are observed."""
         seen_THW: NDArray[np.bool_] = np.isfinite(rate_mmh_THW)
         seen_T: NDArray[np.bool_] = np.asarray(seen_THW.any(axis=(1, 2)))
         if not (seen_T[newest] and seen_T[:newest].any() and seen_T[newest + 1 :].any()):

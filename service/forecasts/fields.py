@@ -1,4 +1,4 @@
-"""The fields of forecasts that were asked for lately, held in memory: a place's answer opens no file."""
+"""The fields of recently requested forecasts, held in memory: the response for a place opens no file."""
 
 import threading
 from collections import OrderedDict
@@ -18,18 +18,18 @@ from service.forecasts.records import StoredForecast, read_rate
 Key = tuple[Path, int, int, int]
 
 HELD_BYTES: Final = 96 * 2**20
-"""Of all held fields: some three hundred forecasts of 124 x 124 cells, or four of 900 x 900."""
+"""Most memory of all held fields: about 300 forecasts of 124 x 124 cells, or four of 900 x 900."""
 
 HELD_PROBABILITIES_BYTES: Final = 64 * 2**20
-"""Of all held probabilities: some twenty-five forecasts of 124 x 124 cells at eight thresholds."""
+"""Most memory of all held probabilities: about 25 forecasts of 124 x 124 cells at eight thresholds."""
 
 
 class Sized(Protocol):
-    """What a cache holds."""
+    """An object whose memory can be counted, as a cache needs it."""
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
+        """Return the memory in bytes."""
 
 
 Held = TypeVar("Held", bound=Sized)
@@ -37,12 +37,12 @@ Held = TypeVar("Held", bound=Sized)
 
 @dataclass(frozen=True)
 class Fields:
-    """What the files of a forecast hold; NaN is no data.
+    """Contents of the files of a forecast; NaN is no data.
 
     Attributes:
         rate_mmh_THW: the forecast.
         analysis_mmh_HW: the newest input, at the reference time; None where the inputs are not kept.
-        usual_HW: cells that a radar saw in the window or in an earlier one.
+        usual_HW: cells that a radar observed in the window or in an earlier one.
         known_THW: where the forecast rests on an observation; None from files that do not hold it.
     """
 
@@ -57,18 +57,18 @@ class Fields:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays."""
+        """Return the memory of the arrays in bytes."""
         return sum(array.nbytes for array in self.arrays)
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """All that there are."""
+        """Return all arrays that are not None."""
         every = (self.rate_mmh_THW, self.analysis_mmh_HW, self.usual_HW, self.known_THW)
         return tuple(array for array in every if array is not None)
 
 
 class FileCache(Generic[Held]):
-    """What was read last of forecasts' files, up to a number of bytes; a file that was replaced is read again."""
+    """The most recently read contents of forecasts' files, up to a number of bytes; a replaced file is read again."""
 
     def __init__(self, read: Callable[[StoredForecast], Held], most_bytes: int) -> None:
         self._read = read
@@ -77,7 +77,7 @@ class FileCache(Generic[Held]):
         self._lock = threading.Lock()
 
     def held(self, forecast: StoredForecast) -> Held | None:
-        """The fields where they are in memory: no file is opened."""
+        """Return the contents if they are in memory, without opening a file."""
         try:
             key = _key(forecast)
         except OSError:
@@ -88,10 +88,10 @@ class FileCache(Generic[Held]):
             return self._held.get(key)
 
     def read(self, forecast: StoredForecast) -> Held:
-        """The fields, read at the first call.
+        """Return the contents, read from the file at the first call.
 
         Raises:
-            NoDataError: the forecast's file is gone.
+            NoDataError: the forecast's file is missing.
         """
         held = self.held(forecast)
         if held is not None:
@@ -108,7 +108,7 @@ class FileCache(Generic[Held]):
 
 
 class FieldCache(FileCache[Fields]):
-    """Of fields."""
+    """Cache of the rate fields of forecasts."""
 
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
         super().__init__(_read, most_bytes)
@@ -141,13 +141,13 @@ def _read_probabilities(forecast: StoredForecast) -> Probabilities:
 
 
 FIELDS: Final = FieldCache()
-"""Of this process."""
+"""Cache of the rate fields of this process."""
 
 PROBABILITIES: Final = FileCache(_read_probabilities, HELD_PROBABILITIES_BYTES)
-"""Of this process; `read` raises NoDataError for a forecast without probabilities too."""
+"""Cache of the probabilities of this process; `read` raises NoDataError for a forecast without any too."""
 
 
 def held(forecast: StoredForecast) -> bool:
-    """Whether all that a place's answer needs is in memory."""
+    """Return whether all that the response for a place needs is in memory."""
     has_probabilities = bool(forecast.thresholds_mmh)
     return FIELDS.held(forecast) is not None and (not has_probabilities or PROBABILITIES.held(forecast) is not None)

@@ -1,4 +1,4 @@
-"""Fields as a PNG."""
+"""PNG pictures of rain rates and probabilities on a grid."""
 
 import io
 from typing import Any
@@ -31,11 +31,11 @@ def image_png(
     return buffer.getvalue()
 
 
-def visible_scale(shape: tuple[int, int], *, due_pixels: int = 480) -> int:
-    """Pixels per cell that make the longer side about `due_pixels`, at least 1."""
-    return max(1, round(due_pixels / max(shape)))
+def visible_scale(shape: tuple[int, int], *, wanted_pixels: int = 480) -> int:
+    """Return the pixels per grid cell that make the longer side about `wanted_pixels`, at least 1."""
+    return max(1, round(wanted_pixels / max(shape)))
 
 
 def _enlarged(cells: NDArray[Any], scale: int) -> NDArray[Any]:
-    """Repeat rows and columns."""
+    """Repeat each row and each column `scale` times."""
     return np.repeat(np.repeat(cells, scale, axis=0), scale, axis=1)

@@ -1,4 +1,4 @@
-"""Makes a forecast and the baselines beside it, each once."""
+"""Makes a forecast and the baselines of its window, each once."""
 
 import json
 import logging
@@ -25,16 +25,16 @@ from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
 from verification.baselines import BASELINES
 
 NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
-"""Of all forecast ids; a new one would give every forecast a new id."""
+"""Namespace of all forecast ids; a new one would change the id of every forecast."""
 
 LOCKS: Final = 1024
 log = logging.getLogger(__name__)
 
 
 class Maker:
-    """From an input to stored forecasts; calls for the same forecast wait for the first and get its result.
+    """Makes and stores forecasts; calls for the same forecast wait for the first and return its result.
 
-    Between processes two may make the same forecast: both files are whole and alike, and the row is the last one's.
+    Two processes may make the same forecast: both files are whole and alike, and the later row stays.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Maker:
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
     def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> StoredForecast:
-        """The forecast of a model."""
+        """Return the forecast of a model, from the catalogue if it is stored already."""
         forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
-        told = log_context(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
-        with told, self._locks[hash(name) % LOCKS]:
+        context = log_context(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
+        with context, self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
             if known is not None:
                 return known
@@ -76,13 +76,14 @@ class Maker:
                 self._keep_inputs(forecast, inputs)
                 write_forecast(forecast, prediction.fields)
                 if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
-                    exported(forecast, "nc", source=True)  # before the row: who finds the forecast finds it too
+                    # Before the row, so that the export exists wherever the forecast is found.
+                    exported(forecast, "nc", source=True)
                 self._catalogue.put(forecast)
             _count_and_log(forecast)
             return forecast
 
     def make_baselines(self, inputs: ModelInput, origin: Origin) -> None:
-        """Persistence and extrapolation of an input, where they are not stored yet."""
+        """Make persistence and extrapolation of an input, unless they are stored already."""
         for baseline in BASELINES:
             self.make(inputs, Choice(baseline, baseline), origin)
 
@@ -121,7 +122,7 @@ class Maker:
             self._usual = forecast.inputs_path, usual_HW
 
     def _usual_coverage(self, forecast: StoredForecast, seen_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Cells seen in the window, or before it as far as the newest earlier forecast from scans knows."""
+        """Return the cells observed in the window, or earlier according to the newest earlier forecast from scans."""
         if forecast.origin == "upload":
             return seen_HW
         earlier = self._catalogue.select(
@@ -161,10 +162,9 @@ def _of_inputs(inputs: ModelInput) -> dict[str, Any]:
 
 
 def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:
-    """The same for the same input, model version and leads.
+    """Return the id, the same for the same input, model version and leads.
 
-    Uploads have ids of their own: nobody's upload, with the observations that come with it, becomes or replaces a
-    forecast from scans.
+    Uploads have ids of their own, so that an upload with its observations never replaces a forecast from scans.
     """
     parts = [inputs.sha256, model, version, lead_steps, inputs.cadence_minutes, origin]
     return str(uuid5(NAMESPACE, json.dumps(parts)))

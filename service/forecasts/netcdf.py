@@ -1,4 +1,4 @@
-"""One thread at a time in netCDF-C: its library is not safe for two, and the API's threads read while others write."""
+"""Reading and writing NetCDF from several threads: netCDF-C allows one at a time, so every call holds its lock."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,27 +22,27 @@ def _open(path: Path) -> Iterator[netCDF4.Dataset]:
 
 
 def read_attributes(path: Path) -> Mapping[str, Any]:
-    """Global attributes of one of our own files, in about a millisecond.
+    """Read the global attributes of one of the service's own files, in about a millisecond.
 
     Raises:
-        OSError: no NetCDF file.
+        OSError: not a NetCDF file.
     """
     with _open(path) as dataset:
         return {name: dataset.getncattr(name) for name in dataset.ncattrs()}
 
 
 def read_variable(path: Path, name: str) -> NDArray[Any]:
-    """One variable of one of our own files; missing values are NaN.
+    """Read one variable of one of the service's own files; missing values are NaN.
 
     Raises:
-        OSError, IndexError: no NetCDF file, or it has no such variable.
+        OSError, IndexError: not a NetCDF file, or it has no such variable.
     """
     with _open(path) as dataset:
         return np.asarray(dataset[name][...])
 
 
 def dataset_bytes(dataset: xr.Dataset) -> bytes:
-    """A data set of ours as the bytes of a compressed NetCDF4 file; NaN is missing."""
+    """Return a data set as the bytes of a compressed NetCDF4 file; NaN is missing."""
     encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in dataset.coords}
     for name, variable in dataset.data_vars.items():
         fill = np.float32("nan") if variable.dtype == np.float32 else None

@@ -1,4 +1,4 @@
-"""Probabilities that the rate reaches thresholds: what they have to be, and `probability_of_exceedance` in a file."""
+"""Exceedance probabilities of a forecast: `probability_of_exceedance` in its file, and thresholds by value."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from core.errors import NoDataError
 VARIABLE: Final = "probability_of_exceedance"
 THRESHOLD: Final = "threshold"
 STEP: Final = 0.001
-"""A file holds whole numbers of it, so that probabilities stay within half of it."""
+"""Unit of the whole numbers in a file, so that probabilities are exact to half of it."""
 
 UNKNOWN: Final = np.int16(-1)
 
@@ -36,12 +36,12 @@ class Probabilities:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the array."""
+        """Return the memory of the array in bytes."""
         return self.probability_NTHW.nbytes
 
 
 def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:
-    """Which of a forecast's thresholds is meant.
+    """Return the index of a threshold among those of a forecast.
 
     Raises:
         NoDataError: it has no such threshold, or no probabilities at all.
@@ -50,18 +50,20 @@ def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:
         if math.isclose(known_mmh, wanted_mmh, rel_tol=1e-6):
             return index
     if not thresholds_mmh:
-        raise NoDataError(f"probability of {wanted_mmh:g} mm/h; this forecast has no probabilities")
-    due = ", ".join(f"{known_mmh:g}" for known_mmh in thresholds_mmh)
-    raise NoDataError(f"probability of {wanted_mmh:g} mm/h; one of {due} mm/h was due")
+        raise NoDataError(f"threshold: this forecast has no probabilities, got {wanted_mmh:g} mm/h")
+    known = ", ".join(f"{known_mmh:g}" for known_mmh in thresholds_mmh)
+    raise NoDataError(f"threshold: expected one of {known} mm/h, got {wanted_mmh:g} mm/h")
 
 
 def with_probabilities(dataset: xr.Dataset, probabilities: Probabilities) -> xr.Dataset:
-    """A `rate_dataset` with its probabilities beside the rate, packed as CF has it (chapter 8.1)."""
+    """Add probabilities to a `rate_dataset`, packed as CF defines it (chapter 8.1)."""
     found_NTHW = probabilities.probability_NTHW
     known_NTHW = np.isfinite(found_NTHW)
     packed_NTHW = np.where(known_NTHW, np.rint(np.where(known_NTHW, found_NTHW, 0) / STEP), UNKNOWN).astype(np.int16)
-    said = {"long_name": "rain rate that is reached", "units": "mm h-1"}
-    dataset = dataset.assign_coords({THRESHOLD: (THRESHOLD, np.array(probabilities.thresholds_mmh, np.float64), said)})
+    attributes_N = {"long_name": "rain rate that is reached", "units": "mm h-1"}
+    dataset = dataset.assign_coords(
+        {THRESHOLD: (THRESHOLD, np.array(probabilities.thresholds_mmh, np.float64), attributes_N)}
+    )
     attributes = {
         "long_name": "probability that the rain rate is at or above the threshold",
         "comment": "of the rate of one cell at the valid time itself, not of any rain within an area or a period",
@@ -79,7 +81,7 @@ def with_probabilities(dataset: xr.Dataset, probabilities: Probabilities) -> xr.
 
 
 def read_probabilities(path: Path) -> Probabilities | None:
-    """The probabilities of one of our own files; None where it has none."""
+    """Read the probabilities of one of the service's own files; None if it has none."""
     with NETCDF_C, netCDF4.Dataset(path) as dataset:
         if VARIABLE not in dataset.variables:
             return None

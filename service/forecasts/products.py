@@ -1,4 +1,4 @@
-"""The files of a forecast: the forecast itself, its inputs and what was observed afterwards, all CF-NetCDF."""
+"""The files of a forecast: the forecast, its inputs, and the observations that followed, all CF-NetCDF."""
 
 import json
 from collections.abc import Sequence
@@ -34,11 +34,11 @@ WINDOW: Final = RecordCodec(
     omit=("reference_time", "grid", "rate_mmh_THW", "scan_grid"),
     error=NoDataError,
 )
-"""Attributes of the file of a forecast's inputs; what is omitted is the forecast's own."""
+"""Attributes of the file of a forecast's inputs; omitted fields are taken from the forecast."""
 
 
 def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -> Path:
-    """`YYYY/MM/DD/ID.nc` below the folder of forecasts."""
+    """Return `YYYY/MM/DD/ID.nc` below the folder of forecasts."""
     return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
 
 
@@ -94,7 +94,7 @@ def read_forecast(path: Path) -> StoredForecast:
 def write_inputs(
     forecast: StoredForecast, window: Window, rate_mmh_THW: Float32Field, usual_HW: NDArray[np.bool_]
 ) -> None:
-    """Write the window on the forecast's grid, with the cells that radars usually see and what `read_window` reads."""
+    """Write the window on the forecast's grid, for `read_window`, with the cells that radars usually observe."""
     attributes = {
         "title": f"Input of the nowcasts of {iso(forecast.reference_time)}",
         "institution": INSTITUTION,
@@ -112,10 +112,10 @@ def write_inputs(
 
 
 def read_window(forecast: StoredForecast) -> Window:
-    """The window of a forecast on its grid, from the file of its inputs.
+    """Read the window of a forecast on its grid, from the file of its inputs.
 
     Raises:
-        NoDataError: the file is gone, or of a time when it did not say all.
+        NoDataError: the file is missing, or of a release that did not write all of it.
     """
     try:
         attributes, rate_mmh_THW = read_attributes(forecast.inputs_path), read_rate(forecast.inputs_path)
@@ -131,29 +131,29 @@ def read_window(forecast: StoredForecast) -> Window:
 
 
 def kept_input(forecast: StoredForecast) -> ModelInput:
-    """The input of a stored forecast, from the file beside it.
+    """Read the input of a stored forecast from the file of its inputs.
 
     Raises:
-        NoDataError: the file is gone, or of a time when it did not say all.
+        NoDataError: the file is missing, or of a release that did not write all of it.
     """
     window = read_window(forecast)
     return ModelInput(window, forecast.grid, window.rate_mmh_THW, forecast.lead_minutes[0], forecast.inputs_sha256)
 
 
 def read_usual_coverage(forecast: StoredForecast) -> NDArray[np.bool_]:
-    """Cells that a radar saw in the forecast's window or in an earlier one, (H, W); all False without the file."""
+    """Read which grid cells a radar saw in the window or in an earlier one, (H, W); all False without the file."""
     if not forecast.inputs_path.is_file():
         return np.zeros(forecast.grid.shape, np.bool_)
     return np.asarray(read_variable(forecast.inputs_path, USUAL) == 1)
 
 
 def write_observations(forecast: StoredForecast, observed_mmh_THW: Float32Field, sources: Sequence[str | None]) -> None:
-    """Write what followed, on the forecast's grid at its leads; NaN where nothing was observed.
+    """Write the observations at a forecast's leads, on its grid; NaN where nothing was observed.
 
     Args:
         forecast: whose leads.
         observed_mmh_THW: mm/h.
-        sources: content of the scans behind the fields, so that a reader knows whether more have come since.
+        sources: hashes of the scans behind the fields, by which a reader detects that scans were added since.
     """
     attributes = {
         "title": f"Observations of the leads of the nowcast of {iso(forecast.reference_time)}",
@@ -167,19 +167,19 @@ def write_observations(forecast: StoredForecast, observed_mmh_THW: Float32Field,
 
 
 def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:
-    """Which of its leads.
+    """Return the index of a lead among the forecast's leads.
 
     Raises:
         NoDataError: the forecast has no such lead.
     """
     if lead_minutes not in forecast.lead_minutes:
-        due = ", ".join(map(str, forecast.lead_minutes))
-        raise NoDataError(f"lead of {lead_minutes} minutes; one of {due} was due")
+        leads = ", ".join(map(str, forecast.lead_minutes))
+        raise NoDataError(f"lead: expected one of {leads} minutes, got {lead_minutes}")
     return forecast.lead_minutes.index(lead_minutes)
 
 
 def lead_png(forecast: StoredForecast, lead_minutes: int, *, scale: int | None = None) -> bytes:
-    """The picture of a lead.
+    """Draw one lead of a forecast, hatched where rain can flow in from outside the observed area.
 
     Raises:
         NoDataError: the forecast has no such lead.
@@ -193,7 +193,7 @@ def lead_png(forecast: StoredForecast, lead_minutes: int, *, scale: int | None =
 
 
 def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None) -> bytes:
-    """The picture of an observed field of the window, on the forecast's grid; step 0 is the oldest, -1 the newest.
+    """Draw an observed field of the window, on the forecast's grid; step 0 is the oldest, -1 the newest.
 
     Raises:
         NoDataError: no such step, or the inputs are not kept.
@@ -202,5 +202,5 @@ def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None)
         raise NoDataError(f"the inputs of forecast {forecast.id} are not kept")
     rate_mmh_THW = read_rate(forecast.inputs_path)
     if not -len(rate_mmh_THW) <= step < len(rate_mmh_THW):
-        raise NoDataError(f"input step {step}; 0 to {len(rate_mmh_THW) - 1} was due")
+        raise NoDataError(f"input step: expected 0 to {len(rate_mmh_THW) - 1}, got {step}")
     return image_png(rate_mmh_THW[step], scale=scale or visible_scale(forecast.grid.shape))

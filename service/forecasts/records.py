@@ -1,4 +1,4 @@
-"""What the service hands out: one forecast, and how good it was."""
+"""Records of what the service returns: a forecast, and its verification."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,15 +28,15 @@ class StoredForecast:
     Attributes:
         id: uuid5 of the input's content, the model's name and version, and the leads.
         status: stale where the data are older than `stale_after_s` now, else degraded where window or method are.
-        method: what really made the fields: the model's name, or the baseline that stood in for it.
-        requested_model: the name that was asked for ("default").
+        method: what made the fields: the model's name, or the baseline used as fallback.
+        requested_model: the name in the request ("default").
         model, version: the name and version of the forecaster behind that name.
-        input_times: valid times of the window's frames; None where nothing was there.
+        input_times: valid times of the window's frames; None where no scan was stored.
         inputs_sha256: content of the window on the model grid; forecasts of one window share it.
         path: the CF-NetCDF file.
         origin: from stored scans or from an upload.
         source_grid: of the scans; None where an older version of the service did not keep it.
-        thresholds_mmh: rates whose probabilities the file holds, ascending; empty where it holds none.
+        thresholds_mmh: rates whose exceedance probabilities the file holds, ascending; empty if it holds none.
     """
 
     id: str
@@ -61,22 +61,22 @@ class StoredForecast:
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:
-        """The time of every lead."""
+        """Return the valid time of every lead."""
         return tuple(self.reference_time + timedelta(minutes=lead) for lead in self.lead_minutes)
 
     @property
     def rate_mmh_THW(self) -> Float32Field:
-        """Forecast rain rate, read from the file; row 0 is north, NaN is no data."""
+        """Read the forecast rain rate from the file; row 0 is north, NaN is no data."""
         return read_rate(self.path)
 
     @property
     def inputs_path(self) -> Path:
-        """The window's frames on the forecast's grid, and where radars usually see (CF-NetCDF)."""
+        """Return the file (CF-NetCDF) of the window's frames on the forecast's grid and of the usual coverage."""
         return inputs_file(self.path, self.inputs_sha256)
 
     @property
     def observations_path(self) -> Path | None:
-        """The frames that followed, on the forecast's grid at its leads (CF-NetCDF), where there are any."""
+        """Return the file (CF-NetCDF) of the observations at the forecast's leads, on its grid; None without any."""
         path = observations_file(self.path)
         return path if path.is_file() else None
 
@@ -92,10 +92,10 @@ class Verification:
     """Counts of a model, persistence and extrapolation by lead and threshold.
 
     Attributes:
-        kind: of this forecast against what followed, or of this model's forecasts of the last 24 hours.
-        scores: one row per model, lead and threshold; the three models share their cells.
-        scores_known: the same of the cells that are known to rest on an observation; empty where no forecast says so.
-        cells: compared cells by lead in minutes.
+        kind: of this forecast against its observations, or of this model's forecasts of the last 24 hours.
+        scores: one row per model, lead and threshold; the three models share their grid cells.
+        scores_known: the same for grid cells that rest on an observation; empty if no forecast holds that mask.
+        cells: compared grid cells by lead in minutes.
     """
 
     kind: Literal["this_forecast", "rolling_24h"]
@@ -104,20 +104,20 @@ class Verification:
 
     @property
     def cells(self) -> dict[int, int]:
-        """Compared cells by lead in minutes (pooled over forecasts where the kind is rolling)."""
+        """Return the number of compared grid cells by lead in minutes (pooled over forecasts if rolling)."""
         return {row.lead_minutes: row.sums.total for row in self.scores if isinstance(row.sums, Counts)}
 
 
 def inputs_file(forecast_path: Path, inputs_sha256: str) -> Path:
-    """Where the inputs of a forecast lie; the forecasts of one window share them."""
+    """Return the path of a forecast's inputs; the forecasts of one window share the file."""
     return forecast_path.with_name(f"inputs-{inputs_sha256[:32]}.nc")
 
 
 def observations_file(forecast_path: Path) -> Path:
-    """Where the observations of a forecast's leads lie."""
+    """Return the path of the observations at a forecast's leads."""
     return forecast_path.with_name(f"{forecast_path.stem}.observations.nc")
 
 
 def read_rate(path: Path) -> Float32Field:
-    """The rain rate of one of our own files, mm/h, (T, H, W), NaN is no data."""
+    """Read the rain rate of one of the service's own files, mm/h, (T, H, W), NaN is no data."""
     return np.asarray(read_variable(path, RATE), np.float32)

@@ -1,1 +1,1 @@
-"""From a request or a scan to fields: models by name and alias, one thread that runs them, and decoding of uploads."""
+"""Models on devices: versions and aliases, inputs on a model's grid, and the one thread that runs models."""

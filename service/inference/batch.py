@@ -1,6 +1,6 @@
-"""The one thread that runs models: calls wait in a bounded queue, and those of one kind go together.
+"""The one thread that runs models: calls wait in a bounded queue, and calls of one kind are run as a batch.
 
-One thread, since torch keeps a team of threads and its scratch memory for every thread that calls it.
+One thread, since torch keeps a pool of threads and its scratch memory for every thread that calls it.
 """
 
 import threading
@@ -20,12 +20,12 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Batching:
-    """What goes together.
+    """Limits of a batch: size, wait time, queue length.
 
     Attributes:
-        size: calls that are made as one.
-        wait_s: so long the first of them waits for more, where `size` is above 1.
-        queue_size: calls that wait; the next one is refused.
+        size: most calls that are run as one.
+        wait_s: longest time that the first call waits for others, where `size` is above 1.
+        queue_size: most calls that wait; the next one is refused.
     """
 
     size: int = 1
@@ -35,27 +35,27 @@ class Batching:
 
 @dataclass
 class QueuedCall(Generic[Given, Made]):
-    """One call that waits."""
+    """One call that waits in the queue for the models' thread."""
 
     kind: Hashable
     given: Given
     give_up_at: float | None
-    came_at: float = field(default_factory=time.monotonic)
+    queued_at: float = field(default_factory=time.monotonic)
     made: "Future[Made]" = field(default_factory=Future)
 
     @property
     def is_late(self) -> bool:
-        """Nobody waits for it any more."""
+        """Whether its deadline has passed, so that its result would be discarded."""
         return self.give_up_at is not None and time.monotonic() > self.give_up_at
 
 
 class Lane(Generic[Given, Made]):
-    """Runs calls in the order of their coming, in a thread of its own that begins with the first.
+    """Runs calls in the order of their arrival, in a thread of its own that starts with the first call.
 
     Args:
-        run: makes several calls of one kind: what each gives, or its error. It runs in the lane's thread.
-        batching: the bounds.
-        waited: told how long each call waited, in seconds.
+        run: computes several calls of one kind; returns for each its result or its error. It runs in the lane's thread.
+        batching: limits of a batch and of the queue.
+        waited: receives the time in seconds that each call waited.
     """
 
     def __init__(
@@ -70,18 +70,18 @@ class Lane(Generic[Given, Made]):
         self._thread: threading.Thread | None = None
 
     def call(self, kind: Hashable, given: Given) -> Made:
-        """What the model makes of it.
+        """Return the model's result for one input, after waiting in the queue.
 
         Raises:
-            BusyError: the queue is full, or the request's time is over.
-            ClientDisconnectedError: who asked left before it was begun.
+            BusyError: the queue is full, or the request's deadline has passed.
+            ClientDisconnectedError: the client disconnected before the call was started.
         """
         scope = current_scope()
         call: QueuedCall[Given, Made] = QueuedCall(kind, given, scope.wait_until)
         left_s = scope.remaining_s("the model was called")
         with self._changed:
             if len(self._waiting) >= self._batching.queue_size:
-                raise BusyError(f"{len(self._waiting)} forecasts wait for the model already; ask again later")
+                raise BusyError(f"the queue of the model is full ({len(self._waiting)} forecasts wait); retry later")
             self._waiting.append(call)
             self._begin()
             self._changed.notify_all()
@@ -91,11 +91,11 @@ class Lane(Generic[Given, Made]):
         except CancelledError as err:
             raise ClientDisconnectedError(DISCONNECTED) from err
         except FutureTimeoutError as err:
-            if call.made.done():  # the model's own
+            if call.made.done():  # a timeout that the model itself raised
                 raise
-            raise BusyError(f"the model was not free within {left_s:.0f} s; ask again later") from err
+            raise BusyError(f"the model was not free within {left_s:.0f} s; retry later") from err
         finally:
-            if call.made.cancel():  # nobody waits for it: its place is free at once
+            if call.made.cancel():  # its client no longer waits: the place in the queue is free at once
                 with self._changed:
                     self._waiting = [other for other in self._waiting if other is not call]
 
@@ -108,14 +108,14 @@ class Lane(Generic[Given, Made]):
         while True:
             calls = self._next()
             for call in calls:
-                self._waited(time.monotonic() - call.came_at)
+                self._waited(time.monotonic() - call.queued_at)
             self._make(calls)
-            del calls  # the last inputs and results are not held until the next call comes
+            del calls  # frees the last inputs and results before the next call arrives
 
     def _make(self, calls: Sequence[QueuedCall[Given, Made]]) -> None:
         try:
             made = self._run(calls[0].kind, [call.given for call in calls])
-        except BaseException as err:  # the thread lives on, whatever a model raises
+        except BaseException as err:  # the thread survives whatever a model raises
             made = [err if isinstance(err, Exception) else RuntimeError(repr(err))] * len(calls)
         for call, result in zip(calls, made, strict=True):
             if isinstance(result, Exception):
@@ -124,7 +124,7 @@ class Lane(Generic[Given, Made]):
                 call.made.set_result(result)
 
     def _next(self) -> list[QueuedCall[Given, Made]]:
-        """The oldest call and those that go with it, taken off the queue; waits for it."""
+        """Wait for a call, then take the oldest and those that can be batched with it off the queue."""
         with self._changed:
             while True:
                 self._waiting = [call for call in self._waiting if not call.is_late]
@@ -133,7 +133,7 @@ class Lane(Generic[Given, Made]):
                     continue
                 first = self._waiting[0]
                 chosen = [call for call in self._waiting if call.kind == first.kind][: self._batching.size]
-                left_s = first.came_at + self._batching.wait_s - time.monotonic()
+                left_s = first.queued_at + self._batching.wait_s - time.monotonic()
                 if len(chosen) < self._batching.size and left_s > 0:
                     self._changed.wait(left_s)
                     continue

@@ -1,4 +1,4 @@
-"""Runs models: several calls in one where they are alike, and on the CPU where the device fails."""
+"""Runs models: calls of one kind as a batch, on the CPU where the device fails, and checks what they return."""
 
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # models imports torch, which the web process loads later
     from models.fields import ForecastFields
 
 ROUNDING: Final = 1e-5
-"""A probability may rise with its threshold by this much."""
+"""Largest rise of a probability with its threshold that counts as rounding."""
 
 Notes = tuple[str, ...]
 
@@ -37,7 +37,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Kind:
-    """Calls of one kind may go together."""
+    """What calls must have in common to be run as one batch."""
 
     reference: str
     shape: tuple[int, ...]
@@ -46,28 +46,28 @@ class Kind:
 
 
 class Engine:
-    """The models of this process at work."""
+    """Runs the models of this process."""
 
     def __init__(self, warm: WarmModels, batching: Batching) -> None:
         self._warm = warm
         self._lane = Lane[Float32Field, Made](self._run_alike, batching, QUEUE_SECONDS.labels("inference").observe)
 
     def run(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
-        """Wait for the models' thread and the forecast.
+        """Wait for the models' thread and return the forecast.
 
         Raises:
             ForecastError: the model failed, whatever it raised.
-            InputError: the fields are at fault.
-            BusyError: the queue is full, or the request's time is over.
+            InputError: the fields are invalid.
+            BusyError: the queue is full, or the request's deadline has passed.
         """
         return self._lane.call(kind, rate_mmh_THW)
 
     def run_here(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
-        """The forecast, in the thread of who asks.
+        """Forecast in the calling thread.
 
         Raises:
             ForecastError: the model failed, whatever it raised.
-            InputError: the fields are at fault.
+            InputError: the fields are invalid.
         """
         place, forecaster = self._warm.place(), self._warm.get(kind.reference)
         try:
@@ -79,11 +79,11 @@ class Engine:
             return self._forecast(self._warm.load(kind.reference, "cpu"), kind, rate_mmh_THW)
         except (ForecastError, InputError):
             raise
-        except Exception as err:  # whatever a model throws, the operator gets a forecast
+        except Exception as err:  # any failure of a model ends in a fallback forecast
             raise ForecastError(f"{type(err).__name__}: {err}") from err
 
     def _run_alike(self, kind: Hashable, given: Sequence[Float32Field]) -> Sequence[Made | Exception]:
-        """In the lane's thread: all in one call; where that fails each alone, so that none suffers from another."""
+        """Run all calls as one batch, in the lane's thread; if that fails, run each alone to keep errors apart."""
         assert isinstance(kind, Kind)
         if len(given) > 1:
             with suppress(Exception):  # each run alone below raises its own error
@@ -119,7 +119,7 @@ def checked(
 ) -> tuple["ForecastFields", tuple[str, ...]]:
     """Return the fields, NaN and not known where the newest input is not observed, and notes.
 
-    Probabilities that are unusable are left out with a note; the rates stay.
+    Unusable probabilities are left out with a note; the rates stay.
 
     Raises:
         ForecastError: the rates have another shape, or are not finite or negative where the newest input has a rate.
@@ -131,7 +131,7 @@ def checked(
             raise ForecastError(f"{name}: expected fields of {shape}, got {found_LHW.shape}")
     bad = ~(np.isfinite(fields.rate_mmh_LHW) & (fields.rate_mmh_LHW >= 0)) & observed_HW
     if bad.any():
-        raise ForecastError(f"{int(bad.sum())} values that are no rain rate, where the newest input has one")
+        raise ForecastError(f"expected rain rates where the newest input has one, got {int(bad.sum())} other values")
     fields = replace(
         fields,
         rate_mmh_LHW=np.where(observed_HW, fields.rate_mmh_LHW, np.float32("nan")),
@@ -143,14 +143,14 @@ def checked(
         return replace(fields, exceedance_probability_KLHW=_probabilities(fields, observed_HW)), ()
     except ForecastError as err:
         without = replace(fields, exceedance_probability_KLHW=None, thresholds_mmh=())
-        return without, (f"its probabilities are left out: {err}",)
+        return without, (f"probabilities omitted: {err}",)
 
 
 def _probabilities(fields: "ForecastFields", observed_HW: BoolField) -> Float32Field:
     """Return the probabilities, NaN where the newest input is not observed.
 
     Raises:
-        ForecastError: they cannot be probabilities of these thresholds.
+        ForecastError: they are not probabilities of these thresholds.
     """
     thresholds, found_KLHW = fields.thresholds_mmh, fields.exceedance_probability_KLHW
     assert found_KLHW is not None
@@ -161,8 +161,10 @@ def _probabilities(fields: "ForecastFields", observed_HW: BoolField) -> Float32F
         )
     bad_KLHW = ~((found_KLHW >= 0) & (found_KLHW <= 1)) & observed_HW
     if bad_KLHW.any():
-        raise ForecastError(f"{int(bad_KLHW.sum())} values are not within 0 to 1, where the newest input has a rate")
+        raise ForecastError(
+            f"expected values within 0 to 1 where the newest input has a rate, got {int(bad_KLHW.sum())} others"
+        )
     rising = int(((np.diff(found_KLHW, axis=0) > ROUNDING) & observed_HW).sum())
     if rising:
-        raise ForecastError(f"{rising} values rise with the threshold")
+        raise ForecastError(f"expected values that do not rise with the threshold, got {rising} that do")
     return np.where(observed_HW, found_KLHW, np.float32("nan"))

@@ -1,4 +1,4 @@
-"""The window as a model sees it: on the model's grid, and known by its content."""
+"""The input of a model: a window on the model's grid, identified by its content."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from ingest.windows.window import Window, build_window
 from service.inference.predictor import Predictor
 
 WINDOW_STEPS: Final = 5
-"""Fields of a window at least, so that persistence and extrapolation start from the same frames as a model."""
+"""Fewest fields of a window, so that persistence and extrapolation start from the same frames as a model."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class ModelInput:
     """A window on a model's grid.
 
     Attributes:
-        window: where it comes from.
-        grid: the model's cells over the window's area.
+        window: source of the fields.
+        grid: the model's grid over the window's area.
         rate_mmh_THW: mm/h on that grid; NaN is not observed, always with the same bits.
         cadence_minutes: spacing of the fields.
-        sha256: of the fields, their places and their times.
+        sha256: of the fields, their grid and their times.
     """
 
     window: Window
@@ -42,7 +42,7 @@ class ModelInput:
 
     @property
     def nominal_times(self) -> tuple[datetime, ...]:
-        """The times that the fields stand for."""
+        """Return the nominal times of the fields, oldest first."""
         return self.window.nominal_times
 
 
@@ -51,34 +51,34 @@ def model_input(window: Window, pixel_m: float, cadence_minutes: int) -> ModelIn
     grid = model_grid(window.grid, pixel_m)
     rate_mmh_THW = onto(window.rate_mmh_THW, window.grid, grid)
     rate_mmh_THW = np.where(np.isnan(rate_mmh_THW), np.float32("nan"), rate_mmh_THW)
-    told = {
+    identity = {
         "grid": grid.key,
         "nominal_times": [iso(time) for time in window.nominal_times],
         "input_times": [time and iso(time) for time in window.input_times],
         "product": window.product,
     }
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(rate_mmh_THW).data)
     return ModelInput(window, grid, rate_mmh_THW, cadence_minutes, digest.hexdigest())
 
 
 class Windows:
-    """Makes inputs.
+    """Builds the inputs of models from stored scans and from uploads.
 
     Args:
         store: of the scans and of the ready windows.
-        predictor: knows what a model wants.
-        scheduled: the model whose windows serve others of the same cells too.
+        predictor: knows the window that a model needs.
+        scheduled: the model whose ready windows serve others on the same grid too.
     """
 
     def __init__(self, store: Store, predictor: Predictor, scheduled: str) -> None:
         self._store, self._predictor, self._scheduled = store, predictor, scheduled
 
     def stored(self, reference_time: datetime, reference: str) -> ModelInput:
-        """The input from stored scans that ends with the scan of a time.
+        """Return the input from stored scans that ends with the scan of a time.
 
         Raises:
-            ConflictError: the scans make no window; the message names the missing times.
+            ConflictError: the scans do not form a window; the message names the missing times.
         """
         pixel_m, steps, cadence_minutes = self._wanted(reference)
         for name in dict.fromkeys(self._names(reference)):
@@ -89,7 +89,7 @@ class Windows:
         return model_input(window, pixel_m, cadence_minutes)
 
     def of(self, frames: Sequence[RadarFrame], reference: str) -> ModelInput:
-        """The input from a user's frames.
+        """Return the input from a user's frames.
 
         Raises:
             ConflictError: two grids or products, wrong spacing, or too few frames.
@@ -103,7 +103,7 @@ class Windows:
         return forecaster.pixel_m, max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
 
     def _names(self, reference: str) -> Iterator[str]:
-        """Whose ready windows may do: which one fits is seen from its grid and its scans, not from its name."""
+        """Yield the models whose ready windows may fit; its grid and scans decide whether one does, not its name."""
         yield reference
         yield reference.partition("@")[0]
         yield self._scheduled

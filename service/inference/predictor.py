@@ -1,4 +1,4 @@
-"""Which model makes a forecast, and what goes out when it fails: the CPU, extrapolation, persistence."""
+"""Which model makes a forecast, and the fallbacks where it fails: the CPU, extrapolation, persistence."""
 
 import threading
 from collections.abc import Callable
@@ -42,10 +42,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a request's name of a model means now; an alias may mean another one a moment later.
+    """The version that a requested model name means now; an alias may mean another one a moment later.
 
     Attributes:
-        requested: as it was asked for.
+        requested: the name in the request.
         reference: one version of one model, as the predictor's other calls take it.
         notes: why it is not the version that the alias names.
     """
@@ -56,13 +56,13 @@ class Choice:
 
 
 class Predictor:
-    """Runs models, one call or batch at a time in one thread, and baselines in the thread of who asks.
+    """Runs models, one call or batch at a time in one thread, and baselines in the calling thread.
 
     Args:
-        load: gives the forecaster of a reference; an unknown one is an `UnknownNameError`.
-        on_cpu: gives it on the CPU, for when the device fails; None: as `load`.
-        resolve: the reference that a name means now.
-        batching: the bounds of the queue.
+        load: returns the forecaster of a reference; raises `UnknownNameError` for an unknown one.
+        on_cpu: the same on the CPU, for when the device fails; None: `load` itself.
+        resolve: returns the reference that a name means now.
+        batching: limits of a batch and of the queue.
     """
 
     def __init__(
@@ -91,14 +91,14 @@ class Predictor:
         registry: ModelRegistry | None = None,
         batching: Batching | None = None,
     ) -> "Predictor":
-        """A predictor of registered models.
+        """Return a predictor of registered models.
 
         Args:
             device: where they run.
             precision: of their states, see `models.load_forecaster`.
-            threads: of one call on a CPU; 0 leaves it to torch.
-            registry: None: what comes with the package, and nothing else.
-            batching: the bounds of the queue.
+            threads: of one call on a CPU; 0 leaves the number to torch.
+            registry: None: the models shipped with the package only.
+            batching: limits of a batch and of the queue.
         """
         known = registry or ModelRegistry(None)
 
@@ -109,7 +109,7 @@ class Predictor:
 
     @classmethod
     def from_settings(cls, settings: Settings, registry: ModelRegistry) -> "Predictor":
-        """A predictor on the device of the settings."""
+        """Return a predictor on the device of the settings."""
         batching = Batching(batch_size(settings), settings.batch_wait_s, settings.queue_size)
         return cls.on_device(
             settings.device,
@@ -121,11 +121,11 @@ class Predictor:
 
     @property
     def trouble(self) -> str | None:
-        """Why models run on the CPU and not on their device; None if they do not."""
+        """Return why models run on the CPU and not on their device; None if they do not."""
         return self._warm.trouble
 
     def warm(self, name: str) -> None:
-        """Load a model and run it once, so that the first forecast does not wait.
+        """Load a model and run it once, so that the first forecast is not slower than the others.
 
         Raises:
             UnavailableError: it does not load or run.
@@ -138,7 +138,7 @@ class Predictor:
             raise UnavailableError(f"model {name} does not run: {err}") from err
 
     def choose(self, name: str) -> Choice:
-        """What a name means now; where that version does not load, the last one that did.
+        """Return the version that a name means now; if that does not load, the last one that did.
 
         Raises:
             UnknownNameError: no such model.
@@ -148,15 +148,15 @@ class Predictor:
         if not isinstance(forecaster, Unloadable):
             self._good[name] = reference
         elif (good := self._good.get(name, reference)) != reference:
-            return Choice(name, good, (f"{reference} did not load ({forecaster.reason}): {good} stands for it",))
+            return Choice(name, good, (f"{reference} did not load ({forecaster.reason}): {good} is the fallback",))
         return Choice(name, reference)
 
     def loaded(self, name: str) -> "Forecaster | None":
-        """The forecaster of a name or reference if it is in memory."""
+        """Return the forecaster of a name or reference if it is in memory."""
         return self._warm.peek(self._resolve(name))
 
     def forecaster(self, name: str) -> AnyForecaster:
-        """The forecaster of a name or reference; an `Unloadable` (tried again next time) where loading fails.
+        """Return the forecaster of a name or reference; an `Unloadable` if loading fails, which the next call retries.
 
         Raises:
             UnknownNameError: no such model.
@@ -166,19 +166,19 @@ class Predictor:
     def predict(
         self, name: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int, *, model_usable: bool = True
     ) -> Prediction:
-        """Forecast with a model, or with extrapolation or persistence where it fails, and say so.
+        """Forecast with a model; where it fails with extrapolation, then persistence, with a note of it.
 
         Args:
             name: of the model, or its reference.
             rate_mmh_THW: the window on the model's grid.
-            lead_steps: fields wanted.
+            lead_steps: number of fields to forecast.
             cadence_minutes: of the window.
             model_usable: False if fields of the window are missing; then only a baseline may run.
 
         Raises:
             ForecastError: persistence fails too.
-            InputError: the window itself is at fault (negative rates).
-            BusyError: the queue is full, or the request's time is over.
+            InputError: the window itself is invalid (negative rates).
+            BusyError: the queue is full, or the request's deadline has passed.
         """
         reference = self._resolve(name)
         chain = [reference, *(baseline for baseline in reversed(BASELINES) if baseline != reference)]
@@ -195,8 +195,8 @@ class Predictor:
             method = self._warm.get(candidate).name
             if notes:
                 FALLBACKS.labels(self._warm.get(reference).name, method).inc()
-            said = (*notes, f"the forecast is {candidate}'s") if notes else ()
-            return Prediction(made.fields, method, said + made.notes)
+            fallback = (*notes, f"forecast by {candidate}") if notes else ()
+            return Prediction(made.fields, method, fallback + made.notes)
         raise ForecastError("; ".join(notes))
 
     def _run(self, reference: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Made:
@@ -211,20 +211,20 @@ class Predictor:
 
 
 def batch_size(settings: Settings) -> int:
-    """Forecasts in one call: on a CPU a batch takes as long as its parts, one after the other (benchmark `serving`)."""
+    """Return the size of a batch: on a CPU a batch takes as long as its parts in turn (benchmark `serving`), so 1."""
     if settings.batch_size:
         return settings.batch_size
     from models.forecaster import pick_device
 
     try:
         return GPU_BATCH if pick_device(settings.device).type == "cuda" else 1
-    except InputError:  # no such device here: the models run on the CPU, and say so
+    except InputError:  # no such device: the models run on the CPU, with a note
         return 1
 
 
 def load_version(found: ModelVersion, device: str, precision: str, threads: int) -> "Forecaster":
-    """The forecaster of one version of a model."""
-    import torch  # not every process forecasts
+    """Load the forecaster of one version of a model."""
+    import torch  # imported at first use: not every process forecasts
 
     from models.checkpoint import load_network
     from models.load import load_forecaster

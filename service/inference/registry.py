@@ -1,8 +1,8 @@
-"""Models by name, version and alias: checkpoint folders on disk, and one small file that says what an alias means.
+"""Models by name, version and alias: checkpoint folders on disk, and one small file of aliases.
 
-`NOWCAST_HOME/models/NAME/VERSION/` holds what an operator added, beside the checkpoints that come with the package;
-`NOWCAST_HOME/models/aliases.json` holds the aliases. Whoever asks looks at that file's time first, so a switch reaches
-every process with its next request or task.
+`NOWCAST_HOME/models/NAME/VERSION/` holds the checkpoints that an operator added to those shipped with the package;
+`NOWCAST_HOME/models/aliases.json` holds the aliases. Every look-up checks that file's modification time first, so that
+a switch reaches every process with its next request or task.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Final
 
-from core.errors import ConflictError, InputError, NowcastError, UnavailableError, UnknownNameError
+from core.errors import ConflictError, InputError, NowcastError, UnavailableError, UnknownNameError, shown
 from core.files import write_bytes_atomically
 from core.registry import Registry
 from core.times import iso
@@ -44,12 +44,12 @@ class ModelVersion:
 
     @property
     def reference(self) -> str:
-        """The text that means this version and no other."""
+        """Return the text that means this version and no other."""
         return self.name if self.folder is None else f"{self.name}@{self.version}"
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """The JSON of the checkpoint, or what is wrong with it."""
+        """Return the JSON of the checkpoint, or the error of reading it."""
         if self.folder is None:
             return {}
         try:
@@ -60,7 +60,12 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class Alias:
-    """A name that means a version, since when, and what it meant before, the latest last."""
+    """A name for a version.
+
+    Attributes:
+        since: when it was set.
+        before: previous targets (NAME@VERSION), oldest first.
+    """
 
     alias: str
     name: str
@@ -73,7 +78,7 @@ class ModelRegistry:
     """The models of a live store; safe to use from several threads and processes.
 
     Args:
-        home: the live store; None: only what comes with the package.
+        home: the live store; None: the models shipped with the package only.
         also: checkpoint folders that the operator named in a setting; a request cannot name one.
     """
 
@@ -84,18 +89,18 @@ class ModelRegistry:
         self._read: tuple[tuple[int, int], dict[str, Alias]] | None = None
 
     def resolve(self, name: str) -> str:
-        """The reference that a name, an alias or a reference means now.
+        """Return the reference that a name, an alias or a reference means now.
 
         Raises:
-            UnknownNameError: nothing has that name; the message lists the near ones.
+            UnknownNameError: no model has that name; the message lists similar ones.
         """
         return name if name in self._also else self.find(name).reference
 
     def find(self, name: str) -> ModelVersion:
-        """The version that a name, an alias or a reference means now.
+        """Return the version that a name, an alias or a reference means now.
 
         Raises:
-            UnknownNameError: nothing has that name; the message lists the near ones.
+            UnknownNameError: no model has that name; the message lists similar ones.
         """
         if name in self._also:
             folder = Path(name)
@@ -117,10 +122,10 @@ class ModelRegistry:
         raise UnknownNameError(f"unknown model {name!r}")
 
     def version(self, name: str, version: str) -> ModelVersion:
-        """One version.
+        """Return one version of a model.
 
         Raises:
-            UnknownNameError: the model has none of that name.
+            UnknownNameError: the model has no such version.
         """
         found = [one for one in self.versions(name) if one.version == version]
         if not found:
@@ -129,7 +134,7 @@ class ModelRegistry:
         return found[-1]
 
     def versions(self, name: str | None = None) -> list[ModelVersion]:
-        """All versions, or those of a model; what comes with the package first, then in the order of their adding."""
+        """Return all versions, or those of one model; shipped ones first, then in the order of addition."""
         if name is None:
             return [one for each in self._models() for one in self.versions(each)]
         if name in BASELINES:
@@ -138,11 +143,11 @@ class ModelRegistry:
         return [*([shipped] if shipped else []), *self._added(name)]
 
     def names(self) -> list[str]:
-        """What a request may ask for besides `NAME@VERSION`: models, baselines and aliases."""
+        """Return the names that a request may use besides `NAME@VERSION`: models, baselines and aliases."""
         return sorted({*self._models(), *self.aliases()})
 
     def aliases(self) -> Mapping[str, Alias]:
-        """The aliases that are set; read again only where the file is another one."""
+        """Return the aliases; the file is read again only after a change."""
         if self._home is None:
             return {}
         path = self._home / FOLDER / ALIASES
@@ -157,21 +162,21 @@ class ModelRegistry:
             except UnavailableError as err:
                 if self._read is None:
                     raise
-                log.error("%s; what they were before stays", err)
+                log.error("%s; the previous aliases stay", err)
                 self._read = key, self._read[1]
         return self._read[1]
 
     def add(self, folder: str | Path, name: str, check: Callable[[Path], str]) -> ModelVersion:
-        """Copy a checkpoint into the live store; the same once more changes nothing.
+        """Copy a checkpoint into the live store; adding the same one again changes nothing.
 
         Args:
             folder: with `model.json` and its weights.
             name: of the model.
-            check: loads the copy and gives its version; whatever it raises refuses the checkpoint.
+            check: loads the copy and returns its version; whatever it raises refuses the checkpoint.
 
         Raises:
             ConflictError: another checkpoint has that name and version.
-            InputError: not a name, or what `check` says.
+            InputError: an invalid name, or the error that `check` raises.
         """
         folder = Path(folder)
         home = self._writable()
@@ -195,14 +200,14 @@ class ModelRegistry:
         return self.version(name, version)
 
     def set_alias(self, alias: str, target: ModelVersion) -> Alias:
-        """Let an alias mean a version from now on, in every process; whether that version runs was asked before.
+        """Set the version that an alias means from now on, in every process; the caller has checked that it runs.
 
         Raises:
-            InputError: a baseline's name, or no name at all.
+            InputError: a baseline's name, or an invalid one.
         """
         home = self._writable()
         if alias in BASELINES:
-            raise InputError(f"the alias {alias} came; it is a baseline's own name, another one was due")
+            raise InputError(f"alias: expected a name that is not a baseline's, got {shown(alias)}")
         with write_lock(home):
             aliases = dict(self.aliases())
             known = aliases.get(_valid(alias, "alias"))
@@ -217,7 +222,7 @@ class ModelRegistry:
         return aliases[alias]
 
     def _meaning(self, alias: str) -> tuple[str, ...]:
-        """The reference that an alias or a model's name means now, if any."""
+        """Return the reference that an alias or a model's name means now, if any."""
         try:
             return (self.resolve(alias),)
         except UnknownNameError:
@@ -225,15 +230,15 @@ class ModelRegistry:
 
     def _writable(self) -> Path:
         if self._home is None:
-            raise InputError("this registry has no live store; NOWCAST_HOME was due")
+            raise InputError("this registry has no live store: set NOWCAST_HOME")
         return self._home
 
     def _same(self, known: ModelVersion, part: Path) -> ModelVersion:
-        came = json.loads((part / "model.json").read_text())["sha256"]
-        if known.card.get("sha256") != came:
+        sha256 = json.loads((part / "model.json").read_text())["sha256"]
+        if known.card.get("sha256") != sha256:
             raise ConflictError(
-                f"{known.reference} is there with weights of sha256 {known.card.get('sha256')}; other weights came "
-                f"({came}), for which another version was due"
+                f"{known.reference} exists with weights of sha256 {known.card.get('sha256')}: expected another version "
+                f"for other weights, got sha256 {sha256}"
             )
         return known
 
@@ -264,20 +269,20 @@ class ModelRegistry:
 
 def _aliases(path: Path) -> dict[str, Alias]:
     try:
-        told = json.loads(path.read_text())
-        return {name: Alias(**{**one, "before": tuple(one["before"])}) for name, one in told.items()}
+        aliases = json.loads(path.read_text())
+        return {name: Alias(**{**one, "before": tuple(one["before"])}) for name, one in aliases.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise UnavailableError(f"the aliases in {FOLDER}/{ALIASES} do not read: {type(err).__name__}: {err}") from err
+        raise UnavailableError(
+            f"the aliases in {FOLDER}/{ALIASES} are not readable: {type(err).__name__}: {err}"
+        ) from err
 
 
 def _valid(text: str, what: str) -> str:
     if not _NAME.fullmatch(text):
-        raise InputError(
-            f"the {what} {text[:120]!r} came; letters, digits and . _ + - were due, a letter or digit first"
-        )
+        raise InputError(f"{what}: expected letters, digits and . _ + -, a letter or digit first, got {shown(text)}")
     return text
 
 
 def refused(reference: str, err: NowcastError) -> InputError:
-    """A version that does not load or run, as the operator is told it."""
-    return InputError(f"{reference} is refused, nothing was switched: {err}")
+    """Return the error for a version that does not load or run."""
+    return InputError(f"{reference} is refused, no alias was changed: {err}")

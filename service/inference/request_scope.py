@@ -1,7 +1,7 @@
-"""The scope of one request: until when it may wait, and whether its client is still connected.
+"""The scope of one request: its deadline, and whether its client is still connected.
 
-The API opens it where a request enters; whatever waits on the request's behalf (for its turn, a decoder, a model) reads
-it from a context variable, which the threads that anyio starts inherit.
+The API opens it where a request enters; whatever waits on the request's behalf (in a queue, for a decoder, for a
+model) reads it from a context variable, which the threads that anyio starts inherit.
 """
 
 import threading
@@ -34,7 +34,7 @@ class ClientPresence:
             cancel()
 
     def check(self) -> None:
-        """Go on only if the client is connected.
+        """Continue only if the client is connected.
 
         Raises:
             ClientDisconnectedError: the client has disconnected.
@@ -61,7 +61,7 @@ class ClientPresence:
 
 @dataclass(frozen=True)
 class RequestScope:
-    """What a step of the work for a request needs to know about the request.
+    """The deadline and the client of a request.
 
     Attributes:
         client: whether the client is connected; outside of requests one that never disconnects.
@@ -94,13 +94,13 @@ _SCOPE: Final[ContextVar[RequestScope | None]] = ContextVar("request_scope", def
 
 
 def current_scope() -> RequestScope:
-    """Return the scope of the request in hand; outside of requests one without limit."""
+    """Return the scope of the current request; outside of requests one without limit."""
     return _SCOPE.get() or RequestScope()
 
 
 @contextmanager
 def request_scope(*, client: ClientPresence | None = None, limit_s: float | None = None) -> Iterator[None]:
-    """Set what is known of the request in this block; what is not given stays as it was.
+    """Set the scope of the request within this block; arguments that are None leave the outer scope's value.
 
     Args:
         client: of the request.

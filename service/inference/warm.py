@@ -1,4 +1,4 @@
-"""Models that are loaded, each once per process, on its device or, while that fails, on the CPU."""
+"""Models in memory, each loaded once per process, on its device or, while that fails, on the CPU."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ Load = Callable[[str, Place], "Forecaster"]
 AnyForecaster: TypeAlias = "Forecaster | Unloadable"
 
 MOST_WARM: Final = 6
-"""Models in memory: the baselines and a few versions; the one that was not asked for longest goes."""
+"""Models in memory: the baselines and a few versions; the least recently used one is dropped."""
 
 TRY_DEVICE_AGAIN_S: Final = 30.0
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Unloadable:
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """The reason, where a checkpoint's card would be."""
+        """Return the reason, where a checkpoint's card would be."""
         return {"error": self.reason}
 
     def forecast(self, *_: object, **__: object) -> NoReturn:
@@ -57,8 +57,8 @@ class WarmModels:
     """Loads a model at its first use and keeps it.
 
     Args:
-        load: gives the forecaster of a reference ("default", "NAME@VERSION") on the device or on the CPU; an unknown
-            one is an `UnknownNameError`.
+        load: returns the forecaster of a reference ("default", "NAME@VERSION") on the device or on the CPU; raises
+            `UnknownNameError` for an unknown one.
     """
 
     def __init__(self, load: Load) -> None:
@@ -69,7 +69,7 @@ class WarmModels:
         self._away: tuple[str, float | None] | None = None
 
     def get(self, reference: str) -> AnyForecaster:
-        """The forecaster, loaded once; an `Unloadable` (tried again next time) where loading fails.
+        """Return the forecaster, loaded once; an `Unloadable` where loading fails, which the next call retries.
 
         Raises:
             UnknownNameError: no such model.
@@ -82,11 +82,11 @@ class WarmModels:
             return Unloadable(reference.partition("@")[0], f"{type(err).__name__}: {err}")
 
     def peek(self, reference: str) -> "Forecaster | None":
-        """The forecaster if it is in memory."""
+        """Return the forecaster if it is in memory, without loading it."""
         return self._warm.get((reference, self.place()))
 
     def load(self, reference: str, place: Place) -> "Forecaster":
-        """The forecaster in a place; whatever loading raises is raised."""
+        """Return the forecaster in a place; an error of loading is raised as it is."""
         with self.lock(reference):
             known = self._warm.get((reference, place))
             if known is None:
@@ -107,12 +107,12 @@ class WarmModels:
         return self._load(reference, "cpu"), "cpu"
 
     def lock(self, reference: str) -> threading.Lock:
-        """One for each model."""
+        """Return the lock of a model, one for each."""
         with self._guard:
             return self._locks.setdefault(reference, threading.Lock())
 
     def place(self) -> Place:
-        """Where models run now; after a lack of memory the device is tried again, a device that is gone never is."""
+        """Return where models run now; the device is retried after a lack of memory, never after it is lost."""
         away = self._away
         if away and away[1] is not None and time.monotonic() > away[1]:
             self._away = away = None
@@ -120,12 +120,12 @@ class WarmModels:
 
     @property
     def trouble(self) -> str | None:
-        """Why models run on the CPU and not on their device; None if they do not."""
+        """Return why models run on the CPU and not on their device; None if they do not."""
         return self._away[0] if self.place() == "cpu" and self._away else None
 
     def device_failed(self, err: Exception) -> bool:
-        """Whether an error is the device's; then models run on the CPU from now on."""
-        from models.device import device_failure, free_cached_memory  # torch: not every process forecasts
+        """Return whether an error is the device's; if so, models run on the CPU from now on."""
+        from models.device import device_failure, free_cached_memory  # imports torch: not every process forecasts
 
         failure = device_failure(err)
         if failure is None:

@@ -136,13 +136,13 @@ def test_a_batch_gives_a_result_for_each_input(forecaster):
         np.testing.assert_array_equal(one.known_LHW, alone.known_LHW)
 
 
-def test_extrapolation_from_what_there_is():
+def test_extrapolation_with_missing_fields():
     rate = _moving_blob()
     rate[1] = rate[3] = np.nan
     moved = load_forecaster("extrapolation").forecast(rate, 2).rate_mmh_LHW
     assert abs(int(np.unravel_index(moved[1].argmax(), moved[1].shape)[1]) - 33) <= 2
     rate[:-1] = np.nan
-    with pytest.raises(ForecastError, match="the newest and one more were due"):
+    with pytest.raises(ForecastError, match="expected the newest of 5 fields and one more"):
         load_forecaster("extrapolation").forecast(rate, 2)
 
 

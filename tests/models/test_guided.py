@@ -43,7 +43,7 @@ def test_motion_of_a_blob():
     assert abs(motion[1, 25:35, 20:30].mean()) < 0.3
 
 
-def test_fields_are_carried_where_extrapolation_takes_them():
+def test_fields_are_advected_as_by_extrapolation():
     fields = _moving_blob()
     back = displacements_LCHW(motion_CHW(fields), 3)
     for step, expected in enumerate(_moving_blob(8)[5:]):
@@ -59,7 +59,7 @@ def test_what_comes_from_outside_is_not_observed():
 
 
 @pytest.mark.parametrize("spoil", ["nothing", "holes", "missing fields", "all dry", "one field"])
-def test_predictors_are_finite_whatever_came(spoil):
+def test_predictors_are_finite_for_any_input(spoil):
     fields = _moving_blob()
     if spoil == "holes":
         fields[:, :20] = np.nan
@@ -100,7 +100,7 @@ def test_forecast_and_probabilities(forecaster):
     assert (np.diff(seen, axis=0) <= 0).all()
 
 
-def test_several_at_once_are_as_each_alone(forecaster):
+def test_a_batch_equals_single_forecasts(forecaster):
     fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
     together = forecaster.forecast_batch(fields, 2)
     alone = [forecaster.forecast(each, 2) for each in fields]
@@ -109,7 +109,7 @@ def test_several_at_once_are_as_each_alone(forecaster):
         np.testing.assert_array_equal(one.known_LHW, other.known_LHW)
 
 
-def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
+def test_rates_and_probabilities_of_a_batch_equal_single_forecasts(forecaster, monkeypatch):
     fields = np.stack([_moving_blob(), _moving_blob(speed=-1), _moving_blob(rate=2.0)])
     fields[1, -1, :5] = np.nan
     alone = [forecaster.forecast(each, 2) for each in fields]
@@ -131,7 +131,7 @@ def test_both_of_several_at_once_are_as_each_alone(forecaster, monkeypatch):
         np.testing.assert_array_equal(np.isnan(chance), np.isnan(chance_alone))
 
 
-def test_who_has_no_probabilities_gives_none_of_them():
+def test_a_forecaster_without_probabilities_returns_none():
     persistence = load_forecaster("persistence")
     fields = _moving_blob()
     alone = persistence.forecast(fields, 3)
@@ -155,7 +155,7 @@ def test_any_size(forecaster, size):
 
 
 @pytest.mark.parametrize(("cadence", "leads"), [(5, 12), (10, 6), (15, 4), (30, 7)])
-def test_other_cadences_follow_the_motion_that_they_show(forecaster, cadence, leads):
+def test_other_cadences_follow_their_observed_motion(forecaster, cadence, leads):
     """The policy: leads are multiples of the input's cadence, and motion is measured in its steps."""
     speed = 4 * cadence / 30
     rate = forecaster.forecast(_moving_blob(speed=speed), leads, cadence_minutes=cadence).rate_mmh_LHW

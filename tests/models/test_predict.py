@@ -39,13 +39,16 @@ def test_a_file_in_and_a_file_out(tmp_path, checkpoint):
         assert np.isfinite(dataset.rainfall_rate.values[:, 11:]).all()
         assert dataset.attrs["model"] == checkpoint
         assert dataset.coverage.values[0, 50, 50] == 1
+        assert dataset.known.shape == (3, 80, 70)
+        assert not dataset.known.values[:, :9].any()
+        assert dataset.known.values[:, 30:50, 30:50].all()
 
 
 @pytest.mark.parametrize(
-    ("minutes", "said"), [([0, 10, 20, 30, 40], "30 minutes"), ([0, 30], "5"), ([0, 30, 60, 95, 125], "30 minutes")]
+    ("minutes", "expected"), [([0, 10, 20, 30, 40], "30 minutes"), ([0, 30], "5"), ([0, 30, 60, 95, 125], "30 minutes")]
 )
-def test_frames_that_make_no_window_are_one_clear_line(tmp_path, minutes, said):
+def test_frames_that_form_no_window_are_one_clear_line(tmp_path, minutes, expected):
     result = _run(_frames(tmp_path / "frames.nc", minutes), tmp_path / "forecast.nc")
     assert result.exit_code == 2
-    assert said in result.output
+    assert expected in result.output
     assert not (tmp_path / "forecast.nc").exists()

@@ -54,7 +54,7 @@ class Fading(FakeForecaster):
 
 @dataclass
 class World:
-    """Everything of one live store; `now` is what its clock says."""
+    """One live store and its service; `now` is the time of its clock."""
 
     home: Path
     service: NowcastService

@@ -181,7 +181,7 @@ def test_a_threshold_that_is_not_there_is_answered_with_those_that_are(client, f
     for path in ("image/60.png?", "box?bbox=9,50,10,51&"):
         answer = client.get(f"/nowcast/latest/{path}probability_of=2")
         assert answer.status_code == 404
-        assert "one of 0.1, 0.5, 5 mm/h was due" in answer.json()["detail"]
+        assert "expected one of 0.1, 0.5, 5 mm/h" in answer.json()["detail"]
         for wrong in ("0", "-1", "nan", "inf", "much"):
             assert client.get(f"/nowcast/latest/{path}probability_of={wrong}").status_code == 422
     assert client.get("/nowcast/latest/image/31.png?probability_of=0.5").status_code == 404

@@ -1,4 +1,4 @@
-"""Where rain can flow in from outside the observed area: said in every answer, and never an all-clear."""
+"""Where rain can flow in from outside the observed area: marked in every answer, and never an all-clear."""
 
 import io
 
@@ -106,7 +106,7 @@ def test_a_box_and_the_source_grid_carry_it(client, forecast):
     np.testing.assert_array_equal(fine_THW, own_THW[:, rows[:, None], cols])
 
 
-def test_the_client_says_it(service, forecast, monkeypatch, capsys, tmp_path):
+def test_the_client_shows_it(service, forecast, monkeypatch, capsys, tmp_path):
     with served(service) as url:
         monkeypatch.setenv("NOWCAST_CLIENT_URL", url)
         lat, lon = place(DRY_INFLOW).values()
@@ -120,7 +120,7 @@ def test_the_client_says_it(service, forecast, monkeypatch, capsys, tmp_path):
     assert (np.asarray(Image.open(plain).convert("RGB")) == HATCH[:3]).all(axis=-1).any()
 
 
-def test_a_forecast_of_an_older_release_says_null(service, forecast):
+def test_a_forecast_of_an_older_release_has_null(service, forecast):
     with xr.open_dataset(forecast.path, decode_cf=False) as dataset:
         older = dataset.drop_vars("known").load()
     older.to_netcdf(forecast.path)

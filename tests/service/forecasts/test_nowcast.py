@@ -176,7 +176,7 @@ def test_a_wider_gap_falls_back_to_extrapolation(world, window_frames):
     world.put(*window_frames[2:])
     forecast = world.service.forecast_stored()
     assert (forecast.status, forecast.method, forecast.model) == ("degraded", "extrapolation", "fading")
-    assert forecast.notes[-1] == "the forecast is extrapolation's"
+    assert forecast.notes[-1] == "forecast by extrapolation"
     assert world.model.calls == 0
     np.testing.assert_array_equal(forecast.rate_mmh_THW, world.service.latest("extrapolation").rate_mmh_THW)
 

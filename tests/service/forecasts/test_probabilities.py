@@ -1,4 +1,4 @@
-"""Probabilities of reaching rates: from one call of the model into the file, or left out and said, but never wrong."""
+"""Exceedance probabilities: from one call of the model into the file, or omitted with a note, but never wrong."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,25 +74,25 @@ def test_one_call_makes_rates_and_probabilities(world, rates):
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        (spoilt(np.nan), "1 values are not within 0 to 1"),
-        (spoilt(1.01), "1 values are not within 0 to 1"),
-        (spoilt(-0.01), "1 values are not within 0 to 1"),
-        (rising, "values rise with the threshold"),
+        (spoilt(np.nan), "expected values within 0 to 1 where the newest input has a rate, got 1 other"),
+        (spoilt(1.01), "expected values within 0 to 1 where the newest input has a rate, got 1 other"),
+        (spoilt(-0.01), "expected values within 0 to 1 where the newest input has a rate, got 1 other"),
+        (rising, "expected values that do not rise with the threshold, got"),
         (lambda rate_mmh_LHW: chances(rate_mmh_LHW)[:2], "expected fields of (3, 5, 40, 40) and ascending thresholds"),
     ],
 )
-def test_bad_probabilities_are_left_out_and_the_forecast_stays(world, window_frames, made, why):
+def test_bad_probabilities_are_omitted_and_the_forecast_stays(world, window_frames, made, why):
     world.model.chances = made
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
     assert (forecast.method, forecast.status, forecast.thresholds_mmh) == ("fading", "degraded", ())
-    assert "its probabilities are left out" in forecast.notes[0]
+    assert "probabilities omitted" in forecast.notes[0]
     assert why in forecast.notes[0]
     assert read_probabilities(forecast.path) is None
     assert np.isfinite(forecast.rate_mmh_THW[:, 10:]).all()
 
 
-def test_what_is_said_where_nothing_was_observed_does_not_matter(rates):
+def test_probabilities_where_nothing_was_observed_do_not_matter(rates):
     found = chances(rates)
     found[:, :, :4, :4] = 7.0
     kept, notes = checked(fields_of(rates, found, RATES_MMH), rates[-1], 5)
@@ -107,15 +107,15 @@ def test_thresholds_that_do_not_rise_are_refused(rates):
         assert (kept.exceedance_probability_KLHW, kept.thresholds_mmh) == (None, ())
 
 
-def test_neither_a_baseline_nor_what_stands_in_for_the_model_has_any(world, window_frames):
+def test_neither_a_baseline_nor_a_fallback_has_probabilities(world, window_frames):
     world.put(*window_frames)
     world.service.forecast_stored()
     for name in ("persistence", "extrapolation"):
         assert world.service.forecast_stored(model=name).thresholds_mmh == ()
     world.model.fails = ForecastError("it diverged")
-    stand_in = world.service.forecast_upload(window_frames)
-    assert (stand_in.method, stand_in.thresholds_mmh) == ("extrapolation", ())
-    assert read_probabilities(stand_in.path) is None
+    fallback = world.service.forecast_upload(window_frames)
+    assert (fallback.method, fallback.thresholds_mmh) == ("extrapolation", ())
+    assert read_probabilities(fallback.path) is None
 
 
 def test_a_batch_carries_the_probabilities_of_each(rates):
@@ -139,11 +139,11 @@ def test_a_batch_carries_the_probabilities_of_each(rates):
 
 
 def test_the_file_holds_them_to_half_a_thousandth(forecast):
-    due_NTHW = chances(forecast.rate_mmh_THW)
+    expected_NTHW = chances(forecast.rate_mmh_THW)
     found = of_file(forecast)
     assert found.thresholds_mmh == forecast.thresholds_mmh == RATES_MMH
-    np.testing.assert_allclose(found.probability_NTHW, due_NTHW, atol=STEP / 2 + 1e-6)
-    np.testing.assert_array_equal(np.isnan(found.probability_NTHW), np.isnan(due_NTHW))
+    np.testing.assert_allclose(found.probability_NTHW, expected_NTHW, atol=STEP / 2 + 1e-6)
+    np.testing.assert_array_equal(np.isnan(found.probability_NTHW), np.isnan(expected_NTHW))
     assert (np.diff(found.probability_NTHW[..., 4:, :], axis=0) <= 0).all()
     assert read_forecast(forecast.path) == forecast
 
@@ -163,8 +163,8 @@ def test_the_variable_is_cf_and_xarray_opens_it(forecast):
         assert "at or above the threshold" in chance.attrs["long_name"]
         assert dataset.threshold.attrs["units"] == "mm h-1"
         one = chance.sel(threshold=0.5).isel(time=0)
-        due_HW = chances(forecast.rate_mmh_THW)[1, 0]
-        np.testing.assert_allclose(one.values, due_HW, atol=STEP / 2 + 1e-6)
+        expected_HW = chances(forecast.rate_mmh_THW)[1, 0]
+        np.testing.assert_allclose(one.values, expected_HW, atol=STEP / 2 + 1e-6)
         assert float(chance.forecast_period[0]) == 30
     with netCDF4.Dataset(forecast.path) as file:
         variable = file["probability_of_exceedance"]
@@ -173,7 +173,7 @@ def test_the_variable_is_cf_and_xarray_opens_it(forecast):
 
 
 def test_gdal_finds_a_band_for_each_threshold_and_lead(forecast):
-    due_NTHW = chances(forecast.rate_mmh_THW)
+    expected_NTHW = chances(forecast.rate_mmh_THW)
     with rasterio.open(f"netcdf:{forecast.path}:probability_of_exceedance") as raster:
         assert raster.count == 3 * 5
         assert raster.crs.is_projected
@@ -181,7 +181,7 @@ def test_gdal_finds_a_band_for_each_threshold_and_lead(forecast):
         assert raster.transform.f == pytest.approx(forecast.grid.north_m)
         band = raster.read(1 + 5 + 2, masked=True) * raster.scales[0] + raster.offsets[0]
         assert float(raster.tags(1 + 5 + 2)["NETCDF_DIM_threshold"]) == 0.5
-        np.testing.assert_allclose(band.filled(np.nan), due_NTHW[1, 2], atol=STEP / 2 + 1e-6)
+        np.testing.assert_allclose(band.filled(np.nan), expected_NTHW[1, 2], atol=STEP / 2 + 1e-6)
 
 
 def test_the_catalogue_made_anew_knows_the_thresholds(world, forecast):
@@ -189,9 +189,9 @@ def test_the_catalogue_made_anew_knows_the_thresholds(world, forecast):
     assert world.service.get(forecast.id).thresholds_mmh == RATES_MMH
 
 
-def test_a_threshold_is_found_or_those_that_are_there_are_named():
+def test_a_threshold_is_found_or_the_message_names_those_of_the_forecast():
     assert threshold_index(RATES_MMH, float(np.float32(0.1))) == 0
-    with pytest.raises(NoDataError, match=r"probability of 2 mm/h; one of 0\.1, 0\.5, 5 mm/h was due"):
+    with pytest.raises(NoDataError, match=r"threshold: expected one of 0\.1, 0\.5, 5 mm/h, got 2 mm/h"):
         threshold_index(RATES_MMH, 2.0)
     with pytest.raises(NoDataError, match="has no probabilities"):
         threshold_index((), 0.5)

@@ -30,7 +30,7 @@ def forecast(world, window_frames):
     return world.service.forecast_stored()
 
 
-def test_the_file_says_all_that_the_record_says(forecast):
+def test_the_file_holds_the_whole_record(forecast):
     assert read_forecast(forecast.path) == forecast
 
 

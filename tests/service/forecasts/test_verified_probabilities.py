@@ -55,7 +55,7 @@ def verified(service_of_default, clock):
     return service_of_default.get(forecast_id)
 
 
-def test_the_file_of_the_default_holds_what_the_model_says(verified, default):
+def test_the_file_of_the_default_holds_the_result_of_the_model(verified, default):
     with netCDF4.Dataset(verified.path) as file:
         found = np.ma.filled(file["probability_of_exceedance"][:].astype(np.float32), np.nan)
         np.testing.assert_allclose(file["threshold"][:], default.thresholds_mmh)
@@ -66,7 +66,7 @@ def test_the_file_of_the_default_holds_what_the_model_says(verified, default):
     np.testing.assert_allclose(verified.rate_mmh_THW, fields.rate_mmh_LHW, rtol=1e-4, atol=1e-4)
 
 
-def test_reliability_and_brier_of_the_default_stand_in_the_answer(service_of_default, verified, default):
+def test_reliability_and_brier_of_the_default_are_in_the_answer(service_of_default, verified, default):
     with running(service_of_default) as client:
         answer = client.get("/verification?model=default").json()
     rows = answer["reliability"]

@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S, wait_until
 
 
 class Gate:
-    """A model that waits until it may go on, and says what it was given together."""
+    """A model that waits until it may continue, and records its batches."""
 
     def __init__(self) -> None:
         self.may_go = threading.Event()
@@ -37,7 +37,7 @@ def gate():
     made.may_go.set()
 
 
-def test_calls_that_are_alike_go_together_in_their_order(gate):
+def test_calls_of_one_kind_are_batched_in_order(gate):
     lane = Lane(gate, Batching(size=3, wait_s=0, queue_size=10))
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(lane.call, "a", 0)
@@ -51,7 +51,7 @@ def test_calls_that_are_alike_go_together_in_their_order(gate):
     assert gate.batches == [[0], [2, 6, 8], [4], [10]]
 
 
-def test_the_first_waits_a_little_for_more(gate):
+def test_the_first_call_waits_briefly_for_others(gate):
     gate.may_go.set()
     lane = Lane(gate, Batching(size=2, wait_s=20, queue_size=10))
     with ThreadPoolExecutor(2) as pool:
@@ -60,7 +60,7 @@ def test_the_first_waits_a_little_for_more(gate):
     assert [sorted(batch) for batch in gate.batches] == [[2, 4]]
 
 
-def test_each_gets_its_own_error(gate):
+def test_each_call_receives_its_own_error(gate):
     gate.may_go.set()
     lane = Lane(gate, Batching(size=2, wait_s=20, queue_size=10))
     with ThreadPoolExecutor(2) as pool:
@@ -70,7 +70,7 @@ def test_each_gets_its_own_error(gate):
             bad.result(10)
 
 
-def test_a_full_queue_turns_away_and_late_calls_are_not_made(gate):
+def test_a_full_queue_refuses_and_late_calls_are_not_run(gate):
     lane = Lane(gate, Batching(queue_size=2))
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(lane.call, "a", 0)
@@ -79,7 +79,7 @@ def test_a_full_queue_turns_away_and_late_calls_are_not_made(gate):
             lane.call("a", 100)
         waiting = [pool.submit(lane.call, "a", number) for number in (2, 4)]
         wait_until(lambda: len(lane._waiting) == 2, "waiting requests")
-        with pytest.raises(BusyError, match="wait for the model already"):
+        with pytest.raises(BusyError, match="queue of the model is full"):
             lane.call("a", 6)
         gate.may_go.set()
         assert [each.result(20) for each in (first, *waiting)] == [0, 20, 40]
@@ -95,7 +95,7 @@ def test_a_model_s_own_timeout_is_its_error():
         Lane(slow, Batching()).call("a", 1)
 
 
-def test_the_thread_outlives_whatever_a_model_raises():
+def test_the_thread_survives_whatever_a_model_raises():
     def wrong(kind, given):
         raise SystemExit if given[0] else ValueError("no")
 
@@ -111,7 +111,7 @@ def network() -> Forecaster:
     return Forecaster.from_model(build_model("ms-convlstm", hidden_channels=8), device="cpu", precision="float32")
 
 
-def test_a_batch_of_a_network_gives_what_each_alone_gives(network):
+def test_a_batch_of_a_network_equals_single_forecasts(network):
     rng = np.random.default_rng(0)
     rates_BTHW = rng.gamma(0.3, 3, (3, 5, 40, 36)).astype(np.float32)
     rates_BTHW[1, :, :9] = np.nan

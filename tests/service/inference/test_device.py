@@ -1,4 +1,4 @@
-"""A device that is out of memory or gone: the CPU makes the forecast, and it is said."""
+"""A device that is out of memory or lost: the CPU makes the forecast, with a note."""
 
 import time
 
@@ -50,7 +50,7 @@ def predictor(gpu):
 
 
 @pytest.mark.parametrize(("error", "word"), [(OUT_OF_MEMORY, "out of memory"), (GONE, "gone")])
-def test_the_cpu_makes_the_forecast_and_it_is_said(predictor, gpu, error, word):
+def test_the_cpu_makes_the_forecast_with_a_note(predictor, gpu, error, word):
     assert predictor.predict("default", RATES, 2, 30).notes == ()
     gpu.fails = error
     prediction = predictor.predict("default", RATES, 2, 30)
@@ -86,7 +86,7 @@ def test_a_model_that_does_not_fit_at_loading_is_loaded_on_the_cpu():
     assert "ran on the CPU" in predictor.predict("default", RATES, 2, 30).notes[0]
 
 
-def test_a_device_that_is_not_there_is_one_that_is_gone():
+def test_a_missing_device_counts_as_lost():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     predictor = Predictor.on_device("cuda")
@@ -108,7 +108,7 @@ def test_when_the_cpu_fails_too_the_baselines_follow(gpu):
     assert predictor.predict("default", RATES, 2, 30).method == "persistence"
 
 
-def test_a_fault_of_the_model_is_none_of_the_device(predictor, gpu):
+def test_a_model_failure_is_not_a_device_failure(predictor, gpu):
     gpu.fails = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
     assert predictor.predict("default", RATES, 2, 30).method == "persistence"
     assert predictor.trouble is None
@@ -126,11 +126,11 @@ def test_a_fault_of_the_model_is_none_of_the_device(predictor, gpu):
         (ValueError("CUDA error in words of a value"), None),
     ],
 )
-def test_whose_failure_it_is(error, failure):
+def test_failures_of_the_device_are_recognised(error, failure):
     assert device_failure(error) == failure
 
 
-def test_readyz_and_the_answer_say_it(tmp_path, gpu):
+def test_readyz_and_the_answer_report_it(tmp_path, gpu):
     service = service_at(tmp_path)
     service.predictor.__init__(  # type: ignore[misc]
         lambda name: gpu if name == "default" else Persistence(), on_cpu=lambda _: OnCpu()

@@ -1,4 +1,4 @@
-"""Whatever a model does, a forecast goes out, and it says whose it is."""
+"""Whatever a model does, a forecast is made, and it names its method."""
 
 import numpy as np
 import pytest
@@ -24,9 +24,9 @@ def test_a_good_model_serves_itself(world, rates):
     [
         ({"fails": ForecastError("it diverged")}, "default failed: it diverged"),
         ({"fails": RuntimeError("out of memory")}, "default failed: RuntimeError: out of memory"),
-        ({"spoils": np.nan}, "1 values that are no rain rate"),
-        ({"spoils": np.inf}, "1 values that are no rain rate"),
-        ({"spoils": -1.0}, "1 values that are no rain rate"),
+        ({"spoils": np.nan}, "got 1 other values"),
+        ({"spoils": np.inf}, "got 1 other values"),
+        ({"spoils": -1.0}, "got 1 other values"),
     ],
 )
 def test_a_failing_model_is_replaced_by_extrapolation(world, rates, window_frames, spoilt, reason):
@@ -59,13 +59,13 @@ def test_persistence_is_the_last_resort(world, rates):
     np.testing.assert_array_equal(prediction.fields.rate_mmh_LHW, rates[[-1] * 3])
 
 
-def test_a_request_that_is_wrong_itself_is_no_model_failure(world, rates):
+def test_an_invalid_request_is_not_a_model_failure(world, rates):
     rates[-1, 0, 0] = -1
     with pytest.raises(InputError, match="below 0"):
         world.service.predictor.predict("persistence", rates, 5, 30)
 
 
-def test_a_model_that_does_not_load_is_stood_in_for_and_tried_again(rates):
+def test_a_model_that_does_not_load_has_a_fallback_and_is_retried(rates):
     broken = [OSError("checkpoint is cut"), None]
 
     def load(name):
@@ -74,13 +74,13 @@ def test_a_model_that_does_not_load_is_stood_in_for_and_tried_again(rates):
         return Persistence()
 
     predictor = Predictor(load)
-    stand_in = predictor.forecaster("default")
-    assert (stand_in.version, stand_in.card) == ("not-loaded", {"error": "OSError: checkpoint is cut"})
+    fallback = predictor.forecaster("default")
+    assert (fallback.version, fallback.card) == ("not-loaded", {"error": "OSError: checkpoint is cut"})
     assert predictor.forecaster("default").version == "1"
     assert predictor.forecaster("default") is predictor.forecaster("default")
 
 
-def test_warming_says_what_is_wrong(world):
+def test_warming_reports_the_error(world):
     world.service.predictor.warm("default")
     assert world.model.calls == 1
     world.model.fails = RuntimeError("no memory")

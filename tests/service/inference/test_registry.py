@@ -59,7 +59,7 @@ def add(registry: ModelRegistry, folder: Path, name: str = "rain"):
     return registry.add(folder, name, lambda copy: checked_version(name, copy))
 
 
-def test_what_comes_with_the_package_is_there(registry):
+def test_shipped_models_are_registered(registry):
     assert registry.names() == ["default", "extrapolation", "persistence"]
     shipped = registry.find("default")
     assert shipped.reference == f"default@{shipped.version}"
@@ -79,7 +79,7 @@ def test_a_name_means_its_alias_then_what_was_shipped_then_what_was_added_last(r
 
 
 @pytest.mark.parametrize("name", ["", " ", "..", "../rain", "rain@", "rain@9", "/etc", "*", "@1", "rain/1", "é"])
-def test_what_is_no_model(registry, checkpoint, name):
+def test_invalid_model_names_are_refused(registry, checkpoint, name):
     add(registry, checkpoint("1"))
     with pytest.raises(UnknownNameError, match="unknown model"):
         registry.find(name)
@@ -88,7 +88,7 @@ def test_what_is_no_model(registry, checkpoint, name):
 def test_adding_is_done_once_and_never_replaces(registry, checkpoint):
     first = add(registry, checkpoint("1"))
     assert add(registry, checkpoint("1")).folder == first.folder
-    with pytest.raises(ConflictError, match="another version was due"):
+    with pytest.raises(ConflictError, match="expected another version"):
         add(registry, checkpoint("1", seed=0.5))
     assert sorted(path.name for path in first.folder.parent.iterdir()) == ["1"]
 
@@ -135,7 +135,7 @@ def test_two_processes_follow_an_alias_and_back_without_a_restart(tmp_path, regi
     assert registry.aliases()["default"].before == (f"default@{before.pop()}", "rain@1", "rain@2")
 
 
-def test_where_an_alias_means_what_does_not_load_the_last_good_one_serves(registry, checkpoint):
+def test_if_the_target_of_an_alias_does_not_load_the_last_good_one_serves(registry, checkpoint):
     one, two = add(registry, checkpoint("1")), add(registry, checkpoint("2"))
     predictor = Predictor.on_device("cpu", registry=registry)
     registry.set_alias("production", one)
@@ -148,18 +148,18 @@ def test_where_an_alias_means_what_does_not_load_the_last_good_one_serves(regist
     assert "sha256" in choice.notes[0]
 
 
-def test_aliases_that_do_not_read_stay_what_they_were(tmp_path, registry, checkpoint, caplog):
+def test_unreadable_aliases_leave_the_previous_ones(tmp_path, registry, checkpoint, caplog):
     registry.set_alias("default", add(registry, checkpoint("1")))
     assert registry.resolve("default") == "rain@1"
     (tmp_path / "home/models/aliases.json").write_text("{")
     assert registry.resolve("default") == "rain@1"
-    assert "do not read" in caplog.text
-    with pytest.raises(Exception, match="do not read"):
+    assert "are not readable" in caplog.text
+    with pytest.raises(Exception, match="are not readable"):
         ModelRegistry(tmp_path / "home").resolve("default")
 
 
 @pytest.mark.parametrize("alias", ["persistence", "../x", "", "a b", "a@1"])
-def test_what_is_no_alias(registry, checkpoint, alias):
+def test_invalid_aliases_are_refused(registry, checkpoint, alias):
     with pytest.raises(InputError):
         registry.set_alias(alias, add(registry, checkpoint("1")))
     assert registry.aliases() == {}
@@ -191,7 +191,7 @@ def test_the_command_line(tmp_path, registry, checkpoint, monkeypatch):
     (tmp_path / "home/models/other/2/model.safetensors").write_bytes(b"cut")
     broken = run("alias", "default", "other")
     assert (broken.exit_code, broken.stderr.count("\n")) == (2, 1)
-    assert "refused, nothing was switched" in broken.stderr
+    assert "refused, no alias was changed" in broken.stderr
     assert registry.resolve("default") == "rain@1"
     assert run("alias", "default", "nobody").exit_code == 2
     assert run("add", str(tmp_path / "nothing")).exit_code == 2
@@ -229,9 +229,9 @@ def test_the_route_switches_and_rolls_back(client, registry, checkpoint, admin_h
         assert forecast["model"] == {"name": "rain", "version": version}
         assert ids.setdefault(version, forecast["forecast_id"]) == forecast["forecast_id"], "the same once more"
     assert ids["1"] != ids["2"]
-    told = client.get("/models").json()
-    assert [alias["alias"] for alias in told["aliases"]] == ["default"]
-    named = {model["name"]: model for model in told["models"]}
+    answer = client.get("/models").json()
+    assert [alias["alias"] for alias in answer["aliases"]] == ["default"]
+    named = {model["name"]: model for model in answer["models"]}
     assert [each["version"] for each in named["rain"]["versions"]] == ["1", "2"]
     assert put("9").status_code == 404
     assert put(None, name="nobody").status_code == 404

@@ -13,7 +13,7 @@ from core.errors import NoDataError
 
 @pytest.fixture
 def ready(world, window_frames):
-    """A store with five scans and the ready window of `default`, and a service that tells what it read."""
+    """A store with five scans and the ready window of `default`, and a service that records what it reads."""
     world.put(*window_frames)
     path = world.store.write_windows("default", world.model.pixel_m)
     assert path
@@ -68,11 +68,13 @@ def test_a_better_scan_for_a_time_makes_the_window_old(world, window_frames, rai
     assert world.service.forecast_stored().status == "ok"
 
 
-@pytest.mark.parametrize("told", [{"sources": "[]"}, {"sources": json.dumps(["0" * 64] * 5)}, {"nominal_times": "[]"}])
-def test_a_window_that_does_not_say_its_scans_is_not_used(ready, told):
+@pytest.mark.parametrize(
+    "changed", [{"sources": "[]"}, {"sources": json.dumps(["0" * 64] * 5)}, {"nominal_times": "[]"}]
+)
+def test_a_window_without_its_scans_is_not_used(ready, changed):
     with safe_open(ready.path, framework="numpy") as file:
         metadata = file.metadata()
-    save_file(load_file(ready.path), ready.path, {**metadata, **told})
+    save_file(load_file(ready.path), ready.path, {**metadata, **changed})
     ready.service.forecast_stored()
     assert ready.read
 
