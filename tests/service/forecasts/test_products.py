@@ -142,9 +142,9 @@ def test_pictures_of_leads_and_inputs(forecast):
     assert tuple(first[0, 0]) == NO_DATA
     newest = np.asarray(Image.open(io.BytesIO(inputs_png(forecast, -1))))
     assert newest.shape == (480, 480, 4)
-    with pytest.raises(NoDataError, match="45 minutes; one of 30, 60"):
+    with pytest.raises(NoDataError, match=r"expected one of 30, 60.* got 45"):
         lead_png(forecast, 45)
-    with pytest.raises(NoDataError, match="step 5; 0 to 4"):
+    with pytest.raises(NoDataError, match="input step: expected 0 to 4, got 5"):
         inputs_png(forecast, 5)
     forecast.inputs_path.unlink()
     with pytest.raises(NoDataError, match="not kept"):

@@ -91,7 +91,7 @@ def test_a_missing_device_counts_as_lost():
         pytest.skip("there is a GPU here")
     predictor = Predictor.on_device("cuda")
     predictor.warm("default")
-    assert "there is no GPU here" in (predictor.trouble or "")
+    assert "this machine has no GPU" in (predictor.trouble or "")
 
 
 def test_when_the_cpu_fails_too_the_baselines_follow(gpu):

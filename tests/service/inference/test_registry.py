@@ -245,5 +245,5 @@ def test_the_route_refuses_what_does_not_run(client, registry, checkpoint, admin
     body = {"name": "rain", "version": "2"}
     answer = client.put("/models/aliases/default", json=body, headers=admin_headers)
     assert answer.status_code == 422
-    assert "nothing was switched" in answer.json()["detail"]
+    assert "no alias was changed" in answer.json()["detail"]
     assert registry.resolve("default") == "rain@1"
