@@ -1,1 +1,1 @@
-"""What is measured, side by side with what a user would pick instead."""
+"""Measurements of this package side by side with what a user would install instead."""

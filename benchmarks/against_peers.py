@@ -1,4 +1,4 @@
-"""One forecast against what a user would install instead, on the same fields, from mm/h to mm/h."""
+"""One forecast compared with other packages, on the same fields, from mm/h to mm/h."""
 
 from functools import partial
 from importlib.metadata import version
@@ -19,7 +19,7 @@ DEFAULT = "default"
 
 @BENCHMARKS.register("peers")
 def peers(setting: BenchmarkSetting) -> Section:
-    """Every installed peer; the others are named."""
+    """Time every installed peer; list the others."""
     rows, skipped = [_our_row(setting)], []
     forecasters = {OURS: our_forecaster(OURS, setting), DEFAULT: load_forecaster(DEFAULT, device=setting.device)}
     for name, build in PEERS.items():
@@ -31,12 +31,12 @@ def peers(setting: BenchmarkSetting) -> Section:
         rows.append(_row(name, peer, forecasters, setting))
     text = (
         f"One forecast of {setting.height}x{setting.width}, {setting.lead_steps} fields out, batch 1. Networks have "
-        f"untrained weights, except `default`, the checkpoint that is shipped. `{OURS}` has {setting.hidden_channels} "
+        f"untrained weights, except `default`, the shipped checkpoint. `{OURS}` has {setting.hidden_channels} "
         "channels and six layers. Ours in its default precision, the others as their packages run them (float32). A "
-        "network that does less work is faster: read the seconds beside the multiply-accumulates. What they forecast "
+        "network that does less work is faster: compare the seconds with the multiply-accumulates. What they forecast "
         "is compared in the model cards, not here."
     )
-    return Section("Beside other packages", text, rows, skipped=skipped)
+    return Section("Other packages", text, rows, skipped=skipped)
 
 
 def _row(name: str, peer: Peer, forecasters: dict[str, Forecaster], setting: BenchmarkSetting) -> Row:

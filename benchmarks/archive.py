@@ -1,4 +1,4 @@
-"""Building the training archive: fields per second beside a bare wradlib read loop, with one process and with two."""
+"""Building the training archive: fields per second next to a bare wradlib read loop, with one process and with two."""
 
 import gzip
 import os
@@ -37,7 +37,7 @@ TEXT = (
 
 @BENCHMARKS.register("archive")
 def archive(setting: BenchmarkSetting) -> Section:
-    """Both rates on the same files, and whole builds."""
+    """Measure both rates on the same files, and whole builds."""
     files = max(int(FILES * setting.scale), 16)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -70,7 +70,7 @@ def archive(setting: BenchmarkSetting) -> Section:
 
 
 def _write(folder: Path, count: int) -> list[Path]:
-    """Files of distinct times; the weather comes again after `DISTINCT` of them."""
+    """Write files of distinct times; the weather repeats after `DISTINCT` of them."""
     start = datetime(2024, 6, 1, tzinfo=UTC)
     fields = [frame.rate_mmh_HW for frame in weather(start, (min(DISTINCT, count) - 1) / 12, seed=1)]
     folder.mkdir()
@@ -99,7 +99,7 @@ def _stage(folder: Path, number: int) -> float:
 
 
 def _build(folder: Path, source: str, workers: int) -> tuple[float, float]:
-    """Seconds, and the largest memory of all processes together in MB (0 where there is no /proc)."""
+    """Return seconds, and the peak memory of all processes together in MB (0 without /proc)."""
     out = folder / f"{source}{workers}.zarr"
     command = [sys.executable, "-m", "ingest.archive", "build", "--source", str(folder / source), "--out", str(out)]
     command += ["--workers", str(workers)]
@@ -109,12 +109,12 @@ def _build(folder: Path, source: str, workers: int) -> tuple[float, float]:
             largest_mb = max(largest_mb, sum(map(_memory_mb, _family(process.pid))))
             time.sleep(LOOK_S)
     if process.returncode:
-        raise RuntimeError(f"the build ended with {process.returncode}; 0 was due")
+        raise RuntimeError(f"build: expected exit status 0, got {process.returncode}")
     return time.perf_counter() - start, largest_mb
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all below it, as Linux lists them."""
+    """Return a process and all its descendants, as Linux lists them."""
     try:
         below = [
             int(child) for part in Path(f"/proc/{pid}/task").glob("*/children") for child in part.read_text().split()

@@ -1,4 +1,4 @@
-"""Many clients at once against one API process: what they are answered, whether it stays alive, what it holds."""
+"""Many clients at once against one API process: their responses, its liveness, its memory."""
 
 import http.client
 import io
@@ -30,7 +30,7 @@ SECONDS: Final = 120
 LOOK_S: Final = 0.1
 EDGE: Final = 128
 GRID: Final = replace(RADOLAN_900, pixel_x_m=7000.0, pixel_y_m=7000.0, height=EDGE, width=EDGE, name="flood")
-"""About the model's own cells, so that an upload costs a forecast of the usual size."""
+"""A grid with about the model's own cell size, so that an upload costs a forecast of the usual size."""
 
 TIMEOUT_S: Final = 60.0
 BUSY: Final = (429, 503)
@@ -38,14 +38,14 @@ TEXT: Final = (
     "{clients} clients send `POST /nowcast` for {seconds} s, each the next one as soon as it is answered (after a 429 "
     "or 503 when `Retry-After` has passed): half the JSON form, half uploads of five frames of 128 x 128 cells, no two "
     "alike, so that each is decoded and forecast with the default model and both baselines. Meanwhile `/livez` "
-    "is asked ten times a second on a connection of its own. The clients are another process on the same two cores. "
+    "is requested ten times a second on its own connection. The clients are another process on the same two cores. "
     "Memory is what the API process holds, after the first quarter of the time and at the end."
 )
 
 
 @dataclass
 class Answers:
-    """What one client got: how many of each status, and the longest wait."""
+    """Responses of one client: the number of each status, and all waits."""
 
     statuses: Counter[str] = field(default_factory=Counter)
     waits_s: list[float] = field(default_factory=list)
@@ -53,19 +53,19 @@ class Answers:
 
 @BENCHMARKS.register("flood")
 def flood(setting: BenchmarkSetting) -> Section:
-    """One flood."""
+    """Measure one flood of requests."""
     seconds = max(2.0, SECONDS * setting.scale)
     with tempfile.TemporaryDirectory() as name:
         fill(Path(name))
         with serving(Path(name)) as port:
             answers, alive_s, memory_mb = _flooded(port, seconds)
-    told: dict[str, int] = dict(sorted(answers.statuses.items()))
-    wrong = sum(count for status, count in told.items() if status != "200" and int(status) not in BUSY)
+    statuses: dict[str, int] = dict(sorted(answers.statuses.items()))
+    wrong = sum(count for status, count in statuses.items() if status != "200" and int(status) not in BUSY)
     rows: list[Row] = [
         {
             "clients": CLIENTS,
-            "answers": sum(told.values()),
-            "of which": ", ".join(f"{status}: {count}" for status, count in told.items()),
+            "answers": sum(statuses.values()),
+            "of which": ", ".join(f"{status}: {count}" for status, count in statuses.items()),
             "median wait, s": float(np.median(answers.waits_s)),
             "longest wait, s": max(answers.waits_s),
             "/livez p95, ms": float(np.percentile(alive_s, 95)) * 1000,
@@ -83,14 +83,14 @@ def flood(setting: BenchmarkSetting) -> Section:
 
 
 def _flooded(port: int, seconds: float) -> tuple[Answers, list[float], tuple[float, float]]:
-    """Answers of all clients, times of /livez, and the server's memory after a quarter of the time and at its end."""
+    """Return all responses, times of /livez, and the server's memory after a quarter of the time and at the end."""
     receiving, sending = multiprocessing.Pipe(duplex=False)
     clients = multiprocessing.get_context("spawn").Process(target=_clients, args=(port, seconds, sending))
     server = listener(port)
     clients.start()
     alive_s, memory_mb, started = [], [], time.perf_counter()
     while clients.is_alive() and not receiving.poll():
-        alive_s.append(_ask_livez(port))
+        alive_s.append(_time_livez(port))
         memory_mb.append((time.perf_counter() - started, resident_mb(server)))
         time.sleep(LOOK_S)
     answers: Answers = receiving.recv()
@@ -99,7 +99,7 @@ def _flooded(port: int, seconds: float) -> tuple[Answers, list[float], tuple[flo
     return answers, alive_s, (early_mb, memory_mb[-1][1])
 
 
-def _ask_livez(port: int) -> float:
+def _time_livez(port: int) -> float:
     start = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     connection.request("GET", "/livez")
@@ -109,7 +109,7 @@ def _ask_livez(port: int) -> float:
 
 
 def _clients(port: int, seconds: float, sending: "multiprocessing.connection.Connection") -> None:
-    """All clients, in a process of their own."""
+    """Run all clients in a process of their own."""
     until = time.perf_counter() + seconds
     each = [Answers() for _ in range(CLIENTS)]
     threads = [
@@ -139,7 +139,7 @@ def _client(port: int, number: int, until: float, answers: Answers) -> None:
 
 
 def _post(port: int, body: bytes, headers: dict[str, str]) -> tuple[str, float]:
-    """The status (or 0, where there was no answer) and the seconds to wait before the next one."""
+    """Return the status (or 0 without a response) and the seconds to wait before the next request."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         connection.request("POST", "/nowcast", body, headers)
@@ -153,7 +153,7 @@ def _post(port: int, body: bytes, headers: dict[str, str]) -> tuple[str, float]:
 
 
 def upload(client: int, turn: int) -> tuple[bytes, dict[str, str]]:
-    """A form of five ODIM files of showers that move, like no other client's and turn's."""
+    """Return a form of five ODIM files of moving showers, different for each client and round."""
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     rows, cols = np.mgrid[0:EDGE, 0:EDGE]
     form = io.BytesIO()
@@ -168,7 +168,7 @@ def upload(client: int, turn: int) -> tuple[bytes, dict[str, str]]:
 
 
 def listener(port: int) -> int:
-    """The process that listens on a port of this machine."""
+    """Return the process that listens on a port of this machine."""
     inodes = {
         line.split()[9]
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
@@ -182,6 +182,6 @@ def listener(port: int) -> int:
 
 
 def resident_mb(pid: int) -> float:
-    """Memory that a process holds."""
+    """Return the resident memory of a process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6

@@ -20,7 +20,7 @@ FIRST = "ms-convlstm"
 
 @BENCHMARKS.register("forecast")
 def forecast(setting: BenchmarkSetting) -> Section:
-    """5 in, 5 out, 124 x 124, one sample, 64 channels, six layers, from mm/h to mm/h on both sides."""
+    """Time forecasts of 5 fields from 5, 124 x 124, one sample, 64 channels, six layers, from mm/h to mm/h."""
     rows = [_row(name, setting) for name in (*setting.multiscale, *setting.flat_cells)]
     mean = geometric_mean(float(row["times faster"] or 0) for row in rows[: len(setting.multiscale)])
     goals = _goals({str(row["model"]): row for row in rows}, mean, setting)
@@ -35,14 +35,14 @@ def forecast(setting: BenchmarkSetting) -> Section:
 
 
 def _goals(rows: dict[str, Row], mean: float, setting: BenchmarkSetting) -> list[Goal]:
-    due, goals = goals_on(setting.device), []
+    goal, goals = goals_on(setting.device), []
     if FIRST in rows:
         faster, time_s = (float(rows[FIRST][column] or 0) for column in ("times faster", "ours, s"))
-        goals.append(Goal(f"forecast, {FIRST}", due.forecast[0], faster, "times faster", True))
-        if due.forecast_s is not None:
-            goals.append(Goal(f"forecast, {FIRST}", due.forecast_s, time_s, "s", False))
+        goals.append(Goal(f"forecast, {FIRST}", goal.forecast[0], faster, "times faster", True))
+        if goal.forecast_s is not None:
+            goals.append(Goal(f"forecast, {FIRST}", goal.forecast_s, time_s, "s", False))
     if setting.complete:
-        goals.append(Goal("forecast, geometric mean of the ms- models", due.forecast[1], mean, "times faster", True))
+        goals.append(Goal("forecast, geometric mean of the ms- models", goal.forecast[1], mean, "times faster", True))
     return goals
 
 
@@ -70,7 +70,7 @@ def _row(name: str, setting: BenchmarkSetting) -> Row:
 
 
 def _share(model: nn.Module, time_s: float, dtype: torch.dtype, setting: BenchmarkSetting) -> float:
-    """Of the machine's peak in that type; counting takes the model's numbers."""
+    """Return the share of the machine's peak in that type; counting removes the model's numbers."""
     macs = forecast_macs(model, (1, *setting.shape[1:]), setting.lead_steps)
     return measure_limits(setting.device, setting.scale).fraction(macs, time_s, dtype)
 
@@ -81,7 +81,7 @@ def _mean_row(mean: float) -> Row:
 
 @BENCHMARKS.register("forecast-1km")
 def forecast_1km(setting: BenchmarkSetting) -> Section:
-    """MS-ConvLSTM on the whole composite at 1 km, in a process of its own."""
+    """Measure MS-ConvLSTM on the whole composite at 1 km, in a process of its own."""
     height, width = setting.large
     time_s, level_bytes, peak_bytes = in_fresh_process(large_forecast, setting)
     rows: list[Row] = [
@@ -93,10 +93,10 @@ def forecast_1km(setting: BenchmarkSetting) -> Section:
             "peak, GB": peak_bytes / 1e9,
         }
     ]
-    due, work = goals_on(setting.device), f"forecast at {height}x{width}, {FIRST}"
+    goal, work = goals_on(setting.device), f"forecast at {height}x{width}, {FIRST}"
     goals = [
-        Goal(work, due.large_s, time_s, "s", False),
-        Goal(f"{work}, memory of the process", due.large_gb, peak_bytes / 1e9, "GB", False),
+        Goal(work, goal.large_s, time_s, "s", False),
+        Goal(f"{work}, memory of the process", goal.large_gb, peak_bytes / 1e9, "GB", False),
     ]
     text = (
         f"One forecast of {height}x{width}, {setting.input_steps} in and {setting.lead_steps} out, "
@@ -107,7 +107,7 @@ def forecast_1km(setting: BenchmarkSetting) -> Section:
 
 
 def large_forecast(setting: BenchmarkSetting) -> tuple[float, int, int]:
-    """Seconds, and resident bytes of the process before and at most."""
+    """Return seconds, and resident bytes of the process before and at the peak."""
     forecaster = our_forecaster(FIRST, setting)
     rate_mmh_THW = rain_mmh(*setting.large, setting.input_steps)
     before = resident_bytes(setting.device)

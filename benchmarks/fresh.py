@@ -1,4 +1,4 @@
-"""A process of its own, and how much memory it held: what the operating system says, not what a counter hopes for."""
+"""Work in a fresh process, with its memory as the operating system reports it."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -18,31 +18,31 @@ MEMORY = Path("/proc/meminfo")
 
 
 def in_fresh_process(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of a module's function, from a process that did nothing before."""
+    """Return the result of a module's function, called in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *args, **kwargs).result()
 
 
 def resident_bytes(device: str = "cpu") -> int:
-    """What this process holds now: on a GPU what lies there, else in main memory."""
+    """Return the memory that this process holds now: on a GPU the GPU's, else main memory."""
     return torch.cuda.memory_allocated() if device.startswith("cuda") else _status("VmRSS")
 
 
 def free_bytes(device: str = "cpu") -> int:
-    """What a new piece of work may take here.
+    """Return the memory that is available to new work.
 
     Raises:
-        UnavailableError: the operating system does not tell (it is not Linux).
+        UnavailableError: the operating system does not report it (it is not Linux).
     """
     return torch.cuda.mem_get_info(device)[0] if device.startswith("cuda") else _entry(MEMORY, "MemAvailable")
 
 
 @contextmanager
 def peak_resident_bytes(device: str = "cpu") -> Iterator[Callable[[], int]]:
-    """Gives a function that tells the most that was held since the beginning of the `with`.
+    """Provide a function that returns the peak memory since the beginning of the `with`.
 
     Raises:
-        UnavailableError: the operating system does not tell (it is not Linux).
+        UnavailableError: the operating system does not report it (it is not Linux).
     """
     if device.startswith("cuda"):
         torch.cuda.synchronize()
@@ -54,7 +54,7 @@ def peak_resident_bytes(device: str = "cpu") -> Iterator[Callable[[], int]]:
         (PROCESS / "clear_refs").write_text("5")
     except OSError as err:
         raise UnavailableError(
-            f"the peak of a process's memory: {err}; Linux with /proc/self/clear_refs was due"
+            f"the peak of a process's memory needs Linux with /proc/self/clear_refs ({err})"
         ) from err
     yield lambda: _status("VmHWM")
 
@@ -67,6 +67,6 @@ def _entry(file: Path, name: str) -> int:
     try:
         lines = file.read_text().splitlines()
     except OSError as err:
-        raise UnavailableError(f"{name} of the memory: {err}; Linux with {file} was due") from err
+        raise UnavailableError(f"{name} of the memory needs Linux with {file} ({err})") from err
     line = next(line for line in lines if line.startswith(f"{name}:"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""What was aimed at, on the processor and on a GPU: the bounds that the page holds its figures against."""
+"""Goals, on the processor and on a GPU: the bounds with which the page compares its figures."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ class Goals:
     Attributes:
         forecast, training: of MS-ConvLSTM, and the geometric mean of the multi-scale models.
         forecast_s: of MS-ConvLSTM; None: no bound.
-        large_s, large_gb: of a forecast at 1 km, and of the process that makes it (on a GPU, of what lies there).
+        large_s, large_gb: of a forecast at 1 km, and of its process (on a GPU, of the GPU's memory).
         saved, saved_recomputed: saved activations, mean of the multi-scale models.
         peak: of one training step of the largest model.
-        idle: per cent of a training loop's time that it waits for data.
+        idle: per cent of a training loop's time spent waiting for data.
     """
 
     forecast: tuple[float, float]
@@ -32,5 +32,5 @@ CUDA = Goals(forecast=(4.0, 4.0), training=(4.0, 4.0), large_s=0.25, forecast_s=
 
 
 def goals_on(device: str) -> Goals:
-    """Those of a device."""
+    """Return the goals of a device."""
     return CUDA if device.startswith("cuda") else CPU

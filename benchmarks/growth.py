@@ -1,4 +1,4 @@
-"""Cost as the work grows: forecast time and saved activations against size, frames, batch and layers."""
+"""Growth of the cost: forecast time and saved activations against size, frames, batch and layers."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ TIME, MEMORY = "forecast, s", "saved activations, MB"
 
 @dataclass(frozen=True)
 class Axis:
-    """One thing that grows.
+    """One quantity that grows.
 
     Attributes:
         values: its sizes.
@@ -42,7 +42,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Curve:
-    """A measured quantity of a model along an axis, and what the paper's equations say there, in their own units."""
+    """A measured quantity of a model along an axis, and the prediction of the paper's equations, in their own units."""
 
     axis: str
     quantity: str
@@ -52,7 +52,7 @@ class Curve:
     paper: tuple[float, ...]
 
     def row(self) -> Row:
-        """For the table; the figures themselves stand in the JSON."""
+        """Return the row of the table; the figures themselves are in the JSON."""
         return {
             "growing": self.axis,
             "from ... to": f"{self.values[0]} ... {self.values[-1]}",
@@ -66,7 +66,7 @@ class Curve:
 
 
 def axes(setting: BenchmarkSetting) -> tuple[Axis, ...]:
-    """Edge of the image, frames in and out together, batch, layers."""
+    """Return the axes: edge of the image, frames in and out together, batch, layers."""
 
     def edge(base: BenchmarkSetting, value: int) -> tuple[BenchmarkSetting, int]:
         return replace(base, height=value, width=value), 6
@@ -90,7 +90,7 @@ def axes(setting: BenchmarkSetting) -> tuple[Axis, ...]:
 
 @BENCHMARKS.register("growth")
 def growth(setting: BenchmarkSetting) -> Section:
-    """ConvLSTM flat and multi-scale, with log-log slopes."""
+    """Measure ConvLSTM, flat and multi-scale, with log-log slopes."""
     curves = [
         curve
         for axis in axes(setting)
@@ -108,7 +108,7 @@ def growth(setting: BenchmarkSetting) -> Section:
 
 
 def slope(values: Sequence[float], measured: Sequence[float]) -> float:
-    """Exponent of the power law that fits best (least squares of the logarithms)."""
+    """Return the exponent of the power law that fits best (least squares of the logarithms)."""
     return float(np.polyfit(np.log(values), np.log(measured), 1)[0])
 
 

@@ -1,4 +1,4 @@
-"""From a file that lands in the watched folder to its scan in the store, with a running ingest process."""
+"""Time from a file in the watched folder to its scan in the store, with a running ingest process."""
 
 import gzip
 import os
@@ -34,7 +34,7 @@ TEXT: Final = (
 
 @BENCHMARKS.register("landing")
 def landing(setting: BenchmarkSetting) -> Section:
-    """Five-minute scans, one after the other."""
+    """Measure five-minute scans, one after the other."""
     with tempfile.TemporaryDirectory() as name:
         folder, home = Path(name) / "in", Path(name) / "home"
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""The machine's limits as PyTorch reaches them: matrix and convolution peak by type, and memory bandwidth."""
+"""Limits of the machine as PyTorch reaches them: matrix and convolution peak by type, and memory bandwidth."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class HardwareLimits:
-    """Best of several runs each.
+    """Limits of a machine, each the best of several runs.
 
     Attributes:
         matmul_flops, convolution_flops: operations per second by type, two per multiply-accumulate.
-        copy_bytes_per_s: bytes read and written by a copy of more than the caches hold.
+        copy_bytes_per_s: bytes read and written by a copy that exceeds the caches.
     """
 
     matmul_flops: dict[str, float]
@@ -31,18 +31,18 @@ class HardwareLimits:
     copy_bytes_per_s: float
 
     def peak_flops(self, dtype: torch.dtype) -> float:
-        """The better of matrix product and convolution, of a type."""
+        """Return the higher of the peaks of matrix product and convolution, for a type."""
         name = str(dtype).removeprefix("torch.")
         return max(self.matmul_flops[name], self.convolution_flops[name])
 
     def fraction(self, macs: float, time_s: float, dtype: torch.dtype) -> float:
-        """Share of the peak that some work reached."""
+        """Return the share of the peak that some work reached."""
         return 2 * macs / time_s / self.peak_flops(dtype)
 
 
 @lru_cache(maxsize=1)
 def measure_limits(device: str, scale: float = 1.0) -> HardwareLimits:
-    """Once per process, in less than a minute."""
+    """Measure the limits once per process, in less than a minute."""
     matmul = {name: _matmul(device, dtype, scale) for name, dtype in DTYPES.items()}
     convolution = {name: _convolution(device, dtype, scale) for name, dtype in DTYPES.items()}
     return HardwareLimits(matmul, convolution, _copy(device, scale))
@@ -84,7 +84,7 @@ def _best(work: Callable[[], object]) -> float:
 
 @BENCHMARKS.register("limits")
 def limits(setting: BenchmarkSetting) -> Section:
-    """What the fractions of the other tables are fractions of."""
+    """List the peaks to which the fractions of the other tables refer."""
     measured = measure_limits(setting.device, setting.scale)
     rows: list[Row] = [
         {

@@ -1,4 +1,4 @@
-"""The running system: how soon it is ready, and how soon a scan that lands is a forecast that a caller can see."""
+"""The running system: time until it is ready, and time from a new scan to its visible forecast."""
 
 import gzip
 import json
@@ -27,7 +27,7 @@ PATIENCE_S: Final = 180.0
 LOOK_S: Final = 0.05
 HISTORY_H: Final = 2.0
 PAUSE_S: Final = 10.0
-"""Between two scans; a radar's own five minutes would leave the machine even more time."""
+"""Seconds between two scans; a radar's own five minutes would leave the machine even more time."""
 
 Scan = tuple[datetime, bytes]
 """Valid time and content of a file."""
@@ -35,17 +35,17 @@ Scan = tuple[datetime, bytes]
 TEXT: Final = (
     "`python -m service.run --source FOLDER` with the default model and the scans of the past two hours (RADOLAN RY, "
     "900 x 900 cells, every 5 minutes, gzipped) in its folder. Ready is when `/readyz` answers 200, counted from the "
-    "start of the command: model loaded and run once, scans read, queue and worker there. Then a new scan is renamed "
-    "into the folder every {pause:g} s, and the time counts until `GET /nowcast/latest` gives the forecast from it; "
+    "start of the command: model loaded and run once, scans read, queue and worker running. Then a new scan is renamed "
+    "into the folder every {pause:g} s, and the time counts until `GET /nowcast/latest` returns the forecast from it; "
     "their times run ahead of the clock, since five minutes are not waited for; "
-    "persistence and extrapolation are made and stored beside it, and each forecast is written on the source's grid "
-    "of 1 km too (`NOWCAST_WRITE_SOURCE_GRID`)."
+    "persistence and extrapolation are made and stored with it, and each forecast is also written on the source's "
+    "grid of 1 km (`NOWCAST_WRITE_SOURCE_GRID`)."
 )
 
 
 @BENCHMARKS.register("live")
 def live(setting: BenchmarkSetting) -> Section:
-    """One start, then some scans."""
+    """Measure one start, then some scans."""
     past, coming = _scans(2 + setting.runs)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "in"
@@ -105,9 +105,9 @@ def _visible(url: str, folder: Path, at: datetime, content: bytes) -> float:
 def _running(home: Path, source: Path) -> Iterator[str]:
     port = free_port("127.0.0.1")
     command = [sys.executable, "-m", "service.run", "--source", str(source), "--port", str(port)]
-    told = {"NOWCAST_HOME": str(home / "var"), "NOWCAST_WRITE_SOURCE_GRID": "true"}
+    variables = {"NOWCAST_HOME": str(home / "var"), "NOWCAST_WRITE_SOURCE_GRID": "true"}
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, env={**os.environ, **told}, stdout=log, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, env={**os.environ, **variables}, stdout=log, stderr=subprocess.STDOUT)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -126,9 +126,9 @@ def _reference_time(url: str) -> datetime | None:
     return datetime.fromisoformat(latest["reference_time"]) if latest else None
 
 
-def _wait(is_so: Callable[[], bool], due: str) -> None:
+def _wait(is_so: Callable[[], bool], awaited: str) -> None:
     deadline = time.perf_counter() + PATIENCE_S
     while not is_so():
         if time.perf_counter() > deadline:
-            raise UnavailableError(f"no {due} within {PATIENCE_S:g} s")
+            raise UnavailableError(f"no {awaited} within {PATIENCE_S:g} s")
         time.sleep(LOOK_S)

@@ -1,4 +1,4 @@
-"""How long training waits for its data: the share of a training loop's time that is spent on getting the next batch."""
+"""Waiting for data in training: the share of a training loop's time that is spent on getting the next batch."""
 
 import time
 from dataclasses import dataclass
@@ -38,12 +38,12 @@ RUNS = (
 
 @BENCHMARKS.register("loading")
 def loading(setting: BenchmarkSetting) -> Section:
-    """Moving MNIST, Germany, and the shipped default's random cuts, with and without a worker process."""
+    """Measure Moving MNIST, Germany, and the shipped default's random squares, with and without a worker process."""
     rows: list[Row] = []
     skipped: list[str] = []
     for run in RUNS:
         if run.dataset == "germany" and setting.data is None:
-            skipped.append(f"{run.name}: no radar files were given; `--data FOLDER` with event files was due")
+            skipped.append(f"{run.name}: no radar files; `--data FOLDER` with event files adds it")
             continue
         try:
             rows += [_row(run, workers, setting) for workers in (0, 1)]
@@ -90,7 +90,7 @@ def _config(run: LoadingRun, workers: int, setting: BenchmarkSetting) -> RunConf
 
 
 def measure(config: RunConfig, setting: BenchmarkSetting) -> tuple[float, float]:
-    """Seconds of waiting and of working, over `setting.steps` steps after the first."""
+    """Return the seconds of waiting and of working, over `setting.steps` steps after the first."""
     steps: dict[str, Any] = {"input_steps": config.input_steps, "lead_steps": config.lead_steps, "seed": config.seed}
     dataset = build_dataset(config.dataset, config.data, "train", config.dataset_options, **steps)
     batches = iter(train_loader(dataset, config, total_steps=setting.steps + 1, first_step=0))

@@ -1,4 +1,4 @@
-"""What a training step holds: saved activations of every multi-scale model, and the real peak of the largest."""
+"""Memory of a training step: saved activations of every multi-scale model, and the real peak of the largest."""
 
 import statistics
 from contextlib import AbstractContextManager, nullcontext
@@ -20,30 +20,30 @@ from tests.reference import build_textbook
 
 SHARES = ("share, %", "with recompute, share, %")
 WARM = 32
-"""Edge of the frames that the peak's process is warmed up with, so that Adam's moments and the kernels lie there."""
+"""Edge of the frames for warming up the peak's process, so that Adam's moments and the kernels are allocated."""
 
 
 @BENCHMARKS.register("saved-activations")
 def saved_activations(setting: BenchmarkSetting) -> Section:
-    """On shapes: no numbers, no time."""
+    """Count saved activations on shapes, without numbers and without time."""
     rows = [_saved_row(name, setting) for name in setting.multiscale]
     means: dict[str, float] = {key: statistics.mean(float(row[key] or 0) for row in rows) for key in SHARES}
     aims = goals_on(setting.device)
     goals = [
         Goal(
             f"saved activations, {_how(key)}, mean of the ms- models",
-            due,
+            target,
             means[key],
             "% of the textbook's",
             False,
         )
-        for key, due in zip(SHARES, (aims.saved, aims.saved_recomputed), strict=True)
+        for key, target in zip(SHARES, (aims.saved, aims.saved_recomputed), strict=True)
         if setting.complete
     ]
     text = (
         f"What one training forward of {setting.size()}, batch {setting.batch}, keeps for its gradient, without the "
         "parameters and copies of them; counted on shapes, without numbers (`models.cost.measure.measure_memory`). "
-        "The textbook is float32; ours is what `training.run --precision bf16-mixed` keeps, and beside it float32. "
+        "The textbook is float32; ours is what `training.run --precision bf16-mixed` keeps, and also float32. "
         "With `--recompute` the backward pass makes one time step's activations again at a time: they come on top. "
         "The share is that of the textbook; the mean is the arithmetic one of the shares."
     )
@@ -68,12 +68,12 @@ def _saved_row(name: str, setting: BenchmarkSetting) -> Row:
 
 @lru_cache
 def textbook_saved_bytes(name: str, setting: BenchmarkSetting) -> int:
-    """What the textbook keeps; PrecipLSTM's windows take a minute to count, and two tables ask."""
+    """Return what the textbook saves, cached: PrecipLSTM's windows take a minute to count, and two tables use it."""
     return saved_bytes(build_textbook(name, hidden_channels=setting.hidden_channels), setting, mixed=False)
 
 
 def saved_bytes(model: nn.Module, setting: BenchmarkSetting, *, mixed: bool) -> int:
-    """Bytes kept after one forward, on shapes; the model loses its numbers.
+    """Return the bytes saved by one forward pass, on shapes; the model loses its numbers.
 
     Args:
         model: ours or the textbook's.
@@ -100,7 +100,7 @@ def _ours(name: str, setting: BenchmarkSetting, *, recompute: bool = False) -> n
 
 @BENCHMARKS.register("peak-memory")
 def peak_memory(setting: BenchmarkSetting) -> Section:
-    """One training step of the largest model, each side in a process of its own."""
+    """Measure one training step of the largest model, each side in a process of its own."""
     name = MULTISCALE + setting.largest
     peaks = {side: in_fresh_process(step_peak, side, name, setting) for side in SIDES}
     shares = {side: 100 * peak / peaks["textbook"] for side, peak in peaks.items()}
@@ -130,7 +130,7 @@ SIDES = ("textbook", "ours", "ours with --recompute")
 
 
 def step_peak(side: str, name: str, setting: BenchmarkSetting) -> int:
-    """Bytes above the level before."""
+    """Return the peak in bytes above the level before."""
     training = textbook_training(name, setting) if side == "textbook" else None
     training = training or our_training(name, setting, recompute=side == SIDES[2])
     frames_BTCHW = training.frames_BTCHW

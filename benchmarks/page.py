@@ -1,4 +1,4 @@
-"""What a benchmark hands back: a section of the page, with its table, and the goals that it decides."""
+"""Result of a benchmark: a section of the page, with its table, and the goals that it decides."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,38 +10,38 @@ from core.registry import Registry
 
 Value = str | int | float | None
 Row = dict[str, Value]
-"""One line of a table: the column's heading and what stands in it; None is "not measured"."""
+"""One row of a table: values by column heading; None is "not measured"."""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure that was aimed at.
+    """A goal and the measured figure.
 
     Attributes:
-        work: of what.
-        due: the figure aimed at.
-        measured: the figure that came.
+        work: what the figure describes.
+        target: the figure of the goal.
+        measured: the measured figure.
         unit: of both.
         at_least: whether more is better.
     """
 
     work: str
-    due: float
+    target: float
     measured: float
     unit: str
     at_least: bool
 
     @property
     def reached(self) -> bool:
-        """Whether the figure is as good as the one aimed at."""
-        return self.measured >= self.due if self.at_least else self.measured <= self.due
+        """Return whether the measured figure is as good as the target."""
+        return self.measured >= self.target if self.at_least else self.measured <= self.target
 
     def row(self) -> Row:
-        """For the table of goals."""
+        """Return the row of the table of goals."""
         bound = "at least" if self.at_least else "at most"
         return {
             "work": self.work,
-            "aimed at": f"{bound} {number(self.due)} {self.unit}",
+            "aimed at": f"{bound} {number(self.target)} {self.unit}",
             "measured": f"{number(self.measured)} {self.unit}",
             "": "reached" if self.reached else "**not reached**",
         }
@@ -53,8 +53,8 @@ class Section:
 
     Attributes:
         text: what was run on both sides; how to read the table.
-        skipped: what was left out here, and why.
-        draw: writes the section's picture to a path; None has none.
+        skipped: what was left out on this machine, and why.
+        draw: writes the section's picture to a path; None without a picture.
     """
 
     title: str
@@ -65,7 +65,7 @@ class Section:
     draw: Callable[[Path], None] | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         goals = [{**asdict(goal), "reached": goal.reached} for goal in self.goals]
         return {"title": self.title, "rows": list(self.rows), "goals": goals, "skipped": list(self.skipped)}
 
@@ -74,7 +74,7 @@ BENCHMARKS: Registry[Callable[[BenchmarkSetting], Section]] = Registry("benchmar
 
 
 def number(value: Value) -> str:
-    """Three digits that count, thousands with commas; text as it is."""
+    """Format a number with three significant digits and commas for thousands; return text unchanged."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -85,7 +85,7 @@ def number(value: Value) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A Markdown table whose columns are those of all rows in the order of their first coming."""
+    """Return a Markdown table with the columns of all rows, in the order of their first occurrence."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
     cells = [columns, *([number(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[n]) for line in cells) for n in range(len(columns))]
@@ -100,7 +100,7 @@ def _pad(cell: str, width: int, right: bool) -> str:
 
 
 def section_text(name: str, section: Section, command: str, picture: str | None = None) -> str:
-    """Markdown of one section, with the command that makes it again."""
+    """Return one section as Markdown, with the command that reproduces it."""
     parts = [f"## {section.title}", f"```\n{command} --only {name}\n```", section.text]
     parts += [table(section.rows)] if section.rows else []
     parts += [f"![{section.title}]({picture})"] if picture else []
@@ -109,6 +109,6 @@ def section_text(name: str, section: Section, command: str, picture: str | None 
 
 
 def goals_text(sections: Iterable[Section]) -> str:
-    """The table of all goals; empty where no section has one."""
+    """Return the table of all goals; empty if no section has one."""
     rows = [goal.row() for section in sections for goal in section.goals]
     return f"## What was aimed at\n\n{table(rows)}" if rows else ""

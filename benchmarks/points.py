@@ -1,4 +1,4 @@
-"""Answers for places from one API process at a fixed rate of requests, over HTTP on this machine."""
+"""Responses for places from one API process at a fixed rate of requests, over HTTP on this machine."""
 
 import asyncio
 import os
@@ -30,15 +30,15 @@ CONNECTIONS: Final = 16
 PATIENCE_S: Final = 60.0
 TEXT: Final = (
     "`uvicorn service.app:app`, one process with the default model's forecast of invented weather (124 x 124 cells), "
-    "is asked for `/nowcast/latest/point` at random places of Germany, 200 times a second for 10 s over 16 connections "
-    "that stay open. A request's time counts from the moment at which it was due, whether or not the one before it was "
+    "gets requests for `/nowcast/latest/point` at random places of Germany, 200 a second for 10 s over 16 connections "
+    "that stay open. A request's time counts from its scheduled moment, whether or not the previous one is "
     "answered by then; client and server share this machine's cores. Afterwards the same with `If-None-Match`."
 )
 
 
 @dataclass(frozen=True)
 class TimedResponse:
-    """One answer: when it came after it was due, and what it was."""
+    """One response: seconds from the scheduled time of its request, status, and headers."""
 
     wait_s: float
     status: int
@@ -47,17 +47,17 @@ class TimedResponse:
 
 @BENCHMARKS.register("points")
 def points(setting: BenchmarkSetting) -> Section:
-    """Random places, then the same ones again with their validators."""
+    """Request random places, then the same ones again with their validators."""
     seconds = max(1, round(SECONDS * setting.scale))
     rng = random.Random(0)
     paths = [_path(rng.uniform(48, 54), rng.uniform(7, 14)) for _ in range(RATE_HZ * seconds)]
     with tempfile.TemporaryDirectory() as name:
         fill(Path(name))
         with serving(Path(name)) as port:
-            asyncio.run(asked(port, paths[:RATE_HZ], ()))  # the first second is not counted
-            fresh = asyncio.run(asked(port, paths, ()))
+            asyncio.run(request_all(port, paths[:RATE_HZ], ()))  # the first second is not counted
+            fresh = asyncio.run(request_all(port, paths, ()))
             tags = [_tag(answer.head) for answer in fresh]
-            again = asyncio.run(asked(port, paths, [f"If-None-Match: {tag}" for tag in tags]))
+            again = asyncio.run(request_all(port, paths, [f"If-None-Match: {tag}" for tag in tags]))
     rows = [_row("places", fresh, 200), _row("places, If-None-Match", again, 304)]
     goals = [
         Goal("p95 of an answer for a place at 200 requests a second", 20.0, _p95_ms(fresh), "ms", at_least=False),
@@ -67,7 +67,7 @@ def points(setting: BenchmarkSetting) -> Section:
 
 
 def fill(home: Path) -> None:
-    """A live store with one window of half-hourly scans and the default model's forecast from it."""
+    """Fill a live store with one window of half-hourly scans and the default model's forecast from it."""
     service = NowcastService.from_settings(Settings(home=home, device="cpu"))
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
     for frame in weather(start, 2.0, seed=1):
@@ -78,7 +78,7 @@ def fill(home: Path) -> None:
 
 @contextmanager
 def serving(home: Path) -> Iterator[int]:
-    """One API process on a free port of the loopback; gives the port once the forecast can be asked for."""
+    """Run one API process on a free port of the loopback; yield the port once the forecast is available."""
     port = free_port("127.0.0.1")
     command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--no-access-log"]
     environment = {**os.environ, "NOWCAST_HOME": str(home), "NOWCAST_DEVICE": "cpu"}
@@ -90,10 +90,10 @@ def serving(home: Path) -> Iterator[int]:
             server.terminate()
 
 
-async def asked(
+async def request_all(
     port: int, paths: Sequence[str], headers: Sequence[str], *, rate_hz: float = RATE_HZ
 ) -> list[TimedResponse]:
-    """Ask for all paths at the rate, whatever the answers do; the answers in the order of the paths."""
+    """Request all paths at a fixed rate, independent of the responses, which are returned in the order of the paths."""
     answers: list[TimedResponse | None] = [None] * len(paths)
     start = time.perf_counter() + 0.1
     headers = headers or [""] * len(paths)
@@ -101,12 +101,12 @@ async def asked(
     async def connection(number: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         for index in range(number, len(paths), CONNECTIONS):
-            due = start + index / rate_hz
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            scheduled = start + index / rate_hz
+            await asyncio.sleep(max(0.0, scheduled - time.perf_counter()))
             extra = f"{headers[index]}\r\n" if headers[index] else ""
             writer.write(f"GET {paths[index]} HTTP/1.1\r\nHost: localhost\r\n{extra}\r\n".encode())
             status, head = await _answer(reader)
-            answers[index] = TimedResponse(time.perf_counter() - due, status, head)
+            answers[index] = TimedResponse(time.perf_counter() - scheduled, status, head)
         writer.close()
 
     await asyncio.gather(*(connection(number) for number in range(CONNECTIONS)))
@@ -125,7 +125,7 @@ async def _ready(port: int) -> None:
     end = time.perf_counter() + PATIENCE_S
     while time.perf_counter() < end:
         try:
-            if (await asked(port, ["/readyz"], ()))[0].status == 200:
+            if (await request_all(port, ["/readyz"], ()))[0].status == 200:
                 return
         except OSError:
             pass

@@ -1,4 +1,4 @@
-"""Reading one RADOLAN RY file of 900 x 900 cells: a checked frame against wradlib's bare composite."""
+"""Reading one RADOLAN RY file of 900 x 900 cells: a checked frame compared with wradlib's bare composite."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ from ingest.writers.radolan import ry_bytes
 
 @BENCHMARKS.register("reading")
 def reading(setting: BenchmarkSetting) -> Section:
-    """An invented gzipped RY scan in memory, whole way to a `RadarFrame` in mm/h."""
+    """Read an invented gzipped RY scan from memory into a `RadarFrame` in mm/h."""
     frame = next(weather(datetime(2024, 6, 1, 12, tzinfo=UTC), 0.1, seed=1))
     content = gzip.compress(ry_bytes(np.nan_to_num(frame.rate_mmh_HW, nan=0.0), frame.valid_time))
     ours = ("read_frames", lambda: read_frames(content))
@@ -33,7 +33,7 @@ def reading(setting: BenchmarkSetting) -> Section:
         }
     ]
     text = (
-        "`ingest.readers.read_frames`, which checks the file and gives a frame in mm/h with its grid and times, beside "
-        "wradlib's bare composite of the same gzipped bytes."
+        "`ingest.readers.read_frames`, which checks the file and returns a frame in mm/h with its grid and times, next "
+        "to wradlib's bare composite of the same gzipped bytes."
     )
     return Section("Reading one radar file", text, rows)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run`: every benchmark, each a ratio of two sides timed in turns, as a page with pictures."""
+"""`python -m benchmarks.run`: every benchmark, each a ratio of two sides timed alternately, as a page with pictures."""
 
 import json
 import sys
@@ -39,7 +39,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the figures here")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="write the page here, its pictures beside it")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="write the page here, its pictures next to it")] = None,
     only: Annotated[list[str] | None, typer.Option(help="one benchmark by name; may come again")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     batch: Annotated[int, typer.Option(min=1, help="of the training rows")] = 1,
@@ -53,7 +53,7 @@ def main(
     setting = BenchmarkSetting(device=device, batch=batch, runs=runs, compiled=compiled, data=data)
     with errors_in_one_line(OSError):
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise ConfigError(f"device {device!r}, but there is no GPU here; cpu was due")
+            raise ConfigError(f"device: expected cpu on a machine without a GPU, got {device!r}")
         setting = _of_cells(setting, cell) if cell else setting
         names = _chosen(only)
         sections = dict(_run(names, quick(setting) if small else setting))
@@ -90,7 +90,7 @@ def _run(names: list[str], setting: BenchmarkSetting) -> Iterator[tuple[str, Sec
 def page(
     sections: dict[str, Section], setting: BenchmarkSetting, *, small: bool = False, pictures: Path | None = None
 ) -> str:
-    """Markdown of all sections; their pictures are written beside the page where it has a place."""
+    """Return all sections as Markdown; their pictures are written next to the page if it has a path."""
     parts = ["# Performance", _introduction(setting, small=small), "" if small else goals_text(sections.values())]
     for name, section in sections.items():
         picture = None
@@ -113,7 +113,7 @@ def _introduction(setting: BenchmarkSetting, *, small: bool) -> str:
 
 
 def command(*, again: bool = False) -> str:
-    """This command line; with `again` that of a single benchmark, without its files and choices."""
+    """Return this command line; with `again` that of a single benchmark, without its files and choices."""
     words = list(sys.argv[1:])
     for option in ("--only", "--json", "--markdown") if again else ():
         while option in words:

@@ -1,4 +1,4 @@
-"""What a forecast costs on top of the model: by JSON from a ready window, and an upload stage by stage."""
+"""Cost of a forecast on top of the model: by JSON from a ready window, and an upload stage by stage."""
 
 import gzip
 import json
@@ -66,7 +66,7 @@ TEXT: Final = (
 
 @BENCHMARKS.register("serving")
 def serving(setting: BenchmarkSetting) -> Section:
-    """One service, both forms of the request."""
+    """Measure one service with both forms of the request."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(home=Path(folder) / "home", device=setting.device, stale_after_s=1e12)
         service = NowcastService.from_settings(settings)
@@ -81,7 +81,7 @@ def serving(setting: BenchmarkSetting) -> Section:
 
 
 def cold_start_s() -> float:
-    """From the start of an API process on an empty store until /readyz is 200: imports, store, model, one forecast."""
+    """Time the start of an API process on an empty store until /readyz is 200: imports, store, model, one forecast."""
     port = free_port("127.0.0.1")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--log-level", "error"]
@@ -103,7 +103,7 @@ def _is_ready(port: int) -> bool:
 
 
 def _json(service: NowcastService, url: str, calls: int) -> tuple[list[Row], list[Goal]]:
-    """The JSON form beside the bare model, each time from a window of its own."""
+    """Time the JSON form next to the bare model, each time with another window."""
     forecaster = service.predictor.forecaster("default")
     inputs = iter(_windows(service, calls + 1))
     ours_s, bare_s = [], []
@@ -125,7 +125,7 @@ def _json(service: NowcastService, url: str, calls: int) -> tuple[list[Row], lis
 
 
 def _windows(service: NowcastService, count: int) -> Iterator[tuple[datetime, np.ndarray[Any, np.dtype[np.float32]]]]:
-    """Times with a ready window, each written as ingest does when its scan has come."""
+    """Return times with a ready window, each written as ingest does for a new scan."""
     for number, frames in enumerate(_series(count)):
         for frame in frames:
             service.store.put(frame)
@@ -137,7 +137,7 @@ def _windows(service: NowcastService, count: int) -> Iterator[tuple[datetime, np
 
 
 def _series(count: int) -> Iterator[list[RadarFrame]]:
-    """Five frames half an hour apart, each series five hours after the last."""
+    """Return series of five frames half an hour apart, each five hours after the last."""
     fields = _fields(5)
     for number in range(count):
         start = STARTED + number * timedelta(hours=5)
@@ -178,7 +178,7 @@ def _upload(service: NowcastService, url: str, runs: int) -> list[Row]:
 
 
 def _batches(service: NowcastService, runs: int) -> list[Row]:
-    """Two forecasts in one call against one after the other: whether batching pays on this device."""
+    """Time two forecasts in one call against two calls: whether batching pays on this device."""
     forecaster: Any = service.predictor.forecaster("default")
     two_BTHW = np.random.default_rng(0).gamma(0.3, 3, (2, 5, 124, 124)).astype(np.float32)
     both = ("one call of two", lambda: forecaster.forecast_batch(two_BTHW))
@@ -195,7 +195,7 @@ def _scan(rate_mmh_HW: np.ndarray[Any, np.dtype[np.float32]], at: datetime) -> t
 
 
 def _form(files: Sequence[tuple[str, bytes]]) -> tuple[bytes, str]:
-    """A multipart body: five frames, then observations."""
+    """Return a multipart body: five frames, then observations."""
     boundary = uuid4().hex
     parts = []
     for number, (name, content) in enumerate(files):
@@ -222,7 +222,7 @@ def _stage_sums() -> dict[str, float]:
 
 @contextmanager
 def _serving(service: NowcastService) -> Iterator[str]:
-    """The service behind a socket of this machine, warm."""
+    """Run the service, warmed up, behind a socket of this machine."""
     app = create_app(service)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -237,10 +237,10 @@ def _serving(service: NowcastService) -> Iterator[str]:
 
 
 def _until(condition: Callable[[], bool]) -> None:
-    """Wait for it.
+    """Wait until a condition holds.
 
     Raises:
-        UnavailableError: it never came.
+        UnavailableError: it did not hold in time.
     """
     end = time.monotonic() + PATIENCE_S
     while not condition():

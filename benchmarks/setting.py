@@ -1,4 +1,4 @@
-"""What the benchmarks run on: one frozen object, handed to each of them."""
+"""Setting of the benchmarks: one frozen object that each of them gets."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,18 +21,18 @@ class Growth:
 
 @dataclass(frozen=True)
 class BenchmarkSetting:
-    """The paper's Germany size by default.
+    """Sizes and choices of the benchmarks; the default is the paper's Germany size.
 
     Attributes:
-        runs: pairs that are timed of each comparison.
+        runs: timed pairs of each comparison.
         batch: of training; a forecast is of one sample.
-        compiled: also time training with `torch.compile`, where a C++ compiler is; minutes per model.
+        compiled: also time training with `torch.compile`, which needs a C++ compiler and minutes per model.
         data: a folder with radar event files, for the loader; None skips what needs it.
-        cells: the cells of the tables.
+        cells: the recurrent cells of the tables.
         large: rows and columns of the forecast at 1 km.
         growth: points of the growth curves: image edges, frames in and out together, samples, layers.
         steps: training steps of the loader's measurement.
-        scale: of the sizes at which the machine's limits are taken, 1 in earnest.
+        scale: of the sizes with which the machine's limits are measured; 1 for valid figures.
     """
 
     height: int = 124
@@ -55,26 +55,26 @@ class BenchmarkSetting:
 
     @property
     def multiscale(self) -> tuple[str, ...]:
-        """The multi-scale models of the cells."""
+        """Return the names of the multi-scale models."""
         return tuple(MULTISCALE + cell for cell in self.cells)
 
     @property
     def complete(self) -> bool:
-        """Whether the tables have every cell, as the goals for the means take them."""
+        """Return whether the tables have every cell, which the goals for the means require."""
         return set(self.cells) == set(CELLS.names())
 
     @property
     def shape(self) -> Shape:
-        """Of the given frames, (B, T, C, H, W)."""
+        """Return the shape of the given frames, (B, T, C, H, W)."""
         return (self.batch, self.input_steps, 1, self.height, self.width)
 
     def size(self) -> str:
-        """Size in words."""
+        """Return the size in words."""
         return f"{self.height}x{self.width}, {self.input_steps} in and {self.lead_steps} out"
 
 
 def quick(setting: BenchmarkSetting) -> BenchmarkSetting:
-    """The same work at sizes at which nothing but its running is shown."""
+    """Return sizes that only show that the benchmarks run."""
     return replace(
         setting,
         height=32,

@@ -1,4 +1,4 @@
-"""The two sides of the tables: what a user of this package gets, and the textbook in float32, eager and contiguous."""
+"""The two sides of the tables: this package with its defaults, and the textbook in float32, eager and contiguous."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from tests.reference import build_textbook
 from training.trainer.losses import LOSSES
 
 DRIFT = 2
-"""Cells per step that the invented rain moves."""
+"""Speed of the invented rain in cells per step."""
 
 
 def rain_mmh(height: int, width: int, steps: int, *, seed: int = 0) -> Float32Field:
-    """Smooth showers that drift, (T, H, W): about a quarter of the cells is wet."""
+    """Return smooth showers that drift, (T, H, W): about a quarter of the grid cells is wet."""
     noise = np.random.default_rng(seed).standard_normal((height, width + DRIFT * steps))
     smooth = gaussian_filter(noise, 4)
     shower_HW = 5 * np.maximum(smooth / smooth.std() - 0.6, 0) ** 2
@@ -35,7 +35,7 @@ def rain_mmh(height: int, width: int, steps: int, *, seed: int = 0) -> Float32Fi
 
 
 class PlainForecaster(Forecaster):
-    """Any module on (B, T, 1, H, W) in float32, as it is, with our transform around it."""
+    """Any module on (B, T, 1, H, W) in float32, unchanged, with our transform around it."""
 
     def __init__(self, model: nn.Module, name: str, *, device: str = "cpu", input_steps: int = 5) -> None:
         super().__init__(name, "0", input_steps=input_steps, cadence_minutes=30, pixel_m=PAPER_PIXEL_M)
@@ -57,26 +57,26 @@ class PlainForecaster(Forecaster):
 
 
 def our_forecaster(name: str, setting: BenchmarkSetting) -> Forecaster:
-    """With the defaults of `Forecaster.from_model`."""
+    """Build our forecaster with the defaults of `Forecaster.from_model`."""
     model = build_model(name, hidden_channels=setting.hidden_channels)
     return Forecaster.from_model(model, device=setting.device, input_steps=setting.input_steps)
 
 
 def textbook_forecaster(name: str, setting: BenchmarkSetting) -> Forecaster:
-    """The same call around the textbook's model."""
+    """Build the same forecaster around the textbook's model."""
     model = build_textbook(name, hidden_channels=setting.hidden_channels)
     return PlainForecaster(model, f"textbook {name}", device=setting.device, input_steps=setting.input_steps)
 
 
 class Training:
-    """One model, one batch and Adam.
+    """Training of one model on one batch with Adam.
 
     Args:
         model: ours or the textbook's.
         frames_BTCHW: given and later frames in network values.
         given: how many of them are given.
         device: where to run.
-        mixed: channels last and autocast to bfloat16, as `training.run --precision bf16-mixed`; else float32 as it is.
+        mixed: channels last and autocast to bfloat16, as `training.run --precision bf16-mixed`; else plain float32.
     """
 
     def __init__(self, model: nn.Module, frames_BTCHW: Tensor, given: int, *, device: str, mixed: bool) -> None:
@@ -89,7 +89,7 @@ class Training:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=3e-4)
 
     def step(self) -> None:
-        """Forward over all predictions, loss, backward, update."""
+        """Run forward over all predictions, loss, backward, update."""
         precision: AbstractContextManager[Any] = nullcontext()
         if self.mixed:
             precision = torch.autocast(self.device.type, torch.bfloat16)
@@ -105,7 +105,7 @@ class Training:
 
 
 def our_training(name: str, setting: BenchmarkSetting, *, recompute: bool = False, compiled: bool = False) -> Training:
-    """As `training.run --precision bf16-mixed [--recompute] [--compile]` runs it."""
+    """Prepare training as `training.run --precision bf16-mixed [--recompute] [--compile]` does."""
     model: Any = build_model(name, hidden_channels=setting.hidden_channels)
     model.recompute = recompute
     if compiled:
@@ -114,7 +114,7 @@ def our_training(name: str, setting: BenchmarkSetting, *, recompute: bool = Fals
 
 
 def textbook_training(name: str, setting: BenchmarkSetting) -> Training:
-    """Float32, eager, contiguous."""
+    """Prepare training in float32, eager, contiguous."""
     return _training(build_textbook(name, hidden_channels=setting.hidden_channels), setting, mixed=False)
 
 
@@ -123,20 +123,20 @@ def _training(model: nn.Module, setting: BenchmarkSetting, *, mixed: bool) -> Tr
 
 
 def network_frames(setting: BenchmarkSetting) -> Tensor:
-    """Given and later frames in network values, (B, T + lead, 1, H, W)."""
+    """Return given and later frames in network values, (B, T + lead, 1, H, W)."""
     steps = setting.input_steps + setting.lead_steps
     samples = [rain_mmh(setting.height, setting.width, steps, seed=seed) for seed in range(setting.batch)]
     return ReflectivityTransform().encode(torch.from_numpy(np.stack(samples))[:, :, None])
 
 
 def forecast_macs(model: nn.Module, shape: tuple[int, ...], lead_steps: int) -> int:
-    """Multiply-accumulates of one forecast, counted on shapes; the model loses its numbers."""
+    """Return the multiply-accumulates of one forecast, counted on shapes; the model loses its numbers."""
     with measuring_on("shapes", model):
         return measure_work(model, torch.zeros(shape), lead_steps).total
 
 
 def convolution_type(work: Callable[[], object]) -> torch.dtype:
-    """The type that most of its convolutions run in: which peak they have to be held against."""
+    """Return the type of most of its convolutions, which selects the peak to compare with."""
     with _ConvolutionTypes() as seen:
         work()
     return seen.counts.most_common(1)[0][0] if seen.counts else torch.float32

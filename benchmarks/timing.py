@@ -1,4 +1,4 @@
-"""Timing two ways of doing the same work in turns, so that a ratio holds while the machine's speed drifts."""
+"""Alternating timing of two ways of doing the same work, so that a ratio holds while the machine's speed drifts."""
 
 import statistics
 import time
@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 SLOW_S = 20.0
-"""A first pair that takes longer counts: what it holds of warming up is less than what the machine drifts."""
+"""Seconds from which a first pair counts: its share of warming up is then smaller than the machine's drift."""
 
 Side = tuple[str, Callable[[], object]]
-"""What it is called, and the work."""
+"""Name and work of one side."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,14 @@ class Result:
     runs: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return asdict(self)
 
 
 def compare(name: str, ours: Side, theirs: Side, *, runs: int = 7) -> Result:
-    """Time two callables in turns, after one call of each that does not count.
+    """Time two callables alternately, after one call of each that does not count.
 
-    Where that first pair takes more than `SLOW_S`, it counts, and one more is run.
+    If that first pair takes more than `SLOW_S`, it counts, and one more is run.
     """
     pairs = [(seconds(ours[1]), seconds(theirs[1]))]
     pairs, more = (pairs, 1) if sum(pairs[0]) > SLOW_S else ([], runs)
@@ -60,13 +60,13 @@ def compare(name: str, ours: Side, theirs: Side, *, runs: int = 7) -> Result:
 
 
 def typical_seconds(work: Callable[[], object], *, runs: int = 3) -> float:
-    """Median time of one piece of work, after a call that does not count unless it takes more than `SLOW_S`."""
+    """Return the median time of some work, after a call that does not count unless it takes more than `SLOW_S`."""
     first = seconds(work)
     return first if first > SLOW_S else statistics.median(seconds(work) for _ in range(runs))
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call, with what it left to a GPU."""
+    """Return the wall time of one call, with the work that it left to a GPU."""
     finish()
     start = time.perf_counter()
     work()
@@ -75,11 +75,11 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def finish() -> None:
-    """Wait for what a GPU still does."""
+    """Wait for the pending work of a GPU."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def geometric_mean(ratios: Iterable[float]) -> float:
-    """Of positive numbers."""
+    """Return the geometric mean of positive numbers."""
     return statistics.geometric_mean(ratios)

@@ -11,13 +11,13 @@ from benchmarks.sides import our_training, textbook_training
 from benchmarks.timing import compare, geometric_mean
 
 SPARE = 1.5
-"""Of what the textbook saves: gradients and work space besides."""
+"""Memory needed relative to what the textbook saves: gradients and work space come on top."""
 EAGER, COMPILED = "times faster", "compiled, times faster"
 
 
 @BENCHMARKS.register("training")
 def training(setting: BenchmarkSetting) -> Section:
-    """Over all predictions of 5 in and 5 out."""
+    """Time training steps over all predictions of 5 frames in and 5 out."""
     rows = [_row(name, setting) for name in setting.multiscale]
     columns = (EAGER, COMPILED) if setting.compiled else (EAGER,)
     means = {column: geometric_mean(float(row[column] or 0) for row in rows) for column in columns}
@@ -27,8 +27,8 @@ def training(setting: BenchmarkSetting) -> Section:
         figures = {str(row["model"]): float(row[column] or 0) for row in rows}
         figures |= {"mean": means[column]} if setting.complete else {}
         goals += [
-            Goal(f"training step{how}, {_named(name)}", due, figures[name], "times faster", True)
-            for name, due in zip(("ms-convlstm", "mean"), goals_on(setting.device).training, strict=True)
+            Goal(f"training step{how}, {_named(name)}", target, figures[name], "times faster", True)
+            for name, target in zip(("ms-convlstm", "mean"), goals_on(setting.device).training, strict=True)
             if name in figures
         ]
     text = (
@@ -55,7 +55,7 @@ def _row(name: str, setting: BenchmarkSetting) -> Row:
 
 
 def fitting(name: str, setting: BenchmarkSetting) -> BenchmarkSetting:
-    """The setting, its edges halved until the textbook's step fits into the memory that is free."""
+    """Halve the edges of the setting until the textbook's step fits into the free memory."""
     while SPARE * textbook_saved_bytes(name, setting) > free_bytes(setting.device):
         setting = replace(setting, height=setting.height // 2, width=setting.width // 2)
     return setting

@@ -1,4 +1,4 @@
-"""What a user would install instead: one file per peer; a new one adds its line here."""
+"""Packages that a user would install instead: one file per peer; a new one adds one import line here."""
 
 from benchmarks.peers import dgmr as dgmr
 from benchmarks.peers import mfai as mfai

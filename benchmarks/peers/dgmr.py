@@ -20,7 +20,7 @@ LATENT, CONTEXT = 768, 384
 
 @PEERS.register("dgmr")
 def dgmr(setting: BenchmarkSetting) -> Peer:
-    """With its defaults, for the setting's lead steps; it sees the newest four frames, as it is made for."""
+    """Build it with its defaults, for the setting's lead steps and, as designed, the newest four frames."""
     with _without_pictures():
         package: Any = importlib.import_module("dgmr")
     edges = tuple(-(-edge // MULTIPLE) for edge in (setting.height, setting.width))
@@ -45,7 +45,7 @@ class _OfItsLeads(nn.Module):
 
 @contextmanager
 def _without_pictures() -> Iterator[None]:
-    """An empty torchvision where none fits this PyTorch: dgmr imports it for the pictures of its training alone."""
+    """Provide an empty torchvision if none fits this PyTorch: dgmr imports it for the pictures of its training only."""
     try:
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError):

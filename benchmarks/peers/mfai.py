@@ -11,7 +11,7 @@ from benchmarks.setting import BenchmarkSetting
 
 @PEERS.register("mfai-halfunet")
 def mfai_half_unet(setting: BenchmarkSetting) -> Peer:
-    """With its defaults: 64 filters."""
+    """Build it with its defaults: 64 filters."""
     half_unet: Any = import_module("mfai.pytorch.models.half_unet")
     size = (setting.height, setting.width)
     options = half_unet.HalfUNetSettings(autopad_enabled=True)

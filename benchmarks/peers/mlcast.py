@@ -9,6 +9,6 @@ from benchmarks.setting import BenchmarkSetting
 
 @PEERS.register("mlcast-convgru")
 def mlcast_convgru(setting: BenchmarkSetting) -> Peer:
-    """With its defaults: four blocks, 1, 4, 16 and 64 channels."""
+    """Build it with its defaults: four blocks, 1, 4, 16 and 64 channels."""
     convgru: Any = import_module("mlcast.models.convgru")
     return network_peer("mlcast", "ConvGruModel, 4 blocks, one member", convgru.ConvGruModel(), setting)

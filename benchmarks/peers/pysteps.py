@@ -1,4 +1,4 @@
-"""`pysteps`: extrapolation along the motion, and the STEPS ensemble; neither learns."""
+"""`pysteps`: extrapolation along the motion, and the STEPS ensemble; neither is trained."""
 
 import contextlib
 import importlib
@@ -21,7 +21,7 @@ DRY_DBR, WET_DBR = -15.0, -10.0
 
 @PEERS.register("pysteps-extrapolation")
 def pysteps_extrapolation(setting: BenchmarkSetting) -> Peer:
-    """What this package serves beside its networks."""
+    """Build the extrapolation that this package serves next to its networks."""
     del setting
     what = "Lucas-Kanade motion and semi-Lagrangian extrapolation"
     return Peer("pysteps", what, load_forecaster("extrapolation"), frames=MOTION_FIELDS)
@@ -29,7 +29,7 @@ def pysteps_extrapolation(setting: BenchmarkSetting) -> Peer:
 
 @PEERS.register("pysteps-steps")
 def pysteps_steps(setting: BenchmarkSetting) -> Peer:
-    """With its defaults: six cascade levels, AR(2), nonparametric noise."""
+    """Build STEPS with its defaults: six cascade levels, AR(2), nonparametric noise."""
     del setting
     return Peer("pysteps", f"STEPS, {MEMBERS} members, 6 cascade levels, mean", Steps(), frames=MOTION_FIELDS)
 

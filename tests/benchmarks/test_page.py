@@ -8,7 +8,7 @@ def test_a_goal_is_reached_at_its_bound_on_its_side():
     assert not Goal("memory", 25, 25.1, "%", False).reached
 
 
-def test_a_goal_that_was_missed_says_so():
+def test_a_missed_goal_is_marked():
     section = Section("a", "", [], [Goal("speed", 4, 3.9, "times", True), Goal("memory", 25, 20, "%", False)])
     lines = goals_text([section]).splitlines()
     assert "at least 4 times" in lines[-2]

@@ -3,7 +3,7 @@
 import asyncio
 from urllib.parse import urlsplit
 
-from benchmarks.points import _path, _row, _tag, asked
+from benchmarks.points import _path, _row, _tag, request_all
 from tests.service.api_support import fill, service_at
 from tests.service.live import served
 
@@ -15,8 +15,10 @@ def test_every_request_is_answered_and_its_validator_holds(tmp_path):
     paths = [_path(50 + number / 50, 9 + number / 50) for number in range(40)]
     with served(service) as address:
         port = urlsplit(address).port or 0
-        fresh = asyncio.run(asked(port, paths, (), rate_hz=400))
-        again = asyncio.run(asked(port, paths, [f"If-None-Match: {_tag(one.head)}" for one in fresh], rate_hz=400))
+        fresh = asyncio.run(request_all(port, paths, (), rate_hz=400))
+        again = asyncio.run(
+            request_all(port, paths, [f"If-None-Match: {_tag(one.head)}" for one in fresh], rate_hz=400)
+        )
     assert [one.status for one in fresh] == [200] * 40
     assert [one.status for one in again] == [304] * 40
     row = _row("places", fresh, 200)

@@ -1,4 +1,4 @@
-"""The command at tiny sizes: every benchmark runs, the page and the JSON say what came."""
+"""The command at tiny sizes: every benchmark runs, the page and the JSON have its results."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Textbook models by name, and our parameters in them."""
+"""Textbook models by name, and a copy of our parameters into them."""
 
 import re
 from functools import partial
@@ -35,7 +35,7 @@ _PART: Final = re.compile(r"(cells\.\d+)\.([\w.]+)\.parts\.(\d)\.(weight|bias)")
 
 
 def build_textbook(name: str, *, hidden_channels: int = 64, num_layers: int = 6, **options: Any) -> nn.Module:
-    """The textbook model that `models.build_model` has under the same name, for frames of one channel.
+    """Build the textbook model that `models.build_model` has under the same name, for frames of one channel.
 
     Args:
         name: a cell's name, or `ms-` and a cell's name.
@@ -53,10 +53,10 @@ def build_textbook(name: str, *, hidden_channels: int = 64, num_layers: int = 6,
 
 
 def copy_weights(ours: nn.Module, textbook: nn.Module) -> None:
-    """Put the parameters of `models.build_model(name)` into `build_textbook(name)`.
+    """Copy the parameters of `models.build_model(name)` into `build_textbook(name)`.
 
     Raises:
-        InputError: names that one side lacks, or other shapes; the textbook model is untouched then.
+        InputError: names that one side lacks, or other shapes; the textbook model is then unchanged.
     """
     expected = textbook.state_dict()
     received = {textbook_name(name): value for name, value in ours.state_dict().items()}
@@ -69,7 +69,7 @@ def copy_weights(ours: nn.Module, textbook: nn.Module) -> None:
 
 
 def textbook_name(name: str) -> str:
-    """The textbook's name of one of our parameters."""
+    """Return the textbook's name of one of our parameters."""
     own = name.removeprefix("stack.").removeprefix("auxiliary.")
     match = _PART.fullmatch(own)
     if match is None:

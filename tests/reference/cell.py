@@ -1,4 +1,4 @@
-"""What the textbook's cells have in common: one convolution per input, and memories behind three gates."""
+"""Common parts of the textbook's cells: one convolution per input, and memories behind three gates."""
 
 from typing import ClassVar, NamedTuple
 
@@ -9,7 +9,7 @@ from core.registry import Registry
 
 
 class Step(NamedTuple):
-    """What a layer gives at one time step: its output, its state, the zigzag memory, and what was added to C and M."""
+    """Result of a layer at one time step: output, state, the zigzag memory, and the increments of C and M."""
 
     y_BCHW: Tensor
     state: tuple[Tensor, ...]
@@ -18,11 +18,11 @@ class Step(NamedTuple):
 
 
 class Cell(nn.Module):
-    """One layer: `forward(x, state)`, then the zigzag memory where `takes_memory`, the diagonal where `takes_diagonal`.
+    """One layer: `forward(x, state)`, then the zigzag memory with `takes_memory`, the diagonal with `takes_diagonal`.
 
     Args:
         channels: of input, output and every state.
-        layer: from 0 at the bottom.
+        layer: from 0, the lowest.
         num_layers: of the whole stack.
     """
 
@@ -36,17 +36,17 @@ class Cell(nn.Module):
         self.channels, self.layer, self.num_layers = channels, layer, num_layers
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Zeros."""
+        """Return zeros for every state."""
         return tuple(torch.zeros_like(x_BCHW) for _ in range(self.states))
 
 
 def conv(in_channels: int, out_channels: int, kernel: int = 3) -> nn.Conv2d:
-    """A convolution that keeps the size."""
+    """Return a convolution that keeps the size."""
     return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
 
 
 def added(i_BCHW: Tensor, g_BCHW: Tensor) -> Tensor:
-    """What an input gate lets in of a candidate."""
+    """Return the part of a candidate that passes an input gate."""
     return torch.sigmoid(i_BCHW) * torch.tanh(g_BCHW)
 
 

@@ -18,7 +18,7 @@ Map = Callable[[Tensor], Tensor]
 
 
 def in_context(x_BCHW: Tensor, h_BCHW: Tensor, from_h: Map, from_x: Map) -> tuple[Tensor, Tensor]:
-    """By turns x from h and h from x: x, h, x, h, x."""
+    """Scale alternately x from h and h from x: x, h, x, h, x."""
     for turn in range(ROUNDS):
         if turn % 2 == 0:
             x_BCHW = 2 * torch.sigmoid(from_h(h_BCHW)) * x_BCHW
@@ -28,7 +28,7 @@ def in_context(x_BCHW: Tensor, h_BCHW: Tensor, from_h: Map, from_x: Map) -> tupl
 
 
 class BlockAttention(nn.Module):
-    """Attention inside each of scale x scale blocks of two maps side by side, with the whole map of weights; adds x."""
+    """Attention inside each of scale x scale blocks of two adjacent maps, with the whole map of weights; adds x."""
 
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class BlockAttention(nn.Module):
         self.value = conv(channels, channels, 1)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Of (B, C, H, 2 W); where the scale does not divide H or W, the rest of a block is no one's key."""
+        """Return maps of shape (B, C, H, 2 W); if the scale does not divide H or W, the rest of a block is excluded."""
         q, k, v = (self._blocks(part(x_BCHW)) for part in (self.query, self.key, self.value))
         logits_BNPP = q @ k.transpose(2, 3)
         height, width = x_BCHW.shape[2], x_BCHW.shape[3] // 2
@@ -48,7 +48,7 @@ class BlockAttention(nn.Module):
         return x_BCHW + self._maps(torch.softmax(logits_BNPP, dim=3) @ v, height, width)
 
     def _blocks(self, x_BCHW: Tensor) -> Tensor:
-        """(B, block, pixel of both maps, C)."""
+        """Return (B, block, pixel of both maps, C)."""
         maps = torch.stack(x_BCHW.chunk(2, dim=3), dim=4)
         maps = F.pad(maps, (0, 0, 0, -maps.shape[3] % self.scale, 0, -maps.shape[2] % self.scale))
         batch, channels, height, width, _ = maps.shape
@@ -57,7 +57,7 @@ class BlockAttention(nn.Module):
         return blocks.reshape(batch, self.scale**2, rows * columns * 2, channels)
 
     def _maps(self, y_BNPC: Tensor, height: int, width: int) -> Tensor:
-        """The inverse of `_blocks`, cut to size."""
+        """Invert `_blocks`, cut to size."""
         batch, channels = y_BNPC.shape[0], y_BNPC.shape[3]
         rows, columns = -(-height // self.scale), -(-width // self.scale)
         blocks = y_BNPC.reshape(batch, self.scale, self.scale, rows, columns, 2, channels).permute(0, 6, 5, 1, 3, 2, 4)
@@ -77,7 +77,7 @@ class Expression(nn.Module):
         self.gates_z = conv(channels, 3 * channels)
 
     def forward(self, h_BCHW: Tensor, c_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """New h and c."""
+        """Return the new h and c."""
         pair_BCHW = torch.cat([h_BCHW, c_BCHW], dim=3)
         joined_BCHW = self.join(torch.cat([attention(pair_BCHW) for attention in self.scales], dim=1))
         z_BCHW = self.merge(torch.cat(joined_BCHW.chunk(2, dim=3), dim=1))
@@ -98,7 +98,7 @@ class CMSLSTM(ConvLSTM):
         self.expression = Expression(channels)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...]) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW = state
         x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x)
         h_BCHW, c_BCHW = self.expression(*super().forward(x_BCHW, (h_BCHW, c_BCHW)).state)
@@ -115,7 +115,7 @@ class MoDeRNN(ConvLSTM):
         self.from_x_3, self.from_x_5, self.from_x_7 = (conv(channels, channels, kernel) for kernel in (3, 5, 7))
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...]) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW = state
         x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self._mean_h, self._mean_x)
         return super().forward(x_BCHW, (h_BCHW, c_BCHW))

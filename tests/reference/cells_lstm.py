@@ -18,7 +18,7 @@ class ConvLSTM(Cell):
         self.gates_h = conv(channels, 4 * channels)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...]) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW = state
         i, f, g, o = (self.gates_x(x_BCHW) + self.gates_h(h_BCHW)).chunk(4, dim=1)
         c_BCHW = torch.sigmoid(f) * c_BCHW + added(i, g)
@@ -43,7 +43,7 @@ class PredRNN(Cell):
         self.merge = conv(2 * channels, channels, 1)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW = state
         i, f, g, o = (self.gates_x(x_BCHW) + self.gates_h(h_BCHW)).chunk(4, dim=1)
         added_c = added(i, g)
@@ -58,7 +58,7 @@ class PredRNN(Cell):
 
 @CELLS.register("predrnn-v2")
 class PredRNNv2(PredRNN):
-    """Wang et al. 2021, arXiv:2103.09504: PredRNN, and a loss on what was added to C and M (see the model)."""
+    """Wang et al. 2021, arXiv:2103.09504: PredRNN, and a loss on the increments of C and M (see the model)."""
 
     is_decoupled: ClassVar[bool] = True
 
@@ -72,7 +72,7 @@ class Highway(nn.Module):
         self.gates_z = conv(channels, 2 * channels)
 
     def forward(self, x_BCHW: Tensor, z_BCHW: Tensor) -> Tensor:
-        """The new Z."""
+        """Return the new Z."""
         p, q = (self.gates_x(x_BCHW) + self.gates_z(z_BCHW)).chunk(2, dim=1)
         switch = torch.sigmoid(q)
         new_BCHW: Tensor = switch * torch.tanh(p) + (1 - switch) * z_BCHW
@@ -81,7 +81,7 @@ class Highway(nn.Module):
 
 @CELLS.register("predrnn++")
 class PredRNNPlusPlus(Cell):
-    """Wang et al. 2018, arXiv:1804.06300; state: h, c, and z in the second layer, which alone has the highway."""
+    """Wang et al. 2018, arXiv:1804.06300; state: h, c, and z in the second layer, the only one with the highway."""
 
     takes_memory: ClassVar[bool] = True
 
@@ -95,12 +95,12 @@ class PredRNNPlusPlus(Cell):
         self.highway = Highway(channels) if layer == 1 else None
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Zeros."""
+        """Return zeros for every state."""
         zeros = super().init_state(x_BCHW)
         return zeros if self.highway is None else (*zeros, torch.zeros_like(x_BCHW))
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW, *z = state
         if self.highway is not None:
             x_BCHW = self.highway(x_BCHW, z[0])

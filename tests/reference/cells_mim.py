@@ -10,7 +10,7 @@ from tests.reference.flow import MotionGRU
 
 
 class Nested(nn.Module):
-    """MIM-N and MIM-S: what takes the place of the forget gate times the cell state."""
+    """MIM-N and MIM-S: the replacement of the forget gate times the cell state."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Nested(nn.Module):
         self.lasting_output = conv(channels, channels)
 
     def forward(self, d_BCHW: Tensor, c_BCHW: Tensor, n_BCHW: Tensor, s_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(t, n, s) from the change d and the last c, n, s."""
+        """Return (t, n, s) from the change d and the last c, n, s."""
         i, f, g = (self.change_gates_d(d_BCHW) + self.change_gates_n(n_BCHW)).chunk(3, dim=1)
         n_BCHW = torch.sigmoid(f) * n_BCHW + added(i, g)
         o = torch.sigmoid(self.change_output_d(d_BCHW) + self.change_output_n(n_BCHW))
@@ -53,17 +53,17 @@ class MIM(Cell):
         self.nested = Nested(channels) if layer > 0 else None
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Zeros."""
+        """Return zeros for every state."""
         return tuple(torch.zeros_like(x_BCHW) for _ in range(2 if self.nested is None else 4))
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor, diagonal_BCHW: Tensor) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         return self.gated(x_BCHW, state, m_BCHW, diagonal_BCHW)[0]
 
     def gated(
         self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor, diagonal_BCHW: Tensor
     ) -> tuple[Step, Tensor]:
-        """One time step, and its output gate, which MotionRNN needs."""
+        """Advance by one time step; return also the output gate, which MotionRNN needs."""
         h_BCHW, c_BCHW, *memories = state
         i, f, g, o = (self.gates_x(x_BCHW) + self.gates_h(h_BCHW)).chunk(4, dim=1)
         if self.nested is None:
@@ -87,12 +87,12 @@ class MotionRNN(MIM):
         self.motion = MotionGRU(channels) if layer < num_layers - 1 else None
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
-        """Zeros."""
+        """Return zeros for every state."""
         zeros = super().init_state(x_BCHW)
         return zeros if self.motion is None else (*zeros, *self.motion.init_state(x_BCHW))
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor, diagonal_BCHW: Tensor) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         if self.motion is None:
             return super().forward(x_BCHW, state, m_BCHW, diagonal_BCHW)
         *inner, flow_BCHW, trend_BCHW = state

@@ -1,4 +1,4 @@
-"""PrecipLSTM."""
+"""PrecipLSTM, with a spatial and a temporal memory."""
 
 from typing import ClassVar
 
@@ -35,7 +35,7 @@ class PrecipLSTM(Cell):
         self.merge = conv(4 * channels, channels, 1)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...], m_BCHW: Tensor) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         h_BCHW, c_BCHW, s_BCHW, t_BCHW, last_x_BCHW = state
         seen_BCHW = x_BCHW + self.attended(self.attention(x_BCHW))
         d_BCHW = x_BCHW - last_x_BCHW

@@ -13,7 +13,7 @@ VECTORS: Final = 9
 
 
 def warp(image_BCHW: Tensor, u_BHW: Tensor, v_BHW: Tensor) -> Tensor:
-    """Bilinear samples of an image at every pixel plus its flow (u right, v down, in pixels); zero outside."""
+    """Return bilinear samples of an image at every pixel plus its flow (u right, v down, in pixels); zero outside."""
     height, width = image_BCHW.shape[-2:]
     x_BHW = torch.arange(width, dtype=u_BHW.dtype, device=u_BHW.device) + u_BHW
     y_BHW = torch.arange(height, dtype=v_BHW.dtype, device=v_BHW.device)[:, None] + v_BHW
@@ -46,7 +46,7 @@ class TrajGRU(Cell):
         self.state_gates = conv(links * channels, 3 * channels, 1)
 
     def forward(self, x_BCHW: Tensor, state: tuple[Tensor, ...]) -> Step:
-        """One time step."""
+        """Advance by one time step."""
         (h_BCHW,) = state
         x_z, x_r, x_q = self.input_gates(x_BCHW).chunk(3, dim=1)
         features = F.leaky_relu(self.flow_features_x(x_BCHW) + self.flow_features_h(h_BCHW), SLOPE)
@@ -60,7 +60,7 @@ class TrajGRU(Cell):
 
 
 class MotionGRU(nn.Module):
-    """Wu et al. 2021, arXiv:2103.02243, as the MS-RNN paper has it; half resolution, odd sides filled up with zeros."""
+    """Wu et al. 2021, arXiv:2103.02243, as in the MS-RNN paper; half resolution, odd sides padded with zeros."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -75,13 +75,13 @@ class MotionGRU(nn.Module):
         self.gate = conv(2 * channels, channels, 1)
 
     def init_state(self, x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Zeros for flow and trend, (B, 18, ceil(H / 2), ceil(W / 2))."""
+        """Return zeros for flow and trend, (B, 18, ceil(H / 2), ceil(W / 2))."""
         batch, _, height, width = x_BCHW.shape
         zeros = x_BCHW.new_zeros(batch, 2 * VECTORS, (height + 1) // 2, (width + 1) // 2)
         return zeros, zeros
 
     def forward(self, h_BCHW: Tensor, flow_BCHW: Tensor, trend_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The moved output, the new flow and the new trend."""
+        """Return the moved output, the new flow and the new trend."""
         height, width = h_BCHW.shape[-2:]
         odd = height % 2 or width % 2
         e_BCHW = self.encode(F.pad(h_BCHW, (0, width % 2, 0, height % 2)) if odd else h_BCHW)

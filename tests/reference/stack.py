@@ -16,7 +16,7 @@ class TextbookModel(nn.Module):
     """A flat or multi-scale stack (MS-RNN paper, section 4), each prediction the next input.
 
     Args:
-        make_cell: from channels, layer and number of layers.
+        make_cell: builds a cell from channels, layer and number of layers.
         hidden_channels: of every layer.
         num_layers: layers.
         multiscale: whether layer l runs at 1 / 2**min(l, num_layers - 1 - l) of the size, with the U-Net's skips.
@@ -36,15 +36,15 @@ class TextbookModel(nn.Module):
         self.adapter = nn.Conv2d(hidden_channels, hidden_channels, 1) if first.is_decoupled else None
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
-        """The forecast after the given frames, (B, lead_steps, C, H, W)."""
+        """Return the forecast after the given frames, (B, lead_steps, C, H, W)."""
         return self.predict_all(frames_BTCHW, lead_steps)[:, -lead_steps:]
 
     def predict_all(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
-        """Every one-step prediction, of frames 1 to T + lead_steps - 1."""
+        """Return every one-step prediction, of frames 1 to T + lead_steps - 1."""
         return self.predict_with_loss(frames_BTCHW, lead_steps)[0]
 
     def predict_with_loss(self, frames_BTCHW: Tensor, lead_steps: int) -> tuple[Tensor, Tensor | None]:
-        """`predict_all`, and PredRNN-V2's decoupling loss where gradients are wanted."""
+        """Return `predict_all`, and PredRNN-V2's decoupling loss if gradients are enabled."""
         given = frames_BTCHW.shape[1]
         layers: list[Step] = []
         predictions: list[Tensor] = []
@@ -58,7 +58,7 @@ class TextbookModel(nn.Module):
         return torch.stack(predictions, dim=1), torch.stack(losses).mean() if losses else None
 
     def _advance(self, x_BCHW: Tensor, before: list[Step]) -> list[Step]:
-        """All layers at one time step, from those of the time before (none at the first)."""
+        """Advance all layers by one time step, from the previous steps (none at the first)."""
         height, width = x_BCHW.shape[-2:]
         memory_BCHW = before[-1].memory_BCHW if before else torch.zeros_like(x_BCHW) if self.takes_memory else None
         layers: list[Step] = []
@@ -76,20 +76,20 @@ class TextbookModel(nn.Module):
         return layers
 
     def _input(self, n: int, layers: list[Step], size: tuple[int, int]) -> Tensor:
-        """The layer below at this layer's size, with the mirrored layer added on the way up."""
+        """Return the output of the layer below at this layer's size, plus the mirrored layer on the way up."""
         x_BCHW, mirror = sampled(layers[-1].y_BCHW, size), len(self.cells) - 1 - n
         return x_BCHW + layers[mirror].y_BCHW if self.multiscale and mirror < n - 1 else x_BCHW
 
 
 def decoupling(adapter: nn.Module, added_c_BCHW: Tensor, added_m_BCHW: Tensor) -> Tensor:
-    """Absolute cosine between what was added to C and to M, summed over channels, averaged over the batch."""
+    """Return the absolute cosine between the increments of C and M, summed over channels, averaged over the batch."""
     c_BCN = F.normalize(adapter(added_c_BCHW).flatten(2), dim=2)
     m_BCN = F.normalize(adapter(added_m_BCHW).flatten(2), dim=2)
     return DECOUPLING_WEIGHT * F.cosine_similarity(c_BCN, m_BCN, dim=2).abs().sum(dim=1).mean()
 
 
 def sampled(x_BCHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Max-pooled to half, bilinearly enlarged, or as it is."""
+    """Return the field max-pooled to half, bilinearly enlarged, or unchanged."""
     if x_BCHW.shape[-2:] == size:
         return x_BCHW
     if x_BCHW.shape[-1] > size[1]:

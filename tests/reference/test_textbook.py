@@ -1,4 +1,4 @@
-"""The textbook is the reference: its predictions, and what it keeps for a gradient; and it computes what ours does."""
+"""The textbook equals the reference in its predictions and in what it saves for a gradient, and ours in its results."""
 
 from typing import Any
 
@@ -127,7 +127,7 @@ MEGABYTES = {  # 10^6 bytes that autograd saves in the reference, weights among 
 
 
 def _saved_megabytes(name: str, **options: int) -> float:
-    """Unique storages that a training forward keeps for its gradient."""
+    """Unique storages that a training forward pass saves for its gradient."""
     model: Any = build_textbook(name, **options)
     kept: dict[int, torch.UntypedStorage] = {}
 
