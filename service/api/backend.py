@@ -55,7 +55,7 @@ class Backend:
 
     @property
     def service(self) -> NowcastService:
-        """The open service.
+        """Return the open service.
 
         Raises:
             UnavailableError: it is not open yet.
@@ -66,7 +66,7 @@ class Backend:
 
     @property
     def reason(self) -> str:
-        """Why the model is not warm yet."""
+        """Return why the model is not warm yet."""
         return self._reason
 
     def start(self) -> None:

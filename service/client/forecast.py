@@ -16,7 +16,7 @@ class Forecast:
 
     @property
     def id(self) -> str:
-        """Id of the forecast; it never refers to another one."""
+        """Return the id of the forecast, which never refers to another one."""
         return str(self.answer.forecast_id)
 
     def netcdf(self) -> bytes:

@@ -120,7 +120,7 @@ def _map(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -
 
 
 def _feature_info(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -> Response:
-    """The value of the grid cell at a pixel, as a GeoJSON point or as text."""
+    """Return the value of the grid cell at a pixel, as a GeoJSON point or as text."""
     kind = parameters.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
     layer = parameters.layer(quantities_of(run), "query_layers")
     view, lead = parameters.view(), _lead(run, parameters.get("time"))
@@ -135,7 +135,7 @@ def _feature_info(parameters: Parameters, run: StoredForecast, headers: dict[str
 
 
 def _place(view: View, column: int, row: int) -> tuple[float, float]:
-    """Longitude and latitude of a pixel's centre.
+    """Return longitude and latitude of a pixel's centre.
 
     Raises:
         InputError: the pixel is outside the map, or not on Earth.
@@ -172,7 +172,7 @@ def _newest(backend: Backend, request: Request) -> StoredForecast:
 
 
 def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> StoredForecast:
-    """The run with a reference time; the newest one without.
+    """Return the run with a reference time; the newest one without a time.
 
     Raises:
         InputError: not a time.
@@ -195,7 +195,7 @@ def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> Store
 
 
 def _lead(run: StoredForecast, time: str) -> int:
-    """Index of the lead with a valid time; the first one without.
+    """Return the index of the lead with a valid time; the first one without a time.
 
     Raises:
         InputError: not a time.

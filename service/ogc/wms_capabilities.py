@@ -97,7 +97,7 @@ def _bounds(layer: Element, version: WmsVersion, run: StoredForecast) -> None:
 
 
 def _edges(run: StoredForecast, system: str, axes: tuple[str, str]) -> dict[str, str]:
-    """The edges of a run's grid in a reference system, as attributes of an element."""
+    """Return the edges of a run's grid in a reference system, as attributes of an element."""
     west, south, east, north = bounds_of(run.grid)
     if system == "EPSG:3857":
         west, east = np.radians([west, east]) * MERCATOR_M
@@ -115,7 +115,7 @@ def _describe(layer: Element, name: str, quantity: Quantity) -> None:
 
 
 def _times(layer: Element, version: WmsVersion, run: StoredForecast, runs: Sequence[StoredForecast]) -> None:
-    """The dimensions of a layer; 1.1.1 lists their values in elements of their own, after all dimensions."""
+    """Add the dimensions of a layer; 1.1.1 lists their values in separate elements, after all dimensions."""
     times = {
         "time": [iso(time) for time in run.valid_times],
         "reference_time": [iso(one.reference_time) for one in runs],
@@ -131,7 +131,7 @@ def _times(layer: Element, version: WmsVersion, run: StoredForecast, runs: Seque
 
 
 def _style(layer: Element, name: str, quantity: Quantity, address: str) -> None:
-    """The one style of a layer, with the address of its legend."""
+    """Add the only style of a layer, with the address of its legend."""
     style = _put(layer, "Style")
     _put(style, "Name", quantity.style)
     _put(style, "Title", STYLES[quantity.style])

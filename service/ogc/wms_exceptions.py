@@ -73,5 +73,5 @@ def _code(err: InputError | NoDataError) -> str | None:
 
 
 def _printable(text: str) -> str:
-    """The text with `?` for characters that XML cannot hold."""
+    """Return the text with `?` for characters that XML cannot hold."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)

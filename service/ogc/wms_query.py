@@ -75,7 +75,7 @@ class Parameters:
 
     @property
     def version(self) -> WmsVersion:
-        """Version of the response: the requested one or the nearest lower one.
+        """Return the version of the response: the requested one or the nearest lower one.
 
         Without a version, `srs` instead of `crs` means the older one.
         """
@@ -175,6 +175,6 @@ class Parameters:
 
 
 def _parts(version: str) -> tuple[int, ...]:
-    """The numbers of a version; those of the newest one for anything that is not a version."""
+    """Return the numbers of a version; those of the newest one for anything that is not a version."""
     parts = version[:MAX_SHOWN].split(".")
     return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else _parts(NEWEST)

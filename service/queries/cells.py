@@ -26,17 +26,17 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Number of rows and columns."""
+        """Return the number of rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def cells(self) -> int:
-        """Number of grid cells."""
+        """Return the number of grid cells."""
         return self.shape[0] * self.shape[1]
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Slices that cut the block out of a field (H, W)."""
+        """Return the slices that cut the block out of a field (H, W)."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def grid(self, grid: Grid) -> Grid:

@@ -82,14 +82,14 @@ def map_png(
     classes: Classes = RAIN_COLOURS,
     known_HW: BoolField | None = None,
 ) -> bytes:
-    """The field in the colours of all pictures: transparent where dry and off the grid, grey without radar data.
+    """Return the field as a picture: transparent where dry and outside the grid, grey without radar data.
 
     Args:
-        field_HW: on the grid.
-        known_HW: on the grid; cells with a value that is not known are hatched. None hatches none.
-        cells_HW: of `cells_of`.
-        background: red, green, blue behind what is transparent; None leaves it transparent.
+        field_HW: field on the grid.
+        cells_HW: grid cell of each pixel, from `cells_of`.
+        background: red, green and blue of transparent pixels; None leaves them transparent.
         classes: the colours.
+        known_HW: mask on the grid; grid cells with a value where it is False are hatched. None hatches none.
     """
     flat_N4 = np.concatenate([colours(field_HW, classes).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
     pixels_HWC = flat_N4[cells_HW]  # -1 is the last one, transparent

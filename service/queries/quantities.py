@@ -35,12 +35,12 @@ class Quantity:
 
     @property
     def style(self) -> str:
-        """Name of the style of its pictures."""
+        """Return the name of the style of its pictures."""
         return "rain" if self.threshold_mmh is None else "chance"
 
     @property
     def classes(self) -> Classes:
-        """Colours of its pictures."""
+        """Return the colours of its pictures."""
         return RAIN_COLOURS if self.threshold_mmh is None else CHANCE_COLOURS
 
 

@@ -7,17 +7,17 @@ const CITY_TEXT_SHARE = 1 / 42; // of the picture's height, and at least
 const CITY_TEXT_PX = 11;
 
 const $ = (id) => document.getElementById(id);
-const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, others: new Map(), chanceOf: "" };
+const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, others: new Map(), probabilityOf: "" };
 
-/* ---------- talking to the service ---------- */
+/* ---------- requests ---------- */
 
 async function get(path) {
-  const answer = await fetch(path, { cache: "no-cache", headers: { Accept: "application/json" } });
-  if (!answer.ok) throw Object.assign(new Error(`${path}: ${answer.status}`), { status: answer.status });
-  return answer.json();
+  const response = await fetch(path, { cache: "no-cache", headers: { Accept: "application/json" } });
+  if (!response.ok) throw Object.assign(new Error(`${path}: ${response.status}`), { status: response.status });
+  return response.json();
 }
 
-// Every 15 seconds, and at once when the service tells of a new forecast.
+// Every 15 seconds, and at once at an event for a new forecast.
 async function refresh() {
   await look();
   setTimeout(refresh, REFRESH_MS);
@@ -41,12 +41,12 @@ async function look() {
 function waitOrWarn(error) {
   const words =
     error.status === 404
-      ? ["Waiting for the first forecast", "It should be here in about a minute. This page looks again by itself."]
+      ? ["Waiting for the first forecast", "Expected within about a minute. This page updates itself."]
       : error.status === 503
-        ? ["The service is starting", "The model is being loaded. This page looks again by itself."]
-        : ["The service does not answer", "This page tries again every 15 seconds."];
+        ? ["The service is starting", "The model is loading. This page updates itself."]
+        : ["The service does not respond", "This page tries again every 15 seconds."];
   if (state.forecast) {
-    state.failure = `${words[0]}: what you see is not being updated.`;
+    state.failure = `${words[0]}: this page shows an older forecast.`;
     showAge();
     return;
   }
@@ -105,26 +105,26 @@ function show(isNew) {
   showFrame(hadOne ? Math.min(state.frame, state.pictures.length - 1) : newest);
 }
 
-// What the forecast's pictures show: the rain rate, or the chance of at least a rate where the model gives one.
+// What the forecast's pictures show: the rain rate, or the exceedance probability of a threshold, if the forecast has any.
 function showChoice() {
-  const chances = state.forecast.probability_thresholds_mmh.map((mmh) => [String(mmh), `chance of ≥ ${mmh} mm/h`]);
-  if (!chances.some(([value]) => value === state.chanceOf)) state.chanceOf = "";
-  $("what").parentElement.hidden = chances.length === 0;
-  $("what").replaceChildren(...[["", "rain rate"], ...chances].map(([value, words]) => element("option", { value }, words)));
-  $("what").value = state.chanceOf;
+  const probabilities = state.forecast.probability_thresholds_mmh.map((mmh) => [String(mmh), `probability of ≥ ${mmh} mm/h`]);
+  if (!probabilities.some(([value]) => value === state.probabilityOf)) state.probabilityOf = "";
+  $("what").parentElement.hidden = probabilities.length === 0;
+  $("what").replaceChildren(...[["", "rain rate"], ...probabilities].map(([value, words]) => element("option", { value }, words)));
+  $("what").value = state.probabilityOf;
 }
 
-function choose(chanceOf) {
-  state.chanceOf = chanceOf;
+function choose(probabilityOf) {
+  state.probabilityOf = probabilityOf;
   loadImages();
   showStrips();
   showFrame(state.frame);
 }
 
-const isChance = (picture) => state.chanceOf !== "" && picture.kind === "forecast";
+const isProbability = (picture) => state.probabilityOf !== "" && picture.kind === "forecast";
 
 function address(picture) {
-  return picture.href.replace(/^\//, "") + (isChance(picture) ? `?probability_of=${state.chanceOf}` : "");
+  return picture.href.replace(/^\//, "") + (isProbability(picture) ? `?probability_of=${state.probabilityOf}` : "");
 }
 
 function loadImages() {
@@ -143,9 +143,9 @@ function showFacts() {
   $("issued").dateTime = forecast.issued_at;
   $("model").textContent = forecast.model.name;
   $("version").textContent = forecast.model.version;
-  const standIn = forecast.method !== forecast.model.name;
-  $("method").textContent = standIn ? `${forecast.method}, standing in for ${forecast.model.name}` : "the model";
-  $("method").classList.toggle("warned", standIn);
+  const isFallback = forecast.method !== forecast.model.name;
+  $("method").textContent = isFallback ? `${forecast.method}, fallback for ${forecast.model.name}` : "the model";
+  $("method").classList.toggle("warned", isFallback);
   $("product").textContent = forecast.product;
   const covered = forecast.leads.length ? forecast.leads[0].coverage : 0;
   $("coverage").textContent = `${Math.round(100 * covered)} % of the picture`;
@@ -172,13 +172,13 @@ function showAge() {
   $("age-value").textContent = `Radar data ${duration(age)} old`;
   $("status").className = `chip ${status}`;
   $("status").textContent = status;
-  const warning = [state.failure, stale ? "The newest radar scan is too old: do not read this as the weather of now." : ""].filter(Boolean).join(" ");
+  const warning = [state.failure, stale ? "The newest radar scan is too old: this does not show the current weather." : ""].filter(Boolean).join(" ");
   $("banner").hidden = !warning;
-  if ($("banner").textContent !== warning) $("banner").textContent = warning; // said aloud once, not every second
+  if ($("banner").textContent !== warning) $("banner").textContent = warning; // unchanged text is not set again: a screen reader would repeat it every second
 }
 
 function showStrips() {
-  $("strip-what").textContent = state.chanceOf ? `: chance of ${state.chanceOf} mm/h or more` : "";
+  $("strip-what").textContent = state.probabilityOf ? `: probability of ${state.probabilityOf} mm/h or more` : "";
   for (const [kind, id] of [["observed", "observed"], ["forecast", "predicted"]]) {
     $(id).replaceChildren(
       ...state.pictures.flatMap((picture, index) => (picture.kind === kind ? [thumbnail(picture, index)] : [])),
@@ -211,14 +211,14 @@ function showFrame(index) {
   $("big").classList.toggle("empty", !picture.href);
   if (picture.href) $("big").src = state.images[index].src;
   $("big").alt = altText(picture);
-  showLegend(isChance(picture));
+  showLegend(isProbability(picture));
   for (const button of document.querySelectorAll(".strip button")) {
     button.setAttribute("aria-current", String(Number(button.dataset.index) === index));
   }
 }
 
 function altText(picture) {
-  if (isChance(picture)) return `Chance of ${state.chanceOf} millimetres per hour or more at ${clock(picture.valid_time)} UTC`;
+  if (isProbability(picture)) return `Probability of ${state.probabilityOf} millimetres per hour or more at ${clock(picture.valid_time)} UTC`;
   const lead = state.forecast.leads.find((each) => picture.kind === "forecast" && each.lead_minutes === picture.lead_minutes);
   const most = lead && lead.max !== null ? `, at most ${lead.max.toFixed(1)} millimetres per hour` : "";
   return `Rain ${picture.kind} for ${clock(picture.valid_time)} UTC${most}`;
@@ -249,14 +249,14 @@ function stop() {
 
 /* ---------- legend and map ---------- */
 
-function showLegend(chance) {
-  const classes = chance
+function showLegend(asPercent) {
+  const classes = asPercent
     ? state.map.probability_legend.map((step) => [step.colour, `${Math.round(100 * step.from_probability)}\u202f%`])
     : state.map.legend.map((step) => [step.colour, String(step.from_mmh)]);
   const steps = classes.map(([colour, words]) => element("li", {}, element("i", { style: `background:${colour}` }), element("span", {}, words)));
   const missing = element("li", { class: "nodata" }, element("i", { style: `background:${state.map.no_data_colour}` }), element("span", {}, "no radar"));
-  const dry = element("li", { class: "dry" }, element("i", { style: "background:#fff" }), element("span", {}, chance ? "less" : "dry"));
-  $("legend-title").textContent = chance ? "chance" : "mm/h";
+  const dry = element("li", { class: "dry" }, element("i", { style: "background:#fff" }), element("span", {}, asPercent ? "less" : "dry"));
+  $("legend-title").textContent = asPercent ? "probability" : "mm/h";
   $("legend").replaceChildren(missing, dry, ...steps);
 }
 
@@ -293,15 +293,15 @@ async function showScores() {
   const own = forecast.verification && forecast.verification.kind === "this_forecast";
   state.scores = today.scores.length ? today.scores : forecast.verification ? forecast.verification.scores : [];
   $("scores-of").textContent = today.scores.length
-    ? "All forecasts of the last 24 hours that could be checked against what the radar then saw"
-    : own ? "This forecast against what the radar then saw" : "";
+    ? "All forecasts of the last 24 hours, verified with radar observations"
+    : own ? "This forecast, verified with radar observations" : "";
   const thresholds = [...new Set(state.scores.map((row) => row.threshold_mmh))].sort((a, b) => a - b);
   const chosen = Number($("threshold").value || 0.5);
   $("threshold").replaceChildren(...thresholds.map((value) => element("option", { value }, `${value} mm/h`)));
   $("threshold").value = thresholds.includes(chosen) ? chosen : thresholds[0];
   state.others = otherScores(state.scores, today.values);
   const other = $("other-score").value;
-  $("other-score").replaceChildren(element("option", { value: "" }, "no other score"), ...[...state.others.keys()].map((name) => element("option", { value: name }, name)));
+  $("other-score").replaceChildren(element("option", { value: "" }, "none"), ...[...state.others.keys()].map((name) => element("option", { value: name }, name)));
   $("other-score").value = state.others.has(other) ? other : "";
   drawScores();
 }
@@ -321,7 +321,7 @@ function drawScores() {
   const none = state.scores.length === 0;
   $("threshold").parentElement.hidden = $("other-score").parentElement.hidden = $("scores-hint").hidden = none;
   if (none) {
-    $("scores").replaceChildren(element("caption", {}, "No forecast has come of age yet: the first scores follow half an hour after the first forecast."));
+    $("scores").replaceChildren(element("caption", {}, "No forecast is verified yet: the first scores follow half an hour after the first forecast."));
     return;
   }
   const threshold = Number($("threshold").value);
@@ -338,15 +338,15 @@ function scoresHead(models, name) {
   const group = (text, span) => element("th", { scope: "colgroup", class: "group", colspan: span }, text);
   const column = (text, index) => element("th", { scope: "col", class: index ? "" : "first" }, text);
   return element("thead", {},
-    element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Lead"), group("CSI", models.length), group("HSS", models.length), ...(name ? [group(name, models.length)] : []), group("Cells", 2)),
-    element("tr", {}, ...models.map(column), ...models.map(column), ...(name ? models.map(column) : []), column("rain seen", 0), column("compared", 1)));
+    element("tr", {}, element("th", { scope: "col", rowspan: 2 }, "Lead"), group("CSI", models.length), group("HSS", models.length), ...(name ? [group(name, models.length)] : []), group("Grid cells", 2)),
+    element("tr", {}, ...models.map(column), ...models.map(column), ...(name ? models.map(column) : []), column("rain observed", 0), column("compared", 1)));
 }
 
 function scoresRow(rows, others, models, lead, name) {
   const of = (model, some) => some.find((row) => row.model === model && row.lead_minutes === lead);
   const values = (score, some) => {
     const all = models.map((model) => (of(model, some) ? of(model, some)[score] : null));
-    const best = some === rows ? Math.max(...all.filter((value) => value !== null)) : NaN; // of some scores the least is best
+    const best = some === rows ? Math.max(...all.filter((value) => value !== null)) : NaN; // for some scores the smallest value is best
     return all.map((value, index) => element("td", { class: `${index ? "" : "first"} ${value !== null && value === best ? "best" : ""}` },
       value === null ? "–" : value.toFixed(2).replace("-0.00", "0.00")));
   };
@@ -366,4 +366,4 @@ $("other-score").addEventListener("change", drawScores);
 $("what").addEventListener("change", () => choose($("what").value));
 setInterval(showAge, 1000);
 refresh();
-if (window.EventSource) new EventSource("events").addEventListener("forecast", look); // it connects again by itself
+if (window.EventSource) new EventSource("events").addEventListener("forecast", look); // reconnects automatically

@@ -66,9 +66,9 @@ def test_every_field_that_the_script_reads_is_in_the_answer(client):
     assert set(re.findall(r"state\.map\.(\w+)", JS)) <= set(client.get(forecast["links"]["map"]).json())
 
 
-def test_the_pictures_of_a_chance_that_the_script_asks_for_are_there(client):
+def test_the_pictures_of_a_probability_that_the_script_requests_exist(client):
     forecast = client.get("/nowcast/latest").json()
-    assert "?probability_of=${state.chanceOf}" in JS
+    assert "?probability_of=${state.probabilityOf}" in JS
     for threshold_mmh in forecast["probability_thresholds_mmh"]:
         for picture in (one for one in forecast["links"]["pictures"] if one["kind"] == "forecast"):
             answer = client.get(f"{picture['href']}?probability_of={threshold_mmh}")
