@@ -84,8 +84,8 @@ def test_an_id_that_is_gone_begins_anew(service, url):
 def test_a_silent_stream_sends_heartbeats(service, url, monkeypatch):
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.05)
     with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
-        heard = (line for line in answer.iter_lines() if line == ": still here")
-        assert [next(heard), next(heard)] == [": still here"] * 2
+        heard = (line for line in answer.iter_lines() if line == ": heartbeat")
+        assert [next(heard), next(heard)] == [": heartbeat"] * 2
 
 
 def test_listeners_are_bounded_and_those_who_left_do_not_count(service, url, monkeypatch):

@@ -107,10 +107,10 @@ def test_an_error_has_the_services_own_words(client):
     assert caught.value.problem["instance"].startswith("/nowcast/")
     with pytest.raises(ServiceError, match="422"):
         client.point(100, 0)
-    with pytest.raises(ServiceError, match=r"no answer from http://127\.0\.0\.1:1"):
+    with pytest.raises(ServiceError, match=r"no response from http://127\.0\.0\.1:1"):
         Client("http://127.0.0.1:1").latest()
     for address in ("ftp://127.0.0.1", "nonsense"):
-        with pytest.raises(ServiceError, match="no address of a service"):
+        with pytest.raises(ServiceError, match="expected the URL of a service"):
             Client(address).latest()
 
 
