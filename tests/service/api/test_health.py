@@ -136,7 +136,7 @@ def test_a_catalogue_that_does_not_answer_is_not_ready(tmp_path: Path, monkeypat
         monkeypatch.setattr(service, "latest", broken)
         answer = client.get("/readyz")
         assert answer.status_code == 503
-        assert "catalogue: no answer: the database is gone" in answer.json()["detail"]
+        assert "catalogue: no response: the database is gone" in answer.json()["detail"]
 
 
 def test_a_fault_of_the_service_tells_nothing_of_its_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -171,7 +171,7 @@ def test_without_a_worker_that_completes_tasks_it_is_not_ready(tmp_path: Path):
         now, engine = datetime.now(UTC), service.catalogue.engine
         with running(service) as client:
             answer = client.get("/readyz")
-            assert (answer.status_code, answer.json()["detail"]) == (503, "worker: no task was completed yet")
+            assert (answer.status_code, answer.json()["detail"]) == (503, "worker: no synthetic task completed yet")
             mark_completed(engine, SCHEDULE, now, now)
             assert client.get("/readyz").json()["checks"]["worker"] == "ok"
             mark_completed(engine, SCHEDULE, now, now - timedelta(seconds=200))
