@@ -82,9 +82,7 @@ def draw_layers(
     if steps[0] < 0 or steps[-1] >= total:
         raise ConfigError(f"time steps: expected 0 to {total - 1}, got {steps}")
     if channels > model.embed.out_channels:
-        raise ConfigError(
-            f"channels: expected at most {model.embed.out_channels}, the number of a layer, got {channels}"
-        )
+        raise ConfigError(f"channels: expected at most {model.embed.out_channels} of a layer, got {channels}")
     with watch(model) as calls, torch.inference_mode():
         predicted_TCHW = model.predict_all(frames_TCHW[None], lead_steps)[0]
     heads = [f"step {t}" + (" (fed back)" if t >= len(frames_TCHW) else "") for t in steps]

@@ -143,7 +143,7 @@ class NowcastModule(pl.LightningModule):
                 self.log(f"validation/{label}", value, prog_bar=label == SHOWN)
 
     def _summed(self) -> dict[str, Sums]:
-        """The sums of all processes, which have the same keys in the same order."""
+        """Return the sums over all processes, which have the same keys in the same order."""
         numbers = [number for sums in self.sums.values() for number in sums.flat()]
         halves = [half for one in numbers for half in (one >> HALF_BITS, one & ((1 << HALF_BITS) - 1))]
         whole = self._over_processes(torch.tensor(halves, dtype=torch.int64)).tolist()
