@@ -146,7 +146,7 @@ class NowcastModule(pl.LightningModule):
         """Return the sums over all processes, which have the same keys in the same order."""
         numbers = [number for sums in self.sums.values() for number in sums.flat()]
         halves = [half for one in numbers for half in (one >> HALF_BITS, one & ((1 << HALF_BITS) - 1))]
-        whole = self._over_processes(torch.tensor(halves, dtype=torch.int64)).tolist()
+        whole = self._reduced(torch.tensor(halves, dtype=torch.int64)).tolist()
         numbers = [(high << HALF_BITS) + low for high, low in zip(whole[::2], whole[1::2], strict=True)]
         found, start = {}, 0
         for key, sums in self.sums.items():
@@ -175,7 +175,11 @@ class NowcastModule(pl.LightningModule):
             weight_BTCHW = torch.ones_like(target_BTCHW)
         return self.loss(predicted_BTCHW.float(), values_BTCHW, weight_BTCHW)
 
-    def _over_processes(self, sums: Tensor) -> Tensor:
+    def _over_processes(self, summed_loss: Tensor) -> Tensor:
+        """The summed loss and the number of samples of all processes."""
+        return self._reduced(summed_loss)
+
+    def _reduced(self, sums: Tensor) -> Tensor:
         if process_count() == 1:
             return sums
         whole: Tensor = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum")
