@@ -20,7 +20,7 @@ from core.arrays import FloatField
 from core.registry import Registry
 from verification.lead import ComparedLead
 from verification.sums import Sums
-from verification.table import MASKS, Mask, SumRow
+from verification.table import Mask, SumRow
 
 T = TypeVar("T", bound=Sums)
 Takes = Literal["rain", "pictures", "probabilities"]
@@ -40,7 +40,7 @@ class Score(ABC, Generic[T]):
             observations are rain in mm/h.
         best: the value of a perfect forecast.
         operational: whether the service scores its forecasts by it; the paper's errors are for training alone.
-        masks: the masks of grid cells for which the service keeps sums.
+        masks: the masks of grid cells for which the service keeps sums; each of them costs the time of one.
         title: name in words; None is the name in capitals.
         metric: name of the gauge in `/metrics` after `nowcast_`; None is the name of the score.
     """
@@ -50,7 +50,7 @@ class Score(ABC, Generic[T]):
     takes: ClassVar[Takes] = "rain"
     best: ClassVar[float] = 1.0
     operational: ClassVar[bool] = True
-    masks: ClassVar[tuple[Mask, ...]] = MASKS
+    masks: ClassVar[tuple[Mask, ...]] = ("all",)
     title: ClassVar[str | None] = None
     metric: ClassVar[str | None] = None
 

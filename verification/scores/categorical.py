@@ -13,7 +13,7 @@ from verification.counts import Counts, contingencies, contingency
 from verification.lead import ComparedLead
 from verification.scores.base import Score
 from verification.sums import Sums
-from verification.table import SumRow
+from verification.table import MASKS, Mask, SumRow
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class CategoricalScore(Score[Counts]):
 
     sums: ClassVar[type[Sums]] = Counts
     family: ClassVar[str | None] = "counts"
+    masks: ClassVar[tuple[Mask, ...]] = MASKS
     threshold_mmh: float = 1.0
 
     def totals(self, forecast: FloatField, observed: FloatField) -> Counts:

@@ -5,9 +5,8 @@ from itertools import pairwise
 from typing import ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.arrays import FloatField
+from core.arrays import Float64Field, FloatField
 from verification.scores.base import SCORES, Score, Takes
 from verification.sums import MeanSums, Sums
 
@@ -38,27 +37,33 @@ class CRPS(Score[MeanSums]):
                 f"forecast of {forecast.shape} against observations of {observed.shape}; expected one of {expected}"
             )
         both = np.isfinite(observed) & np.isfinite(forecast).all(axis=-3)
-        probability_NK = np.moveaxis(forecast, -3, -1)[both].astype(np.float64)
-        integral_N = self._integral_N(probability_NK, observed[both].astype(np.float64))
-        return MeanSums.of(integral_N)
+        probability_KN = np.moveaxis(forecast, -3, 0)[:, both].astype(np.float64)
+        return MeanSums.of(self._integral_N(probability_KN, observed[both].astype(np.float64)))
 
     def value(self, totals: MeanSums) -> float:
         return totals.mean
 
-    def _integral_N(self, probability_NK: NDArray[np.float64], observed_N: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _integral_N(self, probability_KN: Float64Field, observed_N: Float64Field) -> Float64Field:
         """Exact for straight lines; beyond the highest rate the whole of what was observed counts."""
-        edges = np.array([0.0, *self.thresholds_mmh, HIGHEST_MMH])
-        known_NK = np.hstack([probability_NK[:, :1], probability_NK, np.zeros((len(probability_NK), 1))])
+        edges = (0.0, *self.thresholds_mmh, HIGHEST_MMH)
+        known_KN = [probability_KN[0], *probability_KN, np.zeros(len(observed_N))]
         integral_N = np.maximum(observed_N - HIGHEST_MMH, 0.0)
-        for (left, right), (left_N, right_N) in zip(pairwise(edges), pairwise(known_NK.T), strict=True):
-            width = right - left
-            reached_N = np.clip((observed_N - left) / width, 0.0, 1.0)  # share of this step below the observed rate
-            chance_N = left_N + reached_N * (right_N - left_N)
-            below_N = reached_N * _mean_square(1 - left_N, 1 - chance_N)
-            integral_N += width * (below_N + (1 - reached_N) * _mean_square(chance_N, right_N))
+        for (left, right), (left_N, right_N) in zip(pairwise(edges), pairwise(known_KN), strict=True):
+            step_N = (right - left) * _mean_square(left_N, right_N)
+            wet_N = observed_N > left  # few cells: only there a part of the step is below the observed rate
+            step_N[wet_N] = _step(right - left, observed_N[wet_N] - left, left_N[wet_N], right_N[wet_N])
+            integral_N += step_N
         return integral_N
 
 
-def _mean_square(first_N: NDArray[np.float64], last_N: NDArray[np.float64]) -> NDArray[np.float64]:
+def _step(width: float, reached_N: Float64Field, left_N: Float64Field, right_N: Float64Field) -> Float64Field:
+    """The integral over one step between thresholds, of which the observed rate reaches a part."""
+    share_N = np.minimum(reached_N / width, 1.0)
+    chance_N = left_N + share_N * (right_N - left_N)
+    below_N = share_N * _mean_square(1 - left_N, 1 - chance_N)
+    return width * (below_N + (1 - share_N) * _mean_square(chance_N, right_N))
+
+
+def _mean_square(first_N: Float64Field, last_N: Float64Field) -> Float64Field:
     """Mean of the square of a line between two values."""
     return (first_N**2 + first_N * last_N + last_N**2) / 3

@@ -13,7 +13,7 @@ from verification.lead import ComparedLead
 from verification.scores.base import SCORES, Score, window_cells
 from verification.scores.frames import as_frames
 from verification.sums import E10, Sums, fixed_sum
-from verification.table import Mask, SumRow
+from verification.table import SumRow
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,6 @@ class FSS(Score[FractionSums]):
     """
 
     sums: ClassVar[type[Sums]] = FractionSums
-    masks: ClassVar[tuple[Mask, ...]] = ("all",)  # a second mask would double most of the time that scoring takes
     title: ClassVar[str | None] = "Fractions skill score"
     threshold_mmh: float = 1.0
     window_cells: int = 5
@@ -79,16 +78,19 @@ class FSS(Score[FractionSums]):
     def compare(
         cls, family: str, lead: ComparedLead, thresholds_mmh: Sequence[float], windows_km: Sequence[float]
     ) -> Iterator[SumRow]:
-        """Yield the rows of one lead; all models share the window sums of the mask and of the observed events."""
+        """Yield the rows of one lead; what does not depend on model, threshold or window is computed once."""
         seen_HW = lead.masks["all"]
-        for window_km in windows_km:
-            edge = window_cells(window_km, lead.pixel_m)
-            cells_N = _sums_N(seen_HW, seen_HW, edge)
-            for threshold in thresholds_mmh:
-                true_N = _sums_N(seen_HW, _events(lead.observed_HW, threshold), edge) / cells_N
-                for model, rate_HW in lead.rates.items():
-                    fraction_N = _sums_N(seen_HW, _events(rate_HW, threshold), edge) / cells_N
-                    sums = fraction_sums(fraction_N, true_N)
+        edges = [(window_km, window_cells(window_km, lead.pixel_m)) for window_km in windows_km]
+        margin = max((edge // 2 for _, edge in edges), default=0)
+        cells = {edge: _window_sums(_integral(seen_HW, margin), margin, edge) for _, edge in edges}
+        for threshold in thresholds_mmh:
+            true = _integral(seen_HW & _events(lead.observed_HW, threshold), margin)
+            true_by_edge = {edge: _window_sums(true, margin, edge) for _, edge in edges}
+            for model, rate_HW in lead.rates.items():
+                events = _integral(seen_HW & _events(rate_HW, threshold), margin)
+                for window_km, edge in edges:
+                    event_HW = _window_sums(events, margin, edge)
+                    sums = _sparse_sums(event_HW, true_by_edge[edge], cells[edge], seen_HW)
                     yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km)
 
 
@@ -100,18 +102,39 @@ def fraction_sums(fraction_N: Float64Field, true_N: Float64Field) -> FractionSum
 
 def window_sums(there_NHW: BoolField, edge: int) -> NDArray[np.int64]:
     """Return how many cells are true in the square around each cell; beyond the edge there are none."""
-    half = edge // 2
-    padded_NHW = np.pad(there_NHW, ((0, 0), (half + 1, half), (half + 1, half)))
-    sums_NHW = padded_NHW.cumsum(axis=1, dtype=np.int64).cumsum(axis=2)
-    rows_NHW = sums_NHW[:, edge:] - sums_NHW[:, :-edge]
-    return np.asarray(rows_NHW[:, :, edge:] - rows_NHW[:, :, :-edge], np.int64)
+    sums_NHW = np.empty(there_NHW.shape, np.int64)
+    for number, there_HW in enumerate(there_NHW):
+        sums_NHW[number] = _window_sums(_integral(there_HW, edge // 2), edge // 2, edge)
+    return sums_NHW
+
+
+def _integral(there_HW: BoolField, margin: int) -> NDArray[np.int32]:
+    """Return how many cells are true above and to the left of each corner of a cell, with a margin on every side."""
+    height, width = there_HW.shape
+    integral = np.zeros((height + 1 + 2 * margin, width + 1 + 2 * margin), np.int32)
+    integral[margin + 1 : margin + 1 + height, margin + 1 : margin + 1 + width] = there_HW
+    integral.cumsum(axis=0, out=integral)
+    return integral.cumsum(axis=1, out=integral)
+
+
+def _window_sums(integral: NDArray[np.int32], margin: int, edge: int) -> NDArray[np.int32]:
+    """Return the sum in the square around each cell, from the integral of a field."""
+    height, width = (size - 1 - 2 * margin for size in integral.shape)
+    off = margin - edge // 2
+    strips = integral[off + edge : off + edge + height] - integral[off : off + height]
+    return strips[:, off + edge : off + edge + width] - strips[:, off : off + width]
+
+
+def _sparse_sums(
+    event_HW: NDArray[np.int32], true_HW: NDArray[np.int32], cells_HW: NDArray[np.int32], seen_HW: BoolField
+) -> FractionSums:
+    """Return the sums of one model; a window without an event on either side, as most are, adds nothing but itself."""
+    some_HW = seen_HW & ((event_HW | true_HW) > 0)
+    cells_N = cells_HW[some_HW]
+    sums = fraction_sums(event_HW[some_HW] / cells_N, true_HW[some_HW] / cells_N)
+    return FractionSums(sums.difference_e10, sums.worst_e10, int(np.count_nonzero(seen_HW)))
 
 
 def _events(rate_mmh: FloatField, threshold_mmh: float) -> BoolField:
     with np.errstate(invalid="ignore"):
         return np.asarray(rate_mmh >= threshold_mmh, np.bool_)
-
-
-def _sums_N(seen_HW: BoolField, event_HW: BoolField, edge: int) -> NDArray[np.int64]:
-    """Return the number of seen events in the square around each seen cell."""
-    return np.asarray(window_sums((seen_HW & event_HW)[None], edge)[0][seen_HW], np.int64)
