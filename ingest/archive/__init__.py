@@ -1,1 +1,1 @@
-"""The training archive: radar files of years to one Zarr store by the MLCast source-data specification."""
+"""The training archive: years of radar files as one Zarr store by the MLCast source-data specification."""

@@ -18,11 +18,13 @@ from ingest.archive.inspect import contents_text, draw, inspect_archive
 from ingest.archive.settings import archive_settings, program_version
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
-SettingsFile = Annotated[Path | None, typer.Option("--settings", help="YAML over the built-in archive.yaml.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="YAML file that overrides the built-in archive.yaml.")
+]
 
 
 class Dataset(StrEnum):
-    """What can be fetched."""
+    """The data sets that can be fetched."""
 
     RADOLAN_RY = "radolan-ry"
     RADKLIM_YW = "radklim-yw"
@@ -33,16 +35,18 @@ class Dataset(StrEnum):
 @app.command()
 def build(
     source: Annotated[Path, typer.Option(help="Folder of radar files or archives of them, or one file.")],
-    out: Annotated[Path, typer.Option(help="The Zarr archive to be; a build that was interrupted goes on.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    product: Annotated[str | None, typer.Option(help="Take this product alone; else that of the first file.")] = None,
+    out: Annotated[Path, typer.Option(help="Path of the Zarr archive; an interrupted build is resumed.")],
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
+    product: Annotated[
+        str | None, typer.Option(help="Archive this product only; default: that of the first file.")
+    ] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """Radar files (RADOLAN, ODIM, CF NetCDF, RYDL.hdf5) to one Zarr archive."""
-    with _errors_told():
+    """Convert radar files (RADOLAN, ODIM, CF NetCDF, RYDL.hdf5) to one Zarr archive."""
+    with _errors_in_one_line():
         built = build_archive(source, out, archive_settings(settings), workers=workers, product=product)
     if not built.report:
-        typer.echo(f"{built.archive} is there already, made of these files")
+        typer.echo(f"{built.archive} exists already, made of these files")
         return
     typer.echo(f"{built.archive}\n{as_text(built.report)}", nl=False)
 
@@ -50,12 +54,12 @@ def build(
 @app.command()
 def inspect(
     archive: Annotated[Path, typer.Argument(help="A Zarr archive.")],
-    picture: Annotated[Path | None, typer.Option(help="Where the picture goes; by default ARCHIVE.png.")] = None,
-    fields: Annotated[int, typer.Option(min=1, help="Fields that are read, evenly spread.")] = 500,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the numbers here too.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Path of the figure; default: ARCHIVE.png.")] = None,
+    fields: Annotated[int, typer.Option(min=1, help="Number of fields to read, evenly spaced.")] = 500,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Also write the statistics to this file.")] = None,
 ) -> None:
-    """Statistics, gaps, and a picture of coverage and wet fraction."""
-    with _errors_told():
+    """Print statistics and gaps of an archive, and draw its coverage and wet fraction."""
+    with _errors_in_one_line():
         contents = inspect_archive(archive, fields=fields)
     draw(contents, picture or archive.with_suffix(".png"))
     if json_file is not None:
@@ -68,12 +72,12 @@ def fetch(
     dataset: Annotated[Dataset, typer.Option(help="What to fetch.")],
     years: Annotated[str, typer.Option(help="First and last year: 2012-2016. RYDL is one file of all years.")],
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask after telling the size.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Download without asking for confirmation.")] = False,
     settings: SettingsFile = None,
 ) -> None:
-    """The real archives; needs the internet. A fetch that was interrupted goes on."""
+    """Download a public archive; needs the internet. An interrupted download is resumed."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with _errors_told():
+    with _errors_in_one_line():
         remotes = archive_settings(settings).fetch
         downloader = Downloader(remotes.user_agent.format(version=program_version()))
 
@@ -88,8 +92,8 @@ def fetch(
     typer.echo(f"fetched into {out}" if done else "nothing fetched")
 
 
-class _errors_told:  # noqa: N801 (reads as a statement)
-    """Errors of this project as one line and an exit code; 2 where the command line is at fault."""
+class _errors_in_one_line:  # noqa: N801 (reads as a statement)
+    """Prints an error of this project as one line and exits: with 2 if the command line is wrong, else with 1."""
 
     def __enter__(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Building an archive: units of work in parallel, then all fields linked into one store, which appears whole."""
+"""Building of an archive: units of work in parallel, then all fields linked into one store."""
 
 import fcntl
 import hashlib
@@ -32,10 +32,10 @@ WORK_SUFFIX: Final = ".building"
 
 @dataclass(frozen=True)
 class Built:
-    """What a build ended in.
+    """The result of a build.
 
     Attributes:
-        report: as in the gap report; empty where the archive was there already, made of the same files.
+        report: the gap report; empty if the archive existed already, made of the same files.
     """
 
     archive: Path
@@ -45,19 +45,19 @@ class Built:
 def build_archive(
     source: str | Path, out: str | Path, settings: ArchiveSettings, *, workers: int = 1, product: str | None = None
 ) -> Built:
-    """Build an archive, or go on with one that was interrupted.
+    """Build an archive, or resume an interrupted build.
 
-    Everything lies in `OUT.building` until it is whole; then the store is renamed to `out`.
+    Everything is written to `OUT.building` until it is complete; then the store is renamed to `out`.
 
     Args:
-        source: a folder of radar files, archives of them, or both; or one file.
-        out: the Zarr store to be.
-        settings: what it says of itself.
-        workers: processes.
-        product: fields of others are left out; by default that of the first field.
+        source: a folder of radar files, of archives of them, or both; or one file.
+        out: path of the Zarr store.
+        settings: metadata of the archive.
+        workers: number of processes.
+        product: the product to archive; by default that of the first field.
 
     Raises:
-        ConfigError: no files, another build is at work, or `out` is there and is made of other files.
+        ConfigError: no files, another build at work, or an `out` made of other files.
         NoDataError: no file holds a field.
     """
     source, out = Path(source), Path(out)
@@ -105,7 +105,7 @@ def _finish(units: Sequence[Unit], target: Target, out: Path, build_id: str, set
 
 
 def _link_fields(order: Order, units: Sequence[Unit], target: Target, folder: Path) -> None:
-    """A second name for each field's chunk, so that a kill costs nothing; a copy where links do not go."""
+    """Link each field's chunk into the store, so that a kill loses nothing; copy where links are impossible."""
     for number, path in enumerate(field_files(order, units, target)):
         try:
             os.link(path, folder / f"{number}.0.0")
@@ -114,7 +114,7 @@ def _link_fields(order: Order, units: Sequence[Unit], target: Target, folder: Pa
 
 
 def _target(units: Sequence[Unit], work: Path, root: Path, product: str | None) -> Target:
-    """Grid and product of the first field that can be read; of the first one of the product, where it is named."""
+    """Return grid and product of the first readable field; of the first one of `product` if that is given."""
     reasons = []
     for unit in units:
         with closing(pieces(unit, root)) as found:
@@ -139,27 +139,29 @@ def _check_same(out: Path, build_id: str) -> None:
     try:
         there = zarr.open_group(str(out), mode="r").attrs.get("build_id")
     except (OSError, ValueError, KeyError) as err:
-        raise ConfigError(f"--out {out} is there and no archive: {err}; a path of nothing was due") from err
+        raise ConfigError(f"--out {out}: expected an unused path or an archive, got {err}") from err
     if there != build_id:
-        raise ConfigError(f"--out {out} is there, made of other files; another path was due (or remove it first)")
+        raise ConfigError(
+            f"--out {out}: expected an unused path, got an archive of other files (remove it first, or choose another)"
+        )
 
 
 @contextmanager
 def _alone(work: Path) -> Iterator[None]:
-    """No other build on this archive, and no worker of a killed one."""
+    """Exclude other builds on this archive, and wait for workers of a killed one."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / "build.lock").open("w") as build, (work / "workers.lock").open("w") as left_over:
         try:
             fcntl.flock(build, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as err:
-            raise ConfigError(f"{work}: another build is at work there; one at a time was due") from err
+            raise ConfigError(f"{work}: another build is running there; expected one at a time") from err
         fcntl.flock(left_over, fcntl.LOCK_EX)
         fcntl.flock(left_over, fcntl.LOCK_UN)
         yield
 
 
 def _die_with_parent() -> None:
-    """In a worker: end at once when the build is killed, and silently when it is interrupted."""
+    """Make a worker end at once when the build is killed, and silently when it is interrupted."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
 

@@ -1,4 +1,4 @@
-"""Fetching over HTTP, politely: one connection, resumed where cut, growing waits while the server is not well."""
+"""Downloads over HTTP with little load on the server: one connection, resumed after breaks, with growing waits."""
 
 import logging
 import random
@@ -14,25 +14,25 @@ from core.retry import RetryPolicy, retry_after_s
 from ingest.archive.partial import PartialDownload, RemoteFile
 
 MAX_FAILURES: Final = 8
-"""In a row, without a byte in between."""
+"""Failures in a row, without a byte received in between."""
 
 FIRST_WAIT_S: Final = 2.0
 MAX_WAIT_S: Final = 300.0
 TIMEOUT_S: Final = 60.0
 TOO_BUSY: Final = (408, 425, 429)
 ABSENT: Final = (403, 404, 410)
-"""An object store that may not be listed answers 403 for what is not there."""
+"""An object store that may not be listed answers 403 for objects that do not exist."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class Downloader:
-    """Fetches one thing at a time over one connection.
+    """Downloads one file at a time over one connection.
 
     Args:
-        user_agent: who asks.
-        wait: how to wait for seconds.
+        user_agent: sent to the server.
+        wait: waits for a number of seconds.
         jitter: a number in [0, 1).
     """
 
@@ -53,56 +53,56 @@ class Downloader:
         self._client.close()
 
     def content(self, url: str) -> bytes:
-        """A small answer.
+        """Return a small file's content.
 
         Raises:
-            NoDataError: there is none.
+            NoDataError: the server has no such file.
             UnavailableError: the server fails again and again.
         """
         return self._patiently(url, lambda: _checked(self._client.get(url), url).content)
 
     def size_bytes(self, url: str) -> int | None:
-        """What the server says of a file's size; errors as of `content`."""
+        """Return a file's size as the server states it, None if it does not; errors as of `content`."""
         head = {"Accept-Encoding": "identity"}
         answer = self._patiently(url, lambda: _checked(self._client.head(url, headers=head), url))
         length = answer.headers.get("content-length")
         return int(length) if length is not None else None
 
-    def fetch(self, file: RemoteFile, told: Callable[[int], None] = lambda _: None) -> None:
-        """Fetch a file unless it is there; what came of it before a break is kept, also over a restart.
+    def fetch(self, file: RemoteFile, on_bytes: Callable[[int], None] = lambda _: None) -> None:
+        """Download a file unless it exists; the part received before a break is kept, also over a restart.
 
         Args:
-            file: what to fetch.
-            told: called with the number of bytes that came, from time to time.
+            file: to download.
+            on_bytes: called from time to time with the number of bytes received since the last call.
 
         Raises:
             NoDataError: the server has no such file.
-            UnavailableError: it fails again and again, or gives other bytes than the source states.
+            UnavailableError: the server fails again and again, or sends other bytes than the source states.
         """
         if file.is_there:
             return
         file.path.parent.mkdir(parents=True, exist_ok=True)
         part = PartialDownload(file)
-        self._patiently(file.url, lambda: self._more(part, told), progress=lambda: part.size_bytes)
+        self._patiently(file.url, lambda: self._more(part, on_bytes), progress=lambda: part.size_bytes)
         part.finish()
 
-    def _more(self, part: PartialDownload, told: Callable[[int], None]) -> None:
+    def _more(self, part: PartialDownload, on_bytes: Callable[[int], None]) -> None:
         with self._client.stream("GET", part.file.url, headers=part.headers()) as response:
             if response.status_code == httpx.codes.RANGE_NOT_SATISFIABLE:
                 if part.is_whole(response):
                     return
                 part.drop()
-                raise httpx.ReadError("what came before is no part of the file any more")
+                raise httpx.ReadError("the part received before does not belong to the file any more")
             _checked(response, part.file.url)
             part.begin(response)
             with part.path.open("ab") as written:
                 for chunk in response.iter_raw():
                     written.write(chunk)
-                    told(len(chunk))
+                    on_bytes(len(chunk))
         part.check_length()
 
     def _patiently(self, url: str, work: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
-        """Try until it works; an attempt that made progress starts the count of failures in a row anew."""
+        """Retry until the work succeeds; an attempt that made progress resets the count of failures in a row."""
         failures, before = 0, progress()
 
         def count(_: RetryCallState) -> None:
@@ -138,9 +138,9 @@ def _retry_after_s(state: RetryCallState) -> float | None:
 
 def _checked(response: httpx.Response, url: str) -> httpx.Response:
     if response.status_code in ABSENT:
-        raise NoDataError(f"{url}: status {response.status_code}; a file was due")
+        raise NoDataError(f"{url}: expected a file, got status {response.status_code}")
     if response.is_server_error or response.status_code in TOO_BUSY:
         response.raise_for_status()
     if response.status_code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT):
-        raise UnavailableError(f"{url}: status {response.status_code}; 200 was due")
+        raise UnavailableError(f"{url}: expected status 200, got {response.status_code}")
     return response

@@ -1,4 +1,4 @@
-"""Fetching a data set: what it is and how large, then file by file; run again, it goes on where it was."""
+"""Download of a data set: its plan and size first, then file by file; another run resumes it."""
 
 import logging
 from collections.abc import Callable
@@ -28,18 +28,18 @@ def fetch_dataset(
     downloader: Downloader,
     agreed: Callable[[str], bool],
 ) -> bool:
-    """Fetch a data set of some years.
+    """Download a data set of some years.
 
     Args:
-        dataset: radolan-ry, radklim-yw, rydl (all its years are one file) or mlcast-radklim.
+        dataset: radolan-ry, radklim-yw, rydl (one file of all its years) or mlcast-radklim.
         years: first and last.
         out: folder for the files.
-        settings: where it lies.
+        settings: addresses of the data sets.
         downloader: the one connection.
-        agreed: asked with what will be fetched, before it is.
+        agreed: called with a description of the download; False cancels it.
 
     Returns:
-        whether it was agreed to.
+        whether the download was agreed to.
     """
     out, remote = Path(out), settings.remote(dataset)
     if isinstance(remote, ListedFiles):
@@ -58,7 +58,7 @@ def fetch_dataset(
 
 
 def describe(plan: FetchPlan, dataset: str, out: Path) -> str:
-    """What will be fetched, for the question before it is."""
+    """Return a description of the download, for the question before it starts."""
     left = [file for file in plan.files if not file.is_there]
     left_bytes = plan.size_bytes if plan.is_estimate else sum(file.size_bytes or 0 for file in left)
     about = "about " if plan.is_estimate else ""
@@ -69,7 +69,7 @@ def describe(plan: FetchPlan, dataset: str, out: Path) -> str:
 
 
 def fetch_plan(plan: FetchPlan, downloader: Downloader) -> None:
-    """Fetch the files of a plan one after the other, with a progress bar."""
+    """Download the files of a plan one after the other, with a progress bar."""
     columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("fetching", total=plan.size_bytes)
@@ -82,17 +82,17 @@ def fetch_plan(plan: FetchPlan, downloader: Downloader) -> None:
             except NoDataError:
                 if not plan.may_lack:
                     raise
-                log.debug("%s is not there: a chunk without values", file.url)
+                log.debug("%s does not exist: a chunk of fill values", file.url)
 
 
 def parse_years(text: str) -> Years:
-    """`2012` or `2012-2016`.
+    """Return the first and last year of `2012` or `2012-2016`.
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: any other text.
     """
     first, _, last = text.partition("-")
     years = (int(first), int(last or first)) if first.isdecimal() and (last or first).isdecimal() else (0, 0)
     if not FIRST_YEAR <= years[0] <= years[1] <= LAST_YEAR:
-        raise ConfigError(f"--years {text}; a year or two like 2012-2016 were due")
+        raise ConfigError(f"--years: expected a year, or two like 2012-2016, got {text}")
     return years

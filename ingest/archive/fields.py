@@ -20,7 +20,7 @@ Loader = tuple[str, Callable[[], list[RadarFrame]]]
 
 
 def is_field_file(path: Path) -> bool:
-    """An HDF5 file that is RYDL or NetCDF4, or a classic NetCDF file; ODIM files are the readers'."""
+    """Return whether a file is RYDL, NetCDF4 or classic NetCDF; ODIM files are left to the readers."""
     with path.open("rb") as file:
         head = file.read(len(MAGIC))
     if head.startswith((b"CDF\x01", b"CDF\x02")):
@@ -31,14 +31,14 @@ def is_field_file(path: Path) -> bool:
         with h5py.File(path, "r") as root:
             return "Conventions" not in root.attrs or "ODIM" not in str(root.attrs["Conventions"])
     except (OSError, RuntimeError, ValueError, KeyError):
-        return False  # the readers say what is wrong with it
+        return False  # the readers report what is wrong with it
 
 
 def field_pieces(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
-    """One loader per field, named by its time.
+    """Yield one loader per field, named by its time or number.
 
     Raises:
-        OSError: does not open.
+        OSError: the file does not open.
     """
     keys = keys or tuple(rydl_keys(path))
     yield from _rydl(path, name, keys) if keys else _netcdf(path, name)
@@ -61,17 +61,17 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
         with NETCDF_C:
             dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
     except Exception as err:  # netCDF-C and xarray's time decoding raise anything on damaged files
-        yield name, partial(_fail, f"{name}: no NetCDF file: {err}; a whole file with CF times was due")
+        yield name, partial(_fail, f"{name}: expected a whole NetCDF file with CF times, got {err}")
         return
     with dataset:
         try:
             rate = find_rate(dataset)
             if rate.ndim != 3 or rate.dims[0] != "time":
-                raise FrameError(f"{rate.name} has the dimensions {rate.dims}; (time, y, x) was due")
+                raise FrameError(f"{rate.name}: expected the dimensions (time, y, x), got {rate.dims}")
             grid, south_first = find_grid(dataset, rate)
             times = times_of(dataset)
             if "forecast_reference_time" in dataset.coords:
-                raise FrameError("a forecast; observations were due")
+                raise FrameError("expected observations, got a forecast")
         except FrameError as err:
             yield name, partial(_fail, f"{name}: {err}")
             return

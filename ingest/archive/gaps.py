@@ -18,7 +18,7 @@ MOST_LINES = 40
 
 
 def gap_report(seconds: NDArray[np.int64]) -> dict[str, Any]:
-    """The gaps of a time axis, the longest first, and the months' completeness."""
+    """Return the gaps of a time axis, the longest first, and the completeness of each month."""
     missing = missing_seconds(seconds)
     step_s = int(np.diff(seconds).min()) if len(seconds) > 1 else 0
     return {
@@ -33,7 +33,7 @@ def gap_report(seconds: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def build_report(found: Found, order: Order, product: str) -> dict[str, Any]:
-    """`gap_report` of a build, with what was left out and the sites that were missing."""
+    """Return the `gap_report` of a build, with the files left out and the missing radar sites."""
     return {
         "product": product,
         **gap_report(order.table.seconds),
@@ -48,7 +48,7 @@ def build_report(found: Found, order: Order, product: str) -> dict[str, Any]:
 
 
 def write_report(report: dict[str, Any], archive: str | Path) -> Path:
-    """Write `ARCHIVE.gaps.json` and `ARCHIVE.gaps.txt` beside the archive.
+    """Write `ARCHIVE.gaps.json` and `ARCHIVE.gaps.txt` next to the archive.
 
     Returns:
         the text's path.
@@ -61,14 +61,14 @@ def write_report(report: dict[str, Any], archive: str | Path) -> Path:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report for a person."""
+    """Return the report as text."""
     fields, missing = report["fields"], report["missing"]
     lines = [
         f"{report['first']} to {report['last']}, every {report['step_minutes']:g} minutes",
         f"{fields:,} of {fields + missing:,} fields ({fields / (fields + missing):.2%}), {missing:,} missing",
     ]
     for key, text in (
-        ("duplicate_count", "times came more than once"),
+        ("duplicate_count", "times occurred more than once"),
         ("rejected_count", "files left out"),
         ("all_dry", "fields without any rain"),
         ("nothing_observed", "fields that observe nothing"),

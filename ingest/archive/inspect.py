@@ -1,4 +1,4 @@
-"""What an archive holds: numbers of its fields, and a picture of its coverage and of how often it rains where."""
+"""Statistics of an archive's fields, and a figure of its coverage and of how often it rains where."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])
 
 @dataclass(frozen=True)
 class Contents:
-    """What was seen of an archive.
+    """Statistics of an archive.
 
     Attributes:
         report: plain values for JSON.
@@ -46,10 +46,10 @@ class Contents:
 
 
 def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
-    """Look at all times and at up to `fields` fields, evenly spread.
+    """Read all times and up to `fields` fields, evenly spaced.
 
     Raises:
-        ConfigError: no Zarr store with a rain rate.
+        ConfigError: not a Zarr store with a rain rate.
     """
     archive = Path(archive)
     dataset, rate = _open(archive)
@@ -83,7 +83,7 @@ def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
 
 
 def contents_text(report: dict[str, Any]) -> str:
-    """The numbers for a person; the gaps come after them."""
+    """Return the statistics as text; the gaps are not part of it."""
     lines = [f"{key}: {report[key]}" for key in ("archive", "title", "product", "license") if key in report]
     lines.append(f"grid: {report['grid'][0]} x {report['grid'][1]}")
     for key, text in (("observed_share", "observed share"), ("wet_share", "wet share (0.1 mm/h or more)")):
@@ -123,9 +123,11 @@ def _open(archive: Path) -> tuple[xr.Dataset, xr.DataArray]:
         dataset = xr.open_zarr(archive, chunks=None)
         rate = cf.find_rate(dataset)
     except (OSError, ValueError, KeyError, FrameError) as err:
-        raise ConfigError(f"{archive} is no archive: {err}; a Zarr store with a rain rate was due") from err
+        raise ConfigError(f"{archive}: expected a Zarr store with a rain rate, got {err}") from err
     if rate.ndim != 3 or not rate.shape[0]:
-        raise ConfigError(f"{archive}: {rate.name} has shape {rate.shape}; (time, y, x) with a field was due")
+        raise ConfigError(
+            f"{archive}: {rate.name}: expected (time, y, x) with at least one field, got the shape {rate.shape}"
+        )
     return dataset, rate
 
 
@@ -146,7 +148,7 @@ def _quantiles(values: Float64Field) -> dict[str, float]:
 
 
 def _rate_quantiles(histogram: NDArray[np.int64]) -> dict[str, float]:
-    """Of the wet cells of all fields, from bins 12 % wide."""
+    """Return quantiles of the wet cells of all fields, from bins 12 % wide."""
     if not histogram.sum():
         return {}
     share = histogram.cumsum() / histogram.sum()
@@ -154,6 +156,6 @@ def _rate_quantiles(histogram: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _top(field_HW: np.ndarray) -> float:
-    """1 for a map that comes near it, else its largest value."""
+    """Return the upper end of a map's colours: 1 if its values come near it, else its largest value."""
     largest = float(np.fmax.reduce(field_HW, axis=None, initial=0.0))
     return 1.0 if largest > 0.5 or largest == 0 else largest

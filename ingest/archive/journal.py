@@ -1,4 +1,4 @@
-"""What a unit of work has done so far: one JSON line per piece, appended after its fields are stored."""
+"""The progress of a unit of work: one JSON line per piece, appended after its fields are stored."""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ FINISHED: Final[dict[str, Any]] = {"finished": True}
 
 @dataclass(frozen=True)
 class StoredField:
-    """One field of the archive to be.
+    """One stored field of the archive.
 
     Attributes:
         seconds: valid time since 1970.
-        observed: observed cells.
-        wet_fraction: share of the observed cells with 0.1 mm/h or more; None where nothing is observed.
-        mean_mmh, max_mmh: over the observed cells; None where there is none.
+        observed: number of observed cells.
+        wet_fraction: share of the observed cells with 0.1 mm/h or more; None if no cell is observed.
+        mean_mmh, max_mmh: over the observed cells; None if there are none.
         missing_radars: sites that the file lists as absent.
     """
 
@@ -33,7 +33,7 @@ class StoredField:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One piece that is done: its fields in the unit's order, or why it was left out."""
+    """One piece that is done: its fields in the unit's order, or the reason why it was left out."""
 
     name: str
     at_bytes: int
@@ -45,7 +45,7 @@ JOURNAL_ENTRY: Final = RecordCodec(JournalEntry)
 
 
 class Journal:
-    """Appends entries to a unit's file; a line that a kill cut short is dropped when it is opened again."""
+    """Appends entries to a unit's file; a line cut short by a kill is dropped when the file is opened again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,11 +63,11 @@ class Journal:
             self._file.close()
 
     def add(self, entry: JournalEntry) -> None:
-        """Append an entry."""
+        """Append an entry to the file."""
         self._write(JOURNAL_ENTRY.to_dict(entry))
 
     def finish(self) -> None:
-        """Say that the unit has no further piece."""
+        """Write that the unit has no further piece."""
         self._write(FINISHED)
 
     def _write(self, values: dict[str, Any]) -> None:
@@ -78,22 +78,22 @@ class Journal:
 
 
 def whole_bytes(path: Path) -> int:
-    """Length of a journal up to its last whole line."""
+    """Return the length of a journal up to its last complete line."""
     return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
 
 
 def is_finished(path: Path) -> bool:
-    """Whether the unit of a journal is done."""
+    """Return whether the unit of a journal is done."""
     return _last_line(path) == FINISHED
 
 
 def bytes_done(path: Path) -> int:
-    """How far into its files an unfinished unit is."""
+    """Return the position of an unfinished unit in its files."""
     return int(_last_line(path).get("at_bytes", 0))
 
 
 def entries(path: Path) -> Iterator[JournalEntry]:
-    """All entries of a journal, one in memory at a time."""
+    """Yield all entries of a journal, one in memory at a time."""
     if not path.exists():
         return
     with path.open("rb") as file:
@@ -104,7 +104,7 @@ def entries(path: Path) -> Iterator[JournalEntry]:
 
 
 def _last_line(path: Path) -> dict[str, Any]:
-    """The last whole line, or nothing where there is none."""
+    """Return the last complete line, or an empty mapping if there is none."""
     if not path.exists():
         return {}
     with path.open("rb") as file:

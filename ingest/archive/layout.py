@@ -25,7 +25,7 @@ RATE_ATTRIBUTES: Final = {
     "grid_mapping": "crs",
     "_ARRAY_DIMENSIONS": ["time", "y", "x"],
 }
-"""1 kg m-2 h-1 of water is 1 mm/h; the specification knows a rate as a flux alone."""
+"""1 kg m-2 h-1 of water is 1 mm/h; the specification allows a rate only as a flux."""
 
 Int64Times = NDArray[np.int64]
 
@@ -49,7 +49,7 @@ class FrameTable:
 def write_store(
     path: Path, grid: Grid, table: FrameTable, *, product: str, build_id: str, settings: ArchiveSettings
 ) -> None:
-    """Write everything of an archive but its fields' chunks: `rainfall_rate/NUMBER.0.0`."""
+    """Write everything of an archive except its fields' chunks, `rainfall_rate/NUMBER.0.0`."""
     missing = missing_seconds(table.seconds)
     dataset = _coordinates(grid, table, missing)
     dataset.attrs = _attributes(product, table, settings, gaps=bool(missing.size)) | {"build_id": build_id}
@@ -64,11 +64,11 @@ def write_store(
 
 
 def missing_seconds(seconds: Int64Times) -> Int64Times:
-    """Times that are not there between the first and the last one, at the shortest step that occurs."""
+    """Return the missing times between the first and the last one, at the shortest step that occurs."""
     if len(seconds) < 2:
         return np.empty(0, np.int64)
-    due = np.arange(seconds[0], seconds[-1] + 1, np.diff(seconds).min())
-    return np.asarray(np.setdiff1d(due, seconds, assume_unique=True), np.int64)
+    expected = np.arange(seconds[0], seconds[-1] + 1, np.diff(seconds).min())
+    return np.asarray(np.setdiff1d(expected, seconds, assume_unique=True), np.int64)
 
 
 def _coordinates(grid: Grid, table: FrameTable, missing: Int64Times) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Some years of a public Zarr store as a store of their own: its chunks are fetched as they are and numbered anew."""
+"""Some years of a public Zarr store as a store of their own: its chunks are copied as they are and renumbered."""
 
 import json
 import shutil
@@ -22,17 +22,17 @@ from ingest.archive.settings import ZarrStore
 from ingest.archive.zarr_metadata import ZarrLayout, parse_metadata
 
 SAMPLES: Final = 20
-"""Chunks whose size is asked for, to tell how much all of them are."""
+"""Number of chunks whose size is requested, to estimate the size of all."""
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """A copy that is being fetched.
+    """A copy that is being downloaded.
 
     Attributes:
         plan: the chunks of its fields.
-        folder: where it lies until all of them have come.
-        archive: the path that it gets then.
+        folder: its path until all chunks are there.
+        archive: its path afterwards.
     """
 
     plan: FetchPlan
@@ -40,7 +40,7 @@ class Mirror:
     archive: Path
 
     def finish(self) -> None:
-        """Give the copy its name."""
+        """Consolidate the metadata and rename the copy to its final path."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Consolidated metadata")  # not in Zarr 3's text, but read by all
             zarr.consolidate_metadata(str(self.folder))
@@ -48,11 +48,11 @@ class Mirror:
 
 
 def plan_mirror(remote: ZarrStore, years: Years, out: Path, downloader: Downloader) -> Mirror:
-    """Fetch metadata and coordinates, and say which chunks belong to the years.
+    """Download metadata and coordinates, and determine the chunks of the years.
 
     Raises:
-        NoDataError: no store there, or no field in the years.
-        UnavailableError: not a store that we know how to read.
+        NoDataError: no store at the address, or no field in the years.
+        UnavailableError: a store with an unknown layout.
     """
     root = remote.root.rstrip("/")
     name = root.rsplit("/", 1)[-1].removesuffix(".zarr")
@@ -74,7 +74,7 @@ def plan_mirror(remote: ZarrStore, years: Years, out: Path, downloader: Download
 
 
 def _metadata(root: str, whole: Path, downloader: Downloader) -> ZarrLayout:
-    """The store's metadata, which also go into a local copy without fields."""
+    """Return the store's metadata, and write them to a local copy without fields."""
     for name in (".zmetadata", "zarr.json"):
         try:
             content = downloader.content(f"{root}/{name}")
@@ -84,7 +84,7 @@ def _metadata(root: str, whole: Path, downloader: Downloader) -> ZarrLayout:
         for path, values in layout.files.items():
             write_bytes_atomically(whole / path, json.dumps(values).encode())
         return layout
-    raise NoDataError(f"{root}: no .zmetadata and no zarr.json; a Zarr store was due")
+    raise NoDataError(f"{root}: expected a Zarr store, got neither .zmetadata nor zarr.json")
 
 
 def _coordinate_files(layout: ZarrLayout, root: str, whole: Path) -> Iterator[RemoteFile]:
@@ -95,21 +95,21 @@ def _coordinate_files(layout: ZarrLayout, root: str, whole: Path) -> Iterator[Re
 
 
 def _span(layout: ZarrLayout, whole: Path, years: Years) -> slice:
-    """The times of the years, widened to whole chunks of the fields."""
+    """Return the times of the years, widened to whole chunks of the fields."""
     with xr.open_zarr(whole, chunks=None, consolidated=False, zarr_format=layout.zarr_format) as dataset:
         time = dataset["time"].values.astype("datetime64[s]")
     start, stop = np.searchsorted(time, [np.datetime64(f"{years[0]}-01-01"), np.datetime64(f"{years[1] + 1}-01-01")])
     if start == stop:
-        raise NoDataError(f"no field of {years[0]} to {years[1]}; there are {time[0]} to {time[-1]}")
+        raise NoDataError(f"expected fields of {years[0]} to {years[1]}, got {time[0]} to {time[-1]}")
     steps = {one.chunks[0] for one in layout.arrays if one.is_field}
     if len(steps) != 1:
-        raise UnavailableError(f"fields in chunks of {sorted(steps)} times; fields of one chunk length were due")
+        raise UnavailableError(f"expected fields of one chunk length in time, got {sorted(steps)}")
     step = steps.pop()
     return slice(int(start) // step * step, min(-(-int(stop) // step) * step, len(time)))
 
 
 def _write_cut(layout: ZarrLayout, whole: Path, folder: Path, span: slice) -> None:
-    """Coordinates and metadata of the copy; the folder appears whole."""
+    """Write coordinates and metadata of the copy; the folder appears atomically."""
     fields = [one for one in layout.arrays if one.is_field]
     options: dict[str, Any] = {"chunks": None, "consolidated": False, "zarr_format": layout.zarr_format}
     with xr.open_zarr(whole, decode_cf=False, drop_variables=[one.name for one in fields], **options) as dataset:

@@ -1,4 +1,4 @@
-"""From the journals of all units to the archive's order of fields: by time, each time once."""
+"""From the journals of all units to the archive's order of fields: ascending in time, each time once."""
 
 from array import array
 from collections import Counter
@@ -20,12 +20,12 @@ MOST_NAMED: Final = 1000
 
 @dataclass
 class Found:
-    """Everything in the journals, compact: an archive of 20 years has two million fields.
+    """The content of all journals, compact: an archive of 20 years has two million fields.
 
     Attributes:
         rejected: (file, reason) of the first `MOST_NAMED`.
-        rejected_count: of all.
-        missing_radars: fields that lack a site.
+        rejected_count: number of all rejected files.
+        missing_radars: number of fields that lack a site, by site.
     """
 
     unit: "array[int]" = field(default_factory=lambda: array("q"))
@@ -40,7 +40,7 @@ class Found:
     missing_radars: Counter[str] = field(default_factory=Counter)
 
     def add(self, unit: int, number: int, one: StoredField) -> None:
-        """Enter a field."""
+        """Add the numbers of a field."""
         self.unit.append(unit)
         self.number.append(number)
         self.seconds.append(one.seconds)
@@ -59,10 +59,10 @@ class Order:
     """The archive's fields in ascending time.
 
     Attributes:
-        table: what is said of each.
+        table: the numbers of each field.
         sources: (unit, number in the unit) of each, shape (T, 2).
-        duplicate_seconds: times that came more than once; the field with the most observed cells is kept, the earlier
-            one in the order of files where they are alike.
+        duplicate_seconds: times with more than one field; the field with the most observed cells is kept, or the first
+            in the order of files if they have equally many.
     """
 
     table: FrameTable
@@ -71,7 +71,7 @@ class Order:
 
 
 def read_journals(units: Sequence[Unit], target: Target) -> Found:
-    """What all units found."""
+    """Return the content of the journals of all units."""
     found = Found()
     for index, unit in enumerate(units):
         number = 0
@@ -87,7 +87,7 @@ def read_journals(units: Sequence[Unit], target: Target) -> Found:
 
 
 def put_in_order(found: Found, cells: int) -> Order:
-    """Each time once, in ascending time."""
+    """Return the fields in ascending time, each time once."""
     seconds = np.array(found.seconds, np.int64)
     observed = np.array(found.observed, np.int64)
     by_time = np.lexsort((np.array(found.number), np.array(found.unit), -observed, seconds))
@@ -105,7 +105,7 @@ def put_in_order(found: Found, cells: int) -> Order:
 
 
 def field_files(order: Order, units: Sequence[Unit], target: Target) -> Iterator[str]:
-    """Path of each field's chunk, in the archive's order."""
+    """Return the path of each field's chunk, in the archive's order."""
     folders = [f"{target.unit_folder(unit)}/fields" for unit in units]
     for unit, number in order.sources.tolist():
         yield f"{folders[unit]}/{number}.0.0"

@@ -1,4 +1,4 @@
-"""The part of a file that has come so far, and what it takes to go on with it."""
+"""The part of a file that has been received so far, and how to resume its download."""
 
 import hashlib
 import os
@@ -18,12 +18,12 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch.
+    """A file to download.
 
     Attributes:
-        path: where it goes.
-        size_bytes: as the source states it; None: not known before.
-        md5: as the source states it; None: the server's ETag counts where it is an MD5.
+        path: where it is written.
+        size_bytes: as the source states it; None if it is not known before.
+        md5: as the source states it; None: the server's ETag is used if it is an MD5.
     """
 
     url: str
@@ -33,12 +33,12 @@ class RemoteFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether it was fetched; files appear whole."""
+        """Return whether the file was downloaded; files appear atomically."""
         return self.path.is_file() and self.size_bytes in (None, self.path.stat().st_size)
 
 
 class PartialDownload:
-    """`.NAME.part`, and in `.NAME.tag` the version of the file that it is a part of."""
+    """The files `.NAME.part` with the bytes so far, and `.NAME.tag` with the version that they belong to."""
 
     def __init__(self, file: RemoteFile) -> None:
         self.file = file
@@ -48,24 +48,26 @@ class PartialDownload:
 
     @property
     def size_bytes(self) -> int:
-        """How much has come."""
+        """Return the number of bytes received so far."""
         return self.path.stat().st_size if self.path.exists() else 0
 
     def headers(self) -> dict[str, str]:
-        """Ask for the rest, if it is still the same file; for all of it where that cannot be told."""
+        """Return request headers for the rest if the file is unchanged; for all of it without a version."""
         tag = self._tag_path.read_text() if self._tag_path.exists() else ""
         if not self.size_bytes or not tag:
             return {"Accept-Encoding": "identity"}
         return {"Accept-Encoding": "identity", "Range": f"bytes={self.size_bytes}-", "If-Range": tag}
 
     def begin(self, response: httpx.Response) -> None:
-        """Make ready for the body of a 200 or 206 answer."""
+        """Prepare for the body of a 200 or 206 response."""
         start, total = 0, response.headers.get("content-length")
         if response.status_code == httpx.codes.PARTIAL_CONTENT:
             found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
             if found is None or int(found[1] or 0) != self.size_bytes:
                 self.drop()
-                raise httpx.ReadError(f"content-range {response.headers.get('content-range')!r} is not what was asked")
+                raise httpx.ReadError(
+                    f"content-range {response.headers.get('content-range')!r} is not what was requested"
+                )
             start, total = self.size_bytes, None if found[2] == "*" else found[2]
         with self.path.open("ab") as file:
             file.truncate(start)
@@ -74,41 +76,41 @@ class PartialDownload:
         self._total_bytes = int(total) if total is not None else self.file.size_bytes
 
     def is_whole(self, response: httpx.Response) -> bool:
-        """Whether a 416 answer means that all of it is here."""
+        """Return whether a 416 response means that the file is complete."""
         found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         return found is not None and found[2] == str(self.size_bytes)
 
     def check_length(self) -> None:
-        """Refuse a body that ended early: a closed connection looks like an end to HTTP/1.0."""
+        """Refuse a body that ended early: in HTTP/1.0 a closed connection looks like the end."""
         if self._total_bytes is not None and self.size_bytes != self._total_bytes:
-            came = self.size_bytes
-            if came > self._total_bytes:
+            received = self.size_bytes
+            if received > self._total_bytes:
                 self.drop()
-            raise httpx.ReadError(f"{came:,} bytes came; {self._total_bytes:,} were due")
+            raise httpx.ReadError(f"expected {self._total_bytes:,} bytes, got {received:,}")
 
     def finish(self) -> None:
-        """Check it and give it its name.
+        """Check size and checksum, and rename the file to its final path.
 
         Raises:
-            UnavailableError: size or checksum are not as the source states; the part is dropped.
+            UnavailableError: size or checksum are not as the source states; the part is deleted.
         """
         if self.file.size_bytes not in (None, self.size_bytes):
-            came = self.size_bytes
+            received = self.size_bytes
             self.drop()
-            raise UnavailableError(f"{self.file.url}: {came:,} bytes; {self.file.size_bytes:,} were due")
+            raise UnavailableError(f"{self.file.url}: expected {self.file.size_bytes:,} bytes, got {received:,}")
         tag = _MD5.fullmatch(self._tag_path.read_text()) if self._tag_path.exists() else None
-        due = self.file.md5 or (tag[1] if tag else None)
-        came_md5 = self._md5() if due else None
-        if due and came_md5 != due.lower():
+        expected = self.file.md5 or (tag[1] if tag else None)
+        received_md5 = self._md5() if expected else None
+        if expected and received_md5 != expected.lower():
             self.drop()
-            raise UnavailableError(f"{self.file.url}: MD5 {came_md5}; {due} was due; what came is dropped")
+            raise UnavailableError(f"{self.file.url}: expected MD5 {expected}, got {received_md5}; the part is deleted")
         with self.path.open("rb") as file:
             os.fsync(file.fileno())
         self.path.replace(self.file.path)
         self._tag_path.unlink(missing_ok=True)
 
     def drop(self) -> None:
-        """Begin anew."""
+        """Delete the part and its version."""
         self.path.unlink(missing_ok=True)
         self._tag_path.unlink(missing_ok=True)
 

@@ -23,18 +23,18 @@ HEAD_BYTES: Final = 4096
 BUFFER_BYTES: Final = 2**20
 GZIP: Final = b"\x1f\x8b"
 STREAM_ERRORS: Final = (*TAR_ERRORS, zlib.error)
-"""What damaged archives raise while they are streamed."""
+"""Errors of damaged archives while they are streamed."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One radar file, or one field of a file of many.
+    """One radar file, or one field of a file of many fields.
 
     Attributes:
         name: path below the source folder, members of archives after a slash.
-        load: its frames; only while the piece is the newest one, since archives are streams. FrameError where it is
-            damaged, foreign or no rain rate.
-        at_bytes: how far into the unit's files it lies, for the progress bar.
+        load: returns its frames, only while the piece is the newest one, since archives are streams; FrameError if it
+            is damaged, of an unknown format or without rain rates.
+        at_bytes: its position in the unit's files, for the progress bar.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Piece:
 
 
 def pieces(unit: Unit, root: Path) -> Generator[Piece, None, None]:
-    """All pieces of a unit in an order that never changes; what cannot be opened is a piece that does not load."""
+    """Yield all pieces of a unit in a reproducible order; a file that does not open is a piece that does not load."""
     before = 0
     for relative in unit.files:
         path = root / relative
@@ -53,7 +53,7 @@ def pieces(unit: Unit, root: Path) -> Generator[Piece, None, None]:
                     yield Piece(name, load, before + raw.tell())
             before += path.stat().st_size
         except OSError as err:
-            reason = f"{relative}: cannot be read: {err.strerror or err}; a readable file was due"
+            reason = f"{relative}: cannot be read: {err.strerror or err}"
             yield Piece(relative, partial(_fail, reason), before)
 
 
@@ -68,17 +68,17 @@ def _of_file(path: Path, name: str, raw: io.FileIO, unit: Unit) -> Iterator[Load
 
 
 def _stream(source: object, name: str, *, depth: int) -> Iterator[Loader]:
-    """The file itself, or what is in it where it is a container; what is damaged spoils nothing around it."""
+    """Yield the file itself, or the files of a container; damage affects only the member that it is in."""
     with io.BufferedReader(cast(io.RawIOBase, source), BUFFER_BYTES) as file:
         try:
             yield from _opened(file, file.peek(HEAD_BYTES)[:HEAD_BYTES], name, depth=depth)
         except STREAM_ERRORS as err:
-            yield name, partial(_fail, f"{name}: damaged archive: {err or type(err).__name__}; a whole one was due")
+            yield name, partial(_fail, f"{name}: damaged archive: {err or type(err).__name__}")
 
 
 def _opened(file: BinaryIO, head: bytes, name: str, *, depth: int) -> Iterator[Loader]:
     if depth > MAX_DEPTH:
-        yield name, partial(_fail, f"{name}: packed more than {MAX_DEPTH} times; a radar file was due")
+        yield name, partial(_fail, f"{name}: packed more than {MAX_DEPTH} times; expected a radar file within")
     elif head.startswith(GZIP) and _holds_container(head):
         yield from _stream(gzip.GzipFile(fileobj=file), name, depth=depth + 1)
     elif head.startswith(b"BZh"):
@@ -101,12 +101,12 @@ def _read(file: BinaryIO, name: str) -> list[RadarFrame]:
     try:
         content = file.read(MAX_BYTES + 1)
     except STREAM_ERRORS as err:
-        raise FrameError(f"{name}: cut or damaged: {err or type(err).__name__}; a whole file was due") from err
+        raise FrameError(f"{name}: cut or damaged: {err or type(err).__name__}") from err
     return read_frames(content, name=name)
 
 
 def _holds_container(head: bytes) -> bool:
-    """Whether a gzip stream holds an archive; the readers unpack a radar file themselves, and faster."""
+    """Return whether a gzip stream holds an archive; the readers unpack a single radar file themselves, and faster."""
     try:
         inside = zlib.decompressobj(wbits=31).decompress(head, tarfile.BLOCKSIZE)
     except zlib.error:

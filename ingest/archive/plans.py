@@ -1,4 +1,4 @@
-"""What a data set's files are, before any of them is fetched: by listing, by record, or by a Zarr store's metadata."""
+"""The files of a data set before any is downloaded: from a listing, a record, or a Zarr store's metadata."""
 
 import json
 import re
@@ -19,13 +19,13 @@ Years = tuple[int, int]
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Files to fetch.
+    """Files to download.
 
     Attributes:
-        files: in the order in which they come.
-        size_bytes: of all together, as far as it can be known before.
-        is_estimate: the size comes from samples.
-        may_lack: a file that the server does not have is none that there should be (a Zarr chunk without values).
+        files: in the order of their download.
+        size_bytes: of all together, as far as it is known before.
+        is_estimate: whether the size is extrapolated from samples.
+        may_lack: whether a file that the server lacks is no error (a Zarr chunk of fill values alone).
     """
 
     files: tuple[RemoteFile, ...]
@@ -35,7 +35,7 @@ class FetchPlan:
 
 
 def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downloader) -> FetchPlan:
-    """Files of DWD's tree whose names lie in the years; where two folders have one name, the first counts.
+    """Plan the files of DWD's tree whose names are within the years; of equal names in two folders the first is used.
 
     Raises:
         NoDataError: no such file in any of the folders.
@@ -62,11 +62,11 @@ def plan_listing(remote: ListedFiles, years: Years, out: Path, downloader: Downl
 
 
 def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> FetchPlan:
-    """Files of a Zenodo record, with the sizes and MD5 sums that it states.
+    """Plan the files of a Zenodo record, with the sizes and MD5 sums that it states.
 
     Raises:
         NoDataError: the record has no such file.
-        UnavailableError: the answer is no record.
+        UnavailableError: the response is not a record.
     """
     content = downloader.content(remote.root)
     try:
@@ -74,12 +74,12 @@ def plan_record(remote: RecordFiles, out: Path, downloader: Downloader) -> Fetch
         files = []
         for name in remote.files:
             if name not in entries:
-                raise NoDataError(f"{remote.root} has {', '.join(sorted(entries)) or 'no files'}; {name} was due")
+                raise NoDataError(f"{remote.root}: expected {name}, got {', '.join(sorted(entries)) or 'no files'}")
             algorithm, _, digest = str(entries[name]["checksum"]).partition(":")
             md5 = digest if algorithm == "md5" else None
             files.append(RemoteFile(entries[name]["links"]["self"], out / name, int(entries[name]["size"]), md5))
     except (ValueError, KeyError, TypeError) as err:
-        raise UnavailableError(f"{remote.root}: {content[:80]!r}... is no record of files: {err!r}") from err
+        raise UnavailableError(f"{remote.root}: expected a record of files, got {content[:80]!r}...: {err!r}") from err
     return FetchPlan(tuple(files), sum(file.size_bytes or 0 for file in files))
 
 

@@ -19,14 +19,14 @@ class FieldRate(ProgressColumn):
     """Fields per second since the start of this run."""
 
     def render(self, task: Task) -> Text:
-        """The text of the column."""
+        """Return the text of the column."""
         fields, elapsed_s = task.fields["stored"], task.elapsed or 0.0
         return Text(f"{fields / elapsed_s:6.1f} fields/s" if fields and elapsed_s else "   ... fields/s")
 
 
 @contextmanager
 def shown(units: Sequence[Unit], target: Target) -> Iterator[None]:
-    """A bar on standard error while the workers write."""
+    """Show a bar on standard error while the workers write."""
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), FieldRate(), TimeRemainingColumn())
     stop = threading.Event()
     with Progress(*columns, console=Console(stderr=True)) as progress:
@@ -50,7 +50,7 @@ def shown(units: Sequence[Unit], target: Target) -> Iterator[None]:
 
 
 class Follower:
-    """Counts what the journals say; a journal is read again only where it has grown."""
+    """Counts the entries of the journals; a journal is read again only if it has grown."""
 
     def __init__(self, units: Sequence[Unit], target: Target) -> None:
         self._units, self._target = units, target
@@ -59,7 +59,7 @@ class Follower:
         self._lines = [0] * len(units)
 
     def look(self) -> tuple[int, int]:
-        """Bytes that are read altogether, and pieces that were done since the start."""
+        """Return the bytes read altogether, and the number of pieces done since the start."""
         for index, unit in enumerate(self._units):
             size = self._size(unit)
             if size > self._sizes[index]:

@@ -1,4 +1,4 @@
-"""The settings of archives: addresses of the data, and what an archive says of itself: `archive.yaml`."""
+"""The settings of archives, `archive.yaml`: addresses of the data sets, and the metadata of an archive."""
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
@@ -18,7 +18,7 @@ class _Checked(BaseModel):
 
 
 class ProductText(_Checked):
-    """What an archive of a product says of itself."""
+    """The metadata of an archive of one product."""
 
     identifier: str
     title: str
@@ -28,7 +28,7 @@ class ProductText(_Checked):
 
 
 class ListedFolder(_Checked):
-    """A folder of a listing and the files that belong to a data set there."""
+    """A folder of a listing, and the files in it that belong to a data set."""
 
     folder: str
     pattern: str
@@ -62,7 +62,7 @@ Remote = Annotated[ListedFiles | RecordFiles | ZarrStore, Field(discriminator="k
 
 
 class FetchSettings(_Checked):
-    """Where the data sets lie."""
+    """The addresses of the data sets."""
 
     user_agent: str
     radolan_ry: Remote = Field(alias="radolan-ry")
@@ -71,13 +71,13 @@ class FetchSettings(_Checked):
     mlcast_radklim: Remote = Field(alias="mlcast-radklim")
 
     def remote(self, dataset: str) -> ListedFiles | RecordFiles | ZarrStore:
-        """Where a data set lies, by its name on the command line."""
+        """Return the address of a data set by its name on the command line."""
         found: ListedFiles | RecordFiles | ZarrStore = getattr(self, dataset.replace("-", "_"))
         return found
 
 
 class ArchiveSettings(_Checked):
-    """All of `archive.yaml`."""
+    """The whole content of `archive.yaml`."""
 
     created_by: str
     created_with: str
@@ -87,31 +87,31 @@ class ArchiveSettings(_Checked):
     fetch: FetchSettings
 
     def text(self, product: str) -> ProductText:
-        """What an archive of the product says of itself."""
+        """Return the metadata of an archive of the product."""
         return self.products.get(product, self.products["other"])
 
 
 def archive_settings(override: str | Path | None = None) -> ArchiveSettings:
-    """The settings of the package, with those of a file over them, key by key.
+    """Return the settings of the package, overridden key by key by those of a file.
 
     Raises:
-        ConfigError: the file is not there, no YAML, or has a key or value that no setting has.
+        ConfigError: the file does not exist, is not YAML, or has an unknown key or a wrong value.
     """
     values = yaml.safe_load(files("ingest.archive").joinpath("archive.yaml").read_text(encoding="utf-8"))
     if override is not None:
         try:
             values = _merged(values, yaml.safe_load(Path(override).read_text(encoding="utf-8")) or {})
         except (OSError, yaml.YAMLError) as err:
-            raise ConfigError(f"settings {override}: {err}; a readable YAML file was due") from err
+            raise ConfigError(f"settings {override}: expected a readable YAML file, got {err}") from err
     try:
         return ArchiveSettings.model_validate(values)
     except ValidationError as err:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (came {e['input']!r})" for e in err.errors())
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in err.errors())
         raise ConfigError(f"settings {override or 'archive.yaml'}: {problems}") from err
 
 
 def program_version() -> str:
-    """The version of this program, 0 where it runs without being installed."""
+    """Return the version of this program, 0 if it is not installed."""
     try:
         return version(PACKAGE)
     except PackageNotFoundError:

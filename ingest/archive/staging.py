@@ -1,4 +1,4 @@
-"""Storing the fields of one unit of work under their number in the unit; done anew, it goes on where it was."""
+"""Storing of the fields of one unit of work under their number in the unit; another run resumes it."""
 
 import fcntl
 from collections.abc import Iterator
@@ -22,16 +22,16 @@ from ingest.archive.units import Unit
 RATE: Final = "rainfall_rate"
 ZSTD: Final = {"id": "zstd", "level": 3}
 MOST_FIELDS: Final = 2**31 - 1
-"""Length of an array whose end is not known; Zarr stores what is written to it alone."""
+"""Length of an array whose final length is not known yet; Zarr stores only the chunks that are written."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What an archive holds; fields of anything else are left out.
+    """Grid and product of an archive; all other fields are left out.
 
     Attributes:
-        folder: of the work that is not finished: `units/ID` for each unit.
-        root: the folder that the units' files lie below.
+        folder: of the unfinished work: `units/ID` for each unit.
+        root: the folder that the units' paths are relative to.
     """
 
     folder: Path
@@ -40,11 +40,11 @@ class Target:
     product: str
 
     def unit_folder(self, unit: Unit) -> Path:
-        """Where a unit's fields and journal lie."""
+        """Return the folder of a unit's fields and journal."""
         return self.folder / "units" / unit.id
 
     def journal(self, unit: Unit) -> Path:
-        """A unit's journal."""
+        """Return the path of a unit's journal."""
         return self.unit_folder(unit) / "journal.jsonl"
 
 
@@ -68,7 +68,7 @@ def stage(unit: Unit, target: Target) -> None:
 
 
 def create_array(path: Path, grid: Grid, length: int) -> Any:
-    """An array of fields, one chunk each (Zarr version 2, ZSTD)."""
+    """Create an array of fields, one chunk each (Zarr version 2, ZSTD)."""
     return (
         zarr.create_array(
             str(path),
@@ -87,14 +87,14 @@ def create_array(path: Path, grid: Grid, length: int) -> Any:
 
 
 class ChunkWriter:
-    """Writes chunks of an array as Zarr does, without its detour over threads; what a kill cuts is written again."""
+    """Writes chunks of an array as Zarr does, but without its threads; a chunk cut by a kill is written again."""
 
     def __init__(self, path: Path, grid: Grid) -> None:
         self._path = path
         self._codec = create_array(path, grid, MOST_FIELDS).compressors[0]
 
     def write(self, number: int, field_HW: Float32Field) -> None:
-        """Write one field."""
+        """Write one field as a chunk."""
         (self._path / f"{number}.0.0").write_bytes(self._codec.encode(np.ascontiguousarray(field_HW, "<f4")))
 
 
@@ -112,11 +112,13 @@ def _store(piece: Piece, target: Target, writer: ChunkWriter, at: int) -> Journa
 
 def _check(frame: RadarFrame, target: Target) -> None:
     if frame.is_forecast:
-        raise FrameError(f"a forecast of {frame.lead_minutes} minutes; observations were due")
+        raise FrameError(f"expected observations, got a forecast of {frame.lead_minutes} minutes")
     if frame.product != target.product:
-        raise FrameError(f"product {frame.product}; {target.product} was due, as the archive holds")
+        raise FrameError(f"expected the archive's product {target.product}, got {frame.product}")
     if not frame.grid.same_place(target.grid):
-        raise FrameError(f"grid {frame.grid.name or frame.grid.shape}; {target.grid.name or target.grid.shape} was due")
+        raise FrameError(
+            f"expected the grid {target.grid.name or target.grid.shape}, got {frame.grid.name or frame.grid.shape}"
+        )
 
 
 def _summary(frame: RadarFrame) -> StoredField:
@@ -136,7 +138,7 @@ def _summary(frame: RadarFrame) -> StoredField:
 
 @contextmanager
 def _at_work(folder: Path) -> Iterator[None]:
-    """Held while files are written, so that a new build waits for a worker that outlives its killed parent."""
+    """Hold a lock while files are written, so that a new build waits for a worker that outlives its killed parent."""
     with (folder / "workers.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield

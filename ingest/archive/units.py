@@ -1,4 +1,4 @@
-"""What is to be read, cut into units of work: each is done by one process, and done once."""
+"""The source files, divided into units of work: each is done by one process, and done once."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ingest.readers.rydl import rydl_keys
 FILES_PER_UNIT: Final = 64
 RYDL_KEYS_PER_UNIT: Final = 512
 LARGE_BYTES: Final = 8 * 2**20
-"""A file of this size, or an archive by its name, is a unit of its own."""
+"""A file of at least this size, or an archive by its name, is a unit of its own."""
 
 ARCHIVE_ENDS: Final = (".tar", ".tgz", ".tbz", ".tar.gz", ".tar.bz2")
 
@@ -23,9 +23,9 @@ class Unit:
 
     Attributes:
         files: paths below the source folder.
-        keys: of a file of many fields, the names of those that belong to this unit; empty: all.
-        size_bytes: their size together, or the share of it.
-        id: of the files' names, sizes and times of change: a changed file is another unit.
+        keys: of a file of many fields, the names of the fields of this unit; empty: all.
+        size_bytes: of the files together, or of the unit's share.
+        id: digest of the files' names, sizes and times of change: a changed file is another unit.
     """
 
     files: tuple[str, ...]
@@ -35,21 +35,21 @@ class Unit:
 
 
 def find_units(root: Path) -> list[Unit]:
-    """The units of a folder, or of one file, in the order of names.
+    """Return the units of a folder, or of one file, in the order of names.
 
     Raises:
         ConfigError: no such path, or no file in it.
     """
     if not root.exists():
-        raise ConfigError(f"--source {root} is not there; a folder of radar files or archives was due")
+        raise ConfigError(f"--source {root}: expected a folder of radar files or archives, got nothing there")
     units = list(_units(root))
     if not units:
-        raise ConfigError(f"--source {root} holds no file; radar files or archives of them were due")
+        raise ConfigError(f"--source {root}: expected radar files or archives of them, got an empty folder")
     return units
 
 
 def base_folder(root: Path) -> Path:
-    """The folder that a unit's paths begin at."""
+    """Return the folder that the units' paths are relative to."""
     return root if root.is_dir() else root.parent
 
 
@@ -67,7 +67,7 @@ def _units(root: Path) -> Iterator[Unit]:
 
 
 def _files(root: Path) -> list[Path]:
-    """Visible files at any depth, sorted."""
+    """Return the visible files at any depth, sorted."""
     found = (path for path in root.rglob("*") if path.is_file())
     visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
     return sorted(visible)

@@ -10,13 +10,13 @@ from core.errors import UnavailableError
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """One array.
+    """The layout of one array.
 
     Attributes:
-        chunks: shape of what lies in one object.
+        chunks: shape of the values in one object.
         dims: names of its dimensions.
         prefix, separator: of an object's name: `NAME/PREFIX0SEPARATOR0`.
-        metadata: file name within the array's folder to values.
+        metadata: values by file name within the array's folder.
     """
 
     name: str
@@ -29,18 +29,18 @@ class ArrayLayout:
 
     @property
     def is_field(self) -> bool:
-        """Whether it holds a field for each time."""
+        """Return whether the array has a field for each time."""
         return len(self.dims) >= 3 and self.dims[0] == "time"
 
     def key(self, chunk: Sequence[int]) -> str:
-        """Path of a chunk's object below the store."""
+        """Return the path of a chunk's object below the store."""
         numbers = self.separator.join(map(str, chunk))
         if not chunk:
             return f"{self.name}/{'c' if self.prefix else '0'}"
         return f"{self.name}/{self.prefix}{numbers}"
 
     def metadata_files(self, length: int) -> dict[str, Any]:
-        """The array's metadata with another number of times."""
+        """Return the array's metadata with another number of times."""
         with_shape = {
             path: {**values, "shape": [length, *self.shape[1:]]} if "shape" in values else values
             for path, values in self.metadata.items()
@@ -50,7 +50,7 @@ class ArrayLayout:
 
 @dataclass(frozen=True)
 class ZarrLayout:
-    """A store: its arrays, and all metadata files by their path."""
+    """The layout of a store: its arrays, and all metadata files by their path."""
 
     zarr_format: int
     arrays: tuple[ArrayLayout, ...]
@@ -58,16 +58,16 @@ class ZarrLayout:
 
 
 def parse_metadata(content: bytes, name: str, root: str) -> ZarrLayout:
-    """The layout that consolidated metadata tell.
+    """Return the layout that consolidated metadata describe.
 
     Raises:
-        UnavailableError: no JSON, or not consolidated.
+        UnavailableError: not JSON, or not consolidated.
     """
     try:
         values = json.loads(content)
         return _version_2(values) if name == ".zmetadata" else _version_3(values)
     except (ValueError, KeyError, TypeError) as err:
-        raise UnavailableError(f"{root}/{name}: {err!r}; consolidated metadata of a Zarr store were due") from err
+        raise UnavailableError(f"{root}/{name}: expected consolidated metadata of a Zarr store, got {err!r}") from err
 
 
 def _version_2(values: Mapping[str, Any]) -> ZarrLayout:

@@ -74,7 +74,7 @@ def test_it_says_what_it_was_made_of(make):
 @pytest.mark.parametrize("name", DATASETS.names())
 def test_a_missing_or_empty_folder_is_one_clear_error(name, tmp_path):
     for data in (tmp_path / "missing", tmp_path):
-        with pytest.raises(ConfigError, match="due"):
+        with pytest.raises(ConfigError, match="expected"):
             build_dataset(name, data, "train", {}, **STEPS)
     with pytest.raises(ConfigError, match="nonsense"):
         build_dataset(name, tmp_path, "train", {"nonsense": 1}, **STEPS)

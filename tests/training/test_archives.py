@@ -114,7 +114,7 @@ def test_hdf5_of_another_layout_is_told(tmp_path, content, text):
     with pytest.raises(FrameError, match=text):
         open_series(tmp_path / "other.h5")
     (tmp_path / "cut.hdf5").write_bytes(b"not HDF5")
-    with pytest.raises(ConfigError, match=r"nothing in .*RYDL\.hdf5.*due"):
+    with pytest.raises(ConfigError, match=r"nothing in .*expected .*RYDL\.hdf5"):
         _germany(tmp_path, "train")
 
 

@@ -210,7 +210,7 @@ def test_real_digits_from_idx_files(tmp_path, suffix):
     with pytest.raises(ConfigError, match="t10k-images"):
         build_dataset("moving_mnist", tmp_path, "test", {}, input_steps=1, lead_steps=1, seed=0)
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(content[:-1])
-    with pytest.raises(ConfigError, match="28 x 28 was due"):
+    with pytest.raises(ConfigError, match="expected images of 28 x 28"):
         build_dataset("moving_mnist", tmp_path, "test", {}, input_steps=1, lead_steps=1, seed=0)
 
 
@@ -238,5 +238,5 @@ def test_half_size_digits_move_at_half_the_speed():
         speeds.append(np.hypot(y1 - y0, x1 - x0))
     assert min(speeds) > 0.4  # 1 to 3 pixels, cut to whole ones along each axis
     assert 2.3 < max(speeds) < 4.5
-    with pytest.raises(ConfigError, match="a smaller one was due"):
+    with pytest.raises(ConfigError, match="digit_size: expected less than"):
         build_dataset("moving_mnist", None, "train", {"size": 20}, input_steps=1, lead_steps=1, seed=0)

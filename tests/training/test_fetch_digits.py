@@ -65,7 +65,7 @@ def test_another_package_is_refused_and_nothing_written(tmp_path, monkeypatch, p
 
 
 @pytest.mark.parametrize(
-    ("script", "text"), [("echo 'npm error 404' >&2; exit 1", "npm error 404"), ("true", "left 0")]
+    ("script", "text"), [("echo 'npm error 404' >&2; exit 1", "npm error 404"), ("true", "expected one package, got 0")]
 )
 def test_what_npm_says_is_told(tmp_path, monkeypatch, script, text):
     _npm(tmp_path, monkeypatch, script)

@@ -132,7 +132,7 @@ def test_a_user_without_data_is_told_what_to_put_where(tmp_path):
         with pytest.raises(ConfigError, match=r"walking\.zip.*person01_walking_d1_uncomp\.avi.*\./data/kth"):
             _kth(data)
     (tmp_path / "person01_walking_d1_uncomp.avi").write_bytes(b"not a video")
-    with pytest.raises(ConfigError, match="gives no frame"):
+    with pytest.raises(ConfigError, match="got no frame"):
         _kth(tmp_path)
     _video(tmp_path / "person01_walking_d1_uncomp.avi", frames=80)
     (tmp_path / "blocked").write_text("a file where the cache should be")

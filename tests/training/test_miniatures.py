@@ -40,7 +40,7 @@ def test_a_user_without_data_gets_one_line(name, tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "Traceback" not in result.output
     assert result.output.startswith("error: no ")
-    assert "due" in result.output
+    assert "expected" in result.output
     assert "--data " in result.output
     assert "None" not in result.output
     assert not (tmp_path / "run").exists()

@@ -94,22 +94,22 @@ def test_negative_flows_are_none(tmp_path):
 
 
 def test_bad_files_are_told(tmp_path):
-    with pytest.raises(ConfigError, match=r"BJ13_M32x32_T30_InOut\.h5.*due"):
+    with pytest.raises(ConfigError, match=r"expected .*BJ13_M32x32_T30_InOut\.h5"):
         _taxi(tmp_path / "none", "train", years=[13, 14, 15, 16])
     _write(tmp_path)
-    with pytest.raises(ConfigError, match=r"holds no BJ16_M32x32_T30_InOut\.h5; the files .*BJ15"):
+    with pytest.raises(ConfigError, match=r"expected the TaxiBJ files BJ15.*got none named BJ16_M32x32_T30_InOut\.h5"):
         _taxi(tmp_path, "train", years=[15, 16])
     with pytest.raises(ConfigError, match="136 windows"):
         _taxi(tmp_path, "train", test_windows=136)
     _write(tmp_path, days=("20150302",), drop=("2015030203",))
-    with pytest.raises(ConfigError, match="no day"):
+    with pytest.raises(ConfigError, match="expected complete days"):
         _taxi(tmp_path, "train")
     path = tmp_path / "BJ15_M32x32_T30_InOut.h5"
     for content in ({"flow": [1]}, {"data": np.zeros((1, 2, 8, 8)), "date": [b"2015030201"]}):
         with h5py.File(path, "w") as file:
             for key, value in content.items():
                 file[key] = value
-        with pytest.raises(ConfigError, match="due"):
+        with pytest.raises(ConfigError, match="expected"):
             _taxi(tmp_path, "train")
     for dates, text in (([b"2015030249"], "2015030249"), ([b"2015030201"] * 2, "same date twice")):
         with h5py.File(path, "w") as file:
@@ -117,5 +117,5 @@ def test_bad_files_are_told(tmp_path):
         with pytest.raises(ConfigError, match=text):
             _taxi(tmp_path, "train")
     path.write_bytes(b"not HDF5")
-    with pytest.raises(ConfigError, match="not of TaxiBJ's layout"):
+    with pytest.raises(ConfigError, match="expected TaxiBJ's HDF5 layout"):
         _taxi(tmp_path, "train")

@@ -1,4 +1,4 @@
-"""One file per data set; a new one adds its line here."""
+"""The data sets: one file each, and one line here."""
 
 from training.datasets import events as events
 from training.datasets import germany as germany

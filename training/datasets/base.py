@@ -1,4 +1,4 @@
-"""What a data set is: an item is a function of (split, index), in any order and in any worker."""
+"""The interface of a data set: an item is a function of (split, index), in any order and in any worker."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -15,7 +15,7 @@ Split = Literal["train", "validation", "test"]
 
 
 class Sample(NamedTuple):
-    """Given frames and those that follow: mm/h with NaN where not observed, or pictures with values 0 to 1."""
+    """Input frames and the frames after them: mm/h with NaN where not observed, or images with values 0 to 1."""
 
     past_TCHW: Tensor
     future_TCHW: Tensor
@@ -25,11 +25,11 @@ class NowcastDataset(Dataset[Sample], ABC):
     """Base of every data set; built as `DATASETS.get(name)(data=..., split=..., options)`.
 
     Attributes:
-        needs_data: whether there is nothing to train on without files; False for a data set that generates its frames.
-        is_rain: values are mm/h; else pictures with values 0 to 1.
+        needs_data: whether files are needed; False for a data set that generates its frames.
+        is_rain: whether values are mm/h; otherwise frames are images with values 0 to 1.
         channels: of a frame.
-        cadence_minutes, pixel_m: of the frames as they are given (0 for pictures).
-        fingerprint: what the data were: files with their sha256, or the generator's name and seed.
+        cadence_minutes, pixel_m: of the frames as the samples hold them (0 for images).
+        fingerprint: identifies the data: files with their sha256, or the generator's name and seed.
     """
 
     options_class: ClassVar[type[BaseModel]]
@@ -60,11 +60,11 @@ class NowcastDataset(Dataset[Sample], ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of samples of the split."""
+        """Return the number of samples of the split."""
 
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
-        """The sample of an index.
+        """Return the sample of an index.
 
         Raises:
             IndexError: outside of 0 to len - 1.
@@ -76,7 +76,7 @@ class NowcastDataset(Dataset[Sample], ABC):
         """Write a tiny example of the data, in the layout that is read, into an empty folder.
 
         Returns:
-            The options that suit it, in types that YAML has.
+            The options for the example, in types that YAML has.
         """
 
     def _check(self, index: int) -> None:
@@ -97,18 +97,18 @@ def build_dataset(
     lead_steps: int,
     seed: int,
 ) -> NowcastDataset:
-    """A data set by name.
+    """Build a data set by its name.
 
     Raises:
         UnknownNameError: no data set has that name.
-        ConfigError: wrong options, or data that do not serve.
+        ConfigError: wrong options, or data without a usable sample.
     """
     kind = DATASETS.get(name)
     try:
         checked = kind.options_class.model_validate(options)
     except ValidationError as err:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']} (came {e['input']!r})" for e in err.errors()
+            f"{'.'.join(map(str, e['loc'])) or 'together'}: {e['msg']} (got {e['input']!r})" for e in err.errors()
         )
         raise ConfigError(f"options of {name}: {problems}") from err
     folder = None if data is None else Path(data)

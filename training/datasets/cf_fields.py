@@ -1,4 +1,4 @@
-"""Fields of CF data: event NetCDF files and Zarr archives; rain rates, or amounts per step as in RADKLIM's archive."""
+"""Fields of CF data, event NetCDF files and Zarr archives: rain rates, or amounts per step as in RADKLIM's archive."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ MOST_AT_ONCE: Final = 128
 
 @dataclass
 class CFFields:
-    """Fields of one variable of a CF data set."""
+    """The fields of one variable of a CF data set."""
 
     variable: xr.DataArray
     mmh_per_unit: float
@@ -31,7 +31,7 @@ class CFFields:
         self.time_chunk = min(int(chunks.get(self.variable.dims[0], 1)), MOST_AT_ONCE)
 
     def read(self, which: slice) -> Float32Field:
-        """Fields in mm/h, row 0 in the north, NaN where not observed."""
+        """Return fields in mm/h, row 0 in the north, NaN where not observed."""
         values_THW = np.asarray(self.variable[which].values, np.float32) * np.float32(self.mmh_per_unit)
         return values_THW[:, ::-1] if self.south_first else values_THW
 
@@ -46,7 +46,7 @@ def open_cf(path: Path) -> RadarSeries:
     amount = _find_amount(dataset)
     rain = cf.find_rate(dataset) if amount is None else amount
     if rain.ndim != 3:
-        raise FrameError(f"{path.name}: {rain.name} has the dimensions {rain.dims}; (time, y, x) was due")
+        raise FrameError(f"{path.name}: {rain.name}: expected the dimensions (time, y, x), got {rain.dims}")
     grid, south_first = cf.find_grid(dataset, rain)
     times = cf.times_of(dataset, str(rain.dims[0]))
     minutes = np.array([round(time.timestamp() / 60) for time in times], np.int64)
@@ -61,7 +61,7 @@ def _open(path: Path) -> xr.Dataset:
             return dataset
         return xr.open_dataset(path, engine="netcdf4")
     except (OSError, ValueError, KeyError) as err:
-        raise FrameError(f"{path.name} is no NetCDF file and no Zarr store ({err})") from err
+        raise FrameError(f"{path.name}: expected a NetCDF file or a Zarr store, got {err}") from err
 
 
 def _consolidated(store: Path) -> bool:
@@ -70,7 +70,7 @@ def _consolidated(store: Path) -> bool:
 
 
 def _find_amount(dataset: xr.Dataset) -> xr.DataArray | None:
-    """Rain per time step in mm, where the data set holds no rate."""
+    """Return rain per time step in mm if the data set has no rate."""
     names = {v.attrs.get("standard_name") for v in dataset.data_vars.values()} | {str(n) for n in dataset.data_vars}
     if names & set(cf.RATE_NAMES):
         return None
@@ -85,7 +85,7 @@ def _find_amount(dataset: xr.Dataset) -> xr.DataArray | None:
 
 
 def _step_minutes(path: Path, minutes: NDArray[np.int64]) -> int:
-    """The interval that an amount is of: the most frequent step, since gaps make longer ones."""
+    """Return the interval of an amount: the most frequent step, since gaps make longer ones."""
     if len(minutes) < 2:
         raise FrameError(f"{path.name} holds {len(minutes)} field of rain amounts; two or more give the interval")
     steps, counts = np.unique(np.diff(minutes), return_counts=True)

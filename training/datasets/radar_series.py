@@ -1,4 +1,4 @@
-"""One file's rain-rate fields by time, whatever the file's format."""
+"""The rain-rate fields of one file by time, for any file format."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -16,27 +16,27 @@ WHOLE_DIGEST_BYTES: Final = 2**28
 
 
 class FieldSource(Protocol):
-    """Where the fields of a series are read from.
+    """The file that the fields of a series are read from.
 
     Attributes:
-        time_chunk: fields that are decoded together, so that reading all of a chunk costs no more than one.
+        time_chunk: number of fields that are decoded together, so that reading all of them costs no more than one.
     """
 
     time_chunk: int
 
     def read(self, which: slice) -> Float32Field:
-        """Fields in mm/h, row 0 in the north, NaN where not observed."""
+        """Return fields in mm/h, row 0 in the north, NaN where not observed."""
         ...
 
 
 @dataclass
 class RadarSeries:
-    """One file's fields by time.
+    """The fields of one file by time.
 
     Attributes:
         path: the NetCDF or HDF5 file or the Zarr folder.
         minutes: valid times in minutes since 1970, ascending.
-        pixel_m: mean edge of a cell.
+        pixel_m: mean edge of a grid cell.
     """
 
     path: Path
@@ -47,33 +47,33 @@ class RadarSeries:
     _cache: NDArray[np.float16] | None = field(default=None, repr=False)
 
     def field_mmh(self, index: int) -> NDArray[np.float16] | Float32Field:
-        """One field, mm/h, row 0 in the north, NaN where not observed."""
+        """Return one field, mm/h, row 0 in the north, NaN where not observed."""
         field_HW: NDArray[np.float16] | Float32Field
         field_HW = self.source.read(slice(index, index + 1))[0] if self._cache is None else self._cache[index]
         return field_HW
 
     def fields_mmh(self, which: slice) -> NDArray[np.float16] | Float32Field:
-        """Several fields, as many at once as are decoded together."""
+        """Return several fields with one read of the source."""
         return self.source.read(which) if self._cache is None else self._cache[which]
 
     def window_starts(self, steps: int, cadence_minutes: int) -> NDArray[np.int64]:
-        """Indices of fields that begin a gap-free window of `steps` fields at a cadence."""
+        """Return the indices of fields that begin a gap-free window of `steps` fields at a cadence."""
         starts = np.arange(len(self.minutes))
         for step in range(1, steps):
-            due = self.minutes + step * cadence_minutes
-            found = np.searchsorted(self.minutes, due)
-            there = (found < len(self.minutes)) & (self.minutes[np.minimum(found, len(self.minutes) - 1)] == due)
+            wanted = self.minutes + step * cadence_minutes
+            found = np.searchsorted(self.minutes, wanted)
+            there = (found < len(self.minutes)) & (self.minutes[np.minimum(found, len(self.minutes) - 1)] == wanted)
             starts = starts[there[starts]]
         return starts.astype(np.int64)
 
     def window_indices(self, start: int, steps: int, cadence_minutes: int) -> NDArray[np.int64]:
-        """Indices of the fields of the window that begins at `start`."""
-        due = self.minutes[start] + cadence_minutes * np.arange(steps)
-        return np.asarray(np.searchsorted(self.minutes, due), np.int64)
+        """Return the indices of the fields of the window that begins at `start`."""
+        wanted = self.minutes[start] + cadence_minutes * np.arange(steps)
+        return np.asarray(np.searchsorted(self.minutes, wanted), np.int64)
 
     @property
     def is_small(self) -> bool:
-        """Whether all its fields may be held in memory."""
+        """Return whether all its fields may be held in memory."""
         return len(self.minutes) * self.shape[0] * self.shape[1] * 2 <= IN_MEMORY_BYTES
 
     def keep_in_memory(self) -> None:
@@ -84,7 +84,7 @@ class RadarSeries:
             )
 
     def fingerprint(self) -> dict[str, Any]:
-        """Name, times and sha256 of the data: of a Zarr store its metadata, of a file above 256 MiB its two ends."""
+        """Return name, times and sha256 of the data: of a Zarr store its metadata, of files above 256 MiB both ends."""
         first, last = (
             datetime.fromtimestamp(int(m) * 60, UTC).isoformat() for m in (self.minutes[0], self.minutes[-1])
         )

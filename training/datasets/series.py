@@ -1,4 +1,4 @@
-"""Finding and opening rain-rate series: event NetCDF files, Zarr archives and RainNet's HDF5 file, read alike."""
+"""Finding and opening of rain-rate series: event NetCDF files, Zarr archives and RainNet's HDF5 file."""
 
 import logging
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ from training.datasets.radar_series import RadarSeries as RadarSeries
 
 log = logging.getLogger(__name__)
 RYDL_SUFFIXES: Final = (".hdf5", ".h5")
-DUE: Final = "an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
+EXPECTED: Final = "expected an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
 
 
 def open_series(path: str | Path) -> RadarSeries:
     """Open one NetCDF file, one Zarr folder, or RainNet's HDF5 file.
 
     Raises:
-        FrameError: no rain in a layout that is known, or none with CF times and grid.
+        FrameError: no rain in a known layout, or none with CF times and grid.
     """
     path = Path(path)
     series = _open_rydl(path) if path.suffix in RYDL_SUFFIXES else open_cf(path)
     if len(series.minutes) == 0:
-        raise FrameError(f"{path.name} holds no field")
+        raise FrameError(f"{path.name}: expected at least one field, got none")
     if (np.diff(series.minutes) <= 0).any():
-        raise FrameError(f"{path.name}: times do not ascend")
+        raise FrameError(f"{path.name}: expected ascending times")
     return series
 
 
@@ -58,15 +58,15 @@ def _open_rydl(path: Path) -> RadarSeries:
 
 
 def find_series(data: str | Path | None) -> list[RadarSeries]:
-    """All series of a file or folder in the order of time; what cannot be read is logged and skipped.
+    """Return all series of a file or folder in the order of time; unreadable files are logged and skipped.
 
     Raises:
         ConfigError: no such path, or nothing readable in it.
     """
     data = Path(data) if data is not None else None
     if data is None or not data.exists():
-        came = "no data came" if data is None else f"no data at {data}"
-        raise ConfigError(f"{came}: {DUE} was due, --data PATH or a folder ./data/DATASET")
+        found = "no data given" if data is None else f"no data at {data}"
+        raise ConfigError(f"{found}: {EXPECTED}, by --data PATH or in a folder ./data/DATASET")
     series: list[RadarSeries] = []
     for path in _candidates(data):
         try:
@@ -74,7 +74,7 @@ def find_series(data: str | Path | None) -> list[RadarSeries]:
         except FrameError as err:
             log.warning("skipped %s: %s", path.name, err)
     if not series:
-        raise ConfigError(f"nothing in {data} holds rain-rate fields; {DUE} was due")
+        raise ConfigError(f"nothing in {data} holds rain-rate fields; {EXPECTED}")
     return sorted(series, key=lambda one: int(one.minutes[0]))
 
 

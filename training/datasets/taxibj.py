@@ -22,7 +22,7 @@ Flows = NDArray[np.float32]
 
 
 class TaxiBJOptions(BaseModel):
-    """Options of the data set; defaults are the paper's but for the validation part, which is cut from training."""
+    """Options of the data set; defaults are the paper's except for the validation split, which is cut from training."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,12 +42,14 @@ class TaxiBJWindow(NamedTuple):
 
 @DATASETS.register("taxibj")
 class TaxiBJ(NowcastDataset):
-    """Windows of eight half-hours in the order of time, four given and four to forecast (paper, section 5.1).
+    """Windows of eight half-hours in the order of time, four as input and four to forecast (paper, section 5.1).
 
-    `data` is the folder with the four files BJ13 to BJ16. Only complete days count; negative flows are 0. One minimum
-    and one maximum of both channels, without the last 28 days, make values 0 to 1 (a later maximum is above 1). The
-    last 1,344 windows test; as in the reference, the last slot of an unbroken run is in no window. The parts are a
-    window's length apart, so training has a few windows fewer than the paper's 19,560. Options: `TaxiBJOptions`.
+    `data` is the folder with the four files BJ13 to BJ16. Only complete days are used; negative flows are set to 0. One
+    minimum and one maximum of both channels, without the last 28 days, scale values to 0 to 1 (a later maximum is above
+    1). The last 1,344 windows are the test split; as in the reference, the last slot of an unbroken run is in no
+    window.
+    The splits are a window's length apart, so training has a few windows fewer than the paper's 19,560. Options:
+    `TaxiBJOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = TaxiBJOptions
@@ -75,7 +77,7 @@ class TaxiBJ(NowcastDataset):
         if not self.windows and not (split == "validation" and self.options.validation_windows == 0):
             raise ConfigError(
                 f"no window for the {split} split: {len(windows)} windows in {', '.join(p.name for p in files)}, of "
-                f"which {self.options.test_windows} test and {self.options.validation_windows} validate; more were due"
+                f"which {self.options.test_windows} test and {self.options.validation_windows} validate; expected more"
             )
         self.lowest, self.highest = _extremes(flows_TCHW, self.options.test_windows)
         self.frames_TCHW = flows_TCHW[:, : self.channels] - np.float32(self.lowest)
@@ -95,7 +97,7 @@ class TaxiBJ(NowcastDataset):
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:
-        """Two days of 2013 and two of 2014, one of them without its last slot."""
+        """Write two days of 2013 and two of 2014, one of them without its last slot."""
         random = np.random.default_rng(0)
         for year, days in ((13, ("20130701", "20130702")), (14, ("20140301", "20140303", "20140304"))):
             dates = [f"{day}{slot:02d}".encode() for day in days for slot in range(1, SLOTS + 1)]
@@ -106,7 +108,7 @@ class TaxiBJ(NowcastDataset):
         return {"years": [13, 14], "test_windows": 20, "validation_windows": 20}
 
     def _split(self, windows: list[TaxiBJWindow]) -> list[TaxiBJWindow]:
-        """Train, validation and test in the order of time, each a window's length before the next."""
+        """Return the windows of the split: train, validation, test in the order of time, a window's length apart."""
         earlier, test = _cut(windows, self.options.test_windows)
         train, validation = _cut(earlier, self.options.validation_windows)
         return {"train": train, "validation": validation, "test": test}[self.split]
@@ -121,23 +123,23 @@ def _cut(windows: list[TaxiBJWindow], last: int) -> tuple[list[TaxiBJWindow], li
 
 
 def _files(data: Path | None, years: tuple[int, ...]) -> list[Path]:
-    due = [NAME.format(year=year) for year in years]
+    names = [NAME.format(year=year) for year in years]
     if data is None or not data.is_dir():
         raise ConfigError(
-            f"no folder {data or 'data/taxibj'}: the TaxiBJ files of DeepST ({', '.join(due)}) were due in one folder, "
-            "--data FOLDER or ./data/taxibj"
+            f"no folder {data or 'data/taxibj'}: expected the TaxiBJ files of DeepST ({', '.join(names)}) in one "
+            "folder, --data FOLDER or ./data/taxibj"
         )
-    missing = [name for name in due if not (data / name).is_file()]
+    missing = [name for name in names if not (data / name).is_file()]
     if missing:
-        raise ConfigError(f"{data} holds no {', '.join(missing)}; the files {', '.join(due)} of TaxiBJ were due")
-    return [data / name for name in due]
+        raise ConfigError(f"{data}: expected the TaxiBJ files {', '.join(names)}, got none named {', '.join(missing)}")
+    return [data / name for name in names]
 
 
 def read_flows(path: Path) -> tuple[Flows, NDArray[np.int64]]:
-    """Flows (N, 2, 32, 32), not below 0, and their times in slots since 1970.
+    """Return flows (N, 2, 32, 32), not below 0, and their times in slots since 1970.
 
     Raises:
-        ConfigError: no HDF5 file with `data` and `date` of TaxiBJ's layout.
+        ConfigError: not an HDF5 file with `data` and `date` of TaxiBJ's layout.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -146,15 +148,17 @@ def read_flows(path: Path) -> tuple[Flows, NDArray[np.int64]]:
         slots = np.array([_slot(date) for date in dates], np.int64)
     except (OSError, KeyError, ValueError, TypeError) as err:
         raise ConfigError(
-            f"{path.name} is not of TaxiBJ's layout ({err}); HDF5 with `data` and, as 2013070101, `date` was due"
+            f"{path.name}: expected TaxiBJ's HDF5 layout with `data` and `date` (like 2013070101), got {err}"
         ) from err
     if flows_TCHW.shape != (len(slots), *CELLS):
-        raise ConfigError(f"{path.name}: data of {flows_TCHW.shape} for {len(slots)} dates; (N, 2, 32, 32) was due")
+        raise ConfigError(
+            f"{path.name}: expected data of (N, 2, 32, 32), got {flows_TCHW.shape} for {len(slots)} dates"
+        )
     if (np.diff(slots) <= 0).any():
         order = np.argsort(slots, kind="stable")
         flows_TCHW, slots = flows_TCHW[order], slots[order]
     if (np.diff(slots) == 0).any():
-        raise ConfigError(f"{path.name}: the same date twice; each half-hour once was due")
+        raise ConfigError(f"{path.name}: expected each half-hour once, got the same date twice")
     return np.maximum(flows_TCHW, 0, out=flows_TCHW), slots
 
 
@@ -169,12 +173,12 @@ def _complete_days(flows_TCHW: Flows, slots: NDArray[np.int64], name: str) -> tu
     days, counts = np.unique(slots // SLOTS, return_counts=True)
     whole = np.isin(slots // SLOTS, days[counts == SLOTS])
     if not whole.any():
-        raise ConfigError(f"{name}: no day of its {len(days)} has all {SLOTS} half-hours; complete days were due")
+        raise ConfigError(f"{name}: expected complete days of {SLOTS} half-hours, got none among {len(days)}")
     return flows_TCHW[whole], slots[whole]
 
 
 def _windows(parts: list[NDArray[np.int64]], steps: int) -> list[TaxiBJWindow]:
-    """Every run of `steps` slots of a file that another slot follows, as the reference takes them."""
+    """Return every run of `steps` slots of a file that is followed by another slot, as the reference does."""
     windows: list[TaxiBJWindow] = []
     before = 0
     for slots in parts:
@@ -185,6 +189,6 @@ def _windows(parts: list[NDArray[np.int64]], steps: int) -> list[TaxiBJWindow]:
 
 
 def _extremes(flows_TCHW: Flows, last: int) -> tuple[float, float]:
-    """Minimum and maximum of both channels of all but the last frames."""
+    """Return minimum and maximum of both channels of all frames except the last ones."""
     known = flows_TCHW[:-last] if last < len(flows_TCHW) else flows_TCHW
     return float(known.min()), float(known.max())

@@ -21,35 +21,35 @@ class ClipWindow:
 
     @property
     def begin(self) -> int:
-        """Time of the first field in minutes since 1970."""
+        """Return the time of the first field in minutes since 1970."""
         return int(self.series.minutes[self.start])
 
     @property
     def end(self) -> int:
-        """Time of the last field in minutes since 1970."""
+        """Return the time of the last field in minutes since 1970."""
         return self.begin + (self.steps - 1) * self.cadence_minutes
 
     @property
     def fields(self) -> list[int]:
-        """Indices of the window's fields in its series."""
+        """Return the indices of the window's fields in its series."""
         return [int(i) for i in self.series.window_indices(self.start, self.steps, self.cadence_minutes)]
 
 
 def fields_of(windows: Iterable[ClipWindow]) -> NDArray[np.int64]:
-    """Indices of all fields of windows of one series, ascending."""
+    """Return the indices of all fields of windows of one series, ascending."""
     shapes: dict[tuple[int, int], list[ClipWindow]] = {}
     for window in windows:
         shapes.setdefault((window.steps, window.cadence_minutes), []).append(window)
     found = [np.empty(0, np.int64)]
     for (steps, cadence), alike in shapes.items():
         minutes = alike[0].series.minutes
-        due = minutes[[w.start for w in alike]][:, None] + cadence * np.arange(steps)
-        found.append(np.searchsorted(minutes, np.unique(due)))
+        wanted = minutes[[w.start for w in alike]][:, None] + cadence * np.arange(steps)
+        found.append(np.searchsorted(minutes, np.unique(wanted)))
     return np.unique(np.concatenate(found))
 
 
 def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[int]) -> list[ClipWindow]:
-    """Every window of every series at every cadence; a window starts at each field, so they overlap."""
+    """Return every window of every series at every cadence; a window starts at each field, so they overlap."""
     cadences = tuple(cadences)
     return [
         ClipWindow(one, int(start), steps, cadence)
@@ -60,17 +60,17 @@ def all_windows(series: Iterable[RadarSeries], steps: int, cadences: Iterable[in
 
 
 def before(windows: Iterable[ClipWindow], time: datetime | None) -> list[ClipWindow]:
-    """Windows that end before a time."""
+    """Return the windows that end before a time."""
     return [w for w in windows if time is None or w.end * 60 < time.timestamp()]
 
 
 def since(windows: Iterable[ClipWindow], time: datetime | None) -> list[ClipWindow]:
-    """Windows that begin at a time or later."""
+    """Return the windows that begin at a time or later."""
     return [w for w in windows if time is None or w.begin * 60 >= time.timestamp()]
 
 
 def thinned(windows: list[ClipWindow], most: int) -> list[ClipWindow]:
-    """At most so many windows, evenly spread over those that came; 0 keeps all."""
+    """Return at most `most` windows, evenly spread over the given ones; 0 keeps all."""
     count = len(windows)
     return windows if not 0 < most < count else [windows[i * count // most] for i in range(most)]
 
@@ -78,11 +78,11 @@ def thinned(windows: list[ClipWindow], most: int) -> list[ClipWindow]:
 def split_in_time(
     windows: Sequence[ClipWindow], minutes: NDArray[np.int64], last_share: float
 ) -> tuple[list[ClipWindow], list[ClipWindow]]:
-    """Cut windows into an earlier and a later part with at least a window's length between them.
+    """Divide windows into an earlier and a later part with at least a window's length between them.
 
-    The later part holds the last share of the fields. The cut is moved to the nearest pause between fields that is
-    longer than a window, if there is one within a tenth of the fields; and back in time as far as the later part needs
-    to hold a window at all. Where the data are too short for both parts, the later one is empty.
+    The later part holds the last share of the fields. The boundary is moved to the nearest pause between fields that is
+    longer than a window, if there is one within a tenth of the fields; and back in time if the later part would hold no
+    window otherwise. If the data are too short for both parts, the later one is empty.
 
     Args:
         windows: of any cadence.
@@ -99,7 +99,7 @@ def split_in_time(
 
 
 def _cut(minutes: NDArray[np.int64], last_share: float, gap: int) -> int:
-    """Time of the first field of the later part, in minutes since 1970."""
+    """Return the time of the first field of the later part, in minutes since 1970."""
     cut = min(round(len(minutes) * (1 - last_share)), len(minutes) - 1)
     pauses = np.flatnonzero(np.diff(minutes) > gap) + 1
     if pauses.size:

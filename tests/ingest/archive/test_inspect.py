@@ -58,7 +58,7 @@ def test_the_command_builds_and_then_draws(tmp_path):
     assert said.exit_code == 0, said.output
     assert "10 of 25 fields" in said.stdout
     said = CliRunner().invoke(app, ["build", "--source", str(tmp_path / "in"), "--out", str(archive)])
-    assert "is there already" in said.stdout
+    assert "exists already" in said.stdout
     numbers = tmp_path / "numbers.json"
     said = CliRunner().invoke(app, ["inspect", str(archive), "--json", str(numbers), "--fields", "4"])
     assert said.exit_code == 0, said.output
