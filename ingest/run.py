@@ -39,7 +39,7 @@ def main(
         float, typer.Option(min=0, help="Seconds an unreadable file stays unchanged to be refused.")
     ] = 30.0,
 ) -> None:
-    """Put radar files into the live store (NOWCAST_HOME) as they come, until SIGTERM or SIGINT."""
+    """Store radar files in the live store (NOWCAST_HOME) as they arrive, until SIGTERM or SIGINT."""
     try:
         settings = settings_from_environment()
         set_up_logs("ingest", settings.log_level, settings.log_format)
@@ -75,7 +75,7 @@ def build_worker(
 
 
 def open_store(settings: Settings) -> Store:
-    """The live store of the settings."""
+    """Open the live store of the settings."""
     return Store(settings.home, settings.database_url.get_secret_value() if settings.database_url else None)
 
 
@@ -115,7 +115,7 @@ def choose_source(
 
 @contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`, so that the file in hand is finished."""
+    """Set `stop` on SIGTERM and SIGINT, so that the current file is completed."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         stop.set()

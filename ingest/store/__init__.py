@@ -1,1 +1,1 @@
-"""The live store: files, their catalogue, retention, locks and ready windows."""
+"""The live store: scan files, their catalogue, retention, locks and ready windows."""

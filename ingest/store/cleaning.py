@@ -1,4 +1,4 @@
-"""What may be changed in a field before it is stored, each only if asked for: specks taken out, rates rounded."""
+"""Optional cleaning of a field before it is stored: speckle filter and rounding of rates."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,11 +14,11 @@ EIGHT_NEIGHBOURS: Final = np.ones((3, 3), np.int8)
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The changes asked for; by default none, and a field is stored as its file has it.
+    """The configured cleaning; by default none, so that a field is stored as it is in its file.
 
     Attributes:
-        isolated_cells: wet groups of at most so many cells are taken for dry.
-        step_mmh: rates are rounded to multiples of it.
+        isolated_cells: speckle filter: wet clusters of at most this number of grid cells are set to dry; 0 disables it.
+        step_mmh: rates are rounded to multiples of this value; 0 disables it.
     """
 
     isolated_cells: int = 0
@@ -26,19 +26,19 @@ class Cleaning:
 
     @classmethod
     def of(cls, settings: Settings) -> "Cleaning":
-        """As the settings have it."""
+        """Return the cleaning that the settings configure."""
         return cls(settings.isolated_cells, settings.step_mmh)
 
     def __call__(self, frame: RadarFrame) -> RadarFrame:
-        """The frame that is stored."""
+        """Return the cleaned frame."""
         return rounded(without_isolated(frame, self.isolated_cells), self.step_mmh)
 
 
 def without_isolated(frame: RadarFrame, max_cells: int) -> RadarFrame:
-    """The frame with every wet group of at most `max_cells` cells (eight neighbours) set to dry; 0 leaves it as it is.
+    """Set every wet cluster of at most `max_cells` grid cells (eight neighbours) to dry; 0 leaves the frame unchanged.
 
-    Such specks are clutter, ships and aircraft far more often than rain; a group at the edge of what is observed is
-    taken for what it shows.
+    Such speckle is clutter, ships and aircraft far more often than rain. A cluster at the edge of the observed area is
+    judged by its visible cells.
     """
     if max_cells <= 0:
         return frame
@@ -50,10 +50,10 @@ def without_isolated(frame: RadarFrame, max_cells: int) -> RadarFrame:
 
 
 def rounded(frame: RadarFrame, step_mmh: float) -> RadarFrame:
-    """The frame with its rates rounded to multiples of `step_mmh`; 0 leaves it as it is.
+    """Round the rates to multiples of `step_mmh`; 0 leaves the frame unchanged.
 
-    Binary RY and RV count 0.01 mm in five minutes, steps of 0.12 mm/h; RV's HDF5 counts 0.001 mm, steps of 0.012 mm/h,
-    and so shows drizzle that the others have as dry. A step of 0.12 makes them alike (docs/decisions/0021).
+    Binary RY and RV have a resolution of 0.01 mm in five minutes, or 0.12 mm/h; RV's HDF5 has 0.001 mm, or 0.012 mm/h,
+    and so contains drizzle that is dry in the others. A step of 0.12 makes them comparable (docs/decisions/0021).
     """
     if step_mmh <= 0:
         return frame

@@ -1,7 +1,7 @@
-"""Connections to the SQL catalogue: any SQLAlchemy database, several processes at once.
+"""Connections to the SQL catalogue, SQLite or PostgreSQL, from several processes at once.
 
-SQLite runs with a write-ahead log, and what writes takes the write lock first (`writing`), so that a process waits for
-its turn instead of failing with "database is locked" when it turns from reading to writing.
+SQLite runs with a write-ahead log, and a transaction that writes takes the write lock first (`writing`): a process
+then waits, instead of failing with "database is locked" when a reading transaction begins to write.
 """
 
 import sqlite3
@@ -29,27 +29,27 @@ from core.errors import ConfigError, UnavailableError
 from ingest.store.locks import DiskFullError
 
 BUSY_TIMEOUT_S: Final = 30.0
-"""How long a process waits for another one's transaction; transactions here last milliseconds."""
+"""Time that a process waits for another one's transaction; transactions here last milliseconds."""
 
 _CORRUPT_CODES: Final = (11, 26)
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
 
 
 FULL: Final = "database or disk is full"
-"""SQLITE_FULL in words."""
+"""SQLite's message for SQLITE_FULL."""
 
 NO_COLUMN: Final = ("no such column", "has no column named")
-"""SQLite has no code of its own for it."""
+"""SQLite's messages for an unknown column, which has no error code of its own."""
 
 UNDEFINED_COLUMN: Final = "42703"
-"""PostgreSQL, appendix A (error codes)."""
+"""PostgreSQL's error code for an unknown column (appendix A of its manual)."""
 
 
 def open_engine(database_url: str) -> Engine:
-    """An engine whose connections are ready for several processes, forked ones too.
+    """Return an engine whose connections several processes may use, forked ones too.
 
     Raises:
-        ConfigError: not a database URL, or one whose driver is not installed.
+        ConfigError: an invalid database URL, or one whose driver is not installed.
     """
     try:
         url = make_url(database_url)
@@ -64,9 +64,9 @@ def open_engine(database_url: str) -> Engine:
 
 
 def held_open(engine: Engine) -> sqlite3.Connection | None:
-    """A connection that only stays: without one, SQLite folds its log into the file whenever the last one closes.
+    """Open an idle connection: without one, SQLite checkpoints its log whenever the last connection closes.
 
-    That costs every single write two syncs of the disk. For a process that forks no other; None for another database.
+    A checkpoint costs each write two syncs of the disk. Only for a process that does not fork; None for PostgreSQL.
     """
     if engine.dialect.name != "sqlite" or not engine.url.database:
         return None
@@ -77,10 +77,10 @@ def held_open(engine: Engine) -> sqlite3.Connection | None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A connection to read from.
+    """Open a connection for reading.
 
     Raises:
-        UnavailableError: the database does not answer.
+        UnavailableError: the database does not respond.
     """
     with translated(), engine.connect() as connection:
         yield connection
@@ -88,10 +88,10 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that holds the write lock from its start and commits at its end.
+    """Open a transaction that holds the write lock from its start and commits at its end.
 
     Raises:
-        UnavailableError: the database does not answer.
+        UnavailableError: the database does not respond.
     """
     with translated(), engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         yield connection
@@ -112,10 +112,10 @@ def translated() -> Iterator[None]:
 def upsert(
     model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]], dialect: str, *, add: bool = False
 ) -> Insert:
-    """Insert rows, or renew those whose primary key is there already; `add` sums their numbers up instead.
+    """Return a statement that inserts rows and replaces those with an existing primary key; with `add` it sums them.
 
     Raises:
-        ConfigError: a database for which no such statement is known.
+        ConfigError: the database is neither SQLite nor PostgreSQL.
     """
     table = model.__table__
     assert isinstance(table, Table)
@@ -132,10 +132,10 @@ def upsert(
 
 
 def is_sound(engine: Engine) -> bool:
-    """Whether a SQLite file is a whole database (PRAGMA quick_check); other databases look after themselves.
+    """Return whether a SQLite file is intact (PRAGMA quick_check); True for PostgreSQL, which checks itself.
 
     Raises:
-        UnavailableError: it could not be asked.
+        UnavailableError: the database does not respond.
     """
     if engine.dialect.name != "sqlite":
         return True
@@ -149,12 +149,12 @@ def is_sound(engine: Engine) -> bool:
 
 
 def count(connection: Connection, model: type[DeclarativeBase]) -> int:
-    """Rows of a table."""
+    """Return the number of rows of a table."""
     return int(connection.scalar(select(func.count()).select_from(model)) or 0)
 
 
 def _lacks_column(err: SQLAlchemyError) -> bool:
-    """Whether a statement names a column that its table does not have."""
+    """Return whether a statement failed because a column is missing."""
     original = getattr(err, "orig", None)
     if getattr(original, "sqlstate", None) == UNDEFINED_COLUMN:
         return True

@@ -1,4 +1,4 @@
-"""What the catalogue knows: which scans are stored, and which files went in to their end."""
+"""The catalogue of the ingest room: stored scans, ingested and rejected files, and counters."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
 
 ROWS_PER_STATEMENT: Final = 500
 SUMS: Final = ("RW", "SF", "RQ")
-"""Rain of an hour or a day: no forecast starts from it."""
+"""Products that are sums of an hour or a day: no forecast starts from them."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """One stored observation as the catalogue knows it; `Store.load` reads its field."""
+    """One stored observation in the catalogue; `Store.load` reads its field."""
 
     product: str
     valid_time: datetime
@@ -54,11 +54,11 @@ class Index:
         self.engine: Engine = open_engine(database_url)
 
     def open(self, now: datetime) -> None:
-        """Create or upgrade the tables; a corrupt SQLite file is set aside first, so that they are empty then.
+        """Create or upgrade the tables; a corrupt SQLite file is set aside first, and the tables are empty then.
 
         Raises:
             ConfigError: the schema is not one that this release can use.
-            UnavailableError: the database does not answer.
+            UnavailableError: the database does not respond.
         """
         if not is_sound(self.engine):
             self._set_aside(now)
@@ -71,7 +71,7 @@ class Index:
     def scans(
         self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> list[Scan]:
-        """Scans in ascending time, both ends included."""
+        """Return scans in ascending time, both ends included."""
         query = select(ScanRow.__table__).order_by(ScanRow.valid_time, ScanRow.product)
         query = query.where(ScanRow.product == product) if product is not None else query
         query = query.where(ScanRow.valid_time >= start) if start is not None else query
@@ -80,7 +80,7 @@ class Index:
             return [self._scan(row._mapping) for row in connection.execute(query)]
 
     def latest(self, product: str | None = None) -> Scan | None:
-        """The newest scan, or None where there is none; a sum of hours only where there is nothing else."""
+        """Return the newest scan, or None; an hourly or daily sum only where there is no other product."""
         newest = (ScanRow.product.in_(SUMS), ScanRow.valid_time.desc(), ScanRow.received_at.desc())
         query = select(ScanRow.__table__).order_by(*newest).limit(1)
         query = query.where(ScanRow.product == product) if product is not None else query
@@ -89,12 +89,12 @@ class Index:
         return self._scan(row._mapping) if row else None
 
     def products(self) -> list[str]:
-        """Products of which there are scans."""
+        """Return the products that have scans."""
         with reading(self.engine) as connection:
             return list(connection.scalars(select(ScanRow.product).distinct().order_by(ScanRow.product)))
 
     def scan_of(self, product: str, valid_time: datetime) -> Scan | None:
-        """The scan of a product and time."""
+        """Return the scan of a product and time."""
         found = self.scans(product=product, start=valid_time, end=valid_time)
         return found[0] if found else None
 
@@ -106,13 +106,13 @@ class Index:
         counts: Mapping[str, int] | None = None,
         anew: bool = False,
     ) -> None:
-        """Rows of stored files, all or none.
+        """Insert the rows of stored files in one transaction.
 
         Args:
-            scans: the files and what they say of themselves.
-            file: the `FileRow` of the file that brought them.
-            counts: what to count with it.
-            anew: forget every other scan, and the ingested files.
+            scans: the files with their headers.
+            file: the `FileRow` of the ingested file that contained them.
+            counts: added to the counters.
+            anew: delete all other rows of scans and of ingested files first.
         """
         rows = [{**HEADER_ROW.to_row(header), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
         with writing(self.engine) as connection:
@@ -127,11 +127,11 @@ class Index:
             self._add(connection, counts or {})
 
     def remember(self, row: Mapping[str, Any]) -> None:
-        """Enter a `FileRow`."""
+        """Insert a `FileRow`."""
         self.enter([], file=row)
 
     def reject(self, row: Mapping[str, Any]) -> bool:
-        """Enter a `RejectedRow` and count it; False where it is there already."""
+        """Insert a `RejectedRow` and count it; False where it exists already."""
         known = (RejectedRow.sha256 == row["sha256"]) & (RejectedRow.name == row["name"])
         with writing(self.engine) as connection:
             if connection.scalar(select(func.count()).select_from(RejectedRow).where(known)):
@@ -141,7 +141,7 @@ class Index:
         return True
 
     def forget(self, paths: Sequence[Path], counts: Mapping[str, int]) -> None:
-        """Take the scans of files out that are about to be deleted, and count what is deleted."""
+        """Delete the rows of files that are about to be deleted, and add to the counters."""
         names = [path.relative_to(self.home).as_posix() for path in paths]
         with writing(self.engine) as connection:
             for at in range(0, len(names), ROWS_PER_STATEMENT):
@@ -149,12 +149,12 @@ class Index:
             self._add(connection, counts)
 
     def counts(self) -> dict[str, int]:
-        """How often each thing happened since the catalogue was made."""
+        """Return the counters since the catalogue was created."""
         with reading(self.engine) as connection:
             return {row.what: row.n for row in connection.execute(select(CountRow.what, CountRow.n))}
 
     def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
-        """Observations and forecasts in an ingested file of that content and name."""
+        """Return the numbers of observations and forecasts in an ingested file of that content and name."""
         query = select(FileRow.observations, FileRow.forecasts)
         query = query.where(FileRow.sha256 == sha256, FileRow.name == name)
         with reading(self.engine) as connection:
@@ -162,7 +162,7 @@ class Index:
         return (row.observations, row.forecasts) if row else None
 
     def remembers_name(self, name: str) -> bool:
-        """Whether a file of that name was ingested."""
+        """Return whether a file of that name was ingested."""
         with reading(self.engine) as connection:
             return connection.scalar(select(FileRow.sha256).where(FileRow.name == name).limit(1)) is not None
 
@@ -172,7 +172,7 @@ class Index:
             connection.execute(upsert(CountRow, rows, self.engine.dialect.name, add=True))
 
     def _set_aside(self, now: datetime) -> None:
-        """Rename a corrupt SQLite file with what belongs to it, for whoever wants to look into it."""
+        """Rename a corrupt SQLite file with its log files, for later inspection."""
         if not self.engine.url.database:
             raise UnavailableError("a SQLite catalogue without a file is corrupt; a path was due")
         path = Path(self.engine.url.database)

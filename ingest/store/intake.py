@@ -1,4 +1,4 @@
-"""One radar file into the live store: read, store what is new, quarantine what cannot be read."""
+"""Ingest of one radar file: read it, store new frames, quarantine it if it cannot be read."""
 
 import hashlib
 import json
@@ -19,31 +19,31 @@ from ingest.store.cleaning import Cleaning
 from ingest.store.live import Store
 
 MAX_FILE_BYTES: Final = 256 * 2**20
-"""Far above any radar file; a larger one is refused unread."""
+"""Far above the size of any radar file; a larger file is rejected unread."""
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 4096
 AS_FILED: Final = Cleaning()
 MAX_AHEAD: Final = timedelta(days=2)
-"""A scan that claims to come from later than this would be the newest one for ever."""
+"""Longest time ahead of the clock: a scan of a later time would remain the newest one for ever."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file.
+    """Result of the ingest of one file.
 
     Attributes:
-        stored: new observations, or ones that replaced another content.
-        replaced: of these, the ones that replaced another content.
-        late: of these, the new ones that came after a newer one of their product.
+        stored: new observations, including replacements.
+        replaced: those of them that replaced an observation of the same time.
+        late: new ones of them that arrived after a newer one of their product.
         duplicates: frames that were stored already.
-        worse: other contents of stored observations that are not as good (`ingest.store.shelf.is_worse`).
-        forecasts: new frames with a lead above 0, kept apart.
-        known: the file itself, by content and name, had gone in before; nothing was counted.
-        rejected: why nothing of the file was taken; None if it was.
-        kind: what a rejected file is counted as.
-        newest: valid time of the newest observation in the file, if it was read.
+        worse: frames that were not stored because a better one exists (`ingest.store.shelf.is_worse`).
+        forecasts: new frames with a lead time above 0, stored separately.
+        known: the file, by content and name, was ingested before; nothing was counted.
+        rejected: why the file was rejected; None if it was not.
+        kind: category of a rejected file.
+        newest: valid time of the newest observation in the file, if the file was read.
     """
 
     stored: int = 0
@@ -59,7 +59,7 @@ class Outcome:
 
 
 class FutureError(FrameError):
-    """A scan of a time that has not been yet."""
+    """A scan whose time is in the future."""
 
 
 KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
@@ -69,23 +69,23 @@ KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
     (FutureError, "future"),
     (InputError, "damaged"),
 )
-"""What a rejected file is counted as; the first that fits."""
+"""Category of a rejected file by its error; the first match counts."""
 
 
 def ingest_file(
     source: str | Path | bytes, store: Store, *, name: str = "", final: bool = True, cleaning: Cleaning = AS_FILED
 ) -> Outcome:
-    """Put one file's frames into the store; doing it again changes nothing.
+    """Store the frames of one file; a repetition changes nothing.
 
     Args:
-        source: a file of any supported format, or its bytes. It is never moved, changed or deleted.
+        source: a file of any supported format, or its bytes. The file is never moved, changed or deleted.
         store: the live store.
-        name: what logs and the quarantine call it; by default the file's name.
+        name: label in logs and in the quarantine; by default the file's name.
         final: quarantine what cannot be read; False for a file that may still be growing.
-        cleaning: what is changed in a field before it is stored.
+        cleaning: applied to each field before it is stored.
 
     Raises:
-        UnavailableError: the store cannot be used now; never for a bad or unreadable file.
+        UnavailableError: the store cannot be used now; never because of a damaged or unreadable file.
     """
     source = Path(source) if isinstance(source, str) else source
     name = name or (source.name if isinstance(source, Path) else "upload")
@@ -128,7 +128,7 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
 
 
 def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
-    """All frames of a file, or `FrameError`, whatever a decoder does on hostile bytes."""
+    """Return all frames of a file; any failure of a decoder becomes a `FrameError`."""
     try:
         frames = read_frames(content, name=name)
     except InputError:
@@ -146,7 +146,7 @@ def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
 
 
 def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:
-    """The bytes (only the first few of a file over the limit), the size and the time of the last change."""
+    """Return the bytes (only the first ones of a file over the limit), the size and the modification time."""
     if isinstance(source, bytes):
         return source, len(source), None
     with source.open("rb") as file:

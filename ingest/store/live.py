@@ -1,4 +1,4 @@
-"""The live store: one file per scan in `home`, and a catalogue of them in SQL that can be made anew from the files."""
+"""The live store: one file per scan in `home`, and an SQL catalogue that can be rebuilt from the files."""
 
 import hashlib
 import logging
@@ -26,19 +26,19 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """Scans, ready windows, other people's forecasts and quarantined files under one folder.
+    """Scans, ready windows, providers' forecasts and quarantined files in one folder.
 
-    A file is written first and its row after it; both may be done twice. Several processes may use one store at a
-    time: what writes scans takes turns by a file lock. A catalogue that is corrupt, or empty beside files, is made
-    anew when the store is opened.
+    A file is written before its row; both steps may be repeated. Several processes may use one store at a time: writers
+    of scans hold a file lock. A catalogue that is corrupt, or empty although there are files, is rebuilt when the store
+    is opened.
 
     Args:
-        home: the folder; made if it is not there.
-        database_url: of the catalogue; None is SQLite in the folder.
-        clock: the present time.
+        home: the folder; created if it does not exist.
+        database_url: of the catalogue; None: SQLite in the folder.
+        clock: returns the current time.
 
     Raises:
-        ConfigError: not a database URL that can be used.
+        ConfigError: an invalid database URL, or a schema that this release cannot use.
         UnavailableError: the folder or the database cannot be used.
     """
 
@@ -69,16 +69,16 @@ class Store:
         """Store a frame; it replaces one of its product and time unless that is the same or better (`shelf.is_worse`).
 
         Args:
-            frame: a scan, or somebody's forecast (lead above 0), which is kept apart and never becomes a scan.
-            content_sha256: identity of the content; None takes it from the frame itself.
-            received_at: None is now.
-            issued_at: age of the file that it came in; None is `received_at`.
+            frame: a scan, or a provider's forecast (lead time above 0), which is stored separately.
+            content_sha256: identity of the content; None: computed from the frame.
+            received_at: None: the current time.
+            issued_at: modification time of its file; None: `received_at`.
 
         Returns:
-            False for a duplicate (same product, time and content), and where the better one stays.
+            False for a duplicate (same product, time and content), and where a better frame is kept.
 
         Raises:
-            UnavailableError: the disk or the database did not take it; putting it again is safe.
+            UnavailableError: the disk or the database failed; a retry is safe.
         """
         sha256 = content_sha256 or scanfile.frame_sha256(frame)
         header = scanfile.header_of(frame, sha256, received_at or self._clock(), issued_at)
@@ -91,13 +91,13 @@ class Store:
     def put_file(
         self, frames: Sequence[RadarFrame], sha256: str, name: str, *, issued_at: datetime | None = None
     ) -> Counter[str]:
-        """Store all frames of a file and remember it, so that it is not read again; one transaction after the files.
+        """Store all frames of a file and record the file, so that it is not read again.
 
         Returns:
-            How many were stored (of them replaced, late), forecasts, duplicates and worse, as the catalogue has it.
+            The counts of stored frames (of them replaced, late), forecasts, duplicates and worse.
 
         Raises:
-            UnavailableError: the disk or the database did not take it; putting it again is safe.
+            UnavailableError: the disk or the database failed; a retry is safe.
         """
         now = self._clock()
         headers = [scanfile.header_of(frame, scanfile.frame_sha256(frame), now, issued_at) for frame in frames]
@@ -111,22 +111,22 @@ class Store:
     def scans(
         self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> list[Scan]:
-        """Stored scans in ascending time, both ends included."""
+        """Return stored scans in ascending time, both ends included."""
         return self._index.scans(product=product, start=start, end=end)
 
     def latest(self, product: str | None = None) -> Scan | None:
-        """The newest scan, or None in an empty store; a sum of hours (RW, SF, RQ) only where there is nothing else."""
+        """Return the newest scan, or None; an hourly or daily sum (RW, SF, RQ) only where there is no other product."""
         return self._index.latest(product)
 
     def products(self) -> list[str]:
-        """Products of which there are scans."""
+        """Return the products that have scans."""
         return self._index.products()
 
     def load(self, scan: Scan) -> RadarFrame:
-        """The frame of a scan.
+        """Read the frame of a scan.
 
         Raises:
-            NoDataError: its file is gone or broken.
+            NoDataError: its file is missing or damaged.
         """
         return scanfile.read_scan(scan.path)
 
@@ -138,17 +138,17 @@ class Store:
         steps: int = 5,
         cadence_minutes: int = 30,
     ) -> Window:
-        """The window of stored scans that ends at a time; reads only the fields that it needs.
+        """Return the window of stored scans that ends at a time; reads only the fields it needs.
 
         Args:
-            reference_time: None is the newest scan's.
-            product: None takes the product that fills the window best.
+            reference_time: None: the time of the newest scan.
+            product: None: the product that fills the window best.
             steps: number of fields.
             cadence_minutes: their spacing.
 
         Raises:
             NoDataError: no scan is stored, or none near the reference time.
-            ConflictError: the scans do not make a window; names the missing times.
+            ConflictError: the scans do not form a window; the message names the missing times.
         """
         newest = self.latest(product)
         if newest is None:
@@ -169,13 +169,13 @@ class Store:
         )
 
     def ready_window(self, model: str, reference_time: datetime) -> Path:
-        """Where the ready window of a model and time lies, if it was written."""
+        """Return the path of the ready window of a model and time."""
         return self.home / "windows" / safe_name(model) / f"{stamp(reference_time)}.safetensors"
 
     def current_window(
         self, model: str, reference_time: datetime, *, steps: int = 5, cadence_minutes: int = 30
     ) -> ready.ReadyWindow | None:
-        """The ready window, if it was made of the very scans that `window` would take now; else None."""
+        """Return the ready window if it was made from the scans that `window` would use now; else None."""
         nominal, chosen = self._chosen(reference_time, steps, cadence_minutes)
         try:
             found = self.read_window(model, reference_time)
@@ -184,7 +184,7 @@ class Store:
         return found if (found.nominal_times, found.sources) == (nominal, ready.sources_of(chosen)) else None
 
     def write_windows(self, model_name: str, pixel_m: float, cadence_minutes: int = 30, steps: int = 5) -> Path | None:
-        """Write the newest window on a model's grid and drop old ones; None where scans make no usable one yet."""
+        """Write the newest window on a model's grid and delete old ones; None without a usable window."""
         newest = self.latest()
         try:  # the scans are named before they are read: what is stored in between makes the window a past one
             named = self._chosen(newest.valid_time, steps, cadence_minutes)[1] if newest else []
@@ -201,24 +201,24 @@ class Store:
         return path
 
     def read_window(self, model: str, reference_time: datetime) -> ready.ReadyWindow:
-        """The ready window of a model and time.
+        """Read the ready window of a model and time.
 
         Raises:
-            NoDataError: it was not written, or is dropped already.
+            NoDataError: it was not written, or is deleted already.
         """
         return ready.read_ready(self.ready_window(model, reference_time))
 
     def quarantine(self, path_or_bytes: str | Path | bytes, name: str, reason: str, kind: str = "damaged") -> Path:
-        """Keep a copy of what could not be read, with the reason beside it; the same content and name is kept once.
+        """Keep a copy of a file that could not be read, with the reason; the same content and name is kept once.
 
         Args:
             path_or_bytes: the file.
-            name: what it was called.
-            reason: for people.
-            kind: what it is counted as.
+            name: of the file.
+            reason: why it was rejected.
+            kind: category that is counted.
 
         Raises:
-            UnavailableError: the disk or the database did not take it.
+            UnavailableError: the disk or the database failed.
         """
         with translate_os_errors(self.home):
             content = path_or_bytes if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).read_bytes()
@@ -228,11 +228,11 @@ class Store:
         return path
 
     def count(self, counts: Mapping[str, int]) -> None:
-        """Add to what the catalogue counts."""
+        """Add to the catalogue's counters."""
         self._index.enter([], counts=counts)
 
     def ingest_status(self) -> status.IngestStatus:
-        """What ingest did and how it stands: counters, the newest scans and what is wrong with them, the sources."""
+        """Return the state of ingest: counters, the newest scans with their flags, and the sources."""
         now, beat = self._clock(), status.read_beat(self.home)
         try:
             newest = [scan for product in self.products() if (scan := self.latest(product)) is not None]
@@ -245,10 +245,10 @@ class Store:
             return status.IngestStatus(now, {}, (), beat, catalogue_error=str(err))
 
     def sweep(self, keep: Keep) -> dict[str, int]:
-        """Delete what is too old or too much of scans, others' forecasts, old windows and quarantine; files by kind.
+        """Apply the retention rules of the ingest room; return the number of deleted files by kind.
 
         Raises:
-            UnavailableError: the disk or the database does not let us.
+            UnavailableError: the disk or the database failed.
         """
         newest = self.latest()
         with write_lock(self.home), translate_os_errors(self.home):
@@ -257,34 +257,34 @@ class Store:
             )
 
     def remember(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
-        """Note that all of a file's content is in the store, so that it is not read again."""
+        """Record that a file is completely stored, so that it is not read again."""
         counts = {"observations": observations, "forecasts": forecasts}
         self._index.remember({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
 
     def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
-        """Observations and forecasts of a file that is in the store already, by its content and name."""
+        """Return the numbers of observations and forecasts of an ingested file, by its content and name."""
         return self._index.remembered(sha256, name)
 
     def remembers_name(self, name: str) -> bool:
-        """Whether a file of that name was ingested (for sources whose names are unique)."""
+        """Return whether a file of that name was ingested (for sources whose names are unique)."""
         return self._index.remembers_name(name)
 
     def rebuild(self) -> int:
-        """Make the catalogue anew from the files; returns the number of scans. Unreadable files are named and left."""
+        """Rebuild the catalogue from the files; return the number of scans. Unreadable files are skipped."""
         with write_lock(self.home):
             return self._rebuild()
 
     def _chosen(
         self, reference_time: datetime, steps: int, cadence_minutes: int, product: str | None = None
     ) -> tuple[tuple[datetime, ...], list[Scan]]:
-        """The nominal times of a window and the scans that it takes."""
+        """Return the nominal times of a window and the scans that it uses."""
         near, cadence = timedelta(minutes=TOLERANCE_MINUTES), timedelta(minutes=cadence_minutes)
         nominal = tuple(reference_time - cadence * step for step in reversed(range(steps)))
         scans = self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near)
         return nominal, choose(scans, nominal, near)
 
     def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
-        """The frames whose files can be read; another one is a gap like any other."""
+        """Return the frames whose files can be read; an unreadable one is a gap."""
         for scan in scans:
             try:
                 yield self.load(scan)

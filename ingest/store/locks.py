@@ -1,4 +1,4 @@
-"""What every writer of the live store needs: a turn of its own, and disk errors by our name."""
+"""Inter-process write lock of the live store, and translation of OS errors."""
 
 import errno
 import fcntl
@@ -16,12 +16,12 @@ NO_ROOM_BYTES: Final = 2**20
 
 
 class DiskFullError(UnavailableError):
-    """No room is left to write to; ingest pauses until there is."""
+    """The disk is full; ingest pauses until there is free space."""
 
 
 @contextmanager
 def translate_os_errors(home: Path) -> Iterator[None]:
-    """Errors of the disk as `UnavailableError`, a full one as `DiskFullError`; netCDF-C's are plain RuntimeErrors."""
+    """Translate OS errors and netCDF-C's RuntimeErrors to `UnavailableError`, a full disk to `DiskFullError`."""
     try:
         yield
     except (OSError, RuntimeError) as err:
@@ -31,7 +31,7 @@ def translate_os_errors(home: Path) -> Iterator[None]:
 
 
 def free_bytes(home: Path) -> int:
-    """Room left for us on the store's disk."""
+    """Return the free space on the store's disk."""
     return shutil.disk_usage(home).free
 
 
@@ -44,10 +44,10 @@ def _has_no_room(home: Path) -> bool:
 
 @contextmanager
 def write_lock(home: Path) -> Iterator[None]:
-    """Wait until no other process or thread is in here for the same store; a killed one leaves it at once.
+    """Hold the store's write lock, which one thread of one process can hold; the lock of a killed process is released.
 
     Raises:
-        UnavailableError: the disk does not let us.
+        UnavailableError: the lock file cannot be opened.
     """
     with translate_os_errors(home):
         handle = os.open(home / ".turn.lock", os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,4 +1,4 @@
-"""What a field says of its own quality: figures that go with each stored scan, and what is implausible in them."""
+"""Quality of a field: statistics that are stored with each scan, and plausibility checks."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 from core.units import CLIP_MMH
 
 JUMP: Final = 5.0
-"""The mean over wet cells grows or shrinks by less between two scans; mm for mm/h (x 12) and dBZ for mm/h by more."""
+"""Largest plausible ratio of the wet-cell means of two scans; wrong units (mm for mm/h: x 12, or dBZ) exceed it."""
 
 JUMP_WITHIN: Final = timedelta(minutes=15)
 WET_ENOUGH: Final = 0.002
-"""Share of wet cells from which their mean is more than the chance of a few showers."""
+"""Fraction of wet cells above which their mean is representative."""
 
 WET_MEAN_MMH: Final = 30.0
-"""No composite of a region has this as the mean over its wet cells; real events have 1 to 8 mm/h."""
+"""Implausible mean over the wet cells of a composite; real events have 1 to 8 mm/h."""
 
 FROZEN_SCANS: Final = 3
 
 
 @dataclass(frozen=True)
 class QualityFacts:
-    """Figures of one field.
+    """Statistics of one field.
 
     Attributes:
-        wet_fraction: share of the observed cells with any rain, 0 where nothing is observed.
-        wet_mean_mmh: mean over these, 0 where there are none.
+        wet_fraction: fraction of the observed grid cells with any rain, 0 where nothing is observed.
+        wet_mean_mmh: mean over the wet cells, 0 where there are none.
         max_mmh: largest rate, 0 where nothing is observed.
-        field_digest: the same for equal fields, whatever their time.
+        field_digest: hash of the field alone; equal fields of different times have the same.
     """
 
     wet_fraction: float
@@ -42,7 +42,7 @@ class QualityFacts:
 
 
 def facts_of(rate_mmh_HW: NDArray[np.float32]) -> QualityFacts:
-    """The figures of a field; NaN is "not observed"."""
+    """Compute the statistics of a field; NaN is "not observed"."""
     wet = rate_mmh_HW[rate_mmh_HW > 0]
     observed = int(np.isfinite(rate_mmh_HW).sum())
     return QualityFacts(
@@ -54,14 +54,14 @@ def facts_of(rate_mmh_HW: NDArray[np.float32]) -> QualityFacts:
 
 
 def is_frozen(newest_first: Sequence[QualityFacts]) -> bool:
-    """Whether the newest scans show the same rain, cell by cell; dry fields are alike without being frozen."""
+    """Return whether the newest scans contain identical rain; identical dry fields are not frozen."""
     last = newest_first[:FROZEN_SCANS]
     same = len({facts.field_digest for facts in last}) == 1
     return len(last) == FROZEN_SCANS and same and last[0].max_mmh > 0
 
 
 def implausible(facts: QualityFacts, before: QualityFacts | None) -> str | None:
-    """Why a field can hardly be a rain rate in mm/h, or None; `before` is the scan some minutes earlier, if any."""
+    """Return why a field is implausible as a rain rate in mm/h, or None; `before` is the preceding scan, if any."""
     if facts.max_mmh > CLIP_MMH:
         return f"a cell of {facts.max_mmh:.0f} mm/h; at most {CLIP_MMH:.0f} mm/h was due"
     if facts.wet_mean_mmh > WET_MEAN_MMH:

@@ -1,4 +1,4 @@
-"""Ready windows: the newest input frames on a model's grid as one small file, from which a forecast starts."""
+"""Ready windows: the newest window on a model's grid in one small file, from which a forecast starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ FRAMES: Final = "frames"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What ingest has to know of a model: its name, the size of its cells and the times of its input."""
+    """Properties of a model that ingest needs: its name, its cell size and the times of its input."""
 
     name: str
     pixel_m: float
@@ -35,7 +35,7 @@ class ServedModel:
 
 @dataclass(frozen=True)
 class ReadyWindow:
-    """A `Window` on a model's grid, as a file keeps it; NaN is "not observed"."""
+    """A `Window` on a model's grid, as it is stored in a file; NaN is "not observed"."""
 
     frames_BTCHW: NDArray[np.float32]
     grid: Grid
@@ -48,10 +48,10 @@ class ReadyWindow:
     missing_radars: tuple[str, ...]
     nominal_times: tuple[datetime, ...] = ()
     sources: tuple[str, ...] = ()
-    """Content (sha256) of the scans behind it, oldest first; empty where the file does not say."""
+    """Content hashes (sha256) of its scans, oldest first; empty where the file has none."""
 
     def as_window(self) -> Window:
-        """The window, with the model's cells as its grid."""
+        """Return the window on the model's grid."""
         return Window(
             reference_time=self.reference_time,
             grid=self.grid,
@@ -75,10 +75,10 @@ def write_ready(window: Window, pixel_m: float, path: Path, scans: Sequence[Scan
     """Put a window on the model's grid and write it, whole or not at all; float32, mm/h, (1, T, 1, H, W).
 
     Args:
-        window: to be written.
-        pixel_m: about the size of the model's grid cells.
+        window: the window to write.
+        pixel_m: approximate size of the model's grid cells.
         path: of the file.
-        scans: what the window was made of; one of them that could not be read makes the file one without sources.
+        scans: the scans of the window; if one of them could not be read, the file has no sources.
     """
     grid = model_grid(window.grid, pixel_m)
     frames_BTCHW = onto(window.rate_mmh_THW, window.grid, grid)[np.newaxis, :, np.newaxis]
@@ -103,7 +103,7 @@ def read_ready(path: Path) -> ReadyWindow:
     """Read a file of `write_ready`.
 
     Raises:
-        NoDataError: it is not there, or not whole.
+        NoDataError: the file is missing or damaged.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -115,7 +115,7 @@ def read_ready(path: Path) -> ReadyWindow:
 
 
 def sources_of(scans: Sequence[Scan]) -> tuple[str, ...]:
-    """The content of scans, as a window's file names it."""
+    """Return the content hashes of scans, as a window's file contains them."""
     return tuple(scan.sha256 for scan in scans)
 
 

@@ -1,6 +1,6 @@
-"""The retention policy: a rule says what of one kind is deleted, and every deletion is logged and leaves no row alone.
+"""The retention policy: rules for each kind of file; deletions are logged, and no row remains without its file.
 
-`sweep` applies it to the files of the ingest room; the service states the rules of its forecasts and exports in
+`sweep` applies it to the files of the ingest room; the rules of forecasts and exports are defined in
 `service/forecasts/retention.py`.
 """
 
@@ -17,10 +17,10 @@ from core.times import iso
 from ingest.store.locks import DiskFullError, translate_os_errors
 
 NEEDED: Final = timedelta(hours=6)
-"""A window reaches back two hours and a forecast is scored against the two and a half after it."""
+"""Protected time before the newest scan: a window needs two hours, the verification of a forecast two and a half."""
 
 PART_AGE: Final = timedelta(hours=1)
-"""Nobody is still writing a temporary file of this age: a killed writer left it."""
+"""Age from which a temporary file was left by a killed writer."""
 
 WINDOWS_AGE: Final = timedelta(days=1)
 OWN_FOLDERS: Final = ("scans", "others", "windows", "quarantine", "inbox")
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Keep:
-    """How long and how much of each kind is kept; ages of data count from the newest scan: an old archive stays."""
+    """Limits by age and size of each kind; the age of data counts from the newest scan: an archive is kept."""
 
     scans: timedelta = timedelta(days=14)
     scans_bytes: int = 20 * 2**30
@@ -40,7 +40,7 @@ class Keep:
 
     @classmethod
     def of(cls, settings: Settings) -> "Keep":
-        """The rules of the settings."""
+        """Return the limits of the settings."""
         return cls(
             timedelta(days=settings.scans_keep_days),
             settings.scans_max_bytes,
@@ -56,16 +56,16 @@ class Aged(Protocol):
 
     @property
     def at(self) -> datetime:
-        """Its time."""
+        """Return the item's time."""
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Return the size in bytes."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file that may be deleted; `at` is its own time: of the data, or of its writing."""
+    """One file that may be deleted; `at` is the time of its data, or of its last change."""
 
     path: Path
     at: datetime
@@ -81,13 +81,13 @@ def _nothing(_item: Aged) -> bool:
 
 @dataclass(frozen=True)
 class Rule(Generic[Item]):
-    """Which items of one kind are deleted: those older than `keep_from`, then the oldest beyond `max_bytes`.
+    """Rule of one kind of item: items before `keep_from` are deleted, then the oldest until `max_bytes` is met.
 
     Attributes:
         keep_from: items of an earlier time are deleted.
-        max_bytes: limit of all items together, protected ones too; None: no limit.
+        max_bytes: limit of all items together, protected ones included; None: no limit.
         protect_from: items of this time or later are never deleted.
-        protects: whether an item is never deleted, whatever its age.
+        protects: returns whether an item is never deleted, whatever its age.
     """
 
     keep_from: datetime
@@ -117,7 +117,7 @@ class Rule(Generic[Item]):
 
 
 def delete(kind: str, files: Sequence[StoredFile], home: Path, forget: Callable[[], object]) -> int:
-    """Delete files after `forget` took them out of the catalogue, so that a crash leaves no row without a file.
+    """Delete files after `forget` has deleted their rows, so that a crash leaves no row without a file.
 
     Returns:
         The number of files.
@@ -164,18 +164,18 @@ def _size(items: Sequence[Aged]) -> int:
 
 
 Forget = Callable[[Sequence[Path], Mapping[str, int]], None]
-"""Takes files out of the catalogue and counts them, before they are deleted."""
+"""Function that deletes the rows of files and adds to the counters, before the files are deleted."""
 
 
 def sweep(home: Path, keep: Keep, newest: datetime | None, now: datetime, forget: Forget) -> dict[str, int]:
-    """Delete what is too old or too much of the ingest room's files.
+    """Apply the retention rules to the files of the ingest room.
 
     Args:
         home: the live store.
         keep: the limits.
         newest: time of the newest scan, from which the age of data counts.
         now: from which the age of quarantined and temporary files counts.
-        forget: called for each kind before its files go.
+        forget: called for each kind before its files are deleted.
 
     Returns:
         The number of deleted files by kind.
@@ -204,7 +204,7 @@ def sweep(home: Path, keep: Keep, newest: datetime | None, now: datetime, forget
 
 
 def _dated(folder: Path, pattern: str) -> list[StoredFile]:
-    """Files whose names end in their data's time: RY_20240701T1200Z.nc, RV_20240701T1200Z_050.nc."""
+    """Return files by the time in their names: RY_20240701T1200Z.nc, RV_20240701T1200Z_050.nc."""
     found = []
     for file in _files(folder, pattern):
         stamps = [part for part in file.path.stem.split("_") if part.endswith("Z") and "T" in part]
@@ -221,7 +221,7 @@ def _parts(home: Path) -> list[StoredFile]:
 
 
 def _files(folder: Path, pattern: str, *, hidden: bool = False) -> Iterator[StoredFile]:
-    """Files below a folder that are there; somebody else may delete one in the meantime."""
+    """Return the files below a folder; one that another process deletes meanwhile is skipped."""
     for path in folder.rglob(pattern):
         try:
             status = path.stat()

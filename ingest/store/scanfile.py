@@ -1,4 +1,4 @@
-"""One radar frame as one CF-NetCDF file whose global attributes carry all that the catalogue knows."""
+"""One radar frame as one CF-NetCDF file, whose global attributes contain the whole catalogue row."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ CLUTTER_ATTRIBUTES: Final = {
 
 @dataclass(frozen=True)
 class ScanHeader:
-    """What a scan's file says of itself without its field; `issued_at` is the age of the file that it came in."""
+    """Header of a scan's file; `issued_at` is the modification time of the file in which the scan arrived."""
 
     product: str
     valid_time: datetime
@@ -52,7 +52,7 @@ FRAME: Final = RecordCodec(RadarFrame, omit=("rate_mmh_HW", "clutter_HW"), error
 
 
 def frame_sha256(frame: RadarFrame) -> str:
-    """The identity of a frame's content, whatever file it came in (gz, bz2, tar)."""
+    """Return the identity of a frame's content, independent of its file's compression (gz, bz2, tar)."""
     told = [
         frame.product,
         iso(frame.valid_time),
@@ -69,7 +69,7 @@ def frame_sha256(frame: RadarFrame) -> str:
 
 
 def header_of(frame: RadarFrame, sha256: str, received_at: datetime, issued_at: datetime | None = None) -> ScanHeader:
-    """The header that `write_scan` gives a frame's file; one whose file has no age was issued when it came."""
+    """Return the header of a frame's file; without `issued_at`, the frame was issued when it was received."""
     return ScanHeader(
         product=frame.product,
         valid_time=frame.valid_time,
@@ -108,7 +108,7 @@ def read_scan(path: Path) -> RadarFrame:
     """Read the frame of a stored file.
 
     Raises:
-        NoDataError: the file is gone or is not one of ours.
+        NoDataError: the file is missing, damaged or not a scan.
     """
     try:
         with NETCDF_C, xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False) as dataset:
@@ -124,7 +124,7 @@ def read_header(path: Path) -> ScanHeader:
     """Read the header of a stored file, in about a millisecond.
 
     Raises:
-        NoDataError: the file is gone or is not one of ours.
+        NoDataError: the file is missing, damaged or not a scan.
     """
     try:
         with NETCDF_C, netCDF4.Dataset(path) as dataset:
@@ -137,13 +137,13 @@ def read_header(path: Path) -> ScanHeader:
 
 
 def safe_name(name: str) -> str:
-    """A name from outside as one part of a path: no separators, no leading dot, not too long, still distinct."""
+    """Return an external name as one part of a path: no separators, no leading dot, short, still distinct."""
     safe = re.sub(r"[^A-Za-z0-9_.+-]", "_", name).lstrip(".")[:80] or "_"
     return safe if safe == name else f"{safe}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _listed(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes with the radars' names, which a file joins by commas, as JSON."""
+    """Return the attributes with the names of the radars, joined by commas in a file, as JSON."""
     names = [name for name in str(attributes["missing_radars"]).split(",") if name]
     return {**attributes, "missing_radars": json.dumps(names)}
 

@@ -1,7 +1,7 @@
-"""The revision of a database's schema: checked at every start, upgraded where it is older, refused where it is newer.
+"""Schema revision of a database: checked at every start, upgraded if it is older, refused if it is newer.
 
-The whole upgrade is one transaction that holds the database's write lock, so that of several processes that start at
-once one upgrades and the others find it done, and a crash leaves the old schema.
+The whole upgrade is one transaction that holds the database's write lock: of several processes that start at once,
+one upgrades and the others find the new schema; a crash leaves the old one.
 """
 
 import logging
@@ -24,16 +24,16 @@ from ingest.store.tables import Base
 MIGRATIONS: Final = Path(__file__).with_name("migrations")
 VERSION_TABLE: Final = "alembic_version"
 UNVERSIONED: Final = "0001"
-"""Release 0.1.0 kept no revision; its tables are those of this one."""
+"""Revision of the tables of release 0.1.0, which stored no revision."""
 
 REBUILT_FROM_FILES: Final = ("scans", "forecasts")
-"""Tables that may be emptied: `Store` and `Catalogue` enter the files again when they open."""
+"""Tables that may be emptied: `Store` and `Catalogue` rebuild them from the files when they open."""
 
 LOCK_KEY: Final = 0x6E6F7763
-"""PostgreSQL's advisory lock of an upgrade: "nowc" in ASCII, a number that no other program takes by chance."""
+"""Key of PostgreSQL's advisory lock: "nowc" in ASCII, which other programs are unlikely to use."""
 
 ONE_THREAD: Final = threading.Lock()
-"""Alembic keeps the environment of the upgrade that runs in variables of its module."""
+"""Lock of an upgrade, since Alembic keeps its environment in module variables."""
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ def known_revisions() -> tuple[str, ...]:
 
 
 def prepare(engine: Engine) -> None:
-    """Create the tables of an empty database, or upgrade those of an earlier release; a copy of a SQLite file is kept.
+    """Create the tables of an empty database, or upgrade those of an earlier release and keep a copy of a SQLite file.
 
     Raises:
-        ConfigError: a newer release made the schema, or it is not one of ours.
-        UnavailableError: the database does not respond, or there is no room for the copy.
+        ConfigError: the schema is of a newer release, or has unexpected columns.
+        UnavailableError: the database does not respond, or the disk is too full for the copy.
     """
     known = known_revisions()
     with reading(engine) as connection:
@@ -61,7 +61,7 @@ def prepare(engine: Engine) -> None:
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the revision that a database keeps; None where it keeps none (an empty one, or one of release 0.1.0)."""
+    """Return the stored revision; None for an empty database and for one of release 0.1.0."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     found = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar()
@@ -69,10 +69,10 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def check_columns(engine: Engine) -> None:
-    """Compare the columns of the tables that this process uses with the database's; empty what files can restore.
+    """Check that the database has all columns this process uses; empty outdated tables that files can restore.
 
     Raises:
-        ConfigError: a table or a column is missing, and no file holds its rows.
+        ConfigError: a table or a column is missing, and its rows cannot be restored from files.
     """
     with reading(engine) as connection:
         inspector = inspect(connection)
@@ -115,7 +115,12 @@ def _upgrade(connection: Connection, known: tuple[str, ...]) -> None:
         before = found or UNVERSIONED
         log.warning("upgrading %s from schema revision %s to %s", name_of(connection.engine), before, known[-1])
         _keep_copy(connection.engine, before)
-    # Here, since its import takes 0.2 s that only a start with another revision needs.
+    migrate(connection)
+
+
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Run the revisions up to `revision` within the transaction of `connection`."""
+    # Imported here, since that takes 0.2 s, which only a start with another revision needs.
     from alembic import command
     from alembic.config import Config
 
@@ -123,7 +128,7 @@ def _upgrade(connection: Connection, known: tuple[str, ...]) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _keep_copy(engine: Engine, revision: str) -> None:

@@ -1,4 +1,4 @@
-"""Where scans and others' forecasts lie in the live store, and what becomes of a frame whose place is taken."""
+"""Files of scans and of providers' forecasts in the live store, and which of two frames of one time is kept."""
 
 import hashlib
 import logging
@@ -19,19 +19,19 @@ from ingest.store.scanfile import ScanHeader, safe_name
 
 StoredHeader = tuple[Path, ScanHeader]
 COVERAGE_MARGIN: Final = 0.02
-"""A later issue may lose so much of the grid to its own quality control and still be the better one."""
+"""Loss of coverage that a later issue may have, by its quality control, and still be the better one."""
 
 log = logging.getLogger(__name__)
 
 
 class Shelf:
-    """The files of one store; to be used within a `turn`, and to be followed by the rows of what was written."""
+    """The files of one store; the caller holds the `write_lock` and inserts the rows of written files afterwards."""
 
     def __init__(self, home: Path, index: Index) -> None:
         self._home, self._index = home, index
 
     def write(self, frames: Sequence[tuple[RadarFrame, ScanHeader]]) -> tuple[Counter[str], list[StoredHeader]]:
-        """Write the files of what is new or better; what is to be counted, and the scans' files for the catalogue."""
+        """Write the files of new or better frames; return the counts and the written scans for the catalogue."""
         counts: Counter[str] = Counter()
         rows: dict[tuple[str, datetime], StoredHeader] = {}
         for frame, header in frames:
@@ -51,7 +51,7 @@ class Shelf:
         return +counts, list(rows.values())
 
     def read_headers(self) -> list[StoredHeader]:
-        """The scans' files, one for each product and time; unreadable ones are named and left."""
+        """Return the scans' files with their headers, one for each product and time; skip unreadable files."""
         files: dict[tuple[str, datetime], StoredHeader] = {}
         for path in sorted(self.scan_files()):
             try:
@@ -62,7 +62,7 @@ class Shelf:
         return list(files.values())
 
     def scan_files(self) -> Iterator[Path]:
-        """Whole files of scans."""
+        """Return the complete files of scans."""
         return (path for path in (self._home / "scans").rglob("*.nc") if not path.name.startswith("."))
 
     def keep_rejected(self, content: bytes, name: str, reason: str, at: datetime) -> Path:
@@ -92,7 +92,7 @@ class Shelf:
 
 
 class Ranked(Protocol):
-    """A scan as far as the choice looks at it."""
+    """The properties of a scan that the choice depends on."""
 
     @property
     def missing_radars(self) -> tuple[str, ...]: ...  # noqa: D102
@@ -105,9 +105,9 @@ class Ranked(Protocol):
 
 
 def is_worse(new: Ranked, old: Ranked) -> bool:
-    """Whether the stored scan stays: it has more radars, or clearly more of the grid, or was issued later.
+    """Return whether the stored scan is kept: it has more radars, or clearly more coverage, or was issued later.
 
-    So the final file replaces the provisional one, and a provisional one that comes late or again does not come back.
+    So the final file replaces the provisional one, and a provisional one that arrives late does not replace the final.
     """
     more_missing = len(new.missing_radars) - len(old.missing_radars)
     if more_missing:
@@ -118,7 +118,7 @@ def is_worse(new: Ranked, old: Ranked) -> bool:
 
 
 def _kind(header: ScanHeader, known: Scan | ScanHeader | None) -> str:
-    """What becomes of a scan beside the one that is stored: stored, duplicates or worse."""
+    """Compare a scan with the stored one of its time: stored, duplicates or worse."""
     if known is None:
         return "stored"
     if known.sha256 == header.sha256:
@@ -130,7 +130,7 @@ def _kind(header: ScanHeader, known: Scan | ScanHeader | None) -> str:
 
 
 def _place(frame: RadarFrame, name: str) -> Path:
-    """PRODUCT/YYYY/MM/DD/PRODUCT_NAME.nc."""
+    """Return the path PRODUCT/YYYY/MM/DD/PRODUCT_NAME.nc of a frame."""
     product = safe_name(frame.product)
     return Path(product, frame.valid_time.strftime("%Y/%m/%d"), f"{product}_{name}.nc")
 

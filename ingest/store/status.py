@@ -1,4 +1,4 @@
-"""How ingest stands: what it counted, what is wrong with the newest scans, and when each source last answered."""
+"""State of ingest: counters, flags of the newest scans, and the last response of each source."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from ingest.store.quality import JUMP_WITHIN, implausible, is_frozen
 
 STATUS_FILE: Final = "ingest-status.json"
 LOOK_BACK: Final = timedelta(minutes=150)
-"""Gaps are told as long as a window may need what is missing."""
+"""Gaps are reported as long as a window may need the missing scan."""
 
 OVERDUE_AFTER: Final = timedelta(minutes=10)
-"""So much later than its cadence a scan is overdue; DWD's come two to three minutes after their time."""
+"""Delay beyond the cadence from which a scan is overdue; DWD's scans arrive two to three minutes after their time."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class ProductStatus:
     """The newest scan of a product, and its flags.
 
     Attributes:
-        cadence_minutes: usual spacing of the last scans; None of a single one.
-        gaps: times since `LOOK_BACK` of which there is no scan.
-        overdue_since: when the next scan was due, if it has not come long after.
-        all_dry: no rain anywhere in what is observed.
-        frozen: the last three scans show the same rain, cell by cell.
-        implausible: why the field can hardly be a rain rate in mm/h (another unit), else None.
+        cadence_minutes: usual spacing of the last scans; None for a single scan.
+        gaps: times since `LOOK_BACK` without a scan.
+        overdue_since: expected time of the next scan, if it is long overdue.
+        all_dry: no rain in the whole observed area.
+        frozen: the last three scans contain identical rain.
+        implausible: why the field is implausible as a rain rate in mm/h (another unit), else None.
     """
 
     product: str
@@ -51,16 +51,16 @@ class ProductStatus:
 
 @dataclass(frozen=True)
 class IngestStatus:
-    """Everything about ingest at one time.
+    """State of ingest at one time.
 
     Attributes:
-        at: now.
-        counts: since the catalogue was made: files, stored (of them replaced, late), duplicates, worse, forecasts;
+        at: the current time.
+        counts: since the catalogue was created: files, stored (of them replaced, late), duplicates, worse, forecasts;
             rejected:KIND; deleted:KIND and freed:KIND (bytes).
         products: by name.
-        worker: what the worker last wrote into `ingest-status.json`: `updated_at`, `paused_since`, `paused`, and
-            `sources` by name with `last_look_at`, `last_success_at`, `outage_since`, `error`; empty before its first.
-        catalogue_error: why there are no counts and products: the catalogue does not answer (a disk without any room).
+        worker: the latest content of `ingest-status.json`: `updated_at`, `paused_since`, `paused`, and
+            `sources` by name with `last_look_at`, `last_success_at`, `outage_since`, `error`; empty before the first.
+        catalogue_error: why there are no counts and products: the catalogue does not respond (a full disk).
     """
 
     at: datetime
@@ -71,12 +71,12 @@ class IngestStatus:
 
     @property
     def rejected(self) -> dict[str, int]:
-        """Rejected files by the kind of their fault."""
+        """Return the numbers of rejected files by category."""
         return {what[9:]: n for what, n in self.counts.items() if what.startswith("rejected:")}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should look at, one sentence each; empty while all is well."""
+        """Return the problems that need attention, one sentence each; empty if there are none."""
         told = [f"paused since {self.worker['paused_since']}: {self.worker['paused']}"] if self._paused else []
         if self.catalogue_error:
             told.append(self.catalogue_error)
@@ -88,7 +88,7 @@ class IngestStatus:
         return tuple(told)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the status as JSON has it, with what follows from its fields."""
+        """Return the status for JSON, with the values derived from its fields."""
         return {**STATUS.to_dict(self), "rejected": self.rejected, "warnings": list(self.warnings)}
 
     @property
@@ -102,13 +102,13 @@ STATUS: Final = RecordCodec(IngestStatus)
 def status_of(
     recent: Mapping[str, Sequence[Scan]], counts: Mapping[str, int], beat: Mapping[str, Any], now: datetime
 ) -> IngestStatus:
-    """The status from the last scans of each product (ascending), the counters and the worker's heartbeat."""
+    """Return the status from the last scans of each product (ascending), the counters and the worker's heartbeat."""
     products = tuple(_product(scans, now) for _, scans in sorted(recent.items()) if scans)
     return IngestStatus(now, dict(counts), products, dict(beat))
 
 
 def read_beat(home: Path) -> dict[str, Any]:
-    """What the worker last wrote of itself; empty where it never ran, or its file is broken."""
+    """Read the worker's latest heartbeat; empty if it never ran, or if its file is damaged."""
     try:
         told = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -138,7 +138,7 @@ def _product(scans: Sequence[Scan], now: datetime) -> ProductStatus:
 
 
 def _cadence(scans: Sequence[Scan]) -> timedelta | None:
-    """The usual spacing: gaps and late scans do not count."""
+    """Return the usual spacing, without the effect of gaps and late scans."""
     if len(scans) < 2:
         return None
     steps = [b.valid_time - a.valid_time for a, b in pairwise(scans)]

@@ -1,4 +1,4 @@
-"""The tables of the catalogue: the base that all of them share, and those of the ingest room.
+"""The tables of the catalogue: the shared declarative base, and the tables of the ingest room.
 
 The service declares its own tables on the same `Base` (`service/forecasts/tables.py`, `service/access/keybook.py`,
 `service/tasks/jobbook.py`). Tables are created and changed by `ingest/store/migrations` alone; a test compares the two.
@@ -11,22 +11,22 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in Python, plain UTC in every database."""
+    """Column type of times: aware UTC in Python, UTC without a zone in the database."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """To the database."""
+        """Convert a time for the database."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """From the database."""
+        """Convert a time from the database."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
-    """The one declarative base: its metadata is the whole schema once every room is imported."""
+    """The only declarative base; its metadata is the whole schema once all rooms are imported."""
 
 
 class ScanRow(Base):
@@ -50,9 +50,9 @@ class ScanRow(Base):
 
 
 class FileRow(Base):
-    """One file that went in to its end; a rejected one is not remembered, since a newer reader may understand it.
+    """One completely ingested file; a rejected one is not recorded here, since a newer reader may understand it.
 
-    The name belongs to the key: some formats hold no time, so that two dry hours are the same bytes.
+    The name is part of the key: some formats contain no time, so that two dry hours are the same bytes.
     """
 
     __tablename__ = "files"
@@ -65,7 +65,7 @@ class FileRow(Base):
 
 
 class RejectedRow(Base):
-    """One file that could not be used, once for each content and name; a copy of it lies in the quarantine."""
+    """One rejected file, once for each content and name; a copy of it is kept in the quarantine."""
 
     __tablename__ = "rejected_files"
 
@@ -77,7 +77,7 @@ class RejectedRow(Base):
 
 
 class CountRow(Base):
-    """How often something happened since the catalogue was made."""
+    """A counter since the catalogue was created."""
 
     __tablename__ = "ingest_counts"
 

@@ -1,1 +1,1 @@
-"""The input frames of a forecast, and their way from one grid to another."""
+"""The window of frames that a forecast starts from, and regridding."""

@@ -1,4 +1,4 @@
-"""From one grid to another, bilinear: each forecast model has its own grid, each radar composite another."""
+"""Bilinear regridding from the grid of a radar composite to the grid of a model."""
 
 import math
 from functools import lru_cache
@@ -14,13 +14,13 @@ from core.grid import METRES_PER_DEGREE, Grid
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], Float32Field]
 
 _DECIMALS = 6
-"""Positions are counted to a millionth of a cell: what is less is rounding, and has no weight and is not outside."""
+"""Decimals of positions in cells; smaller differences are rounding errors, without weight and not outside the grid."""
 
 
 def bilinear(rate_mmh_THW: Float32Field, height: int, width: int) -> Float32Field:
-    """Resample to another number of cells over the same area, without smoothing before.
+    """Resample to another number of cells over the same area, without prior smoothing.
 
-    The cells' areas are aligned, as in torch's `interpolate(mode="bilinear", align_corners=False)` and OpenCV's
+    The areas of the cells are aligned, as in torch's `interpolate(mode="bilinear", align_corners=False)` and OpenCV's
     `INTER_LINEAR`. A cell is NaN where any neighbour that has weight in it is NaN.
     """
     if rate_mmh_THW.ndim != 3 or 0 in rate_mmh_THW.shape[1:] or height < 1 or width < 1:
@@ -32,9 +32,9 @@ def bilinear(rate_mmh_THW: Float32Field, height: int, width: int) -> Float32Fiel
 
 
 def model_grid(source: Grid, pixel_m: float, *, minimum_cells: int = 64) -> Grid:
-    """The source's area cut into cells of about `pixel_m`, never finer than the source.
+    """Return a grid over the source's area with cells of about `pixel_m`, never finer than the source.
 
-    An axis has at least `minimum_cells`, so that a small area keeps a shape, or all of the source's if it has fewer.
+    An axis has at least `minimum_cells`, or the number of the source's cells if that is smaller.
     """
     if not pixel_m > 0:
         raise InputError(f"cells of {pixel_m} m; a positive size was due")
@@ -45,9 +45,9 @@ def model_grid(source: Grid, pixel_m: float, *, minimum_cells: int = 64) -> Grid
 
 
 def onto(rate_mmh_THW: Float32Field, source: Grid, target: Grid) -> Float32Field:
-    """Fields of one grid at the cell centres of any other, bilinear; NaN outside of the source.
+    """Interpolate fields to the cell centres of another grid, bilinear; NaN outside the source.
 
-    Places keep their longitude and latitude from the sphere to an ellipsoid, as in `core.grid`.
+    Longitude and latitude are kept between sphere and ellipsoid, as in `core.grid`.
     """
     if rate_mmh_THW.shape[1:] != source.shape:
         raise InputError(f"fields of shape {rate_mmh_THW.shape} on a grid of {source.shape}")
@@ -67,14 +67,14 @@ def onto(rate_mmh_THW: Float32Field, source: Grid, target: Grid) -> Float32Field
 
 
 def _aligned(cells_from: int, cells_to: int) -> NDArray[np.float64]:
-    """Positions of the new cells' centres, counted in old cells from the first old centre."""
+    """Return the positions of the new cell centres, in old cells from the first old centre."""
     return np.asarray((np.arange(cells_to, dtype=np.float64) + 0.5) * (cells_from / cells_to) - 0.5)
 
 
 def _neighbours(position: NDArray[np.float64], cells: int) -> Indices:
-    """Both neighbours of each position and the weight of the second; the edge cell is carried outwards.
+    """Return both neighbours of each position and the weight of the second; the edge cell extends outwards.
 
-    A second neighbour without weight is the first one again, so that its NaN cannot count.
+    A second neighbour without weight is replaced by the first one, so that its NaN has no effect.
     """
     clipped = np.clip(np.round(position, _DECIMALS), 0, cells - 1)
     first = np.floor(clipped).astype(np.intp)
@@ -89,7 +89,7 @@ def _mix(first: Float32Field, second: Float32Field, weight: Float32Field) -> Flo
 
 
 def _cell_size_m(grid: Grid) -> tuple[float, float]:
-    """Height and width of a cell in metres."""
+    """Return height and width of a cell in metres."""
     if not grid.projection.is_geographic:
         return grid.pixel_y_m, grid.pixel_x_m
     middle_lat = grid.north_m - grid.height * grid.pixel_y_m / 2
@@ -105,7 +105,7 @@ def _cells(cells: int, from_m: float, to_m: float, minimum: int) -> int:
 
 @lru_cache(maxsize=4)
 def _positions(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Row and column in the source of every target cell, and whether it lies inside of the source."""
+    """Return row and column in the source of every target cell, and whether it is inside the source."""
     if source.crs == target.crs:
         x_HW, y_HW = np.meshgrid(target.x_centres_m, target.y_centres_m)
     else:

@@ -1,4 +1,4 @@
-"""The input frames of one forecast: which scans stand for which time, what a gap costs, and when to refuse."""
+"""The window of a forecast: the choice of its scans, and the policy for gaps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from ingest.windows.regrid import onto
 
 Slots = list[RadarFrame | None]
 PREFERRED: Final = ("RY", "YW", "RV")
-"""Of products that fill a window alike: quality-checked 5-minute rates first, then by name."""
+"""Order of products that fill a window equally: quality-checked 5-minute rates first, then by name."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class Window:
     Attributes:
         reference_time: nominal time of the newest field.
         grid: of the scans.
-        rate_mmh_THW: one field per nominal time, oldest first; all NaN where there was nothing.
-        nominal_times: the times that a forecast takes the fields for.
-        input_times: valid times of the scans behind them; None where there was none (bridged, or nothing at all).
-        product: of all scans.
-        status: "ok", or "degraded" if any field is not the scan of its time.
-        notes: what was done about every such field, for people.
-        missing_radars: sites that at least one of the scans lacks.
-        model_usable: False where fields are missing, so that only extrapolation can serve.
-        scan_grid: of the scans where `grid` is another one already; None: `grid` is theirs.
+        rate_mmh_THW: one field per nominal time, oldest first; all NaN where there is no scan.
+        nominal_times: the times that the fields represent.
+        input_times: valid times of the scans used; None without a scan (bridged or empty).
+        product: the one product of all scans.
+        status: "ok", or "degraded" if any field is not the scan of its nominal time.
+        notes: how each such field was filled, as text for users.
+        missing_radars: sites that are missing in at least one scan.
+        model_usable: False where fields are missing, so that only extrapolation is possible.
+        scan_grid: grid of the scans if `grid` is a different one; None: `grid` is the scans' own.
     """
 
     reference_time: datetime
@@ -60,21 +60,21 @@ def build_window(
     tolerance_minutes: float = 5,
     strict: bool = False,
 ) -> Window:
-    """Choose the scans of a window; every departure from the scan of its time is noted and makes it degraded.
+    """Choose the scans of a window; every deviation from the nominal time is noted and makes the window degraded.
 
-    In this order: the nearest scan within the tolerance; one missing inner field is bridged linearly in time; with
-    the reference scan and one more, the window says `model_usable=False`; otherwise it is refused.
+    In this order: the nearest scan within the tolerance; one missing inner field is interpolated linearly in time; with
+    the reference scan and one more, the window has `model_usable=False`; otherwise it is refused.
 
     Args:
-        frames: scans in any order; of two with one time the last counts.
-        reference_time: None is the newest frame's time.
+        frames: scans in any order; of two with the same time the last one is used.
+        reference_time: None: the time of the newest frame.
         steps: number of fields.
         cadence_minutes: spacing of the fields.
-        tolerance_minutes: how far off a scan may be; always less than half of the cadence, so that it serves once.
-        strict: refuse gaps instead of bridging them (uploads).
+        tolerance_minutes: largest time difference of a scan; limited to half the cadence, so that a scan is used once.
+        strict: refuse gaps instead of filling them (uploads).
 
     Raises:
-        ConflictError: the frames do not make a window; the message says what came and what was due.
+        ConflictError: the frames do not form a window; the message names what was expected and what was found.
     """
     by_time = _observed(frames, steps if strict else 1, cadence_minutes)
     reference_time = reference_time or max(by_time)
@@ -91,10 +91,10 @@ def build_window(
 def observations_at(
     frames: Sequence[RadarFrame], grid: Grid, times: Sequence[datetime], tolerance_minutes: float = 0
 ) -> Float32Field:
-    """What was observed at the times, on `grid`, shape (T, H, W); all NaN where no frame is near enough.
+    """Return the observed rates at the times on `grid`, shape (T, H, W); all NaN where no frame is near enough.
 
     Raises:
-        ConflictError: a frame is somebody's forecast.
+        ConflictError: a frame is a provider's forecast.
     """
     _refuse_forecasts(frames)
     by_time = {frame.valid_time: frame for frame in frames}
@@ -107,7 +107,7 @@ def observations_at(
 
 
 def _observed(frames: Sequence[RadarFrame], at_least: int, cadence_minutes: int) -> dict[datetime, RadarFrame]:
-    """Frames by valid time, if they are observations of one product on one grid."""
+    """Return the frames by valid time, if they are observations of one product on one grid."""
     _refuse_forecasts(frames)
     by_time = {frame.valid_time: frame for frame in sorted(frames, key=lambda frame: frame.valid_time)}
     if len(by_time) < at_least:
@@ -140,7 +140,7 @@ def _refuse_forecasts(frames: Sequence[RadarFrame]) -> None:
 def _nearest(
     by_time: Mapping[datetime, RadarFrame], time: datetime, tolerance_minutes: float, cadence_minutes: float = np.inf
 ) -> RadarFrame | None:
-    """The frame nearest to a time within the tolerance; the earlier one of two."""
+    """Return the frame nearest to a time within the tolerance; the earlier one of two."""
     best = min(by_time, key=lambda at: (abs(at - time), at), default=None)
     if best is None:
         return None
@@ -149,7 +149,7 @@ def _nearest(
 
 
 def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
-    """The window of slots of which the last is filled."""
+    """Build the window from slots of which the last is filled."""
     rate_mmh_THW, notes = _fields(slots, nominal_times)
     used = [frame for frame in slots if frame is not None]
     return Window(
@@ -167,7 +167,7 @@ def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
 
 
 def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Field, list[str]]:
-    """The fields of the slots, and a note on each that is not the scan of its time."""
+    """Return the fields of the slots, and a note on each that is not the scan of its nominal time."""
     shape = next(frame.rate_mmh_HW.shape for frame in slots if frame is not None)
     rate_mmh_THW = np.full((len(slots), *shape), np.nan, np.float32)
     notes = []
@@ -186,7 +186,7 @@ def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Fie
 
 
 def _bridge(slots: Slots) -> tuple[RadarFrame, RadarFrame] | None:
-    """The scans on either side of the missing field, if exactly one is missing and it is an inner one."""
+    """Return the scans before and after the missing field, if exactly one is missing and it is an inner one."""
     if slots.count(None) != 1:
         return None
     index = slots.index(None)
@@ -209,7 +209,7 @@ def _refusal(
 
 
 def _spacing(by_time: Mapping[datetime, RadarFrame]) -> str:
-    """First and last time and the spacing found, for people."""
+    """Describe the first and last time and the spacing of the frames."""
     times = sorted(by_time)
     if len(times) < 2:
         return f"at {iso(times[0])}" if times else "none"
@@ -224,7 +224,7 @@ def _place(frame: RadarFrame) -> str:
 
 
 class Timed(Protocol):
-    """A scan as far as the choice looks at it."""
+    """The properties of a scan that the choice depends on."""
 
     @property
     def product(self) -> str: ...  # noqa: D102
@@ -238,15 +238,15 @@ Candidate = TypeVar("Candidate", bound=Timed)
 
 
 def choose(scans: Sequence[Candidate], nominal_times: Sequence[datetime], tolerance: timedelta) -> list[Candidate]:
-    """The scans nearest to the nominal times, of the one product and grid that fills them best.
+    """Return the scans nearest to the nominal times, of the product and grid that fills them best.
 
     Args:
         scans: candidates of any product and grid.
-        nominal_times: the last one is the reference time, near which a scan must be.
-        tolerance: how far off a scan may be.
+        nominal_times: the last one is the reference time, which needs a scan within the tolerance.
+        tolerance: largest time difference of a scan.
 
     Returns:
-        Scans in ascending time; empty where none is near the reference time.
+        Scans in ascending time; empty without a scan near the reference time.
     """
     families: dict[tuple[str, str], list[Candidate]] = {}
     for scan in scans:

@@ -1,1 +1,1 @@
-"""The ingest worker: takes what sources bring into the store."""
+"""The ingest worker: stores the files that sources deliver."""

@@ -1,4 +1,4 @@
-"""The ingest worker's heartbeat, `ingest-status.json`: small, whole at any time, and remembered across restarts."""
+"""The ingest worker's heartbeat file `ingest-status.json`, written atomically and read again at a restart."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from ingest.store.status import STATUS_FILE, read_beat
 
 @dataclass
 class Totals:
-    """What this worker did since its start; the catalogue counts since it was made."""
+    """Counts of this worker since its start; the catalogue has those since it was created."""
 
     last_file: str | None = None
     last_scan_time: str | None = None
@@ -29,7 +29,7 @@ class Totals:
     error: str | None = None
 
     def add(self, arrival: Arrival, outcome: Outcome) -> None:
-        """Count a file in; one that may still be growing is not yet rejected."""
+        """Add the outcome of a file; a file that may still be growing does not count as rejected."""
         self.stored += outcome.stored
         self.duplicates += outcome.duplicates
         self.forecasts += outcome.forecasts
@@ -41,7 +41,7 @@ class Totals:
 
 
 class SourceBeat:
-    """When a source was last asked, when it last answered, and since when it has not."""
+    """Times of a source: its last check, its last response, and the start of an outage."""
 
     def __init__(self, name: str, told: Mapping[str, Any]) -> None:
         self.name = name
@@ -52,17 +52,17 @@ class SourceBeat:
         self._error: str | None = kept.get("error")
 
     def answered(self, now: datetime) -> None:
-        """All that was due came."""
+        """Record a successful check."""
         self._last_look_at = self._last_success_at = iso(now)
         self._outage_since = self._error = None
 
     def failed(self, now: datetime, error: str) -> None:
-        """No answer; an outage begins with the first."""
+        """Record a failed check; the first one starts an outage."""
         self._last_look_at, self._error = iso(now), error
         self._outage_since = self._outage_since or iso(now)
 
     def told(self) -> dict[str, str | None]:
-        """As the file has it."""
+        """Return the values for the heartbeat file."""
         return {
             "last_look_at": self._last_look_at,
             "last_success_at": self._last_success_at,
@@ -72,30 +72,30 @@ class SourceBeat:
 
 
 class Pause:
-    """Since when and why nothing is taken in."""
+    """Start and reason of a pause of ingest."""
 
     def __init__(self) -> None:
         self.since: str | None = None
         self.reason: str | None = None
 
     def begin(self, now: datetime, reason: str) -> bool:
-        """Note it; True for the first time."""
+        """Begin or continue a pause; return True if it began now."""
         first = self.since is None
         self.since, self.reason = self.since or iso(now), reason
         return first
 
     def end(self) -> bool:
-        """It goes on; True if it was paused."""
+        """End the pause; return True if there was one."""
         was = self.since is not None
         self.since = self.reason = None
         return was
 
 
 def write_beat(store: Store, now: datetime, totals: Totals, source: SourceBeat, pause: Pause) -> None:
-    """Write the heartbeat; what other workers of the same store wrote of their sources stays.
+    """Write the heartbeat; entries of other workers' sources in the same store are kept.
 
     Raises:
-        UnavailableError: the disk did not take it.
+        UnavailableError: the disk failed.
     """
     with write_lock(store.home), translate_os_errors(store.home):
         before = read_beat(store.home).get("sources")

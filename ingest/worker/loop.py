@@ -1,4 +1,4 @@
-"""The ingest worker's loop: what a source brings goes into the store, and the windows of the models follow."""
+"""The ingest worker's loop: store the files of a source, then write the models' ready windows."""
 
 import logging
 import threading
@@ -23,25 +23,25 @@ log = logging.getLogger(__name__)
 
 
 class OutageError(UnavailableError):
-    """The source did not answer."""
+    """The source did not respond."""
 
 
 class IngestWorker:
-    """Takes files from a source until it is stopped; a failure of the source or the store is waited out.
+    """Loop that ingests files of a source until it is stopped, and retries after failures of the source or the store.
 
-    With too little room on the disk it pauses, says so, and goes on by itself when there is room again.
+    With too little free disk space it pauses, reports it, and continues when there is space again.
 
     Args:
-        source: where files come from.
-        store: where they go.
-        served: the models to keep windows ready for, asked after every batch.
-        stop: set it to end after the file in hand.
-        clock: the present time.
-        name: of the source in the status.
-        keep: how long and how much is kept.
-        min_free_bytes: with less room on the disk nothing is taken in.
-        cleaning: what is changed in a field before it is stored.
-        free: room on the disk.
+        source: delivers the files.
+        store: receives the frames.
+        served: returns the models that need ready windows; called after every batch.
+        stop: set it to end the loop after the current file.
+        clock: returns the current time.
+        name: name of the source in the status.
+        keep: retention limits.
+        min_free_bytes: with less free disk space ingest pauses.
+        cleaning: applied to each field before it is stored.
+        free: returns the free disk space in bytes.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class IngestWorker:
         self._pause = Pause()
 
     def run(self) -> None:
-        """Look whenever the source says that it is worth while."""
+        """Check the source at each of its ticks until `stop` is set."""
         for _tick in self._source.ticks(self._stop):
             try:
                 self.look()
@@ -80,10 +80,10 @@ class IngestWorker:
             self._tell()
 
     def run_once(self) -> None:
-        """A single look.
+        """Check the source once.
 
         Raises:
-            UnavailableError: the source or the store does not answer.
+            UnavailableError: the source or the store does not respond.
         """
         try:
             self.look()
@@ -94,10 +94,10 @@ class IngestWorker:
             self._tell()
 
     def look(self) -> None:
-        """Ingest what is due now, then write the windows if there are new scans.
+        """Ingest the files that are available now, then write the windows if there are new scans.
 
         Raises:
-            UnavailableError: the source or the store does not answer, or there is no room.
+            UnavailableError: the source or the store does not respond, or the disk is full.
         """
         try:
             self._sweep()
@@ -129,7 +129,7 @@ class IngestWorker:
             log.warning("there is room again: going on")
 
     def _arrivals(self) -> Iterator[Arrival]:
-        """What the source brings; only its own failures become an outage, not those of the store in between."""
+        """Return the files of the source; only its own failures become an outage, not those of the store in between."""
         try:
             yield from self._source.look()
         except UnavailableError as err:
@@ -162,7 +162,7 @@ class IngestWorker:
             self._swept_at = now
 
     def _tell(self) -> None:
-        """Write the heartbeat; a full disk is no reason to end."""
+        """Write the heartbeat; a full disk does not end the worker."""
         try:
             write_beat(self._store, self._clock(), self.totals, self._beat, self._pause)
         except UnavailableError as err:

@@ -1,4 +1,4 @@
-"""Which models ingest keeps windows ready for: read from the checkpoints' JSON files, without torch."""
+"""The models that need ready windows, read from the checkpoints' JSON files without torch."""
 
 import json
 import logging
@@ -12,12 +12,12 @@ log = logging.getLogger(__name__)
 
 
 def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[ServedModel]:
-    """The models of a folder of checkpoints (`NAME/model.json`); one that cannot be used is named and left out.
+    """Return the models of a folder of checkpoints (`NAME/model.json`); an invalid one is logged and skipped.
 
     Args:
-        folder: of the checkpoints.
-        added: of an operator's (`NAME/VERSION/model.json`): those count that `aliases.json` means, and that want other
-            windows than all before them.
+        folder: folder of the checkpoints.
+        added: folder of an operator's checkpoints (`NAME/VERSION/model.json`): those that `aliases.json` refers to and
+            whose windows differ from all before them are added.
     """
     paths = {path.parent.name: path for path in sorted(folder.glob("*/model.json"))}
     found: list[ServedModel] = []
@@ -33,7 +33,7 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
 
 
 def _aliased(added: Path | None) -> dict[str, Path]:
-    """The cards of what aliases mean, by NAME@VERSION."""
+    """Return the cards that aliases refer to, by NAME@VERSION."""
     try:
         told = json.loads((added / "aliases.json").read_text()).values() if added else ()
         cards = {f"{one['name']}@{one['version']}": (one["name"], one["version"]) for one in told}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, and_, func, select
+from sqlalchemy import Engine, Integer, and_, func, literal, select
 from sqlalchemy.sql.selectable import Select, Subquery
 
 from ingest.store.database import reading
@@ -80,7 +80,8 @@ def _summed(engine: Engine, period: Period, names: Sequence[str], mask: Mask | N
     keys += [row.family, row.mask, row.threshold_mmh, row.window_km, row.bin]
     columns = [getattr(row, f"value_{number}") for number in range(MOST_COLUMNS)]
     low = (1 << HALF_BITS) - 1
-    halves = [half for one in columns for half in (one.bitwise_rshift(HALF_BITS), one.bitwise_and(low))]
+    bits = literal(HALF_BITS, Integer)  # PostgreSQL shifts a bigint by an integer only
+    halves = [half for one in columns for half in (one.bitwise_rshift(bits), one.bitwise_and(low))]
     query: Select[Any] = select(*keys, *(func.sum(half) for half in halves))
     query = query.join_from(lead, row, row.scored_lead == lead.id)
     query = query.where(lead.valid_time > period.after, lead.valid_time <= period.until, row.family.in_(names))

@@ -1,4 +1,4 @@
-"""The service's tables, in the same database as those of the ingest room; see `ingest.store.tables`."""
+"""The tables of the service, in the same database as those of the ingest room; see `ingest.store.tables`."""
 
 from datetime import datetime
 from typing import Any
@@ -87,7 +87,7 @@ class ScoreSumsRow(Base):
 
 
 class HeartbeatRow(Base):
-    """When a synthetic task was last completed, by who gave it out: `schedule`, or a worker's own watchdog."""
+    """Last completion of a synthetic task, by its sender: `schedule`, or the watchdog of a worker."""
 
     __tablename__ = "heartbeats"
 

@@ -1,5 +1,6 @@
 """PostgreSQL and a separate Redis server instead of the embedded defaults: the same tests, and a real worker's job."""
 
+import gzip
 import importlib.util
 import os
 import re
@@ -19,16 +20,17 @@ import redis
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from celery import Celery
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import MetaData, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 
 from core.errors import ConfigError
 from ingest.store.database import open_engine, reading, writing
 from ingest.store.live import Store
-from ingest.store.schema import known_revisions, prepare, revision_of
+from ingest.store.schema import known_revisions, migrate, prepare, revision_of
 from ingest.store.tables import Base
 from service.access.keybook import KeyBook
 from service.forecasts.catalogue import Catalogue
+from service.forecasts.periods import Period, sums_over
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from service.process.broker import free_port, server_program
 from service.tasks.jobbook import JobBook
@@ -194,15 +196,42 @@ def test_the_classes_are_the_migrated_schema_on_postgresql(database_url: str, ca
     with reading(engine) as connection:
         migrations = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(migrations, Base.metadata) == []
-    with writing(engine) as connection:  # as release 0.1.0 left it, on one of its tables
-        connection.exec_driver_sql("DROP TABLE alembic_version")
-        connection.exec_driver_sql("DROP TABLE heartbeats")
-    prepare(engine)
-    assert "no copy of" in caplog.text
-    with reading(engine) as connection:
-        assert (revision_of(connection), inspect(connection).has_table("heartbeats")) == (known_revisions()[-1], True)
+    assert caplog.text == ""
     with writing(engine) as connection:
         connection.exec_driver_sql("ALTER TABLE forecast_jobs DROP COLUMN tries")
     with pytest.raises(ConfigError, match="schema does not fit"), reading(engine) as connection:
         connection.exec_driver_sql("SELECT tries FROM forecast_jobs")
+    engine.dispose()
+
+
+@pytest.mark.long
+def test_a_catalogue_of_release_0_1_0_is_upgraded_on_postgresql_too(
+    database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    (tmp_path / "old.sqlite").write_bytes(
+        gzip.decompress((ROOT / "tests/golden/catalogue-0.1.0/catalogue.sqlite.gz").read_bytes())
+    )
+    old, engine = create_engine(f"sqlite:///{tmp_path / 'old.sqlite'}"), open_engine(database_url)
+    with writing(engine) as connection, old.connect() as source:
+        migrate(connection, "0001")
+        connection.exec_driver_sql("DROP TABLE alembic_version")
+        connection.exec_driver_sql("DROP TABLE heartbeats")  # its component never started
+        tables = MetaData()
+        tables.reflect(connection)
+        for table in tables.sorted_tables:
+            rows = [dict(row._mapping) for row in source.execute(select(table))] if table.name != "api_keys" else []
+            if rows:
+                connection.execute(table.insert(), rows)
+    prepare(engine)
+    assert "no copy of" in caplog.text
+    with reading(engine) as connection:
+        assert (revision_of(connection), inspect(connection).has_table("heartbeats")) == (known_revisions()[-1], True)
+    store = Store(tmp_path / "home", database_url)
+    assert len(store.scans()) == 11
+    here = sums_over(engine, Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)))
+    prepare(sqlite := open_engine(f"sqlite:///{tmp_path / 'old.sqlite'}"))
+    assert here == sums_over(sqlite, Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)))
+    assert len(here) > 100
+    old.dispose()
+    store.engine.dispose()
     engine.dispose()

@@ -1,4 +1,4 @@
-"""The schema of release 0.1.0, which kept no revision: tables that are there are checked, the others are created."""
+"""The schema of release 0.1.0, which stored no revision: existing tables are checked, missing ones are created."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -148,7 +148,7 @@ sa.Table(
 
 
 def upgrade() -> None:
-    """Create the tables that are not there; each component of release 0.1.0 created its own at its first start.
+    """Create missing tables; each component of release 0.1.0 created its own at its first start.
 
     Raises:
         ConfigError: a table has other columns than in release 0.1.0.
