@@ -39,7 +39,7 @@ def asked(service: NowcastService, client: tuple[str, int] = AWAY, base_url: str
 
     @app.get("/secret", dependencies=[Depends(admin)])
     def secret() -> str:
-        return "told"
+        return "document"
 
     with TestClient(app, base_url, raise_server_exceptions=False, client=client) as opened:
         assert app.state.backend.wait_warm(timeout_s=PATIENCE_S)
@@ -160,7 +160,7 @@ def test_the_own_page_is_no_foreign_one(service):
         assert client.post("/nowcast", json=BODY, headers={"Origin": BASE_URL}).status_code == 200
 
 
-def test_a_limit_counts_by_address_and_says_when_to_come_again(tmp_path):
+def test_a_limit_counts_by_address_and_states_when_to_retry(tmp_path):
     service = service_at(tmp_path, limit_per_address="3/minute")
     with asked(service) as client:
         answers = [client.get("/scans") for _ in range(5)]
@@ -189,10 +189,10 @@ def test_a_key_has_a_limit_of_its_own(tmp_path):
     book = KeyBook.from_settings(service.settings)
     usual, more = book.create("usual", "read"), book.create("more", "read", "4/minute")
     with asked(service) as client:
-        for key, due in ((usual, 2), (more, 4), (None, 1)):
+        for key, expected in ((usual, 2), (more, 4), (None, 1)):
             headers = {"X-API-Key": key} if key else {}
-            answers = [client.get("/scans", headers=headers).status_code for _ in range(due + 1)]
-            assert answers == [200] * due + [429]
+            answers = [client.get("/scans", headers=headers).status_code for _ in range(expected + 1)]
+            assert answers == [200] * expected + [429]
 
 
 def test_this_machine_without_a_key_is_not_limited(tmp_path):
@@ -206,8 +206,8 @@ def test_one_subscriber_of_ipv6_counts_as_one():
 
 
 def test_the_address_behind_a_trusted_proxy_counts_and_no_invented_one(tmp_path):
-    told: Any = {"limit_per_address": "1/minute", "trusted_proxies": ("10.0.0.0/8", "127.0.0.1")}
-    service = service_at(tmp_path, **told)
+    document: Any = {"limit_per_address": "1/minute", "trusted_proxies": ("10.0.0.0/8", "127.0.0.1")}
+    service = service_at(tmp_path, **document)
     with asked(service, ("10.1.2.3", 1)) as client:
 
         def from_(chain: str) -> int:
@@ -228,8 +228,8 @@ def test_processes_count_together_and_each_alone_when_redis_is_gone(tmp_path):
         try:
             while not broker.answers():
                 assert server.poll() is None
-            told: Any = {"limit_per_address": "4/minute", "redis_url": SecretStr(broker.url)}
-            one, two = (service_at(tmp_path / name, **told) for name in ("one", "two"))
+            document: Any = {"limit_per_address": "4/minute", "redis_url": SecretStr(broker.url)}
+            one, two = (service_at(tmp_path / name, **document) for name in ("one", "two"))
             with asked(one) as first, asked(two) as second:
                 codes = [client.get("/scans").status_code for _ in range(3) for client in (first, second)]
                 assert codes == [200] * 4 + [429] * 2
@@ -241,11 +241,11 @@ def test_processes_count_together_and_each_alone_when_redis_is_gone(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("host", "due"), [("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("localhost", True)]
+    ("host", "expected"), [("127.0.0.1", True), ("127.8.9.1", True), ("::1", True), ("localhost", True)]
     + [(host, False) for host in ("0.0.0.0", "::", "192.0.2.1", "example.org", "", SOCKET, "localhost.evil.example")],
 )  # fmt: skip
-def test_loopback(host, due):
-    assert is_loopback(host) == due
+def test_loopback(host, expected):
+    assert is_loopback(host) == expected
 
 
 def test_beyond_this_machine_it_starts_only_with_a_key_or_the_setting(tmp_path):
@@ -265,7 +265,7 @@ def test_beyond_this_machine_it_starts_only_with_a_key_or_the_setting(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "due"),
+    ("argv", "expected"),
     [
         (["/venv/bin/uvicorn", "service.app:app"], "127.0.0.1"),
         (["/venv/bin/uvicorn", "service.app:app", "--host", "0.0.0.0", "--port", "80"], "0.0.0.0"),
@@ -276,8 +276,8 @@ def test_beyond_this_machine_it_starts_only_with_a_key_or_the_setting(tmp_path):
         (["-c"], None),
     ],
 )
-def test_where_uvicorn_listens_is_read_as_it_reads_it(argv, due):
-    assert uvicorn_host(argv) == due
+def test_where_uvicorn_listens_is_read_as_it_reads_it(argv, expected):
+    assert uvicorn_host(argv) == expected
 
 
 def test_uvicorns_own_variable_counts(monkeypatch):
@@ -322,7 +322,10 @@ def test_the_command_line(tmp_path, monkeypatch):
     assert key not in keys("list").stdout
     assert keys("revoke", "flood desk").returncode == 0
     assert "\trevoked " in keys("list").stdout
-    for wrong, due in ((("create", "b", "--limit", "x"), "rate limit: expected"), (("revoke", "b"), "no valid key")):
+    for wrong, expected in (
+        (("create", "b", "--limit", "x"), "rate limit: expected"),
+        (("revoke", "b"), "no valid key"),
+    ):
         done = keys(*wrong)
         assert done.returncode == 2
-        assert due in done.stderr
+        assert expected in done.stderr

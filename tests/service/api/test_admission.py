@@ -1,4 +1,4 @@
-"""Requests over the bound are told to come back; those within it wait without a thread, and not for ever."""
+"""Requests over the limit are refused with a time to retry; others wait without a thread, and not for ever."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ def test_over_the_bound_is_turned_away_and_a_place_is_free_again():
     asyncio.run(both())
 
 
-def test_who_waits_too_long_is_told():
+def test_a_request_that_waits_too_long_is_refused():
     admission = Admission(at_once=1, places=4, limit_s=0.1)
     go = threading.Event()
 

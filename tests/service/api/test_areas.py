@@ -52,14 +52,14 @@ def test_a_box_holds_the_values_of_the_file(client, forecast):
     assert left <= 22
     height, width = body["grid"]["height"], body["grid"]["width"]
     for index, lead in enumerate(body["leads"]):
-        due = forecast.rate_mmh_THW[index, top : top + height, left : left + width]
-        np.testing.assert_allclose(np.array(lead["rate_mmh"]), due, atol=6e-4)
+        expected = forecast.rate_mmh_THW[index, top : top + height, left : left + width]
+        np.testing.assert_allclose(np.array(lead["rate_mmh"]), expected, atol=6e-4)
         assert lead["coverage"] == 1.0
     assert body["radar_coverage"] == "ok"
     assert max(max(row) for row in body["leads"][0]["rate_mmh"]) > 5  # the shower is in it
 
 
-def test_a_box_says_what_is_missing(client):
+def test_a_box_states_its_radar_coverage(client):
     body = client.get("/nowcast/latest/box", params={"bbox": around(slice(2, 12), slice(2, 12))}).json()
     assert 0 < body["leads"][0]["coverage"] < 1
     assert body["leads"][0]["rate_mmh"][0][0] is None
@@ -114,8 +114,8 @@ def test_the_mean_over_a_polygon(client, forecast):
         assert lead["min_mmh"] <= lead["mean_mmh"] <= lead["max_mmh"]
     assert body["leads"][0]["mean_mmh"] > 0.2
     sphere = Geod(a=6370040, b=6370040)
-    due_km2 = abs(sphere.geometry_area_perimeter(shapely.segmentize(POLYGON, 0.01))[0]) / 1e6
-    assert body["area_km2"] == pytest.approx(due_km2, rel=1e-5)
+    expected_km2 = abs(sphere.geometry_area_perimeter(shapely.segmentize(POLYGON, 0.01))[0]) / 1e6
+    assert body["area_km2"] == pytest.approx(expected_km2, rel=1e-5)
     totals = [lead["total_mm"] for lead in body["leads"]]
     assert totals == sorted(totals)
 
@@ -167,11 +167,11 @@ def test_the_amount_of_a_place(client, forecast):
     where = {"lat": LAT_HW[row, col], "lon": LON_HW[row, col]}
     body = client.get("/nowcast/latest/accumulation", params=where).json()
     rates = [body["analysis_mmh"], *(float(rate) for rate in forecast.rate_mmh_THW[:, row, col])]
-    due = [(a + b) / 4 for a, b in pairwise(rates)]
-    assert [lead["interval_mm"] for lead in body["leads"]] == pytest.approx(due)
-    assert [lead["total_mm"] for lead in body["leads"]] == pytest.approx(np.cumsum(due), rel=1e-5)
+    expected = [(a + b) / 4 for a, b in pairwise(rates)]
+    assert [lead["interval_mm"] for lead in body["leads"]] == pytest.approx(expected)
+    assert [lead["total_mm"] for lead in body["leads"]] == pytest.approx(np.cumsum(expected), rel=1e-5)
     assert body["complete"]
-    assert sum(due) > 0
+    assert sum(expected) > 0
     unknown = {"lat": LAT_HW[CORNER], "lon": LON_HW[CORNER]}
     body = client.get("/nowcast/latest/accumulation", params=unknown).json()
     assert not body["complete"]

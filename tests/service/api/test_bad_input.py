@@ -127,13 +127,17 @@ def test_cut_radolan_file(client, shared_data: Path):
 def test_frames_that_are_not_30_minutes_apart(client, tmp_path, minutes):
     times = [REFERENCE - timedelta(minutes=minutes) * index for index in reversed(range(5))]
     refused(
-        post_frames(client, ("five.nc", netcdf(tmp_path, times))), 409, f"{minutes} minutes apart", "30 minutes", "due"
+        post_frames(client, ("five.nc", netcdf(tmp_path, times))),
+        409,
+        f"{minutes} minutes apart",
+        "30 minutes",
+        "expected",
     )
 
 
 def test_too_few_frames(client, tmp_path):
     answer = post_frames(client, ("four.nc", netcdf(tmp_path, window_times(count=4))))
-    refused(answer, 409, "4 frames", "5", "due")
+    refused(answer, 409, "4 frames", "5", "expected")
 
 
 def test_two_grids_in_one_request(client, tmp_path):
@@ -156,7 +160,7 @@ def test_two_products_in_one_request(client, tmp_path):
     refused(post_frames(client, *files), 409, "RV", "RY", "one product was due")
 
 
-def test_an_upload_over_the_byte_limit_that_says_its_length(client):
+def test_an_upload_over_the_byte_limit_with_its_length_in_the_header(client):
     body = refused(post_frames(client, ("big.nc", bytes(300_000))), 413, "at most 200000")
     assert body["title"] == "Too large"
 

@@ -48,7 +48,7 @@ def test_references_lead_somewhere():
 
 
 @pytest.mark.parametrize(
-    ("accept", "due"),
+    ("accept", "expected"),
     [
         (None, JSON),
         ("", JSON),
@@ -63,8 +63,8 @@ def test_references_lead_somewhere():
         ("application/netcdf;q=oops, application/json", JSON),
     ],
 )
-def test_the_best_liked_type_is_chosen(accept, due):
-    assert chosen_type(accept) == due
+def test_the_best_liked_type_is_chosen(accept, expected):
+    assert chosen_type(accept) == expected
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "text/*", ",", "application/json;q=nan"])

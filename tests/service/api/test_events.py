@@ -1,4 +1,4 @@
-"""GET /events: every forecast once, also to who comes back; through a real server."""
+"""GET /events: every forecast once, also to a returning client; through a real server."""
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -36,8 +36,8 @@ def url(service: NowcastService) -> Iterator[str]:
 def listened(url: str, count: int, then: Callable[[], object] = object, **headers: str) -> list[httpx2.ServerSentEvent]:
     """The first events; `then` is called once the stream is open."""
     found = []
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    with httpx2.stream("GET", f"{url}/events", headers=told, timeout=PATIENCE_S) as answer:
+    document = {name.replace("_", "-"): value for name, value in headers.items()}
+    with httpx2.stream("GET", f"{url}/events", headers=document, timeout=PATIENCE_S) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         assert answer.headers["cache-control"] == "no-store"
@@ -52,30 +52,30 @@ def listened(url: str, count: int, then: Callable[[], object] = object, **header
     return found
 
 
-def test_a_new_forecast_is_told_of_and_the_known_ones_are_not(service, url):
+def test_a_new_forecast_is_sent_and_known_ones_are_not(service, url):
     service.forecast_stored(REFERENCE)
     (event,) = listened(url, 1, lambda: service.forecast_stored(REFERENCE + STEP))
     latest = service.latest()
     assert (event.event, event.id) == ("forecast", latest.id)
-    told = event.json()
-    assert isinstance(told, dict)
-    assert told["reference_time"] == "2024-06-01T12:30:00Z"
-    assert told["href"] == f"/nowcast/{latest.id}"
-    assert set(told) == {"forecast_id", "reference_time", "issued_at", "status", "href"}
+    document = event.json()
+    assert isinstance(document, dict)
+    assert document["reference_time"] == "2024-06-01T12:30:00Z"
+    assert document["href"] == f"/nowcast/{latest.id}"
+    assert set(document) == {"forecast_id", "reference_time", "issued_at", "status", "href"}
 
 
-def test_the_first_of_all_is_told_of(service, url):
+def test_the_first_forecast_of_all_is_sent(service, url):
     (event,) = listened(url, 1, lambda: service.forecast_stored(REFERENCE))
     assert event.id == service.latest().id
 
 
-def test_who_comes_back_hears_what_came_since_in_order(service, url):
+def test_a_returning_client_receives_missed_forecasts_in_order(service, url):
     made = [service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(4)]
     assert [event.id for event in listened(url, 3, Last_Event_ID=made[0])] == made[1:]
     assert httpx2.get(f"{url}/events", headers={"Last-Event-ID": "no id"}).status_code == 422
 
 
-def test_an_id_that_is_gone_begins_anew(service, url):
+def test_an_unknown_id_starts_with_the_next_forecast(service, url):
     service.forecast_stored(REFERENCE)
     then = lambda: service.forecast_stored(REFERENCE + STEP)
     assert [event.id for event in listened(url, 1, then, Last_Event_ID=str(uuid4()))] == [service.latest().id]
@@ -88,7 +88,7 @@ def test_a_silent_stream_sends_heartbeats(service, url, monkeypatch):
         assert [next(heard), next(heard)] == [": heartbeat"] * 2
 
 
-def test_listeners_are_bounded_and_those_who_left_do_not_count(service, url, monkeypatch):
+def test_listeners_are_bounded_and_disconnected_ones_do_not_count(service, url, monkeypatch):
     monkeypatch.setattr(events, "MOST_LISTENERS", 1)
     with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
         lines = answer.iter_lines()  # held: it closes the stream when it goes
@@ -102,7 +102,7 @@ def test_listeners_are_bounded_and_those_who_left_do_not_count(service, url, mon
         following.close()
 
 
-def test_the_client_hears_what_it_missed(service, url):
+def test_the_client_receives_missed_forecasts(service, url):
     made = [service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(3)]
     with Client(url) as client:
         following = client.events(after=made[0])

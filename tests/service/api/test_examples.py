@@ -19,11 +19,11 @@ ENDLESS = "/events"
 ANOTHER_TEST_HAS_IT = {
     "/jobs/{job_id}": "an id that was given out is needed: test_jobs.py",
     "/models/aliases/{alias}": "a model with versions is needed: test_registry.py",
-    "/nowcast/{forecast_id}/observations.nc": "frames that followed are needed: test_nowcast.py",
+    "/nowcast/{forecast_id}/observations.nc": "needs frames after the reference time: test_nowcast.py",
 }
 
 EITHER = {"/nowcast/{forecast_id}/accumulation": (("lat", "lon"), ("bbox",))}
-"""Optional parameters of which one group is due."""
+"""Optional parameters of which one group is required."""
 
 
 def examples(described: dict[str, Any]) -> list[Any]:
@@ -88,8 +88,10 @@ def test_examples_run(client, path, verb, operation):
     assert asked
     for url, query, body in asked:
         answer = client.request(verb, url, params=query, json=body)
-        due = (200, 503) if path == "/readyz" else (200,)
-        assert answer.status_code in due, f"{verb} {url} {query} {json.dumps(body)}: {answer.status_code} {answer.text}"
+        expected = (200, 503) if path == "/readyz" else (200,)
+        assert answer.status_code in expected, (
+            f"{verb} {url} {query} {json.dumps(body)}: {answer.status_code} {answer.text}"
+        )
 
 
 def test_the_multipart_form_runs_as_described(client, tmp_path: Path):
@@ -106,7 +108,7 @@ def test_what_is_left_out_is_there():
     assert set(ANOTHER_TEST_HAS_IT) | {ENDLESS} <= set(SCHEMA["paths"])
 
 
-def test_keys_are_told():
+def test_security_schemes_are_documented():
     schemes = SCHEMA["components"]["securitySchemes"]
     assert schemes["ApiKey"]["name"] == "X-API-Key"
     for path, verbs in SCHEMA["paths"].items():

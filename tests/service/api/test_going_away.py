@@ -28,7 +28,7 @@ from tests.service.live import served
 from tests.waiting import PATIENCE_S, wait_until
 
 
-def test_who_leaves_while_waiting_for_a_turn_is_told_and_holds_nothing():
+def test_a_client_that_disconnects_while_waiting_holds_nothing():
     admission, go, client, ran = Admission(1, 8, 20), threading.Event(), ClientPresence(), []
 
     async def leaver() -> None:

@@ -62,7 +62,7 @@ def test_it_is_alive_but_not_ready_while_the_model_warms(tmp_path: Path, monkeyp
         assert client.get("/readyz").status_code == 200
 
 
-def test_until_the_store_is_open_every_answer_says_when_to_ask_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_until_the_store_is_open_every_answer_states_when_to_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     opening, let_go = threading.Event(), threading.Event()
 
     def from_settings(settings: Settings) -> NowcastService:
@@ -101,7 +101,7 @@ def test_a_store_that_does_not_open_at_first_is_tried_again(tmp_path: Path, monk
         assert client.get("/readyz").status_code == 200
 
 
-def test_a_wrong_setting_is_told_and_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_invalid_setting_is_reported_and_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def from_settings(settings: Settings) -> NowcastService:
         raise ConfigError("no such database driver")
 
@@ -140,7 +140,7 @@ def test_a_catalogue_that_does_not_answer_is_not_ready(tmp_path: Path, monkeypat
         assert "catalogue: no response: the database is gone" in answer.json()["detail"]
 
 
-def test_a_fault_of_the_service_tells_nothing_of_its_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_internal_error_reveals_no_details(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     service = service_at(tmp_path)
     with running(service) as client:
 
@@ -159,7 +159,10 @@ def test_importing_the_app_opens_nothing_and_loads_no_torch(tmp_path: Path):
     code = "import sys, service.app; sys.exit('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-c", code]
-    environment = {"PYTHONPATH": str(root), "NOWCAST_NO_SUCH_SETTING": "1"}  # would stop whoever reads the settings
+    environment = {
+        "PYTHONPATH": str(root),
+        "NOWCAST_NO_SUCH_SETTING": "1",
+    }  # stops a process that reads the settings
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,7 @@ def test_the_latest_forecast_expires_at_the_next_run(client, service, path):
     assert headers["cache-control"].startswith("public, max-age=")
 
 
-def test_every_get_can_be_asked_again_cheaply_or_says_that_it_is_not_kept(client):
+def test_every_get_can_be_revalidated_or_is_not_cached(client):
     for path in all_gets(client):
         answer = client.get(path)
         if answer.status_code in (404, 422, 503):  # nothing there yet, or one of two parameters is needed
@@ -114,7 +114,7 @@ def test_text_is_compressed_and_what_is_compressed_already_is_not(client):
         assert not answer.content.startswith(gzip.compress(b"")[:2])
 
 
-def test_other_sites_may_ask_where_the_setting_says_so(client, tmp_path):
+def test_other_sites_may_send_requests_if_the_setting_allows_them(client, tmp_path):
     asked = {
         "Origin": PUBLIC_ORIGIN,
         "Access-Control-Request-Method": "POST",
@@ -140,7 +140,7 @@ def test_a_request_has_an_id(client):
 
 
 def test_every_failure_is_a_problem_document(service, monkeypatch):
-    def broken(*_asked, **_told):
+    def broken(*_asked, **_named):
         raise ZeroDivisionError
 
     with running(service) as client:

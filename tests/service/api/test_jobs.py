@@ -121,7 +121,7 @@ def test_an_unknown_model_is_refused_before_it_is_queued(client):
     assert client.post("/nowcast", json={"model": "no such"}, headers=ASYNC).status_code == 404
 
 
-def test_a_broker_that_is_gone_is_told(tmp_path):
+def test_a_lost_broker_is_reported(tmp_path):
     service = service_at(tmp_path, redis_url=SecretStr("redis://:secret-word@127.0.0.1:1/0"), model="persistence")
     with running(service) as client:
         answer = client.post("/nowcast", json={"model": "persistence"}, headers=ASYNC)
@@ -182,9 +182,9 @@ def test_a_job_that_was_called_off_while_it_ran_stays_so(alone, monkeypatch):
     job = book.add(None, "persistence")
     real = alone.forecast_stored
 
-    def cancelled_meanwhile(*asked, **told):
+    def cancelled_meanwhile(*asked, **document):
         book.cancel(job.id)
-        return real(*asked, **told)
+        return real(*asked, **document)
 
     monkeypatch.setattr(alone, "forecast_stored", cancelled_meanwhile)
     run_job(alone, book, job.id)
@@ -196,7 +196,7 @@ def test_a_job_that_was_called_off_while_it_ran_stays_so(alone, monkeypatch):
     [(ConflictError("no window"), "failed"), (ZeroDivisionError(), "failed"), (UnavailableError("busy"), "waiting")],
 )
 def test_how_a_job_ends_that_cannot_be_done(alone, monkeypatch, error, state):
-    def fails(*_asked, **_told):
+    def fails(*_asked, **_named):
         raise error
 
     monkeypatch.setattr(alone, "forecast_stored", fails)

@@ -77,7 +77,7 @@ def test_an_upload_is_not_listed(service):
 
 @pytest.mark.parametrize("path", ["/scans", "/nowcast", "/jobs"])
 @pytest.mark.parametrize("query", ["cursor=x", "cursor=MjAyNC0wNi0wMVQxMjowMDowMCBSWQ", "cursor=a%20b", "limit=0"])
-def test_what_is_no_cursor_or_limit_is_told(service, path, query):
+def test_an_invalid_cursor_or_limit_is_refused(service, path, query):
     with running(service) as client:
         answer = client.get(f"{path}?{query}")
         assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")

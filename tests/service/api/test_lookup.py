@@ -1,4 +1,4 @@
-"""Answers from memory are those of the catalogue and of the files, whoever changes them."""
+"""Cached answers are those of the catalogue and of the files, also after another process changes them."""
 
 from datetime import timedelta
 
@@ -89,7 +89,7 @@ def test_the_memory_has_an_end(service):
 
 
 def test_a_lead_without_data_leaves_the_others(service):
-    """Three leads are known and two are not: the three are told, and what follows them is no all-clear."""
+    """Three leads are known and two are not: the three are returned, and the outlook after them is not dry."""
     forecast = service.forecast_stored()
     row, col = 20, 50
     rates = forecast.rate_mmh_THW.copy()

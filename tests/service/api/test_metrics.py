@@ -1,4 +1,4 @@
-"""/metrics: sums over processes, killed ones too; what is looked up is right whoever answers."""
+"""/metrics: sums over processes, killed ones too; the state is the same from every process."""
 
 import os
 import signal
@@ -102,10 +102,10 @@ def test_a_folder_that_cannot_be_written_costs_the_sum_and_not_the_process(tmp_p
 @pytest.mark.stack
 def test_every_process_of_the_api_gives_the_same_sums(tmp_path: Path):
     port = free_port("127.0.0.1")
-    told = {**process_environment(), "NOWCAST_HOME": str(tmp_path), "NOWCAST_MODEL": "persistence"}
+    document = {**process_environment(), "NOWCAST_HOME": str(tmp_path), "NOWCAST_MODEL": "persistence"}
     command = [sys.executable, "-m", "uvicorn", "service.app:app", "--port", str(port), "--workers", "2"]
     url, log, locks = f"http://127.0.0.1:{port}", tmp_path / "log", tmp_path / "metrics"
-    with log.open("wb") as out, subprocess.Popen(command, env=told, cwd=ROOT, stdout=out, stderr=out) as process:
+    with log.open("wb") as out, subprocess.Popen(command, env=document, cwd=ROOT, stdout=out, stderr=out) as process:
         try:
 
             def all_are_ready() -> bool:
@@ -152,7 +152,7 @@ def test_scores_are_those_of_the_last_day(tmp_path: Path):
     assert any(name == "nowcast_fss" for name, _ in found)
 
 
-def test_a_part_that_does_not_answer_is_told_and_the_rest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_part_that_does_not_respond_is_reported_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     url = f"redis://:secret-word@127.0.0.1:{free_port('127.0.0.1')}/0"
     service = service_at(tmp_path, redis_url=SecretStr(url))
     with running(service) as client:

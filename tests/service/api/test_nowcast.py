@@ -67,7 +67,7 @@ def upload(client: TestClient, tmp_path_factory: pytest.TempPathFactory) -> dict
     return body
 
 
-def test_answer_from_scans_says_all_that_the_design_asks_for(forecast):
+def test_an_answer_from_scans_has_all_fields_of_the_design(forecast):
     UUID(forecast["forecast_id"])
     assert forecast["status"] == "ok"
     assert forecast["stale"] is False
@@ -124,8 +124,11 @@ def test_upload_is_scored_against_its_observations(client, upload):
     assert {row["model"] for row in scores} == {"default", "persistence", "extrapolation"}
     for row in [row for row in scores if row["model"] == "default"]:
         index, threshold = row["lead_minutes"] // 30 - 1, row["threshold_mmh"]
-        seen, said = observed_THW[index] >= threshold, predicted_THW[index] >= threshold
-        counts = [(both_THW[index] & a).sum() for a in (seen & said, seen & ~said, ~seen & said, ~seen & ~said)]
+        wet_HW, forecast_HW = observed_THW[index] >= threshold, predicted_THW[index] >= threshold
+        counts = [
+            (both_THW[index] & a).sum()
+            for a in (wet_HW & forecast_HW, wet_HW & ~forecast_HW, ~wet_HW & forecast_HW, ~wet_HW & ~forecast_HW)
+        ]
         assert [row[k] for k in ("hits", "misses", "false_alarms", "correct_negatives")] == counts
         hits, misses, false_alarms = counts[:3]
         assert row["csi"] == pytest.approx(hits / (hits + misses + false_alarms))
@@ -141,7 +144,7 @@ def test_scores_of_the_three_share_their_cells(upload):
         }
 
 
-def test_an_old_upload_is_served_and_says_that_it_is_stale(client, tmp_path):
+def test_an_old_upload_is_served_as_stale(client, tmp_path):
     old = [time.replace(year=2018) for time in window_times()]
     answer = client.post("/nowcast", files={"frames": ("old.nc", netcdf(tmp_path, old))}).json()
     assert answer["stale"] is True
@@ -210,8 +213,8 @@ def test_point_gives_the_series_of_its_cell(client, forecast):
     assert (answer["row"], answer["col"]) == (row, col)
     assert answer["radar_coverage"] == "ok"
     shower_HW = rain_THW([REFERENCE])[0]
-    due = [shower_HW[row, col - 3 * step] for step in range(1, 6)]
-    assert [lead["rate_mmh"] for lead in answer["series"]] == pytest.approx(due)
+    expected = [shower_HW[row, col - 3 * step] for step in range(1, 6)]
+    assert [lead["rate_mmh"] for lead in answer["series"]] == pytest.approx(expected)
     assert answer["next_rain_start"] == "2024-06-01T12:30:00Z"
     assert answer["outlook"] == "rain"
 
@@ -292,7 +295,7 @@ def test_scans_are_listed_newest_first(client, forecast):
     assert client.get("/scans", params={"end": "2024-06-01T10:30:00"}).json()["count"] == 2
 
 
-def test_ingest_says_how_it_stands(tmp_path: Path):
+def test_the_state_of_ingest_is_reported(tmp_path: Path):
     service = service_at(tmp_path, clock=lambda: NOW)
     fill(service)
     service.store.quarantine(b"no radar file", "x.bin", "no radar file", kind="format")
@@ -331,7 +334,7 @@ def test_rolling_scores_appear_when_what_followed_is_stored(tmp_path: Path):
         assert newer["verification"]["kind"] == "rolling_24h"
 
 
-def test_a_forecast_goes_stale_while_it_lies_there_and_its_validator_changes(tmp_path: Path):
+def test_a_stored_forecast_becomes_stale_and_its_validator_changes(tmp_path: Path):
     clock = [NOW]
     service = service_at(tmp_path, clock=lambda: clock[0])
     fill(service)
@@ -353,7 +356,7 @@ def test_without_a_queue_a_wish_not_to_wait_is_served_at_once(client, forecast):
     assert answer.json()["forecast_id"] == forecast["forecast_id"]
 
 
-def test_a_gap_is_told(tmp_path: Path):
+def test_a_gap_is_reported(tmp_path: Path):
     service = service_at(tmp_path)
     for frame in frames_at([time for time in window_times() if time != REFERENCE - 2 * STEP]):
         service.store.put(frame)

@@ -40,7 +40,7 @@ def forecast(service):
 
 
 @pytest.fixture(scope="module")
-def due_NTHW(forecast):
+def expected_NTHW(forecast):
     return np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
 
 
@@ -61,11 +61,11 @@ def pixels(answer):
     return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
 
 
-def test_a_place_has_every_threshold_at_every_lead(client, forecast, due_NTHW):
+def test_a_place_has_every_threshold_at_every_lead(client, forecast, expected_NTHW):
     for lead, row in enumerate(at(client, *WET)):
         assert [one["threshold_mmh"] for one in row["probabilities"]] == list(CHANCES_MMH)
         found = [one["probability"] for one in row["probabilities"]]
-        np.testing.assert_allclose(found, due_NTHW[:, lead, *WET], atol=THOUSANDTH)
+        np.testing.assert_allclose(found, expected_NTHW[:, lead, *WET], atol=THOUSANDTH)
         assert found == sorted(found, reverse=True)
     assert any(0.05 < one["probability"] < 0.95 for row in at(client, *WET) for one in row["probabilities"])
 
@@ -80,11 +80,11 @@ def test_what_is_not_known_is_null(client, forecast):
         assert {one["probability"] for one in row["probabilities"]} == {None}
 
 
-def test_a_baseline_has_none_and_says_so(client, service):
+def test_a_baseline_has_no_probabilities_and_an_error_explains_it(client, service):
     baseline = service.forecast_stored(model="persistence")
     assert [row["probabilities"] for row in at(client, *WET, run=baseline.id)] == [[]] * 5
-    told = client.get(f"/nowcast/{baseline.id}").json()
-    assert (told["probability_thresholds_mmh"], told["links"]["probability"]) == ([], None)
+    document = client.get(f"/nowcast/{baseline.id}").json()
+    assert (document["probability_thresholds_mmh"], document["links"]["probability"]) == ([], None)
     area = client.get(f"/nowcast/{baseline.id}/area", params={"polygon": POLYGON}).json()
     assert [lead["cell_probabilities"] for lead in area["leads"]] == [[]] * 5
     picture = client.get(f"/nowcast/{baseline.id}/image/30.png?probability_of=0.5")
@@ -97,19 +97,19 @@ def test_a_baseline_has_none_and_says_so(client, service):
         assert "probability_of_exceedance" not in dataset.variables
 
 
-def test_the_answer_says_which_thresholds_there_are(client, forecast):
-    told = client.get("/nowcast/latest").json()
-    assert told["probability_thresholds_mmh"] == list(CHANCES_MMH)
-    assert told["links"]["probability"] == f"/nowcast/{forecast.id}/image/{{lead}}.png{{?probability_of}}"
+def test_the_answer_lists_its_thresholds(client, forecast):
+    document = client.get("/nowcast/latest").json()
+    assert document["probability_thresholds_mmh"] == list(CHANCES_MMH)
+    assert document["links"]["probability"] == f"/nowcast/{forecast.id}/image/{{lead}}.png{{?probability_of}}"
 
 
-def test_a_box_has_those_of_one_threshold_beside_the_rates(client, due_NTHW):
+def test_a_box_has_the_probabilities_of_one_threshold_and_the_rates(client, expected_NTHW):
     bbox = around(slice(36, 46), slice(18, 30))
     body = client.get("/nowcast/latest/box", params={"bbox": bbox, "probability_of": 5}).json()
     plain = client.get("/nowcast/latest/box", params={"bbox": bbox}).json()
     block = np.s_[body["row"] : body["row"] + body["grid"]["height"], body["col"] : body["col"] + body["grid"]["width"]]
     for index, lead in enumerate(body["leads"]):
-        np.testing.assert_allclose(lead["probability"], due_NTHW[2, index][block], atol=THOUSANDTH)
+        np.testing.assert_allclose(lead["probability"], expected_NTHW[2, index][block], atol=THOUSANDTH)
         assert lead["rate_mmh"] == plain["leads"][index]["rate_mmh"]
         assert plain["leads"][index]["probability"] is None
     assert (body["probability_of"], plain["probability_of"]) == (5.0, None)
@@ -124,7 +124,7 @@ def test_a_box_without_radar_or_off_the_grid_is_null(client):
     assert wrong.status_code == 404
 
 
-def test_the_file_of_a_box_has_all_thresholds(client, due_NTHW):
+def test_the_file_of_a_box_has_all_thresholds(client, expected_NTHW):
     bbox = around(slice(36, 46), slice(18, 30))
     body = client.get("/nowcast/latest/box", params={"bbox": bbox}).json()
     file = client.get("/nowcast/latest/box", params={"bbox": bbox}, headers={"Accept": "application/netcdf"}).content
@@ -136,17 +136,17 @@ def test_the_file_of_a_box_has_all_thresholds(client, due_NTHW):
         chance = dataset["probability_of_exceedance"]
         assert chance.dimensions == ("threshold", "time", "y", "x")
         assert dataset["threshold"][:].tolist() == list(CHANCES_MMH)
-        np.testing.assert_allclose(chance[:], due_NTHW[:, :, rows, cols], atol=THOUSANDTH)
+        np.testing.assert_allclose(chance[:], expected_NTHW[:, :, rows, cols], atol=THOUSANDTH)
 
 
-def test_an_area_says_what_its_numbers_are(client, forecast, due_NTHW):
+def test_an_area_names_the_probabilities_of_its_cells(client, forecast, expected_NTHW):
     weights = area_weights(forecast.grid, checked_polygon(shapely.from_wkt(POLYGON)))
     assert weights.block is not None
     leads = client.get("/nowcast/latest/area", params={"polygon": POLYGON}).json()["leads"]
     touched_HW = weights.km2_HW > 0
     for index, lead in enumerate(leads):
         for number, one in enumerate(lead["cell_probabilities"]):
-            chance_HW = due_NTHW[number, index, *weights.block.slices]
+            chance_HW = expected_NTHW[number, index, *weights.block.slices]
             assert one["threshold_mmh"] == CHANCES_MMH[number]
             mean = float((chance_HW * weights.km2_HW).sum() / weights.km2_HW.sum())
             assert one["mean"] == pytest.approx(mean, abs=THOUSANDTH)
@@ -156,15 +156,15 @@ def test_an_area_says_what_its_numbers_are(client, forecast, due_NTHW):
     assert away["leads"][0]["cell_probabilities"][0] == {"threshold_mmh": 0.1, "mean": None, "largest": None}
 
 
-def test_a_picture_of_probability_by_hand(client, forecast, due_NTHW):
+def test_a_picture_of_probability_by_hand(client, forecast, expected_NTHW):
     answer = client.get("/nowcast/latest/image/60.png?probability_of=0.5")
     picture = pixels(answer)
     scale = picture.shape[0] // GRID.height
     middle = picture[scale // 2 :: scale, scale // 2 :: scale]
     edges = [edge for edge, _ in CHANCE_COLOURS]
-    chance_HW = np.round(due_NTHW[1, 1].astype(np.float64), 3)
+    chance_HW = np.round(expected_NTHW[1, 1].astype(np.float64), 3)
     clear_HW = np.abs(chance_HW[..., None] - edges).min(axis=-1) > THOUSANDTH
-    np.testing.assert_array_equal(middle[clear_HW], colours(due_NTHW[1, 1], CHANCE_COLOURS)[clear_HW])
+    np.testing.assert_array_equal(middle[clear_HW], colours(expected_NTHW[1, 1], CHANCE_COLOURS)[clear_HW])
     assert middle[CORNER].tolist() == list(NO_DATA)
     assert middle[70, 58, 3] == 0, "improbable is transparent"
     other = client.get("/nowcast/latest/image/60.png?probability_of=5")
@@ -195,10 +195,10 @@ def test_the_map_has_a_legend_of_probability(client, forecast):
     assert brightness == sorted(brightness, reverse=True), "more probable is darker, so that grey print shows it too"
 
 
-def test_the_cell_off_by_a_run_is_another(client, service, due_NTHW):
+def test_the_cell_off_by_a_run_is_another(client, service, expected_NTHW):
     """What is held in memory is of one forecast: a newer run's place has the newer run's probabilities."""
     fill(service, REFERENCE + timedelta(minutes=30))
     newer = service.forecast_stored()
     found = [one["probability"] for row in at(client, *WET, run=newer.id) for one in row["probabilities"]]
-    due = np.stack([chance_of(newer.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])[:, :, *WET].T.ravel()
-    np.testing.assert_allclose(found, due, atol=THOUSANDTH)
+    expected = np.stack([chance_of(newer.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])[:, :, *WET].T.ravel()
+    np.testing.assert_allclose(found, expected, atol=THOUSANDTH)

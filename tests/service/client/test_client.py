@@ -77,8 +77,8 @@ def test_a_forecast_is_asked_for_found_and_read_at_a_place(client, service):
     assert client.nowcast(REFERENCE, "extrapolation").id == made.id == client.forecast(made.id).id
     lat, lon = 52.52, 13.4
     row, col = service.latest().grid.cell_of(lat, lon) or (0, 0)
-    due = [float(rate_HW[row, col]) for rate_HW in service.get(made.id).rate_mmh_THW]
-    assert [lead.rate_mmh for lead in made.point(lat, lon).series] == due
+    expected = [float(rate_HW[row, col]) for rate_HW in service.get(made.id).rate_mmh_THW]
+    assert [lead.rate_mmh for lead in made.point(lat, lon).series] == expected
     assert client.point(lat, lon, made.id).row == row
     assert client.point(0, 0).radar_coverage == "no coverage"
 
@@ -133,7 +133,7 @@ def test_a_job_is_followed_to_its_end():
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_service_is_asked_again_when_it_says(status):
+def test_a_busy_service_gets_a_retry_when_it_asks_for_one(status):
     waits: list[float] = []
     answers = iter([httpx2.Response(status, headers={"Retry-After": after}) for after in ("3", "0", "soon")])
 
@@ -179,7 +179,7 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
 
 
 @pytest.mark.parametrize(
-    ("words", "due"),
+    ("words", "expected"),
     [
         (["point", "52.52", "13.4"], "+150 min"),
         (["point", "-30", "-70"], "no coverage"),
@@ -192,10 +192,10 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         (["verification"], ""),
     ],
 )
-def test_commands(url, tmp_path, words, due):
+def test_commands(url, tmp_path, words, expected):
     done = _command(url, tmp_path, *words)
     assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
-    assert due in done.stdout
+    assert expected in done.stdout
     for file in tmp_path.iterdir():
         assert file.stat().st_size > 1000
 

@@ -129,8 +129,8 @@ def test_a_cube_is_the_grids_own(client, forecast):
     left = int(np.flatnonzero(np.isclose(GRID.x_centres_m, axes["x"][0]))[0])
     top = int(np.flatnonzero(np.isclose(GRID.y_centres_m, axes["y"][0]))[0])
     values = np.array(body["ranges"]["rainfall_rate"]["values"], float).reshape(2, len(axes["y"]), len(axes["x"]))
-    due = forecast.rate_mmh_THW[1:3, top : top + len(axes["y"]), left : left + len(axes["x"])]
-    np.testing.assert_allclose(values, due, atol=6e-5)
+    expected = forecast.rate_mmh_THW[1:3, top : top + len(axes["y"]), left : left + len(axes["x"])]
+    np.testing.assert_allclose(values, expected, atol=6e-5)
     assert values.max() > 5
 
 
@@ -227,28 +227,28 @@ def test_owslib_reads_the_collection_and_gets_the_value(service, forecast):
         assert set(found.conformance()["conformsTo"]) == set(CONFORMANCE)
         assert found.collection("nowcast")["extent"]["temporal"]["interval"][0][0] == "2024-06-01T12:30:00Z"
         row, col = 41, 22  # asymmetrical: a flip of an axis, or of lat and lon, finds another value or none
-        said = found.query_data(
+        properties = found.query_data(
             "nowcast",
             "position",
             coords=point(row, col),
             parameter_names=["rainfall_rate"],
             datetime_=(REFERENCE + timedelta(minutes=60)).isoformat().replace("+00:00", "Z"),
         )
-        body = said if isinstance(said, dict) else json.loads(said.read())
+        body = properties if isinstance(properties, dict) else json.loads(properties.read())
     value = body["ranges"]["rainfall_rate"]["values"]
     assert value == pytest.approx([float(forecast.rate_mmh_THW[1, row, col])], abs=6e-5)
     assert value[0] > 0.5
 
 
 def test_probabilities_are_parameters(client, forecast):
-    due_NTHW = np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
+    expected_NTHW = np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
     answer = client.get(f"{HERE}/position", params={"coords": point(*WET), "parameter-name": CHANCES[2]})
     Coverage.model_validate_json(answer.content)
     assert list(answer.json()["ranges"]) == [CHANCES[2]]
-    np.testing.assert_allclose(answer.json()["ranges"][CHANCES[2]]["values"], due_NTHW[2, :, *WET], atol=1.1e-3)
-    told = answer.json()["parameters"][CHANCES[2]]
-    assert told["observedProperty"] == {"label": {"en": "probability of 5 mm/h or more"}}
-    assert told["unit"]["symbol"]["value"] == "1"
+    np.testing.assert_allclose(answer.json()["ranges"][CHANCES[2]]["values"], expected_NTHW[2, :, *WET], atol=1.1e-3)
+    document = answer.json()["parameters"][CHANCES[2]]
+    assert document["observedProperty"] == {"label": {"en": "probability of 5 mm/h or more"}}
+    assert document["unit"]["symbol"]["value"] == "1"
     whole = client.get(f"{HERE}/position", params={"coords": point(*WET)}).json()
     assert set(whole["ranges"]) == {"rainfall_rate", "rainfall_amount", *CHANCES}
     off = client.get(f"{HERE}/position", params={"coords": "POINT(-74 40)", "parameter-name": CHANCES[0]}).json()
@@ -263,10 +263,10 @@ def test_the_file_of_a_query_has_the_thresholds_that_were_asked(client, forecast
     answer = client.get(f"{HERE}/cube", params=params)
     assert answer.status_code == 200, answer.text
     with netCDF4.Dataset("cube.nc", memory=answer.content) as dataset:
-        due = sorted(rate_mmh for rate_mmh, name in zip(CHANCES_MMH, CHANCES, strict=True) if name in names)
-        assert dataset["threshold"][:].tolist() == due
+        expected = sorted(rate_mmh for rate_mmh, name in zip(CHANCES_MMH, CHANCES, strict=True) if name in names)
+        assert dataset["threshold"][:].tolist() == expected
         chance = dataset["probability_of_exceedance"]
-        assert chance.shape[:2] == (len(due), 1)
+        assert chance.shape[:2] == (len(expected), 1)
         assert 0 < float(chance[:].max()) <= 1
         for name in ("rainfall_rate", "rainfall_amount"):
             assert (name in dataset.variables) == (name in names)
@@ -274,8 +274,8 @@ def test_the_file_of_a_query_has_the_thresholds_that_were_asked(client, forecast
 
 def test_a_run_without_probabilities_names_what_it_has(client, service):
     baseline = service.forecast_stored(model="persistence")
-    told = client.get(f"{HERE}/instances/{baseline.id}").json()
-    assert set(told["parameter_names"]) == {"rainfall_rate", "rainfall_amount"}
+    document = client.get(f"{HERE}/instances/{baseline.id}").json()
+    assert set(document["parameter_names"]) == {"rainfall_rate", "rainfall_amount"}
     asked = {"coords": point(*WET), "parameter-name": CHANCES[0]}
     answer = client.get(f"{HERE}/instances/{baseline.id}/position", params=asked)
     assert answer.status_code == 422

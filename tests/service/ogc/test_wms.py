@@ -84,7 +84,7 @@ def test_a_map_shows_every_cell_at_its_place(client, forecast, crs):
         (west, south), (east, north) = _mercator(5.0, 47.5), _mercator(14.0, 54.0)
     else:
         west, south, east, north = 5.0, 47.5, 14.0, 54.0
-    due = colours(forecast.rate_mmh_THW[1])
+    colours_HWC = colours(forecast.rate_mmh_THW[1])
     back = Transformer.from_crs("EPSG:3857" if crs == "EPSG:3857" else "EPSG:4326", "EPSG:4326", always_xy=True)
     wet = 0
     for row in range(5, 260, 9):
@@ -93,7 +93,7 @@ def test_a_map_shows_every_cell_at_its_place(client, forecast, crs):
             y = north - (row + 0.5) * (north - south) / 260
             lon, lat = back.transform(x, y)
             cell = GRID.cell_of(lat, lon)
-            expected = due[cell] if cell else np.zeros(4)
+            expected = colours_HWC[cell] if cell else np.zeros(4)
             assert (shown[row, col] == expected).all(), (row, col)
             wet += int(shown[row, col, 3] == 255)
     assert wet > 10
@@ -115,14 +115,14 @@ def test_the_value_below_a_pixel(client, forecast, crs):
         "time": "2024-06-01T13:30:00Z",
     }
     body = client.get("/wms", params=params).json()
-    said = body["features"][0]["properties"]
-    assert said["value"] == float(forecast.rate_mmh_THW[2, *WET])
-    assert said["value"] > 0.5
-    assert said["reference_time"] == "2024-06-01T12:00:00Z"
+    properties = body["features"][0]["properties"]
+    assert properties["value"] == float(forecast.rate_mmh_THW[2, *WET])
+    assert properties["value"] > 0.5
+    assert properties["reference_time"] == "2024-06-01T12:00:00Z"
     lon, lat = body["features"][0]["geometry"]["coordinates"]
     assert (lon, lat) == pytest.approx((LON_HW[WET], LAT_HW[WET]), abs=0.01)
     text = client.get("/wms", params={**params, "info_format": "text/plain"}).text
-    assert f"value: {said['value']}\n" in text
+    assert f"value: {properties['value']}\n" in text
     amount = client.get("/wms", params={**params, "query_layers": "rainfall_amount"}).json()["features"][0][
         "properties"
     ]
@@ -141,13 +141,13 @@ def test_a_layer_of_probability(client, forecast):
         "height": 101,
         "time": "2024-06-01T13:30:00Z",
     }
-    due = chance_of(forecast.rate_mmh_THW[2], 0.5)
+    expected = chance_of(forecast.rate_mmh_THW[2], 0.5)
     shown = pixels(client.get("/wms", params={**params, "styles": "chance"}))
-    assert (shown[50, 50] == colours(due, CHANCE_COLOURS)[WET]).all()
+    assert (shown[50, 50] == colours(expected, CHANCE_COLOURS)[WET]).all()
     asked = {**params, "request": "GetFeatureInfo", "query_layers": name, "i": 50, "j": 50}
-    said = client.get("/wms", params=asked).json()["features"][0]["properties"]
-    assert (said["value"], said["unit"]) == (pytest.approx(float(due[WET]), abs=1.1e-3), "1")
-    assert 0.1 < said["value"] < 1
+    properties = client.get("/wms", params=asked).json()["features"][0]["properties"]
+    assert (properties["value"], properties["unit"]) == (pytest.approx(float(expected[WET]), abs=1.1e-3), "1")
+    assert 0.1 < properties["value"] < 1
     assert client.get("/wms", params={**params, "styles": "rain"}).status_code == 400
     unknown = client.get("/wms", params={**params, "layers": "probability_of_exceedance_3"})
     assert unknown.status_code == 400
@@ -225,17 +225,17 @@ def test_names_in_any_case_and_conditional_requests(client):
         ({"request": "GetFeatureInfo", "query_layers": "rainfall_rate", "i": "60", "j": "0"}, 422),
     ],
 )
-def test_errors_are_exceptions_and_for_who_says_so_problems(client, change, status):
+def test_errors_are_exceptions_or_on_request_problem_documents(client, change, status):
     params = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": "60", "height": "60", **change}
-    for told in (
+    for document in (
         client.get("/wms", params={**params, "exceptions": "application/problem+json"}),
         client.get("/wms", params=params, headers={"Accept": "application/problem+json, */*;q=0.1"}),
     ):
-        assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+        assert (document.status_code, document.headers["content-type"]) == (status, "application/problem+json")
     answer = client.get("/wms", params=params)
     report = ElementTree.fromstring(answer.content)
     assert answer.status_code == 400
-    assert report[0].text == told.json()["detail"]
+    assert report[0].text == document.json()["detail"]
 
 
 CODES = [
@@ -292,7 +292,7 @@ def test_what_is_not_the_map_clients_fault_stays_a_problem(client, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "document"),
     [
         ("", "1.3.0"),
         ("&version=1.3.0", "1.3.0"),
@@ -304,11 +304,11 @@ def test_what_is_not_the_map_clients_fault_stays_a_problem(client, monkeypatch):
         ("&version=newest", "1.3.0"),
     ],
 )
-def test_the_version_is_negotiated(client, asked, told):
+def test_the_version_is_negotiated(client, asked, document):
     answer = client.get(f"/wms?service=WMS&request=GetCapabilities{asked}")
-    assert ElementTree.fromstring(answer.content).get("version") == told
+    assert ElementTree.fromstring(answer.content).get("version") == document
     kinds = {"1.3.0": "text/xml; charset=utf-8", "1.1.1": "application/vnd.ogc.wms_xml"}
-    assert answer.headers["content-type"] == kinds[told]
+    assert answer.headers["content-type"] == kinds[document]
 
 
 def test_the_elder_capabilities_have_the_elements_in_the_order_of_their_dtd(client):
@@ -316,16 +316,16 @@ def test_the_elder_capabilities_have_the_elements_in_the_order_of_their_dtd(clie
     assert b"<!DOCTYPE WMT_MS_Capabilities SYSTEM" in content[:200]
     root = ElementTree.fromstring(content)
     assert [child.tag for child in root] == ["Service", "Capability"]
-    due = ["Name", "Title", "Abstract", "OnlineResource", "Fees", "AccessConstraints"]
-    assert [child.tag for child in root[0]] == due
+    expected = ["Name", "Title", "Abstract", "OnlineResource", "Fees", "AccessConstraints"]
+    assert [child.tag for child in root[0]] == expected
     assert root[0][0].text == "OGC:WMS"
     assert [child.tag for child in root[1]] == ["Request", "Exception", "Layer"]
     assert [one.text for one in root[1][1]] == ["application/vnd.ogc.se_xml", "application/problem+json"]
     top, layer = root.findall(".//Layer")[:2]
-    due = ["Title", "SRS", "SRS", "LatLonBoundingBox", "BoundingBox", "BoundingBox", "Attribution"]
-    assert [child.tag for child in top][:7] == due
-    due = ["Name", "Title", "Abstract", "Dimension", "Dimension", "Extent", "Extent", "Style"]
-    assert [child.tag for child in layer] == due
+    expected = ["Title", "SRS", "SRS", "LatLonBoundingBox", "BoundingBox", "BoundingBox", "Attribution"]
+    assert [child.tag for child in top][:7] == expected
+    expected = ["Name", "Title", "Abstract", "Dimension", "Dimension", "Extent", "Extent", "Style"]
+    assert [child.tag for child in layer] == expected
     box = next(one for one in top.findall("BoundingBox") if one.get("SRS") == "EPSG:4326")
     assert float(str(box.get("minx"))) < LON_HW.min() < 20 < LAT_HW.min(), "longitude comes first"
 

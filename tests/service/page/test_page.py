@@ -50,7 +50,7 @@ def test_the_script_names_only_elements_that_there_are():
     assert set(re.findall(r'\$\("([^"]+)"\)', JS)) <= ids
 
 
-def test_the_page_says_what_it_has_to():
+def test_the_page_shows_what_it_has_to():
     for word in ("Observed", "Forecast", "UTC", "Play", "Missing radars", "Notes", "Model", "mm/h", "CSI", "HSS"):
         assert word in HTML
     assert "first forecast" in JS
@@ -101,7 +101,7 @@ def test_cities_lie_in_their_cells(grid: Grid):
     assert at["Cologne"].col < at["Frankfurt"].col < at["Hamburg"].col < at["Munich"].col < at["Berlin"].col
 
 
-def test_graticule_lines_run_where_their_label_says():
+def test_graticule_lines_are_at_the_degrees_of_their_labels():
     lines = {line.label: line for line in graticule(RADOLAN_900)}
     assert {"50°N", "10°E"} <= set(lines)
     x, _ = to_picture(RADOLAN_900, [10.0], [50.0])

@@ -18,7 +18,7 @@ def fields(analysis, rates):
 
 
 @pytest.mark.parametrize(
-    ("analysis", "rates", "due", "totals"),
+    ("analysis", "rates", "expected", "totals"),
     [
         (4.0, [2.0, 2.0, 0.0], [1.5, 1.0, 0.5], [1.5, 2.5, 3.0]),
         (0.0, [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
@@ -27,9 +27,9 @@ def fields(analysis, rates):
         (None, [2.0, 2.0, 2.0], [NAN, 1.0, 1.0], [NAN, NAN, NAN]),
     ],
 )
-def test_the_trapezoid_rule_by_hand(analysis, rates, due, totals):
+def test_the_trapezoid_rule_by_hand(analysis, rates, expected, totals):
     found = intervals_mm(fields(analysis, rates), (30, 60, 90), (0, 0))
-    np.testing.assert_allclose(found, due)
+    np.testing.assert_allclose(found, expected)
     np.testing.assert_allclose(totals_mm(found), totals)
 
 

@@ -71,14 +71,14 @@ def test_no_cell_holds_more_than_itself_and_all_of_them_the_polygon(west, south,
 
 
 def test_half_a_cell_by_hand():
-    """A polygon over the western half of one cell and the whole one beside it."""
+    """A polygon over the western half of one grid cell and all of its neighbour."""
     grid = Grid("+proj=cea +lat_ts=0 +a=6371000 +b=6371000 +units=m", 0.0, 4000.0, 1000.0, 1000.0, 4, 4)
     half = shapely.from_wkt("POLYGON((1500 2000,3000 2000,3000 3000,1500 3000,1500 2000))")
     weights = area_weights(grid, in_degrees(grid, half))
     np.testing.assert_allclose(weights.km2_HW[weights.km2_HW > 1e-6], [0.5, 1.0], rtol=1e-4)
 
 
-def test_what_lies_off_the_grid_counts_in_the_area_alone():
+def test_parts_outside_the_grid_count_in_the_area_only():
     edge = shapely.box(1.0, 50.0, 4.5, 51.0)  # the grid's western edge runs through it
     weights = area_weights(SMALL, edge)
     assert 0 < weights.km2_HW.sum() < 0.9 * weights.area_km2
