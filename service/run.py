@@ -23,7 +23,7 @@ from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
 from service.access.start import check_start
 from service.process.broker import Broker, check_port, embedded, free_port
-from service.process.supervisor import ProcessSpec, SupervisedProcess, say
+from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
 
 BROKER_WAIT_S: Final = 30.0
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
@@ -144,9 +144,9 @@ async def serve(chosen: StackPlan) -> None:
         if not stop.is_set():
             redis_url = broker.url if broker else url.get_secret_value() if url else ""
             running += [SupervisedProcess(spec) for spec in process_specs(chosen, redis_url, broker)]
-            say("run", _greeting(chosen))
+            log_line("run", _greeting(chosen))
         await stop.wait()
-        say("run", "stopping")
+        log_line("run", "stopping")
     finally:
         await asyncio.gather(*(kept.stop() for kept in running[1 if broker else 0 :]))
         for kept in running[: 1 if broker else 0]:

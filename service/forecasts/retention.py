@@ -156,8 +156,8 @@ class ForecastRetention:
 
     def _files_of(self, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
         """Return the files of windows; the inputs only where no other forecast started from them."""
-        gone = {entry.id for one in windows for entry in one.entries}
-        used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in gone}
+        deleted_ids = {entry.id for one in windows for entry in one.entries}
+        used = {inputs_file(e.path, e.inputs_sha256) for e in self._catalogue.entries() if e.id not in deleted_ids}
         return [file for one in windows for file in one.files if file.path not in used]
 
     def _leftovers(

@@ -25,7 +25,7 @@ GRACE_S: Final = 8.0
 LINE_BYTES: Final = 2**20
 
 
-def say(name: str, text: str) -> None:
+def log_line(name: str, text: str) -> None:
     """Print one log line of the process `name`: as JSON by the settings, unchanged where it is JSON already."""
     if get_settings().log_format == "text":
         print(f"{name:>8} | {text}", flush=True)
@@ -68,7 +68,7 @@ class SupervisedProcess:
             self._signal(signal.SIGTERM)
         _, unfinished = await asyncio.wait([self._keeping], timeout=grace_s)
         if unfinished:
-            say(self.spec.name, f"still running after {grace_s:g} s: killed")
+            log_line(self.spec.name, f"still running after {grace_s:g} s: killed")
             self._signal(signal.SIGKILL)
             await asyncio.wait([self._keeping])
 
@@ -82,10 +82,10 @@ class SupervisedProcess:
             started = time.monotonic()
             code = await self._run_once()
             if self._stopping or (self.spec.ends and code == 0):
-                say(self.spec.name, "stopped" if self._stopping else "done")
+                log_line(self.spec.name, "stopped" if self._stopping else "done")
                 return
             wait_s = FIRST_WAIT_S if time.monotonic() - started > STEADY_S else wait_s
-            say(self.spec.name, f"ended unexpectedly ({_reason(code)}); restarted in {wait_s:g} s")
+            log_line(self.spec.name, f"ended unexpectedly ({_reason(code)}); restarted in {wait_s:g} s")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
@@ -94,9 +94,9 @@ class SupervisedProcess:
             self.spec.before_start()
             self.process = await self._start()
         except Exception as err:  # logged and retried, as the death of the process would be
-            say(self.spec.name, f"cannot start: {err}")
+            log_line(self.spec.name, f"cannot start: {err}")
             return 1
-        say(self.spec.name, f"started, process {self.process.pid}")
+        log_line(self.spec.name, f"started, process {self.process.pid}")
         printing = asyncio.create_task(_print_lines(self.spec.name, self.process.stdout))
         code = await self.process.wait()
         await asyncio.wait([printing], timeout=1)
@@ -128,11 +128,11 @@ async def _print_lines(name: str, stream: asyncio.StreamReader | None) -> None:
         try:
             line = await stream.readline()
         except ValueError:
-            say(name, f"(a line of more than {LINE_BYTES} bytes omitted)")
+            log_line(name, f"(a line of more than {LINE_BYTES} bytes omitted)")
             continue
         if not line:
             return
-        say(name, line.decode(errors="replace").rstrip())
+        log_line(name, line.decode(errors="replace").rstrip())
 
 
 def _reason(code: int) -> str:

@@ -122,7 +122,7 @@ class Stack:
         }
 
     def redis_url(self) -> str:
-        """The queue that the worker was told."""
+        """Return the address of the queue in the worker's environment."""
         environment = Path(f"/proc/{self.parts()['worker']}/environ").read_bytes().split(b"\0")
         return next(line.decode().split("=", 1)[1] for line in environment if line.startswith(b"NOWCAST_REDIS_URL="))
 

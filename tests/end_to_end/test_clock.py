@@ -87,8 +87,8 @@ def test_a_clock_that_is_stepped_by_a_minute(tmp_path: Path, library: Path):
     assert past[-1].valid_time == newest
     for frame in past:
         land(folder, frame)
-    told = {**clock.environment, "NOWCAST_REFUSE_AFTER_S": "3000"}
-    with running_stack(tmp_path, "--source", str(folder), environment=told) as stack:
+    environment = {**clock.environment, "NOWCAST_REFUSE_AFTER_S": "3000"}
+    with running_stack(tmp_path, "--source", str(folder), environment=environment) as stack:
         await_forecast_of(stack, newest, START_S)
         stack.wait_until(lambda: stack.get("/readyz"), "readiness", within_s=START_S)
         parts = stack.parts()

@@ -62,8 +62,8 @@ class Containers:
         return [str(server_program()), *words[1:]] if words[0] == "redis-server" else words
 
     def environment(self, service: str) -> dict[str, str]:
-        told = SERVICES[service].get("environment", {})
-        mapped = {name: self.mapped(str(value)) for name, value in told.items()}
+        environment = SERVICES[service].get("environment", {})
+        mapped = {name: self.mapped(str(value)) for name, value in environment.items()}
         return {**process_environment(), "HOSTNAME": socket.gethostname(), **mapped}
 
     def log(self, service: str) -> str:

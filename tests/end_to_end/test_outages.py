@@ -91,7 +91,7 @@ def assert_each_forecast_once(stack: Stack) -> list[StoredForecast]:
 def assert_counts_are_those_of_the_files(stack: Stack, made: list[StoredForecast]) -> int:
     """The stored sums of the four counts against the package `scores` on the stored files; the number of leads."""
     store, catalogue = stores_of(stack)
-    due: dict[tuple[str, int, float], np.ndarray] = {}
+    expected: dict[tuple[str, int, float], np.ndarray] = {}
     compared = set()
     with reading(catalogue.engine) as connection:
         entered = set(
@@ -119,10 +119,10 @@ def assert_counts_are_those_of_the_files(stack: Stack, made: list[StoredForecast
                 counts = BinaryContingencyManager(*events).get_counts()
                 four = [int(counts[name]) for name in ("tp_count", "fn_count", "fp_count", "tn_count")]
                 place = forecast.model, minutes, threshold
-                due[place] = due.get(place, np.zeros(4, int)) + np.array(four)
-    assert stored.keys() == due.keys()
-    for place, sums_due in due.items():
-        np.testing.assert_array_equal(stored[place], sums_due, err_msg=str(place))
+                expected[place] = expected.get(place, np.zeros(4, int)) + np.array(four)
+    assert stored.keys() == expected.keys()
+    for place, expected_sums in expected.items():
+        np.testing.assert_array_equal(stored[place], expected_sums, err_msg=str(place))
     return len(compared)
 
 
@@ -177,7 +177,7 @@ def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
 
 
 def _half_a_minute_without(stack: Stack) -> None:
-    """The API lives, answers from what is stored, and says that it is not ready."""
+    """Check that the API answers from what is stored and reports that it is not ready."""
     wait_until(lambda: fetch(stack.url + "/readyz")[0] == 503, "503 from /readyz", stack.log, within_s=15)
     ends = time.monotonic() + 30
     while time.monotonic() < ends:
@@ -232,6 +232,6 @@ def _upload(stack: Stack, content: bytes) -> str:
     with closing(http.client.HTTPConnection(urlsplit(stack.url).netloc, timeout=PATIENCE_S)) as connection:
         connection.request("POST", "/nowcast", body, headers)
         answer = connection.getresponse()
-        said = answer.read().decode()
-        assert answer.status == 200, said
+        problem = answer.read().decode()
+        assert answer.status == 200, problem
         return str(answer.headers["Content-Location"])

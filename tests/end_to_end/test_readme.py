@@ -3,7 +3,7 @@
 What is mapped, and nothing else:
 
 - `make run` is the stack of the fixture (tests/end_to_end/test_stack.py checks that the target starts just that);
-- `make test` is this very run: the target is only asked what it would do;
+- `make test` is this very run: only the commands of the target are read;
 - `.venv/bin/python` is the Python of the tests, http://127.0.0.1:8000 and `Client()` are the fixture's stack;
 - `service.run` gets a free port, runs until its parts are there, and is stopped; DWD's server does not answer;
 - `training.run` gets the options of a few seconds' training; a command that needs data of the world outside
@@ -58,11 +58,11 @@ def test_every_block_is_run_by_a_test_below():
 def test_the_first_two_commands_set_up_run_and_test():
     assert lines(MAKE) == ["make run", "make test"]
     side_by_side = "-n logical --maxprocesses 4 --dist loadfile"  # every test: nothing is chosen or left out
-    for target, due in (("run", "-m service.run"), ("test", f"-m pytest {side_by_side}")):
-        *_, install, beside, _, last = make_recipe(target, "--always-make")
+    for target, expected in (("run", "-m service.run"), ("test", f"-m pytest {side_by_side}")):
+        *_, install, install_peers, _, last = make_recipe(target, "--always-make")
         assert install.endswith("pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'")
-        assert beside.endswith("--no-deps -r benchmarks/mlcast.txt")
-        assert last.endswith(due)
+        assert install_peers.endswith("--no-deps -r benchmarks/mlcast.txt")
+        assert last.endswith(expected)
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if CURL in block])
@@ -112,10 +112,10 @@ def test_the_ways_to_start(line: str, tmp_path: Path):
     write_weather(tmp_path / "radar", START, hours=0.1)
     arguments = shlex.split(line.split(SERVE)[1])
     nowhere = f"http://127.0.0.1:{free_port('127.0.0.1')}"
-    told = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere}
-    with running_stack(tmp_path, *arguments, cwd=tmp_path, environment=told) as started:
-        due = {"queue", "api", "worker", "ingest"}
-        started.wait_until(lambda: started.parts().keys() >= due and started.get("/livez"), "whole tree")
+    environment = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere}
+    with running_stack(tmp_path, *arguments, cwd=tmp_path, environment=environment) as started:
+        expected = {"queue", "api", "worker", "ingest"}
+        started.wait_until(lambda: started.parts().keys() >= expected and started.get("/livez"), "whole tree")
         if "--dwd" not in arguments:
             started.wait_until(lambda: (scans := started.get("/scans")) and scans["count"] == 2, "stored scan")
 

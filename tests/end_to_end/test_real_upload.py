@@ -80,8 +80,15 @@ def test_counts_equal_those_of_the_two_files(client: TestClient, answer: dict[st
     for row in rows:
         lead = row["lead_minutes"] // 30 - 1
         both = np.isfinite(forecast[lead]) & np.isfinite(observed[lead])
-        said, seen = forecast[lead][both] >= row["threshold_mmh"], observed[lead][both] >= row["threshold_mmh"]
-        a, b, c = int((said & seen).sum()), int((said & ~seen).sum()), int((~said & seen).sum())
+        forecast_yes, observed_yes = (
+            forecast[lead][both] >= row["threshold_mmh"],
+            observed[lead][both] >= row["threshold_mmh"],
+        )
+        a, b, c = (
+            int((forecast_yes & observed_yes).sum()),
+            int((forecast_yes & ~observed_yes).sum()),
+            int((~forecast_yes & observed_yes).sum()),
+        )
         d = int(both.sum()) - a - b - c
         assert [row[name] for name in COUNTS] == [a, c, b, d]
         assert row["csi"] == (pytest.approx(a / (a + b + c)) if a + b + c else None)

@@ -1,6 +1,6 @@
 """Requests made of the OpenAPI document, fitting and not, against the running service.
 
-No answer is a 5xx but a documented 503 with `Retry-After`, and none differs from what the document says.
+No response is a 5xx except a documented 503 with `Retry-After`, and none differs from the document.
 """
 
 from collections import Counter
@@ -55,18 +55,18 @@ def tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict
 
 @pytest.mark.stack
 def test_some_cases_of_every_operation(tested):
-    counts = ask(*tested, cases=240)
+    counts = send_cases(*tested, cases=240)
     assert sum(counts.values()) >= 200
 
 
 @pytest.mark.stack
 @pytest.mark.long
 def test_five_thousand_cases(tested):
-    counts = ask(*tested, cases=7200)
+    counts = send_cases(*tested, cases=7200)
     assert sum(counts.values()) >= 5000
 
 
-def ask(schema: Any, headers: dict[str, str], *, cases: int) -> Counter[int]:
+def send_cases(schema: Any, headers: dict[str, str], *, cases: int) -> Counter[int]:
     """Send about so many cases to all operations; the number of answers by status."""
     operations = [found.ok() for found in schema.get_all_operations()]
     operations = [operation for operation in operations if operation.path not in ENDLESS]

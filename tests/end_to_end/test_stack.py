@@ -65,15 +65,15 @@ def test_new_scans_are_forecast_and_what_followed_is_scored(stack: Stack):
 def test_what_a_killed_worker_had_begun_and_what_waited_is_done_by_the_one_that_replaces_it(stack: Stack):
     killed = stack.parts()["worker"]
     with _schedule_held(stack):
-        time_asked = _scan_of_which_no_forecast_is_made(stack)
+        reference_time = _scan_without_forecast(stack)
         app = Celery("test", broker=stack.redis_url(), backend=stack.redis_url())
         begun, *waiting = (
-            app.send_task(MAKE_FORECAST, (time_asked, model))
+            app.send_task(MAKE_FORECAST, (reference_time, model))
             for model in ("extrapolation", "persistence", "extrapolation")
         )
         ends_at = time.monotonic() + PATIENCE_S
         while (state := begun.state) != "STARTED":  # without a pause, so that it is killed while it runs
-            assert state == "PENDING", "it was done before it could be killed: ask for something that takes longer"
+            assert state == "PENDING", "it was done before it could be killed: use a task that takes longer"
             assert time.monotonic() < ends_at, stack.log()
         os.kill(killed, signal.SIGKILL)
         assert {task.id: task.state for task in (begun, *waiting)} == {
@@ -104,10 +104,10 @@ def _schedule_held(stack: Stack) -> Iterator[None]:
         os.kill(beat, signal.SIGCONT)
 
 
-def _scan_of_which_no_forecast_is_made(stack: Stack) -> str:
-    """The time of a scan that came while nobody asks for forecasts."""
+def _scan_without_forecast(stack: Stack) -> str:
+    """Return the time of a scan that was stored while no forecast is scheduled."""
     app = Celery("test", broker=stack.redis_url(), backend=stack.redis_url())
-    app.send_task(CYCLE).get(timeout=PATIENCE_S)  # what was given out before is done now
+    app.send_task(CYCLE).get(timeout=PATIENCE_S)  # what was queued before is done now
     app.close()
     held = stack.get("/scans")["scans"][0]["valid_time"]
 
@@ -120,7 +120,7 @@ def _scan_of_which_no_forecast_is_made(stack: Stack) -> str:
 
 def test_a_second_one_on_the_same_port_or_home_is_refused_with_one_line(stack: Stack, tmp_path: Path):
     port = stack.url.rsplit(":", 1)[1]
-    for home, its_port, due in (
+    for home, its_port, expected in (
         (tmp_path, port, f"cannot start: cannot listen on port {port} of 127.0.0.1 "),
         (stack.home / "var", "0", "cannot start: another service.run works in "),
     ):
@@ -133,14 +133,14 @@ def test_a_second_one_on_the_same_port_or_home_is_refused_with_one_line(stack: S
             timeout=PATIENCE_S,
         )
         assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(due)
+        assert done.stderr.startswith(expected)
         assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_when_it_ends(tmp_path: Path, number: signal.Signals):
     if number == signal.SIGKILL and sys.platform != "linux":
-        pytest.skip("only Linux tells the parts that their parent was killed")
+        pytest.skip("only Linux ends a process with its parent")
     with running_stack(tmp_path, "--source", str(tmp_path), environment={"NOWCAST_MODEL": "persistence"}) as stack:
         stack.wait_until(lambda: stack.parts().keys() >= PARTS - {"radar"} and stack.get("/livez"), "whole tree")
         running = descendants(stack.process.pid)
@@ -154,8 +154,8 @@ def test_a_given_queue_is_used_and_none_is_started(tmp_path: Path):
     broker = embedded(tmp_path)
     with subprocess.Popen(broker.command) as server:
         wait_until(broker.answers, "queue server")
-        told = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_MODEL": "persistence"}
-        with running_stack(tmp_path, "--source", str(tmp_path), environment=told) as stack:
+        environment = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_MODEL": "persistence"}
+        with running_stack(tmp_path, "--source", str(tmp_path), environment=environment) as stack:
             stack.wait_until(lambda: stack.parts().keys() >= PARTS - {"queue", "radar"}, "whole tree")
             assert "queue" not in stack.parts()
             assert stack.redis_url() == broker.url

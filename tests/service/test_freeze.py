@@ -1,4 +1,4 @@
-"""The source freezes: every answer says so within ten minutes of data time, and what nobody asked for is refused."""
+"""The source freezes: every response says so within ten minutes of data time, and scheduled forecasts are refused."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ def client(service: NowcastService) -> Iterator[TestClient]:
         yield client
 
 
-def told_stale(client: TestClient, forecast_id: str) -> list[bool]:
+def stale_flags(client: TestClient, forecast_id: str) -> list[bool]:
     answers = [client.get(path.format(id=forecast_id)).json() for path in ANSWERS]
     return [answer["status"] == "stale" for answer in answers]
 
@@ -50,9 +50,9 @@ def told_stale(client: TestClient, forecast_id: str) -> list[bool]:
 def test_ten_minutes_after_the_last_scan_every_answer_says_stale(client: TestClient, clock: Clock):
     forecast_id = client.post("/nowcast", json={}).json()["forecast_id"]
     clock.after(timedelta(minutes=10))
-    assert told_stale(client, forecast_id) == [False] * len(ANSWERS)
+    assert stale_flags(client, forecast_id) == [False] * len(ANSWERS)
     clock.after(timedelta(minutes=10, seconds=1))
-    assert told_stale(client, forecast_id) == [True] * len(ANSWERS)
+    assert stale_flags(client, forecast_id) == [True] * len(ANSWERS)
     made_now = client.post("/nowcast", json={}).json()
     assert made_now["status"] == "stale"
     assert made_now["stale"]
@@ -101,10 +101,10 @@ def test_what_somebody_asks_for_is_made_however_old(client: TestClient, clock: C
 def test_the_schedule_tells_of_a_refusal_once(
     service: NowcastService, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    told: set[str] = set()
+    known: set[str] = set()
 
     def is_first(name: str, within_s: int) -> bool:
-        return not (name in told or told.add(name))  # type: ignore[func-returns-value]
+        return not (name in known or known.add(name))  # type: ignore[func-returns-value]
 
     monkeypatch.setattr(tasks, "service", lambda: service)
     monkeypatch.setattr(tasks, "is_first", is_first)

@@ -1,4 +1,4 @@
-"""deploy/: every query of dashboard and alerts is PromQL, and asks for metrics and labels that /metrics really has."""
+"""deploy/: every query of dashboard and alerts is PromQL, and selects metrics and labels that /metrics really has."""
 
 import json
 import re
@@ -86,10 +86,10 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
 @pytest.mark.stack
 @pytest.mark.parametrize("query", QUERIES)
 def test_every_query_asks_for_what_is_exposed(query: str, exposed: dict[str, set[str]]):
-    asked = list(selectors(promql.parse(query)))
-    assert asked
-    known = {"job", *(label for name, _ in asked if name not in OWN for label in exposed.get(name, ()))}
-    for name, labels in asked:
+    selected = list(selectors(promql.parse(query)))
+    assert selected
+    known = {"job", *(label for name, _ in selected if name not in OWN for label in exposed.get(name, ()))}
+    for name, labels in selected:
         assert name in exposed or name in OWN, name
         assert labels <= known, name
     assert grouped(query) <= known
@@ -97,7 +97,7 @@ def test_every_query_asks_for_what_is_exposed(query: str, exposed: dict[str, set
 
 @pytest.mark.stack
 def test_the_names_of_the_survey_are_there(exposed: dict[str, set[str]]):
-    due = {
+    expected = {
         "nowcast_forecast_age_seconds": set(),
         "nowcast_scan_latency_seconds": {"product"},
         "nowcast_inference_seconds_bucket": {"model", "version", "le"},
@@ -109,7 +109,7 @@ def test_the_names_of_the_survey_are_there(exposed: dict[str, set[str]]):
         "nowcast_frequency_bias": {"lead", "threshold", "model"},
         "nowcast_scan_age_seconds": {"product"},
     }
-    assert {name: exposed.get(name) for name in due} == due
+    assert {name: exposed.get(name) for name in expected} == expected
 
 
 def test_the_parser_refuses_what_prometheus_would():
@@ -126,8 +126,8 @@ def test_alerts_have_what_prometheus_wants():
         assert re.fullmatch(r"\d+[smhd]", rule.get("for", "0s"))
         assert rule["labels"]["severity"] in ("page", "warn")
         assert rule["annotations"]["summary"]
-    due = ("scan_age", "forecast_age", "heartbeat_age", "rejected_files", "disk_free", "nowcast_csi{")
-    for part in due:
+    expected = ("scan_age", "forecast_age", "heartbeat_age", "rejected_files", "disk_free", "nowcast_csi{")
+    for part in expected:
         assert any(part in rule["expr"] for rule in RULES), part
 
 

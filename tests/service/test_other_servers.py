@@ -137,7 +137,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
     store.engine.dispose()
     reference = rain(120).valid_time.isoformat()
     with separate_redis(queue_server, tmp_path) as url:
-        told = {
+        environment = {
             **process_environment(),
             "NOWCAST_HOME": str(tmp_path),
             "NOWCAST_DATABASE_URL": database_url,
@@ -147,7 +147,10 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
         }
         command = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", "w@here"]
         log = tmp_path / "log"
-        with log.open("wb") as out, subprocess.Popen(command, env=told, cwd=ROOT, stdout=out, stderr=out) as process:
+        with (
+            log.open("wb") as out,
+            subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out) as process,
+        ):
             app = Celery("client", broker=url, backend=url)
             try:
                 tasks: list[Any] = [app.send_task(MAKE_FORECAST, (reference, "persistence")) for _ in range(2)]
@@ -178,8 +181,8 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
 @pytest.mark.parametrize("file", SAME_TESTS)
 def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file: str):
     command = [sys.executable, "-m", "pytest", "-p", "tests.on_postgresql", "-k", f"not ({OF_SQLITE_ALONE})", file]
-    told = {**os.environ, "TEST_POSTGRESQL_URL": postgresql_url, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    environment = {**os.environ, "TEST_POSTGRESQL_URL": postgresql_url, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout[-6000:]
     engine = create_engine(postgresql_url)
     assert any(re.fullmatch(r"home_[0-9a-f]{16}", name) for name in inspect(engine).get_schema_names())

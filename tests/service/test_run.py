@@ -18,8 +18,8 @@ from tests.waiting import PATIENCE_S
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
 
 
-def settings(tmp_path: Path, **told: object) -> Settings:
-    return Settings(home=tmp_path / "home", **told)  # type: ignore[arg-type]
+def settings(tmp_path: Path, **values: object) -> Settings:
+    return Settings(home=tmp_path / "home", **values)  # type: ignore[arg-type]
 
 
 def test_a_watched_folder_uses_the_home_itself(tmp_path: Path):
@@ -36,7 +36,7 @@ def test_dwd(tmp_path: Path):
     assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "dwd"
 
 
-def test_a_replay_has_a_home_of_its_own_and_is_told_as_one(tmp_path: Path):
+def test_a_replay_has_a_home_of_its_own_and_is_marked_as_one(tmp_path: Path):
     chosen = plan(settings(tmp_path, replay_speed=7), None, dwd=False, replay=tmp_path, now=NOW)
     assert chosen.settings.home == tmp_path / "home" / "replay" / "20260601T123000Z"
     environment = chosen.environment("redis://x")
@@ -54,18 +54,18 @@ def test_with_nothing_given_the_day_is_invented_and_says_so(tmp_path: Path):
     assert chosen.environment("redis://x")["NOWCAST_REDIS_URL"] == "redis://x"
 
 
-def test_what_the_parts_are_told_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_environment_of_the_processes_holds_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     chosen = plan(settings(tmp_path), None, dwd=False, replay=None, now=NOW)
     for name, value in chosen.environment("redis://x").items():
         monkeypatch.setenv(name, value)
-    told = Settings()
-    assert told == chosen.settings.model_copy(update={"source": chosen.source, "redis_url": SecretStr("redis://x")})
+    values = Settings()
+    assert values == chosen.settings.model_copy(update={"source": chosen.source, "redis_url": SecretStr("redis://x")})
 
 
-@pytest.mark.parametrize(("kind", "due"), [("directory", "directory"), ("replay", "replay"), ("dwd", "dwd")])
-def test_the_settings_choose_where_the_command_line_does_not(tmp_path: Path, kind: str, due: str):
+@pytest.mark.parametrize(("kind", "expected"), [("directory", "directory"), ("replay", "replay"), ("dwd", "dwd")])
+def test_the_settings_choose_where_the_command_line_does_not(tmp_path: Path, kind: str, expected: str):
     chosen = plan(settings(tmp_path, source=tmp_path, source_kind=kind), None, dwd=False, replay=None, now=NOW)
-    assert chosen.settings.source_kind == due
+    assert chosen.settings.source_kind == expected
     assert not chosen.settings.invented
 
 
@@ -103,14 +103,14 @@ def test_two_trees_do_not_share_a_home(tmp_path: Path):
 
 @pytest.mark.stack
 @pytest.mark.parametrize(
-    ("arguments", "environment", "due"),
+    ("arguments", "environment", "expected"),
     [
         (["--source", "/no/such/folder"], {}, "cannot start: expected a folder of radar files, got /no/such/folder"),
         ([], {"NOWCAST_PROT": "80"}, "cannot start: unknown settings NOWCAST_PROT"),
         ([], {"NOWCAST_PORT": "eighty"}, "cannot start: NOWCAST_PORT: "),
     ],
 )
-def test_a_wrong_start_is_one_clear_line_and_starts_nothing(tmp_path: Path, arguments, environment, due):
+def test_a_wrong_start_is_one_clear_line_and_starts_nothing(tmp_path: Path, arguments, environment, expected):
     done = subprocess.run(
         [sys.executable, "-m", "service.run", *arguments],
         env={**os.environ, "NOWCAST_HOME": str(tmp_path), **environment},
@@ -119,6 +119,6 @@ def test_a_wrong_start_is_one_clear_line_and_starts_nothing(tmp_path: Path, argu
         timeout=PATIENCE_S,
     )
     assert done.returncode == 2
-    assert done.stderr.startswith(due)
+    assert done.stderr.startswith(expected)
     assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""

@@ -1,4 +1,4 @@
-"""The catalogue comes back from the files, and other files do not disturb it."""
+"""The catalogue is rebuilt from the files, and other files do not disturb it."""
 
 from datetime import timedelta
 

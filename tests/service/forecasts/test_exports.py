@@ -49,7 +49,7 @@ def test_resampling_by_hand():
     fine = on_source_grid(field, grid, source)[0]
     np.testing.assert_array_equal(np.isnan(fine), [[0, 0, 0, 0], [0, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]])
     np.testing.assert_allclose(fine[0], [0, 1, 3, 4])
-    np.testing.assert_allclose(fine[1], [0, 0, 4, 4])  # beside what is not seen a cell keeps its own value
+    np.testing.assert_allclose(fine[1], [0, 0, 4, 4])  # next to cells that are not observed a cell keeps its own value
     np.testing.assert_allclose(fine[3, 2:], [4, 4])
 
 
@@ -135,7 +135,7 @@ def test_the_catalogue_does_not_take_an_export_for_a_forecast(world, forecast):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_the_cycle_writes_the_source_grid_where_it_is_told_to(open_world, window_frames, wanted):
+def test_the_cycle_writes_the_source_grid_where_the_setting_says_so(open_world, window_frames, wanted):
     world = open_world(write_source_grid=wanted)
     world.put(*window_frames)
     forecast = world.service.forecast_stored()

@@ -94,15 +94,15 @@ def test_a_lost_file_is_made_again(world, window_frames):
 def test_baselines_stand_beside_every_forecast(world, window_frames):
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
-    beside = world.service.list(origin="scans")
-    assert {one.model for one in beside} == {"fading", "persistence", "extrapolation"}
-    assert {one.inputs_sha256 for one in beside} == {forecast.inputs_sha256}
-    covered = [np.isfinite(one.rate_mmh_THW) for one in beside]
+    together = world.service.list(origin="scans")
+    assert {one.model for one in together} == {"fading", "persistence", "extrapolation"}
+    assert {one.inputs_sha256 for one in together} == {forecast.inputs_sha256}
+    covered = [np.isfinite(one.rate_mmh_THW) for one in together]
     assert all(np.array_equal(covered[0], other) for other in covered[1:])
     assert world.service.latest().id == forecast.id
     assert world.service.latest("persistence").model == "persistence"
-    asked = world.service.forecast_stored(model="persistence")
-    assert asked == world.service.latest("persistence")
+    forecast_again = world.service.forecast_stored(model="persistence")
+    assert forecast_again == world.service.latest("persistence")
 
 
 def test_age_makes_a_forecast_stale(world, window_frames):
@@ -164,7 +164,7 @@ def test_unknown_model(world, window_frames):
     assert world.service.list() == []
 
 
-def test_a_bridged_gap_is_degraded_and_said(world, window_frames):
+def test_a_bridged_gap_is_degraded_and_reported(world, window_frames):
     world.put(*(frame for frame in window_frames if frame is not window_frames[2]))
     forecast = world.service.forecast_stored()
     assert (forecast.status, forecast.method) == ("degraded", "fading")
@@ -236,9 +236,9 @@ def test_observations_at_no_lead_are_a_conflict(world, window_frames, rain):
 
 def test_a_reference_time_is_that_of_a_scan(world, window_frames, reference_time):
     world.put(*window_frames)
-    asked = world.service.forecast_stored(reference_time + timedelta(minutes=4, seconds=59))
-    assert asked.reference_time == reference_time
-    assert asked == world.service.forecast_stored()
+    forecast_again = world.service.forecast_stored(reference_time + timedelta(minutes=4, seconds=59))
+    assert forecast_again.reference_time == reference_time
+    assert forecast_again == world.service.forecast_stored()
 
 
 @pytest.mark.parametrize(

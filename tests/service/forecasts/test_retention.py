@@ -31,7 +31,7 @@ def put_times(world: World, at: datetime) -> None:
 
 @pytest.fixture
 def world(open_world: Callable[..., World]) -> World:
-    """Half a day of scans with a forecast every two hours, all of them scored; nobody has asked for a file since."""
+    """Half a day of scans with a forecast every two hours, all of them scored; no file was read since."""
     made = open_world()
     made.put(*[rain(minutes) for minutes in range(0, 15 * 60 + 1, 30)])
     for hours in HOURS:
@@ -55,7 +55,7 @@ def hours_of(world: World) -> list[int]:
 
 
 def in_line(world: World) -> bool:
-    """Whether catalogue and files tell the same."""
+    """Check that catalogue and files agree."""
     before = world.service.list(limit=1000)
     files = {path.stem for path in world.home.glob("forecasts/*/*/*/*.nc") if len(path.suffixes) == 1}
     known = {one.id for one in before} | {one.inputs_path.stem for one in before}
@@ -89,7 +89,7 @@ def test_ages_count_from_the_newest_scan_and_the_newest_forecast_stays_whatever_
     assert sweep(world, days, later=30 * DAY) == {}, "the source is frozen"
     clocks = Clocks(world.now + 30 * DAY, world.now + 30 * DAY)
     ForecastRetention(world.service.catalogue, days).sweep(clocks)
-    assert hours_of(world) == [6, 8, 10, 12], "scans came, and no forecast was made of them"
+    assert hours_of(world) == [6, 8, 10, 12], "scans without a forecast"
 
 
 def test_what_is_still_to_be_verified_stays(open_world):
@@ -115,7 +115,7 @@ def test_too_many_bytes_take_the_oldest_first(world):
     assert hours_of(world) == [6, 8, 10, 12]
 
 
-def test_exports_go_when_nobody_asked_for_long_and_those_of_the_newest_stay(world):
+def test_exports_go_when_long_unused_and_those_of_the_newest_stay(world):
     first, last = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0], world.service.latest()
     paths = [exported(first, "tif"), exported(first, "h5", lead_minutes=60), exported(first, "nc", source=True)]
     of_newest = exported(last, "tif")
@@ -126,10 +126,10 @@ def test_exports_go_when_nobody_asked_for_long_and_those_of_the_newest_stay(worl
     os.utime(paths[0], (in_two_days.timestamp(), paths[0].stat().st_mtime))
     assert sweep(world, days, later=2 * DAY) == {"exports": 2}
     assert [path.is_file() for path in [*paths, of_newest, first.path]] == [True, False, False, True, True]
-    assert exported(first, "nc", source=True).is_file(), "made again for who asks again"
+    assert exported(first, "nc", source=True).is_file(), "written again for the next request"
 
 
-def test_exports_of_too_many_bytes_go_but_for_what_was_asked_for_lately(world):
+def test_exports_of_too_many_bytes_go_except_those_in_use(world):
     first = world.service.list(limit=1000, end=START + 2 * timedelta(hours=1))[0]
     path, other = exported(first, "tif"), exported(first, "h5")
     put_times(world, world.now - timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""The embedded queue server, for real: what waits survives a kill, what a dead worker had taken comes back."""
+"""The embedded queue server, for real: waiting tasks survive a kill, those of a dead worker return to the queue."""
 
 import shutil
 import socket

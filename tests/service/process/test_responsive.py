@@ -62,5 +62,5 @@ def test_the_process_of_the_api_alone_is_changed(tmp_path):
         "    print(sys.getswitchinterval(), gc.get_freeze_count() > 100_000, gc.isenabled())\n"
     )
     environment = {**os.environ, "NOWCAST_HOME": str(tmp_path), "NOWCAST_MODEL": "persistence"}
-    told = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert told.stdout.split() == [str(SWITCH_INTERVAL_S), "True", "True"]
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(SWITCH_INTERVAL_S), "True", "True"]

@@ -36,7 +36,7 @@ async def until(met: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_a_killed_part_is_started_again_and_a_stopped_one_is_not(capsys):
+def test_a_killed_process_is_restarted_and_a_stopped_one_is_not(capsys):
     async def scenario() -> None:
         starts: list[int] = []
         kept = SupervisedProcess(ProcessSpec("sleeper", SLEEPER, before_start=lambda: starts.append(len(starts))))
@@ -65,23 +65,23 @@ def test_a_part_that_ignores_the_stop_is_killed_with_what_it_started(capsys):
 
     async def scenario() -> list[int]:
         kept = SupervisedProcess(ProcessSpec("deaf", (sys.executable, "-c", deaf)))
-        said = ""
+        output = ""
 
         def started() -> bool:
-            nonlocal said
-            said += str(capsys.readouterr().out)
-            return "| child" in said and "| deaf" in said
+            nonlocal output
+            output += str(capsys.readouterr().out)
+            return "| child" in output and "| deaf" in output
 
         await until(started)
         assert kept.process
         await kept.stop(grace_s=0.2)
-        return [kept.process.pid, int(said.split("| child ")[1].split()[0])]
+        return [kept.process.pid, int(output.split("| child ")[1].split()[0])]
 
     for pid in asyncio.run(scenario()):
         wait_until(partial(ended, pid), f"end of process {pid}")
 
 
-def test_a_part_whose_work_ends_is_not_started_again(capsys):
+def test_a_process_whose_work_ends_is_not_restarted(capsys):
     async def scenario() -> None:
         kept = SupervisedProcess(ProcessSpec("short", (sys.executable, "-c", "print('one line')"), ends=True))
         async with asyncio.timeout(PATIENCE_S):
@@ -93,7 +93,7 @@ def test_a_part_whose_work_ends_is_not_started_again(capsys):
     assert "   short | one line\n" in out
 
 
-def test_what_keeps_a_part_from_starting_is_said_and_tried_again(capsys):
+def test_an_error_before_a_start_is_logged_and_the_start_retried(capsys):
     async def scenario() -> None:
         fails = iter([True, False])
 
@@ -109,7 +109,7 @@ def test_what_keeps_a_part_from_starting_is_said_and_tried_again(capsys):
     assert "sleeper | cannot start: the queue does not answer\n" in capsys.readouterr().out
 
 
-def test_a_program_that_is_not_there_is_said_and_tried_again(capsys):
+def test_a_program_that_does_not_exist_is_logged_and_retried(capsys):
     async def scenario() -> None:
         kept = SupervisedProcess(ProcessSpec("none", ("/no/such/program",)))
         out = ""
@@ -128,7 +128,7 @@ def test_a_program_that_is_not_there_is_said_and_tried_again(capsys):
     asyncio.run(scenario())
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent was killed")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
 def test_no_orphan_is_left_when_the_parent_is_killed():
     parent_code = (
         "import os, subprocess, sys, time;"
@@ -142,7 +142,7 @@ def test_no_orphan_is_left_when_the_parent_is_killed():
         wait_until(partial(ended, child), "end of the child, whose parent has ended")
 
 
-def test_nothing_is_started_for_a_parent_that_is_gone():
+def test_nothing_is_started_for_a_parent_that_has_ended():
     done = subprocess.run(
         [sys.executable, str(LEASH), "999999999", *SLEEPER], capture_output=True, text=True, timeout=PATIENCE_S
     )

@@ -1,4 +1,4 @@
-"""The schedule: two real beats give each task out once, and a dead one is not missed."""
+"""The schedule: two real beats send each task once, and a dead one is not missed."""
 
 import json
 import subprocess
@@ -27,24 +27,24 @@ CYCLE_S = 0.5
 
 @contextmanager
 def running_beat(broker: Broker, home: Path) -> Iterator[subprocess.Popen[bytes]]:
-    told = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_HOME": str(home), "NOWCAST_CYCLE_S": str(CYCLE_S)}
-    told["NOWCAST_HEARTBEAT_S"] = "3600"
+    environment = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_HOME": str(home), "NOWCAST_CYCLE_S": str(CYCLE_S)}
+    environment["NOWCAST_HEARTBEAT_S"] = "3600"
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "beat", "--loglevel", "WARNING"]
-    with subprocess.Popen(command, env={**process_environment(), **told}, cwd=ROOT) as process:
+    with subprocess.Popen(command, env={**process_environment(), **environment}, cwd=ROOT) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def given_out(client: Any, queue: str) -> list[float]:
-    """When the waiting tasks of a queue were given out, ascending."""
+def sent_times(client: Any, queue: str) -> list[float]:
+    """Return when the waiting tasks of a queue were sent, ascending."""
     messages = [json.loads(message) for message in client.lrange(queue, 0, -1)]
     return sorted(message["headers"]["nowcast"]["sent_at"] for message in messages)
 
 
 @pytest.mark.stack
-def test_two_beats_give_each_task_out_once_and_one_alone_goes_on(tmp_path: Path):
+def test_two_beats_send_each_task_once_and_one_alone_continues(tmp_path: Path):
     with queue_server(tmp_path) as broker, redis.Redis.from_url(broker.url) as client, ExitStack() as beats:
         first, second = (beats.enter_context(running_beat(broker, tmp_path)) for _ in range(2))
         wait_until(lambda: client.llen(FORECASTS) >= 10 and client.llen(VERIFICATION) >= 2, "ten cycles")
@@ -54,7 +54,7 @@ def test_two_beats_give_each_task_out_once_and_one_alone_goes_on(tmp_path: Path)
         before = client.llen(FORECASTS)
         wait_until(lambda: client.llen(FORECASTS) >= before + 4, "cycles of the other beat")
         for queue, interval_s in ((FORECASTS, CYCLE_S), (VERIFICATION, 6 * CYCLE_S)):
-            times = given_out(client, queue)
+            times = sent_times(client, queue)
             assert len(times) <= 2 + (times[-1] - times[0]) / (CLAIMED_PART * interval_s), times
         assert client.llen(BEAT) <= 1  # one an hour
 

@@ -1,4 +1,4 @@
-"""A worker that completes nothing ends itself; from outside a command tells whether one completes a synthetic task."""
+"""A worker that completes nothing ends itself; a command checks from outside whether one completes a synthetic task."""
 
 import os
 import subprocess
@@ -21,13 +21,13 @@ class Bench:
     """A watchdog with a clock in the hand, a queue that may fail, and a worker that may sleep."""
 
     def __init__(self) -> None:
-        self.now, self.given, self.died, self.queue_fails = 0.0, 0, 0, False
-        self.dog = Watchdog(self.give, 60, 180, die=self.die, clock=lambda: self.now)
+        self.now, self.sent, self.died, self.queue_fails = 0.0, 0, 0, False
+        self.dog = Watchdog(self.send, 60, 180, die=self.die, clock=lambda: self.now)
 
-    def give(self) -> None:
+    def send(self) -> None:
         if self.queue_fails:
             raise OperationalError("gone")
-        self.given += 1
+        self.sent += 1
 
     def die(self) -> None:
         self.died += 1
@@ -43,7 +43,7 @@ class Bench:
 def test_a_worker_that_completes_its_tasks_lives_and_gets_one_a_minute():
     bench = Bench()
     bench.pass_s(3600, completing=True)
-    assert (bench.given, bench.died) == (60, 0)
+    assert (bench.sent, bench.died) == (60, 0)
 
 
 def test_one_that_takes_no_more_tasks_ends():
@@ -74,9 +74,9 @@ def test_it_is_late_only_after_the_longest_task():
 
 
 @pytest.mark.stack
-def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_path: Path):
+def test_the_command_reports_whether_a_real_worker_completes_a_synthetic_task(tmp_path: Path):
     with queue_server(tmp_path) as broker:
-        told = {
+        environment = {
             **process_environment(),
             "NOWCAST_REDIS_URL": broker.url,
             "NOWCAST_HOME": str(tmp_path),
@@ -86,21 +86,23 @@ def test_the_command_tells_whether_a_real_worker_completes_a_synthetic_task(tmp_
         }
         name = "one@here"
         worker = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "worker", "-n", name]
-        ask = [sys.executable, "-m", "service.watchdog", "--within-s", str(PATIENCE_S), "--worker", name]
+        check = [sys.executable, "-m", "service.watchdog", "--within-s", str(PATIENCE_S), "--worker", name]
         catalogue = Catalogue(tmp_path)
-        with subprocess.Popen(worker, env=told, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(worker, env=environment, cwd=ROOT, stderr=subprocess.PIPE) as process:
             try:
                 wait_until(lambda: last_heartbeats(catalogue.engine).any, "synthetic task", process=process)
-                done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+                done = subprocess.run(
+                    check, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+                )
                 assert (done.returncode, done.stdout, done.stderr) == (0, "completed\n", "")
             finally:
                 end(process)
-        nobody = [*ask[:-3], "1", "--worker", name]
-        done = subprocess.run(nobody, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+        nobody = [*check[:-3], "1", "--worker", name]
+        done = subprocess.run(nobody, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 1
         assert done.stderr == f"no synthetic task was completed within 1 s of the queue {own_queue(name)}\n"
         assert broker.url not in done.stdout + done.stderr
-    done = subprocess.run(ask, env=told, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    done = subprocess.run(check, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 1
     assert done.stderr.startswith("the queue does not answer: ")
 
@@ -114,7 +116,7 @@ time.sleep(600)
 """
 
 
-def test_a_process_that_ends_itself_says_where_it_hangs():
+def test_a_process_that_ends_itself_prints_where_it_hangs():
     done = subprocess.run(
         [sys.executable, "-c", DEAF], cwd=ROOT, env=dict(os.environ), capture_output=True, text=True, timeout=PATIENCE_S
     )

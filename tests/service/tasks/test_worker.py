@@ -45,7 +45,7 @@ def soft():
     try:
         time.sleep(600)
     except SoftTimeLimitExceeded:
-        return "asked to end"
+        return "soft limit"
 
 @app.task
 def after():
@@ -164,7 +164,7 @@ def test_the_solo_worker_keeps_its_time_limits(tmp_path: Path):
             wait_until(broker.answers, "queue server")
             with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE) as worker:
                 try:
-                    assert app.send_task("limits.soft").get(timeout=PATIENCE_S) == "asked to end"
+                    assert app.send_task("limits.soft").get(timeout=PATIENCE_S) == "soft limit"
                     assert app.send_task("limits.after").get(timeout=PATIENCE_S) == "no limit is left"
                     app.send_task("limits.hang_here")
                     _, stderr = worker.communicate(timeout=PATIENCE_S)
