@@ -41,7 +41,7 @@ class Goal:
         bound = "at least" if self.at_least else "at most"
         return {
             "work": self.work,
-            "aimed at": f"{bound} {number(self.target)} {self.unit}",
+            "goal": f"{bound} {number(self.target)} {self.unit}",
             "measured": f"{number(self.measured)} {self.unit}",
             "": "reached" if self.reached else "**not reached**",
         }
@@ -111,4 +111,4 @@ def section_text(name: str, section: Section, command: str, picture: str | None 
 def goals_text(sections: Iterable[Section]) -> str:
     """Return the table of all goals; empty if no section has one."""
     rows = [goal.row() for section in sections for goal in section.goals]
-    return f"## What was aimed at\n\n{table(rows)}" if rows else ""
+    return f"## Goals\n\n{table(rows)}" if rows else ""

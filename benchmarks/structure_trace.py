@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 ROOT = Path.cwd()
-NOT_READY, TRIES, PAUSE_S = 503, 24, 5.0
+BUSY, TRIES, PAUSE_S = (429, 503), 24, 5.0
 FRAMES = ("0000", "0030", "0100", "0130", "0200")
 
 
@@ -85,7 +85,7 @@ def upload(recorder: Recorder, home: Path) -> dict[str, int]:
         paths = [home / "all" / f"raa01-ry_10000-260601{time}-dwd---bin.gz" for time in times]
         for _ in range(TRIES):
             answer = client.post("/nowcast", files=[("frames", (path.name, path.read_bytes())) for path in paths])
-            if answer.status_code != NOT_READY:
+            if answer.status_code not in BUSY:
                 break
             time.sleep(PAUSE_S)
         answer.raise_for_status()
@@ -102,6 +102,7 @@ def main() -> None:
     """Record what the first argument names, in the live store of the second."""
     what, home = sys.argv[1], Path(sys.argv[2])
     os.environ["NOWCAST_HOME"] = str(home / "var")
+    os.environ["NOWCAST_REQUEST_LIMIT_S"] = "300"
     sys.path[0] = str(ROOT)  # in place of this file's folder
     recorder = Recorder()
     print(json.dumps({"scan": scan, "upload": upload}[what](recorder, home)))
