@@ -40,8 +40,8 @@ SCHEDULERS = ("service/tasks/", "ingest/store/", "ingest/sources/dwd.py", "tests
 
 DIALECT = re.compile(
     r"\b(?:was|were|is|are) due\b|\bdue (?:were|was)\b|\btold\b|\bcame\b|\bsaid\b|\bwhoever\b|\bwho asks\b"
-    r"|\bto be had\b|\bso (?:many|long|far) (?:as|of)\b|\bat most so many\b|\bevery so many\b|(?<!--)\bbeside\b|\blies\b"
-    r"|\bowed\b|\bmade anew\b|\bcall(?:ed)? off\b|\bwhose turn\b|\bwas asked (?:of|for)\b",
+    r"|\bto be had\b|\bso (?:many|long|far) (?:as|of)\b|\bat most so many\b|\bevery so many\b|(?<!--)\bbeside\b"
+    r"|\blies\b|\bowed\b|\bmade anew\b|\bcall(?:ed)? off\b|\bwhose turn\b|\bwas asked (?:of|for)\b",
     re.IGNORECASE,
 )
 VERBS = frozenset((ROOT / "tests" / "verbs.txt").read_text("utf-8").split())

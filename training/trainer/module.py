@@ -176,7 +176,7 @@ class NowcastModule(pl.LightningModule):
         return self.loss(predicted_BTCHW.float(), values_BTCHW, weight_BTCHW)
 
     def _over_processes(self, summed_loss: Tensor) -> Tensor:
-        """The summed loss and the number of samples of all processes."""
+        """Return the summed loss and the number of samples of all processes."""
         return self._reduced(summed_loss)
 
     def _reduced(self, sums: Tensor) -> Tensor:
