@@ -55,7 +55,7 @@ def test_frames_of_a_sample_follow_each_other(make):
     assert (steps > 0).all()
 
 
-def test_a_worker_process_gives_the_same_batches(make):
+def test_a_worker_process_returns_the_same_batches(make):
     data = make("train")
     batches = [
         list(torch.utils.data.DataLoader(data, batch_size=2, num_workers=workers, shuffle=False)) for workers in (0, 1)
@@ -65,7 +65,7 @@ def test_a_worker_process_gives_the_same_batches(make):
         assert torch.equal(alone[1], in_worker[1])
 
 
-def test_it_says_what_it_was_made_of(make):
+def test_the_fingerprint_identifies_the_data(make):
     assert make("train").fingerprint == make("train").fingerprint
     assert make("train").fingerprint != {}
     assert "/tmp" not in str(make("train").fingerprint)

@@ -61,7 +61,7 @@ def as_pysteps_reads(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("grid", [GRID, RADOLAN_900, DE1200.resized(170, 156)], ids=["small", "900", "model"])
-def test_a_forecast_comes_back_from_wradlib_and_pysteps(tmp_path, grid):
+def test_wradlib_and_pysteps_read_a_forecast_back(tmp_path, grid):
     rate_mmh_THW = forecast_file(tmp_path / "f.nc", grid)
     paths = export_odim(tmp_path / "f.nc", tmp_path / "out")
     assert [path.name for path in paths] == [f"composite_ry_20240701_0000_{lead:03d}-hd5" for lead in (30, 60, 90)]
@@ -87,7 +87,7 @@ def test_one_file_holds_all_leads_for_us_and_wradlib(tmp_path):
         assert_within_a_quantum(as_wradlib_reads(path, number), due_HW)
 
 
-def test_a_stored_scan_of_the_dwd_comes_back_as_it_was(tmp_path, shared_data):
+def test_a_stored_dwd_scan_is_read_back_unchanged(tmp_path, shared_data):
     source = shared_data / "radolan/raa01-ry_10000-2509212320-dwd---bin.bz2"
     store = Store(tmp_path / "home")
     store.put(read_frames(source)[0])
@@ -115,7 +115,7 @@ def test_drizzle_below_the_quantum_stays_wet_and_large_rates_stay():
     np.testing.assert_allclose(came.rate_mmh_HW[0, :5], [0.01, 0.01, 5000.0, np.nan, 0], rtol=1e-6)
 
 
-def test_what_makes_no_file_is_refused(tmp_path):
+def test_frames_that_fit_no_file_are_refused(tmp_path):
     frame = small_frame(0)
     degrees = Grid("EPSG:4326", 5.0, 55.0, 0.1, 0.1, *frame.grid.shape)
     ahead = [replace(frame, lead_minutes=lead) for lead in (5, 10)]

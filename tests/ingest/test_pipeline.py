@@ -102,7 +102,7 @@ def test_bad_files_are_quarantined_with_the_reason_and_the_originals_stay(store,
     assert ingest_file(radolan / RY, store).stored == 1
 
 
-def test_products_that_are_no_rain_rate_are_refused_by_name(store, radolan):
+def test_products_without_rain_rates_are_refused_by_name(store, radolan):
     for name, product in {"RE2210180700_060.gz": "RE", "raa01-pg_10000-1408102045-dwd---bin.gz": "PG"}.items():
         outcome = ingest_file(radolan / name, store)
         assert outcome.rejected is not None

@@ -77,7 +77,7 @@ def test_an_open_file_gets_the_plain_bytes():
     )
 
 
-def test_what_the_format_cannot_hold_is_capped_or_refused():
+def test_values_beyond_the_format_are_capped_or_refused():
     dry_HW = np.zeros(RADOLAN_900.shape, np.float32)
     extreme_HW = dry_HW.copy()
     extreme_HW[0, 0], extreme_HW[0, 1] = 1e5, np.inf

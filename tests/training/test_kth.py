@@ -116,7 +116,7 @@ def test_frames_are_decoded_once_and_anew_when_the_file_changes(tmp_path, monkey
     assert not [p for p in (tmp_path / "cache").iterdir() if p.suffix != ".npy"]  # no part of a file is left
 
 
-def test_short_and_missing_videos_are_told(tmp_path, caplog):
+def test_short_and_missing_videos_are_reported(tmp_path, caplog):
     _video(tmp_path / "person01_walking_d1_uncomp.avi", frames=10)
     (tmp_path / "list.txt").write_text("person01_walking_d1 frames 1-20\nperson02_walking_d1 frames 1-20\n")
     caplog.set_level("INFO")
@@ -127,7 +127,7 @@ def test_short_and_missing_videos_are_told(tmp_path, caplog):
     assert "10 windows go past the end" in caplog.text
 
 
-def test_a_user_without_data_is_told_what_to_put_where(tmp_path):
+def test_a_user_without_data_gets_instructions(tmp_path):
     for data in (None, tmp_path / "nowhere", tmp_path):
         with pytest.raises(ConfigError, match=r"walking\.zip.*person01_walking_d1_uncomp\.avi.*\./data/kth"):
             _kth(data)

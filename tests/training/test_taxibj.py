@@ -93,7 +93,7 @@ def test_negative_flows_are_none(tmp_path):
     assert np.diff(slots)[95] == 49
 
 
-def test_bad_files_are_told(tmp_path):
+def test_bad_files_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"expected .*BJ13_M32x32_T30_InOut\.h5"):
         _taxi(tmp_path / "none", "train", years=[13, 14, 15, 16])
     _write(tmp_path)

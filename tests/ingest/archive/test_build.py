@@ -64,7 +64,7 @@ def test_nested_archives_hold_the_same_as_plain_files(tmp_path, settings):
         np.testing.assert_array_equal(one["rainfall_rate"][number], frame.rate_mmh_HW)
 
 
-def test_what_is_no_field_of_the_archive_is_named_with_its_reason(tmp_path, settings, shared_data):
+def test_files_left_out_of_the_archive_are_named_with_the_reason(tmp_path, settings, shared_data):
     folder = tmp_path / "in"
     folder.mkdir()
     name, content, _ = ry_scan(0)

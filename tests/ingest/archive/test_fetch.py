@@ -93,7 +93,7 @@ def test_months_of_dwd_s_tree_come_once_and_the_archive_builds_from_them(server,
     assert (report["fields"], report["duplicate_count"]) == (2, 2)
 
 
-def test_ry_lies_in_months_of_the_past_and_days_of_late(server, tmp_path, downloader):
+def test_ry_is_in_monthly_and_recent_daily_folders(server, tmp_path, downloader):
     server.files[f"{TREE}/historical/bin/2023/RY-202301.tar"] = CONTENT
     server.pages[f"{TREE}/historical/bin/2023/"] = listing("RY-202301.tar")
     for day in ("231231", "240101"):
@@ -124,7 +124,7 @@ def test_a_cut_connection_is_taken_up_where_it_broke(server, tmp_path, downloade
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
-def test_a_restart_goes_on_and_a_changed_file_begins_anew(server, tmp_path, downloader):
+def test_a_restart_resumes_and_a_changed_file_restarts(server, tmp_path, downloader):
     for content, etag, restarted_at in ((CONTENT, '"one"', len(CONTENT) // 2), (CONTENT[::-1], '"two"', None)):
         (tmp_path / "f").unlink(missing_ok=True)
         server.asked.clear()
@@ -140,7 +140,7 @@ def test_a_restart_goes_on_and_a_changed_file_begins_anew(server, tmp_path, down
         assert (restarted_at is None) == (content != CONTENT)
 
 
-def test_a_busy_server_is_given_the_time_it_asks_for(server, tmp_path, downloader, waits):
+def test_retry_after_is_honoured(server, tmp_path, downloader, waits):
     server.files["/f"], server.trouble["/f"] = CONTENT, [429, 500, 500]
     downloader.fetch(RemoteFile(f"{server.url}/f", tmp_path / "f"))
     assert waits == [7.0, 4.0, 8.0]
@@ -161,7 +161,7 @@ def test_other_bytes_than_the_source_states_are_never_kept(server, tmp_path, dow
     assert not list(tmp_path.iterdir())
 
 
-def test_rydl_comes_with_the_record_s_size_and_checksum(server, tmp_path, downloader):
+def test_rydl_is_checked_by_the_records_size_and_checksum(server, tmp_path, downloader):
     server.files["/api/files/RYDL.hdf5"] = CONTENT
     entry = {
         "key": "RYDL.hdf5",
@@ -217,7 +217,7 @@ def public_store(tmp_path: Path, zarr_format: int, step: int) -> tuple[Path, np.
     return store, rate_mmh_THW
 
 
-def test_the_command_asks_and_tells_errors_in_a_line(server, tmp_path):
+def test_the_command_asks_for_agreement_and_prints_errors_in_one_line(server, tmp_path):
     radklim(server)
     arguments = ["fetch", "--dataset", "radklim-yw", "--out", str(tmp_path / "out")]
     arguments += ["--settings", str(settings_of(server, tmp_path))]

@@ -82,7 +82,7 @@ def test_bounds_give_the_interval_and_its_end() -> None:
     assert frames[0].valid_time == utc("2024-06-01T15:35Z")
 
 
-def test_what_the_project_writes_comes_back(tmp_path: Path) -> None:
+def test_files_written_by_the_project_are_read_back(tmp_path: Path) -> None:
     field_HW = np.zeros(DE1200.shape, np.float32)
     field_HW[3, 5], field_HW[1000, 700] = np.nan, 7.25
     reference = utc("2024-06-01T15:00Z")
@@ -121,7 +121,7 @@ def without(*names: str) -> xr.Dataset:
         (dataset().transpose("y", "x", "time"), r"expected the dimensions \(time, y, x\) or \(y, x\), got"),
     ],
 )
-def test_unusable_files_say_what_came_and_what_was_due(data: xr.Dataset, message: str) -> None:
+def test_unusable_files_name_what_was_expected_and_found(data: xr.Dataset, message: str) -> None:
     data["rain"].attrs = {"units": "mm h-1", "standard_name": "rainfall_rate", "grid_mapping": "crs"} | data[
         "rain"
     ].attrs

@@ -43,7 +43,7 @@ def unpacked(content: bytes, max_bytes: int = 10_000_000) -> list[tuple[str, byt
 
 @given(content=st.binary(min_size=1, max_size=3000), layers=st.lists(st.sampled_from(sorted(PACKS)), max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_what_was_packed_comes_out(content: bytes, layers: list[str]) -> None:
+def test_packed_content_is_unpacked(content: bytes, layers: list[str]) -> None:
     content = b"RY" + content  # no container of its own
     packed = content
     for layer in layers:
@@ -165,7 +165,7 @@ def test_more_frames_than_the_limit_are_refused() -> None:
         (gzip.compress(b"abc", mtime=0) + b"rubbish", "gzip stream is damaged"),
     ],
 )
-def test_foreign_content_says_what_came_and_what_was_due(content: bytes, message: str) -> None:
+def test_foreign_content_names_what_was_expected_and_found(content: bytes, message: str) -> None:
     with pytest.raises(FrameError, match=message):
         read_frames(content)
 

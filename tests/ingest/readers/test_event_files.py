@@ -36,7 +36,7 @@ def test_frames_hold_the_file(name, count, first, step_minutes, interval_minutes
         assert frames[0].grid.x_centres_m[0] == pytest.approx(raw["x"][:].min())
 
 
-def test_the_german_event_lies_on_dwds_grid(shared_data: Path) -> None:
+def test_the_german_event_is_on_dwds_grid(shared_data: Path) -> None:
     frames = read_frames(shared_data / "events" / "opera_germany_20180824.nc")
     assert {frame.grid for frame in frames} == {RADOLAN_900}
 

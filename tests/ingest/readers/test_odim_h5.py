@@ -65,7 +65,7 @@ def test_rate_is_taken_as_it_is() -> None:
     assert frame.interval_minutes == 5
 
 
-def test_reflectivity_goes_through_dwds_relation() -> None:
+def test_reflectivity_is_converted_by_dwds_relation() -> None:
     what = "dataset1/data1/what"
     scale = both(attribute(what, "quantity", "DBZH"), attribute(what, "gain", 0.5), attribute(what, "offset", -32.5))
     frame = read(both(scale, values(0, 65535, 145)))
@@ -164,7 +164,7 @@ def other_data(data: Any) -> Change:
         (virtual, "HDF5 part dataset1/data1/data refers to another file"),
     ],
 )
-def test_unusable_files_say_what_came_and_what_was_due(change: Change, message: str) -> None:
+def test_unusable_files_name_what_was_expected_and_found(change: Change, message: str) -> None:
     with pytest.raises(FrameError, match=message):
         read(change)
 

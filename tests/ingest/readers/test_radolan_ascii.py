@@ -89,6 +89,6 @@ def test_names_without_product_or_time(name: str, message: str) -> None:
         (b"ncols 900\n", "expected six lines of a name and a number"),
     ],
 )
-def test_unusable_grids_say_what_came_and_what_was_due(content: bytes, message: str) -> None:
+def test_unusable_grids_name_what_was_expected_and_found(content: bytes, message: str) -> None:
     with pytest.raises(FrameError, match=message):
         read(content)

@@ -135,7 +135,7 @@ def test_missing_radars(radars: str, date: str, missing: tuple[str, ...]) -> Non
         (b"RY011530100000624BY1620142" + bytes(5000), "no end mark in its first 2048 bytes"),
     ],
 )
-def test_unusable_headers_say_what_came_and_what_was_due(content: bytes, message: str) -> None:
+def test_unusable_headers_name_what_was_expected_and_found(content: bytes, message: str) -> None:
     with pytest.raises(FrameError, match=message):
         read(content)
 

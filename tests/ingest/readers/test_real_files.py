@@ -115,7 +115,7 @@ def check_time(frame: RadarFrame, entry: Expected) -> None:
 
 
 @pytest.mark.parametrize(("name", "product"), REFUSED.items())
-def test_products_that_are_no_rain_rate_are_refused_by_name(name: str, product: str, shared_data: Path) -> None:
+def test_products_without_rain_rates_are_refused_by_name(name: str, product: str, shared_data: Path) -> None:
     with pytest.raises(FrameError, match=rf"{re.escape(name)}: product: expected one of .*, got {product}, which is "):
         read_frames(shared_data / "radolan" / name)
 
@@ -132,7 +132,7 @@ def test_products_that_are_no_rain_rate_are_refused_by_name(name: str, product: 
         ("composite_rv_20250923_0855.tar", 5),
     ],
 )
-def test_interval_comes_from_the_file(name: str, minutes: int, frames_of) -> None:
+def test_interval_is_read_from_the_file(name: str, minutes: int, frames_of) -> None:
     assert {frame.interval_minutes for frame in frames_of(name)} == {minutes}
 
 

@@ -63,7 +63,7 @@ def packed(pack: str, content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def test_frames_are_those_that_the_reader_gives(decoders, scan, tmp_path):
+def test_frames_equal_those_of_the_reader(decoders, scan, tmp_path):
     five = netcdf(tmp_path, window_times())
     frames = decode(decoders, ("scan", scan), ("five.nc", five), ("packed", gzip.compress(scan)))
     here = [*read_frames(scan), *read_frames(five), *read_frames(scan)]
@@ -89,7 +89,7 @@ def test_groups_stay_apart(decoders, scan):
         ("eat", "more memory than the limit of 268,435,456 bytes"),
     ],
 )
-def test_what_a_file_does_to_its_decoder_harms_nobody_else(decoders, scan, deed, words):
+def test_a_file_that_breaks_its_decoder_affects_no_other_request(decoders, scan, deed, words):
     before = decoders._idle[0]._process.pid if decoders._idle else None
     with pytest.raises(InputError, match=words) as caught:
         decode(decoders, ("good", scan), (deed, deed.encode()), limits=LIMITS if deed == "eat" else SOON)
@@ -98,7 +98,7 @@ def test_what_a_file_does_to_its_decoder_harms_nobody_else(decoders, scan, deed,
     assert before in (None, decoders._idle[0]._process.pid), "no process had to be started anew"
 
 
-def test_what_a_library_prints_is_no_answer(decoders):
+def test_output_printed_by_a_library_is_not_taken_for_a_status(decoders):
     assert len(decode(decoders, ("chatter", b"chatter"))) == 1
 
 
@@ -111,7 +111,7 @@ def test_a_decoder_that_was_killed_is_replaced(decoders, scan):
     assert len(decode(decoders, ("good", scan))) == 1
 
 
-def test_who_waits_too_long_for_a_decoder_is_told(decoders, scan):
+def test_waiting_too_long_for_a_decoder_is_busy(decoders, scan):
     assert decoders._free.acquire(timeout=1)
     try:
         with pytest.raises(BusyError, match="no decoder was free"):
@@ -144,7 +144,7 @@ def netcdf_of_zeros(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("make", [hdf5_of_zeros, netcdf_of_zeros])
-def test_an_hdf5_bomb_is_refused_by_what_it_would_take(decoders, tmp_path, make):
+def test_an_hdf5_bomb_is_refused_by_its_unpacked_size(decoders, tmp_path, make):
     bomb = make(tmp_path / "bomb.h5")
     assert len(bomb) < 2**20
     with pytest.raises(TooLargeError, match=r"bomb.h5: HDF5 data set .* limit of 67,108,864 bytes"):

@@ -98,7 +98,7 @@ def test_files_that_were_there_before_are_taken_and_a_restart_takes_none_again(f
     assert [scan.received_at for scan in store.scans()] == received
 
 
-def test_bad_files_are_quarantined_in_the_end_and_the_run_goes_on(folder, store, clock, sequence):
+def test_bad_files_are_quarantined_in_the_end_and_the_run_continues(folder, store, clock, sequence):
     worker = worker_on(folder, store, clock)
     (folder / "cut.gz").write_bytes(sequence[0].read_bytes()[:5000])
     (folder / "foreign.txt").write_bytes(b"a letter")
@@ -172,14 +172,14 @@ def test_unfinished_and_hidden_names_are_left_alone(folder, clock):
     assert names(DirectorySource(folder, clock=clock, recursive=False)) == ["good"]
 
 
-def test_the_newest_file_comes_first(folder, clock):
+def test_the_newest_file_is_first(folder, clock):
     for age, name in enumerate(["b", "c", "a"]):
         (folder / name).write_bytes(b"x")
         os.utime(folder / name, (1e9 - age, 1e9 - age))
     assert names(DirectorySource(folder, clock=clock)) == ["b", "c", "a"]
 
 
-def test_what_is_not_settled_comes_again(folder, clock):
+def test_a_file_that_is_not_settled_is_yielded_again(folder, clock):
     (folder / "a").write_bytes(b"x")
     source = DirectorySource(folder, clock=clock)
     (arrival,) = source.look()
@@ -200,7 +200,7 @@ def test_a_single_look_trusts_the_age_of_a_file(folder, store, clock, sequence):
     assert [path.name[13:] for path in (store.home / "quarantine").glob("*.reason.txt")] == ["old.reason.txt"]
 
 
-def test_a_wrong_folder_is_said_at_the_start_and_a_lost_one_is_waited_for(tmp_path, folder, clock):
+def test_a_wrong_folder_stops_the_start_and_a_lost_one_is_unavailable(tmp_path, folder, clock):
     with pytest.raises(ConfigError, match=r"nowhere: expected a folder, got nothing there"):
         DirectorySource(tmp_path / "nowhere")
     (tmp_path / "file").write_bytes(b"")
@@ -251,7 +251,7 @@ def test_a_drive_that_reports_nothing_is_polled(folder, stop, monkeypatch, repor
     assert list(ticks) == []
 
 
-def test_what_lands_before_the_reports_begin_is_looked_for_when_they_do(tmp_path, monkeypatch):
+def test_files_that_arrive_before_change_reports_start_are_found(tmp_path, monkeypatch):
     reports: list[set[object]] = [set(), set(), {"a change"}, set()]
     monkeypatch.setattr("watchfiles.watch", lambda *_, **__: iter(reports))
     ticks = DirectorySource(tmp_path, poll_s=3600).ticks(threading.Event())

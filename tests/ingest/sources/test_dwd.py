@@ -131,7 +131,7 @@ def offer(server, shared_data: Path, *, first: int = 0, last: int = 13) -> None:
         server.files[f"/radolan/ry/{path.name}"] = path.read_bytes()
 
 
-def test_the_back_fill_and_then_only_what_is_new(server, store, shared_data):
+def test_older_scans_are_fetched_once_and_then_only_new_ones(server, store, shared_data):
     offer(server, shared_data, last=12)
     server.files["/radolan/ry/raa01-ry_10000-2001011300-dwd---bin.gz"] = b"older than two and a half hours"
     server.files["/radolan/ry/raa01-ry_10000-latest-dwd---bin.gz"] = b"no time in its name"
@@ -153,7 +153,7 @@ def test_the_back_fill_and_then_only_what_is_new(server, store, shared_data):
     assert worker.totals.rejected == 0
 
 
-def test_it_says_who_asks_and_asks_only_for_changes(server, store, shared_data):
+def test_requests_have_a_user_agent_and_conditions(server, store, shared_data):
     offer(server, shared_data, last=1)
     worker = worker_of(source_of(server, store, now=NOW - timedelta(hours=1)), store)
     worker.look()
@@ -183,7 +183,7 @@ def test_marks_that_cannot_be_read_cost_nothing_but_a_line(server, store, shared
     assert "ingested files count as unchanged" in caplog.text
 
 
-def test_what_a_crash_left_in_the_inbox_is_taken_up(server, store, shared_data):
+def test_files_left_in_the_inbox_by_a_crash_are_ingested(server, store, shared_data):
     offer(server, shared_data)
     name, content = next(iter(server.files.items()))
     inbox = store.home / "inbox"
@@ -213,7 +213,7 @@ def test_the_analysis_of_rv_stands_in_for_ry(server, store, shared_data, ry, cap
     assert server.paths() == ["/radolan/ry/", "/composite/rv/"]
 
 
-def test_a_server_that_fails_is_asked_less_and_less(server, store, shared_data):
+def test_a_failing_server_is_polled_at_growing_intervals(server, store, shared_data):
     offer(server, shared_data, last=2)
     server.status["/radolan/ry/"] = 503
     source = source_of(server, store, now=NOW - timedelta(hours=1))
@@ -229,7 +229,7 @@ def test_a_server_that_fails_is_asked_less_and_less(server, store, shared_data):
     assert len(store.scans()) == 2
 
 
-def test_hours_of_rw_come_if_asked_and_start_no_forecast(server, store, shared_data):
+def test_hours_of_rw_are_fetched_on_request_and_start_no_forecast(server, store, shared_data):
     offer(server, shared_data)
     (rw,) = (shared_data / "radolan").glob("raa01-rw_10000-1408102050*")
     name = "raa01-rw_10000-2001011550-dwd---bin"
@@ -255,7 +255,7 @@ def test_the_waits_differ_by_chance(server, store):
     assert all(30 <= wait_s <= 90 for wait_s in waits)
 
 
-def test_nobody_there_is_unavailable(store):
+def test_a_server_that_refuses_connections_is_unavailable(store):
     source = DwdSource("http://127.0.0.1:9", store.home / "inbox", known=lambda _: False)
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9"):
         list(source.look())
@@ -304,7 +304,7 @@ def test_a_file_that_stays_broken_is_quarantined_and_given_up(server, store, sha
     assert len(list((store.home / "quarantine").iterdir())) == 2
 
 
-def test_what_the_store_could_not_take_stays_in_the_inbox(server, store, shared_data):
+def test_a_file_that_the_store_could_not_take_stays_in_the_inbox(server, store, shared_data):
     offer(server, shared_data, first=12)
     source = source_of(server, store)
     for arrival in source.look():
@@ -403,7 +403,7 @@ def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store
 
 @pytest.mark.parametrize(("said", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_server_that_names_a_time_is_left_alone_until_then(server, store, shared_data, said, wait_s, status):
+def test_retry_after_sets_the_next_poll(server, store, shared_data, said, wait_s, status):
     offer(server, shared_data)
     server.status["/radolan/ry/"], server.extra = status, {"Retry-After": said}
     source = source_of(server, store)
@@ -415,7 +415,7 @@ def test_a_server_that_names_a_time_is_left_alone_until_then(server, store, shar
     assert source.wait_s == 30
 
 
-def test_a_file_that_does_not_come_leaves_the_others_alone(server, store, shared_data, caplog):
+def test_a_failed_file_does_not_affect_the_others(server, store, shared_data, caplog):
     offer(server, shared_data)
     server.status[newest_of(server)] = 500
     source = source_of(server, store)
@@ -428,7 +428,7 @@ def test_a_file_that_does_not_come_leaves_the_others_alone(server, store, shared
     assert len(store.scans()) == 13
 
 
-def test_a_server_that_goes_down_is_not_asked_for_every_file(server, store, shared_data):
+def test_after_two_failed_files_a_look_ends(server, store, shared_data):
     offer(server, shared_data)
     server.status = dict.fromkeys(server.files, 502)
     with pytest.raises(UnavailableError, match="502"):
@@ -436,7 +436,7 @@ def test_a_server_that_goes_down_is_not_asked_for_every_file(server, store, shar
     assert len(server.paths()) == 3
 
 
-def test_a_file_that_is_listed_before_it_is_there_comes_later(server, store, shared_data):
+def test_a_file_listed_before_it_exists_is_fetched_later(server, store, shared_data):
     offer(server, shared_data)
     server.status[newest_of(server)] = 404
     worker = worker_of(source_of(server, store), store)
@@ -495,14 +495,14 @@ def test_clocks_that_differ_go_by_the_servers(server, store, shared_data, off, c
     assert f"the server's clock is {-60 * off} s ahead of ours" in caplog.text
 
 
-def test_a_server_whose_clock_is_wrong_by_days_is_not_believed(server, store, shared_data):
+def test_a_server_clock_wrong_by_days_is_ignored(server, store, shared_data):
     offer(server, shared_data)
     server.now = NOW - timedelta(days=400)
     worker_of(source_of(server, store), store).look()
     assert len(store.scans()) == 13
 
 
-def test_a_file_of_tomorrow_is_not_believed(server, store, shared_data):
+def test_a_file_of_tomorrow_is_ignored(server, store, shared_data):
     offer(server, shared_data)
     server.files["/radolan/ry/raa01-ry_10000-2001021600-dwd---bin.gz"] = b"tomorrow's"
     worker_of(source_of(server, store), store).look()

@@ -40,7 +40,7 @@ def scans(*minutes: float) -> Iterator[PlayedScan]:
         yield PlayedScan(START + minute * MINUTE, f"{minute}", Path.touch)
 
 
-def test_history_comes_at_once_and_then_time_runs_faster(tmp_path: Path):
+def test_history_is_written_at_once_and_then_time_runs_faster(tmp_path: Path):
     clock = Clock(START + timedelta(days=1))
     history = HISTORY / MINUTE
     played = play(scans(0, 60, history, history + 5, history + 15), tmp_path, 20, clock=clock, wait=clock.wait)
@@ -110,7 +110,7 @@ def test_a_folder_without_radar_files_is_an_error(tmp_path: Path):
         next(recorded(tmp_path))
 
 
-def test_the_invented_day_goes_on_where_it_was(tmp_path: Path):
+def test_the_synthetic_day_resumes_after_a_restart(tmp_path: Path):
     first = list(islice(invented(tmp_path, START), 2))
     first[0].write(tmp_path / first[0].name)
     (again,) = islice(invented(tmp_path, START), 1)
