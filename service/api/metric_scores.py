@@ -1,4 +1,4 @@
-"""Scores of the last 24 hours as metrics; looked up at most once a minute, since they change with a new scan only."""
+"""Scores of the last 24 hours as metrics, computed at most once a minute, since they change with a new scan only."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -22,7 +22,7 @@ _kept: WeakKeyDictionary[NowcastService, tuple[float, list[Metric]]] = WeakKeyDi
 
 
 def score_gauges(service: NowcastService) -> list[Metric]:
-    """Return each score by lead (minutes), model and what else it depends on, over all versions; undefined ones not."""
+    """Return each defined score by lead (minutes), model and its parameters, pooled over all versions."""
     at, metrics = _kept.get(service, (float("-inf"), []))
     if monotonic() - at > KEPT_S:
         until = service.now()

@@ -1,4 +1,4 @@
-"""GET /verification: how good the forecasts of a period were."""
+"""GET /verification: the scores of a period."""
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -29,17 +29,25 @@ HOUR = timedelta(hours=1)
 def read_verification(
     service: ServiceDep,
     period_hours: Annotated[
-        float | None, Query(gt=0, le=24 * 366, description="back from `end`: 24 (the default), 168, 720, ...")
+        float | None,
+        Query(gt=0, le=24 * 366, description="length of the period before `end`: 24 (default), 168, 720, ..."),
     ] = None,
     start: Annotated[Time | None, Query(description="valid times after this one, instead of `period_hours`")] = None,
-    end: Annotated[Time | None, Query(description="last valid time; none is the newest data's")] = None,
-    model: Annotated[str | None, Query(description="with both baselines over its very forecasts; none is all")] = None,
-    version: Annotated[str | None, Query(max_length=200, description="of the model; none is every version")] = None,
+    end: Annotated[
+        Time | None, Query(description="last valid time; now (or the newest data of a replay) if omitted")
+    ] = None,
+    model: Annotated[
+        str | None,
+        Query(description="only this model, with both baselines over the same forecasts; all models if omitted"),
+    ] = None,
+    version: Annotated[
+        str | None, Query(max_length=200, description="version of the model; all versions if omitted")
+    ] = None,
 ) -> RollingOut:
-    """Sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
+    """Return sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
 
-    Sums older than 7 days are kept by hour, those older than 90 days by day (UTC). A period there is exact where it
-    begins and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
+    Sums older than 7 days are kept by hour, those older than 90 days by day (UTC). A period there is exact if it starts
+    and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
     """
     if model is not None:
         model = scored_model(service, model)
@@ -109,7 +117,7 @@ def _bins(row: SumRow) -> list[ReliabilityOut]:
 
 
 def _brier(row: SumRow) -> list[BrierOut]:
-    """One row, or none without a cell."""
+    """Return one row, or none without a grid cell."""
     parts = row.sums.brier_parts() if isinstance(row.sums, ReliabilityBins) else None
     if parts is None:
         return []

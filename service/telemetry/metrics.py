@@ -1,7 +1,7 @@
 """What each process counts while it works; `GET /metrics` sums it over all processes (see `metric_files`).
 
 Every metric has a label, so that importing this module opens nothing. What can be looked up (ages, scores, lengths) is
-not counted here but read for each response, in `service.api.metric_facts`.
+not counted here but read for each response, in `service.api.metrics_collector`.
 """
 
 from collections.abc import Iterator
