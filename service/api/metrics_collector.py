@@ -4,7 +4,7 @@ They are therefore the same in every process, and an age grows even when no proc
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -133,42 +133,32 @@ class StateCollector(Collector):
 
 def ingest_metrics(status: IngestStatus) -> list[Metric]:
     """Return the counters of ingest since the catalogue was created, and the state of its worker."""
+    counter = CounterMetricFamily
     rejected = [((kind,), float(n)) for kind, n in status.rejected.items()]
     others = [((what,), float(n)) for what, n in status.counts.items() if ":" not in what]
     gaps = [((product.product,), float(len(product.gaps))) for product in status.products]
     coverage = [((product.product,), product.coverage) for product in status.products]
     outages = [((name,), float(bool(state.get("outage_since")))) for name, state in _sources(status).items()]
-    metrics: list[Metric] = [
+    return [
         _family(
-            "nowcast_rejected_files",
-            "Files that could not be read, by kind of error",
-            ["kind"],
-            rejected,
-            CounterMetricFamily,
+            "nowcast_rejected_files", "Files that could not be read, by kind of error", ["kind"], rejected, counter
         ),
-        _family(
-            "nowcast_ingest",
-            "Events of ingest: files, stored scans, duplicates, ...",
-            ["what"],
-            others,
-            CounterMetricFamily,
-        ),
+        _family("nowcast_ingest", "Events of ingest: files, stored scans, duplicates, ...", ["what"], others, counter),
         _family("nowcast_scan_gaps", "Scans missing in the last two and a half hours", ["product"], gaps),
         _family("nowcast_scan_coverage", "Share of grid cells observed in the newest scan", ["product"], coverage),
         _family("nowcast_source_outage", "1 while a source does not respond", ["source"], outages),
-        _gauge(
-            "nowcast_ingest_paused",
-            "1 while ingest is paused for lack of disk space",
-            float(bool(status.worker.get("paused_since"))),
-        ),
+        *_worker_metrics(status.worker),
     ]
-    if updated_at := status.worker.get("updated_at"):
+
+
+def _worker_metrics(worker: Mapping[str, Any]) -> list[Metric]:
+    """Return the state of the ingest worker; its age only where it has run."""
+    paused = float(bool(worker.get("paused_since")))
+    metrics = [_gauge("nowcast_ingest_paused", "1 while ingest is paused for lack of disk space", paused)]
+    if updated_at := worker.get("updated_at"):
         age_s = (datetime.now(UTC) - datetime.fromisoformat(updated_at)).total_seconds()
-        metrics.append(
-            _gauge(
-                "nowcast_ingest_age_seconds", "Time since the ingest worker last checked its sources", max(0.0, age_s)
-            )
-        )
+        help_text = "Time since the ingest worker last checked its sources"
+        metrics.append(_gauge("nowcast_ingest_age_seconds", help_text, max(0.0, age_s)))
     return metrics
 
 
