@@ -64,16 +64,16 @@ class GuidedForecaster(Forecaster):
         predictors_BLFHW = np.stack(
             [predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW]
         )
-        chance_BLKHW = self._probabilities(newest_BTHW, predictors_BLFHW, cadence_minutes, pixel_m)
-        return [self._fields(*each) for each in zip(chance_BLKHW, predictors_BLFHW, newest_BTHW, strict=True)]
+        probability_BLKHW = self._probabilities(newest_BTHW, predictors_BLFHW, cadence_minutes, pixel_m)
+        return [self._fields(*each) for each in zip(probability_BLKHW, predictors_BLFHW, newest_BTHW, strict=True)]
 
     def _fields(
-        self, chance_LKHW: Float32Field, traced_LFHW: Float32Field, rate_mmh_THW: Float32Field
+        self, probability_LKHW: Float32Field, traced_LFHW: Float32Field, rate_mmh_THW: Float32Field
     ) -> ForecastFields:
         return ForecastFields(
-            self.matching.rate_mmh_LHW(chance_LKHW, rate_mmh_THW[-1], self.thresholds_mmh),
+            self.matching.rate_mmh_LHW(probability_LKHW, rate_mmh_THW[-1], self.thresholds_mmh),
             traced_LFHW[:, ORIGIN_OBSERVED] > 0,
-            np.ascontiguousarray(chance_LKHW.swapaxes(0, 1)),
+            np.ascontiguousarray(probability_LKHW.swapaxes(0, 1)),
             self.thresholds_mmh,
         )
 
@@ -90,10 +90,10 @@ class GuidedForecaster(Forecaster):
                     for of_one in zip(rate_mmh_BTHW, *parts, strict=True)
                 ]
             )
-        chance_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
+        probability_BLKHW: Float32Field = 1 / (1 + np.exp(-logits_BLKHW))
         if self.calibration is not None:
-            chance_BLKHW = np.stack([self.calibration(chance_LKHW, pixel_m) for chance_LKHW in chance_BLKHW])
-        return np.asarray(np.minimum.accumulate(chance_BLKHW, axis=2), np.float32)
+            probability_BLKHW = np.stack([self.calibration(each_LKHW, pixel_m) for each_LKHW in probability_BLKHW])
+        return np.asarray(np.minimum.accumulate(probability_BLKHW, axis=2), np.float32)
 
     def _run(self, predictors_BLFHW: Float32Field) -> tuple[Float32Field, Float32Field, Float32Field]:
         """Return predictors of standard deviation 1, logits of the statistical model, and the network's correction."""

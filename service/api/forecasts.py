@@ -113,6 +113,7 @@ def read_image(
 ) -> Response:
     """Return the rain rate as a picture: transparent where dry, grey without radar data, north on top.
 
+    Grid cells are hatched where rain can flow in from outside the observed area, so that transparent is not dry there.
     With `probability_of` it shows the probability that a grid cell reaches that threshold, in other colours. `/map` has
     the legends.
     """

@@ -19,8 +19,8 @@ MERCATOR_LAT: Final = 85.06
 INFO_FORMATS: Final = ("application/json", "text/plain")
 PNG: Final = "image/png"
 STYLES: Final = {
-    "rain": "Radar colours, transparent where dry, grey without radar data",
-    "chance": "Darker for higher probabilities, transparent below 5 %, grey without radar data",
+    "rain": "Radar colours, transparent where dry, grey without radar data, hatched where rain can flow in unobserved",
+    "chance": "Darker for higher probabilities, transparent below 5 %, grey without radar data, hatched with inflow",
 }
 register_namespace("", WMS_NAMESPACE)
 register_namespace("xlink", XLINK)
