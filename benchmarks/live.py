@@ -94,7 +94,7 @@ def _land(folder: Path, at: datetime, content: bytes) -> None:
 
 
 def _visible(url: str, folder: Path, at: datetime, content: bytes) -> float:
-    time.sleep(PAUSE_S)  # the cycle before it is over, as it is when scans come every five minutes
+    time.sleep(PAUSE_S)  # the previous cycle ends first, as with scans every five minutes
     start = time.perf_counter()
     _land(folder, at, content)
     _wait(lambda: _reference_time(url) == at, f"forecast of the scan of {at}")

@@ -98,7 +98,7 @@ def _is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S) as answer:
             return bool(answer.status == HTTPStatus.OK)
-    except OSError:  # nobody listens yet, or it says 503
+    except OSError:  # not listening yet, or status 503
         return False
 
 

@@ -51,7 +51,7 @@ def save_model(folder: str | Path, model: nn.Module, card: dict[str, Any], *, ha
     full_card = {**card, "sha256": hashlib.sha256(content).hexdigest()}
     missing = [key for key in REQUIRED if key not in full_card]
     if missing:
-        raise InputError(f"model card without {', '.join(missing)}")
+        raise InputError(f"card: expected the keys {', '.join(REQUIRED)}, got none for {', '.join(missing)}")
     folder = Path(folder)
     write_bytes_atomically(folder / WEIGHTS, content)
     write_bytes_atomically(folder / CARD, (json.dumps(full_card, indent=2) + "\n").encode())
@@ -72,7 +72,7 @@ def read_card(folder: str | Path) -> dict[str, Any]:
         ) from err
     missing = [key for key in REQUIRED if key not in card]
     if missing:
-        raise InputError(f"{folder / CARD} lacks {', '.join(missing)}")
+        raise InputError(f"{folder / CARD} lacks the keys {', '.join(missing)}")
     return dict(card)
 
 

@@ -26,7 +26,7 @@ def main(
     checkpoint: Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")] = "default",
     window: Annotated[int, typer.Option(min=0, help="which of the windows, from 0")] = 0,
     size: Annotated[tuple[int, int], typer.Option(help="rows and columns")] = (124, 124),
-    note: Annotated[str, typer.Option(help="source of the data, written beneath")] = "",
+    note: Annotated[str, typer.Option(help="source of the data, written below the picture")] = "",
 ) -> None:
     """Draw the observed rain, and the forecasts of the model and of extrapolation from the same five frames."""
     with errors_in_one_line():
@@ -39,7 +39,7 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
     forecaster = load_forecaster(checkpoint)
     windows = Germany(data, "test", options=GermanyOptions(height=size[0], width=size[1]))
     if window >= len(windows):
-        raise ConfigError(f"window {window} of {len(windows)} (0 to {len(windows) - 1})")
+        raise ConfigError(f"window: expected 0 to {len(windows) - 1}, got {window}")
     sample, chosen = windows[window], windows.windows[window]
     past_THW, future_THW = sample.past_TCHW[:, 0].numpy(), sample.future_TCHW[:, 0].numpy()
     reference = np.datetime64(chosen.begin + (windows.input_steps - 1) * chosen.cadence_minutes, "m")

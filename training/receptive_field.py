@@ -256,7 +256,7 @@ def _clip(
     steps = {"input_steps": source.input_steps, "lead_steps": config.lead_steps, "seed": 0}
     clips = build_dataset(config.dataset, data, "test", options, **steps)
     if window >= len(clips):
-        raise ConfigError(f"window {window} of {len(clips)} (0 to {len(clips) - 1})")
+        raise ConfigError(f"window: expected 0 to {len(clips) - 1}, got {window}")
     frames_TCHW = source.transform.encode(clips[window].past_TCHW)
     if frames_TCHW.shape[1:] != shape[1:]:
         raise ConfigError(f"frames: expected shape {shape[1:]} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")

@@ -51,9 +51,9 @@ def main(
     max_steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps in all")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="of all processes together")] = None,
     resume: Annotated[Path | None, typer.Option(help="run folder or its last.ckpt, to continue")] = None,
-    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: by the machine")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: for this machine")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
-    recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory for a third more work")] = None,
+    recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory, a third more computation")] = None,
     compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE of any key or option in config.yaml")
@@ -121,7 +121,7 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         module = build_module(config, training, total_steps)
     if saved and is_over(saved["run"], record, done):
         module.load_state_dict(saved["state_dict"])
-        log.info("the run ended at step %d before", done)
+        log.info("the run already ended at step %d", done)
     else:
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"

@@ -49,7 +49,7 @@ def _without_pictures() -> Iterator[None]:
     try:
         importlib.import_module("torchvision")
     except (ImportError, RuntimeError):
-        importlib.import_module("pytorch_lightning")  # looks for torchvision itself, so it comes first
+        importlib.import_module("pytorch_lightning")  # it looks for torchvision itself, so import it first
         stand_in = ModuleType("torchvision")
         stand_in.__spec__ = ModuleSpec("torchvision", None)
         sys.modules["torchvision"] = stand_in

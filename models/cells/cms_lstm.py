@@ -44,7 +44,7 @@ class BlockAttention(nn.Module):
         rows, columns = x.shape[2] // self.scale, x.shape[4] // self.scale
         x = x.reshape(batch, channels, self.scale, rows, 2, self.scale, columns)
         blocks_BNPC = x.permute(0, 2, 5, 3, 4, 6, 1).flatten(3, 5).flatten(1, 2)
-        return blocks_BNPC.contiguous()  # else PyTorch's attention falls back to keeping its whole map
+        return blocks_BNPC.contiguous()  # without it PyTorch's attention saves its whole map
 
     def _keys(self, pair_BCHW: Tensor) -> Tensor | None:
         """Return which pixels of each block are keys, (1, block, 1, pixel); None if all are."""
@@ -52,7 +52,7 @@ class BlockAttention(nn.Module):
         if height % self.scale == width % self.scale == 0:
             return None
         inside = self._blocks(ones(1, 1, height, 2 * width, device=pair_BCHW.device)).mT > 0
-        return inside | ~inside.any(dim=3, keepdim=True)  # a block without a pixel: any finite value, it is cut off
+        return inside | ~inside.any(dim=3, keepdim=True)  # a block without pixels gets any finite value: it is cut off
 
 
 class Expression(nn.Module):

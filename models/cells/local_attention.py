@@ -39,7 +39,7 @@ def local_attention(q_BCHW: Tensor, k_BCHW: Tensor, v_BCHW: Tensor, window: int)
     """
     height, width = q_BCHW.shape[-2:]
     rows, columns = _tile_edge(height), _tile_edge(width)
-    kv_BCHW = torch.cat([k_BCHW, v_BCHW], dim=1)  # cut into tiles together, with half as many and longer copies
+    kv_BCHW = torch.cat([k_BCHW, v_BCHW], dim=1)  # cut into tiles together: half as many, longer copies
     strips = []
     for top in range(0, height, rows):
         inputs = (q_BCHW, kv_BCHW, top, rows, columns, window)
@@ -88,7 +88,7 @@ def _made_bias(rows: int, columns: int, window: int, dtype: torch.dtype, device:
 
 @lru_cache(maxsize=16)
 def _kept_bias(rows: int, columns: int, window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):  # what is first made for a forecast serves a later training step, too
+    with torch.inference_mode(False):  # cached by a forecast, used by later training steps, too
         return _made_bias(rows, columns, window, dtype, device)
 
 

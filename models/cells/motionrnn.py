@@ -76,7 +76,7 @@ class MotionRNNCell(MIMCell):
 
     @property
     def reach(self) -> int | None:
-        return None  # flows lead anywhere
+        return None  # flows are unbounded
 
     def forward(
         self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None, diagonal_BCHW: Tensor | None = None

@@ -25,7 +25,7 @@ class PredRNNCell(RecurrentCell):
 
     @property
     def reach(self) -> int | None:
-        return 2 * (self.kernel_size // 2)  # the output gate sees the new memories
+        return 2 * (self.kernel_size // 2)  # the output gate reads the new memories
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state

@@ -81,7 +81,7 @@ _IN_OUT: Final[Mapping[str, str]] = {
     "rnns.adapter": "stack.auxiliary.adapter",
 }
 _LAYER: Final = re.compile(r"rnns\.\w+\.(\d+)\.([\w.]+)\.(weight|bias)")
-_UNUSED: Final = (  # what the reference holds, but no prediction of its depends on; dropped
+_UNUSED: Final = (  # parameters on which no prediction of the reference depends; dropped
     re.compile(rf"rnns\.\w+\.0\.({'|'.join(_NESTED)})\.(weight|bias)"),  # MIM: nothing is nested in the first layer
     re.compile(r"rnns\.\w+\.(?!1\.)\d+\._conv_[xz]\.(weight|bias)"),  # PredRNN++: one highway, in the second layer
 )
@@ -135,5 +135,5 @@ def load_reference(model: nn.Module, reference: Mapping[str, Tensor]) -> None:
         if converted[k].shape != own[k].shape
     ]
     if missing or extra or shapes:
-        raise InputError(f"checkpoint does not fit; missing: {missing}; left over: {extra}; shapes: {sorted(shapes)}")
+        raise InputError(f"checkpoint does not fit; missing: {missing}; superfluous: {extra}; shapes: {sorted(shapes)}")
     model.load_state_dict(converted)

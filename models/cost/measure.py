@@ -207,7 +207,9 @@ def measuring_on(name: str, model: nn.Module) -> Iterator[torch.device]:
             model.to(chosen(name))
             yield torch.device(chosen(name))
     except torch.OutOfMemoryError as err:
-        raise UnavailableError(f"device {name} is too small for this; --device shapes needs no memory") from err
+        raise UnavailableError(
+            f"device {name} has too little memory for this measurement; --device shapes needs none"
+        ) from err
     finally:
         _forget()
 

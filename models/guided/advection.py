@@ -42,7 +42,7 @@ def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int]) -> Displacemen
     picture_THW = _picture(rate_mmh_THW[chosen]).astype(np.float64)
     if not (picture_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
-    with warnings.catch_warnings():  # too few features for their spread: pysteps then warns and goes on
+    with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
         warnings.simplefilter("ignore")
         found_CHW = library("motion.lucaskanade").dense_lucaskanade(picture_THW)
     return np.asarray(np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0) / (chosen[-1] - chosen[-2]), np.float32)

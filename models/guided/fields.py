@@ -76,7 +76,9 @@ class ProbabilityMatching:
         if cells < 1:
             return None
         cut = float(np.partition(probability_N, len(probability_N) - cells)[len(probability_N) - cells])
-        if np.count_nonzero(probability_N >= cut) > 1.5 * cells + 1:  # a plateau: rather too few cells than all of it
+        if (
+            np.count_nonzero(probability_N >= cut) > 1.5 * cells + 1
+        ):  # a plateau: too few cells are better than all of it
             higher_N = probability_N[probability_N > cut]
             if not higher_N.size:
                 return None

@@ -134,7 +134,7 @@ def test_a_checkpoint_that_is_none(begun, tmp_path, content):
         torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     else:
         (tmp_path / "last.ckpt").write_bytes(whole[: len(whole) // 2] if content == "half" else content)
-    message = "no record of its run" if content == "foreign" else "no whole checkpoint of this trainer"
+    message = "no record of its run" if content == "foreign" else "not a complete checkpoint of this trainer"
     _assert_one_line(_run("--resume", tmp_path), message)
 
 

@@ -131,7 +131,7 @@ def test_layers_of_a_checkpoint_are_drawn_for_an_event(tmp_path):
         (("--model", "convlstm", "--layers"), "needs --out FOLDER"),
         (("--model", "convlstm", "--layers", "--out", "x", "--step", "9", *SMALL), "expected 0 to 2"),
         (("--model", "convlstm", "--layers", "--out", "x", "--channels", "9", *SMALL), "expected at most 2"),
-        (("--model", "convlstm", "--layers", "--out", "x", "--window", "99999", *SMALL), "window 99999 of"),
+        (("--model", "convlstm", "--layers", "--out", "x", "--window", "99999", *SMALL), "got 99999"),
         (("--model", "convlstm", "--layers", "--out", "x", "--size", "40", "50", *SMALL), "expected shape (1, 40, 50)"),
         (("--model", "ms-convlstm", "--size", "3", "64"), "at least 4 x 4"),
     ],

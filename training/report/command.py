@@ -39,10 +39,10 @@ saved" is what one training forward of one clip keeps for its gradient, counted 
 
 @app.command()
 def main(
-    runs: Annotated[list[Path], typer.Option(help="folder of run folders, or of a report's records; several add up")],
-    out: Annotated[Path, typer.Option(help="folder to write to; its notes.md, if it is there, opens the page")],
+    runs: Annotated[list[Path], typer.Option(help="folder of run folders, or of a report's records; may be repeated")],
+    out: Annotated[Path, typer.Option(help="folder to write to; its notes.md, if there is one, opens the page")],
     evaluate_missing: Annotated[bool, typer.Option("--evaluate", help="evaluate runs that lack it")] = False,
-    again: Annotated[bool, typer.Option("--again", help="with --evaluate: evaluate every run anew")] = False,
+    again: Annotated[bool, typer.Option("--again", help="with --evaluate: evaluate every run again")] = False,
     clips: Annotated[int | None, typer.Option(min=1, help="with --evaluate: number of test clips, default all")] = None,
     evaluations: Annotated[
         Path | None, typer.Option(help="folder of NAME.json, instead of RUN/evaluation.json")
@@ -86,7 +86,7 @@ def _evaluated(
 ) -> TrainingRun:
     """Score a run by the paper's protocol; the baselines of one setting are scored once."""
     if not run.has_weights:
-        raise ConfigError(f"{run.folder} has no weights, and no evaluation of them")
+        raise ConfigError(f"{run.folder} has neither weights nor an evaluation of them")
     typer.echo(f"evaluating {run.name}", err=True)
     forecaster = _forecaster(run)
     test, where = _test_clips(run, data, forecaster), json.dumps([run.setting, str(_data(run, data))])
@@ -165,7 +165,7 @@ def _made(run: TrainingRun, data: Path | None, clip: int, tests: dict[str, Nowca
         tests[where] = _test_clips(run, data, forecaster)
     test = tests[where]
     if clip >= len(test):
-        raise ConfigError(f"clip {clip} of {len(test)} (0 to {len(test) - 1})")
+        raise ConfigError(f"clip: expected 0 to {len(test) - 1}, got {clip}")
     past_TCHW, future_TCHW = test[clip]
     forecast_BTCHW = predictions(forecaster, past_TCHW[None], test.lead_steps, one_step=False)
     first = (past_TCHW[:, 0].numpy(), future_TCHW[:, 0].numpy(), forecast_BTCHW[0, :, 0])

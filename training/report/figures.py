@@ -129,7 +129,7 @@ def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
-    figure.draw_without_rendering()  # so that places on the page are known
+    figure.draw_without_rendering()  # computes positions on the page
     label_points(axis, places)
     path = out / "figure1.png"
     _save(figure, path)

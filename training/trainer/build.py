@@ -123,6 +123,6 @@ def _guided(config: RunConfig) -> dict[str, Any]:
         return {}
     rates_mmh = config.model_options.get("rates_mmh", RATES_MMH)
     keys: dict[str, Any] = {"rates_mmh": list(rates_mmh), "rebuild": MATCHING.to_dict(ProbabilityMatching())}
-    if config.model_options.get("prior", True):  # a network alone is not helped by the statistical part
+    if config.model_options.get("prior", True):  # adaptation corrects the statistical part; without it there is no gain
         keys["adaptation"] = ADAPTATION.to_dict(Adaptation())
     return keys

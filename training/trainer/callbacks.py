@@ -83,7 +83,7 @@ class Pace(Callback):
             "train/peak_memory_mib": round(peak_memory_mib(), 1),
         }
         for logger in trainer.loggers:
-            logger.log_metrics(values, step=trainer.global_step - 1)  # as Lightning counts
+            logger.log_metrics(values, step=trainer.global_step - 1)  # Lightning counts steps from 0
         if self.lines and trainer.is_global_zero and perf_counter() - self._line_at > LINE_EVERY_S:
             self._line_at = perf_counter()
             left_min = (self.total_steps - trainer.global_step) * self.batch_size / speed / 60

@@ -125,7 +125,7 @@ def _trainer(
     config: RunConfig, folder: Path, metrics: MetricsFile, keeper: Keeper, *, validate_every: int, total_steps: int
 ) -> pl.Trainer:
     here = processes_here() or config.devices
-    callbacks = [*_callbacks(config, total_steps), keeper]  # the keeper last: it writes what the others have done
+    callbacks = [*_callbacks(config, total_steps), keeper]  # the keeper is last: it writes the state of the others
     return pl.Trainer(
         max_steps=total_steps,
         max_epochs=-1,

@@ -80,10 +80,10 @@ def run_record(
     config: RunConfig, datasets: Mapping[str, NowcastDataset], total_steps: int, saved: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the run record of a checkpoint; `saved` is the record of the earlier part, or empty."""
-    revision = code_revision()  # of the code that trains, not of what the checkout holds when it is done
+    revision = code_revision()  # at the start: the checkout may change while the run trains
     before = list(saved.get("revisions", []))
     if before and before[-1] != revision:
-        log.warning("the run was begun by other code: %s then, %s now", before[-1][:7], revision[:7])
+        log.warning("the run was started by other code: %s then, %s now", before[-1][:7], revision[:7])
     return {
         "config": config.model_dump(mode="json"),
         "data": {split: json.loads(json.dumps(one.fingerprint, default=str)) for split, one in datasets.items()},
@@ -115,7 +115,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as err:
         first = str(err).splitlines()[0][:120] if str(err) else type(err).__name__
-        raise ConfigError(f"{path} is no whole checkpoint of this trainer ({first})") from err
+        raise ConfigError(f"{path} is not a complete checkpoint of this trainer ({first})") from err
     if not isinstance(checkpoint, dict) or RUN not in checkpoint:
         raise ConfigError(f"{path} has no record of its run; expected a {LAST} of this trainer")
     return checkpoint
@@ -131,7 +131,7 @@ def refuse_another_run(path: Path, saved: Mapping[str, Any], now: Mapping[str, A
     changed = [f"{k} {saved['config'].get(k)!r}, not {now['config'][k]!r}" for k in keys if _differs(saved, now, k)]
     if changed:
         raise ConfigError(
-            f"{path} is of a run with {'; '.join(changed)}: go on with its own values, or start a new run"
+            f"{path} is of a run with {'; '.join(changed)}: continue with its own values, or start a new run"
         )
     for split, fingerprint in now["data"].items():
         if fingerprint != saved["data"].get(split):
