@@ -49,7 +49,7 @@ class Downloader:
         self._wait, self._policy = wait, RetryPolicy(FIRST_WAIT_S, MAX_WAIT_S, jitter=jitter)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self._client.close()
 
     def content(self, url: str) -> bytes:

@@ -27,7 +27,7 @@ BINS_MMH: Final = np.concatenate([[0.0], np.geomspace(0.05, 500.0, 81)])
 
 @dataclass(frozen=True)
 class Contents:
-    """Statistics of an archive.
+    """Statistics of an archive's sampled fields.
 
     Attributes:
         report: plain values for JSON.

@@ -18,7 +18,7 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to download.
+    """A file on a server, to download.
 
     Attributes:
         path: where it is written.

@@ -19,7 +19,7 @@ Years = tuple[int, int]
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """Files to download.
+    """The files of one download.
 
     Attributes:
         files: in the order of their download.

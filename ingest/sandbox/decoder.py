@@ -13,6 +13,7 @@ import resource
 import signal
 import struct
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -90,6 +91,8 @@ def _decode_and_exit(
             answer, fields = {"error": TooLargeError.__name__, "detail": detail}, []
         _write(fd, answer, fields)
         os._exit(DONE)
+    except BaseException:
+        traceback.print_exc()  # a fault of this program: errors of a file are InputErrors, handled above
     finally:
         os._exit(1)
 

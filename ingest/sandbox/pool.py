@@ -197,7 +197,7 @@ class DecoderPool:
         return frames
 
     def close(self) -> None:
-        """Kill the idle processes."""
+        """Kill the processes that are idle."""
         with self._guard:
             idle, self._idle = self._idle, []
         for decoder in idle:

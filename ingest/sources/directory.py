@@ -82,7 +82,7 @@ class DirectorySource:
 
     @property
     def name(self) -> str:
-        """Return the folder's path."""
+        """Return the watched folder's path."""
         return str(self.folder)
 
     def look(self) -> Iterator[Arrival]:

@@ -1,5 +1,7 @@
 """What holds for every registered kind of source, on a folder with one file and a server that does not answer."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from core.errors import UnavailableError
 from core.settings import Settings
 from ingest.sources import SOURCES, Arrival, Source, SourceContext
 
+ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:9"
 """The discard port: the connection is refused at once."""
 
@@ -53,3 +56,10 @@ def test_ticks_begin_at_once_and_end_with_stop(source: Source) -> None:
     next(ticks)
     stop.set()
     assert list(ticks) == []
+
+
+def test_looking_up_a_kind_loads_neither_readers_nor_store() -> None:
+    heavy = "{'xarray', 'h5py', 'cv2', 'ingest.readers', 'ingest.store'} & set(sys.modules)"
+    code = f"import ingest.sources, sys; print({heavy})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
