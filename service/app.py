@@ -51,7 +51,7 @@ Errors are problem documents (RFC 9457) that name the parameter, what was expect
 
 
 def create_app(service: NowcastService | None = None, settings: Settings | None = None) -> FastAPI:
-    """Return the application.
+    """Return the web application with its routers and middleware.
 
     Args:
         service: an open service; None opens one from the settings while /livez answers already.

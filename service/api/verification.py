@@ -24,25 +24,31 @@ from verification.table import SumRow, of_family
 router = APIRouter(tags=["verification"])
 HOUR = timedelta(hours=1)
 
+PeriodHours = Annotated[
+    float | None,
+    Query(gt=0, le=24 * 366, description="length of the period before `end`: 24 (default), 168, 720, ..."),
+]
+PeriodStart = Annotated[Time | None, Query(description="valid times after this one, instead of `period_hours`")]
+PeriodEnd = Annotated[
+    Time | None, Query(description="last valid time; now (or the newest data of a replay) if omitted")
+]
+ScoredModel = Annotated[
+    str | None,
+    Query(description="only this model, with both baselines over the same forecasts; all models if omitted"),
+]
+ScoredVersion = Annotated[
+    str | None, Query(max_length=200, description="version of the model; all versions if omitted")
+]
+
 
 @router.get("/verification", summary="Scores of a period", responses=documented(404, 422))
 def read_verification(
     service: ServiceDep,
-    period_hours: Annotated[
-        float | None,
-        Query(gt=0, le=24 * 366, description="length of the period before `end`: 24 (default), 168, 720, ..."),
-    ] = None,
-    start: Annotated[Time | None, Query(description="valid times after this one, instead of `period_hours`")] = None,
-    end: Annotated[
-        Time | None, Query(description="last valid time; now (or the newest data of a replay) if omitted")
-    ] = None,
-    model: Annotated[
-        str | None,
-        Query(description="only this model, with both baselines over the same forecasts; all models if omitted"),
-    ] = None,
-    version: Annotated[
-        str | None, Query(max_length=200, description="version of the model; all versions if omitted")
-    ] = None,
+    period_hours: PeriodHours = None,
+    start: PeriodStart = None,
+    end: PeriodEnd = None,
+    model: ScoredModel = None,
+    version: ScoredVersion = None,
 ) -> RollingOut:
     """Return sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
 
