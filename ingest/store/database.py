@@ -57,7 +57,7 @@ def open_engine(database_url: str) -> Engine:
             return create_engine(url, pool_pre_ping=True)
         engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ArgumentError, ImportError) as err:
-        raise ConfigError(f"database URL: {err}; one like postgresql+psycopg://user@host/name was due") from err
+        raise ConfigError(f"database URL: expected one such as postgresql+psycopg://user@host/name: {err}") from err
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -106,7 +106,7 @@ def translated() -> Iterator[None]:
         if _lacks_column(err):  # waiting does not help: the schema is another one than at the start
             raise ConfigError(f"the catalogue's schema does not fit this release: {type(err).__name__}: {err}") from err
         kind = DiskFullError if FULL in str(err) else UnavailableError
-        raise kind(f"the catalogue does not answer: {type(err).__name__}: {err}") from err
+        raise kind(f"the catalogue does not respond: {type(err).__name__}: {err}") from err
 
 
 def upsert(
@@ -121,7 +121,7 @@ def upsert(
     assert isinstance(table, Table)
     keys = [column.name for column in table.primary_key]
     if dialect not in ("sqlite", "postgresql"):
-        raise ConfigError(f"database {dialect}; SQLite or PostgreSQL was due")
+        raise ConfigError(f"database: expected SQLite or PostgreSQL, got {dialect}")
     insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     renewed: dict[str, Any] = {
         column.name: column + insert.excluded[column.name] if add else insert.excluded[column.name]
@@ -145,7 +145,7 @@ def is_sound(engine: Engine) -> bool:
     except DatabaseError as err:
         if getattr(err.orig, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES:
             return False
-        raise UnavailableError(f"the catalogue does not answer: {err}") from err
+        raise UnavailableError(f"the catalogue does not respond: {err}") from err
 
 
 def count(connection: Connection, model: type[DeclarativeBase]) -> int:

@@ -104,7 +104,7 @@ class Index:
         *,
         file: Mapping[str, Any] | None = None,
         counts: Mapping[str, int] | None = None,
-        anew: bool = False,
+        replace_all: bool = False,
     ) -> None:
         """Insert the rows of stored files in one transaction.
 
@@ -112,11 +112,11 @@ class Index:
             scans: the files with their headers.
             file: the `FileRow` of the ingested file that contained them.
             counts: added to the counters.
-            anew: delete all other rows of scans and of ingested files first.
+            replace_all: delete all other rows of scans and of ingested files first.
         """
         rows = [{**HEADER_ROW.to_row(header), "path": path.relative_to(self.home).as_posix()} for path, header in scans]
         with writing(self.engine) as connection:
-            if anew:
+            if replace_all:
                 connection.execute(delete(ScanRow))
                 connection.execute(delete(FileRow))
             for at in range(0, len(rows), ROWS_PER_STATEMENT):
@@ -174,9 +174,9 @@ class Index:
     def _set_aside(self, now: datetime) -> None:
         """Rename a corrupt SQLite file with its log files, for later inspection."""
         if not self.engine.url.database:
-            raise UnavailableError("a SQLite catalogue without a file is corrupt; a path was due")
+            raise UnavailableError("a SQLite catalogue without a file is corrupt; expected a path in the database URL")
         path = Path(self.engine.url.database)
-        log.error("the catalogue %s is corrupt; set aside, and made anew from the files", path)
+        log.error("the catalogue %s is corrupt; set aside, and rebuilt from the files", path)
         with translate_os_errors(self.home):
             for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 if part.exists():

@@ -97,7 +97,7 @@ def ingest_file(
         return outcome
     try:
         if size > MAX_FILE_BYTES:
-            raise TooLargeError(f"{name}: {size:,} bytes; at most {MAX_FILE_BYTES:,} were due")
+            raise TooLargeError(f"{name}: expected at most {MAX_FILE_BYTES:,} bytes, got {size:,}")
         outcome = _ingest(content, store, name, issued_at, cleaning)
     except InputError as err:
         kind = next(kind for error, kind in KINDS if isinstance(err, error))
@@ -136,11 +136,11 @@ def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
     except Exception as err:
         log.exception("reader failed on %s", name)
         raise FrameError(f"{name}: the reader failed: {type(err).__name__}: {err}") from err
-    latest_due = datetime.now(UTC) + MAX_AHEAD
-    ahead = [frame for frame in frames if frame.reference_time > latest_due]
+    latest_allowed = datetime.now(UTC) + MAX_AHEAD
+    ahead = [frame for frame in frames if frame.reference_time > latest_allowed]
     if ahead:
         raise FutureError(
-            f"{name}: a scan of {iso(ahead[0].reference_time)} came; none after {iso(latest_due)} was due"
+            f"{name}: expected no scan after {iso(latest_allowed)}, got one of {iso(ahead[0].reference_time)}"
         )
     return frames
 
@@ -158,10 +158,10 @@ def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:
 
 
 def _log(name: str, size: int, outcome: Outcome, *, final: bool) -> None:
-    told = {"file": name, "bytes": size, **asdict(outcome), "newest": iso(outcome.newest) if outcome.newest else None}
+    entry = {"file": name, "bytes": size, **asdict(outcome), "newest": iso(outcome.newest) if outcome.newest else None}
     if outcome.rejected is None:
-        log.info("ingested %s", json.dumps(told))
+        log.info("ingested %s", json.dumps(entry))
     elif final:
-        log.warning("rejected %s", json.dumps(told))
+        log.warning("rejected %s", json.dumps(entry))
     else:
-        log.info("not whole yet %s", json.dumps(told))
+        log.info("not complete yet %s", json.dumps(entry))

@@ -56,7 +56,7 @@ class Store:
         with write_lock(self.home):
             self._index.open(clock())
             if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
-                log.warning("the catalogue is empty beside stored scans; made anew from %d files", self._rebuild())
+                log.warning("the catalogue is empty although scans are stored; rebuilt from %d files", self._rebuild())
 
     def put(
         self,
@@ -293,5 +293,5 @@ class Store:
 
     def _rebuild(self) -> int:
         files = self._shelf.read_headers()
-        self._index.enter(files, anew=True)
+        self._index.enter(files, replace_all=True)
         return len(files)

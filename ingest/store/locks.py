@@ -26,8 +26,8 @@ def translate_os_errors(home: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as err:
         full = getattr(err, "errno", None) in FULL or _has_no_room(home)
-        told = f"the live store {home} cannot be used: {type(err).__name__}: {err}"
-        raise (DiskFullError if full else UnavailableError)(told) from err
+        message = f"the live store {home} cannot be used: {type(err).__name__}: {err}"
+        raise (DiskFullError if full else UnavailableError)(message) from err
 
 
 def free_bytes(home: Path) -> int:

@@ -63,12 +63,12 @@ def is_frozen(newest_first: Sequence[QualityFacts]) -> bool:
 def implausible(facts: QualityFacts, before: QualityFacts | None) -> str | None:
     """Return why a field is implausible as a rain rate in mm/h, or None; `before` is the preceding scan, if any."""
     if facts.max_mmh > CLIP_MMH:
-        return f"a cell of {facts.max_mmh:.0f} mm/h; at most {CLIP_MMH:.0f} mm/h was due"
+        return f"largest rate: expected at most {CLIP_MMH:.0f} mm/h, got {facts.max_mmh:.0f} mm/h"
     if facts.wet_mean_mmh > WET_MEAN_MMH:
-        return f"{facts.wet_mean_mmh:.0f} mm/h as the mean of all wet cells; at most {WET_MEAN_MMH:.0f} mm/h was due"
+        return f"mean of all wet cells: expected at most {WET_MEAN_MMH:.0f} mm/h, got {facts.wet_mean_mmh:.0f} mm/h"
     if before is None or min(facts.wet_fraction, before.wet_fraction) < WET_ENOUGH:
         return None
     factor = facts.wet_mean_mmh / before.wet_mean_mmh
     if 1 / JUMP < factor < JUMP:
         return None
-    return f"the mean of all wet cells is {factor:.2g} times the one of the scan before: another unit?"
+    return f"the mean of all wet cells is {factor:.2g} times that of the preceding scan: another unit?"

@@ -212,7 +212,7 @@ def _dated(folder: Path, pattern: str) -> list[StoredFile]:
             digits = "%Y%m%dT%H%MZ" if len(stamps[-1]) == 14 else "%Y%m%dT%H%M%SZ"
             found.append(StoredFile(file.path, datetime.strptime(stamps[-1], digits).replace(tzinfo=UTC), file.size))
         except (IndexError, ValueError):
-            log.warning("%s is no file of ours; left alone", file.path)
+            log.warning("%s is not a file of the store; kept", file.path)
     return found
 
 

@@ -53,7 +53,7 @@ FRAME: Final = RecordCodec(RadarFrame, omit=("rate_mmh_HW", "clutter_HW"), error
 
 def frame_sha256(frame: RadarFrame) -> str:
     """Return the identity of a frame's content, independent of its file's compression (gz, bz2, tar)."""
-    told = [
+    identity = [
         frame.product,
         iso(frame.valid_time),
         frame.interval_minutes,
@@ -61,7 +61,7 @@ def frame_sha256(frame: RadarFrame) -> str:
         frame.grid.key,
         frame.missing_radars,
     ]
-    digest = hashlib.sha256(json.dumps(told).encode())
+    digest = hashlib.sha256(json.dumps(identity).encode())
     digest.update(np.ascontiguousarray(frame.rate_mmh_HW).data)
     if frame.clutter_HW is not None:
         digest.update(np.packbits(frame.clutter_HW).data)

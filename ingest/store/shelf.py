@@ -58,7 +58,7 @@ class Shelf:
                 header = scanfile.read_header(path)
                 files[header.product, header.valid_time] = (path, header)
             except NoDataError as err:
-                log.warning("left out of the catalogue: %s", err)
+                log.warning("not in the catalogue: %s", err)
         return list(files.values())
 
     def scan_files(self) -> Iterator[Path]:
@@ -124,8 +124,8 @@ def _kind(header: ScanHeader, known: Scan | ScanHeader | None) -> str:
     if known.sha256 == header.sha256:
         return "duplicates"
     worse = is_worse(header, known)
-    told = "is worse and left out" if worse else "replaces it"
-    log.warning("scan %s of %s: another content %s", header.product, iso(header.valid_time), told)
+    outcome = "is worse and not stored" if worse else "replaces it"
+    log.warning("scan %s of %s: another content %s", header.product, iso(header.valid_time), outcome)
     return "worse" if worse else "stored"
 
 

@@ -77,15 +77,15 @@ class IngestStatus:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return the problems that need attention, one sentence each; empty if there are none."""
-        told = [f"paused since {self.worker['paused_since']}: {self.worker['paused']}"] if self._paused else []
+        found = [f"paused since {self.worker['paused_since']}: {self.worker['paused']}"] if self._paused else []
         if self.catalogue_error:
-            told.append(self.catalogue_error)
+            found.append(self.catalogue_error)
         for name, source in self.worker.get("sources", {}).items():
             if source.get("outage_since"):
-                told.append(f"source {name} has not answered since {source['outage_since']}: {source['error']}")
+                found.append(f"source {name} has not responded since {source['outage_since']}: {source['error']}")
         for product in self.products:
-            told += [f"{product.product} of {iso(product.newest)}: {text}" for text in _warnings(product)]
-        return tuple(told)
+            found += [f"{product.product} of {iso(product.newest)}: {text}" for text in _warnings(product)]
+        return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the status for JSON, with the values derived from its fields."""
@@ -110,17 +110,17 @@ def status_of(
 def read_beat(home: Path) -> dict[str, Any]:
     """Read the worker's latest heartbeat; empty if it never ran, or if its file is damaged."""
     try:
-        told = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
+        beat = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return beat if isinstance(beat, dict) else {}
 
 
 def _product(scans: Sequence[Scan], now: datetime) -> ProductStatus:
     newest = scans[-1]
     before = scans[-2] if len(scans) > 1 and newest.valid_time - scans[-2].valid_time <= JUMP_WITHIN else None
     cadence = _cadence(scans)
-    due = newest.valid_time + (cadence or timedelta())
+    next_due = newest.valid_time + (cadence or timedelta())
     return ProductStatus(
         product=newest.product,
         newest=newest.valid_time,
@@ -130,7 +130,7 @@ def _product(scans: Sequence[Scan], now: datetime) -> ProductStatus:
         missing_radars=newest.missing_radars,
         cadence_minutes=cadence.total_seconds() / 60 if cadence else None,
         gaps=_gaps(scans, cadence) if cadence else (),
-        overdue_since=due if cadence and now > due + OVERDUE_AFTER else None,
+        overdue_since=next_due if cadence and now > next_due + OVERDUE_AFTER else None,
         all_dry=newest.coverage > 0 and newest.facts.max_mmh == 0,
         frozen=is_frozen([scan.facts for scan in reversed(scans)]),
         implausible=implausible(newest.facts, before.facts if before else None),
@@ -153,17 +153,17 @@ def _gaps(scans: Sequence[Scan], cadence: timedelta) -> tuple[datetime, ...]:
 
 
 def _warnings(product: ProductStatus) -> list[str]:
-    told = []
+    found = []
     if product.overdue_since:
-        told.append(f"nothing since; the next one was due at {iso(product.overdue_since)}")
+        found.append(f"no scan since; the next one was expected at {iso(product.overdue_since)}")
     if product.frozen:
-        told.append("frozen: the last scans show the same rain, cell by cell")
+        found.append("frozen: the last scans contain identical rain")
     if product.implausible:
-        told.append(product.implausible)
+        found.append(product.implausible)
     if product.coverage == 0:
-        told.append("nothing is observed")
+        found.append("nothing is observed")
     if product.missing_radars:
-        told.append(f"without the radars {', '.join(product.missing_radars)}")
+        found.append(f"without the radars {', '.join(product.missing_radars)}")
     if product.gaps:
-        told.append(f"no scan of {', '.join(map(iso, product.gaps))}")
-    return told
+        found.append(f"no scan of {', '.join(map(iso, product.gaps))}")
+    return found

@@ -24,7 +24,9 @@ def bilinear(rate_mmh_THW: Float32Field, height: int, width: int) -> Float32Fiel
     `INTER_LINEAR`. A cell is NaN where any neighbour that has weight in it is NaN.
     """
     if rate_mmh_THW.ndim != 3 or 0 in rate_mmh_THW.shape[1:] or height < 1 or width < 1:
-        raise InputError(f"fields of shape {rate_mmh_THW.shape} to {height} x {width} cells; (T, H, W) was due")
+        raise InputError(
+            f"rate_mmh_THW: expected a shape (T, H, W) and sizes above 0, got {rate_mmh_THW.shape}, {height} x {width}"
+        )
     rows = _neighbours(_aligned(rate_mmh_THW.shape[1], height), rate_mmh_THW.shape[1])
     cols = _neighbours(_aligned(rate_mmh_THW.shape[2], width), rate_mmh_THW.shape[2])
     across_TNW = _mix(rate_mmh_THW[:, rows[0]], rate_mmh_THW[:, rows[1]], rows[2][:, None])
@@ -37,7 +39,7 @@ def model_grid(source: Grid, pixel_m: float, *, minimum_cells: int = 64) -> Grid
     An axis has at least `minimum_cells`, or the number of the source's cells if that is smaller.
     """
     if not pixel_m > 0:
-        raise InputError(f"cells of {pixel_m} m; a positive size was due")
+        raise InputError(f"pixel_m: expected a positive size, got {pixel_m}")
     pixel_y_m, pixel_x_m = _cell_size_m(source)
     height = _cells(source.height, pixel_y_m, pixel_m, minimum_cells)
     width = _cells(source.width, pixel_x_m, pixel_m, minimum_cells)

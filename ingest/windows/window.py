@@ -112,18 +112,18 @@ def _observed(frames: Sequence[RadarFrame], at_least: int, cadence_minutes: int)
     by_time = {frame.valid_time: frame for frame in sorted(frames, key=lambda frame: frame.valid_time)}
     if len(by_time) < at_least:
         raise ConflictError(
-            f"{len(by_time)} frames of different times came ({_spacing(by_time)}); "
-            f"at least {at_least} were due, {cadence_minutes} minutes apart"
+            f"expected at least {at_least} frames spaced {cadence_minutes} minutes apart, "
+            f"got {len(by_time)} frames of different times ({_spacing(by_time)})"
         )
     products = sorted({frame.product for frame in frames})
     if len(products) > 1:
-        raise ConflictError(f"frames of the products {', '.join(products)} came; one product was due")
+        raise ConflictError(f"expected frames of one product, got {', '.join(products)}")
     first, *others = by_time.values()
     for frame in others:
         if frame.grid is not first.grid and not frame.grid.same_place(first.grid):
             raise ConflictError(
-                f"frames on two grids came: {_place(first)} at {iso(first.valid_time)} and {_place(frame)} at "
-                f"{iso(frame.valid_time)}; one grid was due"
+                f"expected frames on one grid, got {_place(first)} at {iso(first.valid_time)} and {_place(frame)} at "
+                f"{iso(frame.valid_time)}"
             )
     return by_time
 
@@ -132,8 +132,8 @@ def _refuse_forecasts(frames: Sequence[RadarFrame]) -> None:
     ahead = [frame for frame in frames if frame.is_forecast]
     if ahead:
         raise ConflictError(
-            f"the frame of {iso(ahead[0].valid_time)} is a forecast of {ahead[0].product}, {ahead[0].lead_minutes} "
-            "minutes ahead of its scan; observed frames (lead 0) were due"
+            f"expected observed frames (lead time 0), got a forecast of {ahead[0].product} for "
+            f"{iso(ahead[0].valid_time)}, {ahead[0].lead_minutes} minutes ahead of its scan"
         )
 
 
@@ -175,13 +175,13 @@ def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Fie
         if frame is not None:
             rate_mmh_THW[index] = frame.rate_mmh_HW
             if frame.valid_time != time:
-                notes.append(f"no scan for {iso(time)}: the one of {iso(frame.valid_time)} stands for it")
+                notes.append(f"no scan for {iso(time)}: the scan of {iso(frame.valid_time)} is used instead")
         elif bridge := _bridge(slots):
             rate_mmh_THW[index] = _between(*bridge, time)
             ends = " and ".join(iso(end.valid_time) for end in bridge)
             notes.append(f"no scan for {iso(time)}: bridged linearly in time between {ends}")
         else:
-            notes.append(f"no scan for {iso(time)}: left empty, so that only extrapolation can serve")
+            notes.append(f"no scan for {iso(time)}: left empty, so that only extrapolation is possible")
     return rate_mmh_THW, notes
 
 
@@ -203,8 +203,8 @@ def _refusal(
     missing: Sequence[datetime], by_time: Mapping[datetime, RadarFrame], cadence_minutes: int, tolerance_minutes: float
 ) -> str:
     return (
-        f"no frame within {tolerance_minutes:g} minutes of {', '.join(map(iso, missing))}; {len(by_time)} frames came "
-        f"({_spacing(by_time)}), frames {cadence_minutes} minutes apart were due"
+        f"expected frames spaced {cadence_minutes} minutes apart, got {len(by_time)} frames ({_spacing(by_time)}): "
+        f"none within {tolerance_minutes:g} minutes of {', '.join(map(iso, missing))}"
     )
 
 

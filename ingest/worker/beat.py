@@ -43,15 +43,15 @@ class Totals:
 class SourceBeat:
     """Times of a source: its last check, its last response, and the start of an outage."""
 
-    def __init__(self, name: str, told: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, beat: Mapping[str, Any]) -> None:
         self.name = name
-        kept = told.get("sources", {}).get(name, {}) if isinstance(told.get("sources"), dict) else {}
+        kept = beat.get("sources", {}).get(name, {}) if isinstance(beat.get("sources"), dict) else {}
         self._last_look_at: str | None = kept.get("last_look_at")
         self._last_success_at: str | None = kept.get("last_success_at")
         self._outage_since: str | None = kept.get("outage_since")
         self._error: str | None = kept.get("error")
 
-    def answered(self, now: datetime) -> None:
+    def succeeded(self, now: datetime) -> None:
         """Record a successful check."""
         self._last_look_at = self._last_success_at = iso(now)
         self._outage_since = self._error = None
@@ -61,7 +61,7 @@ class SourceBeat:
         self._last_look_at, self._error = iso(now), error
         self._outage_since = self._outage_since or iso(now)
 
-    def told(self) -> dict[str, str | None]:
+    def to_dict(self) -> dict[str, str | None]:
         """Return the values for the heartbeat file."""
         return {
             "last_look_at": self._last_look_at,
@@ -99,12 +99,12 @@ def write_beat(store: Store, now: datetime, totals: Totals, source: SourceBeat, 
     """
     with write_lock(store.home), translate_os_errors(store.home):
         before = read_beat(store.home).get("sources")
-        told = {
+        beat = {
             "pid": os.getpid(),
             "updated_at": iso(now),
             **asdict(totals),
             "paused_since": pause.since,
             "paused": pause.reason,
-            "sources": {**(before if isinstance(before, dict) else {}), source.name: source.told()},
+            "sources": {**(before if isinstance(before, dict) else {}), source.name: source.to_dict()},
         }
-        write_bytes_atomically(store.home / STATUS_FILE, json.dumps(told, indent=1).encode())
+        write_bytes_atomically(store.home / STATUS_FILE, json.dumps(beat, indent=1).encode())

@@ -61,7 +61,7 @@ class IngestWorker:
         self._source, self._store, self._served, self._stop, self._clock = source, store, served, stop, clock
         self._keep, self._min_free_bytes, self._cleaning = keep or Keep(), min_free_bytes, cleaning
         self._free = free or (lambda: free_bytes(store.home))
-        self._windows_due = True
+        self._windows_outdated = True
         self._is_first_look = True
         self._swept_at: datetime | None = None
         self.totals = Totals()
@@ -77,7 +77,7 @@ class IngestWorker:
             except UnavailableError as err:
                 log.warning("waiting: %s", err)
                 self.totals.error = str(err)
-            self._tell()
+            self._write_beat()
 
     def run_once(self) -> None:
         """Check the source once.
@@ -91,7 +91,7 @@ class IngestWorker:
             self.totals.error = str(err)
             raise
         finally:
-            self._tell()
+            self._write_beat()
 
     def look(self) -> None:
         """Ingest the files that are available now, then write the windows if there are new scans.
@@ -101,7 +101,7 @@ class IngestWorker:
         """
         try:
             self._sweep()
-            self._check_room()
+            self._check_space()
             self._ingest()
         except DiskFullError as err:
             if self._pause.begin(self._clock(), str(err)):
@@ -116,17 +116,17 @@ class IngestWorker:
             for arrival in self._arrivals():
                 if self._stop.is_set():
                     return
-                self._check_room()
+                self._check_space()
                 self._take(arrival)
-            self._beat.answered(self._clock())
+            self._beat.succeeded(self._clock())
             self._is_first_look = False
         finally:
-            if self._windows_due and not self._stop.is_set():
+            if self._windows_outdated and not self._stop.is_set():
                 for model in self._served():
                     self._store.write_windows(model.name, model.pixel_m, model.cadence_minutes, model.steps)
-                self._windows_due = False
+                self._windows_outdated = False
         if self._pause.end():
-            log.warning("there is room again: going on")
+            log.warning("there is free disk space again: ingest continues")
 
     def _arrivals(self) -> Iterator[Arrival]:
         """Return the files of the source; only its own failures become an outage, not those of the store in between."""
@@ -145,14 +145,14 @@ class IngestWorker:
             raise
         self._source.settle(arrival, outcome)
         self.totals.add(arrival, outcome)
-        self._windows_due |= outcome.stored > 0
+        self._windows_outdated |= outcome.stored > 0
 
-    def _check_room(self) -> None:
+    def _check_space(self) -> None:
         free = self._free()
         if free < self._min_free_bytes:
             raise DiskFullError(
-                f"{free:,} bytes are free on the disk of {self._store.home}; {self._min_free_bytes:,} were due "
-                "(NOWCAST_MIN_FREE_BYTES): nothing is taken in, and nothing but what is over its limits is deleted"
+                f"disk of {self._store.home}: expected at least {self._min_free_bytes:,} free bytes "
+                f"(NOWCAST_MIN_FREE_BYTES), got {free:,}; ingest pauses"
             )
 
     def _sweep(self) -> None:
@@ -161,7 +161,7 @@ class IngestWorker:
             self._store.sweep(self._keep)
             self._swept_at = now
 
-    def _tell(self) -> None:
+    def _write_beat(self) -> None:
         """Write the heartbeat; a full disk does not end the worker."""
         try:
             write_beat(self._store, self._clock(), self.totals, self._beat, self._pause)

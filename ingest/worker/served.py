@@ -35,8 +35,8 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
 def _aliased(added: Path | None) -> dict[str, Path]:
     """Return the cards that aliases refer to, by NAME@VERSION."""
     try:
-        told = json.loads((added / "aliases.json").read_text()).values() if added else ()
-        cards = {f"{one['name']}@{one['version']}": (one["name"], one["version"]) for one in told}
+        aliases = json.loads((added / "aliases.json").read_text()).values() if added else ()
+        cards = {f"{one['name']}@{one['version']}": (one["name"], one["version"]) for one in aliases}
     except FileNotFoundError:
         return {}
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as err:
@@ -59,5 +59,5 @@ def _served(name: str, path: Path) -> ServedModel:
         steps=int(card["input_steps"]),
     )
     if not (model.pixel_m > 0 and model.cadence_minutes > 0 and model.steps > 0):
-        raise ValueError(f"{model}; positive numbers were due")
+        raise ValueError(f"expected positive numbers, got {model}")
     return model

@@ -171,7 +171,7 @@ def test_the_outage_is_said_while_it_lasts_and_not_after(day):
         if step in OUTAGE:
             assert source["outage_since"] == iso(T0 + minutes(5 * OUTAGE.start + 2))
             assert source["last_success_at"] == iso(T0 + minutes(5 * OUTAGE.start - 3))
-            assert any("share has not answered since" in text for text in told.warnings)
+            assert any("share has not responded since" in text for text in told.warnings)
         else:
             assert (source["outage_since"], source["error"]) == (None, None)
             assert source["last_success_at"] == source["last_look_at"]

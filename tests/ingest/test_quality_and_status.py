@@ -268,9 +268,9 @@ def test_a_store_of_an_earlier_version_is_catalogued_anew(store):
 
 def test_a_catalogue_that_does_not_answer_is_said(store, monkeypatch):
     def fail() -> list[str]:
-        raise UnavailableError("the catalogue does not answer: disk I/O error")
+        raise UnavailableError("the catalogue does not respond: disk I/O error")
 
     monkeypatch.setattr(store, "products", fail)
     status = store.ingest_status()
-    assert status.warnings == ("the catalogue does not answer: disk I/O error",)
+    assert status.warnings == ("the catalogue does not respond: disk I/O error",)
     assert (status.products, dict(status.counts)) == ((), {})

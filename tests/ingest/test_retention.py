@@ -222,8 +222,8 @@ def test_with_too_little_room_ingest_pauses_says_so_and_goes_on(store, tmp_path,
         worker.run()
     told = json.loads((store.home / "ingest-status.json").read_text())
     assert told["paused_since"] == (began + minutes(5)).isoformat().replace("+00:00", "Z")
-    assert "999,999 bytes are free" in told["paused"]
-    assert "1,000,000 were due" in told["error"]
+    assert "got 999,999" in told["paused"]
+    assert "expected at least 1,000,000 free bytes" in told["error"]
     assert any(text.startswith("paused since") for text in store.ingest_status().warnings)
     assert len(store.scans()) == 25
     assert caplog.text.count("ERROR") == 1, "once, not at every look"

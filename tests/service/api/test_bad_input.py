@@ -143,7 +143,7 @@ def test_too_few_frames(client, tmp_path):
 def test_two_grids_in_one_request(client, tmp_path):
     other = RADOLAN_900.resized(60, 60)
     files = [("a.nc", netcdf(tmp_path, window_times()[:4])), ("b.nc", netcdf(tmp_path, [REFERENCE], grid=other))]
-    refused(post_frames(client, *files), 409, "72 x 60", "60 x 60", "one grid was due")
+    refused(post_frames(client, *files), 409, "72 x 60", "60 x 60", "expected frames on one grid")
 
 
 def test_observations_on_another_grid(client, good, tmp_path):
@@ -157,7 +157,7 @@ def test_two_products_in_one_request(client, tmp_path):
         ("a.nc", netcdf(tmp_path, window_times()[:4])),
         ("b.nc", netcdf(tmp_path, [REFERENCE], product="RV")),
     ]
-    refused(post_frames(client, *files), 409, "RV", "RY", "one product was due")
+    refused(post_frames(client, *files), 409, "RV", "RY", "expected frames of one product")
 
 
 def test_an_upload_over_the_byte_limit_with_its_length_in_the_header(client):
