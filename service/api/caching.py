@@ -17,7 +17,7 @@ SCAN_MINUTES: Final = 5
 
 SHORTEST_S: Final = 1
 FOREVER_S: Final = 365 * 24 * 3600
-NOT_MODIFIED: Final[dict[str, Any]] = {"description": "If-None-Match holds this answer"}
+NOT_MODIFIED: Final[dict[str, Any]] = {"description": "not modified: the client holds this response (`If-None-Match`)"}
 
 
 def etag(forecast: StoredForecast, *parts: str) -> str:

@@ -157,7 +157,7 @@ def read_instance(request: Request, run: ForecastDep) -> dict[str, Any]:
 @router.get(OF_RUN + "/position", summary="A run at places", dependencies=[InCollection, InRun], **FIELD)
 @router.get(OF_COLLECTION + "/position", summary="The newest run at places", dependencies=[InCollection], **FIELD)
 def read_position(coords: Places, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
-    """Return a time series for each place. A place off the grid has null values and is not an error."""
+    """Return a time series for each place. A place outside the grid has null values and is not an error."""
     geometry = parsed_wkt(coords)
     if not isinstance(geometry, shapely.Point | shapely.MultiPoint) or geometry.is_empty:
         raise InputError(f"coords: expected a POINT or a MULTIPOINT, got {shown(coords)}")
