@@ -43,7 +43,7 @@ def test_over_the_bound_is_turned_away_and_a_place_is_free_again():
 
     async def both() -> None:
         async with admission.place():
-            with pytest.raises(BusyError, match="ask again later"):
+            with pytest.raises(BusyError, match="retry later"):
                 async with admission.place():
                     raise AssertionError("there was no place")
         with pytest.raises(ZeroDivisionError):

@@ -371,7 +371,7 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast, ver
         assert found.identification.version == version
         chances = [f"probability_of_exceedance_{rate_mmh:g}" for rate_mmh in CHANCES_MMH]
         assert list(found.contents) == ["rainfall_rate", "rainfall_amount", *chances]
-        assert found[chances[1]].title == "Chance of 0.5 mm/h or more"
+        assert found[chances[1]].title == "Probability of 0.5 mm/h or more"
         assert list(found[chances[1]].styles) == ["chance"]
         layer = found["rainfall_rate"]
         assert layer.timepositions == [iso(time) for time in forecast.valid_times]
