@@ -52,7 +52,7 @@ class NearShare(Score[NearSums]):
 
 @contextmanager
 def added_scores() -> Iterator[None]:
-    """Register both while this is entered."""
+    """Register both while the context is active."""
     with pytest.MonkeyPatch.context() as patch:
         for name, kind in ((OF_COUNTS, Squall), (OWN, NearShare)):
             assert name not in SCORES

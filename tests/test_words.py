@@ -25,9 +25,6 @@ LEFT: tuple[str, ...] = (
         "service/",
         "tests/",
         "training/datasets/",
-        "training/evalua",
-        "training/skill",
-        "verification/",
     ),
     *("docs/results/moving_mnist/README.md", "models/weights"),
 )

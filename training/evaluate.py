@@ -1,4 +1,4 @@
-"""`python -m training.evaluate --checkpoint C --dataset D`: the test table, with the baselines beside the model."""
+"""`python -m training.evaluate --checkpoint C --dataset D`: the test table of a model and the baselines."""
 
 import sys
 from enum import StrEnum
@@ -23,18 +23,18 @@ from verification.counts import Counts
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FRAME_OPTIONS = ("size", "height", "width", "channels", "digit_size", "digits_per_clip", "cadence_minutes")
-"""What decides how frames look: taken from the checkpoint's training, and refused where it is asked for otherwise."""
+"""Options that determine the frames: taken from the checkpoint's training, and other values are refused."""
 TEST_OPTIONS = (
     *("digits", "invented_digits", "test_clips"),
     *("stride", "running_stride", "ranges"),
     *("years", "test_windows"),
     *("test_from", "test_until", "min_wet_window"),
 )
-"""What decides which clips are for testing: taken from the checkpoint's training as well."""
+"""Options that determine the test clips: taken from the checkpoint's training as well."""
 
 
 class Protocol(StrEnum):
-    """Which frames a mean is over, or the whole protocol of skill on radar events (`training.skill`)."""
+    """The frames over which a mean is taken, or the whole skill protocol on radar events (`training.skill`)."""
 
     forecast = "forecast"
     paper = "paper"
@@ -49,15 +49,17 @@ def main(
     protocol: Annotated[
         Protocol, typer.Option(help="paper: one-step frames too; skill: all of training.skill")
     ] = Protocol.forecast,
-    clips: Annotated[int | None, typer.Option(min=1, help="so many test clips, evenly spread; default all")] = None,
+    clips: Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the table here")] = None,
-    transfer: Annotated[bool, typer.Option("--transfer", help="score what was trained on other data or sizes")] = False,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="score a model that was trained on other data or sizes")
+    ] = False,
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the data set's options")] = None,
 ) -> None:
     """Score a checkpoint, persistence and extrapolation on the test clips of a data set.
 
-    The frames' sizes and the test split are those that the checkpoint was trained with. Processes of torchrun share
-    the clips.
+    The size of the frames and the test split are those of the checkpoint's training. Processes of torchrun share the
+    clips.
     """
     with errors_in_one_line(), launched_together():
         if protocol is Protocol.skill:
@@ -66,7 +68,7 @@ def main(
         options = dict(key_value(text) for text in sets or [])
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         test = scored_set(forecaster, dataset, data, options, transfer=transfer)
-        table = evaluate_beside_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
+        table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
         if not is_first_process():
             return
         typer.echo(text_table(table, test, forecaster))
@@ -76,10 +78,10 @@ def main(
 
 
 def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> None:
-    """Everything that the model card says of an event, or of a folder of them."""
+    """Print every score of the model card for an event, or for a folder of events."""
     files = sorted(data.glob("*.nc")) if data is not None and data.is_dir() else [data] if data is not None else []
     if not files:
-        raise ConfigError(f"--data {data or ''} has no event; a NetCDF file or a folder of them was due")
+        raise ConfigError(f"--data: expected a NetCDF file of an event or a folder of them, got {data or 'nothing'}")
     content = skill.printed(skill.with_ablations([load_forecaster(checkpoint, precision="float32")]), files)
     if json_file is not None:
         write_json(json_file, {"command": skill.command_line("training.evaluate"), **content})
@@ -88,24 +90,24 @@ def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> 
 def scored_set(
     forecaster: Forecaster, dataset: str, data: Path | None, options: dict[str, Any], *, transfer: bool = False
 ) -> NowcastDataset:
-    """The test split that a checkpoint is to be scored on.
+    """Return the test split on which a checkpoint is scored.
 
     Args:
-        forecaster: its card says what it was trained on.
+        forecaster: its card names its training data.
         dataset: name of a data set.
-        data: None is ./data/DATASET where that exists.
-        options: of the data set, over those that the checkpoint was trained with.
-        transfer: another data set, or frames of another size, than in training are meant.
+        data: None is ./data/DATASET if that exists.
+        options: of the data set, in preference to those of the checkpoint's training.
+        transfer: accept another data set, or frames of another size, than in training.
 
     Raises:
-        ConfigError: data that do not serve, or without `transfer` others than the checkpoint was trained on.
+        ConfigError: unusable data, or without `transfer` other data than the checkpoint was trained on.
     """
     kind = DATASETS.get(dataset)
     trained = trained_on(forecaster)
     if trained and trained["dataset"] != dataset and not transfer:
         raise ConfigError(
-            f"{forecaster.name} was trained on {trained['dataset']}; {dataset} was asked for. --dataset "
-            f"{trained['dataset']} was due, or --transfer to score it on {dataset} all the same"
+            f"--dataset: expected {trained['dataset']}, on which {forecaster.name} was trained, got {dataset}; "
+            f"--transfer scores it on {dataset} nevertheless"
         )
     own = trained.get("dataset_options", {}) if trained.get("dataset") == dataset else {}
     if not transfer and not own.get("crop"):  # random cuts are of all sizes
@@ -124,25 +126,25 @@ def scored_set(
 
 
 def trained_on(forecaster: Forecaster) -> dict[str, Any]:
-    """The configuration of the training run; empty where the card does not say (baselines, converted weights)."""
+    """Return the configuration of the training run; empty if the card has none (baselines, converted weights)."""
     return dict(forecaster.card.get("training", {}).get("config", {}))
 
 
-def _refuse_other_frames(name: str, own: dict[str, Any], asked: dict[str, Any], fields: dict[str, Any]) -> None:
+def _refuse_other_frames(name: str, own: dict[str, Any], given: dict[str, Any], fields: dict[str, Any]) -> None:
     for key in FRAME_OPTIONS:
-        if key in asked and own:
+        if key in given and own:
             was = own.get(key, fields[key].default if key in fields else None)
-            if asked[key] != was:
+            if given[key] != was:
                 raise ConfigError(
-                    f"{name} was trained with {key}={was}; {key}={asked[key]} was asked for. No --set {key} was due, "
-                    "or --transfer to score it so all the same"
+                    f"--set {key}: expected {was}, with which {name} was trained, got {given[key]}; "
+                    "--transfer scores it nevertheless"
                 )
 
 
-def evaluate_beside_baselines(
+def evaluate_with_baselines(
     forecaster: Forecaster, test: NowcastDataset, *, clips: int | None = None, one_step: bool = False
 ) -> Evaluation:
-    """The rows of every table: the checkpoint, persistence and extrapolation."""
+    """Return the rows of every table: the checkpoint, persistence and extrapolation."""
     baselines = [load_forecaster(name) for name in BASELINES if name != forecaster.name]
     return evaluate([forecaster, *baselines], test, clips=clips, one_step=one_step)
 

@@ -40,26 +40,28 @@ def main(
     checkpoint: Annotated[list[str], typer.Option(help="shipped names or checkpoints' folders")] = ["default"],  # noqa: B006
     native: Annotated[bool, typer.Option("--native/--no-native", help="extrapolation on the finest grid too")] = True,
     short: Annotated[bool, typer.Option("--short", help="shorter windows of events without whole ones")] = False,
-    every: Annotated[int, typer.Option(min=1, help="only every so many windows, for a quick look")] = 1,
+    every: Annotated[int, typer.Option(min=1, help="evaluate every N-th window only")] = 1,
     tile_km: Annotated[
         float | None, typer.Option(min=1, help="score squares of this edge instead of whole events; with --no-native")
     ] = None,
     ablations: Annotated[bool, typer.Option("--ablations", help="a guided model without its network, too")] = False,
-    beside: Annotated[list[str], typer.Option(help="name of an event file that is not pooled with the others")] = [],  # noqa: B006
+    unpooled: Annotated[list[str], typer.Option("--beside", help="event file that is not pooled with the others")] = [],  # noqa: B006
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the tables here")] = None,
 ) -> None:
-    """Score checkpoints beside persistence and extrapolation by the protocol of the model card.
+    """Score checkpoints, persistence and extrapolation by the protocol of the model card.
 
-    Bilinear resizing to 124 x 124 cells, a window at every start, cells where all fields are observed, the same cells
-    for all rows; what was not observed is NaN to the model. Several events are pooled, too. Squares of an event have
-    smaller cells; those with little rain are left out.
+    Fields are resized bilinearly to 124 x 124 cells, there is a window at every start, and all rows are scored on the
+    cells where all fields are observed; other cells are NaN to the model. Several events are pooled as well. Squares
+    of an event have smaller cells; those with little rain are left out.
     """
     with errors_in_one_line():
         if tile_km is not None and native:
-            raise ConfigError("squares of an event have no native fields; --no-native was due with --tile-km")
+            raise ConfigError("squares of an event have no native fields; expected --no-native with --tile-km")
         forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
         forecasters = with_ablations(forecasters) if ablations else forecasters
-        content = printed(forecasters, data, beside=beside, native=native, short=short, every=every, tile_km=tile_km)
+        content = printed(
+            forecasters, data, unpooled=unpooled, native=native, short=short, every=every, tile_km=tile_km
+        )
         if json_file is not None:
             write_json(json_file, {"command": command_line("training.skill"), **content})
 
@@ -68,25 +70,25 @@ def printed(
     forecasters: list[Forecaster],
     data: Sequence[Path],
     *,
-    beside: Collection[str] = (),
+    unpooled: Collection[str] = (),
     native: bool = True,
     short: bool = False,
     every: int = 1,
     tile_km: float | None = None,
 ) -> dict[str, Any]:
-    """Print the tables of every event, and of all together; gives them as JSON has them.
+    """Print the tables of every event and of all together; return them as JSON has them.
 
     Args:
-        forecasters: rows beside the baselines.
+        forecasters: rows in addition to the baselines.
         data: event files.
-        beside: names of those that are not pooled with the others.
-        native: extrapolation on the native grid and cadence, too.
-        short: shorter windows of events that hold no whole ones.
-        every: only every so many windows.
+        unpooled: names of event files that are not pooled with the others.
+        native: also extrapolate on the native grid and cadence.
+        short: accept shorter windows of events that are too short for whole ones.
+        every: evaluate every N-th window only.
         tile_km: edge of squares that are scored instead of whole events.
 
     Raises:
-        ConfigError: a file that is no event, or that holds no window.
+        ConfigError: a file that is not an event, or that contains no window.
     """
     tables: list[dict[str, Any]] = []
     pooled: list[Evaluation] = []
@@ -96,12 +98,12 @@ def printed(
         else:
             windows = list(tile_windows(path, tile_km * 1000, every=every))
         if not windows:
-            raise ConfigError(f"{path} holds no window of ten fields 30 minutes apart")
+            raise ConfigError(f"{path}: expected at least ten fields 30 minutes apart, got no window")
         sums = score(forecasters, windows, native=native)
         typer.echo(f"{path.name}: {len(windows)} windows\n\n{skill_text(sums, CADENCE_MINUTES)}\n")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         tables.append({"event": path.name, "sha256": digest, **skill_json(sums, forecasters, CADENCE_MINUTES)})
-        pooled += [sums] if path.name not in beside else []
+        pooled += [sums] if path.name not in unpooled else []
     if len(pooled) < 2:
         return {"events": tables}
     whole = Evaluation.joined(pooled)
@@ -110,18 +112,18 @@ def printed(
 
 
 def command_line(module: str) -> str:
-    """The command that runs, with the names of files and not where they lie."""
-    said = [part.rpartition("/")[2] if part.startswith(("/", "..")) else part for part in sys.argv[1:]]
-    return " ".join([f"python -m {module}", *said])
+    """Return the running command, with names of files instead of their paths."""
+    parts = [part.rpartition("/")[2] if part.startswith(("/", "..")) else part for part in sys.argv[1:]]
+    return " ".join([f"python -m {module}", *parts])
 
 
 def with_ablations(forecasters: Sequence[Forecaster]) -> list[Forecaster]:
-    """Forecasters, and each guided one without its network."""
+    """Return the forecasters, and each guided one without its network."""
     return [*forecasters, *(without_network(one) for one in forecasters if isinstance(one, GuidedForecaster))]
 
 
 def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:
-    """Advection with the same post-processing: the statistical part alone, calibrated and rebuilt in the same way."""
+    """Return a guided forecaster without its network: the statistical part alone, with the same post-processing."""
     import copy
 
     alone = copy.copy(forecaster)
@@ -146,7 +148,7 @@ def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: 
 
 
 def empty(pixel_m: float) -> Evaluation:
-    """Return an evaluation without windows, of every score that the service too has for its forecasts."""
+    """Return an evaluation without windows, with every score that the service has for its forecasts too."""
     kinds = [(name, kind) for name, kind in SCORES.items() if kind.takes != "pictures" and kind.operational]
     found = measures(
         kinds,

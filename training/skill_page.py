@@ -32,7 +32,7 @@ windows of an event; windows overlap further than that, so they are rather too n
 
 @app.command()
 def main(
-    json_file: Annotated[Path, typer.Option("--json", help="what training.skill --json wrote")],
+    json_file: Annotated[Path, typer.Option("--json", help="file that training.skill --json wrote")],
     out: Annotated[Path, typer.Option(help="folder to write to")],
     model: Annotated[str, typer.Option(help="the model that the page is about")] = "default",
     picture: Annotated[list[str], typer.Option(help="FILE=CAPTION of a picture in the folder, shown as well")] = [],  # noqa: B006
@@ -49,7 +49,7 @@ def main(
 
 
 def page(tables: dict[str, Any], model: str, pictures: list[str]) -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     parts = [
         HEAD.format(model=model, command=tables["command"]),
         "## Gain over the better baseline",
@@ -62,7 +62,7 @@ def page(tables: dict[str, Any], model: str, pictures: list[str]) -> str:
     whole = tables.get("pooled", tables["events"][0])
     parts += ["## Probabilities", "![reliability](reliability.png)", _probabilities(whole)]
     if pictures:
-        parts.append("## Forecasts beside what came")
+        parts.append("## Forecasts and observations")
         parts += [f"![{caption}]({name})\n\n{caption}" for name, _, caption in (one.partition("=") for one in pictures)]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
@@ -72,14 +72,16 @@ def _read(path: Path, model: str) -> dict[str, Any]:
         tables: dict[str, Any] = json.loads(path.read_text())
         names = {row["model"] for event in tables["events"] for row in event["pooled"]}
     except (OSError, ValueError, KeyError, TypeError) as err:
-        raise ConfigError(f"{path} is not what training.skill --json writes: {err}") from err
+        raise ConfigError(f"{path}: expected a file of training.skill --json, got {err}") from err
     if model not in names:
-        raise ConfigError(f"{path} has no row {model}; one of {', '.join(sorted(names))} was due")
+        raise ConfigError(
+            f"--model: expected one of {', '.join(sorted(names))}, got {model}, of which {path} has no row"
+        )
     return tables
 
 
 def _gains(tables: dict[str, Any], model: str) -> str:
-    """CSI of the model over that of the better of all baselines, event by event."""
+    """Return a table of the model's CSI over that of the best baseline, by event."""
     lines = [
         "| event | " + " | ".join(f"{mmh:g} mm/h" for mmh in MAIN_THRESHOLDS_MMH) + " |",
         "|---|" + "---|" * len(MAIN_THRESHOLDS_MMH),
@@ -123,7 +125,7 @@ def _scores(event: dict[str, Any], name: str) -> str:
 
 
 def _biases(pooled: dict[str, Any], model: str) -> str:
-    """Frequency bias by lead, pooled over the events."""
+    """Return a table of the frequency bias by lead, pooled over the events."""
     lines = ["### Frequency bias, pooled over the events that count"]
     leads = sorted({row["lead_minutes"] for row in pooled["counts"]})
     lines += ["", "| | " + " | ".join(f"+{lead}" for lead in leads) + " |", "|---|" + "---|" * len(leads)]
@@ -148,8 +150,8 @@ def _probabilities(whole: dict[str, Any]) -> str:
         for row in table["by_rate"]:
             skills = [_text(row[key]) for key in ("skill_climatology", "skill_persistence", "largest_gap")]
             lines.append(f"| {table['model']} | {row['rate_mmh']:g} mm/h | {row['brier']:.4f} | {' | '.join(skills)} |")
-    said = ", ".join(f"{table['model']} {table['crps_mmh']:.4f} mm/h" for table in whole["probabilities"])
-    return "\n".join([*lines, "", f"CRPS: {said}; of a field alone it is its MAE."])
+    values = ", ".join(f"{table['model']} {table['crps_mmh']:.4f} mm/h" for table in whole["probabilities"])
+    return "\n".join([*lines, "", f"CRPS: {values}; that of a deterministic forecast is its MAE."])
 
 
 def _text(value: float | None, digits: int = 3) -> str:

@@ -1,1 +1,1 @@
-"""Scores of forecasts: counts that add up, the ratio last."""
+"""Scores of forecasts: sums that add up, the ratio last."""

@@ -23,12 +23,12 @@ class Counts(Sums):
 
     @property
     def total(self) -> int:
-        """Number of compared grid cells."""
+        """Return the number of compared grid cells."""
         return self.hits + self.misses + self.false_alarms + self.correct_negatives
 
     @property
     def is_constant(self) -> bool:
-        """Whether every cell is a hit, or every cell a correct negative: scores of skill are 0 / 0 there."""
+        """Return whether all cells are hits, or all correct negatives: skill scores are 0 / 0 then."""
         return self.total in (self.hits, self.correct_negatives)
 
 
@@ -58,13 +58,13 @@ def contingencies(
     """Count every forecast at every threshold within every mask, by (model, mask, threshold).
 
     One pass over the cells gives the joint histogram of the classes of rate on both sides; the counts of each threshold
-    are sums of it. That costs a third of a comparison by threshold.
+    are sums of it. That takes a third of the time of one comparison per threshold.
 
     Args:
         forecasts: finite rates of the same N grid cells in mm/h, by model.
         observed_N: mm/h, finite.
         thresholds_mmh: in any order.
-        masks: which of the N cells count.
+        masks: selections of the N cells.
     """
     ascending = sorted(set(thresholds_mmh))
     size = len(ascending) + 1

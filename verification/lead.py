@@ -1,4 +1,4 @@
-"""Forecasts of one lead time, what was observed then, and the grid cells that count."""
+"""Forecasts of one lead time, the observation at that time, and the grid cells that count."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from verification.table import Mask
 
 @dataclass(frozen=True)
 class Exceedance:
-    """Probabilities of one lead that the rate reaches thresholds; NaN is not known."""
+    """Exceedance probabilities of one lead; NaN is not known."""
 
     thresholds_mmh: tuple[float, ...]
     probability_KHW: Float32Field
@@ -20,14 +20,14 @@ class Exceedance:
 
 @dataclass(frozen=True)
 class ComparedLead:
-    """Every model on the same grid cells.
+    """All models of one lead on the same grid cells.
 
     Attributes:
         lead_minutes: lead time.
         rates: forecast rate by model, mm/h, finite in every mask.
         observed_HW: mm/h, finite in every mask.
         masks: grid cells that count.
-        exceedance: by model, of those that forecast probabilities.
+        exceedance: by model, of those with probabilities.
         pixel_m: edge of a grid cell.
     """
 
@@ -40,6 +40,6 @@ class ComparedLead:
 
     @cached_property
     def observed_in(self) -> dict[Mask, Float32Field]:
-        """The observation by mask, NaN outside of it."""
+        """Return the observation by mask, NaN outside of it."""
         nan = np.float32(np.nan)
         return {mask: np.where(mask_HW, self.observed_HW, nan) for mask, mask_HW in self.masks.items()}

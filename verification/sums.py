@@ -14,7 +14,7 @@ NANO: Final = 1_000_000_000
 E10: Final = 10_000_000_000
 PPM: Final = 1_000_000
 MOST_COLUMNS: Final = 4
-"""The table in the database has this many columns of sums (`service.forecasts.tables.ScoreSumsRow`)."""
+"""Number of columns of sums in the database (`service.forecasts.tables.ScoreSumsRow`)."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Sums:
         return tuple(field.name for field in fields(cls))
 
     def rows(self) -> Iterator[tuple[int | None, tuple[int, ...]]]:
-        """Yield (bin, values by column) as the database stores them; bins that are all 0 are left out."""
+        """Yield (bin, values by column) as the database stores them; bins with zeros only are left out."""
         if not self.bins:
             yield None, self._values()
             return
@@ -68,7 +68,7 @@ class Sums:
 
     @classmethod
     def from_flat(cls, numbers: list[int]) -> Self:
-        """Return the sums of such a list, the inverse of `flat`."""
+        """Return the sums of such a list of numbers, the inverse of `flat`."""
         if not cls.bins:
             return cls(*numbers)
         return cls(*(tuple(numbers[start : start + cls.bins]) for start in range(0, len(numbers), cls.bins)))
@@ -79,7 +79,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class MeanSums(Sums):
-    """Sum of one value per grid cell or per frame, each rounded to 1e-9, and how many there are."""
+    """Sum of one value per grid cell or per frame, each rounded to 1e-9, and the number of values."""
 
     total_nano: int = 0
     number: int = 0
@@ -91,10 +91,10 @@ class MeanSums(Sums):
 
     @property
     def mean(self) -> float:
-        """The mean value; NaN without any."""
+        """Return the mean value; NaN without any."""
         return self.total_nano / NANO / self.number if self.number else math.nan
 
 
 def fixed_sum(value_N: FloatField, per_one: int) -> int:
-    """Return the sum of values in units of 1 / `per_one`, each rounded first, so that parts add up to the whole."""
+    """Return the sum of values in units of 1 / `per_one`; each is rounded first, so that parts add up to the whole."""
     return int(np.rint(value_N * per_one).astype(np.int64).sum())

@@ -1,4 +1,4 @@
-"""The table of sums in memory: rows by model, version, lead, threshold, window and mask, of every score alike."""
+"""The table of sums in memory: rows by model, version, lead, threshold, window and mask, of all scores alike."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ class SumRow:
     Attributes:
         model: name of the forecaster.
         lead_minutes: lead time.
-        family: which sums: `counts`, which all categorical scores share, else the name of the score.
-        sums: the columns of the family, a `Sums`; which one follows from the family, so that no reader has to check.
+        family: name of the sums: `counts`, which all categorical scores share, else the name of the score.
+        sums: the columns, a `Sums` whose class is given by the family; typed as Any so that readers need no check.
         threshold_mmh: of the event; None for a score without one.
         window_km: edge of the neighbourhood; None for a score without one.
         mask: `all` observed grid cells, or those whose forecast is `known` to rest on an observation.
@@ -41,7 +41,7 @@ def of_family(rows: Iterable[SumRow], family: str, mask: Mask = "all") -> list[S
 
 
 def pooled(rows: Iterable[SumRow]) -> list[SumRow]:
-    """Sum rows that differ in nothing but the version, in the order of their first."""
+    """Sum rows that differ in the version only, in the order of their first."""
     found: dict[SumRow, SumRow] = {}
     for row in rows:
         key = replace(row, version=None, sums=Sums())

@@ -1,4 +1,4 @@
-"""The table of a forecast's scores: every model on the same grid cells, by lead, threshold, window and mask."""
+"""The score table of forecasts: every model on the same grid cells, by lead, threshold, window and mask."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,10 +17,10 @@ def score_table(
     lead_minutes: Sequence[int],
     thresholds: Sequence[float] = THRESHOLDS_MMH,
 ) -> list[SumRow]:
-    """Compare forecasts of the same leads with what was observed: the four counts alone.
+    """Return the four counts of forecasts of the same leads against the observation.
 
-    Cells count where the observation and all forecasts of that lead are finite, so that hits + misses, and the sum
-    of the four counts, agree between the models.
+    Cells count if the observation and all forecasts of that lead are finite, so that hits + misses, and the sum of the
+    four counts, agree between the models.
 
     Args:
         forecasts: rate in mm/h by model, each (T, H, W).
@@ -54,7 +54,7 @@ def compared_leads(
         lead_minutes: one per field.
         covered_HW: where the newest scan of the input has a value; None takes every cell.
         filled: models, the baselines, whose missing values count as dry within `covered_HW`.
-        known_THW: where the forecasts rest on something observed; None leaves the mask `known` out.
+        known_THW: where the forecasts rest on something observed; None omits the mask `known`.
         exceedance: probabilities by model, one per field.
         pixel_m: edge of a grid cell.
 
@@ -92,10 +92,10 @@ def sums_of(
     """Return the sums of every operational score, in the order of leads, families, masks and models.
 
     Args:
-        leads: what to compare.
+        leads: forecasts and observation of each lead.
         thresholds: of events of rain, mm/h.
         windows_km: edges of the squares of a neighbourhood.
-        only: families of sums; None is every one.
+        only: families of sums; None takes every one.
     """
     kinds = {
         family: kind

@@ -65,4 +65,4 @@ LABELS: Final[dict[str, Callable[[SumRow], str]]] = {
     "window_km": lambda row: f"{row.window_km:g}",
 }
 OF_PARAMETER: Final = {"threshold": "threshold_mmh", "window_km": "window_cells"}
-"""Labels that only the scores with such a parameter have."""
+"""Labels of the scores that have such a parameter."""

@@ -179,17 +179,17 @@ class NowcastService:
         known = pooled(self.rolling(model=forecast.model, mask="known")) if rows else []
         return Verification("rolling_24h", rows, known) if rows else None
 
-    def verify_due(self, within_s: float = math.inf) -> int:
+    def verify_observed(self, within_s: float = math.inf) -> int:
         """Score each lead of forecasts from scans once its observation is stored; return the number of new counts.
 
         Args:
             within_s: about how long it may take; the next call continues.
         """
         self.baselines.backfill(self._verified_since())
-        return self._scoring.verify_due(within_s, self._verified_since())
+        return self._scoring.verify_observed(within_s, self._verified_since())
 
     def unverified(self) -> Sequence[str]:
-        """Return windows, by their `inputs_sha256`, with a lead that `verify_due` may still score."""
+        """Return windows, by their `inputs_sha256`, with a lead that `verify_observed` may still score."""
         return self._scoring.book.unscored_inputs(self._verified_since())
 
     def roll_up_scores(self) -> int:

@@ -1,4 +1,4 @@
-"""Sums over the forecasts of a period, taken by the database from what each forecast entered once."""
+"""Sums over the forecasts of a period, computed by the database from the stored sums of single forecasts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,24 +16,24 @@ from verification.sums import MOST_COLUMNS, Sums
 from verification.table import Mask, SumRow
 
 HALF_BITS: Final = 31
-"""Sums are taken of the upper and the lower bits apart: SQLite ends with an error where a sum passes 64 bits."""
+"""The upper and the lower bits are summed separately: SQLite raises an error if a sum exceeds 64 bits."""
 
 SHARED: Final = ("product", "grid_key", "reference_time", "lead_minutes", "period_minutes", "companions")
-"""What a model's scored lead and those of the baselines compared with it have in common."""
+"""Columns that a scored lead of a model has in common with those of the baselines that are compared with it."""
 
 
 @dataclass(frozen=True)
 class Period:
-    """Which forecasts: valid times in (after, until].
+    """The forecasts with valid times in (after, until].
 
     Sums of hours (older than 7 days) and days (older than 90) belong to the period that contains their end, so that a
-    period there is exact where it begins and ends at a full hour, or at 00:00 UTC.
+    period there is exact if it begins and ends at a full hour, or at 00:00 UTC.
 
     Attributes:
         after: not included.
         until: included.
-        model: of this model, and of the baselines over its very reference times and grids; None is every model.
-        version: of this version of the model only; None is every version.
+        model: only this model, and the baselines over the same reference times and grids; None selects every model.
+        version: only this version of the model; None selects every version.
     """
 
     after: datetime
@@ -50,13 +50,13 @@ def counts_over(engine: Engine, period: Period, mask: Mask = "all") -> list[SumR
 def sums_over(engine: Engine, period: Period, *, family: str | None = None, mask: Mask | None = None) -> list[SumRow]:
     """Return the sums of every score by model, version, lead, threshold, window and mask.
 
-    Models come by name, then persistence and extrapolation; the rest is in ascending order.
+    Models are sorted by name, then persistence and extrapolation; all other keys are in ascending order.
 
     Args:
         engine: of the catalogue.
-        period: which forecasts.
-        family: of sums; None is every one whose scores are registered.
-        mask: of grid cells; None is every one.
+        period: selects the forecasts.
+        family: of sums; None selects every family with a registered score.
+        mask: of grid cells; None selects every mask.
     """
     kinds = {name: kind.sums for name, kind in families("rain", "probabilities").items()}
     names = list(kinds) if family is None else [family]
@@ -74,7 +74,7 @@ def _row(key: tuple[Any, ...], kind: type[Sums], parts: list[tuple[int | None, t
 
 
 def _summed(engine: Engine, period: Period, names: Sequence[str], mask: Mask | None) -> list[tuple[Any, ...]]:
-    """The key, the bin and the summed columns of every row."""
+    """Return the key, the bin and the summed columns of every row."""
     lead, row = ScoredLeadRow, ScoreSumsRow
     keys: list[Any] = [lead.model, lead.version, lead.lead_minutes]
     keys += [row.family, row.mask, row.threshold_mmh, row.window_km, row.bin]
@@ -98,7 +98,7 @@ def _joined(halves: Sequence[Any]) -> tuple[int, ...]:
 
 
 def _of_model(query: Select[Any], period: Period) -> Select[Any]:
-    """Only the period's model, and the baselines where and when it was scored."""
+    """Restrict a query to the period's model, and to the baselines at the times and places where it was scored."""
     lead = ScoredLeadRow
     if period.model is None:
         return query if period.version is None else query.where(lead.version == period.version)
@@ -111,7 +111,7 @@ def _of_model(query: Select[Any], period: Period) -> Select[Any]:
 
 
 def _own(period: Period) -> Subquery:
-    """Where and when the model itself was scored."""
+    """Select the times and places where the model itself was scored."""
     row = ScoredLeadRow
     query = select(*(getattr(row, name) for name in SHARED)).distinct()
     query = query.where(row.model == period.model, row.valid_time > period.after, row.valid_time <= period.until)

@@ -1,4 +1,4 @@
-"""Sums of old forecasts, put together: by hour from 7 days on, by day from 90 days on."""
+"""Roll-up of old scores: sums by hour from an age of 7 days, by day from 90 days."""
 
 import logging
 from collections import defaultdict
@@ -18,7 +18,7 @@ DAYS_AFTER: Final = timedelta(days=90)
 HOUR_MINUTES: Final = 60
 DAY_MINUTES: Final = 24 * 60
 MOST_PERIODS: Final = 500
-"""Hours or days of one sweep: the first one after an upgrade has months before it, and others wait for the lock."""
+"""Limit of hours or days per sweep: after an upgrade there are months of rows, and others wait for the lock."""
 
 IDS_PER_STATEMENT: Final = 500
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 
 def roll_up(engine: Engine, now: datetime) -> int:
-    """Sum what is old enough; the number of scored leads that went into an hour or a day.
+    """Sum old rows by hour and by day; return the number of scored leads that were replaced by a sum.
 
-    Every period is one transaction: its sums replace what they are the sums of, or nothing changes. A second call finds
-    nothing to do.
+    Every period is one transaction: either its sums replace the rows of which they are the sums, or nothing changes. A
+    second call changes nothing.
 
     Args:
         engine: of the catalogue.
-        now: from which ages count.
+        now: time from which ages are counted.
 
     Raises:
         UnavailableError: the database does not respond.
@@ -53,7 +53,7 @@ def roll_up(engine: Engine, now: datetime) -> int:
 
 
 def _first(engine: Engine, minutes: int, last: datetime) -> datetime | None:
-    """The oldest valid time of a finer row, up to `last`."""
+    """Return the oldest valid time, up to `last`, of a row with a finer resolution."""
     row = ScoredLeadRow
     query = select(func.min(row.valid_time)).where(row.period_minutes < minutes, row.valid_time <= last)
     with reading(engine) as connection:
@@ -62,7 +62,7 @@ def _first(engine: Engine, minutes: int, last: datetime) -> datetime | None:
 
 
 def _sum(connection: Connection, end: datetime, minutes: int) -> int:
-    """Put one hour or day together, with what an earlier call made of it; the number of finer leads."""
+    """Sum the rows of one hour or day, and an earlier sum of it; return the number of finer leads."""
     row = ScoredLeadRow
     query = select(row).where(
         row.valid_time > end - timedelta(minutes=minutes), row.valid_time <= end, row.period_minutes <= minutes
@@ -87,7 +87,7 @@ def _window(lead: Row[Any]) -> tuple[Any, ...]:
 
 
 def _companions(leads: Iterable[Row[Any]]) -> dict[tuple[Any, ...], str]:
-    """The models, without baselines, that were scored together, by window and lead."""
+    """Return the models, without baselines, that were scored together, by window and lead."""
     found: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for lead in leads:
         found[_window(lead)] |= {f"{lead.model}@{lead.version}"} if lead.model not in BASELINES else set()
@@ -95,7 +95,7 @@ def _companions(leads: Iterable[Row[Any]]) -> dict[tuple[Any, ...], str]:
 
 
 def _summed(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """Added up in Python, whose integers have no largest one."""
+    """Add up rows in Python, whose integers have no upper limit."""
     row = ScoreSumsRow
     names = [f"value_{number}" for number in range(MOST_COLUMNS)]
     keys = ("family", "mask", "threshold_mmh", "window_km", "bin")

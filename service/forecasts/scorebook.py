@@ -1,4 +1,4 @@
-"""The stored sums of forecasts from scans: each lead is entered once, whatever its scores."""
+"""The stored sums of forecasts from scans: each lead is entered once, with all of its scores."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -26,14 +26,14 @@ class Scorebook:
         self._engine = engine
 
     def enter(self, forecasts: Mapping[str, StoredForecast], rows: Sequence[SumRow]) -> int:
-        """Enter the sums of leads that are not there yet, all or none.
+        """Enter the sums of leads that are not stored yet, in one transaction.
 
         Args:
             forecasts: by label.
             rows: their `model` is such a label.
 
         Returns:
-            the number of new four counts of all cells.
+            the number of new rows of the four counts with mask `all`.
         """
         leads = list(dict.fromkeys((row.model, row.lead_minutes) for row in rows))
         with writing(self._engine) as connection:
@@ -44,7 +44,7 @@ class Scorebook:
         return sum((row.family, row.mask) == ("counts", "all") and (row.model, row.lead_minutes) in new for row in rows)
 
     def scored_leads(self, forecast: StoredForecast) -> set[int]:
-        """Return the leads of a forecast that have their sums, also those of another input of the same time."""
+        """Return the leads of a forecast whose sums are stored, also those from another input of the same time."""
         row = ScoredLeadRow
         query = select(row.lead_minutes).where(
             row.product == forecast.product,
@@ -58,7 +58,7 @@ class Scorebook:
             return set(connection.scalars(query))
 
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
-        """Return windows (by their `inputs_sha256`) with a forecast from scans that lacks a lead, oldest first."""
+        """Return windows (`inputs_sha256`) in which a forecast from scans has a lead without sums, oldest first."""
         scored = aliased(ScoredLeadRow)
         leads = select(func.count()).select_from(scored).where(_same(scored, ForecastRow)).scalar_subquery()
         query = (
@@ -76,7 +76,7 @@ class Scorebook:
 def _enter_leads(
     connection: Connection, forecasts: Mapping[str, StoredForecast], leads: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], int]:
-    """Insert those that are not there yet; their ids by label and lead."""
+    """Insert the leads that are not stored yet; return their ids by label and lead."""
     row, found = ScoredLeadRow, {}
     label_of = {(forecasts[label].model, forecasts[label].version, lead): label for label, lead in leads}
     make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
@@ -105,7 +105,7 @@ def _lead(forecast: StoredForecast, lead_minutes: int) -> dict[str, Any]:
 
 
 def _stored(row: SumRow, lead_ids: Mapping[tuple[str, int], int]) -> list[dict[str, Any]]:
-    """The rows of the database of one row: one, or one per bin."""
+    """Return the database rows of one row of sums: one, or one per bin."""
     key = {
         "scored_lead": lead_ids[row.model, row.lead_minutes],
         "family": row.family,
@@ -135,5 +135,5 @@ def _same(scored: type[ScoredLeadRow], forecast: type[ForecastRow]) -> ColumnEle
 
 
 def ranked(rows: Sequence[SumRow]) -> list[SumRow]:
-    """Return models by name, then persistence and extrapolation; each by lead and threshold."""
+    """Sort rows: models by name, then persistence and extrapolation; each by lead and threshold."""
     return sorted(rows, key=lambda row: (place_of(row.model), row.model, row.lead_minutes, row.threshold_mmh or NONE))

@@ -1,4 +1,4 @@
-"""How good forecasts were: against what was uploaded with them, or against the scans that came after."""
+"""Scores of forecasts against uploaded observations, or against scans that followed."""
 
 import json
 import logging
@@ -33,11 +33,11 @@ from verification.verify import compared_leads, sums_of
 
 log = logging.getLogger(__name__)
 SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
-"""A scan this near to a lead's time is its observation: half of the radar's own cadence."""
+"""A scan at most this far from a lead's valid time is its observation: half of the radar's own cadence."""
 
 
 class Scoring:
-    """Finds the observations of forecasts and counts; keeps nothing in memory."""
+    """Finds the observations of forecasts and scores these; keeps nothing in memory."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Scoring:
         self.book = Scorebook(catalogue.engine)
 
     def keep_observations(self, forecast: StoredForecast, frames: Sequence[RadarFrame]) -> None:
-        """Write the frames that followed an upload, on its grid at its leads."""
+        """Write the frames that followed an upload, on the forecast's grid at its leads."""
         tolerance_minutes = SCAN_TOLERANCE / timedelta(minutes=1)
         observed_THW = observations_at(frames, forecast.grid, forecast.valid_times, tolerance_minutes)
         write_observations(forecast, observed_THW, ["upload"])
@@ -64,15 +64,14 @@ class Scoring:
         if observed_THW is None:
             return []
         leads = [index for index, field_HW in enumerate(observed_THW) if np.isfinite(field_HW).any()]
-        return ranked(self._sums(self._beside(forecast), observed_THW[leads], leads, only=("counts",)))
+        return ranked(self._sums(self._with_baselines(forecast), observed_THW[leads], leads, only=("counts",)))
 
-    def verify_due(self, within_s: float = math.inf, since: datetime | None = None) -> int:
-        """Enter the counts of every lead whose scan has come in, oldest first; the number of counts that are new.
+    def verify_observed(self, within_s: float = math.inf, since: datetime | None = None) -> int:
+        """Score every lead whose scan is stored by now, oldest first; return the number of new counts.
 
         Args:
-            within_s: after so many seconds no further window is begun; one is scored in any case, and what is left
-                comes with the next call.
-            since: windows that end earlier are given up.
+            within_s: no further window is begun after this time; at least one is scored, and the next call continues.
+            since: windows with an earlier reference time are not scored any more.
         """
         ends_at, new = monotonic() + within_s, 0
         for inputs_sha256 in self.book.unscored_inputs(since):
@@ -89,12 +88,12 @@ class Scoring:
         return sum(self._verify_together(forecasts) for forecasts in by_leads.values())
 
     def _verify_together(self, forecasts: Mapping[str, StoredForecast]) -> int:
-        """Score the forecasts of one window, which all count the same cells then."""
+        """Score the forecasts of one window, all on the same grid cells."""
         one = next(iter(forecasts.values()))
         scored = [self.book.scored_leads(forecast) for forecast in forecasts.values()]
         scans = self._scans(one)
-        due = {i: scan for i, scan in scans.items() if any(one.lead_minutes[i] not in leads for leads in scored)}
-        fields = self._fields(one, due)
+        unscored = {i: scan for i, scan in scans.items() if any(one.lead_minutes[i] not in done for done in scored)}
+        fields = self._fields(one, unscored)
         if not fields:
             return 0
         observed_LHW, leads = np.stack([*fields.values()]), list(fields)
@@ -107,7 +106,7 @@ class Scoring:
         leads: Sequence[int],
         only: Sequence[str] | None = None,
     ) -> list[SumRow]:
-        """Score some leads, by their index; rows are labelled by the mapping's keys."""
+        """Score some leads, given by their index; rows are labelled by the keys of the mapping."""
         one, some = next(iter(forecasts.values())), list(leads)
         rates = {label: forecast.rate_mmh_THW[some] for label, forecast in forecasts.items()}
         wants_probabilities = only is None
@@ -124,8 +123,8 @@ class Scoring:
         rows = sums_of(compared, self._thresholds_mmh, self._fss_windows_km, only=only)
         return [replace(row, version=forecasts[row.model].version) for row in rows]
 
-    def _beside(self, forecast: StoredForecast) -> dict[str, StoredForecast]:
-        """The forecast and the baselines of its window, by model."""
+    def _with_baselines(self, forecast: StoredForecast) -> dict[str, StoredForecast]:
+        """Return the forecast and the baselines of its window, by model."""
         found = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin=forecast.origin)
         alike = {one.model: one for one in found if one.lead_minutes == forecast.lead_minutes and one.path.is_file()}
         return {forecast.model: forecast} | {name: alike[name] for name in BASELINES if name in alike}
@@ -135,7 +134,7 @@ class Scoring:
         return None if path is None else np.asarray(read_variable(path, RATE), np.float32)
 
     def _stored(self, forecast: StoredForecast) -> Float32Field | None:
-        """What scans show at the leads; kept in a file beside the forecast, written anew when more scans came."""
+        """Return the scans of the leads; kept in a file next to the forecast, rewritten when more are stored."""
         scans = self._scans(forecast)
         sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
         path = forecast.observations_path
@@ -151,7 +150,7 @@ class Scoring:
         return observed_THW
 
     def _scans(self, forecast: StoredForecast) -> dict[int, Scan]:
-        """The scan of each lead that has one, by the lead's index."""
+        """Return the scan of each lead that has one, by the lead's index."""
         times = forecast.valid_times
         scans = self._store.scans(
             product=forecast.product, start=times[0] - SCAN_TOLERANCE, end=times[-1] + SCAN_TOLERANCE
@@ -164,7 +163,7 @@ class Scoring:
         return found
 
     def _fields(self, forecast: StoredForecast, scans: Mapping[int, Scan]) -> dict[int, Float32Field]:
-        """Scans on the forecast's grid; one whose file is gone is left out."""
+        """Return scans on the forecast's grid; a scan whose file is missing is left out."""
         fields = {}
         for index, scan in scans.items():
             try:
@@ -198,7 +197,7 @@ def check_observations(grid: Grid, leads: Sequence[datetime], observations: Sequ
 
 
 def _covered(forecasts: Mapping[str, StoredForecast], rates: Mapping[str, Float32Field]) -> BoolField | None:
-    """Where the newest scan of the window has a value: that is where persistence has one; None without it."""
+    """Return where the newest scan of the window has a value, taken from persistence; None without persistence."""
     for label, forecast in forecasts.items():
         if forecast.model == BASELINES[0]:
             return np.asarray(np.isfinite(rates[label][0]), np.bool_)
@@ -206,9 +205,9 @@ def _covered(forecasts: Mapping[str, StoredForecast], rates: Mapping[str, Float3
 
 
 def _known(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> BoolField | None:
-    """Where every forecast of the window rests on something observed, so that all are compared on the same cells.
+    """Return where every forecast of the window rests on an observation, so that all are compared on the same cells.
 
-    Persistence has no motion to trace and takes the mask of the others. None where no file has the mask.
+    Persistence has no motion to trace and uses the mask of the others. None if no file has the mask.
     """
     found = [
         known_LHW[leads]
@@ -219,7 +218,7 @@ def _known(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> Boo
 
 
 def _exceedance(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> dict[str, list[Exceedance]]:
-    """Probabilities by label, one per lead, of the forecasts that have them."""
+    """Return the probabilities by label, one field per lead, of the forecasts that have them."""
     found = {}
     for label, forecast in forecasts.items():
         stored = read_probabilities(forecast.path)

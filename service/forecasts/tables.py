@@ -10,7 +10,7 @@ from ingest.store.tables import Base, UtcDateTime
 
 
 class ForecastRow(Base):
-    """One forecast file; `attributes` are the file's own, `path` is relative to the folder of forecasts."""
+    """One forecast file; `attributes` are those of the file, `path` is relative to the folder of forecasts."""
 
     __tablename__ = "forecasts"
 
@@ -29,11 +29,11 @@ class ForecastRow(Base):
 
 
 class ScoredLeadRow(Base):
-    """One lead of one forecast that was scored, or the sum of all of an hour or a day; the key keeps a second one out.
+    """One scored lead of one forecast, or the sum of an hour or a day of them; the key prevents a second entry.
 
-    A row of an hour or a day stands for the valid times after its start up to its end, and `valid_time` and
-    `reference_time` are that end. Its `companions` are the models, NAME@VERSION, that were scored with it, so that
-    baselines are summed over the very forecasts of a model (decision 0042).
+    A row of an hour or a day covers the valid times after its start up to its end; `valid_time` and `reference_time`
+    are that end. Its `companions` are the models, NAME@VERSION, that were scored with it, so that baselines are summed
+    over the same forecasts as a model (decision 0042).
     """
 
     __tablename__ = "scored_leads"
@@ -64,11 +64,11 @@ class ScoredLeadRow(Base):
 
 
 class ScoreSumsRow(Base):
-    """The sums of one scored lead: columns of any family of sums, in the order in which `verification.sums` has them.
+    """The sums of one scored lead: the columns of one family of sums, in the order of `verification.sums.Sums.columns`.
 
     Attributes:
-        family: which sums (`verification.table.SumRow`).
-        threshold_mmh, window_km, bin: -1 where the family has none, since a key holds no NULL.
+        family: name of the sums (`verification.table.SumRow`).
+        threshold_mmh, window_km, bin: -1 if the family has none, since a primary key contains no NULL.
     """
 
     __tablename__ = "score_sums"

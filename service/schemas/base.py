@@ -1,4 +1,4 @@
-"""The base of every answer of the REST interface."""
+"""The base of every response of the REST interface."""
 
 from typing import Any, Self
 

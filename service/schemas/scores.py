@@ -75,7 +75,7 @@ class ReliabilityOut(Out):
 class BrierOut(Out):
     """Brier score of the probabilities of one model at one lead and threshold, and its parts (Murphy 1973).
 
-    Each probability counts as the mean of its tenth: brier = reliability - resolution + uncertainty.
+    Each probability counts as the mean of its bin: brier = reliability - resolution + uncertainty.
     """
 
     model: str

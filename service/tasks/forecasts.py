@@ -43,7 +43,7 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
 @queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
 def verify_task() -> int:
     """Score forecasts whose observations have been stored since, for some seconds; return the number of counts."""
-    return service().verify_due(VERIFY_S)
+    return service().verify_observed(VERIFY_S)
 
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)

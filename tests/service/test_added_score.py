@@ -30,7 +30,7 @@ def verified(tmp_path_factory):
         made.forecast_stored(REFERENCE)
         for frame in frames_at(lead_times()):
             made.store.put(frame)
-        assert made.verify_due() > 0
+        assert made.verify_observed() > 0
         yield made
 
 

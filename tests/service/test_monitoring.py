@@ -61,7 +61,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         for frame in frames_at(lead_times()):
             service.store.put(frame)
         now[0] += timedelta(hours=3)
-        service.verify_due()
+        service.verify_observed()
         for giver in (SCHEDULE, "worker"):
             mark_completed(service.catalogue.engine, giver, datetime.now(UTC))
         service.store.quarantine(b"no radar file", "x.bin", "damaged")

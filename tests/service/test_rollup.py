@@ -171,12 +171,12 @@ def test_what_comes_late_is_added_to_its_hour(enter, engine):
 def test_the_sweep_rolls_up_by_the_newest_scan_and_no_old_forecast_is_scored_again(world, rain, monkeypatch):
     world.put(*(rain(minutes) for minutes in range(0, 301, 30)))
     world.service.forecast_stored(START + timedelta(minutes=120))
-    assert world.service.verify_due() > 0
+    assert world.service.verify_observed() > 0
     before = sums_over(world.service.catalogue.engine, Period(START, START + timedelta(days=1)))
     world.put(rain(60 * 24 * 8))
     monkeypatch.setattr(service.tasks.forecasts, "service", lambda: world.service)
     service.tasks.forecasts.sweep_task.run()
     assert set(resolutions(world.service.catalogue.engine)) == {60}
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
     assert world.service.unverified() == []
     assert sums_over(world.service.catalogue.engine, Period(START, START + timedelta(days=1))) == before

@@ -191,9 +191,12 @@ def test_a_model_without_one_step_forecasts_has_no_mean_of_the_paper(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--dataset", "germany"], "was trained on moving_mnist; germany was asked for"),
-        (["--dataset", "moving_mnist", "--set", "size=32"], "trained with size=16; size=32 was asked for"),
-        (["--dataset", "moving_mnist", "--set", "digits_per_clip=3"], "trained with digits_per_clip=2"),
+        (["--dataset", "germany"], "expected moving_mnist, on which own was trained, got germany"),
+        (
+            ["--dataset", "moving_mnist", "--set", "size=32"],
+            "--set size: expected 16, with which own was trained, got 32",
+        ),
+        (["--dataset", "moving_mnist", "--set", "digits_per_clip=3"], "--set digits_per_clip: expected 2"),
         (["--dataset", "moving_mnst"], "did you mean moving_mnist"),
         (["--dataset", "moving_mnist", "--set", "nothing"], "expected KEY=VALUE"),
         (["--dataset", "moving_mnist", "--data", "nowhere"], "nowhere"),
@@ -219,7 +222,7 @@ def test_an_option_that_is_the_training_s_own_is_no_other_frame(tmp_path):
     forecaster = load_forecaster(make_run(tmp_path / "own") / "checkpoint")
     same = evaluate.scored_set(forecaster, "moving_mnist", None, {"size": 16, "digits_per_clip": 2, "test_clips": 3})
     assert len(same) == 3
-    with pytest.raises(ConfigError, match="size=16"):
+    with pytest.raises(ConfigError, match="size: expected 16"):
         evaluate.scored_set(forecaster, "moving_mnist", None, {"size": 17})
 
 
@@ -238,7 +241,7 @@ def test_totals_of_two_halves_are_those_of_the_whole():
 def test_every_data_set_has_a_table(name, tmp_path):
     options = DATASETS.get(name).miniature(tmp_path)
     test = build_dataset(name, tmp_path, "test", options, input_steps=3, lead_steps=2, seed=0)
-    table = evaluate.evaluate_beside_baselines(load_forecaster("persistence"), test, clips=2, one_step=True)
+    table = evaluate.evaluate_with_baselines(load_forecaster("persistence"), test, clips=2, one_step=True)
     assert table.clips == min(len(test), 2)
     assert table.models == ["persistence", "extrapolation"]
     assert ("b-mse" if test.is_rain else "ssim") in table.measures

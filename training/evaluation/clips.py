@@ -45,15 +45,15 @@ def evaluate(
 ) -> Evaluation:
     """Return the sums over a data set, or over N of its clips, evenly spread.
 
-    Cells of rain count where the observation and every input field are there, the same ones for all forecasters.
-    Processes that were started together share the clips.
+    Grid cells of rain count if the observation and every input field have a value, the same cells for all forecasters.
+    Processes of one launcher share the clips.
 
     Args:
         forecasters: their names are the rows.
         dataset: rain or pictures.
         thresholds_mmh: of rain.
-        clips: None is all.
-        one_step: also the one-step forecasts of given frames, which the paper averages over as well.
+        clips: None takes all.
+        one_step: also the one-step forecasts of given frames, over which the paper averages as well.
 
     Raises:
         ForecastError: a forecast that is not finite.

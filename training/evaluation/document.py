@@ -17,19 +17,19 @@ from verification.scores.reliability import ReliabilityBins
 from verification.sums import NANO
 
 BLOCK: Final = 3
-"""Neighbouring windows that are drawn together; they overlap further than that, so intervals are rather too narrow."""
+"""Number of neighbouring windows in a block; windows overlap further than that, so intervals are rather narrow."""
 
 LEAST_CELLS: Final = 2000
-"""Observed grid cells with an event below which a score is reported and nothing is claimed of it."""
+"""Least number of observed grid cells with an event for a claim; with fewer, a score is only reported."""
 
 RELIABLE_CELLS: Final = 1000
-"""Grid cells of a bin of probability above which its distance from the diagonal counts."""
+"""Least number of grid cells of a bin of probability whose distance from the diagonal counts."""
 
 
 def as_json(
     table: Evaluation, dataset: NowcastDataset, forecaster: Forecaster, *, dataset_name: str, command: str
 ) -> dict[str, Any]:
-    """Return the whole table of a data set with its counts, and what it was made of."""
+    """Return the whole table of a data set with its counts and its origin."""
     return {
         "command": command,
         "dataset": dataset_name,
@@ -53,7 +53,7 @@ def as_json(
 
 
 def _values(table: Evaluation) -> dict[str, Any]:
-    """Every score over the forecast frames, by the paper's protocol, and by lead."""
+    """Return every score over the forecast frames, by the paper's protocol, and by lead."""
     return {
         "overall": {
             model: {label: _finite(table.overall(label, model)) for label in table.measures} for model in table.models
@@ -72,7 +72,7 @@ def _values(table: Evaluation) -> dict[str, Any]:
 
 
 def skill_json(table: Evaluation, forecasters: list[Forecaster], minutes: int) -> dict[str, Any]:
-    """Return counts by lead and rate, pooled scores with intervals, and the probabilities' scores, of some windows."""
+    """Return counts by lead and threshold, pooled scores with intervals, and scores of probabilities."""
     rates = thresholds_of(table)
     values = _other_scores(table)
     return {
@@ -102,7 +102,7 @@ def skill_json(table: Evaluation, forecasters: list[Forecaster], minutes: int) -
 
 
 def _other_scores(table: Evaluation) -> list[dict[str, Any]]:
-    """Every score over all leads that is not taken from the four counts; reliability has its bins instead."""
+    """Return every score over all leads that is not taken from the four counts; reliability has its bins instead."""
     others = {
         label: measure
         for label, measure in table.measures.items()
@@ -188,7 +188,7 @@ def _pooled(table: Evaluation, model: str, mmh: float) -> dict[str, Any]:
 
 
 def _bin_intervals(table: Evaluation, model: str, mmh: float) -> list[list[float | None]]:
-    """Of every bin that holds a cell, as `ReliabilityBins.points` has them."""
+    """Return the interval of every bin that holds a cell, in the order of `ReliabilityBins.points`."""
     key = f"reliability_{mmh:g}"
     cells = table.pooled(key, model).cells
     found = reliability_intervals(table.per_window(key, model), table.resampled(BLOCK))
@@ -196,14 +196,14 @@ def _bin_intervals(table: Evaluation, model: str, mmh: float) -> list[list[float
 
 
 def _climatology(table: Evaluation, model: str, mmh: float) -> BrierSums:
-    """The frequency of the event at each lead, over all windows."""
+    """Return the sums of the event's frequency at each lead over all windows, as a forecast."""
     leads = range(1, table.lead_steps + 1)
     by_lead: list[BrierSums] = [table.pooled(f"brier_{mmh:g}", model, [lead]) for lead in leads]
     return sum((one.of_climatology() for one in by_lead), BrierSums())
 
 
 def _persistence(table: Evaluation, mmh: float) -> BrierSums:
-    """Persistence as a probability of 0 or 1."""
+    """Return the sums of persistence as a probability of 0 or 1."""
     counts: Counts = table.pooled(counts_key(mmh), "persistence")
     return BrierSums((counts.misses + counts.false_alarms) * NANO, counts.hits + counts.misses, counts.total)
 

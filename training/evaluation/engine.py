@@ -1,4 +1,4 @@
-"""The one engine of evaluation: sums of every score by model and lead, of clips together or window by window."""
+"""The evaluation engine: sums of every score by model and lead, of all clips together or window by window."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from verification.sums import Sums
 
 RESAMPLES: Final = 1000
 Key = tuple[str, int, str]
-"""Model, lead, and which sums."""
+"""Model, lead, and key of the sums."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Measure:
     """A score with its parameters.
 
     Attributes:
-        name: under which the score is registered.
+        name: registered name of the score.
         score: with its parameters.
         totals_of: key of its sums, which scores of one family and parameters share.
         threshold_mmh: of the event; None for a score without one.
-        window: edge of the neighbourhood as its label has it, in km or grid cells; None for a score without one.
+        window: edge of the neighbourhood as in the label, in km or grid cells; None for a score without one.
     """
 
     name: str
@@ -82,15 +82,15 @@ def counts_key(threshold_mmh: float) -> str:
 
 @dataclass
 class Evaluation:
-    """Sums by (model, lead, key), and the values of scores taken from them.
+    """Sums by (model, lead, key), and the scores that are taken from them.
 
     Attributes:
         measures: by label.
-        lead_steps: forecast frames; their leads are 1 to this.
-        clips: how many were added, of a data set.
-        totals: one entry, or one per window where these are kept apart. Lead 0 and below are one-step forecasts of
-            given frames, which only the paper's protocol counts.
-        events: windows of each event, where several were joined.
+        lead_steps: number of forecast frames; their leads are 1 to this.
+        clips: number of clips of a data set.
+        totals: one entry, or one per window if these are kept apart. Lead 0 and below are one-step forecasts of given
+            frames, which only the paper's protocol counts.
+        events: number of windows of each event, if several were joined.
     """
 
     measures: dict[str, Measure]
@@ -101,7 +101,7 @@ class Evaluation:
 
     @classmethod
     def joined(cls, several: Sequence[Self]) -> Self:
-        """Return all windows of several events, for pooled scores; of the rows that all of them have."""
+        """Return all windows of several events, for pooled scores; only the rows that all of them have."""
         keys = [key for key in several[0].totals if all(key in one.totals for one in several)]
         totals = {key: [sums for one in several for sums in one.totals[key]] for key in keys}
         first = several[0]
@@ -109,20 +109,20 @@ class Evaluation:
 
     @property
     def models(self) -> list[str]:
-        """Names in the order in which they were added."""
+        """Return the names of the models in the order in which they were added."""
         return list(dict.fromkeys(model for model, _, _ in self.totals))
 
     @property
     def windows(self) -> int:
-        """Number of windows that are kept apart."""
+        """Return the number of windows that are kept apart."""
         return len(next(iter(self.totals.values()), []))
 
     def leads(self, model: str) -> list[int]:
-        """Return all leads of which a model has sums."""
+        """Return all leads for which a model has sums."""
         return sorted({lead for name, lead, _ in self.totals if name == model})
 
     def has(self, label: str, model: str) -> bool:
-        """Return whether a model has sums of a score."""
+        """Return whether a model has sums for a score."""
         return (model, 1, self.measures[label].totals_of) in self.totals
 
     def add(self, model: str, frames: Float32Field, observed: Float32Field) -> None:
@@ -143,7 +143,7 @@ class Evaluation:
     def add_probabilities(
         self, model: str, probability_KLHW: Float32Field, thresholds_mmh: Sequence[float], observed_LHW: Float32Field
     ) -> None:
-        """Add the probabilities of one window."""
+        """Add the exceedance probabilities of one window."""
         for measure in self._first("probabilities"):
             score, one = measure.score, measure.threshold_mmh
             if one is not None and one not in thresholds_mmh:
@@ -158,7 +158,7 @@ class Evaluation:
     def pooled(
         self, totals_of: str, model: str, leads: Iterable[int] | None = None, windows: Sequence[int] | None = None
     ) -> Any:
-        """Return the sum over leads and windows, all forecast leads and all windows unless some are named."""
+        """Return the sum over leads and windows; by default over all forecast leads and all windows."""
         chosen: list[Any] = []
         for lead in range(1, self.lead_steps + 1) if leads is None else leads:
             every = self.totals[model, lead, totals_of]
@@ -187,11 +187,11 @@ class Evaluation:
         return float(np.mean([np.nan_to_num(self.at(label, model, lead), nan=0.0) for lead in leads]))
 
     def resampled(self, block: int) -> list[NDArray[np.int64]]:
-        """Return the windows of each resample for the bootstrap; those of an event stay its own."""
+        """Return the windows of each bootstrap resample; windows are drawn within their event."""
         return resampled(self.events or [self.windows], block=block)
 
     def _first(self, *takes: str) -> Iterator[Measure]:
-        """One measure of each key."""
+        """Yield one measure of each key of sums."""
         firsts = {measure.totals_of: measure for measure in reversed(self.measures.values())}
         order = dict.fromkeys(measure.totals_of for measure in self.measures.values())
         yield from (firsts[key] for key in order if firsts[key].score.takes in takes)
@@ -201,7 +201,7 @@ class Evaluation:
 
 
 def score_interval(per_window: Sequence[Sums], name: str, drawn: Sequence[NDArray[np.int64]]) -> tuple[float, float]:
-    """Return the 90 % interval of a score over resamples of windows; NaN where it is never defined."""
+    """Return the 90 % interval of a score over resamples of windows; NaN if it is never defined."""
     score, kind = SCORES.get(name)(), type(per_window[0])
     table_WN = np.array([one.flat() for one in per_window], np.int64)
     values = [score.value(kind.from_flat(table_WN[chosen].sum(axis=0).tolist())) for chosen in drawn]
@@ -221,7 +221,7 @@ def reliability_intervals(
 
 
 def resampled(events: Sequence[int], *, block: int, seed: int = 0) -> list[NDArray[np.int64]]:
-    """Return indices of windows for each resample: of each event blocks of neighbours, as many as make up the whole."""
+    """Return indices of windows for each resample: blocks of neighbours from each event, as many as it has."""
     random = np.random.default_rng(seed)
     parts, first = [], 0
     for count in events:

@@ -1,4 +1,4 @@
-"""An evaluation that the processes of a launcher share: each its clips, the totals added up."""
+"""Sharing an evaluation between processes of a launcher: each evaluates its clips, the sums are added."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from training.trainer.loader import process_count, process_rank
 
 @contextmanager
 def launched_together() -> Iterator[None]:
-    """The processes that torchrun has started, as one group while this is entered; one process stays alone."""
+    """Join the processes of torchrun to one group while the context is active; one process stays alone."""
     if launched_processes() < 2:
         yield
         return
@@ -27,12 +27,12 @@ def launched_together() -> Iterator[None]:
 
 
 def own_share(indices: list[int]) -> list[int]:
-    """Those of the indices that this process works on."""
+    """Return the indices that this process evaluates."""
     return indices[process_rank() :: process_count()]
 
 
 def added_up(totals: dict[Any, Any], clips: int) -> tuple[dict[Any, Any], int]:
-    """Totals by key, and the number of clips, of all processes together; every process gets them."""
+    """Return the sums by key and the number of clips of all processes together; every process receives them."""
     if process_count() == 1:
         return totals, clips
     parts: list[Any] = [None] * process_count()

@@ -1,4 +1,4 @@
-"""Figures of the skill page: CSI by lead beside the baselines, and reliability of probabilities with intervals."""
+"""Figures of the skill page: CSI by lead of model and baselines, and reliability of probabilities with intervals."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ OTHERS: Final = ("tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown"
 
 
 def draw_curves(events: Sequence[dict[str, Any]], rates_mmh: Sequence[float], path: Path) -> None:
-    """A panel per event and rate.
+    """Draw a panel per event and threshold.
 
     Args:
         events: tables of `training.skill`.
@@ -48,11 +48,11 @@ def draw_curves(events: Sequence[dict[str, Any]], rates_mmh: Sequence[float], pa
 
 
 def draw_reliability(whole: dict[str, Any], model: str, path: Path) -> None:
-    """A panel per rate: what was said against what came, with intervals, and a band of 0.05 around the diagonal.
+    """Draw a panel per threshold: observed frequency by forecast probability, with intervals and a band of 0.05.
 
     Args:
         whole: a table of `training.skill`.
-        model: whose probabilities.
+        model: name of the model with these probabilities.
         path: PNG to write.
     """
     from matplotlib.figure import Figure
@@ -65,15 +65,15 @@ def draw_reliability(whole: dict[str, Any], model: str, path: Path) -> None:
     for row, axis in zip(rows, axes, strict=False):
         axis.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color="0.9")
         axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-        for (said, seen, cells), (low, high) in zip(row["bins"], row["bins_90"], strict=True):
+        for (probability, frequency, cells), (low, high) in zip(row["bins"], row["bins_90"], strict=True):
             held = cells > LEAST_CELLS
-            axis.plot([said, said], [low, high], color="tab:blue" if held else "0.7", linewidth=1.5)
-            axis.plot(said, seen, marker="o", markersize=5, color="tab:blue" if held else "0.7")
+            axis.plot([probability, probability], [low, high], color="tab:blue" if held else "0.7", linewidth=1.5)
+            axis.plot(probability, frequency, marker="o", markersize=5, color="tab:blue" if held else "0.7")
         axis.set_title(f"at least {row['rate_mmh']:g} mm/h", fontsize=9)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1)
-    figure.supxlabel("probability that was said (grey: bins of at most 1,000 cells)", fontsize=9)
-    figure.supylabel("how often it came, with 90 % intervals", fontsize=9)
+    figure.supxlabel("forecast probability (grey: bins of at most 1,000 cells)", fontsize=9)
+    figure.supylabel("observed frequency, with 90 % intervals", fontsize=9)
     figure.savefig(path, dpi=110)
 
 
@@ -88,5 +88,5 @@ def _by_lead(event: dict[str, Any], model: str, mmh: float) -> tuple[list[int], 
 
 
 def counts_of(row: dict[str, Any]) -> Counts:
-    """The four counts of a row of `training.skill`."""
+    """Return the four counts of a row of `training.skill`."""
     return Counts(**{key: row[key] for key in ("hits", "misses", "false_alarms", "correct_negatives")})

@@ -23,20 +23,20 @@ LEADS: Final = 5
 NATIVE_FIELDS: Final = 3
 TILE_SEEN: Final = 0.4
 TILE_WET: Final = 0.02
-"""A square of an event is a window of its own where so much of it is observed, and so much of that rains."""
+"""A square of an event is a window if at least TILE_SEEN of it is observed and at least TILE_WET of it has rain."""
 
 
 @dataclass(frozen=True)
 class SkillWindow:
-    """One forecast's input and what followed, mm/h, NaN where not observed.
+    """Input and observation of one forecast, mm/h, NaN where not observed.
 
     Attributes:
         past_THW: given fields; missing ones of an event that is too short are NaN.
-        future_LHW: what followed, likewise.
+        future_LHW: observed fields at the leads, likewise.
         pixel_m: mean edge of a cell.
         native_THW: the newest native fields at the native cadence, for extrapolation at full resolution.
         native_steps: native steps in a lead.
-        start: of the window, index of its first field in the event.
+        start: index of the window's first field in the event.
     """
 
     past_THW: Float32Field
@@ -48,18 +48,18 @@ class SkillWindow:
 
     @property
     def compared_LHW(self) -> NDArray[np.bool_]:
-        """Cells where every given field that there is, and what followed, are observed."""
+        """Return the cells that are observed in every given field of the window and at the lead."""
         there = [field_HW for field_HW in self.past_THW if np.isfinite(field_HW).any()]
         return np.asarray(np.isfinite(self.future_LHW) & np.isfinite(np.stack(there)).all(axis=0))
 
 
 def skill_windows(path: Path, *, short: bool = False, every: int = 1) -> Iterator[SkillWindow]:
-    """All windows of an event file.
+    """Yield all windows of an event file.
 
     Args:
         path: the event.
-        short: also take fewer given fields and leads where the event holds no whole window (training events).
-        every: only every so many windows.
+        short: accept fewer given fields and leads if the event is too short for a whole window (training events).
+        every: take every N-th window only.
     """
     series, starts, given, leads = _starts(path, short)
     for start in starts[::every]:
@@ -67,15 +67,15 @@ def skill_windows(path: Path, *, short: bool = False, every: int = 1) -> Iterato
 
 
 def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[SkillWindow]:
-    """Windows of squares of an event on 124 x 124 smaller cells, to learn from; only where enough of them rains.
+    """Yield windows of squares of an event on 124 x 124 smaller cells; only those with enough rain.
 
-    The squares cover the event, side by side or with the least overlap. Fewer given fields and leads are taken where
-    the event holds no whole window. A window has no native fields.
+    The squares cover the event without a gap and with the least overlap. Fewer given fields and leads are accepted if
+    the event is too short for a whole window. A window has no native fields.
 
     Args:
         path: the event.
         tile_m: edge of the squares.
-        every: only every so many windows.
+        every: take every N-th window only.
     """
     series, starts, given, leads = _starts(path, short=True)
     edge = min(round(tile_m / series.pixel_m), *series.shape)
@@ -92,7 +92,7 @@ def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[Skill
 
 
 def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
-    """An event, the first fields of its windows, and how many fields are given and forecast in each."""
+    """Return an event, the first fields of its windows, and the numbers of given and forecast fields in each."""
     series = open_series(path)
     series.keep_in_memory()
     for given, leads in [(GIVEN, LEADS), *([(n, n) for n in (4, 3, 2)] if short else [])]:
@@ -103,7 +103,7 @@ def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
 
 
 def native_extrapolation_LHW(window: SkillWindow) -> Float32Field:
-    """Extrapolation on the native grid and cadence, then averaged over the cells of the protocol."""
+    """Extrapolate on the native grid and cadence, then average over the cells of the protocol."""
     native = Extrapolation().forecast(np.nan_to_num(window.native_THW, nan=0.0), LEADS * window.native_steps)
     chosen = native.rate_mmh_LHW[window.native_steps - 1 :: window.native_steps]
     return np.stack([cv2.resize(field_HW, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for field_HW in chosen])
@@ -122,7 +122,7 @@ def _window(series: RadarSeries, start: int, given: int, leads: int) -> SkillWin
 
 
 def _resized(fields: Sequence[NDArray[np.float16] | Float32Field], given: int) -> Float32Field:
-    """Fields of a window on the protocol's cells; NaN for those that a shorter window has not."""
+    """Resize the fields of a window to the protocol's cells; fields that a shorter window lacks are NaN."""
     resized_THW = np.full((GIVEN + LEADS, SIZE, SIZE), np.nan, np.float32)
     for step, field_HW in enumerate(fields, GIVEN - given):
         resized_THW[step] = resize(field_HW.astype(np.float32), (SIZE, SIZE))

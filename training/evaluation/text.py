@@ -25,12 +25,12 @@ UNITS: Final = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What the blocks of one table have in common.
+    """Properties that the blocks of one table have in common.
 
     Attributes:
         minutes: of a lead step; 0 counts steps.
-        pixel_m: edge of a grid cell; 0 where the windows of the labels are in km.
-        paper: whether there is a column of the paper's mean.
+        pixel_m: edge of a grid cell; 0 if the windows in the labels are in km.
+        paper: whether there is a column with the paper's mean.
         intervals: whether windows were kept apart, so that there are 90 % intervals.
     """
 
@@ -73,7 +73,7 @@ def _blocks(table: Evaluation, layout: Layout) -> list[str]:
 
 
 def _counts_block(table: Evaluation, mmh: float, layout: Layout) -> str:
-    """CSI by lead, then every score of the four counts over all leads, and the counts."""
+    """Return CSI by lead, then every score of the four counts over all leads, and the counts."""
     labels = {name: f"{name}_{mmh:g}" for name in categorical(table.measures, mmh)}
     others = [name for name in labels if name != "csi"]
     pooled = "pooled (90 %)" if layout.intervals else "pooled"
@@ -110,7 +110,7 @@ def _pooled_csi(table: Evaluation, label: str, model: str, layout: Layout) -> st
 
 
 def _score_block(table: Evaluation, label: str, models: list[str], layout: Layout) -> str:
-    """One score by lead, then over all of them."""
+    """Return one score by lead, then over all leads."""
     measure = table.measures[label]
     digits = _digits(measure.name)
     head = f"{'':<26}{layout.leads(table, 9)}{'all':>10}"
@@ -139,7 +139,7 @@ def _title(label: str, measure: Measure, layout: Layout) -> str:
 def _probability_block(table: Evaluation, model: str) -> str:
     lines = [f"probabilities of {model}: Brier score, skill against climatology and persistence, reliability"]
     for row in probability_rows(table, model):
-        bins = "  ".join(f"{said:.2f}:{seen:.2f}" for said, seen, cells in row["bins"] if cells > RELIABLE_CELLS)
+        bins = "  ".join(f"{chance:.2f}:{seen:.2f}" for chance, seen, cells in row["bins"] if cells > RELIABLE_CELLS)
         lines.append(
             f"  {row['rate_mmh']:>4g} mm/h  {row['brier']:.4f}  {_number(row['skill_climatology'])}  "
             f"{_number(row['skill_persistence'])}  largest gap {_number(row['largest_gap'])}  {bins}"

@@ -21,7 +21,7 @@ from training.trainer.schedules import SCHEDULES
 from verification.sums import Sums
 
 HALF_BITS: Final = 31
-"""Sums go over processes as two numbers each, of the upper and the lower bits, so that none passes 64 bits."""
+"""The upper and the lower bits are summed separately over processes, so that no sum exceeds 64 bits."""
 
 
 SHOWN: Final = "csi_0.5"

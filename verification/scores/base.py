@@ -1,4 +1,4 @@
-"""What a score is: sums that add up over chunks, and a value that is taken from them at the end.
+"""Interface of a score: sums that add up over chunks, and a value that is taken from them at the end.
 
 Score
 ├── CategoricalScore   rain in mm/h: events at or above a threshold, any grid cells; all share the four counts
@@ -30,17 +30,17 @@ Takes = Literal["rain", "pictures", "probabilities"]
 class Score(ABC, Generic[T]):
     """A score; every parameter has a default.
 
-    A parameter named `threshold_mmh`, `window_cells` or `thresholds_mmh` is set by what compares forecasts, to each
-    threshold, each window, or all thresholds of a probability forecast; no other one is.
+    A parameter named `threshold_mmh`, `window_cells` or `thresholds_mmh` is set to each threshold, to each window, or
+    to all thresholds of a probability forecast; other parameters keep their default.
 
     Attributes:
-        sums: the columns that the score is taken from.
-        family: name of the sums, where several scores share them; None is the name of the score.
+        sums: the columns from which the score is taken.
+        family: name of the sums, if several scores share them; None is the name of the score.
         takes: `rain` in mm/h with NaN where not observed, `pictures` with values 0 to 1, or `probabilities`, whose
             observations are rain in mm/h.
         best: the value of a perfect forecast.
-        operational: whether the service scores its forecasts by it; the paper's errors are for training alone.
-        masks: the masks of grid cells for which the service keeps sums; each of them costs the time of one.
+        operational: whether the service applies it to its forecasts; the paper's errors are for training alone.
+        masks: the masks of grid cells for which the service stores sums; the time grows with their number.
         title: name in words; None is the name in capitals.
         metric: name of the gauge in `/metrics` after `nowcast_`; None is the name of the score.
     """
@@ -56,7 +56,7 @@ class Score(ABC, Generic[T]):
 
     @abstractmethod
     def totals(self, forecast: FloatField, observed: FloatField) -> T:
-        """Return what one chunk of whole frames, (..., H, W), adds; a cell that one side lacks does not count."""
+        """Return the sums of one chunk of whole frames, (..., H, W); a cell that one side lacks does not count."""
 
     @abstractmethod
     def value(self, totals: T) -> float:
@@ -71,7 +71,7 @@ class Score(ABC, Generic[T]):
     def variants(
         cls, thresholds_mmh: Iterable[float], windows_km: Sequence[float], pixel_m: float
     ) -> Iterator[tuple[float | None, float | None, Self]]:
-        """Yield (threshold, window, score) for each combination of what the score has as a parameter."""
+        """Yield (threshold, window, score) for each combination of the parameters that the score has."""
         for threshold in thresholds_mmh if cls.has("threshold_mmh") else (None,):
             given = {} if threshold is None else {"threshold_mmh": threshold}
             if not cls.has("window_cells"):
@@ -84,7 +84,7 @@ class Score(ABC, Generic[T]):
     def compare(
         cls, family: str, lead: ComparedLead, thresholds_mmh: Sequence[float], windows_km: Sequence[float]
     ) -> Iterator[SumRow]:
-        """Yield the rows that one lead adds, by model; a subclass may do so in fewer passes over the cells."""
+        """Yield the rows of one lead, by model; a subclass may need fewer passes over the cells."""
         masks = [mask for mask in cls.masks if mask in lead.masks]
         if cls.takes == "probabilities":
             yield from cls._compare_probabilities(family, lead, masks)
@@ -115,7 +115,7 @@ SCORES: Registry[type[Score[Any]]] = Registry("score")
 
 
 def families(*takes: Takes) -> dict[str, type[Score[Any]]]:
-    """Return one score of each family of sums, by the family's name, of all scores that take such fields."""
+    """Return one score of each family of sums, by the name of the family, among the scores of such fields."""
     found: dict[str, type[Score[Any]]] = {}
     for name, kind in SCORES.items():
         if kind.takes in takes:

@@ -11,7 +11,7 @@ from verification.scores.categorical import CategoricalScore, ratio
 @SCORES.register("bias")
 @dataclass(frozen=True)
 class Bias(CategoricalScore):
-    """(hits + false alarms) / (hits + misses): events forecast per event seen; NaN where nothing was seen."""
+    """(hits + false alarms) / (hits + misses): forecast events per observed one; NaN without an observed event."""
 
     title: ClassVar[str | None] = "Forecast events per observed one"
     metric: ClassVar[str | None] = "frequency_bias"

@@ -22,7 +22,7 @@ class BrierSums(Sums):
 
     @property
     def squares(self) -> float:
-        """Sum of the squared differences."""
+        """Return the sum of the squared differences."""
         return self.squares_nano / NANO
 
     def skill(self, reference: "BrierSums") -> float:

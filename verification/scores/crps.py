@@ -12,7 +12,7 @@ from verification.sums import MeanSums, Sums
 
 THRESHOLDS_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 HIGHEST_MMH: Final = 60.0
-"""Where the probability of more is taken for 0; it falls evenly from the last threshold to there."""
+"""Rate from which the exceedance probability is 0; it decreases linearly from the last threshold to there."""
 
 
 @SCORES.register("crps")
@@ -20,8 +20,8 @@ HIGHEST_MMH: Final = 60.0
 class CRPS(Score[MeanSums]):
     """Mean over cells of the integral of (P(R >= r) - [r <= observed])^2 over r, in mm/h (Matheson and Winkler 1976).
 
-    The forecast has one axis more than the observation, before the last two: P(R >= threshold) for `thresholds_mmh`,
-    straight lines between them, with P = P(first threshold) from 0 to that.
+    The forecast has one more axis than the observation, before the last two: P(R >= threshold) for `thresholds_mmh`. P
+    is linear between thresholds, and constant from 0 to the first one.
     """
 
     sums: ClassVar[type[Sums]] = MeanSums
@@ -44,7 +44,7 @@ class CRPS(Score[MeanSums]):
         return totals.mean
 
     def _integral_N(self, probability_KN: Float64Field, observed_N: Float64Field) -> Float64Field:
-        """Exact for straight lines; beyond the highest rate the whole of what was observed counts."""
+        """Integrate exactly over linear steps; above the highest rate, the whole observed excess counts."""
         edges = (0.0, *self.thresholds_mmh, HIGHEST_MMH)
         known_KN = [probability_KN[0], *probability_KN, np.zeros(len(observed_N))]
         integral_N = np.maximum(observed_N - HIGHEST_MMH, 0.0)
@@ -57,7 +57,7 @@ class CRPS(Score[MeanSums]):
 
 
 def _step(width: float, reached_N: Float64Field, left_N: Float64Field, right_N: Float64Field) -> Float64Field:
-    """The integral over one step between thresholds, of which the observed rate reaches a part."""
+    """Integrate over one step between thresholds, part of which is below the observed rate."""
     share_N = np.minimum(reached_N / width, 1.0)
     chance_N = left_N + share_N * (right_N - left_N)
     below_N = share_N * _mean_square(1 - left_N, 1 - chance_N)
@@ -65,5 +65,5 @@ def _step(width: float, reached_N: Float64Field, left_N: Float64Field, right_N: 
 
 
 def _mean_square(first_N: Float64Field, last_N: Float64Field) -> Float64Field:
-    """Mean of the square of a line between two values."""
+    """Return the mean of the square of a line between two values."""
     return (first_N**2 + first_N * last_N + last_N**2) / 3

@@ -11,7 +11,7 @@ from verification.scores.categorical import CategoricalScore, ratio
 @SCORES.register("csi")
 @dataclass(frozen=True)
 class CSI(CategoricalScore):
-    """hits / (hits + misses + false alarms) (Schaefer 1990); NaN where nothing was forecast or seen."""
+    """hits / (hits + misses + false alarms) (Schaefer 1990); NaN without a forecast or observed event."""
 
     title: ClassVar[str | None] = "Critical success index"
 

@@ -11,7 +11,7 @@ from verification.scores.categorical import CategoricalScore, ratio
 @SCORES.register("ets")
 @dataclass(frozen=True)
 class ETS(CategoricalScore):
-    """CSI without the hits of chance, the Gilbert skill score (Schaefer 1990); -1/3 to 1, 0 is no skill."""
+    """CSI without the hits by chance, the Gilbert skill score (Schaefer 1990); -1/3 to 1, 0 is no skill."""
 
     title: ClassVar[str | None] = "Equitable threat score (Gilbert skill score)"
 

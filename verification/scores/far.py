@@ -11,7 +11,7 @@ from verification.scores.categorical import CategoricalScore, ratio
 @SCORES.register("far")
 @dataclass(frozen=True)
 class FAR(CategoricalScore):
-    """false alarms / (hits + false alarms); 0 is best; NaN where nothing was forecast, which is not a best value."""
+    """false alarms / (hits + false alarms); 0 is best; NaN without a forecast event, which is not a best value."""
 
     best: ClassVar[float] = 0.0
     title: ClassVar[str | None] = "False-alarm ratio"

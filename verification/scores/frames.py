@@ -1,4 +1,4 @@
-"""Scores that every frame has one value of: the sum over frames adds up, the mean comes last."""
+"""Scores with one value per frame: the sum over frames adds up, the mean is taken last."""
 
 from abc import abstractmethod
 from dataclasses import dataclass

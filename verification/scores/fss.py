@@ -18,7 +18,7 @@ from verification.table import SumRow
 
 @dataclass(frozen=True)
 class FractionSums(Sums):
-    """Over all windows: squared difference of the two fractions, and the squares of both, each rounded to 1e-10."""
+    """Sums over windows: squared difference of the two fractions, and the squares of both, each rounded to 1e-10."""
 
     difference_e10: int = 0
     worst_e10: int = 0
@@ -26,12 +26,12 @@ class FractionSums(Sums):
 
     @property
     def difference(self) -> float:
-        """Sum of the squared differences."""
+        """Return the sum of the squared differences."""
         return self.difference_e10 / E10
 
     @property
     def worst(self) -> float:
-        """Sum of the squares of both fractions: the difference of forecasts that overlap nowhere."""
+        """Return the sum of the squares of both fractions: the difference of fields that overlap nowhere."""
         return self.worst_e10 / E10
 
 
@@ -40,9 +40,9 @@ class FractionSums(Sums):
 class FSS(Score[FractionSums]):
     """1 - sum (f - o)^2 / (sum f^2 + sum o^2) of event fractions in squares (Roberts and Lean 2008).
 
-    There is a square around every cell that both sides observed, and a fraction is one of the observed cells in it, so
-    that neither the edge nor a radar that is missing counts as dry (the library `scores` counts NaN as no event; where
-    all is observed and the rim is dry, both agree). NaN where neither side has an event.
+    There is a square around every cell that both sides observed, and a fraction is relative to the observed cells in
+    it, so that neither the edge nor a missing radar counts as dry (the library `scores` counts NaN as no event; if all
+    cells are observed and the rim is dry, both agree). NaN if neither side has an event.
 
     Attributes:
         threshold_mmh: an event is a rate at or above it.
@@ -95,13 +95,13 @@ class FSS(Score[FractionSums]):
 
 
 def fraction_sums(fraction_N: Float64Field, true_N: Float64Field) -> FractionSums:
-    """Return what windows add, from the forecast's and the observed fraction of each."""
+    """Return the sums of windows, from the forecast and the observed fraction of each."""
     worst_N = np.square(fraction_N) + np.square(true_N)
     return FractionSums(fixed_sum(np.square(fraction_N - true_N), E10), fixed_sum(worst_N, E10), len(fraction_N))
 
 
 def window_sums(there_NHW: BoolField, edge: int) -> NDArray[np.int64]:
-    """Return how many cells are true in the square around each cell; beyond the edge there are none."""
+    """Return the number of true cells in the square around each cell; there are none beyond the edge."""
     sums_NHW = np.empty(there_NHW.shape, np.int64)
     for number, there_HW in enumerate(there_NHW):
         sums_NHW[number] = _window_sums(_integral(there_HW, edge // 2), edge // 2, edge)
@@ -109,7 +109,7 @@ def window_sums(there_NHW: BoolField, edge: int) -> NDArray[np.int64]:
 
 
 def _integral(there_HW: BoolField, margin: int) -> NDArray[np.int32]:
-    """Return how many cells are true above and to the left of each corner of a cell, with a margin on every side."""
+    """Return the number of true cells above and to the left of each corner of a cell, with a margin on every side."""
     height, width = there_HW.shape
     integral = np.zeros((height + 1 + 2 * margin, width + 1 + 2 * margin), np.int32)
     integral[margin + 1 : margin + 1 + height, margin + 1 : margin + 1 + width] = there_HW
@@ -128,7 +128,7 @@ def _window_sums(integral: NDArray[np.int32], margin: int, edge: int) -> NDArray
 def _sparse_sums(
     event_HW: NDArray[np.int32], true_HW: NDArray[np.int32], cells_HW: NDArray[np.int32], seen_HW: BoolField
 ) -> FractionSums:
-    """Return the sums of one model; a window without an event on either side, as most are, adds nothing but itself."""
+    """Return the sums of one model; the many windows without an event on either side are only counted."""
     some_HW = seen_HW & ((event_HW | true_HW) > 0)
     cells_N = cells_HW[some_HW]
     sums = fraction_sums(event_HW[some_HW] / cells_N, true_HW[some_HW] / cells_N)

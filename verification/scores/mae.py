@@ -14,7 +14,7 @@ from verification.scores.frames import PictureScore
 @SCORES.register("mae")
 @dataclass(frozen=True)
 class MAE(PictureScore):
-    """Absolute difference, summed (not averaged) over the pixels of a frame, as the paper has it."""
+    """Absolute difference, summed (not averaged) over the pixels of a frame, as in the paper."""
 
     best: ClassVar[float] = 0.0
 

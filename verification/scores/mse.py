@@ -14,7 +14,7 @@ from verification.scores.frames import PictureScore
 @SCORES.register("mse")
 @dataclass(frozen=True)
 class MSE(PictureScore):
-    """Squared difference, summed (not averaged) over the pixels of a frame, as the paper has it."""
+    """Squared difference, summed (not averaged) over the pixels of a frame, as in the paper."""
 
     best: ClassVar[float] = 0.0
 

@@ -11,7 +11,7 @@ from verification.scores.categorical import CategoricalScore, ratio
 @SCORES.register("pod")
 @dataclass(frozen=True)
 class POD(CategoricalScore):
-    """hits / (hits + misses), the hit rate; NaN where nothing was seen."""
+    """hits / (hits + misses), the hit rate; NaN without an observed event."""
 
     title: ClassVar[str | None] = "Probability of detection"
 

@@ -11,7 +11,7 @@ from verification.scores.base import SCORES
 from verification.scores.frames import PictureScore
 
 FLOOR: Final = 1e-5
-"""What the reference adds to the mean squared difference, so that equal frames have 50 dB and not infinity."""
+"""The reference adds this to the mean squared difference, so that equal frames have 50 dB and not infinity."""
 
 
 @SCORES.register("psnr")

@@ -19,13 +19,13 @@ ZEROS: Final = (0,) * BINS
 class BrierParts:
     """The Brier score in the parts of Murphy (1973): brier = reliability - resolution + uncertainty.
 
-    Each probability counts as the mean of its bin; what that leaves out is the spread within a tenth.
+    Each probability counts as the mean of its bin, so that the variance within a bin is left out.
 
     Attributes:
         cells: compared grid cells.
         events: those with the event.
         reliability: mean squared distance between forecast probability and observed frequency; 0 is perfect.
-        resolution: mean squared distance of the bins' frequencies from the overall one; the more the better.
+        resolution: mean squared distance of the bins' frequencies from the overall one; large is good.
         uncertainty: the score of the overall frequency as a constant forecast.
     """
 
@@ -37,12 +37,12 @@ class BrierParts:
 
     @property
     def brier(self) -> float:
-        """Mean squared difference between probability and event; 0 is perfect."""
+        """Return the mean squared difference between probability and event; 0 is perfect."""
         return self.reliability - self.resolution + self.uncertainty
 
     @property
     def skill(self) -> float | None:
-        """1 - score / uncertainty; None where the event was observed never or always."""
+        """Return 1 - score / uncertainty; None if the event was observed never or always."""
         return (self.resolution - self.reliability) / self.uncertainty if self.uncertainty else None
 
 

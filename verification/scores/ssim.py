@@ -22,11 +22,11 @@ C2: Final = 0.03**2
 @SCORES.register("ssim")
 @dataclass(frozen=True)
 class SSIM(PictureScore):
-    """Mean structural similarity (Wang et al. 2004) over the places where the whole window lies in the frame.
+    """Mean structural similarity (Wang et al. 2004) over the positions of a window that is entirely within the frame.
 
     Gaussian window 11 x 11 with sigma 1.5, both smaller in proportion in a frame with a side under 11; weighted
     (biased) variances. `structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False)` of
-    scikit-image gives the same for larger frames, one at a time.
+    scikit-image returns the same for larger frames, one at a time.
     """
 
     def per_frame_N(self, forecast_NHW: FloatField, observed_NHW: FloatField) -> NDArray[np.float64]:

@@ -135,7 +135,7 @@ def test_scores_are_those_of_the_last_day(tmp_path: Path):
     for frame in frames_at(lead_times()):
         service.store.put(frame)
     service.forecast_stored(REFERENCE)
-    service.verify_due()
+    service.verify_observed()
     with running(service) as client:
         text = client.get("/metrics").text
     rows = pooled(counts_over(service.catalogue.engine, Period(now - timedelta(hours=24), now)))

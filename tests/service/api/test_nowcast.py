@@ -321,7 +321,7 @@ def test_rolling_scores_appear_when_what_followed_is_stored(tmp_path: Path):
         first = client.post("/nowcast", json={}).json()
         for frame in frames_at(lead_times(count=2)):
             service.store.put(frame)
-        assert service.verify_due() > 0
+        assert service.verify_observed() > 0
         body = client.get("/verification", params={"period_hours": 24, "model": "default"}).json()
         assert {row["lead_minutes"] for row in body["scores"]} == {30, 60}
         assert {row["model"] for row in body["scores"]} == {"default", "persistence", "extrapolation"}

@@ -35,13 +35,13 @@ def test_foreign_and_cut_files_are_left_out(world, window_frames):
 def test_scores_come_back_from_scans(world, window_frames, later_frames):
     world.put(*window_frames, *later_frames)
     world.service.forecast_stored(window_frames[-1].valid_time)
-    count = world.service.verify_due()
+    count = world.service.verify_observed()
     world.now += timedelta(hours=3)
     rolling = world.service.rolling()
     with world.service.catalogue.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM score_sums")
         connection.exec_driver_sql("DELETE FROM scored_leads")
-    assert world.service.verify_due() == count
+    assert world.service.verify_observed() == count
     assert world.service.rolling() == rolling
 
 

@@ -47,11 +47,11 @@ def play(opened, *, until=LAST_MINUTE):
         if minutes >= 120:
             world.service.forecast_stored(later(minutes))
         if minutes % 90 == 0:
-            world.service.verify_due()
-            assert world.service.verify_due() == 0
+            world.service.verify_observed()
+            assert world.service.verify_observed() == 0
             now, world = world.now, opened()
             world.now = now
-    world.service.verify_due()
+    world.service.verify_observed()
     return world
 
 
@@ -148,16 +148,16 @@ def test_fractions_are_summed_before_the_ratio(open_world):
 def test_a_day_in_one_go_gives_the_rows_of_a_day_scored_as_it_came(day):
     before = [rows(day, "counts"), rows(day, "fss", "rate-mae")]
     forget(day)
-    assert day.service.verify_due() == len([row for row in before[0] if "'mask': 'all'" in row])
+    assert day.service.verify_observed() == len([row for row in before[0] if "'mask': 'all'" in row])
     assert [rows(day, "counts"), rows(day, "fss", "rate-mae")] == before
-    assert day.service.verify_due() == 0
+    assert day.service.verify_observed() == 0
 
 
 def test_a_task_that_has_no_time_left_goes_on_with_the_next_call(day):
     before = rows(day, "counts")
     forget(day)
     calls = 0
-    while day.service.verify_due(within_s=0):
+    while day.service.verify_observed(within_s=0):
         calls += 1
     assert calls > 5
     assert rows(day, "counts") == before
@@ -183,7 +183,7 @@ def test_versions_are_apart_and_the_baselines_beside_each_are_its_own(open_world
     world = open_world(Fading(version="2"))
     for minutes in (180, 210):
         world.service.forecast_stored(later(minutes))
-    world.service.verify_due()
+    world.service.verify_observed()
     engine, cells = world.service.catalogue.engine, 40 * 40 - 4 * 4
     whole = Period(START, later(LAST_MINUTE), "fading")
 
@@ -224,9 +224,9 @@ def test_probabilities_of_a_forecast_file_are_counted_by_bin(open_world, rain):
     probability_NTHW[:, :, 5, 5], probability_NTHW[0, 0, 6, 6] = np.nan, 1.0
     add_probabilities(forecast, (0.1, 5.0), probability_NTHW)
     world.put(rain(150), rain(180))
-    world.service.verify_due()
+    world.service.verify_observed()
     once = rows(world, "reliability", "brier", "crps")
-    world.service.verify_due()
+    world.service.verify_observed()
     assert rows(world, "reliability", "brier", "crps") == once
     table = sums_over(world.service.catalogue.engine, Period(START, later(600)), family="reliability", mask="all")
     assert {row.lead_minutes for row in table} == {30, 60}

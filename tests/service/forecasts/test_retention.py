@@ -37,7 +37,7 @@ def world(open_world: Callable[..., World]) -> World:
     for hours in HOURS:
         made.now = START + timedelta(hours=hours, minutes=3)
         made.service.forecast_stored(START + timedelta(hours=hours))
-    made.service.verify_due()
+    made.service.verify_observed()
     made.now = START + timedelta(hours=15)
     put_times(made, made.now - timedelta(hours=1))
     return made
@@ -80,7 +80,7 @@ def test_old_windows_go_whole_and_the_newest_hours_and_all_counts_stay(world, ca
     assert "deleting 8 files" in caplog.text
     assert DELETED_FILES.labels("forecasts")._value.get() == before + 8
     assert sweep(world, NOTHING) == {}
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
     assert world.service.baselines.missing() == []
 
 
@@ -100,7 +100,7 @@ def test_what_is_still_to_be_verified_stays(open_world):
     world.now = START + timedelta(hours=15)
     put_times(world, START)
     assert sweep(world, KeepForecasts(timedelta(0), 0, timedelta(0), 0)) == {}
-    assert world.service.verify_due() > 0
+    assert world.service.verify_observed() > 0
     put_times(world, START)
     assert sweep(world, NOTHING) == {"forecasts": 4}
     assert hours_of(world) == [12]

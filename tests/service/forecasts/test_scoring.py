@@ -75,7 +75,7 @@ def test_only_observed_leads_are_scored(world, window_frames, later_frames):
 def test_uploads_never_enter_the_rolling_scores(world, window_frames, later_frames):
     world.service.forecast_upload(window_frames, later_frames)
     world.now += timedelta(hours=4)
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
     assert world.service.rolling() == []
 
 
@@ -84,7 +84,7 @@ def test_without_observations_there_is_nothing_before_the_first_score(world, win
     forecast = world.service.forecast_stored()
     assert forecast.observations_path is None
     assert world.service.verification_of(forecast) is None
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
 
 
 def test_scans_are_scored_as_they_come_and_once(open_world, window_frames, later_frames):
@@ -93,14 +93,14 @@ def test_scans_are_scored_as_they_come_and_once(open_world, window_frames, later
     forecast = world.service.forecast_stored()
     per_lead = 3 * len(THRESHOLDS_MMH)
     world.put(later_frames[0])
-    assert world.service.verify_due() == per_lead
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == per_lead
+    assert world.service.verify_observed() == 0
     world.put(*later_frames[1:3])
     world = open_world()
-    assert world.service.verify_due() == 2 * per_lead
+    assert world.service.verify_observed() == 2 * per_lead
     world.put(*later_frames[3:])
-    assert world.service.verify_due() == 2 * per_lead
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 2 * per_lead
+    assert world.service.verify_observed() == 0
     world.now += timedelta(hours=3)
     verification = world.service.verification_of(forecast)
     assert verification.kind == "this_forecast"
@@ -128,23 +128,23 @@ def test_a_scan_two_minutes_off_is_an_observation_and_three_are_not(world, windo
     world.put(*window_frames)
     world.service.forecast_stored()
     world.put(rain(153))
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
     world.put(rain(148))
-    assert world.service.verify_due() == 3 * len(THRESHOLDS_MMH)
+    assert world.service.verify_observed() == 3 * len(THRESHOLDS_MMH)
 
 
 def test_another_product_is_no_observation(world, window_frames, rain):
     world.put(*window_frames)
     world.service.forecast_stored()
     world.put(rain(150, product="RW"))
-    assert world.service.verify_due() == 0
+    assert world.service.verify_observed() == 0
 
 
 def test_rolling_pools_the_last_hours_exactly(world, rain):
     world.put(*(rain(minutes) for minutes in range(0, 301, 30)))
     start = rain(0).valid_time
     ids = [world.service.forecast_stored(start + timedelta(minutes=m)).id for m in (120, 150)]
-    world.service.verify_due()
+    world.service.verify_observed()
     world.now = start + timedelta(minutes=300)
     singles = [world.service.verification_of(world.service.get(name)).scores for name in ids]
     for row in world.service.rolling():
@@ -169,7 +169,7 @@ def test_rolling_of_a_model_compares_the_same_forecasts(world, rain):
     start = rain(0).valid_time
     world.service.forecast_stored(start + timedelta(minutes=120))
     world.service.forecast_stored(start + timedelta(minutes=150), "persistence")
-    world.service.verify_due()
+    world.service.verify_observed()
     world.now = start + timedelta(minutes=300)
     totals = {row.model: row.sums.total for row in world.service.rolling(model="fading") if row.lead_minutes == 30}
     assert len(set(totals.values())) == 1
@@ -182,7 +182,7 @@ def test_a_new_forecast_shows_its_model_s_last_day(world, rain):
     world.put(*(rain(minutes) for minutes in range(0, 181, 30)))
     world.now = rain(181).valid_time
     world.service.forecast_stored(rain(150).valid_time)
-    world.service.verify_due()
+    world.service.verify_observed()
     newest = world.service.forecast_stored()
     verification = world.service.verification_of(newest)
     assert verification.kind == "rolling_24h"
@@ -196,7 +196,7 @@ def test_huge_sums_survive_the_database(world, window_frames, later_frames):
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
     world.put(later_frames[0])
-    world.service.verify_due()
+    world.service.verify_observed()
     with world.service.catalogue.engine.begin() as connection:
         connection.exec_driver_sql(
             f"UPDATE score_sums SET value_3 = {2**40}, value_0 = {2**33 + 1} WHERE family = 'counts'"

@@ -134,7 +134,7 @@ def test_nothing_is_verified_without_its_baselines(world, window_frames, later_f
     world.service.forecast_stored(with_baselines=False)
     world.put(*later_frames)
     world.now = later_frames[-1].valid_time
-    world.service.verify_due()
+    world.service.verify_observed()
     assert {row.model for row in world.service.rolling()} == {"fading", "persistence", "extrapolation"}
 
 
