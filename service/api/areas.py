@@ -79,9 +79,8 @@ def read_box(
     exceedance probabilities of that threshold; NetCDF holds those of every threshold.
     """
     if probability_of is not None:
-        threshold_index(
-            forecast.thresholds_mmh, probability_of
-        )  # an unknown threshold is an error in any format, and outside the grid too
+        # an unknown threshold is an error in every format, also for a box outside the grid
+        threshold_index(forecast.thresholds_mmh, probability_of)
     as_json = partial(box_out, probability_of=probability_of)
     part = "box" if probability_of is None else f"box-{probability_of:g}"
     return _box_answer(request, backend, forecast, parsed_bbox(bbox), as_json, whole_box, part)

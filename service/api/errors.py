@@ -113,9 +113,8 @@ def _allowed(request: Request) -> str:
 async def _unexpected(request: Request, error: Exception) -> ProblemResponse:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     detail = "the service failed on this request; its log has the reason under this request id"
-    headers = {
-        REQUEST_ID: getattr(request.state, "request_id", "")
-    }  # this answer is written outside of what gives the others theirs
+    # Starlette sends this response outside of the middleware that adds the header to all others
+    headers = {REQUEST_ID: getattr(request.state, "request_id", "")}
     return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", detail, headers=headers)
 
 

@@ -66,10 +66,8 @@ class RecentForecasts:
             InputError: neither `latest` nor a UUID.
             NoDataError: it is not stored.
         """
-        version, at_s = (
-            service.catalogue.version,
-            time.monotonic(),
-        )  # before the query: a later change must invalidate it
+        # read before the query, so that a change during it invalidates the lookup
+        version, at_s = service.catalogue.version, time.monotonic()
         forecast = service.latest() if wanted == LATEST else service.get(str(_uuid(wanted)))
         self._known[wanted] = CachedForecast(forecast, version, at_s)
         while len(self._known) > MOST:

@@ -101,14 +101,11 @@ def _line(grid: Grid, lon: Float64Field, lat: Float64Field, label: str) -> MapLi
     points = [
         (round(float(px), 2), round(float(py), 2)) for px, py in zip(x[shown & known], y[shown & known], strict=True)
     ]
-    if label[-1] in "EW":  # named where it meets the southern edge
+    if label[-1] in "EW":  # a meridian, labelled at the southern edge
         end = (points[0][0], grid.height * (1 - LABEL_INSET / 2))
         named = points[0][1] > grid.height * (1 - LABEL_INSET) and _is_inside(grid, end)
         return MapLineOut(label=label, label_at=end if named else None, anchor="middle", points=points)
-    end = (
-        grid.width * LABEL_INSET / 2,
-        points[0][1] - grid.height * LABEL_INSET / 2,
-    )  # at the western edge, above the line
+    end = (grid.width * LABEL_INSET / 2, points[0][1] - grid.height * LABEL_INSET / 2)  # western edge, above the line
     named = points[0][0] < grid.width * LABEL_INSET and _is_inside(grid, end)
     return MapLineOut(label=label, label_at=end if named else None, anchor="start", points=points)
 
