@@ -134,7 +134,7 @@ def test_each_process_has_its_own_clips(monkeypatch):
 def test_a_batch_that_cannot_be_shared_is_refused(event, tmp_path):
     result = CliRunner().invoke(run.app, _arguments(event, tmp_path / "run", "--devices", "3"))
     assert result.exit_code == 2
-    assert "a batch of 4 for 3 devices" in result.stderr
+    assert "expected a multiple of 3 devices, got 4" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
