@@ -1,4 +1,4 @@
-"""What every test may use: the real radar files beside the checkout, where they are."""
+"""What every test may use: the real radar files in a folder next to the checkout, where they are."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 def _shared(part: str) -> Path:
     folder = SHARED / part
     if not folder.is_dir():
-        pytest.skip(f"real radar data are not here: no folder ../shared/{part} beside the checkout")
+        pytest.skip(f"real radar data are not here: no folder ../shared/{part} next to the checkout")
     return folder
 
 

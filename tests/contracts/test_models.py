@@ -135,7 +135,7 @@ def test_multiscale_levels_mirror(multiscale, num_layers, levels):
     assert stack.levels == levels
 
 
-def test_bad_names_options_and_shapes_say_what_was_due():
+def test_bad_names_options_and_shapes_name_what_is_expected():
     with pytest.raises(UnknownNameError, match=r"did you mean .*ms-convlstm"):
         build_model("ms-convltsm")
     with pytest.raises(InputError, match="skip, memory_skip, patch, residual"):

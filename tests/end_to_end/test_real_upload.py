@@ -96,7 +96,7 @@ def test_counts_equal_those_of_the_two_files(client: TestClient, answer: dict[st
         assert row["hss"] == (pytest.approx(2 * (a * d - b * c) / below, abs=1e-9) if below else None)
 
 
-def test_the_baselines_stand_beside_it_on_the_same_cells(answer: dict[str, Any]) -> None:
+def test_the_baselines_are_scored_on_the_same_cells(answer: dict[str, Any]) -> None:
     cells: dict[tuple[int, float], set[tuple[int, int]]] = {}
     for row in answer["verification"]["scores"]:
         observed = row["hits"] + row["misses"]

@@ -42,7 +42,7 @@ class AddedDataset(NowcastDataset):
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.size = options.size if isinstance(options, AddedOptions) else AddedOptions().size
         if data is not None and not (data / "width.txt").is_file():
-            raise ConfigError(f"no width.txt in {data}; a folder with one was due (expected one)")
+            raise ConfigError(f"data: expected a folder with width.txt, got {data}")
         self.width = float((data / "width.txt").read_text()) if data else 3.0
         self.fingerprint = {"generator": "NAME", "width": self.width, "seed": seed}
 
