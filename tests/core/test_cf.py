@@ -62,7 +62,7 @@ def dataset(grid: Grid = GRIDS[0]) -> xr.Dataset:
     return rate_dataset(field_THW(grid), TIMES, grid)
 
 
-def test_rows_from_the_south_are_told() -> None:
+def test_rows_from_the_south_are_detected() -> None:
     flipped = dataset().isel(y=slice(None, None, -1))
     grid, south_first = find_grid(flipped, find_rate(flipped))
     assert south_first

@@ -92,7 +92,7 @@ def test_cells_lie_on_earth_where_wradlib_has_them(grid: Grid) -> None:
 
 @pytest.mark.parametrize(("rows", "cols", "wgs84"), FIGURES)
 @pytest.mark.parametrize("city", CITIES)
-def test_city_lies_in_the_cell_that_is_nearest(city: str, rows: int, cols: int, wgs84: bool) -> None:
+def test_a_city_is_in_the_nearest_cell(city: str, rows: int, cols: int, wgs84: bool) -> None:
     grid, (lat, lon) = dwd_grid(rows, cols, wgs84=wgs84), CITIES[city]
     cell = grid.cell_of(lat, lon)
     assert cell is not None
@@ -152,7 +152,7 @@ def test_unknown_sizes_are_refused() -> None:
 
 @given(grid=grids, data=st.data())
 @settings(max_examples=80, deadline=None)
-def test_the_centre_of_a_cell_lies_in_it(grid: Grid, data: st.DataObject) -> None:
+def test_the_centre_of_a_cell_is_in_it(grid: Grid, data: st.DataObject) -> None:
     row = data.draw(st.integers(0, grid.height - 1))
     col = data.draw(st.integers(0, grid.width - 1))
     lon_HW, lat_HW = grid.lon_lat_HW()

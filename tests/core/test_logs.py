@@ -26,7 +26,7 @@ def record(message: str, *args: object, error: BaseException | None = None) -> l
 
 
 @pytest.mark.parametrize(
-    ("text", "due"),
+    ("text", "expected"),
     [
         ("redis://:secret@127.0.0.1:6379/0", "redis://:***@127.0.0.1:6379/0"),
         ("to postgresql+psycopg://me:s3cr:et@db/x failed", "to postgresql+psycopg://me:***@db/x failed"),
@@ -37,8 +37,8 @@ def record(message: str, *args: object, error: BaseException | None = None) -> l
         ("redis://queue:6379/0", None),
     ],
 )
-def test_passwords_of_urls_are_left_out(text: str, due: str | None):
-    assert without_passwords(text) == (due or text)
+def test_passwords_of_urls_are_left_out(text: str, expected: str | None):
+    assert without_passwords(text) == (expected or text)
 
 
 def test_a_json_line_is_one_object_with_what_it_is_about():
@@ -50,16 +50,16 @@ def test_a_json_line_is_one_object_with_what_it_is_about():
         line = JsonLines("worker").format(record("cannot ask %s\nnow", "redis://:secret@queue/0", error=failure))
     assert "\n" not in line
     assert "secret" not in line
-    told = json.loads(line)
-    assert told["message"] == "cannot ask redis://:***@queue/0\nnow"
-    assert told["forecast_id"] == "f"
-    assert told["model"] == "other"
-    assert (told["level"], told["logger"], told["part"]) == ("WARNING", "service.test", "worker")
-    assert told["traceback"].endswith("at all")
-    assert "nothing" not in told
+    event = json.loads(line)
+    assert event["message"] == "cannot ask redis://:***@queue/0\nnow"
+    assert event["forecast_id"] == "f"
+    assert event["model"] == "other"
+    assert (event["level"], event["logger"], event["part"]) == ("WARNING", "service.test", "worker")
+    assert event["traceback"].endswith("at all")
+    assert "nothing" not in event
 
 
-def test_a_text_line_says_it_too_before_its_traceback():
+def test_a_text_line_has_the_context_before_its_traceback():
     with log_context(task_id="t"):
         line = TextLines().format(record("redis://:secret@queue/0", error=ValueError("redis://:secret@queue/0")))
     first, *rest = line.splitlines()

@@ -37,10 +37,10 @@ def forecast_file(path: Path, grid: Grid, leads: int = 3) -> np.ndarray:
     return rate_mmh_THW
 
 
-def assert_within_a_quantum(came_HW, due_HW, quantum_mmh: float = QUANTUM_MMH) -> None:
-    np.testing.assert_array_equal(np.isnan(came_HW), np.isnan(due_HW))
-    np.testing.assert_array_equal(came_HW > 0, due_HW > 0)
-    assert np.nanmax(np.abs(came_HW - due_HW)) <= quantum_mmh * 1.001
+def assert_within_a_quantum(actual_HW, expected_HW, quantum_mmh: float = QUANTUM_MMH) -> None:
+    np.testing.assert_array_equal(np.isnan(actual_HW), np.isnan(expected_HW))
+    np.testing.assert_array_equal(actual_HW > 0, expected_HW > 0)
+    assert np.nanmax(np.abs(actual_HW - expected_HW)) <= quantum_mmh * 1.001
 
 
 def as_wradlib_reads(path: Path, number: int = 1) -> np.ndarray:
@@ -56,8 +56,8 @@ def as_pysteps_reads(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         warnings.simplefilter("ignore")
         from pysteps.io.importers import import_odim_hdf5
 
-        rate_mmh_HW, _, told = import_odim_hdf5(str(path), qty="RATE")
-    return rate_mmh_HW, told
+        rate_mmh_HW, _, attributes = import_odim_hdf5(str(path), qty="RATE")
+    return rate_mmh_HW, attributes
 
 
 @pytest.mark.parametrize("grid", [GRID, RADOLAN_900, DE1200.resized(170, 156)], ids=["small", "900", "model"])
@@ -65,14 +65,14 @@ def test_wradlib_and_pysteps_read_a_forecast_back(tmp_path, grid):
     rate_mmh_THW = forecast_file(tmp_path / "f.nc", grid)
     paths = export_odim(tmp_path / "f.nc", tmp_path / "out")
     assert [path.name for path in paths] == [f"composite_ry_20240701_0000_{lead:03d}-hd5" for lead in (30, 60, 90)]
-    for path, due_HW in zip(paths, rate_mmh_THW, strict=True):
-        assert_within_a_quantum(as_wradlib_reads(path), due_HW)
-        came_HW, told = as_pysteps_reads(path)
-        assert_within_a_quantum(came_HW, due_HW)
-        assert (told["unit"], told["yorigin"], told["zerovalue"]) == ("mm/h", "upper", 0)
-        edges = (told["x1"], told["y1"], told["x2"], told["y2"])
+    for path, expected_HW in zip(paths, rate_mmh_THW, strict=True):
+        assert_within_a_quantum(as_wradlib_reads(path), expected_HW)
+        actual_HW, attributes = as_pysteps_reads(path)
+        assert_within_a_quantum(actual_HW, expected_HW)
+        assert (attributes["unit"], attributes["yorigin"], attributes["zerovalue"]) == ("mm/h", "upper", 0)
+        edges = (attributes["x1"], attributes["y1"], attributes["x2"], attributes["y2"])
         np.testing.assert_allclose(edges, grid.extent_m, atol=0.01)
-        assert told["xpixelsize"] == pytest.approx(grid.pixel_x_m)
+        assert attributes["xpixelsize"] == pytest.approx(grid.pixel_x_m)
 
 
 def test_one_file_holds_all_leads_for_us_and_wradlib(tmp_path):
@@ -82,9 +82,9 @@ def test_one_file_holds_all_leads_for_us_and_wradlib(tmp_path):
     assert [frame.lead_minutes for frame in frames] == [30 * lead for lead in range(1, 13)]
     assert {frame.reference_time for frame in frames} == {T0}
     assert all(frame.grid.same_place(GRID) and frame.product == "RY" for frame in frames)
-    for number, (frame, due_HW) in enumerate(zip(frames, rate_mmh_THW, strict=True), start=1):
-        assert_within_a_quantum(frame.rate_mmh_HW, due_HW)
-        assert_within_a_quantum(as_wradlib_reads(path, number), due_HW)
+    for number, (frame, expected_HW) in enumerate(zip(frames, rate_mmh_THW, strict=True), start=1):
+        assert_within_a_quantum(frame.rate_mmh_HW, expected_HW)
+        assert_within_a_quantum(as_wradlib_reads(path, number), expected_HW)
 
 
 def test_a_stored_dwd_scan_is_read_back_unchanged(tmp_path, shared_data):
@@ -93,26 +93,26 @@ def test_a_stored_dwd_scan_is_read_back_unchanged(tmp_path, shared_data):
     store.put(read_frames(source)[0])
     (path,) = export_odim(store.scans()[0].path, tmp_path / "out")
     assert path.name == "raa01-ry_10000-2509212320-dwd---bin.hdf5"
-    (due,), (came,) = read_frames(source), read_frames(path)
-    assert replace(came, rate_mmh_HW=due.rate_mmh_HW) == due
-    assert_within_a_quantum(came.rate_mmh_HW, due.rate_mmh_HW)
+    (due,), (actual,) = read_frames(source), read_frames(path)
+    assert replace(actual, rate_mmh_HW=due.rate_mmh_HW) == due
+    assert_within_a_quantum(actual.rate_mmh_HW, due.rate_mmh_HW)
     assert_within_a_quantum(as_pysteps_reads(path)[0], due.rate_mmh_HW)
 
 
 def test_missing_radars_and_the_interval_go_with_it():
     for source in (DWD_SOURCE, "CMT:x"):
         frame = small_frame(5, missing=("ess", "neu"))
-        (came,) = read_frames(odim_bytes([frame], source=source))
-        assert (came.missing_radars, came.interval_minutes) == (("ess", "neu"), 5.0)
-        assert came.valid_time == frame.valid_time
+        (actual,) = read_frames(odim_bytes([frame], source=source))
+        assert (actual.missing_radars, actual.interval_minutes) == (("ess", "neu"), 5.0)
+        assert actual.valid_time == frame.valid_time
 
 
 def test_drizzle_below_the_quantum_stays_wet_and_large_rates_stay():
     frame = small_frame(0)
     rate_mmh_HW = np.zeros(frame.grid.shape, np.float32)
     rate_mmh_HW[0, :4] = 1e-4, 0.004, 5000.0, np.nan
-    (came,) = read_frames(odim_bytes([replace(frame, rate_mmh_HW=rate_mmh_HW)]))
-    np.testing.assert_allclose(came.rate_mmh_HW[0, :5], [0.01, 0.01, 5000.0, np.nan, 0], rtol=1e-6)
+    (actual,) = read_frames(odim_bytes([replace(frame, rate_mmh_HW=rate_mmh_HW)]))
+    np.testing.assert_allclose(actual.rate_mmh_HW[0, :5], [0.01, 0.01, 5000.0, np.nan, 0], rtol=1e-6)
 
 
 def test_frames_that_fit_no_file_are_refused(tmp_path):

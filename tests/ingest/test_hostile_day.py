@@ -80,7 +80,7 @@ def no_syncing():
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory):
-    """The whole day, replayed once: the store and what its status said after each step."""
+    """The whole day, replayed once: the store and its status after each step."""
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("in")
     away = folder.with_name("away")
     clock, plan = Clock(), Day()
@@ -88,7 +88,7 @@ def day(tmp_path_factory):
     source = DirectorySource(folder, grace_s=240, clock=clock.seconds)
     worker = IngestWorker(source, store, list, threading.Event(), clock=clock, name="share")
     source.ticks = lambda _stop: iter([None])  # type: ignore[method-assign, assignment]
-    said, bad, seen = {}, {}, {}
+    statuses, bad, seen = {}, {}, {}
     for step, files in plan.deliveries():
         clock.now = T0 + minutes(5 * step + 2)
         if step == OUTAGE.start:
@@ -101,9 +101,9 @@ def day(tmp_path_factory):
             if not name.startswith("again-") and step_of(name) in plan.corrupt:
                 bad[name] = content
         worker.run()
-        said[step] = store.ingest_status()
+        statuses[step] = store.ingest_status()
         seen[step] = {scan.valid_time for scan in store.scans()}
-    return store, plan, said, seen, bad
+    return store, plan, statuses, seen, bad
 
 
 def step_of(name: str) -> int:
@@ -132,26 +132,26 @@ def test_the_quarantine_holds_exactly_the_bad_files(day):
 
 
 def test_the_counters_are_those_of_the_day(day):
-    _, plan, said, *_ = day
-    told = said[max(said)]
+    _, plan, statuses, *_ = day
+    status = statuses[max(statuses)]
     duplicates = len(plan.twice & plan.good)
-    assert told.counts["stored"] == len(plan.good)
-    assert told.counts["duplicates"] == duplicates
-    assert sum(told.rejected.values()) == len(plan.corrupt)
-    assert "replaced" not in told.counts
-    assert told.counts["late"] >= len(set(plan.late) & plan.good) - 5  # some come before the next one after all
+    assert status.counts["stored"] == len(plan.good)
+    assert status.counts["duplicates"] == duplicates
+    assert sum(status.rejected.values()) == len(plan.corrupt)
+    assert "replaced" not in status.counts
+    assert status.counts["late"] >= len(set(plan.late) & plan.good) - 5  # some come before the next one after all
 
 
-def test_the_status_says_the_truth_at_every_step(day):
-    _, _, said, seen, _ = day
-    for step, told in said.items():
+def test_the_status_is_right_at_every_step(day):
+    _, _, statuses, seen, _ = day
+    for step, status in statuses.items():
         if not seen[step]:
             continue
-        (product,) = told.products
+        (product,) = status.products
         newest = max(seen[step])
         assert (product.product, product.newest) == ("RY", newest)
         assert product.age_s == (T0 + minutes(5 * step + 2) - newest).total_seconds()
-        assert told.counts["stored"] == len(seen[step])
+        assert status.counts["stored"] == len(seen[step])
         since = [time for time in seen[step] if newest - time <= timedelta(minutes=150)]
         wanted = {min(since) + minutes(5 * n) for n in range(int((newest - min(since)) / minutes(5)))}
         if product.cadence_minutes == 5:
@@ -163,19 +163,19 @@ def test_the_status_says_the_truth_at_every_step(day):
         assert (product.frozen, product.implausible, product.all_dry) == (False, None, False)
 
 
-def test_the_outage_is_said_while_it_lasts_and_not_after(day):
-    _, _, said, *_ = day
-    for step, told in said.items():
-        source = told.worker["sources"]["share"]
+def test_the_outage_is_reported_while_it_lasts_and_not_after(day):
+    _, _, statuses, *_ = day
+    for step, status in statuses.items():
+        source = status.worker["sources"]["share"]
         assert source["last_look_at"] == iso(T0 + minutes(5 * step + 2))
         if step in OUTAGE:
             assert source["outage_since"] == iso(T0 + minutes(5 * OUTAGE.start + 2))
             assert source["last_success_at"] == iso(T0 + minutes(5 * OUTAGE.start - 3))
-            assert any("share has not responded since" in text for text in told.warnings)
+            assert any("share has not responded since" in text for text in status.warnings)
         else:
             assert (source["outage_since"], source["error"]) == (None, None)
             assert source["last_success_at"] == source["last_look_at"]
-    assert said[OUTAGE.stop - 1].products[0].overdue_since is not None
+    assert statuses[OUTAGE.stop - 1].products[0].overdue_since is not None
 
 
 def mutants(content: bytes, count: int) -> Iterator[bytes]:

@@ -71,12 +71,12 @@ def test_what_is_no_rain_is_refused_with_the_reason(store):
     assert reasons.keys() == REFUSED.keys() | NO_RADAR
     for name, reason in REFUSED.items():
         assert reason in reasons[name]
-        assert "RY, RZ, YW" in reasons[name], "and says what was due"
+        assert "RY, RZ, YW" in reasons[name], "and names what was expected"
     assert store.ingest_status().rejected == {"product": 4, "foreign": 2}
 
 
 def test_after_each_scan_the_windows_are_those_of_the_raw_files(radolan, tmp_path):
-    """The sequence as it came, scan by scan: the file's tensor is the one made from the raw files themselves."""
+    """The sequence as it arrived, scan by scan: the file's tensor is the one made from the raw files themselves."""
     folder = tmp_path / "in"
     folder.mkdir()
     store = Store(tmp_path / "home")
@@ -92,10 +92,10 @@ def test_after_each_scan_the_windows_are_those_of_the_raw_files(radolan, tmp_pat
                 continue
             window = build_window(frames, steps=model.steps, cadence_minutes=model.cadence_minutes)
             grid = model_grid(window.grid, model.pixel_m)
-            (told,) = load_file(ready).items()
-            assert told[0] == "frames"
-            assert (told[1].dtype, told[1].shape) == (np.float32, (1, model.steps, 1, *grid.shape))
-            np.testing.assert_array_equal(told[1][0, :, 0], onto(window.rate_mmh_THW, window.grid, grid))
+            (attributes,) = load_file(ready).items()
+            assert attributes[0] == "frames"
+            assert (attributes[1].dtype, attributes[1].shape) == (np.float32, (1, model.steps, 1, *grid.shape))
+            np.testing.assert_array_equal(attributes[1][0, :, 0], onto(window.rate_mmh_THW, window.grid, grid))
             compared += 1
     assert compared == 1 + 9
     (product,) = store.ingest_status().products

@@ -168,8 +168,8 @@ def test_each_file_is_one_structured_line(store, radolan, caplog):
     ingest_file(b"no", store, name='odd "name"\n')
     lines = [record.getMessage() for record in caplog.records if record.name == "ingest.store.intake"]
     assert [line.split(" ", 1)[0] for line in lines] == ["ingested", "rejected"]
-    told = json.loads(lines[0].split(" ", 1)[1])
-    assert (told["file"], told["stored"], told["newest"]) == (Path(RY).name, 1, "2020-01-01T15:00:00Z")
+    record = json.loads(lines[0].split(" ", 1)[1])
+    assert (record["file"], record["stored"], record["newest"]) == (Path(RY).name, 1, "2020-01-01T15:00:00Z")
     assert "\n" not in lines[1]
 
 

@@ -47,9 +47,9 @@ def test_a_good_hour_has_no_warnings(store):
     (product,) = status.products
     assert (product.newest, product.age_s, product.cadence_minutes) == (T0 + minutes(60), 120, 5)
     assert (product.gaps, product.overdue_since, status.warnings) == ((), None, ())
-    told = status.to_dict()
-    assert told["products"][0]["newest"] == "2024-07-01T01:00:00Z"
-    assert told["counts"] == {"stored": 13}
+    document = status.to_dict()
+    assert document["products"][0]["newest"] == "2024-07-01T01:00:00Z"
+    assert document["counts"] == {"stored": 13}
 
 
 def test_the_same_image_three_times_is_frozen(store):
@@ -79,7 +79,9 @@ def test_another_unit_is_implausible(store, factor):
     store.put(replace(frame, rate_mmh_HW=(frame.rate_mmh_HW * factor).astype(np.float32)))
     assert flags(store) == (False, False, True)
     store.put(replace(small_frame(11), rate_mmh_HW=(small_frame(11).rate_mmh_HW * factor).astype(np.float32)))
-    assert flags(store)[2] == (factor > 1), "the step is said at once, rates beyond all weather as long as they last"
+    assert flags(store)[2] == (factor > 1), (
+        "the step is reported at once, rates beyond all weather as long as they last"
+    )
 
 
 def test_real_events_are_plausible_at_every_step(real_events):
@@ -94,7 +96,7 @@ def test_real_events_are_plausible_at_every_step(real_events):
         assert not any(is_frozen(facts[at : at + 3]) for at in range(len(facts) - 2)), path.name
 
 
-def test_gaps_and_missing_radars_are_told(store):
+def test_gaps_and_missing_radars_are_reported(store):
     for step in range(13):
         if step not in (4, 9, 10):
             store.put(small_frame(step, missing=("ess", "neu") if step == 12 else ()))
@@ -266,7 +268,7 @@ def test_a_store_of_an_earlier_version_is_catalogued_anew(store):
     assert Store(store.home, clock=lambda: T0 + timedelta(days=1)).scans() == before
 
 
-def test_a_catalogue_that_does_not_answer_is_said(store, monkeypatch):
+def test_a_catalogue_that_does_not_respond_is_reported(store, monkeypatch):
     def fail() -> list[str]:
         raise UnavailableError("the catalogue does not respond: disk I/O error")
 

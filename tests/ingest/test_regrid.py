@@ -141,10 +141,10 @@ def test_onto_another_projection_keeps_places(target):
     """A field that is its own longitude comes out as the longitude of the new cells."""
     lon_HW = COARSE.lon_lat_HW()[0].astype(np.float32)
     found_HW = onto(lon_HW[None], COARSE, target)[0]
-    due_HW = target.lon_lat_HW()[0]
+    expected_HW = target.lon_lat_HW()[0]
     inside_HW = np.isfinite(found_HW)
     assert inside_HW.mean() > 0.9
-    np.testing.assert_allclose(found_HW[inside_HW], due_HW[inside_HW], atol=0.01)
+    np.testing.assert_allclose(found_HW[inside_HW], expected_HW[inside_HW], atol=0.01)
 
 
 @pytest.mark.parametrize(

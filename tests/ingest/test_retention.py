@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="module")
 def half_a_day(tmp_path_factory) -> Path:
-    """Twelve hours of scans every half an hour, with a forecast by others beside each."""
+    """Twelve hours of scans every half an hour, with a provider's forecast for each."""
     home: Path = tmp_path_factory.mktemp("half-a-day")
     store = Store(home, clock=Clock())
     for step in range(0, STEPS + 1, 6):
@@ -82,8 +82,8 @@ def test_old_scans_go_by_their_own_time_and_are_logged_and_counted(store, caplog
     assert files(store.home / "scans") == 21
     counts = store.ingest_status().counts
     assert (counts["deleted:scans"], counts["freed:scans"]) == (4, sizes)
-    told = f"deleting 4 files ({sizes} bytes) of scans from 2024-07-01T00:00:00Z to 2024-07-01T01:30:00Z"
-    assert told in caplog.text
+    beat = f"deleting 4 files ({sizes} bytes) of scans from 2024-07-01T00:00:00Z to 2024-07-01T01:30:00Z"
+    assert beat in caplog.text
 
 
 def test_too_many_bytes_cost_the_oldest_but_never_the_newest_hours(store, caplog):
@@ -180,7 +180,7 @@ def test_the_rules_come_from_the_settings():
 
 
 class Disk:
-    """Room on a disk, as it is told to the worker."""
+    """Free disk space, as the worker sees it."""
 
     def __init__(self) -> None:
         self.free = 10**9
@@ -205,7 +205,7 @@ def worker_on(store: Store, folder: Path, clock: Clock, disk: Disk) -> IngestWor
     )
 
 
-def test_with_too_little_room_ingest_pauses_says_so_and_goes_on(store, tmp_path, clock, caplog):
+def test_with_too_little_disk_space_ingest_pauses_reports_it_and_continues(store, tmp_path, clock, caplog):
     folder, disk = tmp_path / "in", Disk()
     folder.mkdir()
     forecast = store.home / "forecasts/f.nc"
@@ -220,10 +220,10 @@ def test_with_too_little_room_ingest_pauses_says_so_and_goes_on(store, tmp_path,
         (folder / name).write_bytes(content)
         clock.now += minutes(5)
         worker.run()
-    told = json.loads((store.home / "ingest-status.json").read_text())
-    assert told["paused_since"] == (began + minutes(5)).isoformat().replace("+00:00", "Z")
-    assert "got 999,999" in told["paused"]
-    assert "expected at least 1,000,000 free bytes" in told["error"]
+    beat = json.loads((store.home / "ingest-status.json").read_text())
+    assert beat["paused_since"] == (began + minutes(5)).isoformat().replace("+00:00", "Z")
+    assert "got 999,999" in beat["paused"]
+    assert "expected at least 1,000,000 free bytes" in beat["error"]
     assert any(text.startswith("paused since") for text in store.ingest_status().warnings)
     assert len(store.scans()) == 25
     assert caplog.text.count("ERROR") == 1, "once, not at every look"

@@ -50,22 +50,22 @@ def folder(tmp_path: Path, shared_data: Path) -> Path:
     return folder
 
 
-def test_once_takes_what_is_there_and_tells_of_it(home, folder, tmp_path):
+def test_once_takes_what_is_there_and_reports_it(home, folder, tmp_path):
     result = CliRunner().invoke(app, ["--source", str(folder), "--once", "--weights", str(tmp_path / "weights")])
     assert result.exit_code == 0, result.output
     store = Store(home)
     assert len(store.scans()) == 13
     ready = store.read_window("default", datetime(2020, 1, 1, 16, tzinfo=UTC))
     assert (ready.frames_BTCHW.shape, ready.status) == ((1, 3, 1, 124, 124), "ok")
-    told = json.loads((home / "ingest-status.json").read_text())
-    assert (told["stored"], told["rejected"], told["error"]) == (13, 1, None)
-    assert told["last_scan_time"] == "2020-01-01T16:00:00Z"
-    assert told["pid"] == os.getpid()
+    beat = json.loads((home / "ingest-status.json").read_text())
+    assert (beat["stored"], beat["rejected"], beat["error"]) == (13, 1, None)
+    assert beat["last_scan_time"] == "2020-01-01T16:00:00Z"
+    assert beat["pid"] == os.getpid()
     assert len(list((home / "quarantine").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--source", "/no/such/folder"], "ingest: source /no/such/folder: expected a folder, got nothing there\n"),
         (["--source", "x", "--dwd"], "ingest: expected one source, got --source x and --dwd\n"),
@@ -75,10 +75,10 @@ def test_once_takes_what_is_there_and_tells_of_it(home, folder, tmp_path):
         ),
     ],
 )
-def test_a_wrong_command_is_one_clear_line(home, arguments, said):
+def test_a_wrong_command_is_one_clear_line(home, arguments, message):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert result.stderr == said
+    assert result.stderr == message
 
 
 def test_a_misspelt_setting_stops_the_start(home, monkeypatch):
@@ -197,7 +197,7 @@ def test_served_models_are_read_from_their_cards(tmp_path, caplog):
 
 
 class Scripted:
-    """A source that brings what it is told, and fails where it is told to."""
+    """A source that delivers given files, and fails where it is configured to."""
 
     name = "scripted"
 
@@ -247,7 +247,7 @@ def test_stop_ends_after_the_file_in_hand(tmp_path, folder, caplog):
     stop = threading.Event()
     source = Scripted(arrivals)
     settle = source.settle
-    source.settle = lambda *told: (settle(*told), stop.set())[0]  # type: ignore[method-assign, func-returns-value]
+    source.settle = lambda *beat: (settle(*beat), stop.set())[0]  # type: ignore[method-assign, func-returns-value]
     IngestWorker(source, Store(tmp_path / "home"), list, stop).run()
     assert len(source.settled) == 1
 

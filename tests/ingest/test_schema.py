@@ -206,9 +206,9 @@ def test_processes_that_start_at_once_upgrade_once(home: Path) -> None:
         for process in started:
             process.stdin.write("\n")
             process.stdin.flush()
-        told = [process.communicate()[1] for process in started]
-    assert [process.returncode for process in started] == [0, 0], told
-    assert sum("upgrading" in errors for errors in told) == 1
+        errors_of_each = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0, 0], errors_of_each
+    assert sum("upgrading" in errors for errors in errors_of_each) == 1
     assert kept_copies(home) == ["catalogue.sqlite.0001.bak"]
 
 

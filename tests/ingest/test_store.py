@@ -63,19 +63,19 @@ def test_a_scan_comes_back_as_it_was_put(store):
     assert scan.path == store.home / "scans/RY/2024/07/01/RY_20240701T1200Z.nc"
 
 
-def test_the_file_alone_says_everything_and_xarray_opens_it(store):
+def test_the_file_alone_holds_everything_and_xarray_opens_it(store):
     store.put(frame_at(2.5))
     (scan,) = store.scans()
     assert scan.path.name == "RY_20240701T120230Z.nc"
     with xr.open_dataset(scan.path) as dataset:
         assert dataset["rainfall_rate"].attrs["standard_name"] == "rainfall_rate"
         assert dataset["time"].values[0] == np.datetime64("2024-07-01T12:02:30")
-        told = dataset.attrs
-    assert told["product"] == "RY"
-    assert told["interval_minutes"] == 5.0
-    assert told["missing_radars"] == "emd,hnr"
-    assert told["received_at"] == "2024-07-01T18:00:05Z"
-    assert told["content_sha256"] == scan.sha256
+        attributes = dataset.attrs
+    assert attributes["product"] == "RY"
+    assert attributes["interval_minutes"] == 5.0
+    assert attributes["missing_radars"] == "emd,hnr"
+    assert attributes["received_at"] == "2024-07-01T18:00:05Z"
+    assert attributes["content_sha256"] == scan.sha256
 
 
 def test_the_same_content_is_stored_once(store):
@@ -85,7 +85,7 @@ def test_the_same_content_is_stored_once(store):
     assert store.scans() == before
 
 
-def test_another_content_of_the_same_time_replaces_and_says_so(store, caplog):
+def test_another_content_of_the_same_time_replaces_and_is_logged(store, caplog):
     store.put(frame_at(seed=1))
     assert store.put(frame_at(seed=2)) is True
     (scan,) = store.scans()
@@ -120,7 +120,7 @@ def test_scans_are_chosen_by_product_and_time_in_order(store):
     assert store.latest("SF") is None
 
 
-def test_an_hour_of_rain_is_never_the_newest_scan_beside_others(store):
+def test_an_hourly_sum_is_never_the_newest_scan_among_others(store):
     fill(store, 60, product="RW")
     assert store.latest().product == "RW"
     fill(store, 55, product="RY")
@@ -179,7 +179,7 @@ def test_rebuild_gives_the_same_catalogue_from_the_files(store, caplog):
     assert store.rebuild() == 4
     assert store.scans() == before
     assert "broken.nc" in caplog.text
-    assert store.remembered("ab" * 32, "a.gz") is None, "whoever rebuilds wants the sources looked through again"
+    assert store.remembered("ab" * 32, "a.gz") is None, "a rebuild needs the sources looked through again"
 
 
 def test_rebuild_forgets_scans_whose_files_are_gone(store):
@@ -286,7 +286,7 @@ def test_a_window_reads_only_the_scans_it_needs(store, monkeypatch):
     )
 
 
-def test_a_gap_is_said_and_not_hidden(store):
+def test_a_gap_is_reported_and_not_hidden(store):
     fill(store, 0, 33, 90, 120)
     window = store.window()
     assert window.status == "degraded"
@@ -377,7 +377,7 @@ def test_no_ready_window_of_what_no_model_can_use(store, caplog):
 def test_quarantine_keeps_the_content_and_the_reason_once(store, tmp_path):
     original = tmp_path / "bad.gz"
     original.write_bytes(b"not a frame")
-    kept = store.quarantine(original, "bad.gz", "bad.gz: starts with b'not'; a frame was due")
+    kept = store.quarantine(original, "bad.gz", "bad.gz: expected a frame, got b'not'")
     assert store.quarantine(b"not a frame", "bad.gz", "again") == kept
     assert kept.read_bytes() == b"not a frame"
     assert kept.name.endswith("_bad.gz")
@@ -396,7 +396,7 @@ def test_a_store_where_none_can_be(tmp_path):
         Store(tmp_path / "home", f"sqlite:///{tmp_path}/no/folder/db.sqlite")
 
 
-def test_renewing_rows_is_said_in_postgresql_too():
+def test_replacing_rows_has_a_statement_for_postgresql_too():
     row = {"product": "RY", "valid_time": T0, "missing_radars": ["emd"]}
     text = str(upsert(ScanRow, [row], "postgresql").compile(dialect=postgresql.dialect()))
     assert "ON CONFLICT (product, valid_time) DO UPDATE SET" in text

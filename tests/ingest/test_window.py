@@ -1,4 +1,4 @@
-"""The window's policy: what stands for which time, what is bridged, what is refused, and that all of it is said."""
+"""The window's policy: what stands for which time, what is bridged, what is refused, and that all of it is reported."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -54,7 +54,7 @@ def test_a_five_minute_stream_gives_every_sixth_scan():
     assert_same(window, build_window(series(*FULL)))
 
 
-def test_a_past_reference_time_ignores_what_came_after():
+def test_a_past_reference_time_ignores_later_scans():
     window = build_window(series(*range(-180, 1, 5)), T0 - minutes(30))
     assert window.input_times == tuple(T0 + minutes(minute - 30) for minute in FULL)
     assert window.status == "ok"
@@ -108,9 +108,9 @@ def test_every_set_of_scans_has_the_outcome_of_the_policy(at):
 @pytest.mark.parametrize("gap", [-90, -60, -30])
 def test_one_missing_inner_frame_is_bridged_in_time(gap):
     window = build_window(series(*(minute for minute in FULL if minute != gap)))
-    due = (frame(gap - 30).rate_mmh_HW + frame(gap + 30).rate_mmh_HW) / 2
+    expected = (frame(gap - 30).rate_mmh_HW + frame(gap + 30).rate_mmh_HW) / 2
     index = FULL.index(gap)
-    np.testing.assert_allclose(window.rate_mmh_THW[index], due, rtol=1e-6)
+    np.testing.assert_allclose(window.rate_mmh_THW[index], expected, rtol=1e-6)
     assert (window.status, window.model_usable, window.input_times[index]) == ("degraded", True, None)
     assert len(window.notes) == 1
     assert "bridged" in window.notes[0]
@@ -118,9 +118,9 @@ def test_one_missing_inner_frame_is_bridged_in_time(gap):
 
 
 def test_a_bridge_weighs_its_ends_by_their_real_times():
-    window = build_window(series(-120, -85, -30, 0))  # -60 lies 25 minutes after one end and 30 before the other
-    due = frame(-85).rate_mmh_HW * (30 / 55) + frame(-30).rate_mmh_HW * (25 / 55)
-    np.testing.assert_allclose(window.rate_mmh_THW[2], due, rtol=1e-5)
+    window = build_window(series(-120, -85, -30, 0))  # -60 is 25 minutes after one end and 30 before the other
+    expected = frame(-85).rate_mmh_HW * (30 / 55) + frame(-30).rate_mmh_HW * (25 / 55)
+    np.testing.assert_allclose(window.rate_mmh_THW[2], expected, rtol=1e-5)
     assert len(window.notes) == 2
 
 
@@ -165,7 +165,7 @@ def test_no_frames_are_refused():
         build_window([])
 
 
-def test_a_shifted_scan_stands_in_and_is_said():
+def test_a_shifted_scan_is_used_and_noted():
     window = build_window(series(-120, -95, -60, -30, 0))
     assert (window.status, window.model_usable) == ("degraded", True)
     assert window.input_times[1] == T0 - minutes(95)
@@ -221,7 +221,7 @@ def test_strict_takes_what_is_complete():
 
 
 @pytest.mark.parametrize(
-    ("at", "said"),
+    ("at", "phrases"),
     [
         ((-90, -60, -30, 0), ["4 frames", "expected at least 5"]),
         ((-120, -90, -30, 0, 0), ["4 frames of different times"]),
@@ -232,10 +232,10 @@ def test_strict_takes_what_is_complete():
         ),
     ],
 )
-def test_strict_refuses_gaps_and_says_what_came(at, said):
+def test_strict_refuses_gaps_and_names_what_it_found(at, phrases):
     with pytest.raises(ConflictError) as refused:
         build_window(series(*at), strict=True)
-    for words in said:
+    for words in phrases:
         assert words in str(refused.value)
 
 
