@@ -20,8 +20,6 @@ DOCUMENTS = [
 THIS = "tests/test_words.py"
 LEFT: tuple[str, ...] = (
     *(
-        "core/",
-        "ingest/",
         "service/",
         "tests/",
         "training/datasets/",
