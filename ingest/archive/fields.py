@@ -60,7 +60,7 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
     try:
         with NETCDF_C:
             dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
-    except Exception as err:  # netCDF-C and xarray's time decoding raise anything on damaged files
+    except Exception as err:  # netCDF-C and xarray raise any error on damaged files
         yield name, partial(_fail, f"{name}: expected a whole NetCDF file with CF times, got {err}")
         return
     with dataset:

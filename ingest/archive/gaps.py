@@ -71,7 +71,7 @@ def as_text(report: dict[str, Any]) -> str:
         ("duplicate_count", "times occurred more than once"),
         ("rejected_count", "files left out"),
         ("all_dry", "fields without any rain"),
-        ("nothing_observed", "fields that observe nothing"),
+        ("nothing_observed", "fields without an observed cell"),
     ):
         if report.get(key):
             lines.append(f"{report[key]:,} {text}")
@@ -80,7 +80,7 @@ def as_text(report: dict[str, Any]) -> str:
     gaps = [f"  {gap['from']}  {gap['fields']:>8,} fields" for gap in report["gaps"][:MOST_LINES]]
     lines += [f"gaps, the longest first ({len(report['gaps']):,}):", *gaps] if gaps else []
     months = [f"  {month['month']}  {month['share']:.2%}" for month in report["months"] if month["share"] < 1]
-    lines += ["months that are not whole:", *months] if months else []
+    lines += ["incomplete months:", *months] if months else []
     rejected = [f"  {one['file']}: {one['reason']}" for one in report.get("rejected", [])[:MOST_LINES]]
     lines += ["left out:", *rejected] if rejected else []
     return "\n".join(lines) + "\n"

@@ -42,7 +42,7 @@ class Mirror:
     def finish(self) -> None:
         """Consolidate the metadata and rename the copy to its final path."""
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Consolidated metadata")  # not in Zarr 3's text, but read by all
+            warnings.filterwarnings("ignore", message="Consolidated metadata")  # not part of Zarr 3, but all read it
             zarr.consolidate_metadata(str(self.folder))
         self.folder.rename(self.archive)
 
@@ -65,7 +65,7 @@ def plan_mirror(remote: ZarrStore, years: Years, out: Path, downloader: Download
         try:
             downloader.fetch(file)
         except NoDataError:
-            continue  # a chunk of fill values alone
+            continue  # such a chunk holds fill values only
     span = _span(layout, whole, years)
     if not folder.exists():
         _write_cut(layout, whole, folder, span)

@@ -1,4 +1,8 @@
-"""A pool of processes that decode uploads under limits on time and memory (`ingest.sandbox.decoder`)."""
+"""A pool of processes that decode uploads under limits on time and memory (`ingest.sandbox.decoder`).
+
+Frames return as JSON and raw numbers in a file in memory, not as pickles: a process that has read foreign bytes is not
+trusted, and unpickling could run its code here.
+"""
 
 import atexit
 import json

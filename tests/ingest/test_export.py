@@ -44,7 +44,7 @@ def assert_within_a_quantum(actual_HW, expected_HW, quantum_mmh: float = QUANTUM
 
 
 def as_wradlib_reads(path: Path, number: int = 1) -> np.ndarray:
-    """What wradlib's ODIM reader gives, scaled as the file says."""
+    """Values of wradlib's ODIM reader, scaled by the file's gain and offset."""
     content = wradlib.io.read_opera_hdf5(path)
     what, data = content[f"dataset{number}/data1/what"], content[f"dataset{number}/data1/data"]
     rate_mmh_HW = data * what["gain"] + what["offset"]

@@ -174,7 +174,7 @@ def test_whole_windows_are_turned_by_seed_and_index(tmp_path):
         assert torch.equal(one.flatten(1).sort().values, other.flatten(1).sort().values)
         edges = [other[0, 0, 0, 1:-1], other[0, 0, -1, 1:-1], other[0, 0, 1:-1, 0], other[0, 0, 1:-1, -1]]
         sides.add(int(np.argmax([float(edge.mean()) for edge in edges])))
-    assert sides == {0, 1, 2, 3}  # the wet southern edge lies on every side in turn
+    assert sides == {0, 1, 2, 3}  # the wet southern edge is on every side in turn
 
 
 def test_a_large_archive_is_resized_once_and_kept_in_files(tmp_path, monkeypatch):

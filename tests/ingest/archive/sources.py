@@ -37,7 +37,7 @@ def write_event(path: Path, rate_mmh_THW: np.ndarray, start: datetime, step: tim
 
 
 def ry_scan(number: int, *, start: datetime = START) -> tuple[str, bytes, np.ndarray]:
-    """Name, gzipped bytes and rates of an RY file with a wet corner that tells its number."""
+    """Name, gzipped bytes and rates of an RY file with a wet corner whose rate identifies its number."""
     rate_mmh_HW = np.zeros((900, 900), np.float32)
     rate_mmh_HW[:9] = np.nan
     rate_mmh_HW[20 : 40 + number, 30:60] = np.float32(0.12) * (number + 1)
@@ -47,7 +47,7 @@ def ry_scan(number: int, *, start: datetime = START) -> tuple[str, bytes, np.nda
 
 
 def tar_bytes(files: dict[str, bytes], mode: Literal["w", "w:gz", "w:bz2"] = "w") -> bytes:
-    """A tar archive, compressed as the mode says (w:gz, w:bz2)."""
+    """A tar archive, compressed by the mode (w:gz, w:bz2)."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode=mode) as archive:
         for name, inside in files.items():

@@ -25,7 +25,7 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Waits(list[float]):
-    """The waits that were asked for, none of which happens."""
+    """The requested waits, none of which happens."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""ASCII grids: a name that tells the time, a no-data value that tells the unit, rows that tell a cut."""
+"""ASCII grids: the time from the name, the unit from the no-data value, and cuts from the number of rows."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ TIMES = [T0 + timedelta(minutes=5 * step) for step in range(13)]
 
 
 class Clock:
-    """Seconds that pass when told to."""
+    """A clock whose seconds the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 1_700_000_000.0

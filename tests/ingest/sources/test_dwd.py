@@ -27,7 +27,7 @@ NOW = datetime(2020, 1, 1, 16, 3, tzinfo=UTC)
 
 
 class Server:
-    """Files by path, listings of folders as nginx writes them, and everything that was asked."""
+    """Files by path, listings of folders as nginx writes them, and all requests received."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -378,7 +378,7 @@ def newest_of(server: Server) -> str:
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "ingest was down"])
 def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store, shared_data, restarted):
-    """The listing says that it changed: a final file under the name of the provisional one."""
+    """The listing shows a change: a final file under the name of the provisional one."""
     offer(server, shared_data)
     newest = newest_of(server)
     worker = worker_of(source_of(server, store), store)

@@ -21,7 +21,7 @@ MINUTE = timedelta(minutes=1)
 
 
 class Clock:
-    """A clock that moves only when somebody waits."""
+    """A clock that advances only by waits."""
 
     def __init__(self, now: datetime):
         self.now = now
