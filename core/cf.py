@@ -14,7 +14,8 @@ from pyproj.exceptions import CRSError
 from core.arrays import BoolField, Float32Field, Float64Field
 from core.errors import FrameError
 from core.files import write_atomically
-from core.grid import Grid, grid_from_centres, known
+from core.grid import Grid, known
+from core.grid_checks import grid_from_centres
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"

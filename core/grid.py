@@ -125,11 +125,11 @@ class Grid:
         Raises:
             InputError: latitude or longitude is out of range.
         """
-        if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        if not (-90 <= lat <= 90 and -180 <= lon <= 360):
             raise InputError(
-                f"expected lat within -90 to 90 and lon within -180 to 180 degrees, got lat {lat}, lon {lon}"
+                f"expected lat within -90 to 90 and lon within -180 to 360 degrees, got lat {lat}, lon {lon}"
             )
-        x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
+        x_m, y_m = (float(value) for value in self.to_xy(np.array(lon, np.float64), np.array(lat, np.float64)))
         if not (np.isfinite(x_m) and np.isfinite(y_m)):
             return None
         row = int(np.floor((self.north_m - y_m) / self.pixel_y_m))
@@ -137,14 +137,20 @@ class Grid:
         return (row, col) if 0 <= row < self.height and 0 <= col < self.width else None
 
     def to_xy(self, lon: Float64Field, lat: Float64Field) -> tuple[Float64Field, Float64Field]:
-        """Return projection coordinates of places, infinite where undefined."""
-        x_m, y_m = _from_lon_lat(self.crs).transform(lon, lat)
-        return np.asarray(x_m), np.asarray(y_m)
+        """Return projection coordinates of places, infinite where undefined; longitudes in the grid's own turn."""
+        x_m, y_m = (np.asarray(axis) for axis in _from_lon_lat(self.crs).transform(lon, lat))
+        if self._degrees:
+            middle = self.west_m + self.width * self.pixel_x_m / 2
+            with np.errstate(invalid="ignore"):  # infinite where undefined
+                other_turn = np.isfinite(x_m) & (np.abs(x_m - middle) > 180)
+                x_m = np.where(other_turn, (x_m - middle + 180) % 360 + middle - 180, x_m)
+        return x_m, y_m
 
     def to_lon_lat(self, x_m: Float64Field, y_m: Float64Field) -> tuple[Float64Field, Float64Field]:
-        """Return longitude and latitude of projection coordinates."""
-        lon, lat = _from_lon_lat(self.crs).transform(x_m, y_m, direction="INVERSE")
-        return np.asarray(lon), np.asarray(lat)
+        """Return longitude (within -180 to 180) and latitude of projection coordinates."""
+        lon, lat = (np.asarray(axis) for axis in _from_lon_lat(self.crs).transform(x_m, y_m, direction="INVERSE"))
+        with np.errstate(invalid="ignore"):  # infinite where undefined
+            return np.where(np.isfinite(lon) & (np.abs(lon) > 180), (lon + 180) % 360 - 180, lon), lat
 
     def lon_lat_HW(self) -> tuple[Float64Field, Float64Field]:
         """Return longitude and latitude of every cell centre, degrees on WGS84 (on the sphere for spherical grids)."""
@@ -154,11 +160,8 @@ class Grid:
     def corners_lon_lat(self) -> list[tuple[float, float]]:
         """Return longitude and latitude of the outer corners: NW, NE, SE, SW."""
         west, south, east, north = self.extent_m
-        to_lon_lat = _from_lon_lat(self.crs)
-        return [
-            to_lon_lat.transform(x, y, direction="INVERSE")
-            for x, y in ((west, north), (east, north), (east, south), (west, south))
-        ]
+        lon, lat = self.to_lon_lat(np.array([west, east, east, west]), np.array([north, north, south, south]))
+        return list(zip(lon.tolist(), lat.tolist(), strict=True))
 
     def resized(self, height: int, width: int) -> "Grid":
         """Return a grid of the same area with another number of cells."""
@@ -242,24 +245,6 @@ def dwd_grid(rows: int, cols: int, *, wgs84: bool) -> Grid:
 RADOLAN_900: Final = dwd_grid(900, 900, wgs84=False)
 RADOLAN_1100: Final = dwd_grid(1100, 900, wgs84=False)
 DE1200: Final = dwd_grid(1200, 1100, wgs84=True)
-
-
-def grid_from_centres(crs: str, x_m: Float64Field, y_m: Float64Field, *, name: str = "") -> Grid:
-    """Return the grid of given column and row centres (either order of y; the caller flips the field).
-
-    Raises:
-        FrameError: fewer than two centres on an axis, or centres that are not equally spaced.
-    """
-    for axis, centres in (("x", x_m), ("y", y_m)):
-        if centres.ndim != 1 or centres.size < 2:
-            raise FrameError(f"coordinate {axis}: expected one axis of two or more centres, got shape {centres.shape}")
-        steps = np.diff(centres)
-        if not np.isfinite(steps).all() or not np.allclose(steps, steps.mean(), rtol=1e-3, atol=1e-9) or steps[0] == 0:
-            raise FrameError(f"coordinate {axis}: expected equal steps, got steps from {steps.min()} to {steps.max()}")
-    pixel_x, pixel_y = abs(float(np.diff(x_m).mean())), abs(float(np.diff(y_m).mean()))
-    return Grid(
-        crs, float(x_m.min()) - pixel_x / 2, float(y_m.max()) + pixel_y / 2, pixel_x, pixel_y, y_m.size, x_m.size, name
-    )
 
 
 def known(grid: Grid) -> Grid:

@@ -20,9 +20,9 @@ from core.grid import (
     RADOLAN_SPHERE,
     Grid,
     dwd_grid,
-    grid_from_centres,
     known,
 )
+from core.grid_checks import checked_grid, grid_from_centres
 
 CITIES = {"Berlin": (52.5200, 13.4050), "Munich": (48.1374, 11.5755), "Hamburg": (53.5511, 9.9937)}
 FALSE_ORIGIN_M = (543_196.835, 3_622_588.862)
@@ -198,10 +198,10 @@ def test_known_finds_dwds_own_grid_and_leaves_others_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lat", "lon"), [(91, 10), (-90.1, 10), (50, 181), (50, -180.5), (math.nan, 10), (50, math.inf)]
+    ("lat", "lon"), [(91, 10), (-90.1, 10), (50, 361), (50, -180.5), (math.nan, 10), (50, math.inf)]
 )
 def test_places_not_on_earth_are_input_errors(lat: float, lon: float) -> None:
-    with pytest.raises(InputError, match="expected lat within -90 to 90 and lon within -180 to 180 degrees, got"):
+    with pytest.raises(InputError, match="expected lat within -90 to 90 and lon within -180 to 360 degrees, got"):
         DE1200.cell_of(lat, lon)
 
 
@@ -235,3 +235,44 @@ def test_pixel_size_of_a_geographic_grid_is_in_metres() -> None:
     grid = Grid("EPSG:4326", 0.0, 60.5, 0.1, 0.1, 10, 10)
     assert grid.pixel_m == pytest.approx(math.sqrt(11_119.5 * 11_119.5 * 0.5), rel=1e-3)
     assert RADOLAN_900.pixel_m == 1000
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        (Grid(RADOLAN_SPHERE, -300, -3900, 2, 2, 60, 80), "expected cells of 50 m to 50 km, got"),
+        (Grid(RADOLAN_SPHERE, -3e6, -3.9e6, 2e5, 2e5, 10, 10), "expected cells of 50 m to 50 km, got"),
+        (Grid("EPSG:4326", 10, 95, 0.1, 0.1, 100, 100), "expected corners on Earth"),
+        (Grid("EPSG:4326", -180, 60, 1, 0.4, 100, 400), "expected corners on Earth"),
+        (Grid("+proj=geos +h=35785831 +units=m", -6e6, 6e6, 3000, 3000, 4000, 4000), "expected corners on Earth"),
+        (Grid(RADOLAN_SPHERE, 0, -4e6, 1000, 1000, 1, 5), "expected 2 x 2 cells or more, got 1 x 5"),
+    ],
+)
+def test_grids_that_are_not_on_earth_are_refused(grid: Grid, message: str) -> None:
+    with pytest.raises(FrameError, match=message):
+        checked_grid(grid)
+
+
+@pytest.mark.parametrize("grid", [DE1200, RADOLAN_900, Grid("EPSG:3832", -5e6, 3e6, 2000, 2000, 50, 50)])
+def test_grids_on_earth_pass(grid: Grid) -> None:
+    assert checked_grid(grid) is grid
+
+
+@pytest.mark.parametrize("first", [-105.0, 255.0, 179.5, -180.5, 0.0, -0.3, -180.0])
+@pytest.mark.parametrize("lat", [44.0, -44.0])
+def test_longitudes_of_any_convention_find_their_cell(first: float, lat: float) -> None:
+    centres = first + 0.05 + 0.1 * np.arange(12.0)
+    for convention in (centres, (centres + 180) % 360 - 180, centres % 360):
+        grid = grid_from_centres("EPSG:4326", convention.astype(np.float64), lat - 0.1 * np.arange(5.0))
+        assert -180.1 <= grid.west_m < 180
+        for lon in ((first + 0.75 + 180) % 360 - 180, (first + 0.75) % 360):
+            assert grid.cell_of(lat - 0.2, lon) == (2, 7)
+        assert grid.cell_of(lat - 0.2, (first - 2 + 180) % 360 - 180) is None
+        lon_HW, _ = grid.lon_lat_HW()
+        assert np.abs(lon_HW).max() <= 180
+        np.testing.assert_allclose((lon_HW[2, 7] - first) % 360, 0.75)
+
+
+def test_centres_in_single_precision_are_equal_steps() -> None:
+    centres = (255.01 + 0.02 * np.arange(80)).astype(np.float32).astype(np.float64)
+    assert grid_from_centres("EPSG:4326", centres, 0.1 * np.arange(5.0)).cell_of(0.2, -104.97) == (2, 1)
