@@ -20,7 +20,6 @@ DOCUMENTS = [
 THIS = "tests/test_words.py"
 LEFT: tuple[str, ...] = (
     *(
-        "service/",
         "tests/",
         "training/datasets/",
     ),

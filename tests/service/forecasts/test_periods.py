@@ -145,7 +145,7 @@ def test_fractions_are_summed_before_the_ratio(open_world):
     assert FSS().value(pooled.sums) != pytest.approx(mean, rel=1e-3)
 
 
-def test_a_day_in_one_go_gives_the_rows_of_a_day_scored_as_it_came(day):
+def test_a_day_scored_at_once_has_the_rows_of_a_day_scored_in_steps(day):
     before = [rows(day, "counts"), rows(day, "fss", "rate-mae")]
     forget(day)
     assert day.service.verify_observed() == len([row for row in before[0] if "'mask': 'all'" in row])
@@ -175,7 +175,7 @@ def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(day):
     assert counts_over(engine, Period(later(600), later(9000))) == []
 
 
-def test_versions_are_apart_and_the_baselines_beside_each_are_its_own(open_world):
+def test_versions_are_apart_and_each_has_its_own_baselines(open_world):
     world = open_world()
     world.put(*(rain(minutes) for minutes in range(0, LAST_MINUTE + 1, 30)))
     for minutes in (120, 150, 180):
