@@ -46,6 +46,7 @@ SAME_TESTS = (
     "tests/service/forecasts/test_catalogue.py",
     "tests/service/forecasts/test_scoring.py",
     "tests/service/forecasts/test_periods.py",
+    "tests/service/forecasts/test_rollup.py",
     "tests/service/forecasts/test_nowcast.py",
     "tests/service/forecasts/test_retention.py",
     "tests/ingest/test_store.py",
