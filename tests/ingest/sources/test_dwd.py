@@ -118,7 +118,7 @@ def store(tmp_path: Path) -> Store:
 
 def source_of(server, store: Store, *, now: datetime = NOW) -> DwdSource:
     return DwdSource(
-        server.url, store.home / "inbox", known=store.remembers_name, poll_s=30, clock=lambda: now, jitter=lambda: 0.5
+        server.url, store.home / "inbox", known=store.has_file_named, poll_s=30, clock=lambda: now, jitter=lambda: 0.5
     )
 
 
@@ -238,7 +238,7 @@ def test_hours_of_rw_are_fetched_on_request_and_start_no_forecast(server, store,
     worker_of(source_of(server, store), store).look()
     assert store.products() == ["RY"]
     assert "/radolan/rw/" not in server.paths()
-    hourly = DwdSource(server.url, store.home / "inbox", known=store.remembers_name, clock=lambda: NOW, hourly=True)
+    hourly = DwdSource(server.url, store.home / "inbox", known=store.has_file_named, clock=lambda: NOW, hourly=True)
     worker_of(hourly, store).look()
     assert server.paths() == ["/radolan/ry/", "/radolan/rw/", f"/radolan/rw/{name}"]
     assert store.products() == ["RW", "RY"]
@@ -456,7 +456,7 @@ def test_broken_and_slow_connections_end(server, store, shared_data, where, how)
     source = DwdSource(
         server.url,
         store.home / "inbox",
-        known=store.remembers_name,
+        known=store.has_file_named,
         clock=lambda: NOW,
         jitter=lambda: 0.5,
         timeout_s=0.2,
