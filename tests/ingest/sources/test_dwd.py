@@ -50,8 +50,8 @@ class Server:
         if path in self.status:
             return self.status[path], self.extra, b"as ordered"
         if not path.endswith("/"):
-            told = {"Last-Modified": self.modified[path]} if path in self.modified else {}
-            return (200, told, self.files[path]) if path in self.files else (404, {}, b"")
+            headers = {"Last-Modified": self.modified[path]} if path in self.modified else {}
+            return (200, headers, self.files[path]) if path in self.files else (404, {}, b"")
         inside = sorted(name.rsplit("/", 1)[1] for name in self.files if name.startswith(path))
         if not inside:
             return 404, {}, b""
@@ -401,11 +401,13 @@ def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store
     assert store.ingest_status().counts["replaced"] == 1
 
 
-@pytest.mark.parametrize(("said", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)])
+@pytest.mark.parametrize(
+    ("retry_after", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)]
+)
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_sets_the_next_poll(server, store, shared_data, said, wait_s, status):
+def test_retry_after_sets_the_next_poll(server, store, shared_data, retry_after, wait_s, status):
     offer(server, shared_data)
-    server.status["/radolan/ry/"], server.extra = status, {"Retry-After": said}
+    server.status["/radolan/ry/"], server.extra = status, {"Retry-After": retry_after}
     source = source_of(server, store)
     with pytest.raises(UnavailableError, match=f"{status} .* again in"):
         list(source.look())
@@ -520,9 +522,9 @@ def test_an_outage_is_in_the_status_until_it_ends(server, store, shared_data):
     for late in (5, 10):
         now[0] = NOW + timedelta(minutes=late)
         worker.run()
-    told = store.ingest_status().worker["sources"]["dwd"]
-    assert (told["outage_since"], told["last_success_at"]) == ("2020-01-01T16:08:00Z", "2020-01-01T16:03:00Z")
-    assert "500" in told["error"]
+    status = store.ingest_status().worker["sources"]["dwd"]
+    assert (status["outage_since"], status["last_success_at"]) == ("2020-01-01T16:08:00Z", "2020-01-01T16:03:00Z")
+    assert "500" in status["error"]
     restarted = IngestWorker(source, store, list, threading.Event(), clock=lambda: now[0], name="dwd")
     restarted.run()
     assert store.ingest_status().worker["sources"]["dwd"]["outage_since"] == "2020-01-01T16:08:00Z"
