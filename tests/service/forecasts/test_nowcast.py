@@ -216,7 +216,7 @@ def test_uploads_that_make_no_window(world, window_frames, later_frames, rain):
     for frames, reason in (
         (too_few, "4 frames"),
         (uneven, "minutes apart"),
-        (two_grids, "two grids"),
+        (two_grids, "expected frames on one grid"),
         (two_products, "RX, RY"),
         ([], "0 frames"),
     ):
