@@ -105,7 +105,7 @@ def choose_source(
         settings,
         inbox=store.home / "inbox",
         folder=folder or settings.source,
-        known=store.remembers_name,
+        known=store.has_file_named,
         once=once,
         poll_s=poll_s,
         grace_s=grace_s,

@@ -36,7 +36,7 @@ def alias(
     alias: Annotated[str, typer.Argument(help="default, production, canary, ...")],
     model: Annotated[str, typer.Argument(help="NAME@VERSION, or NAME for what that means now")],
 ) -> None:
-    """Point an alias to a version that loads and runs; also the way back to an earlier version."""
+    """Set an alias to a version that loads and runs; also the way back to an earlier version."""
     with errors_in_one_line():
         settings = settings_from_environment()
         registry = _registry(settings)

@@ -63,7 +63,7 @@ def open_engine(database_url: str) -> Engine:
     return engine
 
 
-def held_open(engine: Engine) -> sqlite3.Connection | None:
+def open_idle_connection(engine: Engine) -> sqlite3.Connection | None:
     """Open an idle connection: without one, SQLite checkpoints its log whenever the last connection closes.
 
     A checkpoint costs each write two syncs of the disk. Only for a process that does not fork; None for PostgreSQL.
@@ -82,7 +82,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         UnavailableError: the database does not respond.
     """
-    with translated(), engine.connect() as connection:
+    with translate_sql_errors(), engine.connect() as connection:
         yield connection
 
 
@@ -93,12 +93,12 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         UnavailableError: the database does not respond.
     """
-    with translated(), engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+    with translate_sql_errors(), engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         yield connection
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_sql_errors() -> Iterator[None]:
     """Translate SQLAlchemy's errors: a missing column is a `ConfigError`, all others are `UnavailableError`."""
     try:
         yield

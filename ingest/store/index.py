@@ -126,7 +126,7 @@ class Index:
                 connection.execute(upsert(FileRow, [file], self.engine.dialect.name))
             self._add(connection, counts or {})
 
-    def remember(self, row: Mapping[str, Any]) -> None:
+    def record_file(self, row: Mapping[str, Any]) -> None:
         """Insert a `FileRow`."""
         self.enter([], file=row)
 
@@ -153,7 +153,7 @@ class Index:
         with reading(self.engine) as connection:
             return {row.what: row.n for row in connection.execute(select(CountRow.what, CountRow.n))}
 
-    def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
+    def recorded_frames(self, sha256: str, name: str) -> tuple[int, int] | None:
         """Return the numbers of observations and forecasts in an ingested file of that content and name."""
         query = select(FileRow.observations, FileRow.forecasts)
         query = query.where(FileRow.sha256 == sha256, FileRow.name == name)
@@ -161,7 +161,7 @@ class Index:
             row = connection.execute(query).first()
         return (row.observations, row.forecasts) if row else None
 
-    def remembers_name(self, name: str) -> bool:
+    def has_file_named(self, name: str) -> bool:
         """Return whether a file of that name was ingested."""
         with reading(self.engine) as connection:
             return connection.scalar(select(FileRow.sha256).where(FileRow.name == name).limit(1)) is not None

@@ -110,7 +110,7 @@ def ingest_file(
 
 def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None, cleaning: Cleaning) -> Outcome:
     sha256 = hashlib.sha256(content).hexdigest()
-    known = store.remembered(sha256, name)
+    known = store.recorded_frames(sha256, name)
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
     frames = [cleaning(frame) for frame in _frames(content, name)]

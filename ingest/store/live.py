@@ -256,18 +256,18 @@ class Store:
                 self.home, keep, newest.valid_time if newest else None, self._clock(), self._index.forget
             )
 
-    def remember(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
+    def record_file(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
         """Record that a file is completely stored, so that it is not read again."""
         counts = {"observations": observations, "forecasts": forecasts}
-        self._index.remember({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
+        self._index.record_file({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
 
-    def remembered(self, sha256: str, name: str) -> tuple[int, int] | None:
+    def recorded_frames(self, sha256: str, name: str) -> tuple[int, int] | None:
         """Return the numbers of observations and forecasts of an ingested file, by its content and name."""
-        return self._index.remembered(sha256, name)
+        return self._index.recorded_frames(sha256, name)
 
-    def remembers_name(self, name: str) -> bool:
+    def has_file_named(self, name: str) -> bool:
         """Return whether a file of that name was ingested (for sources whose names are unique)."""
-        return self._index.remembers_name(name)
+        return self._index.has_file_named(name)
 
     def rebuild(self) -> int:
         """Rebuild the catalogue from the files; return the number of scans. Unreadable files are skipped."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import ConfigError, NowcastError, UnavailableError
 from core.settings import Settings
 from ingest.sandbox.pool import decoder_pool
-from ingest.store.database import held_open
+from ingest.store.database import open_idle_connection
 from service.api.admission import admission_of
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
@@ -108,7 +108,7 @@ class Backend:
 
     def _open(self) -> None:
         self._service = self._service or self._build()
-        self._held = self._held or held_open(self._service.catalogue.engine)
+        self._held = self._held or open_idle_connection(self._service.catalogue.engine)
         self._service.predictor.warm(self.settings.model)
         self.warm = True
         self._after_warm("warming up for uploads failed", self._load_for_uploads)

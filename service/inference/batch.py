@@ -45,7 +45,7 @@ class QueuedCall(Generic[Given, Made]):
 
     @property
     def is_late(self) -> bool:
-        """Whether its deadline has passed, so that its result would be discarded."""
+        """Return whether its deadline has passed, so that its result would be discarded."""
         return self.give_up_at is not None and time.monotonic() > self.give_up_at
 
 

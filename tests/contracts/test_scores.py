@@ -1,4 +1,4 @@
-"""What holds for every registered score."""
+"""The contract of every registered score."""
 
 import math
 
@@ -110,7 +110,7 @@ def test_a_perfect_forecast_scores_best_and_another_does_not(score):
     assert abs(score.value(score.totals(forecast, observed)) - score.best) > 1e-3
 
 
-def test_nothing_is_undefined_and_never_the_best(score):
+def test_without_data_a_score_is_undefined_and_never_the_best(score):
     forecast, observed = fields(score, 5)
     assert math.isnan(score.value(score.totals(forecast[:0], observed[:0])))
     if score.takes != "pictures":

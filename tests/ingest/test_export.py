@@ -93,10 +93,10 @@ def test_a_stored_dwd_scan_is_read_back_unchanged(tmp_path, shared_data):
     store.put(read_frames(source)[0])
     (path,) = export_odim(store.scans()[0].path, tmp_path / "out")
     assert path.name == "raa01-ry_10000-2509212320-dwd---bin.hdf5"
-    (due,), (actual,) = read_frames(source), read_frames(path)
-    assert replace(actual, rate_mmh_HW=due.rate_mmh_HW) == due
-    assert_within_a_quantum(actual.rate_mmh_HW, due.rate_mmh_HW)
-    assert_within_a_quantum(as_pysteps_reads(path)[0], due.rate_mmh_HW)
+    (expected,), (actual,) = read_frames(source), read_frames(path)
+    assert replace(actual, rate_mmh_HW=expected.rate_mmh_HW) == expected
+    assert_within_a_quantum(actual.rate_mmh_HW, expected.rate_mmh_HW)
+    assert_within_a_quantum(as_pysteps_reads(path)[0], expected.rate_mmh_HW)
 
 
 def test_missing_radars_and_the_interval_go_with_it():

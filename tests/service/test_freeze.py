@@ -47,7 +47,7 @@ def stale_flags(client: TestClient, forecast_id: str) -> list[bool]:
     return [answer["status"] == "stale" for answer in answers]
 
 
-def test_ten_minutes_after_the_last_scan_every_answer_says_stale(client: TestClient, clock: Clock):
+def test_ten_minutes_after_the_last_scan_every_response_is_stale(client: TestClient, clock: Clock):
     forecast_id = client.post("/nowcast", json={}).json()["forecast_id"]
     clock.after(timedelta(minutes=10))
     assert stale_flags(client, forecast_id) == [False] * len(ANSWERS)
@@ -98,7 +98,7 @@ def test_what_somebody_asks_for_is_made_however_old(client: TestClient, clock: C
     assert upload.json()["data_age_s"] > 400 * 24 * 3600
 
 
-def test_the_schedule_tells_of_a_refusal_once(
+def test_the_schedule_logs_a_refusal_once(
     service: NowcastService, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     known: set[str] = set()

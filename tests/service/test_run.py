@@ -47,7 +47,7 @@ def test_a_replay_has_a_home_of_its_own_and_is_marked_as_one(tmp_path: Path):
     assert radar.command[-4:] == ("--speed", "7.0", "--recorded", str(tmp_path))
 
 
-def test_with_nothing_given_the_day_is_invented_and_says_so(tmp_path: Path):
+def test_without_options_the_day_is_invented_and_marked_as_such(tmp_path: Path):
     chosen = plan(settings(tmp_path), None, dwd=False, replay=None, now=NOW)
     assert chosen.settings.home == tmp_path / "home" / "invented"
     assert chosen.environment("redis://x")["NOWCAST_INVENTED"] == "True"

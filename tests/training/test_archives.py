@@ -74,8 +74,8 @@ def test_windows_of_rainnet_s_file_are_half_an_hour_apart_and_go_over_no_gap(tmp
     assert [w.begin - data.windows[0].begin for w in data.windows] == [5 * (k - starts[0]) for k in starts]
     for index in (0, len(starts) - 1):
         found = torch.cat(tuple(data[index]))[:, 0, 0, 0]
-        due = [12 * (starts[index] + 6 * n) / 100 for n in range(4)]
-        np.testing.assert_allclose(found, due, rtol=2e-3)
+        expected = [12 * (starts[index] + 6 * n) / 100 for n in range(4)]
+        np.testing.assert_allclose(found, expected, rtol=2e-3)
 
 
 def test_the_radklim_store_holds_amounts_of_five_minutes(tmp_path):
@@ -87,8 +87,8 @@ def test_the_radklim_store_holds_amounts_of_five_minutes(tmp_path):
     assert np.isnan(series.field_mmh(10)[0, 0])  # row 0 is north, though the store begins in the south
     assert series.fingerprint()["sha256"]
     data = _germany(tmp_path, "test")
-    due = [k for k in range(36) if all(k + 6 * n < 36 and k + 6 * n != 20 for n in range(4))]
-    assert len(data) == len(due)
+    expected = [k for k in range(36) if all(k + 6 * n < 36 and k + 6 * n != 20 for n in range(4))]
+    assert len(data) == len(expected)
     np.testing.assert_allclose(data[0].future_TCHW[:, 0, 6, 6], [12 * 0.12, 12 * 0.18], rtol=2e-3)
 
 
@@ -228,6 +228,6 @@ def test_an_archive_of_our_own_is_read(tmp_path, shared_data):
     assert data.windows[0].series.minutes[0] * 60 == datetime(2020, 1, 1, 15, tzinfo=UTC).timestamp()
     first = sorted(source.glob("*.gz"))[0]
     frame = read_frames(first)[0]
-    due = field_cache.resize(frame.rate_mmh_HW.astype(np.float16), (12, 12))
-    np.testing.assert_allclose(data[0].past_TCHW[0, 0], due, rtol=1e-3, atol=1e-3)
+    expected = field_cache.resize(frame.rate_mmh_HW.astype(np.float16), (12, 12))
+    np.testing.assert_allclose(data[0].past_TCHW[0, 0], expected, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(data.windows[0].series.field_mmh(0), frame.rate_mmh_HW, rtol=1e-3, atol=1e-3)

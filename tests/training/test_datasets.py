@@ -47,9 +47,9 @@ def test_windows_respect_gaps_and_cadence(tmp_path, suffix):
     assert len(data) == len(starts)
     for index, start in enumerate(starts):
         sample = data[index]
-        due = [minutes.index(start + 30 * k) for k in range(4)]
+        expected = [minutes.index(start + 30 * k) for k in range(4)]
         found = [*sample.past_TCHW[:, 0, -1, -1].tolist(), *sample.future_TCHW[:, 0, -1, -1].tolist()]
-        assert found == due
+        assert found == expected
     assert data[0].past_TCHW.shape == (2, 1, 12, 15)
     assert data[0].past_TCHW[0, 0, 0, 0] == 50.0  # row 0 is north
 
@@ -165,14 +165,14 @@ def test_the_paper_s_generator_step_by_step():
         y, x = random.uniform(0, 36, 2)
         angle, speed = random.uniform(-np.pi, np.pi), random.integers(2, 7)
         dy, dx = speed * np.sin(angle), speed * np.cos(angle)
-        due = []
+        expected = []
         for _ in range(20):
-            due.append((int(y), int(x)))
+            expected.append((int(y), int(x)))
             dy = -dy if not -2 <= y + dy <= 38 else dy
             dx = -dx if not -2 <= x + dx <= 38 else dx
             y, x = y + dy, x + dx
-        assert moving_mnist._path(np.random.default_rng(seed), 20, 36, 1.0) == due
-        assert all(-2 <= place <= 38 for places in due for place in places)
+        assert moving_mnist._path(np.random.default_rng(seed), 20, 36, 1.0) == expected
+        assert all(-2 <= place <= 38 for places in expected for place in places)
 
 
 def test_digits_hang_over_the_edge_are_cut_and_add_up():

@@ -1,4 +1,4 @@
-"""The evaluation of a checkpoint: which frames and clips count, beside which baselines, and what is refused."""
+"""The evaluation of a checkpoint: which frames and clips count, with which baselines, and what is refused."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_the_paper_s_protocol_counts_one_step_forecasts_of_given_frames():
     assert table.overall("mae", "persistence") == pytest.approx((one + two) / 2)
 
 
-def test_the_paper_s_mean_takes_undefined_for_nothing_and_the_headline_does_not():
+def test_the_paper_s_mean_counts_undefined_as_0_and_the_headline_does_not():
     rain = np.zeros((1, 5, 4, 4))
     rain[0, 4], rain[0, 2] = 1.0, 1.0
     table = persistence_of(rain, rain=True, one_step=True)
@@ -110,7 +110,7 @@ def test_a_window_in_km_is_cells_of_the_data_set():
     assert labels["csi_2"].totals_of == labels["bias_2"].totals_of
 
 
-def test_channels_are_forecast_alone():
+def test_each_channel_is_forecast_separately():
     past_BTCHW = torch.rand(2, 3, 2, 8, 8)
     frames = predictions(load_forecaster("persistence"), past_BTCHW, 4, one_step=True)
     assert frames.shape == (2, 6, 2, 8, 8)
@@ -125,7 +125,7 @@ def test_extrapolation_before_its_second_frame_is_the_newest_one():
     np.testing.assert_array_equal(frames[:, 0], past_BTCHW[:, 0])
 
 
-def test_a_forecast_that_is_not_finite_is_no_score():
+def test_a_forecast_that_is_not_finite_is_an_error():
     with pytest.raises(ForecastError, match="not finite"):
         evaluate.evaluate([Constant(NAN)], Fixed(ramp(), rain=False))
 
@@ -140,7 +140,7 @@ def test_clips_are_spread_evenly():
     assert table.at("mae", "persistence", 1) == pytest.approx(144 * np.mean([1, 5, 9]) / 100)
 
 
-def test_a_batch_gives_what_its_clips_give(tmp_path):
+def test_a_batch_equals_its_single_clips(tmp_path):
     forecaster = load_forecaster(make_run(tmp_path / "run", "ms-convlstm") / "checkpoint")
     past_BTCHW = torch.rand(3, 3, 1, 16, 16)
     whole = predictions(forecaster, past_BTCHW, 2, one_step=True)
@@ -189,7 +189,7 @@ def test_a_model_without_one_step_forecasts_has_no_mean_of_the_paper(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--dataset", "germany"], "expected moving_mnist, on which own was trained, got germany"),
         (
@@ -203,22 +203,22 @@ def test_a_model_without_one_step_forecasts_has_no_mean_of_the_paper(tmp_path):
         (["--dataset", "moving_mnist", "--json", "/dev/null/x.json"], "cannot be written"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_one_line(arguments, said, tmp_path):
+def test_what_does_not_fit_is_refused_in_one_line(arguments, message, tmp_path):
     run = make_run(tmp_path / "own")
     result = _evaluate("--checkpoint", run / "checkpoint", "--clips", 1, *arguments)
     assert result.exit_code == 2, result.output
-    assert said in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 
-def test_transfer_is_for_who_means_it(tmp_path):
+def test_transfer_scores_frames_of_another_size(tmp_path):
     run = make_run(tmp_path / "own")
     options = ["--dataset", "moving_mnist", "--set", "size=20", "--clips", 1, "--transfer"]
     result = _evaluate("--checkpoint", run / "checkpoint", *options)
     assert result.exit_code == 0, result.output
 
 
-def test_an_option_that_is_the_training_s_own_is_no_other_frame(tmp_path):
+def test_options_equal_to_those_of_the_training_are_accepted(tmp_path):
     forecaster = load_forecaster(make_run(tmp_path / "own") / "checkpoint")
     same = evaluate.scored_set(forecaster, "moving_mnist", None, {"size": 16, "digits_per_clip": 2, "test_clips": 3})
     assert len(same) == 3

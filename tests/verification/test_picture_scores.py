@@ -59,14 +59,14 @@ def test_a_forecast_is_clipped(name):
 
 
 @pytest.mark.parametrize("shape", [(12, 11), (32, 32), (31, 45)])
-def test_ssim_is_that_of_a_library_where_the_window_lies_in_the_frame(shape):
+def test_ssim_equals_a_library_s_where_the_window_is_inside_the_frame(shape):
     random = np.random.default_rng(2)
     forecast, truth = random.random((2, 3, *shape))
     forecast[:, :9], truth[:, :9] = 0.0, 0.0
     pair = (torch.from_numpy(x)[:, None] for x in (forecast, truth))
     _, place_N1HW = structural_similarity_index_measure(*pair, data_range=1.0, return_full_image=True)
-    due = float(place_N1HW[..., 5:-5, 5:-5].mean())  # the library goes on over mirrored edges, the paper does not
-    assert value("ssim", forecast, truth) == pytest.approx(due, rel=1e-9)
+    expected = float(place_N1HW[..., 5:-5, 5:-5].mean())  # the library goes on over mirrored edges, the paper does not
+    assert value("ssim", forecast, truth) == pytest.approx(expected, rel=1e-9)
 
 
 def test_ssim_of_a_frame_smaller_than_its_window():
@@ -78,8 +78,9 @@ def test_ssim_of_a_frame_smaller_than_its_window():
     mean_f, mean_o = (window * forecast).sum(), (window * truth).sum()
     var_f, var_o = (window * forecast**2).sum() - mean_f**2, (window * truth**2).sum() - mean_o**2
     cov = (window * forecast * truth).sum() - mean_f * mean_o
-    due = (2 * mean_f * mean_o + 1e-4) * (2 * cov + 9e-4) / ((mean_f**2 + mean_o**2 + 1e-4) * (var_f + var_o + 9e-4))
-    assert value("ssim", forecast, truth) == pytest.approx(due)
+    below = (mean_f**2 + mean_o**2 + 1e-4) * (var_f + var_o + 9e-4)
+    expected = (2 * mean_f * mean_o + 1e-4) * (2 * cov + 9e-4) / below
+    assert value("ssim", forecast, truth) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", SCORES.names())

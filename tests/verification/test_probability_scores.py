@@ -35,7 +35,7 @@ def test_brier_is_the_library_s(random):
     assert found.value(found.totals(chance, observed)) == pytest.approx(float(brier_score(DataArray(chance), event)))
 
 
-def test_impossible_probabilities_are_refused():
+def test_probabilities_outside_0_to_1_are_refused():
     with pytest.raises(ValueError, match="within 0 to 1"):
         Brier().totals(np.full((2, 2), 1.2), np.zeros((2, 2)))
 
@@ -50,7 +50,7 @@ def test_reliability_by_hand():
     assert Reliability().value(bins) == pytest.approx((0.45**2 + 0.025**2) / 2)
 
 
-def test_what_comes_as_often_as_it_was_said_is_reliable(random):
+def test_events_as_frequent_as_forecast_are_reliable(random):
     chance = random.random((1, 400, 400))
     observed = (random.random(chance.shape) < chance) * 3.0
     assert Reliability(1.0).totals(chance, observed).largest_gap(1000) < 0.02

@@ -17,8 +17,8 @@ NAN = np.nan
 
 def test_pixel_values_are_the_paper_s():
     rates = np.array([0.5, 2, 5, 10, 30, 0, NAN])
-    due = [0.4258253388, 0.5479575084, 0.6286824816, 0.6897485665, 0.7865360210, 0, NAN]
-    np.testing.assert_allclose(pixel_values(rates), due, atol=1e-9)
+    expected = [0.4258253388, 0.5479575084, 0.6286824816, 0.6897485665, 0.7865360210, 0, NAN]
+    np.testing.assert_allclose(pixel_values(rates), expected, atol=1e-9)
     np.testing.assert_allclose(pixel_values(np.array([1e6])), 1.0)
     by_model = ReflectivityTransform().encode(torch.tensor(rates[:-1]))
     np.testing.assert_allclose(pixel_values(rates[:-1]), by_model.numpy(), atol=1e-6)

@@ -53,15 +53,15 @@ def settings_of(server, tmp_path: Path):
 
 
 def run(server, tmp_path: Path, downloader, dataset: str, years: str, *, agree: bool = True) -> str:
-    said: list[str] = []
+    questions: list[str] = []
 
     def agreed(what: str) -> bool:
-        said.append(what)
+        questions.append(what)
         return agree
 
     fetch_settings = archive_settings(settings_of(server, tmp_path)).fetch
     assert fetch_dataset(dataset, parse_years(years), tmp_path / "out", fetch_settings, downloader, agreed) is agree
-    return said[0]
+    return questions[0]
 
 
 def listing(*names: str) -> bytes:
@@ -81,10 +81,10 @@ def radklim(server) -> str:
 
 def test_months_of_dwd_s_tree_come_once_and_the_archive_builds_from_them(server, tmp_path, downloader):
     folder = radklim(server)
-    said = run(server, tmp_path, downloader, "radklim-yw", "2006-2007")
+    question = run(server, tmp_path, downloader, "radklim-yw", "2006-2007")
     size = sum(len(content) for path, content in server.files.items() if "2005" not in path)
-    assert said.startswith("radklim-yw: 3 of 3 files to fetch")
-    assert f"{size / 1000:.1f} kB" in said
+    assert question.startswith("radklim-yw: 3 of 3 files to fetch")
+    assert f"{size / 1000:.1f} kB" in question
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["YW2017.002_200601.tar", "YW2017.002_200602.tar", "YW2017.002_200701.tar"]
     assert run(server, tmp_path, downloader, "radklim-yw", "2006-2007").startswith("radklim-yw: 0 of 3 files")
@@ -113,13 +113,13 @@ def test_nothing_is_fetched_without_agreement_and_nothing_there_is_an_error(serv
 
 def test_a_cut_connection_is_taken_up_where_it_broke(server, tmp_path, downloader, waits):
     server.files["/f"], server.trouble["/f"] = CONTENT, ["cut", 503, "cut"]
-    told: list[int] = []
-    downloader.fetch(RemoteFile(f"{server.url}/f", tmp_path / "f", len(CONTENT)), told.append)
+    counts: list[int] = []
+    downloader.fetch(RemoteFile(f"{server.url}/f", tmp_path / "f", len(CONTENT)), counts.append)
     assert (tmp_path / "f").read_bytes() == CONTENT
     ranges = [headers.get("Range") for headers in server.gets("/f")]
     half, quarter = len(CONTENT) // 2, len(CONTENT) // 4
     assert ranges == [None, f"bytes={half}-", f"bytes={half}-", f"bytes={half + quarter}-"]
-    assert sum(told) == len(CONTENT)
+    assert sum(counts) == len(CONTENT)
     assert waits == [2.0, 4.0, 2.0]
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
@@ -187,8 +187,8 @@ def test_some_years_of_a_public_zarr_store_come_as_a_store(server, tmp_path, dow
     server.etags |= {path: f'"{hashlib.md5(content).hexdigest()}"' for path, content in server.files.items()}
     trouble = next(path for path in server.files if "rainfall_rate/" in path and path[-1].isdecimal())
     server.trouble[trouble] = ["cut", 500]
-    said = run(server, tmp_path, downloader, "mlcast-radklim", "2024")
-    assert "about" in said
+    question = run(server, tmp_path, downloader, "mlcast-radklim", "2024")
+    assert "about" in question
     with xr.open_zarr(tmp_path / "out" / "5_minutes_2024-2024.zarr", chunks=None) as copy:
         years = copy["time"].dt.year.values
         there = np.flatnonzero(years == 2024)
@@ -221,12 +221,12 @@ def test_the_command_asks_for_agreement_and_prints_errors_in_one_line(server, tm
     radklim(server)
     arguments = ["fetch", "--dataset", "radklim-yw", "--out", str(tmp_path / "out")]
     arguments += ["--settings", str(settings_of(server, tmp_path))]
-    said = CliRunner().invoke(app, [*arguments, "--years", "2006"], input="n\n")
-    assert said.exit_code == 0
-    assert "2 of 2 files to fetch" in said.output
+    result = CliRunner().invoke(app, [*arguments, "--years", "2006"], input="n\n")
+    assert result.exit_code == 0
+    assert "2 of 2 files to fetch" in result.output
     assert not (tmp_path / "out").exists()
-    said = CliRunner().invoke(app, [*arguments, "--years", "2006", "--yes"])
-    assert said.exit_code == 0
+    result = CliRunner().invoke(app, [*arguments, "--years", "2006", "--yes"])
+    assert result.exit_code == 0
     assert len(list((tmp_path / "out").iterdir())) == 2
     assert CliRunner().invoke(app, [*arguments, "--years", "2006-1999"]).exit_code == 2
     (tmp_path / "wrong.yaml").write_text("fetch: {rydl: {rot: x}}")

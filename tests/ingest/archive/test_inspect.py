@@ -54,14 +54,14 @@ def test_the_command_builds_and_then_draws(tmp_path):
     write_event(tmp_path / "in" / "a.nc", small_rates(5), START)
     write_event(tmp_path / "in" / "b.nc", small_rates(5), START + 20 * STEP)
     archive = tmp_path / "out.zarr"
-    said = CliRunner().invoke(app, ["build", "--source", str(tmp_path / "in"), "--out", str(archive)])
-    assert said.exit_code == 0, said.output
-    assert "10 of 25 fields" in said.stdout
-    said = CliRunner().invoke(app, ["build", "--source", str(tmp_path / "in"), "--out", str(archive)])
-    assert "exists already" in said.stdout
+    result = CliRunner().invoke(app, ["build", "--source", str(tmp_path / "in"), "--out", str(archive)])
+    assert result.exit_code == 0, result.output
+    assert "10 of 25 fields" in result.stdout
+    result = CliRunner().invoke(app, ["build", "--source", str(tmp_path / "in"), "--out", str(archive)])
+    assert "exists already" in result.stdout
     numbers = tmp_path / "numbers.json"
-    said = CliRunner().invoke(app, ["inspect", str(archive), "--json", str(numbers), "--fields", "4"])
-    assert said.exit_code == 0, said.output
+    result = CliRunner().invoke(app, ["inspect", str(archive), "--json", str(numbers), "--fields", "4"])
+    assert result.exit_code == 0, result.output
     assert json.loads(numbers.read_text())["fields_read"] == 4
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size[0] > 800

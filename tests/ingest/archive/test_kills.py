@@ -82,13 +82,13 @@ def killed_after(seconds: float, source: Path, out: Path) -> bool:
 
 
 def test_killed_again_and_again_it_ends_the_same(tmp_path, undisturbed):
-    source, due, lasted_s = undisturbed
+    source, expected, lasted_s = undisturbed
     out = tmp_path / "out.zarr"
     chance = random.Random(7)
     kills = [killed_after(chance.uniform(0.05, 0.6) * lasted_s, source, out) for _ in range(5)]
     assert any(kills)
     build_archive(source, out, archive_settings())
-    assert contents(out) == due
+    assert contents(out) == expected
     assert not list(tmp_path.glob("out*.building"))
 
 
@@ -102,19 +102,19 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, undisturbed):
     ],
 )
 def test_killed_while_it_finishes_it_ends_the_same(tmp_path, undisturbed, moment, calls, monkeypatch):
-    source, due, _ = undisturbed
+    source, expected, _ = undisturbed
     out = tmp_path / "out.zarr"
     with monkeypatch.context() as patch:
         patch.setattr(moment, Fatal(pkgutil.resolve_name(moment), calls))
         assert killed_after(60, source, out)
     build_archive(source, out, archive_settings())
-    assert contents(out) == due
+    assert contents(out) == expected
     assert not list(tmp_path.glob("out*.building"))
 
 
 @pytest.mark.long
 def test_killed_with_its_workers_at_50_moments(tmp_path, undisturbed):
-    source, due, _ = undisturbed
+    source, expected, _ = undisturbed
     chance = random.Random(11)
     kills = 0
     for number in range(50):
@@ -128,5 +128,5 @@ def test_killed_with_its_workers_at_50_moments(tmp_path, undisturbed):
             process.kill()
             kills += process.wait() == -signal.SIGKILL
         build_archive(source, out, archive_settings())
-        assert contents(out) == due
+        assert contents(out) == expected
     assert kills > 10

@@ -69,8 +69,8 @@ def test_reflectivity_is_converted_by_dwds_relation() -> None:
     what = "dataset1/data1/what"
     scale = both(attribute(what, "quantity", "DBZH"), attribute(what, "gain", 0.5), attribute(what, "offset", -32.5))
     frame = read(both(scale, values(0, 65535, 145)))
-    due = np.array([0.0, np.nan, float(DWD_ZR.rate_mmh(np.array(40.0)))])
-    np.testing.assert_allclose(frame.rate_mmh_HW[0, :3], due, rtol=1e-6)
+    expected = np.array([0.0, np.nan, float(DWD_ZR.rate_mmh(np.array(40.0)))])
+    np.testing.assert_allclose(frame.rate_mmh_HW[0, :3], expected, rtol=1e-6)
     assert frame.interval_minutes == 0
 
 

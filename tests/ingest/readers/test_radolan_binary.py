@@ -66,8 +66,8 @@ def test_counts_of_8_bit_products_go_through_the_zr_relation() -> None:
     raw = np.zeros((900, 900), "u1")
     raw[0, :7] = [0, 1, 110, 248, 249, 250, 255]
     frame = read(composite(raw, product="RX", precision="E+00"))
-    due = [0.0, *DWD_ZR.rate_mmh(np.array([-32.0, 22.5, 91.5])), np.nan, np.nan, np.nan]
-    np.testing.assert_allclose(frame.rate_mmh_HW[-1, :7], due, rtol=1e-6)
+    expected = [0.0, *DWD_ZR.rate_mmh(np.array([-32.0, 22.5, 91.5])), np.nan, np.nan, np.nan]
+    np.testing.assert_allclose(frame.rate_mmh_HW[-1, :7], expected, rtol=1e-6)
     assert frame.rate_mmh_HW[-1, 2] == pytest.approx((10**2.25 / 256) ** (1 / 1.42), rel=1e-6)
     assert frame.interval_minutes == 0
 

@@ -68,10 +68,10 @@ def test_frames_equal_those_of_the_reader(decoders, scan, tmp_path):
     frames = decode(decoders, ("scan", scan), ("five.nc", five), ("packed", gzip.compress(scan)))
     here = [*read_frames(scan), *read_frames(five), *read_frames(scan)]
     assert len(frames) == 7
-    for came, due in zip(frames, here, strict=True):
-        np.testing.assert_array_equal(came.rate_mmh_HW, due.rate_mmh_HW)
-        assert replace(came, rate_mmh_HW=due.rate_mmh_HW) == due
-        assert came.grid.same_place(due.grid)
+    for decoded, expected in zip(frames, here, strict=True):
+        np.testing.assert_array_equal(decoded.rate_mmh_HW, expected.rate_mmh_HW)
+        assert replace(decoded, rate_mmh_HW=expected.rate_mmh_HW) == expected
+        assert decoded.grid.same_place(expected.grid)
 
 
 def test_groups_stay_apart(decoders, scan):

@@ -50,8 +50,8 @@ class Server:
         if path in self.status:
             return self.status[path], self.extra, b"as ordered"
         if not path.endswith("/"):
-            told = {"Last-Modified": self.modified[path]} if path in self.modified else {}
-            return (200, told, self.files[path]) if path in self.files else (404, {}, b"")
+            headers = {"Last-Modified": self.modified[path]} if path in self.modified else {}
+            return (200, headers, self.files[path]) if path in self.files else (404, {}, b"")
         inside = sorted(name.rsplit("/", 1)[1] for name in self.files if name.startswith(path))
         if not inside:
             return 404, {}, b""
@@ -118,7 +118,7 @@ def store(tmp_path: Path) -> Store:
 
 def source_of(server, store: Store, *, now: datetime = NOW) -> DwdSource:
     return DwdSource(
-        server.url, store.home / "inbox", known=store.remembers_name, poll_s=30, clock=lambda: now, jitter=lambda: 0.5
+        server.url, store.home / "inbox", known=store.has_file_named, poll_s=30, clock=lambda: now, jitter=lambda: 0.5
     )
 
 
@@ -238,7 +238,7 @@ def test_hours_of_rw_are_fetched_on_request_and_start_no_forecast(server, store,
     worker_of(source_of(server, store), store).look()
     assert store.products() == ["RY"]
     assert "/radolan/rw/" not in server.paths()
-    hourly = DwdSource(server.url, store.home / "inbox", known=store.remembers_name, clock=lambda: NOW, hourly=True)
+    hourly = DwdSource(server.url, store.home / "inbox", known=store.has_file_named, clock=lambda: NOW, hourly=True)
     worker_of(hourly, store).look()
     assert server.paths() == ["/radolan/ry/", "/radolan/rw/", f"/radolan/rw/{name}"]
     assert store.products() == ["RW", "RY"]
@@ -401,11 +401,13 @@ def test_a_file_that_is_issued_again_is_fetched_again_and_replaces(server, store
     assert store.ingest_status().counts["replaced"] == 1
 
 
-@pytest.mark.parametrize(("said", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)])
+@pytest.mark.parametrize(
+    ("retry_after", "wait_s"), [("120", 120), ("Wed, 01 Jan 2020 16:08:00 GMT", 300), ("86400", 3600)]
+)
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_sets_the_next_poll(server, store, shared_data, said, wait_s, status):
+def test_retry_after_sets_the_next_poll(server, store, shared_data, retry_after, wait_s, status):
     offer(server, shared_data)
-    server.status["/radolan/ry/"], server.extra = status, {"Retry-After": said}
+    server.status["/radolan/ry/"], server.extra = status, {"Retry-After": retry_after}
     source = source_of(server, store)
     with pytest.raises(UnavailableError, match=f"{status} .* again in"):
         list(source.look())
@@ -456,7 +458,7 @@ def test_broken_and_slow_connections_end(server, store, shared_data, where, how)
     source = DwdSource(
         server.url,
         store.home / "inbox",
-        known=store.remembers_name,
+        known=store.has_file_named,
         clock=lambda: NOW,
         jitter=lambda: 0.5,
         timeout_s=0.2,
@@ -520,9 +522,9 @@ def test_an_outage_is_in_the_status_until_it_ends(server, store, shared_data):
     for late in (5, 10):
         now[0] = NOW + timedelta(minutes=late)
         worker.run()
-    told = store.ingest_status().worker["sources"]["dwd"]
-    assert (told["outage_since"], told["last_success_at"]) == ("2020-01-01T16:08:00Z", "2020-01-01T16:03:00Z")
-    assert "500" in told["error"]
+    status = store.ingest_status().worker["sources"]["dwd"]
+    assert (status["outage_since"], status["last_success_at"]) == ("2020-01-01T16:08:00Z", "2020-01-01T16:03:00Z")
+    assert "500" in status["error"]
     restarted = IngestWorker(source, store, list, threading.Event(), clock=lambda: now[0], name="dwd")
     restarted.run()
     assert store.ingest_status().worker["sources"]["dwd"]["outage_since"] == "2020-01-01T16:08:00Z"

@@ -118,9 +118,9 @@ def test_the_synthetic_day_resumes_after_a_restart(tmp_path: Path):
     assert again.name == ry_file_name(again.valid_time)
     again.write(tmp_path / again.name)
     (frame,) = read_frames(tmp_path / again.name)
-    (due,) = weather(again.valid_time, 0)
+    (expected,) = weather(again.valid_time, 0)
     assert frame.valid_time == again.valid_time
-    np.testing.assert_allclose(frame.rate_mmh_HW, due.rate_mmh_HW, rtol=1e-5)
+    np.testing.assert_allclose(frame.rate_mmh_HW, expected.rate_mmh_HW, rtol=1e-5)
 
 
 def test_a_whole_day_is_past_before_the_present_is_reached():

@@ -135,7 +135,7 @@ def test_the_catalogue_does_not_take_an_export_for_a_forecast(world, forecast):
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_the_cycle_writes_the_source_grid_where_the_setting_says_so(open_world, window_frames, wanted):
+def test_the_cycle_writes_the_source_grid_by_the_setting(open_world, window_frames, wanted):
     world = open_world(write_source_grid=wanted)
     world.put(*window_frames)
     forecast = world.service.forecast_stored()

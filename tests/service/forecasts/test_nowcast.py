@@ -32,7 +32,7 @@ def test_forecast_from_scans(world, window_frames, reference_time):
     np.testing.assert_array_equal(read_rate(forecast.inputs_path)[-1], newest)
 
 
-def test_forecast_lies_on_the_model_s_grid(open_world, rain):
+def test_forecast_is_on_the_model_s_grid(open_world, rain):
     world = open_world()
     world.model.pixel_m = 2500.0
     source = Grid(rain(0).grid.crs, -100_000.0, -4_200_000.0, 1000.0, 1000.0, 200, 180, "wider")
@@ -91,7 +91,7 @@ def test_a_lost_file_is_made_again(world, window_frames):
     assert first.path.is_file()
 
 
-def test_baselines_stand_beside_every_forecast(world, window_frames):
+def test_baselines_are_stored_with_every_forecast(world, window_frames):
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
     together = world.service.list(origin="scans")
@@ -127,7 +127,7 @@ def test_replay_counts_age_by_its_own_clock(open_world, window_frames, rain):
     assert world.service.data_age_s(forecast) == 900
 
 
-def test_old_scans_serve_whoever_asks_but_no_schedule(world, window_frames):
+def test_old_scans_serve_requests_but_no_schedule(world, window_frames):
     world.put(*window_frames)
     world.now += timedelta(days=2)
     with pytest.raises(NoDataError, match="172980 s old; a scheduled forecast starts from one of at most 1200 s"):
@@ -216,7 +216,7 @@ def test_uploads_that_make_no_window(world, window_frames, later_frames, rain):
     for frames, reason in (
         (too_few, "4 frames"),
         (uneven, "minutes apart"),
-        (two_grids, "two grids"),
+        (two_grids, "expected frames on one grid"),
         (two_products, "RX, RY"),
         ([], "0 frames"),
     ):

@@ -109,14 +109,14 @@ def test_the_counts_of_a_day_equal_those_of_the_library_scores_exactly(open_worl
         (row.model, row.lead_minutes, row.threshold_mmh): tuple(vars(row.sums).values())
         for row in counts_over(world.service.catalogue.engine, Period(START, later(LAST_MINUTE)))
     }
-    due = {}
+    expected = {}
     for ((model, lead), some), threshold in product(found.items(), thresholds):
         forecast, observed = (xr.DataArray(np.stack(side)) for side in zip(*some, strict=True))
         event, seen = (x.where(x.isnull(), x >= np.float32(threshold)) for x in (forecast, observed))
         counts = BinaryContingencyManager(event, seen).get_counts()
         names = ("tp_count", "fn_count", "fp_count", "tn_count")
-        due[model, lead, threshold] = tuple(int(counts[name]) for name in names)
-    assert mine == due
+        expected[model, lead, threshold] = tuple(int(counts[name]) for name in names)
+    assert mine == expected
     assert sum(hits for hits, *_ in mine.values()) > 1000
     assert any(one != other for one, other in zip(mine.values(), list(mine.values())[1:], strict=False))
 
@@ -132,11 +132,11 @@ def test_fractions_are_summed_before_the_ratio(open_world):
         assert row.window_km is not None
         score = FSS.of_km(row.threshold_mmh, row.window_km, 1000.0)
         forecast, observed = (np.stack(side) for side in zip(*found[row.model, row.lead_minutes], strict=True))
-        due = score.totals(forecast, observed)
-        assert row.sums.windows == due.windows
-        assert row.sums.difference == pytest.approx(due.difference, rel=1e-12)
-        assert row.sums.worst == pytest.approx(due.worst, rel=1e-12)
-        assert not row.sums.worst or score.value(row.sums) == pytest.approx(score.value(due), rel=1e-12)
+        expected = score.totals(forecast, observed)
+        assert row.sums.windows == expected.windows
+        assert row.sums.difference == pytest.approx(expected.difference, rel=1e-12)
+        assert row.sums.worst == pytest.approx(expected.worst, rel=1e-12)
+        assert not row.sums.worst or score.value(row.sums) == pytest.approx(score.value(expected), rel=1e-12)
     of_days = [FSS(1.0, 5).totals(f[None], o[None]) for f, o in found["persistence", 150]]
     mean = np.mean([FSS().value(one) for one in of_days])
     (pooled,) = [
@@ -145,7 +145,7 @@ def test_fractions_are_summed_before_the_ratio(open_world):
     assert FSS().value(pooled.sums) != pytest.approx(mean, rel=1e-3)
 
 
-def test_a_day_in_one_go_gives_the_rows_of_a_day_scored_as_it_came(day):
+def test_a_day_scored_at_once_has_the_rows_of_a_day_scored_in_steps(day):
     before = [rows(day, "counts"), rows(day, "fss", "rate-mae")]
     forget(day)
     assert day.service.verify_observed() == len([row for row in before[0] if "'mask': 'all'" in row])
@@ -153,7 +153,7 @@ def test_a_day_in_one_go_gives_the_rows_of_a_day_scored_as_it_came(day):
     assert day.service.verify_observed() == 0
 
 
-def test_a_task_that_has_no_time_left_goes_on_with_the_next_call(day):
+def test_a_task_without_time_left_continues_with_the_next_call(day):
     before = rows(day, "counts")
     forget(day)
     calls = 0
@@ -175,7 +175,7 @@ def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(day):
     assert counts_over(engine, Period(later(600), later(9000))) == []
 
 
-def test_versions_are_apart_and_the_baselines_beside_each_are_its_own(open_world):
+def test_versions_are_separate_and_each_has_its_own_baselines(open_world):
     world = open_world()
     world.put(*(rain(minutes) for minutes in range(0, LAST_MINUTE + 1, 30)))
     for minutes in (120, 150, 180):

@@ -1,4 +1,4 @@
-"""Scores equal what anyone counts from the files, once, and across restarts."""
+"""Scores equal counts from the files alone, are entered once, and survive restarts."""
 
 from datetime import timedelta
 
@@ -87,7 +87,7 @@ def test_without_observations_there_is_nothing_before_the_first_score(world, win
     assert world.service.verify_observed() == 0
 
 
-def test_scans_are_scored_as_they_come_and_once(open_world, window_frames, later_frames):
+def test_scans_are_scored_on_arrival_and_once(open_world, window_frames, later_frames):
     world = open_world()
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
@@ -133,7 +133,7 @@ def test_a_scan_two_minutes_off_is_an_observation_and_three_are_not(world, windo
     assert world.service.verify_observed() == 3 * len(THRESHOLDS_MMH)
 
 
-def test_another_product_is_no_observation(world, window_frames, rain):
+def test_another_product_is_not_an_observation(world, window_frames, rain):
     world.put(*window_frames)
     world.service.forecast_stored()
     world.put(rain(150, product="RW"))

@@ -20,15 +20,15 @@ def ready(world, window_frames):
     read = []
     load, window = world.store.load, world.store.window
 
-    def told_load(scan):
+    def counted_load(scan):
         read.append(scan)
         return load(scan)
 
-    def told_window(*args, **named):
+    def counted_window(*args, **named):
         read.append(args)
         return window(*args, **named)
 
-    world.store.load, world.store.window = told_load, told_window
+    world.store.load, world.store.window = counted_load, counted_window
     world.path, world.read = path, read
     return world
 

@@ -172,14 +172,14 @@ def test_a_crash_between_file_and_row_is_repaired(store, monkeypatch, repair):
 def test_rebuild_gives_the_same_catalogue_from_the_files(store, caplog):
     fill(store, 0, 5, 10)
     fill(store, 5, product="RV")
-    store.remember("ab" * 32, "a.gz", observations=1, forecasts=0)
+    store.record_file("ab" * 32, "a.gz", observations=1, forecasts=0)
     before = store.scans()
     (store.home / "scans/RY/2024/07/01/.RY_x.nc.abc.part").write_bytes(b"left by a crash")
     (store.home / "scans/RY/2024/07/01/broken.nc").write_bytes(b"no NetCDF")
     assert store.rebuild() == 4
     assert store.scans() == before
     assert "broken.nc" in caplog.text
-    assert store.remembered("ab" * 32, "a.gz") is None, "a rebuild needs the sources looked through again"
+    assert store.recorded_frames("ab" * 32, "a.gz") is None, "a rebuild needs the sources looked through again"
 
 
 def test_rebuild_forgets_scans_whose_files_are_gone(store):
@@ -220,7 +220,7 @@ def put_all(home: Path, minutes: list[int], gate) -> None:
     gate.wait()
     for minute in minutes:
         store.put(frame_at(minute))
-        store.remember(f"{minute:064d}", "name", observations=1, forecasts=0)
+        store.record_file(f"{minute:064d}", "name", observations=1, forecasts=0)
 
 
 def test_processes_write_at_once(tmp_path):

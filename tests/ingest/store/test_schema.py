@@ -29,7 +29,7 @@ from service.forecasts.tables import HeartbeatRow
 from service.tasks.jobbook import JobBook
 from tests.ingest.small_scans import T0, small_frame
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RELEASES = sorted(path.name for path in (ROOT / "tests/golden").glob("catalogue-*"))
 ROWS_OF_0_1_0 = {
     "scans": 11,

@@ -124,7 +124,7 @@ def test_periods_of_whole_hours_stay_exact(enter, engine):
     assert sums_over(engine, half) == before[0], "an hour belongs to the period that contains its end"
 
 
-def test_baselines_stay_those_of_the_very_forecasts_of_a_model(enter, engine):
+def test_baselines_stay_those_of_the_same_forecasts_as_a_model(enter, engine):
     for step in range(1, 25):
         enter(MIDNIGHT + STEP * step, *(["fading", "rare"] if step % 3 == 0 else ["fading"]))
     before = {model: whole_day(engine, model) for model in ("fading", "rare", None)}
@@ -157,7 +157,7 @@ def test_a_crash_changes_nothing_and_the_next_call_goes_on(enter, engine, monkey
     assert set(resolutions(engine)) == {60}
 
 
-def test_what_comes_late_is_added_to_its_hour(enter, engine):
+def test_late_rows_are_added_to_their_hour(enter, engine):
     now = MIDNIGHT + HOURS_AFTER + timedelta(days=1)
     enter(MIDNIGHT + STEP, "fading")
     roll_up(engine, now)

@@ -265,13 +265,13 @@ def test_a_write_that_finds_no_room_is_a_full_disk(store, monkeypatch, error):
     from sqlalchemy.exc import OperationalError
 
     from ingest.store import scanfile
-    from ingest.store.database import translated
+    from ingest.store.database import translate_sql_errors
 
     if isinstance(error, OSError):
         monkeypatch.setattr(scanfile, "write_dataset", lambda *_: (_ for _ in ()).throw(error))
         with pytest.raises(DiskFullError, match="No space left"):
             store.put(small_frame(1))
     else:
-        with pytest.raises(DiskFullError), translated():
+        with pytest.raises(DiskFullError), translate_sql_errors():
             raise OperationalError("INSERT", {}, error("database or disk is full"))
     assert issubclass(DiskFullError, UnavailableError)
