@@ -15,6 +15,7 @@ from core.units import DWD_ZR, rate_from_depth
 from ingest.radar_sites import dwd_site, missing_dwd_radars
 from ingest.readers.base import READERS, OtherFormatError, ProductError, Reader, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
+from ingest.readers.timing import FrameTimes, lead_minutes
 
 QUANTITIES: Final = ("RATE", "ACRR", "DBZH")
 """Rain rate in mm/h, accumulation in mm from start to end, reflectivity in dBZ; the first one present is read."""
@@ -68,14 +69,14 @@ def _frame(root: Any, dataset: Any) -> RadarFrame:
     interval_minutes = (valid_time - start_time).total_seconds() / 60
     if interval_minutes < 0 or (quantity == "ACRR" and interval_minutes == 0):
         raise FrameError(f"{quantity}: expected an end after the start, got {start_time} to {valid_time}")
-    grid = _grid(root, dataset)
+    grid, product = _grid(root, dataset), _product(dataset, quantity)
     return RadarFrame(
         valid_time,
         grid,
         _rate(data, quantity, grid, interval_minutes),
-        _product(dataset, quantity),
+        product,
         interval_minutes=0.0 if quantity == "DBZH" else interval_minutes,
-        lead_minutes=max(0, round((valid_time - reference_time).total_seconds() / 60)),
+        lead_minutes=lead_minutes(FrameTimes(valid_time, start_time, reference_time, product=product)),
         missing_radars=_missing(root, valid_time),
     )
 
