@@ -1,43 +1,20 @@
-"""Rain-rate fields as CF data sets: names, units, grid mappings and the order of rows."""
+"""Rain-rate fields written as CF data sets: names, units, grid mapping and coverage."""
 
 import threading
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
-from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from core.arrays import BoolField, Float32Field, Float64Field
-from core.errors import FrameError
 from core.files import write_atomically
-from core.grid import Grid, known
-from core.grid_checks import grid_from_centres
+from core.grid import Grid
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
-RATE_NAMES: Final = (
-    "rainfall_rate",
-    "lwe_precipitation_rate",
-    "precipitation_rate",
-    "rainfall_flux",
-    "precipitation_flux",
-)
-MMH_PER_UNIT: Final[Mapping[str, float]] = {
-    "mm h-1": 1.0,
-    "mm/h": 1.0,
-    "mm hr-1": 1.0,
-    "mm/hr": 1.0,
-    "kg m-2 h-1": 1.0,
-    "m s-1": 3.6e6,
-    "kg m-2 s-1": 3600.0,
-    "mm s-1": 3600.0,
-}
-"""Factor from a unit to mm/h; 1 kg m-2 of water is 1 mm."""
-
 NETCDF_C: Final = threading.Lock()
 """Lock to hold around every use of netCDF-C, which is not thread-safe."""
 
@@ -131,65 +108,6 @@ def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
         )
 
 
-def find_rate(dataset: xr.Dataset) -> xr.DataArray:
-    """Return the rain-rate variable, found by standard name, else by variable name.
-
-    Raises:
-        FrameError: there is none, or its unit is not a unit of rain rate.
-    """
-    by_standard_name = [v for v in dataset.data_vars.values() if v.attrs.get("standard_name") in RATE_NAMES]
-    by_name = [dataset[name] for name in RATE_NAMES if name in dataset.data_vars]
-    if not (by_standard_name or by_name):
-        raise FrameError(
-            f"expected a variable with one of the standard names {', '.join(RATE_NAMES)}, got the variables "
-            f"{', '.join(sorted(map(str, dataset.data_vars))) or 'none'}"
-        )
-    rate = (by_standard_name or by_name)[0]
-    unit = str(rate.attrs.get("units", "")).replace("**", "").replace("^", "")
-    if unit not in MMH_PER_UNIT:
-        raise FrameError(f"unit of {rate.name}: expected one of {', '.join(MMH_PER_UNIT)}, got {unit!r}")
-    return rate
-
-
-def mmh_per_unit(rate: xr.DataArray) -> float:
-    """Return the factor from the variable's own unit to mm/h."""
-    return MMH_PER_UNIT[str(rate.attrs["units"]).replace("**", "").replace("^", "")]
-
-
-def find_grid(dataset: xr.Dataset, rate: xr.DataArray) -> tuple[Grid, bool]:
-    """Return the grid of a variable's last two dimensions, and whether its rows start in the south (then flip them).
-
-    Raises:
-        FrameError: no coordinates or no projection, or axes that are not regular.
-    """
-    y_name, x_name = map(str, rate.dims[-2:])
-    for axis in (y_name, x_name):
-        if axis not in dataset.coords:
-            raise FrameError(
-                f"dimension {axis} of {rate.name}: expected a coordinate with the centres of the grid cells, got none"
-            )
-    y, x = dataset[y_name], dataset[x_name]
-    crs = _projection(dataset, rate, x)
-    scale = 1000.0 if str(x.attrs.get("units", "m")) in ("km", "kilometer", "kilometers") else 1.0
-    x_values, y_values = x.values.astype(np.float64) * scale, y.values.astype(np.float64) * scale
-    if x_values.size > 1 and x_values[1] < x_values[0]:
-        raise FrameError(f"coordinate {x_name}: expected columns from the west, got descending values")
-    grid = known(grid_from_centres(crs, x_values, y_values))
-    return grid, bool(y_values[1] > y_values[0])
-
-
-def times_of(dataset: xr.Dataset, name: str = "time") -> list[datetime]:
-    """Return the valid times as aware UTC, to the second.
-
-    Raises:
-        FrameError: there is no decoded time coordinate.
-    """
-    if name not in dataset.coords or not np.issubdtype(dataset[name].dtype, np.datetime64):
-        raise FrameError(f"expected a coordinate {name} with CF times, got none")
-    seconds = np.atleast_1d(dataset[name].values).astype("datetime64[s]").astype(np.int64)
-    return [datetime.fromtimestamp(int(second), UTC) for second in seconds]
-
-
 def _grid_mapping(grid: Grid) -> dict[str, Any]:
     cf = {k: v for k, v in grid.projection.to_cf().items() if v is not None}
     west, north = grid.west_m, grid.north_m
@@ -202,18 +120,3 @@ def _axis(grid: Grid, axis: str) -> dict[str, str]:
         name, units = ("longitude", "degrees_east") if axis == "x" else ("latitude", "degrees_north")
         return {"standard_name": name, "units": units, "axis": axis.upper()}
     return {"standard_name": f"projection_{axis}_coordinate", "units": "m", "axis": axis.upper()}
-
-
-def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> str:
-    name = rate.attrs.get("grid_mapping") or rate.encoding.get("grid_mapping")
-    if name is None or name not in dataset.variables:
-        if x.attrs.get("standard_name") == "longitude" or x.attrs.get("units") == "degrees_east":
-            return "EPSG:4326"
-        raise FrameError(f"grid_mapping of {rate.name}: expected the name of a CF projection variable, got {name!r}")
-    attributes = dict(dataset[name].attrs)
-    try:
-        wkt = attributes.get("crs_wkt") or attributes.get("spatial_ref")
-        crs = CRS.from_wkt(wkt) if wkt else CRS.from_cf(attributes)
-    except (CRSError, KeyError, TypeError, ValueError) as err:
-        raise FrameError(f"grid mapping {name} is not a projection known to PROJ: {err}") from err
-    return str(crs.to_wkt())

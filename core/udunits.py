@@ -43,7 +43,7 @@ def unit_factor(text: str, wanted: str, *, what: str = "unit") -> float:
         except (ValueError, ArithmeticError):
             continue
         if own_dimensions == dimensions:
-            return own_factor / factor
+            return float(f"{own_factor / factor:.12g}")  # 3600, not 3599.9999999999995
     raise FrameError(f"{what}: expected one that converts to {wanted}, got {text!r}")
 
 

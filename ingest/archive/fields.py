@@ -8,11 +8,14 @@ from typing import Any
 import h5py
 import xarray as xr
 
-from core.cf import NETCDF_C, find_grid, find_rate, mmh_per_unit, times_of
+from core.cf import NETCDF_C
+from core.cf_reading import find_grid, find_rain, mmh_per_unit, values_of
+from core.cf_times import leads_of
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from ingest.readers.base import rate_field
+from ingest.readers.cf_netcdf import product_and_intervals
 from ingest.readers.hdf5 import MAGIC, is_hdf5
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 
@@ -65,28 +68,27 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
         return
     with dataset:
         try:
-            rate = find_rate(dataset)
-            if rate.ndim != 3 or rate.dims[0] != "time":
-                raise FrameError(f"{rate.name}: expected the dimensions (time, y, x), got {rate.dims}")
-            grid, south_first = find_grid(dataset, rate)
-            times = times_of(dataset)
-            if "forecast_reference_time" in dataset.coords:
+            rain = find_rain(dataset)
+            if rain.ndim != 3:
+                raise FrameError(f"{rain.name}: expected the dimensions (time, y, x), got {rain.dims}")
+            grid, south_first = find_grid(dataset, rain)
+            product, starts_ends = product_and_intervals(dataset, rain)
+            if any(leads_of(dataset, [end for _, end in starts_ends])):
                 raise FrameError("expected observations, got a forecast")
         except FrameError as err:
             yield name, partial(_fail, f"{name}: {err}")
             return
-        minutes = float(dataset.attrs.get("interval_minutes", 0.0))
-        product = str(dataset.attrs.get("product", rate.name)).upper()
-        for number, valid_time in enumerate(times):
-            frame = partial(RadarFrame, valid_time, grid, product=product, interval_minutes=minutes)
-            yield f"{name}/{number}", partial(_netcdf_frame, rate, number, frame, south_first=south_first)
+        for number, (start, end) in enumerate(starts_ends):
+            minutes = (end - start).total_seconds() / 60
+            frame = partial(RadarFrame, end, grid, product=product, interval_minutes=minutes)
+            yield f"{name}/{number}", partial(_netcdf_frame, rain, number, frame, minutes, south_first=south_first)
 
 
 def _netcdf_frame(
-    rate: xr.DataArray, number: int, frame: Callable[..., RadarFrame], *, south_first: bool
+    rain: xr.DataArray, number: int, frame: Callable[..., RadarFrame], minutes: float, *, south_first: bool
 ) -> list[RadarFrame]:
     with NETCDF_C:
-        values_HW = rate[number].values * mmh_per_unit(rate)
+        values_HW = values_of(rain, number) * mmh_per_unit(rain, minutes)
     return [frame(rate_mmh_HW=rate_field(values_HW[:: -1 if south_first else 1]))]
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from core import cf
+from core import cf_reading as cf
 from core.arrays import Float64Field
 from core.errors import ConfigError, FrameError
 from core.files import write_atomically

@@ -1,17 +1,19 @@
 """CF-NetCDF rain rates (NetCDF4 and NetCDF3), read through xarray."""
 
 import io
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, Final
 
-import numpy as np
 import xarray as xr
 
-from core.cf import find_grid, find_rate, mmh_per_unit, times_of
+from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
+from core.cf_times import intervals_of, leads_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
 from ingest.readers.base import READERS, OtherFormatError, Reader, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
+from ingest.readers.radklim import radklim_product
 
 NETCDF3_STARTS: Final = (b"CDF\x01", b"CDF\x02")
 
@@ -39,14 +41,15 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     if is_netcdf4:
         _check_hdf5(file)
     with _dataset(content, is_netcdf4=is_netcdf4) as dataset:
-        rate = find_rate(dataset)
-        if rate.ndim not in (2, 3) or (rate.ndim == 3 and rate.dims[0] != "time"):
-            raise FrameError(f"{rate.name}: expected the dimensions (time, y, x) or (y, x), got {rate.dims}")
-        limits_of(file).check_frames(rate.shape[0] if rate.ndim == 3 else 1)
-        limits_of(file).check_cells(*rate.shape[-2:])
+        rain = find_rain(dataset)
+        count = rain.shape[0] if rain.ndim == 3 else 1
+        limits_of(file).check_frames(count)
+        limits_of(file).check_cells(*rain.shape[-2:])
         if not is_netcdf4:
             limits_of(file).take_bytes(dataset.nbytes, "NetCDF file")
-        return _frames(dataset, rate.expand_dims("time") if rate.ndim == 2 else rate)
+        if count == 0:
+            raise FrameError(f"{rain.name}: expected at least one field, got none")
+        return _frames(dataset, rain)
 
 
 def _check_hdf5(file: BinaryIO) -> None:
@@ -67,44 +70,37 @@ def _dataset(content: bytes, *, is_netcdf4: bool) -> xr.Dataset:
         raise FrameError(f"NetCDF file does not open: {type(err).__name__}: {err}") from err
 
 
-def _frames(dataset: xr.Dataset, rate: xr.DataArray) -> list[RadarFrame]:
-    grid, south_first = find_grid(dataset, rate)
-    starts_ends = _intervals(dataset)
-    if len(starts_ends) != rate.shape[0]:
-        raise FrameError(f"{len(starts_ends)} times for {rate.shape[0]} fields of {rate.name}")
-    reference = times_of(dataset, "forecast_reference_time") if "forecast_reference_time" in dataset.coords else []
+def _frames(dataset: xr.Dataset, rain: xr.DataArray) -> list[RadarFrame]:
+    grid, south_first = find_grid(dataset, rain)
+    product, starts_ends = product_and_intervals(dataset, rain)
+    leads = leads_of(dataset, [end for _, end in starts_ends])
+    rain = rain.expand_dims(time_name(rain)) if rain.ndim == 2 else rain
     rows = slice(None, None, -1 if south_first else 1)
-    attributes = dataset.attrs
-    return [
-        RadarFrame(
-            end,
-            grid,
-            rate_field(rate[number].values[rows] * mmh_per_unit(rate)),
-            str(attributes.get("product", rate.name)).upper(),
-            interval_minutes=(end - start).total_seconds() / 60,
-            lead_minutes=max(0, round((end - reference[0]).total_seconds() / 60)) if reference else 0,
-            missing_radars=tuple(str(attributes.get("missing_radars", "")).replace(",", " ").split()),
-        )
-        for number, (start, end) in enumerate(starts_ends)
-    ]
+    missing_radars = tuple(str(dataset.attrs.get("missing_radars", "")).replace(",", " ").split())
+    frames = []
+    for number, (start, end) in enumerate(starts_ends):
+        minutes = (end - start).total_seconds() / 60
+        rate_mmh_HW = rate_field(values_of(rain, number)[rows] * mmh_per_unit(rain, minutes))
+        frame = RadarFrame(end, grid, rate_mmh_HW, product, interval_minutes=minutes, lead_minutes=leads[number])
+        frames.append(replace(frame, missing_radars=missing_radars))
+    return frames
 
 
-def _intervals(dataset: xr.Dataset) -> list[tuple[datetime, datetime]]:
-    """Return the start and end of each field's interval, aware UTC."""
-    ends = times_of(dataset)
-    time = dataset["time"]
-    bounds_name = time.attrs.get("bounds") or time.encoding.get("bounds")
-    if bounds_name is None:
-        minutes = float(dataset.attrs.get("interval_minutes", 0.0))
-        return [(datetime.fromtimestamp(end.timestamp() - minutes * 60, UTC), end) for end in ends]
-    bounds: Any = dataset[bounds_name].values if bounds_name in dataset.variables else np.empty(0)
-    if bounds.shape != (len(ends), 2) or not np.issubdtype(bounds.dtype, np.datetime64):
-        raise FrameError(f"time bounds {bounds_name}: expected two CF times per field, got the shape {bounds.shape}")
-    seconds = bounds.astype("datetime64[s]").astype(np.int64)
-    pairs = [(datetime.fromtimestamp(int(a), UTC), datetime.fromtimestamp(int(b), UTC)) for a, b in seconds]
-    if any(start > end for start, end in pairs):
-        raise FrameError(f"time bounds {bounds_name} end before they start")
-    return pairs
+def product_and_intervals(dataset: xr.Dataset, rain: xr.DataArray) -> tuple[str, list[tuple[datetime, datetime]]]:
+    """Return the product's name, and the start and end of each field; those of RADKLIM by its own layout.
+
+    Raises:
+        FrameError: no time per field.
+    """
+    starts_ends = intervals_of(dataset, time_name(rain))
+    count = rain.shape[0] if rain.ndim == 3 else 1
+    if len(starts_ends) != count:
+        raise FrameError(f"{len(starts_ends)} times for {count} fields of {rain.name}")
+    product = str(dataset.attrs.get("product", rain.name)).upper()
+    if is_amount(rain) and (radklim := radklim_product([end for _, end in starts_ends], rain)):
+        product, minutes = radklim
+        starts_ends = [(end - timedelta(minutes=minutes), end) for _, end in starts_ends]
+    return product, starts_ends
 
 
 READERS.register("cf-netcdf")(Reader(matches, read_cf_netcdf))

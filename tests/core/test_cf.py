@@ -9,7 +9,8 @@ import rasterio
 import xarray as xr
 from rasterio.warp import transform
 
-from core.cf import RATE, find_grid, find_rate, mmh_per_unit, rate_dataset, times_of, write_dataset
+from core.cf import RATE, rate_dataset, write_dataset
+from core.cf_reading import find_grid, find_rate, mmh_per_unit, times_of
 from core.errors import FrameError
 from core.grid import DE1200, RADOLAN_900, RADOLAN_SPHERE, Grid
 from core.times import utc

@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from core import cf
 from core.arrays import Float32Field
+from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
+from core.cf_times import leads_of, time_name, times_of
 from core.errors import FrameError
+from ingest.readers.base import rate_field
 from training.datasets.radar_series import RadarSeries
 
-AMOUNT_NAMES: Final = ("rainfall_amount", "precipitation_amount", "lwe_thickness_of_precipitation_amount")
-AMOUNT_UNITS: Final = ("mm", "kg m-2", "kg/m2", "kg m^-2", "kg m**-2")
 MOST_AT_ONCE: Final = 128
 
 
@@ -32,7 +32,7 @@ class CFFields:
 
     def read(self, which: slice) -> Float32Field:
         """Return fields in mm/h, row 0 in the north, NaN where not observed."""
-        values_THW = np.asarray(self.variable[which].values, np.float32) * np.float32(self.mmh_per_unit)
+        values_THW = rate_field(values_of(self.variable, which) * self.mmh_per_unit)
         return values_THW[:, ::-1] if self.south_first else values_THW
 
 
@@ -43,15 +43,27 @@ def open_cf(path: Path) -> RadarSeries:
         FrameError: no rain rate or amount with CF times and grid in it.
     """
     dataset = _open(path)
-    amount = _find_amount(dataset)
-    rain = cf.find_rate(dataset) if amount is None else amount
+    rain = find_rain(dataset)
     if rain.ndim != 3:
         raise FrameError(f"{path.name}: {rain.name}: expected the dimensions (time, y, x), got {rain.dims}")
-    grid, south_first = cf.find_grid(dataset, rain)
-    times = cf.times_of(dataset, str(rain.dims[0]))
+    grid, south_first = find_grid(dataset, rain)
+    times = times_of(dataset, time_name(rain))
+    if any(leads_of(dataset, times)):
+        raise FrameError(f"{path.name}: expected observations, got a forecast")
     minutes = np.array([round(time.timestamp() / 60) for time in times], np.int64)
-    factor = cf.mmh_per_unit(rain) if amount is None else 60.0 / _step_minutes(path, minutes)
-    return RadarSeries(path, minutes, grid.pixel_m, grid.shape, CFFields(rain, factor, south_first))
+    factor = mmh_per_unit(rain, _step_minutes(path, minutes) if is_amount(rain) else 0.0)
+    fields = CFFields(rain, factor, south_first)
+    _check_some(path, fields, len(minutes))
+    return RadarSeries(path, minutes, grid.pixel_m, grid.shape, fields)
+
+
+def _check_some(path: Path, fields: CFFields, count: int) -> None:
+    """Read the first, the middle and the last field, so that a file of other values is refused before training."""
+    for index in sorted({0, count // 2, count - 1}) if count else ():
+        try:
+            fields.read(slice(index, index + 1))
+        except FrameError as err:
+            raise FrameError(f"{path.name}: field {index}: {err}") from err
 
 
 def _open(path: Path) -> xr.Dataset:
@@ -67,21 +79,6 @@ def _open(path: Path) -> xr.Dataset:
 def _consolidated(store: Path) -> bool:
     metadata = store / "zarr.json"
     return (store / ".zmetadata").is_file() or (metadata.is_file() and "consolidated_metadata" in metadata.read_text())
-
-
-def _find_amount(dataset: xr.Dataset) -> xr.DataArray | None:
-    """Return rain per time step in mm if the data set has no rate."""
-    names = {v.attrs.get("standard_name") for v in dataset.data_vars.values()} | {str(n) for n in dataset.data_vars}
-    if names & set(cf.RATE_NAMES):
-        return None
-    amounts = [
-        variable
-        for name, variable in dataset.data_vars.items()
-        if variable.ndim == 3
-        and (variable.attrs.get("standard_name") in AMOUNT_NAMES or name in AMOUNT_NAMES)
-        and str(variable.attrs.get("units")) in AMOUNT_UNITS
-    ]
-    return amounts[0] if amounts else None
 
 
 def _step_minutes(path: Path, minutes: NDArray[np.int64]) -> int:

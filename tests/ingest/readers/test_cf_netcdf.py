@@ -60,6 +60,14 @@ def test_both_row_orders_and_both_formats(engine: str, south_first: bool) -> Non
     assert [frame.valid_time for frame in frames] == [utc("2024-06-01T15:30Z"), utc("2024-06-01T15:35Z")]
 
 
+@pytest.mark.parametrize("dims", [("y", "x", "time"), ("time", "x", "y"), ("x", "time", "y"), ("x", "y", "time")])
+def test_any_order_of_the_dimensions(dims: tuple[str, ...]) -> None:
+    for data in (dataset().transpose(*dims), dataset().isel(x=slice(None, None, -1)).transpose(*dims)):
+        frame = read(data)[1]
+        np.testing.assert_allclose(frame.rate_mmh_HW, FIELD_HW * 2)
+        assert frame.grid.same_place(GRID)
+
+
 @pytest.mark.parametrize(("units", "factor"), [("mm h-1", 1), ("kg m-2 s-1", 3600), ("m s-1", 3.6e6), ("mm/h", 1)])
 def test_units(units: str, factor: float) -> None:
     np.testing.assert_allclose(read(dataset(units=units))[0].rate_mmh_HW, FIELD_HW * factor, rtol=1e-6)
@@ -118,7 +126,7 @@ def without(*names: str) -> xr.Dataset:
         (dataset() - 3, "expected rates of 0 mm/h or more, got -3"),
         (dataset().where(dataset() != 5, np.inf), "infinite rates"),
         (dataset().expand_dims(member=2), r"dimensions \(time, y, x\) or \(y, x\), got \('member'"),
-        (dataset().transpose("y", "x", "time"), r"expected the dimensions \(time, y, x\) or \(y, x\), got"),
+        (dataset().rename(y="rows"), r"expected the dimensions \(time, y, x\) or \(y, x\), got"),
     ],
 )
 def test_unusable_files_name_what_was_expected_and_found(data: xr.Dataset, message: str) -> None:
