@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from core.cf import find_grid, find_rate, times_of
+from core.cf_reading import find_grid, find_rate, times_of
 from core.errors import NowcastError
 from core.frame import RadarFrame
 from core.grid import Grid
