@@ -132,7 +132,14 @@ def test_counts_worked_out_by_hand():
     assert (memory.activation_bytes, memory.joined_weight_bytes, memory.peak_bytes) == (4 * floats, 0, None)
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith("ms-")])
+@pytest.mark.parametrize(
+    "name",
+    [  # one quick case in `make test`, the other cells in `make test-long`
+        pytest.param(name, marks=[] if name == "ms-convlstm" else pytest.mark.long)
+        for name in list_models()
+        if name.startswith("ms-")
+    ],
+)
 def test_shapes_alone_count_what_a_real_run_counts(name):
     real, shapes = measure(name, SMALL, device="cpu"), measure(name, SMALL, device="shapes")
     assert real == shapes
