@@ -15,6 +15,7 @@ from core.registry import Registry
 HEAD_BYTES: Final = 4096
 MAX_BYTES: Final = 512 * 2**20
 MAX_FRAMES: Final = 512
+MAX_NOTES: Final = 50
 
 ROUNDING_MMH: Final = 1e-3
 """Rounding of gain and offset in single precision may put a packed zero this far below 0."""
@@ -55,6 +56,16 @@ class ReadLimits:
         self.max_bytes = self._bytes_left = max_bytes
         self.max_frames = max_frames
         self.max_cells = max_cells
+        self.notes: list[str] = []
+
+    def leave_out(self, what: str, reason: object) -> None:
+        """Note a part of a file that is left out while the others are taken."""
+        self.note(f"{what} is left out: {reason}")
+
+    def note(self, text: str) -> None:
+        """Keep a remark on a file that is read, if there is a text and room for it, each text once."""
+        if text and text not in self.notes and len(self.notes) < MAX_NOTES:
+            self.notes.append(text)
 
     def take_bytes(self, count: int, what: str) -> None:
         """Count bytes before or while they are unpacked.

@@ -12,7 +12,7 @@ from core.cf_times import intervals_of, leads_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
 from ingest.readers.base import READERS, OtherFormatError, Reader, limits_of, rate_field
-from ingest.readers.hdf5 import check_parts, is_hdf5, opened, text
+from ingest.readers.hdf5 import check_parts, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
 
 NETCDF3_STARTS: Final = (b"CDF\x01", b"CDF\x02")
@@ -32,7 +32,7 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     product.
 
     Raises:
-        OtherFormatError: an HDF5 file of ODIM.
+        OtherFormatError: an HDF5 file of ODIM or KNMI.
         FrameError: damaged, or without a rain rate, unit, grid or time, or values below 0.
         TooLargeError: more frames or bytes than the limits.
     """
@@ -55,8 +55,8 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
 def _check_hdf5(file: BinaryIO) -> None:
     file.seek(0)
     with opened(file) as root:
-        if text(root.attrs.get("Conventions", "")).startswith("ODIM_H5"):
-            raise OtherFormatError("HDF5 file of ODIM, not CF")
+        if is_odim(root) or is_knmi(root):
+            raise OtherFormatError("HDF5 file of ODIM or KNMI, not CF")
         check_parts(file, root)
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 import h5py
+import numpy as np
 
 from core.errors import FrameError
 from ingest.readers.base import limits_of
@@ -62,9 +63,29 @@ def check_parts(file: BinaryIO, root: Any) -> None:
         limits.take_bytes(data.nbytes, f"HDF5 data set {name}")
 
 
+def scalar(value: Any) -> Any:
+    """Return the one value of an array of one, as some writers store attributes; other values unchanged."""
+    return value.ravel()[0] if isinstance(value, np.ndarray) and value.size == 1 else value
+
+
 def text(value: Any) -> str:
-    """Return an attribute as text, for any of HDF5's string types."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    """Return an attribute as text, for any of HDF5's string types; padding with blanks and NULs is removed."""
+    value = scalar(value)
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip("\0 \t\r\n")
+
+
+def is_odim(root: Any) -> bool:
+    """Return whether an open HDF5 file is of ODIM: by its conventions or by `what/object` without them."""
+    if text(root.attrs.get("Conventions", "")).startswith("ODIM"):
+        return True
+    what = root.get("what")
+    return isinstance(what, h5py.Group) and "object" in what.attrs
+
+
+def is_knmi(root: Any) -> bool:
+    """Return whether an open HDF5 file is in KNMI's own format: `overview` with a product's attributes."""
+    overview = root.get("overview")
+    return isinstance(overview, h5py.Group) and any(name.startswith("product_") for name in overview.attrs)
 
 
 def _check_heaps(content: bytes) -> None:

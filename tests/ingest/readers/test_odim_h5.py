@@ -139,9 +139,9 @@ def other_data(data: Any) -> Change:
     ("change", "message"),
     [
         (attribute("what", "object", "PVOL"), "odim: ODIM what/object: expected one of COMP, IMAGE, got PVOL"),
-        (attribute("dataset1/data1/what", "quantity", "VIL"), "expected RATE, ACRR, DBZH, got VIL"),
+        (attribute("dataset1/data1/what", "quantity", "VIL"), "expected RATE, ACRR, DBZH, TH, got VIL"),
         (attribute("where", "LR_lon", 11.5), "corner LR is .* from where UL and 40 x 36 cells"),
-        (attribute("where", "UL_lat", 51.0), "corner .* expected less than a cell"),
+        (attribute("where", "UL_lat", 51.0), "corner .* expected less than 0.4 cells"),
         (attribute("where", "xscale", 1000.0), "corner UR"),
         (attribute("where", "projdef", "+proj=nonsense"), "expected a projection that PROJ knows, got"),
         (attribute("where", "xsize", "many"), "where/xsize: expected a number, got"),
