@@ -139,12 +139,16 @@ class Grid:
     def to_xy(self, lon: Float64Field, lat: Float64Field) -> tuple[Float64Field, Float64Field]:
         """Return projection coordinates of places, infinite where undefined; longitudes in the grid's own turn."""
         x_m, y_m = (np.asarray(axis) for axis in _from_lon_lat(self.crs).transform(lon, lat))
-        if self._degrees:
-            middle = self.west_m + self.width * self.pixel_x_m / 2
-            with np.errstate(invalid="ignore"):  # infinite where undefined
-                other_turn = np.isfinite(x_m) & (np.abs(x_m - middle) > 180)
-                x_m = np.where(other_turn, (x_m - middle + 180) % 360 + middle - 180, x_m)
-        return x_m, y_m
+        return self.in_own_turn(x_m), y_m
+
+    def in_own_turn(self, x_m: Float64Field) -> Float64Field:
+        """Return longitudes within half a turn of the grid's middle; coordinates of a map projection unchanged."""
+        if not self._degrees:
+            return x_m
+        middle = self.west_m + self.width * self.pixel_x_m / 2
+        with np.errstate(invalid="ignore"):  # infinite where undefined
+            other_turn = np.isfinite(x_m) & (np.abs(x_m - middle) > 180)
+            return np.where(other_turn, (x_m - middle + 180) % 360 + middle - 180, x_m)
 
     def to_lon_lat(self, x_m: Float64Field, y_m: Float64Field) -> tuple[Float64Field, Float64Field]:
         """Return longitude (within -180 to 180) and latitude of projection coordinates."""

@@ -5,7 +5,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from core.arrays import Float32Field
 from core.errors import InputError
@@ -109,10 +108,9 @@ def _cells(cells: int, from_m: float, to_m: float, minimum: int) -> int:
 def _positions(source: Grid, target: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Return row and column in the source of every target cell, and whether it is inside the source."""
     if source.crs == target.crs:
-        x_HW, y_HW = np.meshgrid(target.x_centres_m, target.y_centres_m)
+        x_HW, y_HW = np.meshgrid(source.in_own_turn(target.x_centres_m), target.y_centres_m)
     else:
-        to_source = Transformer.from_crs(source.projection.geodetic_crs, source.projection, always_xy=True)
-        x_HW, y_HW = to_source.transform(*target.lon_lat_HW())
+        x_HW, y_HW = source.to_xy(*target.lon_lat_HW())
     row_HW = (source.north_m - y_HW) / source.pixel_y_m - 0.5
     col_HW = (x_HW - source.west_m) / source.pixel_x_m - 0.5
     inside_HW = np.isfinite(row_HW) & np.isfinite(col_HW)

@@ -102,8 +102,8 @@ async def place(
     lon: Annotated[
         float,
         Query(
-            description="longitude in degrees east",
-            json_schema_extra={"minimum": -180, "maximum": 180},
+            description="longitude in degrees east; 180 to 360 are those of the western hemisphere",
+            json_schema_extra={"minimum": -180, "maximum": 360},
             examples=[13.4],
         ),
     ],
@@ -113,9 +113,9 @@ async def place(
     Raises:
         InputError: not a place on Earth.
     """
-    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
-        raise InputError(f"expected lat within -90 to 90 and lon within -180 to 180 degrees, got lat={lat}, lon={lon}")
-    return lat, lon
+    if not (-90 <= lat <= 90 and -180 <= lon <= 360):
+        raise InputError(f"expected lat within -90 to 90 and lon within -180 to 360 degrees, got lat={lat}, lon={lon}")
+    return lat, lon - 360.0 if lon > 180 else lon
 
 
 ForecastDep = Annotated[StoredForecast, Depends(chosen_forecast)]

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from pyproj import Transformer
 
 from core.arrays import Float64Field
 from core.grid import Grid
@@ -71,9 +70,8 @@ def to_picture(
     grid: Grid, lon: Sequence[float] | Float64Field, lat: Sequence[float] | Float64Field
 ) -> tuple[Float64Field, Float64Field]:
     """Return picture coordinates, in grid cells from the north-western corner: x eastwards, y southwards."""
-    projection = grid.projection
-    x_m, y_m = Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True).transform(lon, lat)
-    return (np.asarray(x_m) - grid.west_m) / grid.pixel_x_m, (grid.north_m - np.asarray(y_m)) / grid.pixel_y_m
+    x_m, y_m = grid.to_xy(np.asarray(lon, np.float64), np.asarray(lat, np.float64))
+    return (x_m - grid.west_m) / grid.pixel_x_m, (grid.north_m - y_m) / grid.pixel_y_m
 
 
 def _edge(grid: Grid) -> tuple[Float64Field, Float64Field]:

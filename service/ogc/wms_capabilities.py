@@ -6,6 +6,7 @@ from xml.etree.ElementTree import Element, SubElement, register_namespace, tostr
 
 import numpy as np
 
+from core.grid import Grid
 from core.times import iso
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.edr_meta import DESCRIPTION, TITLE, bounds_of
@@ -83,7 +84,7 @@ def _requests(capability: Element, version: WmsVersion, address: str) -> None:
 
 
 def _bounds(layer: Element, version: WmsVersion, run: StoredForecast) -> None:
-    west, south, east, north = (f"{edge:.6f}" for edge in bounds_of(run.grid))
+    west, south, east, north = (f"{edge:.6f}" for edge in _west_to_east(run.grid))
     if version is WMS_130:
         box = _put(layer, "EX_GeographicBoundingBox")
         _put(box, "westBoundLongitude", west)
@@ -96,9 +97,15 @@ def _bounds(layer: Element, version: WmsVersion, run: StoredForecast) -> None:
         _put(layer, "BoundingBox", **{version.system: system}, **_edges(run, system, axes))
 
 
+def _west_to_east(grid: Grid) -> tuple[float, float, float, float]:
+    """Return the grid's bounds; WMS has no box over the antimeridian, so such a grid has all longitudes."""
+    west, south, east, north = bounds_of(grid)
+    return (west, south, east, north) if west < east else (-180.0, south, 180.0, north)
+
+
 def _edges(run: StoredForecast, system: str, axes: tuple[str, str]) -> dict[str, str]:
     """Return the edges of a run's grid in a reference system, as attributes of an element."""
-    west, south, east, north = bounds_of(run.grid)
+    west, south, east, north = _west_to_east(run.grid)
     if system == "EPSG:3857":
         west, east = np.radians([west, east]) * MERCATOR_M
         lats = np.radians(np.clip([south, north], -MERCATOR_LAT, MERCATOR_LAT))

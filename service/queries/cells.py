@@ -63,6 +63,8 @@ def box_block(grid: Grid, bbox: BBox) -> Block | None:
     """
     west, south, east, north = checked_bbox(bbox)
     east += 360.0 if east < west else 0.0
+    if grid.projection.is_geographic and not grid.projection.is_derived:
+        return _of_degrees(grid, (west, south, east, north))
     lon_N, lat_N = np.linspace(west, east, EDGE_POINTS), np.linspace(south, north, EDGE_POINTS)
     lons = np.concatenate([lon_N, lon_N, np.full(EDGE_POINTS, west), np.full(EDGE_POINTS, east)])
     lats = np.concatenate([np.full(EDGE_POINTS, south), np.full(EDGE_POINTS, north), lat_N, lat_N])
@@ -73,18 +75,35 @@ def box_block(grid: Grid, bbox: BBox) -> Block | None:
 
 
 def checked_bbox(bbox: BBox) -> BBox:
-    """Return the box if it is usable.
+    """Return the box if it is usable, with longitudes of 180 to 360 degrees as those of the west.
 
     Raises:
         InputError: not on Earth, or without height or width.
     """
     west, south, east, north = bbox
-    if not (all(-180 <= lon <= 180 for lon in (west, east)) and -90 <= south < north <= 90 and west != east):
+    if not (all(-180 <= lon <= 360 for lon in (west, east)) and -90 <= south < north <= 90 and west != east):
         raise InputError(
-            "bbox: expected west,south,east,north with longitudes within -180 to 180 and latitudes within -90 to 90 "
+            "bbox: expected west,south,east,north with longitudes within -180 to 360 and latitudes within -90 to 90 "
             f"degrees, south below north and west different from east, got {west:g},{south:g},{east:g},{north:g}"
         )
-    return bbox
+    if east - west >= 360:
+        return -180.0, south, 180.0, north
+    return _at_most_180(west), south, _at_most_180(east), north
+
+
+def _at_most_180(lon: float) -> float:
+    return lon - 360.0 if lon > 180 else lon
+
+
+def _of_degrees(grid: Grid, bounds: BBox) -> Block | None:
+    """Return the block of a box on a grid of degrees, which may have the box in another turn, or in two."""
+    west, south, east, north = bounds
+    turns = (touched(grid, (west + turn, south, east + turn, north)) for turn in (-360.0, 0.0, 360.0))
+    blocks = [block for block in turns if block is not None]
+    if not blocks:
+        return None
+    left, right = min(block.left for block in blocks), max(block.right for block in blocks)
+    return replace(blocks[0], left=left, right=right)
 
 
 def _by_centres(grid: Grid, west: float, south: float, east: float, north: float) -> Block | None:

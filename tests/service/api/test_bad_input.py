@@ -218,7 +218,7 @@ def test_unknown_model_names_the_near_ones(client):
 
 @pytest.mark.parametrize(
     ("lat", "lon"),
-    [("91", "10"), ("-90.01", "10"), ("50", "180.5"), ("50", "-181"), ("nan", "10"), ("50", "inf"), ("1e999", "0")],
+    [("91", "10"), ("-90.01", "10"), ("50", "360.5"), ("50", "-181"), ("nan", "10"), ("50", "inf"), ("1e999", "0")],
 )
 def test_a_coordinate_that_is_not_on_earth(client, lat, lon):
     refused(
