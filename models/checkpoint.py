@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from core.cells import edges_of_card
 from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.registry import Registry
@@ -41,7 +42,8 @@ def save_model(folder: str | Path, model: nn.Module, card: dict[str, Any], *, ha
         folder: created if missing.
         model: the module whose parameters are stored.
         card: everything else; must have `architecture` {name, options}, `transform`, `input_steps`, `cadence_minutes`,
-            `pixel_m`, `version`. The sha256 of the weights is added.
+            `pixel_m`, `version`; where cells are not square, `pixel_y_m` and `pixel_x_m` too. The sha256 of the
+            weights is added.
         half: store float16 numbers, for half of the size.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -120,7 +122,7 @@ def load_network(folder: str | Path, *, name: str, device: str = "auto", precisi
         )
     else:
         forecaster = NetworkForecaster(model, transform_from_dict(card["transform"]), name, str(card["version"]), **how)
-    forecaster.card = card
+    forecaster.card, forecaster.edges = card, edges_of_card(card)
     return forecaster
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from core.arrays import Float32Field
+from core.cells import CellEdges
 from core.errors import ForecastError, InputError, shown
 from core.units import PAPER_PIXEL_M
 from models.device import NoDeviceError
@@ -26,13 +27,15 @@ class Forecaster(ABC):
         name, version: as served and stored with every forecast.
         input_steps: number of fields that a forecast starts from; fewer are accepted down to `minimum_steps`.
         cadence_minutes: spacing of the fields that it was trained on.
-        pixel_m: size of the grid cells that it was trained on.
+        pixel_m: size of the grid cells that it was trained on: the mean of both edges, where they differ.
+        edges: both edges and the fewest cells of its grid, if its card states them; None: square cells of `pixel_m`.
         card: origin of the model, as in the checkpoint's JSON.
         thresholds_mmh: rates whose exceedance probabilities it forecasts; empty if it forecasts none.
     """
 
     minimum_steps: ClassVar[int] = 1
     thresholds_mmh: tuple[float, ...] = ()
+    edges: CellEdges | None = None
 
     def __init__(self, name: str, version: str, *, input_steps: int, cadence_minutes: int, pixel_m: float) -> None:
         self.name = name
@@ -41,6 +44,11 @@ class Forecaster(ABC):
         self.cadence_minutes = cadence_minutes
         self.pixel_m = pixel_m
         self.card: dict[str, Any] = {}
+
+    @property
+    def cell_edges(self) -> CellEdges:
+        """Return the cells of the grid that it runs on."""
+        return self.edges or CellEdges(self.pixel_m, self.pixel_m)
 
     def forecast(
         self,
@@ -57,7 +65,7 @@ class Forecaster(ABC):
             rate_mmh_THW: mm/h, row 0 in the north, NaN where not observed, any size; the newest field last.
             lead_steps: number of fields to forecast.
             cadence_minutes: spacing of the input; None is the forecaster's own.
-            pixel_m: cell size of the input; None is the forecaster's own.
+            pixel_m: cell size of the input (mean of both edges); None is the forecaster's own.
             members: number of ensemble members; no model makes any yet, so that only 0 is accepted.
 
         Returns:

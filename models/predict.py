@@ -50,7 +50,7 @@ def predict(
     window = build_window(
         read_frames(frames), steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
     )
-    grid = model_grid(window.grid, forecaster.pixel_m * cadence / forecaster.cadence_minutes)
+    grid = model_grid(window.grid, forecaster.cell_edges.times(cadence / forecaster.cadence_minutes))
     fields = forecaster.forecast(
         bilinear(window.rate_mmh_THW, *grid.shape), lead_steps, cadence_minutes=cadence, pixel_m=grid.pixel_m
     )

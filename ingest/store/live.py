@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from core.cells import CellEdges
 from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame
 from core.times import iso, stamp, utc_now
@@ -183,7 +184,9 @@ class Store:
             return None
         return found if (found.nominal_times, found.sources) == (nominal, ready.sources_of(chosen)) else None
 
-    def write_windows(self, model_name: str, pixel_m: float, cadence_minutes: int = 30, steps: int = 5) -> Path | None:
+    def write_windows(
+        self, model_name: str, pixel_m: float | CellEdges, cadence_minutes: int = 30, steps: int = 5
+    ) -> Path | None:
         """Write the newest window on a model's grid and delete old ones; None without a usable window."""
         newest = self.latest()
         try:  # the scans are named before they are read: what is stored in between makes the window a past one

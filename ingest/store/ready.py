@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from core.cells import CellEdges
 from core.errors import InputError, NoDataError
 from core.files import write_bytes_atomically
 from core.grid import Grid
@@ -25,10 +26,10 @@ FRAMES: Final = "frames"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """Properties of a model that ingest needs: its name, its cell size and the times of its input."""
+    """Properties of a model that ingest needs: its name, its cells (one or both edges) and the times of its input."""
 
     name: str
-    pixel_m: float
+    pixel_m: float | CellEdges
     cadence_minutes: int = 30
     steps: int = 5
 
@@ -71,12 +72,12 @@ READY: Final = RecordCodec(ReadyWindow, omit=("frames_BTCHW",), error=NoDataErro
 """The record of a file's metadata, which safetensors keeps as text."""
 
 
-def write_ready(window: Window, pixel_m: float, path: Path, scans: Sequence[Scan] = ()) -> None:
+def write_ready(window: Window, pixel_m: float | CellEdges, path: Path, scans: Sequence[Scan] = ()) -> None:
     """Put a window on the model's grid and write it, whole or not at all; float32, mm/h, (1, T, 1, H, W).
 
     Args:
         window: the window to write.
-        pixel_m: approximate size of the model's grid cells.
+        pixel_m: approximate edge of the model's square grid cells, or both edges.
         path: of the file.
         scans: the scans of the window; if one of them could not be read, the file has no sources.
     """

@@ -1,14 +1,14 @@
 """Bilinear regridding from the grid of a radar composite to the grid of a model."""
 
-import math
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.cells import FEWEST_CELLS, CellEdges, cell_edges_m
 from core.errors import InputError
-from core.grid import METRES_PER_DEGREE, Grid
+from core.grid import Grid
 
 Indices = tuple[NDArray[np.intp], NDArray[np.intp], Float32Field]
 
@@ -32,16 +32,22 @@ def bilinear(rate_mmh_THW: Float32Field, height: int, width: int) -> Float32Fiel
     return _mix(across_TNW[:, :, cols[0]], across_TNW[:, :, cols[1]], cols[2])
 
 
-def model_grid(source: Grid, pixel_m: float, *, minimum_cells: int = 64) -> Grid:
-    """Return a grid over the source's area with cells of about `pixel_m`, never finer than the source.
+def model_grid(source: Grid, pixel_m: float | CellEdges) -> Grid:
+    """Return a grid over the source's area with cells of about a size, never finer than the source.
 
-    An axis has at least `minimum_cells`, or the number of the source's cells if that is smaller.
+    An axis has at least 64 cells (or as few as the model was trained on), unless the source has fewer.
+
+    Args:
+        source: grid of the radar fields.
+        pixel_m: edge of square cells, or height and width.
     """
-    if not pixel_m > 0:
-        raise InputError(f"pixel_m: expected a positive size, got {pixel_m}")
-    pixel_y_m, pixel_x_m = _cell_size_m(source)
-    height = _cells(source.height, pixel_y_m, pixel_m, minimum_cells)
-    width = _cells(source.width, pixel_x_m, pixel_m, minimum_cells)
+    if not isinstance(pixel_m, CellEdges):
+        if not pixel_m > 0:
+            raise InputError(f"pixel_m: expected a positive size, got {pixel_m}")
+        pixel_m = CellEdges(pixel_m, pixel_m, FEWEST_CELLS)
+    pixel_y_m, pixel_x_m = cell_edges_m(source)
+    height = _cells(source.height, pixel_y_m, pixel_m.pixel_y_m, pixel_m.fewest)
+    width = _cells(source.width, pixel_x_m, pixel_m.pixel_x_m, pixel_m.fewest)
     return source.resized(height, width)
 
 
@@ -87,17 +93,6 @@ def _neighbours(position: NDArray[np.float64], cells: int) -> Indices:
 def _mix(first: Float32Field, second: Float32Field, weight: Float32Field) -> Float32Field:
     mixed = first * (np.float32(1) - weight) + second * weight
     return np.asarray(mixed, np.float32)
-
-
-def _cell_size_m(grid: Grid) -> tuple[float, float]:
-    """Return height and width of a cell in metres."""
-    if not grid.projection.is_geographic:
-        return grid.pixel_y_m, grid.pixel_x_m
-    middle_lat = grid.north_m - grid.height * grid.pixel_y_m / 2
-    return (
-        grid.pixel_y_m * METRES_PER_DEGREE,
-        grid.pixel_x_m * METRES_PER_DEGREE * math.cos(math.radians(middle_lat)),
-    )
 
 
 def _cells(cells: int, from_m: float, to_m: float, minimum: int) -> int:

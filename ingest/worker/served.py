@@ -5,6 +5,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from core.cells import CellEdges, edges_of_card
+from core.errors import InputError
 from ingest.store.ready import ServedModel
 
 INSTALLED: Final = Path(__file__).resolve().parents[2] / "models" / "weights"
@@ -24,7 +26,7 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
     for name, path in (paths | _aliased(added)).items():
         try:
             model = _served(name, path)
-        except (OSError, KeyError, TypeError, ValueError) as err:
+        except (OSError, KeyError, TypeError, ValueError, InputError) as err:
             log.warning("no windows for %s: %s: %s", name, type(err).__name__, err)
             continue
         if name in paths or all(_wanted(model) != _wanted(other) for other in found):
@@ -46,7 +48,7 @@ def _aliased(added: Path | None) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
-def _wanted(model: ServedModel) -> tuple[float, int, int]:
+def _wanted(model: ServedModel) -> tuple[float | CellEdges, int, int]:
     return model.pixel_m, model.cadence_minutes, model.steps
 
 
@@ -54,10 +56,11 @@ def _served(name: str, path: Path) -> ServedModel:
     card = json.loads(path.read_text(encoding="utf-8"))
     model = ServedModel(
         name=name,
-        pixel_m=float(card["pixel_m"]),
+        pixel_m=edges_of_card(card) or float(card["pixel_m"]),
         cadence_minutes=int(card["cadence_minutes"]),
         steps=int(card["input_steps"]),
     )
-    if not (model.pixel_m > 0 and model.cadence_minutes > 0 and model.steps > 0):
+    sized = isinstance(model.pixel_m, CellEdges) or model.pixel_m > 0
+    if not (sized and model.cadence_minutes > 0 and model.steps > 0):
         raise ValueError(f"expected positive numbers, got {model}")
     return model

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from core.arrays import Float32Field
+from core.cells import CellEdges
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
@@ -46,8 +47,8 @@ class ModelInput:
         return self.window.nominal_times
 
 
-def model_input(window: Window, pixel_m: float, cadence_minutes: int) -> ModelInput:
-    """Put a window on the grid of a model with cells of about `pixel_m`."""
+def model_input(window: Window, pixel_m: float | CellEdges, cadence_minutes: int) -> ModelInput:
+    """Put a window on the grid of a model with cells of about `pixel_m`, the edge of square cells or both edges."""
     grid = model_grid(window.grid, pixel_m)
     rate_mmh_THW = onto(window.rate_mmh_THW, window.grid, grid)
     rate_mmh_THW = np.where(np.isnan(rate_mmh_THW), np.float32("nan"), rate_mmh_THW)
@@ -80,13 +81,13 @@ class Windows:
         Raises:
             ConflictError: the scans do not form a window; the message names the missing times.
         """
-        pixel_m, steps, cadence_minutes = self._wanted(reference)
+        cells, steps, cadence_minutes = self._wanted(reference)
         for name in dict.fromkeys(self._names(reference)):
             ready = self._store.current_window(name, reference_time, steps=steps, cadence_minutes=cadence_minutes)
-            if ready and model_grid(ready.source_grid, pixel_m).same_place(ready.grid):
-                return model_input(ready.as_window(), pixel_m, cadence_minutes)
+            if ready and model_grid(ready.source_grid, cells).same_place(ready.grid):
+                return model_input(ready.as_window(), cells, cadence_minutes)
         window = self._store.window(reference_time, steps=steps, cadence_minutes=cadence_minutes)
-        return model_input(window, pixel_m, cadence_minutes)
+        return model_input(window, cells, cadence_minutes)
 
     def of(self, frames: Sequence[RadarFrame], reference: str) -> ModelInput:
         """Return the input from a user's frames.
@@ -94,13 +95,13 @@ class Windows:
         Raises:
             ConflictError: two grids or products, wrong spacing, or too few frames.
         """
-        pixel_m, steps, cadence_minutes = self._wanted(reference)
+        cells, steps, cadence_minutes = self._wanted(reference)
         window = build_window(frames, steps=steps, cadence_minutes=cadence_minutes, strict=True)
-        return model_input(window, pixel_m, cadence_minutes)
+        return model_input(window, cells, cadence_minutes)
 
-    def _wanted(self, reference: str) -> tuple[float, int, int]:
+    def _wanted(self, reference: str) -> tuple[CellEdges, int, int]:
         forecaster = self._predictor.forecaster(reference)
-        return forecaster.pixel_m, max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
+        return forecaster.cell_edges, max(forecaster.input_steps, WINDOW_STEPS), round(forecaster.cadence_minutes)
 
     def _names(self, reference: str) -> Iterator[str]:
         """Yield the models whose ready windows may fit; its grid and scans decide whether one does, not its name."""

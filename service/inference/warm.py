@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias
 
+from core.cells import CellEdges
 from core.errors import ForecastError, UnknownNameError
 from core.units import PAPER_PIXEL_M
 
@@ -36,6 +37,11 @@ class Unloadable:
     pixel_m: float = PAPER_PIXEL_M
     input_steps: int = 5
     thresholds_mmh: tuple[float, ...] = ()
+
+    @property
+    def cell_edges(self) -> CellEdges:
+        """Return square cells of its size."""
+        return CellEdges(self.pixel_m, self.pixel_m)
 
     @property
     def card(self) -> Mapping[str, Any]:

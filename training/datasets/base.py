@@ -28,7 +28,8 @@ class NowcastDataset(Dataset[Sample], ABC):
         needs_data: whether files are needed; False for a data set that generates its frames.
         is_rain: whether values are mm/h; otherwise frames are images with values 0 to 1.
         channels: of a frame.
-        cadence_minutes, pixel_m: of the frames as the samples hold them (0 for images).
+        cadence_minutes, pixel_m: of the frames as the samples hold them (0 for images); the mean of both edges.
+        edges_m: height and width of their cells; None: square cells of `pixel_m`.
         fingerprint: identifies the data: files with their sha256, or the generator's name and seed.
     """
 
@@ -38,6 +39,7 @@ class NowcastDataset(Dataset[Sample], ABC):
     channels: int = 1
     cadence_minutes: int = 0
     pixel_m: float = 0.0
+    edges_m: tuple[float, float] | None = None
     fingerprint: dict[str, Any]
 
     def __init__(

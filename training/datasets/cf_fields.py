@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.cells import cell_edges_m
 from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
 from core.cf_times import leads_of, time_name, times_of
 from core.errors import FrameError
@@ -54,7 +55,7 @@ def open_cf(path: Path) -> RadarSeries:
     factor = mmh_per_unit(rain, _step_minutes(path, minutes) if is_amount(rain) else 0.0)
     fields = CFFields(rain, factor, south_first)
     _check_some(path, fields, len(minutes))
-    return RadarSeries(path, minutes, grid.pixel_m, grid.shape, fields)
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, fields)
 
 
 def _check_some(path: Path, fields: CFFields, count: int) -> None:

@@ -155,13 +155,15 @@ class Events(NowcastDataset):
         starts = one.window_starts(given + leads, cadence)
         if not len(starts):
             raise ConfigError(f"{one.path.name} holds no {given + leads} fields {cadence} minutes apart")
-        crop, smallest = self.options.crop, max(one.pixel_m, self.options.smallest_pixel_m)
-        largest = max(min(min(one.shape) * one.pixel_m / crop * 1.15, self.options.largest_pixel_m), smallest)
+        crop, smallest = self.options.crop, max(*one.edges_m, self.options.smallest_pixel_m)
+        area_m = min(cells * cell_m for cells, cell_m in zip(one.shape, one.edges_m, strict=True))
+        largest = max(min(area_m / crop * 1.15, self.options.largest_pixel_m), smallest)
         pixel_m = float(np.exp(random.uniform(np.log(smallest), np.log(largest))))
-        edge = max(round(crop * pixel_m / one.pixel_m), 1)
-        corner = [int(random.integers(min(0, size - edge), max(0, size - edge) + 1)) for size in one.shape]
+        edges = [max(round(crop * pixel_m / cell_m), 1) for cell_m in one.edges_m]
+        rooms = [size - edge for size, edge in zip(one.shape, edges, strict=True)]
+        corner = [int(random.integers(min(0, room), max(0, room) + 1)) for room in rooms]
         start = int(random.choice(starts))
-        return self._fields(one, start, given, leads, cadence, (*corner, edge), (crop, crop))
+        return self._fields(one, start, given, leads, cadence, (*corner, *edges), (crop, crop))
 
     def _fields(
         self,
@@ -182,10 +184,10 @@ class Events(NowcastDataset):
         return rate_mmh_THW
 
 
-def _square(field_HW: Float32Field, top: int, left: int, edge: int) -> Float32Field:
+def _square(field_HW: Float32Field, top: int, left: int, height: int, width: int) -> Float32Field:
     """Return a square of a field, not observed beyond the field's edge."""
-    square_HW = np.full((edge, edge), np.nan, np.float32)
-    rows, cols = (slice(max(first, 0), first + edge) for first in (top, left))
+    square_HW = np.full((height, width), np.nan, np.float32)
+    rows, cols = (slice(max(first, 0), first + size) for first, size in ((top, height), (left, width)))
     inside_HW = field_HW[rows, cols]
     first_row, first_col = max(-top, 0), max(-left, 0)
     square_HW[first_row : first_row + inside_HW.shape[0], first_col : first_col + inside_HW.shape[1]] = inside_HW

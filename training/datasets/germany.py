@@ -13,13 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from core import cf
 from core.arrays import Float32Field
+from core.cells import mean_edge_m
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
 from core.times import utc
 from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize
-from training.datasets.series import RadarSeries, find_series
+from training.datasets.series import RadarSeries, common_edges, find_series
 from training.datasets.windows import ClipWindow, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,9 @@ class GermanyOptions(BaseModel):
     exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
     crop: int = Field(0, ge=0, description="edge of random training cuts in cells; 0 trains on whole fields")
     cadences: tuple[int, ...] = Field((), description="cadences of random cuts; empty: cadence_minutes alone")
-    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="cell size of a cut at cadence_minutes")
+    pixel_m: float = Field(
+        PAPER_PIXEL_M, gt=0, description="cell size of a cut at cadence_minutes; whole fields have that of the data"
+    )
     scale_jitter: float = Field(0.5, ge=0, description="a cut's cells are larger or smaller by up to this share")
     samples: int = Field(4000, ge=1, description="random cuts in an epoch")
     dry_share: float = Field(
@@ -144,6 +147,7 @@ class Germany(NowcastDataset):
         if not self.random_cuts:
             self.windows = thinned(self.windows, self.options.max_windows)
             fields = {one.path: fields_of(w for w in self.windows if w.series is one) for one in used}
+            self._measure(used, shape)
             self._resized = {one.path: ResizedFields(one, shape, folder, fields[one.path]) for one in used}
         self.fingerprint = {
             "files": [one.fingerprint() for one in used],
@@ -151,6 +155,17 @@ class Germany(NowcastDataset):
             "test_from": self.options.test_from if self.divided else None,
         }
         self._groups = _groups(self.windows)
+
+    def _measure(self, used: list[RadarSeries], shape: tuple[int, int]) -> None:
+        """Take the cell size of whole fields from the data; a run on crops may be validated on files of several."""
+        try:
+            self.edges_m = common_edges(used, shape) if used else None
+        except ConfigError as err:
+            if not self.options.crop:
+                raise
+            log.warning("cells of the %s split are taken as %.0f m: %s", self.split, self.pixel_m, err)
+        if self.edges_m:
+            self.pixel_m = mean_edge_m(*self.edges_m)
 
     def _split(self, series: list[RadarSeries]) -> list[ClipWindow]:
         steps = self.input_steps + self.lead_steps
@@ -204,10 +219,12 @@ class Germany(NowcastDataset):
         window = group[int(random.integers(len(group)))]
         jitter = (1 + self.options.scale_jitter) ** random.uniform(-1, 1)
         pixel_m = self.options.pixel_m * jitter * window.cadence_minutes / self.cadence_minutes
-        edge = max(round(self.options.crop * pixel_m / window.series.pixel_m), self.options.crop)
-        rows, cols = (_random_span(size, edge, random) for size in window.series.shape)
+        edges = [
+            max(round(self.options.crop * pixel_m / cell_m), self.options.crop) for cell_m in window.series.edges_m
+        ]
+        rows, cols = (_random_span(*each, random) for each in zip(window.series.shape, edges, strict=True))
         size = (self.options.crop, self.options.crop)
-        return np.stack([resize(_padded(window.series.field_mmh(i)[rows, cols], edge), size) for i in window.fields])
+        return np.stack([resize(_padded(window.series.field_mmh(i)[rows, cols], *edges), size) for i in window.fields])
 
 
 def _divides(series: list[RadarSeries], test_from: str | None) -> bool:
@@ -249,8 +266,8 @@ def _random_span(size: int, edge: int, random: Generator) -> slice:
     return slice(start, start + edge)
 
 
-def _padded(field_HW: NDArray[np.floating[Any]], edge: int) -> Float32Field:
-    """Return a field of edge x edge cells, not observed beyond the field's edge."""
+def _padded(field_HW: NDArray[np.floating[Any]], rows: int, cols: int) -> Float32Field:
+    """Return a field of rows x cols cells, not observed beyond the field's edge."""
     height, width = field_HW.shape
-    padding = ((0, edge - height), (0, edge - width))
+    padding = ((0, rows - height), (0, cols - width))
     return np.pad(field_HW.astype(np.float32), padding, constant_values=np.nan)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.cells import mean_edge_m
 
 IN_MEMORY_BYTES: Final = 2**30
 WHOLE_DIGEST_BYTES: Final = 2**28
@@ -36,15 +37,25 @@ class RadarSeries:
     Attributes:
         path: the NetCDF or HDF5 file or the Zarr folder.
         minutes: valid times in minutes since 1970, ascending.
-        pixel_m: mean edge of a grid cell.
+        edges_m: height and width of a grid cell.
     """
 
     path: Path
     minutes: NDArray[np.int64]
-    pixel_m: float
+    edges_m: tuple[float, float]
     shape: tuple[int, int]
     source: FieldSource = field(repr=False)
     _cache: NDArray[np.float16] | None = field(default=None, repr=False)
+
+    @property
+    def pixel_m(self) -> float:
+        """Return the mean edge of a grid cell."""
+        return mean_edge_m(*self.edges_m)
+
+    def edges_resized(self, shape: tuple[int, int]) -> tuple[float, float]:
+        """Return height and width of the cells after resizing whole fields to a number of rows and columns."""
+        (pixel_y_m, pixel_x_m), (rows, cols) = self.edges_m, self.shape
+        return pixel_y_m * rows / shape[0], pixel_x_m * cols / shape[1]
 
     def field_mmh(self, index: int) -> NDArray[np.float16] | Float32Field:
         """Return one field, mm/h, row 0 in the north, NaN where not observed."""

@@ -1,7 +1,7 @@
 """Finding and opening of rain-rate series: event NetCDF files, Zarr archives and RainNet's HDF5 file."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from core.arrays import Float32Field
+from core.cells import cell_edges_m
 from core.errors import ConfigError, FrameError
 from core.grid import RADOLAN_900
 from ingest.readers.rydl import key_time, open_keys, read_field
@@ -18,6 +19,8 @@ from training.datasets.radar_series import RadarSeries as RadarSeries
 
 log = logging.getLogger(__name__)
 RYDL_SUFFIXES: Final = (".hdf5", ".h5")
+SAME_CELLS: Final = 0.01
+"""Largest relative difference of cell sizes that count as one size."""
 EXPECTED: Final = "expected an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
 
 
@@ -53,8 +56,8 @@ class RydlFields:
 def _open_rydl(path: Path) -> RadarSeries:
     keys, (height, width) = open_keys(path)
     minutes = np.array([round(key_time(key).timestamp() / 60) for key in keys], np.int64)
-    pixel_m = RADOLAN_900.pixel_m * RADOLAN_900.height / height
-    return RadarSeries(path, minutes, pixel_m, (height, width), RydlFields(path, keys))
+    edges_m = cell_edges_m(RADOLAN_900.resized(height, width))
+    return RadarSeries(path, minutes, edges_m, (height, width), RydlFields(path, keys))
 
 
 def find_series(data: str | Path | None) -> list[RadarSeries]:
@@ -76,6 +79,29 @@ def find_series(data: str | Path | None) -> list[RadarSeries]:
     if not series:
         raise ConfigError(f"nothing in {data} holds rain-rate fields; {EXPECTED}")
     return sorted(series, key=lambda one: int(one.minutes[0]))
+
+
+def common_edges(series: Sequence[RadarSeries], shape: tuple[int, int]) -> tuple[float, float]:
+    """Return height and width of the cells that whole fields of all series have after resizing to a shape.
+
+    Raises:
+        ConfigError: the files differ by more than a hundredth; the message groups them by cell size.
+    """
+    groups: dict[tuple[float, float], list[str]] = {}
+    for one in series:
+        edges_m = one.edges_resized(shape)
+        alike = next((other for other in groups if np.allclose(other, edges_m, rtol=SAME_CELLS, atol=0)), edges_m)
+        groups.setdefault(alike, []).append(one.path.name)
+    if len(groups) == 1:
+        return next(iter(groups))
+    sizes = "; ".join(
+        f"{y_m:.0f} x {x_m:.0f} m in {names[0]}" + (f" and {len(names) - 1} more" if names[1:] else "")
+        for (y_m, x_m), names in groups.items()
+    )
+    raise ConfigError(
+        f"fields of {shape[0]} x {shape[1]} cells: expected one cell size in all files, got {sizes}; leave out the "
+        "files of the others (exclude=[PART OF A NAME]), or train on crops (crop=N)"
+    )
 
 
 def _candidates(data: Path) -> Iterator[Path]:

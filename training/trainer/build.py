@@ -100,6 +100,7 @@ def card(
         "lead_steps": config.lead_steps,
         "cadence_minutes": dataset.cadence_minutes,
         "pixel_m": dataset.pixel_m,
+        **dict(zip(("pixel_y_m", "pixel_x_m"), dataset.edges_m or (dataset.pixel_m,) * 2, strict=True)),
         "grid": {key: config.dataset_options.get(key) for key in ("height", "width")},
         "training": {"steps": steps, "finished": now.isoformat(timespec="seconds"), **_origin(config, dataset, record)},
         "code_revision": revision,
