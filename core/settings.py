@@ -55,7 +55,11 @@ class Settings(BaseSettings):
     upload_max_bytes: int = Field(64 * 2**20, description="largest request body of an upload")
     upload_max_unpacked_bytes: int = Field(512 * 2**20, description="largest size of one uploaded file after unpacking")
     upload_max_frames: int = Field(64, description="most frames of one upload")
-    grid_max_cells: int = Field(4_000_000, description="most grid cells of one uploaded frame")
+    grid_max_cells: int = Field(
+        20_000_000,
+        description="most grid cells of one uploaded frame; Europe's composite of 1 km has 16.7 million. Memory is "
+        "limited by upload_decode_bytes while decoding, and by upload_max_unpacked_bytes for all frames together",
+    )
     upload_receive_s: float = Field(60.0, gt=0, description="longest time for receiving the body of a request")
     upload_decode_s: float = Field(20.0, gt=0, description="longest time for decoding one upload, in its own process")
     upload_decode_bytes: int = Field(2 * 2**30, ge=2**26, description="memory limit for decoding one upload")
@@ -108,7 +112,7 @@ class Settings(BaseSettings):
         "300/minute", description="rate limit per client address without an API key; loopback is exempt"
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses or networks of proxies whose X-Forwarded-For is trusted"
+        (), description="addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are trusted"
     )
     cors_origins: tuple[str, ...] = Field(
         (), description='web origins that may call the API: ["https://example.org"], or ["*"]'

@@ -1,6 +1,11 @@
 """Conversion of times to text and back: aware UTC, RFC 3339 with `Z` in files and responses."""
 
+import re
 from datetime import UTC, datetime
+from typing import Final
+
+LOST_PLUS: Final = re.compile(r"(:\d{2}(?:\.\d+)?) (\d{2}(?::?\d{2})?)(?=$|/|,)")
+"""A time of day, a space, and a zone's hours; the space between a date and its time is not one of these."""
 
 
 def utc_now() -> datetime:
@@ -16,6 +21,11 @@ def utc(text_or_time: str | datetime) -> datetime:
     """
     time = datetime.fromisoformat(text_or_time) if isinstance(text_or_time, str) else text_or_time
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def with_plus(text: str) -> str:
+    """Return a time whose zone begins with a plus sign, where a query has turned the sign into a space."""
+    return LOST_PLUS.sub(r"\1+\2", text)
 
 
 def iso(time: datetime) -> str:

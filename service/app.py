@@ -31,6 +31,7 @@ from service.api.errors import handle_errors
 from service.api.lookup import RecentForecasts
 from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
+from service.api.proxies import Proxied
 from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
@@ -71,7 +72,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         app.include_router(part.router)
     add_page(app, landing)
     # the last is the outermost
-    for layer in (Conditional, Access, GZipForText, HeadAsGet, Cors, Observed, RequestId, StartInOneLine):
+    for layer in (Proxied, Conditional, Access, GZipForText, HeadAsGet, Cors, Observed, RequestId, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app

@@ -5,20 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-import numpy as np
-
-from core.arrays import Float32Field, FloatField
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.registry import Registry
+from ingest.plausibility import rate_field as rate_field
 
 HEAD_BYTES: Final = 4096
 MAX_BYTES: Final = 512 * 2**20
 MAX_FRAMES: Final = 512
 MAX_NOTES: Final = 50
-
-ROUNDING_MMH: Final = 1e-3
-"""Rounding of gain and offset in single precision may put a packed zero this far below 0."""
 
 
 @dataclass(frozen=True)
@@ -110,21 +105,3 @@ class Member(io.BytesIO):
 def limits_of(file: BinaryIO) -> ReadLimits:
     """Return the limits attached to a file, else the default limits."""
     return file.limits if isinstance(file, Member) else ReadLimits()
-
-
-def rate_field(rate_mmh_HW: FloatField) -> Float32Field:
-    """Return a decoded field as a frame holds it: float32, contiguous, rounding errors below 0 set to 0.
-
-    Raises:
-        FrameError: the field is not a rain rate: values below 0, or infinite ones.
-    """
-    field_HW = np.array(rate_mmh_HW, np.float32, order="C")
-    field_HW[np.isnan(field_HW)] = np.nan  # NumPy's fmin and fmax skip values next to a signalling NaN
-    lowest, highest = np.fmin.reduce(field_HW, axis=None), np.fmax.reduce(field_HW, axis=None)
-    if np.isinf(lowest) or np.isinf(highest):
-        raise FrameError("expected finite rates or no data, got infinite rates")
-    if lowest < -ROUNDING_MMH:
-        raise FrameError(f"expected rates of 0 mm/h or more, got {lowest:g}")
-    if lowest < 0:
-        np.maximum(field_HW, 0.0, out=field_HW)
-    return field_HW

@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -43,7 +44,7 @@ def main(answers_fd: int) -> None:
     """Take jobs from standard input until it ends; write the exit status of each child to standard output."""
     with suppress(OSError):
         os.nice(NICENESS)
-    from ingest.readers import read_frames  # the costly part, once
+    from ingest.readers.read import analyses_of, read_frames  # the costly part, once
 
     _warm_up(read_frames)
     jobs, ends = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
@@ -54,7 +55,7 @@ def main(answers_fd: int) -> None:
         contents = [_whole(jobs, file["bytes"]) for file in job["files"]]
         child = os.fork()
         if child == 0:
-            _decode_and_exit(job, contents, answers_fd, read_frames)
+            _decode_and_exit(job, contents, answers_fd, partial(_read, read_frames, analyses_of))
         del contents
         _, status = os.waitpid(child, 0)
         ends.write(f"{os.waitstatus_to_exitcode(status)}\n".encode())
@@ -75,6 +76,19 @@ def _whole(stream: BinaryIO, size: int) -> bytes:
     if len(content) != size:
         sys.exit(0)  # the parent process is gone
     return content
+
+
+def _read(
+    read: Callable[..., list[RadarFrame]],
+    analyses: Callable[[Sequence[RadarFrame]], tuple[list[RadarFrame], str | None]],
+    content: bytes,
+    **options: Any,
+) -> list[RadarFrame]:
+    """Read one file; of a provider's forecasts with their analysis the analysis remains, before frames are counted."""
+    frames, note = analyses(read(content, **options))
+    if note:
+        options["notes"].append(f"{options['name']}: {note}")
+    return frames
 
 
 def _decode_and_exit(
@@ -136,10 +150,11 @@ def _decoded(
 ) -> tuple[dict[str, Any], list[memoryview]]:
     heads: list[dict[str, Any]] = []
     fields: list[memoryview] = []
+    notes: list[str] = []
     frames_left = dict.fromkeys((file["group"] for file in job["files"]), job["max_frames"])
     for number, (file, content) in enumerate(zip(job["files"], contents, strict=True)):
         limits = {"max_bytes": job["max_bytes"], "max_frames": job["max_frames"], "max_cells": job["max_cells"]}
-        for frame in read(content, name=file["name"], **limits):
+        for frame in read(content, name=file["name"], notes=notes, **limits):
             frames_left[file["group"]] -= 1
             heads.append({**FRAME_CODEC.to_dict(frame), "file": number, "grid": frame.grid.to_dict()})
             fields.append(np.ascontiguousarray(frame.rate_mmh_HW).data.cast("B"))
@@ -147,7 +162,7 @@ def _decoded(
             raise TooLargeError(f"expected at most {job['max_frames']} frames, got more")
         if sum(field.nbytes for field in fields) > job["max_bytes"]:
             raise TooLargeError(f"expected frames of at most {job['max_bytes']:,} bytes together, got more")
-    return {"frames": heads}, fields
+    return {"frames": heads, "notes": notes}, fields
 
 
 def _write(fd: int, answer: dict[str, Any], fields: Sequence[memoryview]) -> None:

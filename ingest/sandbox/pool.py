@@ -82,8 +82,10 @@ class DecoderProcess:
         )
         self._is_ready = False
 
-    def decode(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
-        """Return the frames of each file.
+    def decode(
+        self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits, notes: list[str] | None = None
+    ) -> list[list[RadarFrame]]:
+        """Return the frames of each file; `notes` receives what was left out.
 
         Raises:
             InputError: a reader refused a file, or decoding it went over a limit.
@@ -99,7 +101,7 @@ class DecoderProcess:
             raise UnavailableError(f"the decoder ended ({type(err).__name__}); another is started") from err
         if status != DONE:
             raise FrameError(f"{_names(files)}: {_fate(status, limits)}")
-        return self._frames(len(files))
+        return self._frames(len(files), [] if notes is None else notes)
 
     def close(self) -> None:
         """Kill the process and close its pipes."""
@@ -132,12 +134,13 @@ class DecoderProcess:
             line += more
         return line
 
-    def _frames(self, count: int) -> list[list[RadarFrame]]:
+    def _frames(self, count: int, notes: list[str]) -> list[list[RadarFrame]]:
         with mmap.mmap(self._answers.fileno(), 0, access=mmap.ACCESS_READ) as answer:
             at = LENGTH.size + LENGTH.unpack_from(answer)[0]
             head: dict[str, Any] = json.loads(answer[LENGTH.size : at])
             if "error" in head:
                 raise _error(head)
+            notes += [str(note) for note in head.get("notes", ())]
             frames: list[list[RadarFrame]] = [[] for _ in range(count)]
             grids: dict[str, Grid] = {}
             for one in head["frames"]:
@@ -171,7 +174,12 @@ class DecoderPool:
                 self._idle.append(DecoderProcess(self._module))
 
     def decode(
-        self, groups: Sequence[Sequence[UploadedFile]], limits: DecodeLimits, *, wait_s: float | None = None
+        self,
+        groups: Sequence[Sequence[UploadedFile]],
+        limits: DecodeLimits,
+        *,
+        wait_s: float | None = None,
+        notes: list[str] | None = None,
     ) -> list[list[RadarFrame]]:
         """Return the frames of each group of files, in the files' order.
 
@@ -179,6 +187,7 @@ class DecoderPool:
             groups: of files; each has its own limit on the number of frames.
             limits: of the decoding.
             wait_s: longest wait for a free decoder; None waits as long as it takes.
+            notes: receives what is left out of the files, with the reason.
 
         Raises:
             FrameError: a file is not a supported radar file, or it broke the decoding.
@@ -192,7 +201,7 @@ class DecoderPool:
         if not self._free.acquire(timeout=wait_s):
             raise BusyError("no decoder was free within the request's time limit; try again later")
         try:
-            found = self._with_one(files, limits)
+            found = self._with_one(files, limits, notes)
         finally:
             self._free.release()
         frames: list[list[RadarFrame]] = [[] for _ in groups]
@@ -207,12 +216,14 @@ class DecoderPool:
         for decoder in idle:
             decoder.close()
 
-    def _with_one(self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits) -> list[list[RadarFrame]]:
+    def _with_one(
+        self, files: Sequence[tuple[int, UploadedFile]], limits: DecodeLimits, notes: list[str] | None
+    ) -> list[list[RadarFrame]]:
         with self._guard:
             decoder = self._idle.pop() if self._idle else None
         decoder = decoder or DecoderProcess(self._module)
         try:
-            found = decoder.decode(files, limits)
+            found = decoder.decode(files, limits, notes)
         except InputError:
             self._give_back(decoder)
             raise

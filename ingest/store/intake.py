@@ -13,6 +13,7 @@ from typing import Final
 from core.errors import FrameError, InputError, TooLargeError
 from core.frame import RadarFrame
 from core.times import iso
+from ingest.plausibility import field_notes
 from ingest.readers import read_frames
 from ingest.readers.base import ForeignError, ProductError
 from ingest.store.cleaning import Cleaning
@@ -23,8 +24,8 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 4096
 AS_FILED: Final = Cleaning()
-MAX_AHEAD: Final = timedelta(days=2)
-"""Longest time ahead of the clock: a scan of a later time would remain the newest one for ever."""
+MAX_AHEAD: Final = timedelta(minutes=5)
+"""Longest time ahead of the clock: a scan of a later time would remain the newest one until then."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Outcome:
         rejected: why the file was rejected; None if it was not.
         kind: category of a rejected file.
         newest: valid time of the newest observation in the file, if the file was read.
+        notes: parts of the file that were left out, and implausible fields, with the reason.
     """
 
     stored: int = 0
@@ -56,6 +58,7 @@ class Outcome:
     rejected: str | None = None
     kind: str | None = None
     newest: datetime | None = None
+    notes: tuple[str, ...] = ()
 
 
 class FutureError(FrameError):
@@ -113,7 +116,9 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
     known = store.recorded_frames(sha256, name)
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
-    frames = [cleaning(frame) for frame in _frames(content, name)]
+    notes: list[str] = []
+    frames = [cleaning(frame) for frame in _frames(content, name, notes)]
+    notes += field_notes(frames)
     newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)
     counts = store.put_file(frames, sha256, name, issued_at=issued_at)
     return Outcome(
@@ -124,25 +129,26 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
         worse=counts["worse"],
         forecasts=counts["forecasts"],
         newest=newest,
+        notes=tuple(notes),
     )
 
 
-def _frames(content: bytes, name: str) -> Sequence[RadarFrame]:
+def _frames(content: bytes, name: str, notes: list[str]) -> Sequence[RadarFrame]:
     """Return all frames of a file; any failure of a decoder becomes a `FrameError`."""
     try:
-        frames = read_frames(content, name=name)
+        frames = read_frames(content, name=name, notes=notes)
     except InputError:
         raise
     except Exception as err:
         log.exception("reader failed on %s", name)
         raise FrameError(f"{name}: the reader failed: {type(err).__name__}: {err}") from err
     latest_allowed = datetime.now(UTC) + MAX_AHEAD
-    ahead = [frame for frame in frames if frame.reference_time > latest_allowed]
-    if ahead:
-        raise FutureError(
-            f"{name}: expected no scan after {iso(latest_allowed)}, got one of {iso(ahead[0].reference_time)}"
-        )
-    return frames
+    in_time = [frame for frame in frames if frame.reference_time <= latest_allowed]
+    if len(in_time) == len(frames):
+        return frames
+    ahead = next(frame for frame in frames if frame.reference_time > latest_allowed)
+    reason = f"expected no scan after {iso(latest_allowed)}, got one of {iso(ahead.reference_time)}"
+    raise FutureError(f"{name}: {reason}")
 
 
 def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.units import CLIP_MMH
+from ingest.plausibility import rate_remark
 
 JUMP: Final = 5.0
 """Largest plausible ratio of the wet-cell means of two scans; wrong units (mm for mm/h: x 12, or dBZ) exceed it."""
@@ -17,9 +17,6 @@ JUMP: Final = 5.0
 JUMP_WITHIN: Final = timedelta(minutes=15)
 WET_ENOUGH: Final = 0.002
 """Fraction of wet cells above which their mean is representative."""
-
-WET_MEAN_MMH: Final = 30.0
-"""Implausible mean over the wet cells of a composite; real events have 1 to 8 mm/h."""
 
 FROZEN_SCANS: Final = 3
 
@@ -62,10 +59,8 @@ def is_frozen(newest_first: Sequence[QualityFacts]) -> bool:
 
 def implausible(facts: QualityFacts, before: QualityFacts | None) -> str | None:
     """Return why a field is implausible as a rain rate in mm/h, or None; `before` is the preceding scan, if any."""
-    if facts.max_mmh > CLIP_MMH:
-        return f"largest rate: expected at most {CLIP_MMH:.0f} mm/h, got {facts.max_mmh:.0f} mm/h"
-    if facts.wet_mean_mmh > WET_MEAN_MMH:
-        return f"mean of all wet cells: expected at most {WET_MEAN_MMH:.0f} mm/h, got {facts.wet_mean_mmh:.0f} mm/h"
+    if remark := rate_remark(facts.max_mmh, facts.wet_mean_mmh):
+        return remark
     if before is None or min(facts.wet_fraction, before.wet_fraction) < WET_ENOUGH:
         return None
     factor = facts.wet_mean_mmh / before.wet_mean_mmh

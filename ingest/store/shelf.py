@@ -105,14 +105,17 @@ class Ranked(Protocol):
 
 
 def is_worse(new: Ranked, old: Ranked) -> bool:
-    """Return whether the stored scan is kept: it has more radars, or clearly more coverage, or was issued later.
+    """Return whether the stored scan is kept: on another grid, with more radars, clearly more coverage or issued later.
 
     So the final file replaces the provisional one, and a provisional one that arrives late does not replace the final.
+    A file on another grid that bears the same product's name is of another source, and replaces nothing.
     """
+    if new.grid_key != old.grid_key:
+        return True
     more_missing = len(new.missing_radars) - len(old.missing_radars)
     if more_missing:
         return more_missing > 0
-    if new.grid_key == old.grid_key and abs(new.coverage - old.coverage) > COVERAGE_MARGIN:
+    if abs(new.coverage - old.coverage) > COVERAGE_MARGIN:
         return new.coverage < old.coverage
     return new.issued_at < old.issued_at
 

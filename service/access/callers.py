@@ -64,7 +64,7 @@ def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
     headers = Headers(scope=connection)
     peer = (connection.get("client") or ("?", 0))[0]
     is_forwarded = any(name in headers for name in FORWARDING)
-    if _is_in(peer, trusted):
+    if is_in(peer, trusted):
         return Caller(_forwarded(headers.getlist("x-forwarded-for"), peer, trusted), is_local=False)
     is_local = is_loopback(peer) and not is_forwarded and _is_for_this_machine(headers)
     return Caller(peer, is_local)
@@ -96,10 +96,11 @@ def _is_for_this_machine(headers: Headers) -> bool:
 def _forwarded(fields: Sequence[str], peer: str, trusted: Sequence[Network]) -> str:
     """Return the last address of the chain that is no trusted proxy: its sender could have invented those before it."""
     chain = [each.strip() for field in fields for each in field.split(",")]
-    return next((each for each in reversed(chain) if not _is_in(each, trusted)), peer)
+    return next((each for each in reversed(chain) if not is_in(each, trusted)), peer)
 
 
-def _is_in(host: str, networks: Sequence[Network]) -> bool:
+def is_in(host: str, networks: Sequence[Network]) -> bool:
+    """Return whether an address is in one of the networks."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

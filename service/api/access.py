@@ -17,7 +17,7 @@ from starlette.types import Scope as Connection
 
 from core.errors import AuthenticationError, PermissionDeniedError
 from core.settings import Settings
-from service.access.callers import Caller, caller_from, key_in, trusted_networks
+from service.access.callers import Caller, caller_from, is_in, key_in, trusted_networks
 from service.access.keybook import Key, KeyBook, Scope
 from service.access.limits import Allowance, Limiter, parsed_limit
 
@@ -66,6 +66,10 @@ class Guard:
     def stranger(self, connection: Connection) -> Caller:
         """Return the sender by its address alone, ignoring any API key."""
         return caller_from(connection, self._trusted)
+
+    def is_from_proxy(self, connection: Connection) -> bool:
+        """Return whether a request comes from one of the trusted proxies."""
+        return is_in((connection.get("client") or ("?", 0))[0], self._trusted)
 
     async def allowance(self, caller: Caller) -> Allowance | None:
         """Count this request; return None for a client without a rate limit (local, without a key)."""

@@ -15,6 +15,7 @@ from core.errors import NoDataError, NowcastError
 from core.times import iso
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, problem
+from service.api.proxies import public_prefix
 from service.forecasts.nowcast import StoredForecast
 
 router = APIRouter(tags=["forecasts"])
@@ -110,6 +111,6 @@ def _event(forecast: StoredForecast) -> bytes:
         "reference_time": iso(forecast.reference_time),
         "issued_at": iso(forecast.issued_at),
         "status": forecast.status,
-        "href": f"/nowcast/{forecast.id}",
+        "href": f"{public_prefix()}/nowcast/{forecast.id}",
     }
     return format_sse_event(data_str=json.dumps(data), event="forecast", id=forecast.id)

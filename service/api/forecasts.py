@@ -15,6 +15,7 @@ from service.api.lookup import ForecastDep, ForecastId, PlaceDep, ProbabilityOf,
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.places import graticule, map_cities
+from service.api.proxies import public_prefix
 from service.api.views import INVENTED, forecast_out, point_out, status_of
 from service.forecasts.fields import held
 from service.forecasts.nowcast import StoredForecast
@@ -178,7 +179,7 @@ def _picture(request: Request, forecast: StoredForecast, png: bytes, part: str, 
 
 
 def _row(forecast: StoredForecast) -> ForecastRowOut:
-    return ForecastRowOut.of(forecast, forecast_id=forecast.id, href=f"/nowcast/{forecast.id}")
+    return ForecastRowOut.of(forecast, forecast_id=forecast.id, href=f"{public_prefix()}/nowcast/{forecast.id}")
 
 
 def _css(colour: Colour) -> str:

@@ -57,15 +57,14 @@ def parsed_wkt(text: str) -> shapely.Geometry:
 
 
 def polygon_of(document: Any) -> Polygon:
-    """Return the polygon of a GeoJSON Polygon, MultiPolygon, or Feature of one (RFC 7946).
+    """Return the polygon of a GeoJSON Polygon, MultiPolygon, Feature of one, or FeatureCollection of one (RFC 7946).
 
     Raises:
         InputError: another document.
         TooLargeError: too many vertices.
     """
-    geometry = (
-        document.get("geometry") if isinstance(document, dict) and document.get("type") == "Feature" else document
-    )
+    feature = _only_feature(document)
+    geometry = feature.get("geometry") if isinstance(feature, dict) and feature.get("type") == "Feature" else feature
     if not isinstance(geometry, dict) or geometry.get("type") not in ("Polygon", "MultiPolygon"):
         kind = geometry.get("type") if isinstance(geometry, dict) else type(geometry).__name__
         raise InputError(f"GeoJSON: expected a Polygon, a MultiPolygon or a Feature of one, got {shown(kind)}")
@@ -74,3 +73,14 @@ def polygon_of(document: Any) -> Polygon:
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
         raise InputError(f"GeoJSON: expected the coordinates of a {geometry['type']}, got others: {err}") from err
     return checked_polygon(made)
+
+
+def _only_feature(document: Any) -> Any:
+    """Return the one feature of a FeatureCollection; any other document unchanged."""
+    if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
+        return document
+    features = document.get("features")
+    if not isinstance(features, list) or len(features) != 1:
+        got = f"{len(features)} features" if isinstance(features, list) else shown(features)
+        raise InputError(f"GeoJSON: expected a FeatureCollection of one polygon, got one of {got}")
+    return features[0]

@@ -17,6 +17,7 @@ from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, position_of
+from service.api.proxies import public_prefix
 from service.schemas.listings import JobOut, JobsOut
 from service.tasks.jobbook import Job, JobBook, JobState
 from service.tasks.queue import RUN_JOB, queue
@@ -70,7 +71,11 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
 
 def accepted(job: Job) -> Response:
     """Return the 202 response for a job."""
-    headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": "respond-async", "Retry-After": "1"}
+    headers = {
+        "Location": f"{public_prefix()}/jobs/{job.id}",
+        "Preference-Applied": "respond-async",
+        "Retry-After": "1",
+    }
     return Response(job_out(job).model_dump_json(), 202, headers, "application/json")
 
 
@@ -113,9 +118,9 @@ def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
 
 def job_out(job: Job) -> JobOut:
     """Return the document of a job, with links to it and to its forecast."""
-    links = {"self": f"/jobs/{job.id}"}
+    links = {"self": f"{public_prefix()}/jobs/{job.id}"}
     if job.forecast_id:
-        links["forecast"] = f"/nowcast/{job.forecast_id}"
+        links["forecast"] = f"{public_prefix()}/nowcast/{job.forecast_id}"
     detail = str(job.problem["detail"]) if job.problem else None
     return JobOut.of(job, job_id=job.id, status=job.state, detail=detail, links=links)
 

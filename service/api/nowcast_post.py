@@ -133,10 +133,10 @@ def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, requ
 
 def _from_upload(backend: Backend, upload: Upload) -> StoredForecast:
     with timed(STAGE_SECONDS, "decode"):
-        frames, observations = decoded(upload, backend.settings)
+        frames, observations, notes = decoded(upload, backend.settings)
     if upload.observations and not observations:
         raise InputError("observations: expected frames after the reference time, got files without frames")
-    return backend.service.forecast_upload(frames, observations, upload.model)
+    return backend.service.forecast_upload(frames, observations, upload.model, notes=notes)
 
 
 def _answer(request: Request, backend: Backend, forecast: StoredForecast, media_type: str, *, verify: bool) -> Response:

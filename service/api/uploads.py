@@ -76,8 +76,10 @@ async def read_body(request: Request, settings: Settings) -> NowcastRequest | Up
     return NowcastRequest()  # an empty request: the newest scans and the default model
 
 
-def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[RadarFrame]]:
+def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[RadarFrame], list[str]]:
     """Decode the frames and the observations of an upload in another process, in the order of the files.
+
+    Returns frames, observations, and notes on what was left out of the files.
 
     Raises:
         FrameError: a file is not in a supported radar format, or decoding it took too long or failed.
@@ -93,8 +95,11 @@ def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[
         memory_bytes=settings.upload_decode_bytes,
     )
     wait_s = current_scope().remaining_s("a decoder was free")
-    frames, observations = decoder_pool().decode((upload.frames, upload.observations), limits, wait_s=wait_s)
-    return frames, observations
+    notes: list[str] = []
+    frames, observations = decoder_pool().decode(
+        (upload.frames, upload.observations), limits, wait_s=wait_s, notes=notes
+    )
+    return frames, observations, notes
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

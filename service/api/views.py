@@ -9,6 +9,7 @@ import numpy as np
 from core.grid import Grid
 from service.api.backend import Backend
 from service.api.places import cities_of
+from service.api.proxies import public_prefix
 from service.forecasts.nowcast import StoredForecast, Verification
 from service.queries.point import RAIN_MMH, PointSeries, point_series
 from service.queries.probabilities import place_probabilities
@@ -177,7 +178,7 @@ def grid_out(grid: Grid) -> GridOut:
 
 def links_out(forecast: StoredForecast) -> LinksOut:
     """Return links to all parts of the forecast, by its id so that they always refer to this one."""
-    here = f"/nowcast/{forecast.id}"
+    here = f"{public_prefix()}/nowcast/{forecast.id}"
     return LinksOut(
         self=here,
         file=f"{here}/file.nc",
@@ -188,9 +189,9 @@ def links_out(forecast: StoredForecast) -> LinksOut:
         box=f"{here}/box{{?bbox}}",
         area=f"{here}/area{{?polygon}}",
         accumulation=f"{here}/accumulation{{?lat,lon,bbox}}",
-        edr=f"/collections/nowcast/instances/{forecast.id}",
+        edr=f"{public_prefix()}/collections/nowcast/instances/{forecast.id}",
         probability=f"{here}/image/{{lead}}.png{{?probability_of}}" if forecast.thresholds_mmh else None,
-        about="/models",
+        about=f"{public_prefix()}/models",
         map=f"{here}/map",
         pictures=pictures_out(forecast, here),
     )

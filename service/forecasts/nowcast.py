@@ -10,6 +10,7 @@ from core.errors import NoDataError
 from core.frame import RadarFrame
 from core.settings import Settings
 from core.times import iso
+from ingest.plausibility import field_notes
 from ingest.store.live import TOLERANCE_MINUTES, Store
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue
@@ -20,7 +21,7 @@ from service.forecasts.records import StoredForecast as StoredForecast
 from service.forecasts.records import Verification as Verification
 from service.forecasts.rollup import HOURS_AFTER, roll_up
 from service.forecasts.scoring import Scoring, check_observations
-from service.inference.inputs import Windows
+from service.inference.inputs import Windows, noted
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.telemetry.metrics import STAGE_SECONDS, timed
@@ -113,9 +114,16 @@ class NowcastService:
         return self._aged(forecast)
 
     def forecast_upload(
-        self, frames: Sequence[RadarFrame], observations: Sequence[RadarFrame] = (), model: str = "default"
+        self,
+        frames: Sequence[RadarFrame],
+        observations: Sequence[RadarFrame] = (),
+        model: str = "default",
+        *,
+        notes: Sequence[str] = (),
     ) -> StoredForecast:
         """Return the forecast from a user's frames; `observations` are later frames, kept for `verification_of`.
+
+        `notes` on how the frames were read are part of the forecast's own, and so are those on implausible fields.
 
         Raises:
             ConflictError: two grids or products, wrong spacing, too few frames, or observations at none of the leads.
@@ -123,7 +131,7 @@ class NowcastService:
         """
         choice = self.predictor.choose(model)
         with timed(STAGE_SECONDS, "regrid"):
-            inputs = self._windows.of(frames, choice.reference)
+            inputs = noted(self._windows.of(frames, choice.reference), notes, field_notes(frames))
         window, cadence = inputs.window, timedelta(minutes=inputs.cadence_minutes)
         leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
         check_observations(window.grid, leads, observations)

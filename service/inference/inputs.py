@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -45,6 +45,16 @@ class ModelInput:
     def nominal_times(self) -> tuple[datetime, ...]:
         """Return the nominal times of the fields, oldest first."""
         return self.window.nominal_times
+
+
+def noted(inputs: ModelInput, notes: Sequence[str], implausible: Sequence[str]) -> ModelInput:
+    """Return the input with further notes of its window, which is degraded where a field is implausible."""
+    window = replace(
+        inputs.window,
+        status="degraded" if implausible else inputs.window.status,
+        notes=(*inputs.window.notes, *notes, *implausible),
+    )
+    return replace(inputs, window=window)
 
 
 def model_input(window: Window, pixel_m: float | CellEdges, cadence_minutes: int) -> ModelInput:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Query, Request
 
 from core.errors import InputError, NoDataError, NotAcceptableError, shown
-from core.times import iso, utc
+from core.times import iso, utc, with_plus
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84
@@ -127,7 +127,7 @@ def chosen_leads(forecast: StoredForecast, text: str | None) -> list[int]:
 
 
 def _interval(text: str) -> tuple[datetime, datetime]:
-    parts = text.replace(" ", "+").split("/")  # a plus sign in an address is read as a space
+    parts = with_plus(text).split("/")  # a plus sign in an address is read as a space
     try:
         if len(parts) == 1:
             return utc(parts[0]), utc(parts[0])

@@ -1,6 +1,7 @@
 """OGC Web Map Service 1.3.0 and 1.1.1 on the forecasts, for map clients such as QGIS, OpenLayers and Leaflet."""
 
 import json
+from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from core.arrays import BoolField, Float32Field
 from core.cf import RATE
 from core.errors import MAX_SHOWN, InputError, NoDataError, shown
-from core.times import iso, utc
+from core.times import iso, utc, with_plus
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
@@ -181,7 +182,7 @@ def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> Store
     if not reference_time:
         return newest
     try:
-        time = utc(reference_time.replace(" ", "+"))
+        time = utc(with_plus(reference_time))
         model = backend.service.settings.model
         runs = backend.service.list(model=model, origin="scans", start=time, end=time, limit=1)
     except (ValueError, OverflowError) as err:
@@ -195,7 +196,7 @@ def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> Store
 
 
 def _lead(run: StoredForecast, time: str) -> int:
-    """Return the index of the lead with a valid time; the first one without a time.
+    """Return the index of the lead with a valid time, or the first within START/END; the first one without a time.
 
     Raises:
         InputError: not a time.
@@ -204,12 +205,31 @@ def _lead(run: StoredForecast, time: str) -> int:
     if time in ("", "current"):
         return 0
     try:
-        return run.valid_times.index(utc(time.replace(" ", "+")))
+        return _lead_at(run, with_plus(time))
     except OverflowError as err:
         raise ParameterError("time", f"time: expected an ISO 8601 time, got {shown(time)}") from err
     except ValueError as err:
         leads = ", ".join(map(iso, run.valid_times))
         raise NoSuchTimeError(f"time: expected one of {leads} or another reference_time, got {shown(time)}") from err
+
+
+def _lead_at(run: StoredForecast, text: str) -> int:
+    """Return the index of a lead; of an interval the first lead in it, else the nearest within half a step.
+
+    Raises:
+        ValueError: not a time or an interval, or no such lead.
+        OverflowError: a time outside the calendar.
+    """
+    if "/" not in text:
+        return run.valid_times.index(utc(text))
+    start, end = (utc(part) for part in text.split("/")[:2])
+    if start > end:
+        raise ValueError("the interval ends before it starts")
+    distances = [max(start - time, time - end, timedelta()) for time in run.valid_times]
+    nearest = distances.index(min(distances))
+    if distances[nearest] > timedelta(minutes=run.lead_minutes[0]) / 2:
+        raise ValueError("no lead is near the interval")
+    return nearest
 
 
 def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:

@@ -39,7 +39,7 @@ DESCRIPTIONS: Final = {
     "format": PNG,
     "transparent": "TRUE (default) or FALSE",
     "bgcolor": "0xRRGGBB, the background where `transparent` is FALSE",
-    "time": "valid time of a lead; the first lead if omitted",
+    "time": "valid time of a lead, or START/END, which shows the first lead within it; the first lead if omitted",
     "dim_reference_time": "reference time of a run; the newest run if omitted",
     "query_layers": "layer for GetFeatureInfo",
     "info_format": ", ".join(INFO_FORMATS),

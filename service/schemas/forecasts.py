@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from core.times import utc
+from core.times import utc, with_plus
 from service.schemas.base import Out
 from service.schemas.scores import VerificationOut
 
@@ -20,7 +20,12 @@ def _in_utc(time: datetime) -> datetime:
     return utc(time)
 
 
-Time = Annotated[datetime, AfterValidator(_in_utc)]
+def _repaired(value: object) -> object:
+    """Return a text with the plus sign of its zone, which queries without escaping turn into a space."""
+    return with_plus(value) if isinstance(value, str) else value
+
+
+Time = Annotated[datetime, BeforeValidator(_repaired), AfterValidator(_in_utc)]
 RadarCoverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Status = Literal["ok", "degraded", "stale"]
 Rate = Annotated[float | None, Field(description="mm/h; null is not observed")]

@@ -62,7 +62,9 @@ def test_two_dry_hours_that_are_the_same_bytes_are_two_scans(store, monkeypatch,
     frame = read_frames(radolan / RY)[0]
     times = {"one.asc": T0, "two.asc": T0.replace(hour=16)}
     monkeypatch.setattr(
-        pipeline, "read_frames", lambda _content, name: [type(frame)(times[name], frame.grid, frame.rate_mmh_HW, "RW")]
+        pipeline,
+        "read_frames",
+        lambda _content, name, **_: [type(frame)(times[name], frame.grid, frame.rate_mmh_HW, "RW")],
     )
     assert [ingest_file(b"dry", store, name=name).stored for name in times] == [1, 1]
     assert len(store.scans()) == 2
