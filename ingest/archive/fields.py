@@ -16,14 +16,14 @@ from core.frame import RadarFrame
 from core.grid import dwd_grid
 from ingest.readers.base import rate_field
 from ingest.readers.cf_netcdf import product_and_intervals
-from ingest.readers.hdf5 import MAGIC, is_hdf5
+from ingest.readers.hdf5 import MAGIC, is_hdf5, is_knmi, is_odim
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 
 Loader = tuple[str, Callable[[], list[RadarFrame]]]
 
 
 def is_field_file(path: Path) -> bool:
-    """Return whether a file is RYDL, NetCDF4 or classic NetCDF; ODIM files are left to the readers."""
+    """Return whether a file is RYDL, NetCDF4 or classic NetCDF; files of ODIM and KNMI are left to the readers."""
     with path.open("rb") as file:
         head = file.read(len(MAGIC))
     if head.startswith((b"CDF\x01", b"CDF\x02")):
@@ -32,7 +32,7 @@ def is_field_file(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r") as root:
-            return "Conventions" not in root.attrs or "ODIM" not in str(root.attrs["Conventions"])
+            return not (is_odim(root) or is_knmi(root))
     except (OSError, RuntimeError, ValueError, KeyError):
         return False  # the readers report what is wrong with it
 
