@@ -16,6 +16,8 @@ from core.times import iso
 from ingest.windows.regrid import onto
 
 Slots = list[RadarFrame | None]
+SAME_TIME: Final = timedelta(seconds=1)
+"""Times of files that differ by less, or by as much, are equal: writers cut off fractions of a second."""
 PREFERRED: Final = ("RY", "YW", "RV")
 """Order of products that fill a window equally: quality-checked 5-minute rates first, then by name."""
 
@@ -140,12 +142,13 @@ def _refuse_forecasts(frames: Sequence[RadarFrame]) -> None:
 def _nearest(
     by_time: Mapping[datetime, RadarFrame], time: datetime, tolerance_minutes: float, cadence_minutes: float = np.inf
 ) -> RadarFrame | None:
-    """Return the frame nearest to a time within the tolerance; the earlier one of two."""
+    """Return the frame nearest to a time within the tolerance, a second at least; the earlier one of two."""
     best = min(by_time, key=lambda at: (abs(at - time), at), default=None)
     if best is None:
         return None
-    off_minutes = abs(best - time).total_seconds() / 60
-    return by_time[best] if off_minutes <= tolerance_minutes and off_minutes < cadence_minutes / 2 else None
+    off = abs(best - time)
+    near = off <= max(timedelta(minutes=tolerance_minutes), SAME_TIME)
+    return by_time[best] if near and off.total_seconds() / 60 < cadence_minutes / 2 else None
 
 
 def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
@@ -174,7 +177,7 @@ def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Fie
     for index, (frame, time) in enumerate(zip(slots, nominal_times, strict=True)):
         if frame is not None:
             rate_mmh_THW[index] = frame.rate_mmh_HW
-            if frame.valid_time != time:
+            if abs(frame.valid_time - time) > SAME_TIME:
                 notes.append(f"no scan for {iso(time)}: the scan of {iso(frame.valid_time)} is used instead")
         elif bridge := _bridge(slots):
             rate_mmh_THW[index] = _between(*bridge, time)

@@ -23,6 +23,7 @@ from models.predict import predict
 from service.inference.inputs import model_input
 from training import run
 from training.datasets import build_dataset
+from training.datasets.series import find_series, join_in_time
 
 START = datetime(2020, 6, 1, tzinfo=UTC)
 SMALL = ["hidden_channels=2", "num_layers=3", "batch_size=2", "input_steps=2", "lead_steps=2", "validate_every=2"]
@@ -124,3 +125,32 @@ def test_cards_state_both_edges_or_the_one_of_square_cells():
         edges_of_card({"pixel_y_m": 2000.0})
     with pytest.raises(InputError, match="pixel_x_m: expected a positive size in metres, got -1"):
         edges_of_card(json.loads('{"pixel_y_m": 1.0, "pixel_x_m": -1.0}'))
+
+
+@pytest.mark.parametrize("truncated", [0, 1])
+def test_windows_run_over_midnight_and_over_files_with_times_cut_by_a_second(tmp_path, truncated):
+    grid = RADOLAN_900.resized(24, 24)
+    for day in range(2):  # 22:00 to 23:30, and 00:00 to 01:30 of the next day
+        times = [datetime(2020, 6, 1, 22, tzinfo=UTC) + timedelta(minutes=30 * (4 * day + k)) for k in range(4)]
+        cut = [time - timedelta(seconds=truncated * (k % 2)) for k, time in enumerate(times)]
+        rate_mmh_THW = (
+            np.ones((4, 24, 24), np.float32) * np.arange(4 * day, 4 * day + 4, dtype=np.float32)[:, None, None]
+        )
+        cf.write_dataset(cf.rate_dataset(rate_mmh_THW, cut, grid), tmp_path / f"day{day}.nc")
+    data = _germany(tmp_path, "test", height=12, width=12)
+    assert len(data) == 5
+    assert [float(x) for x in data[2].past_TCHW[:, 0, 0, 0]] == [2.0, 3.0]
+    assert [float(x) for x in data[2].future_TCHW[:, 0, 0, 0]] == [4.0, 5.0]
+    assert [one["file"] for one in data.fingerprint["files"]] == ["day0.nc", "day1.nc"]
+    frames = [frame for day in range(2) for frame in read_frames(tmp_path / f"day{day}.nc")]
+    window = build_window(frames, steps=6, cadence_minutes=30, tolerance_minutes=0, strict=True)
+    assert (window.status, window.notes) == ("ok", ())
+    assert [float(x) for x in window.rate_mmh_THW[:, 0, 0]] == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+
+
+def test_files_of_other_grids_or_far_apart_are_not_joined(tmp_path):
+    for name, grid, hours in (("a", RADOLAN_900, 0), ("b", RADOLAN_1100, 12), ("c", RADOLAN_900, 30)):
+        times = [START + timedelta(hours=hours, minutes=30 * k) for k in range(24)]
+        rate_mmh_THW = np.ones((24, 36, 36), np.float32)
+        cf.write_dataset(cf.rate_dataset(rate_mmh_THW, times, grid.resized(36, 36)), tmp_path / f"{name}.nc")
+    assert [one.path.name for one in join_in_time(find_series(tmp_path))] == ["a.nc", "b.nc", "c.nc"]

@@ -117,6 +117,8 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 
 def _key(series: RadarSeries, needed: NDArray[np.int64]) -> str:
     """Return a name for the present fields: a series that has grown or was rewritten has another one."""
-    changed = series.path.stat().st_mtime_ns if series.path.is_file() else 0
-    parts = (series.minutes.tobytes(), needed.tobytes(), f"{changed} {series.fingerprint()['sha256']}".encode())
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:12]
+    files = "".join(
+        f"{one.path.stat().st_mtime_ns if one.path.is_file() else 0} {one.fingerprint()['sha256']}"
+        for one in series.parts or (series,)
+    )
+    return hashlib.sha256(series.minutes.tobytes() + needed.tobytes() + files.encode()).hexdigest()[:12]

@@ -20,7 +20,7 @@ from core.times import utc
 from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.field_cache import ResizedFields, cache_folder, resize
-from training.datasets.series import RadarSeries, common_edges, find_series
+from training.datasets.series import RadarSeries, common_edges, find_series, join_in_time
 from training.datasets.windows import ClipWindow, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,8 @@ class Germany(NowcastDataset):
         self.options = options if isinstance(options, GermanyOptions) else GermanyOptions()
         self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
         self.random_cuts = split == "train" and self.options.crop > 0
-        series = [s for s in find_series(data) if not any(part in s.path.name for part in self.options.exclude)]
+        found = [s for s in find_series(data) if not any(part in s.path.name for part in self.options.exclude)]
+        series = join_in_time(found)
         self.divided = _divides(series, self.options.test_from)
         if self.options.test_from and not self.divided:
             log.warning("no data on both sides of test_from %s: every window may be trained on", self.options.test_from)
@@ -150,7 +151,7 @@ class Germany(NowcastDataset):
             self._measure(used, shape)
             self._resized = {one.path: ResizedFields(one, shape, folder, fields[one.path]) for one in used}
         self.fingerprint = {
-            "files": [one.fingerprint() for one in used],
+            "files": [each for one in used for each in one.fingerprints()],
             "windows": len(self.windows),
             "test_from": self.options.test_from if self.divided else None,
         }

@@ -38,6 +38,8 @@ class RadarSeries:
         path: the NetCDF or HDF5 file or the Zarr folder.
         minutes: valid times in minutes since 1970, ascending.
         edges_m: height and width of a grid cell.
+        place: key of its grid; empty if unknown.
+        parts: the series of the files that were joined; empty for one file.
     """
 
     path: Path
@@ -45,6 +47,8 @@ class RadarSeries:
     edges_m: tuple[float, float]
     shape: tuple[int, int]
     source: FieldSource = field(repr=False)
+    place: str = ""
+    parts: tuple["RadarSeries", ...] = field(default=(), repr=False)
     _cache: NDArray[np.float16] | None = field(default=None, repr=False)
 
     @property
@@ -93,6 +97,10 @@ class RadarSeries:
             self._cache = np.concatenate(
                 [self.source.read(slice(i, i + 8)).astype(np.float16) for i in range(0, len(self.minutes), 8)]
             )
+
+    def fingerprints(self) -> list[dict[str, Any]]:
+        """Return the fingerprint of every file."""
+        return [one.fingerprint() for one in self.parts or (self,)]
 
     def fingerprint(self) -> dict[str, Any]:
         """Return name, times and sha256 of the data: of a Zarr store its metadata, of files above 256 MiB both ends."""

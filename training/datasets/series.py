@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 RYDL_SUFFIXES: Final = (".hdf5", ".h5")
 SAME_CELLS: Final = 0.01
 """Largest relative difference of cell sizes that count as one size."""
+LONGEST_PAUSE_MINUTES: Final = 60
+"""Longest pause between files that continue each other."""
 EXPECTED: Final = "expected an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
 
 
@@ -56,8 +58,8 @@ class RydlFields:
 def _open_rydl(path: Path) -> RadarSeries:
     keys, (height, width) = open_keys(path)
     minutes = np.array([round(key_time(key).timestamp() / 60) for key in keys], np.int64)
-    edges_m = cell_edges_m(RADOLAN_900.resized(height, width))
-    return RadarSeries(path, minutes, edges_m, (height, width), RydlFields(path, keys))
+    grid = RADOLAN_900.resized(height, width)
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys), grid.key)
 
 
 def find_series(data: str | Path | None) -> list[RadarSeries]:
@@ -79,6 +81,55 @@ def find_series(data: str | Path | None) -> list[RadarSeries]:
     if not series:
         raise ConfigError(f"nothing in {data} holds rain-rate fields; {EXPECTED}")
     return sorted(series, key=lambda one: int(one.minutes[0]))
+
+
+@dataclass
+class JoinedFields:
+    """The fields of several files, one after the other."""
+
+    parts: tuple[RadarSeries, ...]
+    time_chunk: int = 1
+
+    def read(self, which: slice) -> Float32Field:
+        """Return fields in mm/h of as many files as they are in."""
+        found: list[Float32Field] = []
+        first = 0
+        for one in self.parts:
+            start, stop = max(which.start - first, 0), min(which.stop - first, len(one.minutes))
+            if start < stop:
+                found.append(one.source.read(slice(start, stop)))
+            first += len(one.minutes)
+        return np.concatenate(found)
+
+
+def join_in_time(series: Sequence[RadarSeries]) -> list[RadarSeries]:
+    """Return series with those joined that continue each other on one grid, so that windows run on over midnight.
+
+    Args:
+        series: one of each file, in the order of time.
+    """
+    runs: list[list[RadarSeries]] = []
+    for one in series:
+        before = next((run for run in reversed(runs) if _continues(run[-1], one)), None)
+        if before is None:
+            runs.append([one])
+        else:
+            before.append(one)
+    return [run[0] if len(run) == 1 else _joined(tuple(run)) for run in runs]
+
+
+def _continues(one: RadarSeries, after: RadarSeries) -> bool:
+    pause = int(after.minutes[0] - one.minutes[-1])
+    steps = [set(np.diff(each.minutes).tolist()) for each in (one, after) if len(each.minutes) > 1]
+    alike = len(steps) < 2 or bool(steps[0] & steps[1])
+    return one.place == after.place != "" and alike and 0 < pause <= LONGEST_PAUSE_MINUTES
+
+
+def _joined(parts: tuple[RadarSeries, ...]) -> RadarSeries:
+    minutes = np.concatenate([one.minutes for one in parts])
+    first = parts[0]
+    fields = JoinedFields(parts)
+    return RadarSeries(first.path, minutes, first.edges_m, first.shape, fields, first.place, parts)
 
 
 def common_edges(series: Sequence[RadarSeries], shape: tuple[int, int]) -> tuple[float, float]:
