@@ -97,6 +97,12 @@ def reachable(file: str) -> set[str]:
     return found
 
 
+def test_every_folder_of_modules_is_a_package():
+    folders = {Path(file).parent for file in sources()}
+    bare = [str(folder) for folder in sorted(folders) if not (ROOT / folder / "__init__.py").is_file()]
+    assert not bare, "import-linter does not read these"
+
+
 def test_imports_point_downwards():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -1,0 +1,1 @@
+"""The default model: statistics along the motion, corrected by a network, with calibrated probabilities."""
