@@ -61,7 +61,8 @@ class Extrapolation(Forecaster):
         present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
         if len(present) < 2 or present[-1] != len(rate_mmh_THW) - 1:
             raise ForecastError(
-                f"expected the newest of {len(rate_mmh_THW)} fields and one more, got those at {present}"
+                f"expected observed cells in the newest of {len(rate_mmh_THW)} fields and in one more, got them in "
+                f"fields {', '.join(str(t + 1) for t in present) or 'none'}"
             )
         chosen = present[-self.motion_fields :]
         if len(set(np.diff(chosen))) > 1:

@@ -1,5 +1,6 @@
 """Forecasters: rain rates in mm/h in and out, as NumPy arrays, for networks and baselines alike."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,11 +73,13 @@ class Forecaster(ABC):
             Float32 fields of shape (lead_steps, H, W); NaN exactly where the newest input field is NaN.
 
         Raises:
-            InputError: not (T, H, W), too few fields, negative or infinite rates, or members requested.
+            InputError: not (T, H, W), too few or empty fields, negative or infinite rates, an invalid number of leads,
+                a cadence or cell size that is not positive, or members requested.
             ForecastError: the result is not finite where the newest field is observed.
         """
+        rate_mmh_BTHW = np.asarray(rate_mmh_THW)[None]
         return self.forecast_batch(
-            rate_mmh_THW[None], lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m, members=members
+            rate_mmh_BTHW, lead_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m, members=members
         )[0]
 
     def forecast_batch(
@@ -105,9 +108,14 @@ class Forecaster(ABC):
         """
         if members:
             raise InputError(f"members must be 0 for {self.name}, got {members}: no model makes ensemble members yet")
-        fields_BTHW = np.stack([self._checked(fields_THW, lead_steps) for fields_THW in rate_mmh_BTHW])
-        spacing = float(cadence_minutes or self.cadence_minutes), float(pixel_m or self.pixel_m)
-        results = self._forecast_batch(fields_BTHW, lead_steps, *spacing)
+        if isinstance(lead_steps, bool) or not isinstance(lead_steps, int | np.integer) or lead_steps < 1:
+            raise InputError(f"lead_steps must be an integer of at least 1, got {shown(lead_steps)}")
+        minutes = _spacing("cadence_minutes", cadence_minutes, self.cadence_minutes)
+        size_m = _spacing("pixel_m", pixel_m, self.pixel_m)
+        if not len(rate_mmh_BTHW):
+            return []
+        fields_BTHW = np.stack([self._checked(fields_THW) for fields_THW in rate_mmh_BTHW])
+        results = self._forecast_batch(fields_BTHW, int(lead_steps), minutes, size_m)
         return [self._finished(result, each_THW[-1]) for result, each_THW in zip(results, fields_BTHW, strict=True)]
 
     @abstractmethod
@@ -133,14 +141,14 @@ class Forecaster(ABC):
             exceedance_probability_KLHW=probability_KLHW,
         )
 
-    def _checked(self, rate_mmh_THW: Float32Field, lead_steps: int) -> Float32Field:
-        if rate_mmh_THW.ndim != 3 or rate_mmh_THW.shape[0] < self.minimum_steps:
+    def _checked(self, rate_mmh_THW: Float32Field) -> Float32Field:
+        if rate_mmh_THW.ndim != 3 or rate_mmh_THW.shape[0] < self.minimum_steps or not rate_mmh_THW.size:
             raise InputError(
                 f"rate_mmh_THW: expected (time, rows, columns) with at least {self.minimum_steps} times for "
                 f"{self.name}, got shape {rate_mmh_THW.shape}"
             )
-        if lead_steps < 1:
-            raise InputError(f"lead_steps must be at least 1, got {lead_steps}")
+        if not np.issubdtype(rate_mmh_THW.dtype, np.number) or np.iscomplexobj(rate_mmh_THW):
+            raise InputError(f"rate_mmh_THW: expected rates in mm/h, got an array of {rate_mmh_THW.dtype}")
         if np.isinf(rate_mmh_THW).any() or (rate_mmh_THW < 0).any():
             raise InputError("expected rates in mm/h, NaN where not observed, got rates below 0 or infinite")
         return np.asarray(rate_mmh_THW, np.float32)
@@ -215,6 +223,15 @@ class NetworkForecaster(Forecaster):
             rate_BLHW = np.array(self.transform.decode(value_BTCHW.float())[:, :, 0].cpu().numpy(), np.float32)
         pairs = zip(rate_BLHW, newest_BTHW, strict=True)
         return [ForecastFields.known_in_coverage(rate_LHW, each_THW[-1]) for rate_LHW, each_THW in pairs]
+
+
+def _spacing(name: str, value: float | None, own: float) -> float:
+    """Return the spacing of an input, the forecaster's own for None; that is 0 after training on frames without one."""
+    if value is None:
+        return float(own)
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} must be a positive number, got {shown(value)}")
+    return float(value)
 
 
 def pick_device(device: str) -> torch.device:

@@ -68,6 +68,41 @@ def test_bad_fields_are_refused(forecaster, bad):
         forecaster.forecast(_moving_blob(), 0)
 
 
+@pytest.mark.parametrize("shape", [(5, 0, 0), (5, 0, 8), (0, 8, 8), (1, 5, 8, 8)])
+def test_a_field_without_cells_or_with_another_number_of_axes_is_refused(forecaster, shape):
+    with pytest.raises(InputError, match=r"rate_mmh_THW: expected \(time, rows, columns\) .* got shape"):
+        forecaster.forecast(np.ones(shape, np.float32))
+
+
+@pytest.mark.parametrize("kind", [str, complex, bool])
+def test_an_array_of_anything_but_real_numbers_is_refused(forecaster, kind):
+    with pytest.raises(InputError, match="rate_mmh_THW: expected rates in mm/h, got an array of"):
+        forecaster.forecast(np.ones((5, 8, 8)).astype(kind))
+
+
+@pytest.mark.parametrize("lead_steps", [0, -1, 2.5, "3", True])
+def test_an_invalid_number_of_leads_is_refused(forecaster, lead_steps):
+    with pytest.raises(InputError, match="lead_steps must be an integer of at least 1, got"):
+        forecaster.forecast(_moving_blob(), lead_steps)
+
+
+@pytest.mark.parametrize("name", ["cadence_minutes", "pixel_m"])
+@pytest.mark.parametrize("value", [0, -5, float("nan"), float("inf")])
+def test_a_spacing_that_is_not_positive_is_refused_and_not_replaced(forecaster, name, value):
+    with pytest.raises(InputError, match=f"{name} must be a positive number, got"):
+        forecaster.forecast(_moving_blob(), 2, **{name: value})
+
+
+def test_lists_of_numbers_are_accepted_as_arrays_are(forecaster):
+    rate = np.ones((5, 8, 8), np.float32)
+    found = forecaster.forecast(rate.tolist(), 2).rate_mmh_LHW
+    np.testing.assert_array_equal(found, forecaster.forecast(rate, 2).rate_mmh_LHW)
+
+
+def test_an_empty_batch_has_no_results(forecaster):
+    assert forecaster.forecast_batch(np.zeros((0, 5, 8, 8), np.float32)) == []
+
+
 def test_persistence_is_the_last_field():
     rate = _moving_blob()
     result = load_forecaster("persistence").forecast(rate, 4)
@@ -142,7 +177,9 @@ def test_extrapolation_with_missing_fields():
     moved = load_forecaster("extrapolation").forecast(rate, 2).rate_mmh_LHW
     assert abs(int(np.unravel_index(moved[1].argmax(), moved[1].shape)[1]) - 33) <= 2
     rate[:-1] = np.nan
-    with pytest.raises(ForecastError, match="expected the newest of 5 fields and one more"):
+    with pytest.raises(
+        ForecastError, match="expected observed cells in the newest of 5 fields and in one more, got them in fields 5"
+    ):
         load_forecaster("extrapolation").forecast(rate, 2)
 
 
