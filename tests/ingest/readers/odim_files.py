@@ -73,8 +73,8 @@ def velocity_first(root: Any) -> None:
 def accumulation_of_a_day(root: Any) -> None:
     """Add dataset2 with the same quantity over 24 hours to the same end."""
     root.copy("dataset1", "dataset2")
-    end = root["dataset2/what"].attrs["enddate"]
-    root["dataset2/what"].attrs["startdate"] = np.bytes_(f"{int(end) - 1}")
+    day = datetime.strptime(root["dataset2/what"].attrs["enddate"].decode() + "+0000", "%Y%m%d%z") - timedelta(days=1)
+    root["dataset2/what"].attrs["startdate"] = np.bytes_(f"{day:%Y%m%d}")
     root["dataset2/what"].attrs["starttime"] = root["dataset2/what"].attrs["endtime"]
 
 
