@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import io
+import shutil
 import tarfile
+import tempfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -17,11 +19,14 @@ from ingest.archive.fields import field_pieces, is_field_file
 from ingest.archive.units import Unit
 from ingest.readers import read_frames
 from ingest.readers.base import MAX_BYTES
+from ingest.readers.cf_netcdf import NETCDF3_STARTS
 from ingest.readers.containers import MAX_DEPTH, TAR_ERRORS, printable
+from ingest.readers.hdf5 import MAGIC
 
 HEAD_BYTES: Final = 4096
 BUFFER_BYTES: Final = 2**20
 GZIP: Final = b"\x1f\x8b"
+FIELD_FILES: Final = (MAGIC, *NETCDF3_STARTS)
 STREAM_ERRORS: Final = (*TAR_ERRORS, zlib.error)
 """Errors of damaged archives while they are streamed."""
 
@@ -85,8 +90,23 @@ def _opened(file: BinaryIO, head: bytes, name: str, *, depth: int) -> Iterator[L
         yield from _stream(bz2.BZ2File(file), name, depth=depth + 1)
     elif _is_tar(head):
         yield from _members(file, name, depth=depth)
+    elif depth > 0 and head.startswith(FIELD_FILES):
+        yield from _fields(file, name)
     else:
         yield name, partial(_read, file, name)
+
+
+def _fields(file: BinaryIO, name: str) -> Iterator[Loader]:
+    """Yield the fields of a packed file of many fields one by one, as a day of RADKLIM, which no memory need hold."""
+    with tempfile.NamedTemporaryFile() as held:
+        shutil.copyfileobj(file, held, BUFFER_BYTES)
+        held.flush()
+        path = Path(held.name)
+        if is_field_file(path):
+            yield from field_pieces(path, name, ())
+        else:
+            with path.open("rb") as whole:
+                yield name, partial(_read, whole, name)
 
 
 def _members(file: BinaryIO, name: str, *, depth: int) -> Iterator[Loader]:
