@@ -93,17 +93,17 @@ def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> P
     found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
     for window in windows:
         fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0)
-        chance_KLHW = fields.exceedance_probability_KLHW
-        assert chance_KLHW is not None  # a guided model always has probabilities
+        probability_KLHW = fields.exceedance_probability_KLHW
+        assert probability_KLHW is not None  # a guided model always has probabilities
         compared_LHW = window.compared_LHW.copy()
         compared_LHW[:, 1::THINNING] = compared_LHW[:, 2::THINNING] = False
         compared_LHW[:, :, 1::THINNING] = compared_LHW[:, :, 2::THINNING] = False
         for lead, compared_HW in enumerate(compared_LHW):
             if compared_HW.any():
-                pair = (chance_KLHW[:, lead][:, compared_HW].T, window.future_LHW[lead][compared_HW])
+                pair = (probability_KLHW[:, lead][:, compared_HW].T, window.future_LHW[lead][compared_HW])
                 found.setdefault(lead, []).append(pair)
     return {
-        lead: (np.concatenate([chance for chance, _ in pairs]), np.concatenate([rate for _, rate in pairs]))
+        lead: (np.concatenate([probability for probability, _ in pairs]), np.concatenate([rate for _, rate in pairs]))
         for lead, pairs in found.items()
     }
 
@@ -121,16 +121,16 @@ def fitted(events: list[Pairs], rates_mmh: tuple[float, ...]) -> Calibration:
     """Fit knots by lead and threshold; events have equal weight, and neighbouring leads count with a quarter of it."""
     by_lead = []
     for lead in range(LEADS):
-        chances, rates, weights = [], [], []
+        probabilities, rates, weights = [], [], []
         for near in range(max(lead - 1, 0), min(lead + 2, LEADS)):
-            for chance_NK, rate_N in (event[near] for event in events if near in event):
-                chances.append(chance_NK)
+            for probability_NK, rate_N in (event[near] for event in events if near in event):
+                probabilities.append(probability_NK)
                 rates.append(rate_N)
                 weights.append(np.full(len(rate_N), (1.0 if near == lead else 0.25) / len(rate_N)))
-        chance_NK, rate_N, weight_N = np.concatenate(chances), np.concatenate(rates), np.concatenate(weights)
+        probability_NK, rate_N, weight_N = np.concatenate(probabilities), np.concatenate(rates), np.concatenate(weights)
         by_lead.append(
             tuple(
-                fitted_knots(chance_NK[:, number].astype(np.float64), rate_N >= mmh, weight_N)
+                fitted_knots(probability_NK[:, number].astype(np.float64), rate_N >= mmh, weight_N)
                 for number, mmh in enumerate(rates_mmh)
             )
         )

@@ -78,8 +78,8 @@ def compared_leads(
                 rates[model] = np.nan_to_num(rates[model], nan=0.0)
             every_HW &= np.isfinite(rates[model])
         masks = {"all": every_HW} if known_THW is None else {"all": every_HW, "known": every_HW & known_THW[index]}
-        chances = {model: fields[index] for model, fields in (exceedance or {}).items()}
-        yield ComparedLead(minutes, rates, observed_HW, masks, chances, pixel_m)  # type: ignore[arg-type]
+        probabilities = {model: fields[index] for model, fields in (exceedance or {}).items()}
+        yield ComparedLead(minutes, rates, observed_HW, masks, probabilities, pixel_m)  # type: ignore[arg-type]
 
 
 def sums_of(

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.errors import InputError
 from core.units import PAPER_PIXEL_M
 from models.fast import ready
 from models.fields import ForecastFields
@@ -60,6 +61,11 @@ class GuidedForecaster(Forecaster):
     def _forecast_batch(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> list[ForecastFields]:
+        needed, (rows, cols) = self.model.minimum_cells, rate_mmh_BTHW.shape[-2:]
+        if min(rows, cols) < needed:
+            raise InputError(
+                f"rate_mmh_THW: expected at least {needed} x {needed} grid cells for {self.name}, got {rows} x {cols}"
+            )
         newest_BTHW = rate_mmh_BTHW[:, -self.input_steps :]
         predictors_BLFHW = np.stack(
             [predictors_LFHW(each_THW, lead_steps, cadence_minutes) for each_THW in newest_BTHW]

@@ -108,6 +108,11 @@ class GuidedModel(nn.Module):
         x_BLFHW = self._scaled(predictors_BLFHW)
         return Parts(x_BLFHW, self._statistical(x_BLFHW), self.correction * self._correction(x_BLFHW))
 
+    @property
+    def minimum_cells(self) -> int:
+        """Return the smallest number of rows and of columns of an input; a stack halves its patches at every level."""
+        return (2 ** max(self.stack.levels) - 1) * self.patch + 1 if self.network else 1
+
     def _scaled(self, predictors_BLFHW: Tensor) -> Tensor:
         """Scale predictors to mean 0 and standard deviation 1 over the training data, bounded."""
         shape_F = (len(NAMES), 1, 1)

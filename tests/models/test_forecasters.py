@@ -99,6 +99,13 @@ def test_lists_of_numbers_are_accepted_as_arrays_are(forecaster):
     np.testing.assert_array_equal(found, forecaster.forecast(rate, 2).rate_mmh_LHW)
 
 
+def test_the_default_states_its_smallest_field_in_cells_of_the_input():
+    default = load_forecaster("default", device="cpu")
+    assert default.forecast(np.ones((5, 7, 7), np.float32), 1).rate_mmh_LHW.shape == (1, 7, 7)
+    with pytest.raises(InputError, match="expected at least 7 x 7 grid cells for default, got 6 x 9"):
+        default.forecast(np.ones((5, 6, 9), np.float32), 1)
+
+
 def test_an_empty_batch_has_no_results(forecaster):
     assert forecaster.forecast_batch(np.zeros((0, 5, 8, 8), np.float32)) == []
 

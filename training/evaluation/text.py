@@ -139,7 +139,11 @@ def _title(label: str, measure: Measure, layout: Layout) -> str:
 def _probability_block(table: Evaluation, model: str) -> str:
     lines = [f"probabilities of {model}: Brier score, skill against climatology and persistence, reliability"]
     for row in probability_rows(table, model):
-        bins = "  ".join(f"{chance:.2f}:{seen:.2f}" for chance, seen, cells in row["bins"] if cells > RELIABLE_CELLS)
+        bins = "  ".join(
+            f"{probability:.2f}:{frequency:.2f}"
+            for probability, frequency, cells in row["bins"]
+            if cells > RELIABLE_CELLS
+        )
         lines.append(
             f"  {row['rate_mmh']:>4g} mm/h  {row['brier']:.4f}  {_number(row['skill_climatology'])}  "
             f"{_number(row['skill_persistence'])}  largest gap {_number(row['largest_gap'])}  {bins}"
