@@ -72,25 +72,45 @@ def intervals_of(dataset: xr.Dataset, name: str = "time") -> list[tuple[datetime
     return pairs
 
 
-def leads_of(dataset: xr.Dataset, ends: list[datetime]) -> list[int]:
-    """Return the lead time of each field in minutes: 0 for observations, as where no reference time is stated.
-
-    A `forecast_reference_time` counts wherever it stands: as a coordinate or not, one for all fields or one per field;
-    without it, a `forecast_period`.
+def references_of(dataset: xr.Dataset, count: int) -> list[datetime | None]:
+    """Return the `forecast_reference_time` of each field, as a coordinate or not, one for all or one per field.
 
     Raises:
-        FrameError: several reference times that differ, or one after the valid time.
+        FrameError: several variables that differ, or another number of times.
     """
-    leads = [_lead(dataset, name, ends) for name in _called(dataset, REFERENCE)] or [
-        _period(dataset, name, len(ends)) for name in _called(dataset, PERIOD)
-    ]
-    if not leads:
-        return [0] * len(ends)
-    if any(lead != leads[0] for lead in leads):
+    found = [_per_field(name, times_of(dataset, name), count) for name in _called(dataset, REFERENCE)]
+    if any(one != found[0] for one in found):
         raise FrameError(f"{REFERENCE}: expected one per field, got {', '.join(_called(dataset, REFERENCE))}")
-    if min(leads[0], default=0) < 0:
-        raise FrameError(f"{REFERENCE}: expected the valid time or before, got {-min(leads[0])} minutes after it")
-    return leads[0]
+    return list(found[0]) if found else [None] * count
+
+
+def periods_of(dataset: xr.Dataset, count: int) -> list[float | None]:
+    """Return the `forecast_period` of each field in minutes.
+
+    Raises:
+        FrameError: no number per field, or of an unknown unit.
+    """
+    names = _called(dataset, PERIOD)
+    if not names:
+        return [None] * count
+    variable = dataset[names[0]]
+    values = np.ravel(variable.values)
+    if np.issubdtype(values.dtype, np.timedelta64):
+        minutes = values / np.timedelta64(1, "m")
+    elif values.dtype.kind in "iuf":
+        units = str(variable.attrs.get("units", ""))
+        minutes = values.astype(np.float64) * unit_factor(units, "minutes", what=f"unit of {names[0]}")
+    else:
+        raise FrameError(f"{names[0]}: expected numbers, got {values.dtype}")
+    if not np.isfinite(minutes).all():
+        raise FrameError(f"{names[0]}: expected a period for every field, got missing ones")
+    return list(_per_field(names[0], minutes.tolist(), count))
+
+
+def _per_field(name: str, values: list[Any], count: int) -> list[Any]:
+    if len(values) not in (1, count):
+        raise FrameError(f"{name}: expected one value or one per field, got {len(values)} for {count} fields")
+    return values * count if len(values) == 1 else values
 
 
 def _called(dataset: xr.Dataset, what: str) -> list[str]:
@@ -99,27 +119,6 @@ def _called(dataset: xr.Dataset, what: str) -> list[str]:
         for name, variable in dataset.variables.items()
         if variable.attrs.get("standard_name", str(name)) == what
     ]
-
-
-def _lead(dataset: xr.Dataset, name: str, ends: list[datetime]) -> list[int]:
-    references = times_of(dataset, name)
-    if len(references) not in (1, len(ends)):
-        raise FrameError(f"{name}: expected one time or one per field, got {len(references)} for {len(ends)} fields")
-    references = references * len(ends) if len(references) == 1 else references
-    return [round((end - start).total_seconds() / 60) for end, start in zip(ends, references, strict=True)]
-
-
-def _period(dataset: xr.Dataset, name: str, count: int) -> list[int]:
-    variable = dataset[name]
-    values = np.ravel(variable.values)
-    if np.issubdtype(values.dtype, np.timedelta64):
-        minutes = values / np.timedelta64(1, "m")
-    else:
-        units = str(variable.attrs.get("units", ""))
-        minutes = values.astype(np.float64) * unit_factor(units, "minutes", what=f"unit of {name}")
-    if minutes.size not in (1, count) or not np.isfinite(minutes).all():
-        raise FrameError(f"{name}: expected one period or one per field, got {minutes.size} for {count} fields")
-    return [round(float(one)) for one in np.broadcast_to(minutes, (count,))]
 
 
 def _seconds(dataset: xr.Dataset, name: str, like: xr.DataArray | None = None) -> NDArray[np.int64]:

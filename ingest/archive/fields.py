@@ -10,12 +10,11 @@ import xarray as xr
 
 from core.cf import NETCDF_C
 from core.cf_reading import find_grid, find_rain, mmh_per_unit, values_of
-from core.cf_times import leads_of
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from ingest.readers.base import rate_field
-from ingest.readers.cf_netcdf import product_and_intervals
+from ingest.readers.cf_netcdf import leads_of, product_and_intervals
 from ingest.readers.hdf5 import MAGIC, is_hdf5, is_knmi, is_odim
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 

@@ -8,12 +8,13 @@ from typing import Any, BinaryIO, Final
 import xarray as xr
 
 from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
-from core.cf_times import intervals_of, leads_of, time_name
+from core.cf_times import intervals_of, periods_of, references_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
 from ingest.readers.base import READERS, OtherFormatError, Reader, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
+from ingest.readers.timing import SLACK_S, FrameTimes, lead_minutes
 
 NETCDF3_STARTS: Final = (b"CDF\x01", b"CDF\x02")
 
@@ -84,6 +85,21 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray) -> list[RadarFrame]:
         frame = RadarFrame(end, grid, rate_mmh_HW, product, interval_minutes=minutes, lead_minutes=leads[number])
         frames.append(replace(frame, missing_radars=missing_radars))
     return frames
+
+
+def leads_of(dataset: xr.Dataset, ends: list[datetime]) -> list[int]:
+    """Return the lead time of each field in minutes, 0 for observations.
+
+    Raises:
+        FrameError: the stated times contradict each other, or a reference time is after the valid time.
+    """
+    leads = []
+    references, periods = references_of(dataset, len(ends)), periods_of(dataset, len(ends))
+    for end, reference, period in zip(ends, references, periods, strict=True):
+        if reference is not None and (reference - end).total_seconds() >= SLACK_S:
+            raise FrameError(f"forecast_reference_time: expected one before the valid time {end}, got {reference}")
+        leads.append(lead_minutes(FrameTimes(end, reference=reference, stated_lead_minutes=period)))
+    return leads
 
 
 def product_and_intervals(dataset: xr.Dataset, rain: xr.DataArray) -> tuple[str, list[tuple[datetime, datetime]]]:

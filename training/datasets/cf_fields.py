@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.cells import cell_edges_m
 from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
-from core.cf_times import leads_of, time_name, times_of
+from core.cf_times import time_name, times_of
 from core.errors import FrameError
 from ingest.readers.base import rate_field
+from ingest.readers.cf_netcdf import leads_of
 from training.datasets.radar_series import RadarSeries
 
 MOST_AT_ONCE: Final = 128
