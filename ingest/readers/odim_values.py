@@ -9,7 +9,7 @@ import numpy as np
 from core.arrays import Float32Field, FloatField
 from core.errors import FrameError
 from core.udunits import unit_factor
-from core.units import DWD_ZR, FMI_ZR, MARSHALL_PALMER_ZR, METEOSWISS_ZR, ZRRelation, rate_from_depth
+from core.units import DWD_ZR, FMI_ZR, MARSHALL_PALMER_ZR, METEOSWISS_ZR, ZRRelation
 from ingest.readers.base import rate_field
 from ingest.readers.hdf5 import text
 from ingest.readers.odim_attributes import optional, optional_number
@@ -121,19 +121,22 @@ def rates(
         got = "nothing" if data is None else f"{data.dtype} {data.shape}"
         raise FrameError(f"{group.name}/data: expected numbers of shape {shape}, got {got}")
     factor = _unit(quantity, group, dataset)
+    if quantity == "ACRR":
+        factor *= 60.0 / minutes  # mean rate from start to end
     raw_HW = data[()]
     packing = _packing(group, dataset, raw_HW)
 
     def converted(raw: Any) -> FloatField:
-        value = _unpacked(raw, packing)
-        if relation is not None:
-            with np.errstate(over="ignore"):
+        missing, dry = _missing(raw, packing), _equals(raw, packing.undetect)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = np.asarray(raw * np.float64(packing.gain * factor), np.float64)
+            if packing.offset:
+                value += packing.offset * factor
+            value[missing | dry] = np.nan
+            if relation is not None:
                 value = np.asarray(relation.rate_mmh(_without_marks(value) if raw.dtype.kind == "f" else value))
-        elif quantity == "ACRR":
-            value = rate_from_depth(value * factor, minutes)
-        else:
-            value = value * factor
-        return np.where(_equals(raw, packing.undetect) & ~_missing(raw, packing), 0.0, value)
+        value[dry & ~missing] = 0.0
+        return value
 
     if raw_HW.dtype.kind == "u" and raw_HW.dtype.itemsize <= 2 and raw_HW.size > np.iinfo(raw_HW.dtype).max:
         counts = np.arange(np.iinfo(raw_HW.dtype).max + 1).astype(raw_HW.dtype)  # each count once, then looked up
@@ -155,13 +158,6 @@ def _packing(group: Any, dataset: Any, raw_HW: Any) -> Packing:
     if gain == 0:
         raise FrameError(f"ODIM attribute {group.name}/what/gain: expected a number other than 0, got 0")
     return Packing(1.0 if gain is None else gain, offset or 0.0, nodata, undetect)
-
-
-def _unpacked(raw: Any, packing: Packing) -> FloatField:
-    with np.errstate(over="ignore", invalid="ignore"):
-        value = raw * packing.gain + packing.offset
-    nothing = _missing(raw, packing) | _equals(raw, packing.undetect)
-    return np.where(nothing, np.nan, value)
 
 
 def _missing(raw: Any, packing: Packing) -> Any:
