@@ -139,24 +139,34 @@ def _chosen(candidates: Sequence[_Candidate], limits: ReadLimits) -> list[_Candi
     """Return one field per time and product, in the file's order; those left out are noted.
 
     Raises:
-        FrameError: two fields of one time and interval, or only long intervals that do not determine one.
+        FrameError: at every time two fields of one interval, or only long intervals that do not determine one.
     """
     by_time: dict[datetime, list[_Candidate]] = {}
     for candidate in candidates:
         by_time.setdefault(candidate.end, []).append(candidate)
-    chosen: list[_Candidate] = []
-    for fields in by_time.values():
-        best = min(QUANTITIES.index(field.quantity) for field in fields)
-        by_product: dict[str, list[_Candidate]] = {}
-        for field in fields:
-            if QUANTITIES.index(field.quantity) == best:
-                by_product.setdefault(field.product, []).append(field)
-        taken = [_by_interval(same) for same in by_product.values()]
+    chosen, errors = list[_Candidate](), list[tuple[str, FrameError]]()
+    for end, fields in by_time.items():
+        try:
+            taken = _of_one_time(fields)
+        except FrameError as err:
+            errors.append((f"the field of {end:%Y-%m-%d %H:%M}", err))
+            continue
         for field in fields:
             if field not in taken:
-                limits.leave_out(str(field), f"{taken[0]} has the same end, {field.end:%Y-%m-%d %H:%M}, and is taken")
+                limits.leave_out(str(field), f"{taken[0]} has the same end, {end:%Y-%m-%d %H:%M}, and is taken")
         chosen += taken
+    _report(errors, limits, any_good=bool(chosen))
     return chosen
+
+
+def _of_one_time(fields: Sequence[_Candidate]) -> list[_Candidate]:
+    """Return the fields of the preferred quantity, one per product."""
+    best = min(QUANTITIES.index(field.quantity) for field in fields)
+    by_product: dict[str, list[_Candidate]] = {}
+    for field in fields:
+        if QUANTITIES.index(field.quantity) == best:
+            by_product.setdefault(field.product, []).append(field)
+    return [_by_interval(same) for same in by_product.values()]
 
 
 def _by_interval(fields: Sequence[_Candidate]) -> _Candidate:

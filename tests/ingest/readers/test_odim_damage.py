@@ -25,7 +25,20 @@ def inputs() -> Iterator[tuple[str, bytes]]:
 
 
 INPUTS = dict(inputs())
-VALUES: tuple[object, ...] = (np.nan, np.inf, -1, 0, 1e30, 2**63 - 1, b"", b"\xff\xfe", b"nan", "text", np.zeros(3), np.zeros(0))
+VALUES: tuple[object, ...] = (
+    np.nan,
+    np.inf,
+    -1,
+    0,
+    1e30,
+    2**63 - 1,
+    b"",
+    b"\xff\xfe",
+    b"nan",
+    "text",
+    np.zeros(3),
+    np.zeros(0),
+)
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:

@@ -85,6 +85,18 @@ def test_a_quality_data_set_needs_no_note() -> None:
     assert notes == []
 
 
+def test_a_time_with_two_equal_fields_is_left_out_and_the_others_are_taken() -> None:
+    def second_and_third(root: Any) -> None:
+        for number in (2, 3):
+            root.copy("dataset1", f"dataset{number}")
+            root[f"dataset{number}/what"].attrs["endtime"] = np.bytes_("115900")
+
+    (frame,), notes = read(Dialect(change=second_and_third))
+    assert frame.valid_time == END
+    assert len(notes) == 1
+    assert notes[0].startswith("the field of 2024-06-01 11:59 is left out: expected one field of RATE")
+
+
 def test_a_bad_data_set_is_left_out_and_named() -> None:
     def second_is_cut(root: Any) -> None:
         root.copy("dataset1", "dataset2")
