@@ -154,3 +154,15 @@ def test_files_of_other_grids_or_far_apart_are_not_joined(tmp_path):
         rate_mmh_THW = np.ones((24, 36, 36), np.float32)
         cf.write_dataset(cf.rate_dataset(rate_mmh_THW, times, grid.resized(36, 36)), tmp_path / f"{name}.nc")
     assert [one.path.name for one in join_in_time(find_series(tmp_path))] == ["a.nc", "b.nc", "c.nc"]
+
+
+def test_a_field_that_two_files_share_is_taken_once(tmp_path):
+    for day, first in enumerate((0, 3)):  # the last field of a day is the first one of the next
+        times = [START + timedelta(minutes=30 * (first + k)) for k in range(4)]
+        rate_mmh_THW = np.ones((4, 24, 24), np.float32) * (10 * day + np.arange(4, dtype=np.float32))[:, None, None]
+        cf.write_dataset(cf.rate_dataset(rate_mmh_THW, times, RADOLAN_900.resized(24, 24)), tmp_path / f"{day}.nc")
+    (series,) = join_in_time(find_series(tmp_path))
+    assert np.diff(series.minutes).tolist() == [30] * 6
+    expected = [0.0, 1.0, 2.0, 3.0, 11.0, 12.0, 13.0]
+    for first, end in ((0, 7), (3, 5), (4, 5), (2, 4)):
+        assert series.fields_mmh(slice(first, end))[:, 0, 0].tolist() == expected[first:end]

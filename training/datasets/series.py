@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -85,17 +86,22 @@ def find_series(data: str | Path | None) -> list[RadarSeries]:
 
 @dataclass
 class JoinedFields:
-    """The fields of several files, one after the other."""
+    """The fields of several files, one after the other.
 
-    parts: tuple[RadarSeries, ...]
+    Attributes:
+        parts: each file's fields, and how many of its first ones repeat the file before.
+    """
+
+    parts: tuple[tuple[RadarSeries, int], ...]
     time_chunk: int = 1
 
     def read(self, which: slice) -> Float32Field:
         """Return fields in mm/h of as many files as they are in."""
         found: list[Float32Field] = []
         first = 0
-        for one in self.parts:
-            start, stop = max(which.start - first, 0), min(which.stop - first, len(one.minutes))
+        for one, repeated in self.parts:
+            first -= repeated
+            start, stop = max(which.start - first, repeated), min(which.stop - first, len(one.minutes))
             if start < stop:
                 found.append(one.source.read(slice(start, stop)))
             first += len(one.minutes)
@@ -122,13 +128,14 @@ def _continues(one: RadarSeries, after: RadarSeries) -> bool:
     pause = int(after.minutes[0] - one.minutes[-1])
     steps = [set(np.diff(each.minutes).tolist()) for each in (one, after) if len(each.minutes) > 1]
     alike = len(steps) < 2 or bool(steps[0] & steps[1])
-    return one.place == after.place != "" and alike and 0 < pause <= LONGEST_PAUSE_MINUTES
+    return one.place == after.place != "" and alike and 0 <= pause <= LONGEST_PAUSE_MINUTES
 
 
 def _joined(parts: tuple[RadarSeries, ...]) -> RadarSeries:
-    minutes = np.concatenate([one.minutes for one in parts])
-    first = parts[0]
-    fields = JoinedFields(parts)
+    first, *others = parts
+    repeated = [0, *(int(after.minutes[0] == one.minutes[-1]) for one, after in pairwise(parts))]
+    fields = JoinedFields(tuple(zip(parts, repeated, strict=True)))
+    minutes = np.concatenate([first.minutes, *(one.minutes[n:] for one, n in zip(others, repeated[1:], strict=True))])
     return RadarSeries(first.path, minutes, first.edges_m, first.shape, fields, first.place, parts)
 
 
