@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -129,8 +130,8 @@ def _centres(axis: xr.DataArray, crs: CRS, metres_per_unit: float) -> Float64Fie
         return values * (1.0 if units is None else unit_factor(str(units), "degree", what=what))
     if units is None:  # the projection's own unit; a grid of another unit has no cells of 50 m to 50 km
         return values * metres_per_unit
-    height_m = _perspective_height_m(crs)
-    if height_m is not None and converts(str(units), "radian"):
+    height_m = _perspective_height_m(crs) if converts(str(units), "radian") else None
+    if height_m is not None:
         return values * unit_factor(str(units), "radian") * height_m
     return values * unit_factor(str(units), "m", what=what)
 
@@ -172,7 +173,7 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
     attributes = dict(dataset[name].attrs)
     try:
         wkt = attributes.get("crs_wkt") or attributes.get("spatial_ref")
-        crs = CRS.from_wkt(wkt) if wkt else CRS.from_cf(attributes)
+        crs = _of_wkt(str(wkt)) if wkt else CRS.from_cf(attributes)
         if crs.is_compound:
             crs = crs.sub_crs_list[0]
         if crs.is_bound and crs.source_crs is not None:
@@ -182,6 +183,11 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
     if not (crs.is_geographic or crs.is_projected):
         raise FrameError(f"grid mapping {name}: expected a map projection or degrees, got {crs.type_name}")
     return crs
+
+
+@lru_cache(maxsize=32)
+def _of_wkt(wkt: str) -> CRS:
+    return CRS.from_wkt(wkt)
 
 
 def _mapping_name(stated: Any, rate: xr.DataArray) -> str | None:

@@ -1,5 +1,6 @@
 """Grids from the coordinates of a file, and the check that a grid can be one of a radar composite on Earth."""
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -43,6 +44,7 @@ def _step(axis: str, centres: Float64Field) -> float:
     return abs(step)
 
 
+@lru_cache(maxsize=64)
 def checked_grid(grid: Grid) -> Grid:
     """Return a grid of a file if it can be one of radar or rain: on Earth, with cells of 50 m to 50 km.
 
