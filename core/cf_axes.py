@@ -54,7 +54,10 @@ def in_order(variable: xr.DataArray) -> xr.DataArray:
             f"{variable.name}: expected the dimensions (time, y, x) or (y, x), got {variable.dims}; each needs a "
             "coordinate of one dimension with a standard name"
         )
-    ordered = variable.isel(dict.fromkeys(others, 0)).transpose(*(dims[role] for role in "TYX" if role in dims))
+    wanted = tuple(dims[role] for role in "TYX" if role in dims)
+    if variable.dims == wanted and not _from_the_east(variable, dims["X"]):
+        return variable
+    ordered = variable.isel(dict.fromkeys(others, 0)).transpose(*wanted)
     ordered = ordered.isel({dims["X"]: slice(None, None, -1)}) if _from_the_east(ordered, dims["X"]) else ordered
     ordered.encoding = dict(variable.encoding)
     return ordered
