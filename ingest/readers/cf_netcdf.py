@@ -11,7 +11,8 @@ from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, value
 from core.cf_times import intervals_of, periods_of, references_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
-from ingest.readers.base import READERS, OtherFormatError, Reader, limits_of, rate_field
+from core.times import iso
+from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of, rate_field
 from ingest.readers.hdf5 import check_parts, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
 from ingest.readers.timing import SLACK_S, FrameTimes, lead_minutes
@@ -50,7 +51,7 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
             limits_of(file).take_bytes(dataset.nbytes, "NetCDF file")
         if count == 0:
             raise FrameError(f"{rain.name}: expected at least one field, got none")
-        return _frames(dataset, rain)
+        return _frames(dataset, rain, limits_of(file))
 
 
 def _check_hdf5(file: BinaryIO) -> None:
@@ -71,19 +72,27 @@ def _dataset(content: bytes, *, is_netcdf4: bool) -> xr.Dataset:
         raise FrameError(f"NetCDF file does not open: {type(err).__name__}: {err}") from err
 
 
-def _frames(dataset: xr.Dataset, rain: xr.DataArray) -> list[RadarFrame]:
+def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list[RadarFrame]:
+    """Return a frame per time; fields that are not rain rates are left out and noted, unless all of them are so."""
     grid, south_first = find_grid(dataset, rain)
     product, starts_ends = product_and_intervals(dataset, rain)
     leads = leads_of(dataset, [end for _, end in starts_ends])
     rain = rain.expand_dims(time_name(rain)) if rain.ndim == 2 else rain
     rows = slice(None, None, -1 if south_first else 1)
     missing_radars = tuple(str(dataset.attrs.get("missing_radars", "")).replace(",", " ").split())
-    frames = []
+    frames, refused = [], None
     for number, (start, end) in enumerate(starts_ends):
         minutes = (end - start).total_seconds() / 60
-        rate_mmh_HW = rate_field(values_of(rain, number)[rows] * mmh_per_unit(rain, minutes))
+        try:
+            rate_mmh_HW = rate_field(values_of(rain, number)[rows] * mmh_per_unit(rain, minutes))
+        except FrameError as err:
+            limits.leave_out(f"{rain.name} of {iso(end)}", err)
+            refused = refused or err
+            continue
         frame = RadarFrame(end, grid, rate_mmh_HW, product, interval_minutes=minutes, lead_minutes=leads[number])
         frames.append(replace(frame, missing_radars=missing_radars))
+    if refused and not frames:
+        raise refused
     return frames
 
 

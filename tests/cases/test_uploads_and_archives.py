@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -77,6 +78,19 @@ def test_a_damaged_member_is_named_and_the_good_ones_are_taken():
     assert len(frames) == 11
     assert len(notes) == 1
     assert "a.tar/scan7.h5 is left out" in notes[0]
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_one_bad_field_of_twelve_does_not_cost_the_others(door, tmp_path, name):
+    path = cf_file(tmp_path)
+    with netCDF4.Dataset(path, "r+") as dataset:
+        dataset["rainfall_rate"][0, 10, 10] = -9999.0
+    outcome = door(name)(path)
+    good = [frame for frame in outcome.frames if frame.mask_HW.any()]
+    assert outcome.refusal is None
+    assert [frame.max_mmh for frame in good] == pytest.approx([3.0] * 5)
+    if name in ("upload", "folder", "archive"):
+        assert "-9999" in outcome.text
 
 
 def test_limits_hold_for_every_member():

@@ -1,5 +1,6 @@
 """Fields of CF data, event NetCDF files and Zarr archives: rain rates, or amounts per step as in RADKLIM's archive."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -8,16 +9,18 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import Float32Field, FloatField
 from core.cells import cell_edges_m
 from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
 from core.cf_times import time_name, times_of
 from core.errors import FrameError
-from ingest.readers.base import rate_field
+from ingest.plausibility import rate_field, remarks
 from ingest.readers.cf_netcdf import leads_of
 from training.datasets.radar_series import RadarSeries
 
 MOST_AT_ONCE: Final = 128
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -34,8 +37,31 @@ class CFFields:
 
     def read(self, which: slice) -> Float32Field:
         """Return fields in mm/h, row 0 in the north, NaN where not observed."""
-        values_THW = rate_field(values_of(self.variable, which) * self.mmh_per_unit)
-        return values_THW[:, ::-1] if self.south_first else values_THW
+        values_THW = values_of(self.variable, which) * self.mmh_per_unit
+        try:
+            rate_mmh_THW = rate_field(values_THW)
+        except FrameError:
+            rate_mmh_THW = np.stack([_or_not_observed(values_HW) for values_HW in values_THW])
+        return rate_mmh_THW[:, ::-1] if self.south_first else rate_mmh_THW
+
+    def check(self, index: int) -> None:
+        """Log why a field is implausible.
+
+        Raises:
+            FrameError: the field does not hold rain rates.
+        """
+        rate_mmh_THW = rate_field(values_of(self.variable, slice(index, index + 1)) * self.mmh_per_unit)
+        for remark in remarks(rate_mmh_THW):
+            log.warning("field %d of %s: %s", index, self.variable.name, remark)
+
+
+def _or_not_observed(values_mmh_HW: FloatField) -> Float32Field:
+    """Return one field as rates, not observed where it does not hold rates: one bad field does not cost the others."""
+    try:
+        return rate_field(values_mmh_HW)
+    except FrameError as err:
+        log.warning("a field is taken as not observed: %s", err)
+        return np.full(values_mmh_HW.shape, np.nan, np.float32)
 
 
 def open_cf(path: Path) -> RadarSeries:
@@ -61,11 +87,15 @@ def open_cf(path: Path) -> RadarSeries:
 
 def _check_some(path: Path, fields: CFFields, count: int) -> None:
     """Read the first, the middle and the last field, so that a file of other values is refused before training."""
-    for index in sorted({0, count // 2, count - 1}) if count else ():
+    refusals = []
+    looked_at = sorted({0, count // 2, count - 1}) if count else []
+    for index in looked_at:
         try:
-            fields.read(slice(index, index + 1))
+            fields.check(index)
         except FrameError as err:
-            raise FrameError(f"{path.name}: field {index}: {err}") from err
+            refusals.append(f"{path.name}: field {index}: {err}")
+    if refusals and len(refusals) == len(looked_at):
+        raise FrameError(refusals[0])
 
 
 def _open(path: Path) -> xr.Dataset:

@@ -124,7 +124,7 @@ def without(*names: str) -> xr.Dataset:
         (dataset().assign_coords(x=[0.0, 1.0, 5.0]), "coordinate x: expected equal steps"),
         (dataset().assign_coords(time=[1.0, 2.0]), "expected a coordinate time with CF times"),
         (dataset() - 3, "expected rates of 0 mm/h or more, got -3"),
-        (dataset().where(dataset() != 5, np.inf), "infinite rates"),
+        (dataset() + np.inf, "infinite rates"),
         (dataset().expand_dims(member=2), r"dimensions \(time, y, x\) or \(y, x\), got \('member'"),
         (dataset().rename(y="rows"), r"expected the dimensions \(time, y, x\) or \(y, x\), got"),
     ],
