@@ -26,7 +26,7 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
     for name, path in (paths | _aliased(added)).items():
         try:
             model = _served(name, path)
-        except (OSError, KeyError, TypeError, ValueError, InputError) as err:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, InputError) as err:
             log.warning("no windows for %s: %s: %s", name, type(err).__name__, err)
             continue
         if name in paths or all(_wanted(model) != _wanted(other) for other in found):
