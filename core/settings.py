@@ -127,6 +127,15 @@ class Settings(BaseSettings):
         (17.0, 50.0), description="window sizes of the fractions skill score in km"
     )
 
+    @property
+    def catalogue_url(self) -> str:
+        """Return the database URL of the catalogue: the setting, or the SQLite file of the live store."""
+        return (
+            self.database_url.get_secret_value()
+            if self.database_url
+            else f"sqlite:///{self.home.resolve() / 'catalogue.sqlite'}"
+        )
+
 
 def settings_from_environment() -> Settings:
     """Read the settings from the environment.

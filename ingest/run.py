@@ -76,7 +76,7 @@ def build_worker(
 
 def open_store(settings: Settings) -> Store:
     """Open the live store of the settings."""
-    return Store(settings.home, settings.database_url.get_secret_value() if settings.database_url else None)
+    return Store(settings.home, settings.catalogue_url)
 
 
 def choose_source(

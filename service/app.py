@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from core.logs import set_up_logs
 from core.settings import Settings, get_settings
 from ingest.sources import check_source_kind
+from ingest.store.schema import check_before_start
 from service.access.start import StartInOneLine, check_start
 from service.api import (
     areas,
@@ -89,6 +90,8 @@ async def _running(app: FastAPI, service: NowcastService | None, settings: Setti
     build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
     check_start(chosen)
     check_source_kind(chosen)
+    if service is None:
+        check_before_start(chosen.catalogue_url)
     app.state.guard = Guard(chosen)
     app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=is_whole_process), RecentForecasts()
     app.state.backend.start()

@@ -7,17 +7,17 @@ one upgrades and the others find the new schema; a crash leaves the old one.
 import logging
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, inspect
+from sqlalchemy import Connection, Engine, Table, inspect
 
-from core.errors import ConfigError
+from core.errors import ConfigError, UnavailableError
 from core.files import write_atomically
 from core.times import stamp
-from ingest.store.database import reading, writing
+from ingest.store.database import open_engine, reading, writing
 from ingest.store.locks import translate_os_errors
 from ingest.store.tables import Base
 
@@ -60,6 +60,29 @@ def prepare(engine: Engine) -> None:
     check_columns(engine)
 
 
+def check_before_start(database_url: str) -> None:
+    """Check that this release can use or upgrade a database, and change no table.
+
+    A process calls it before it serves, so that a schema which it will never understand stops the start. A database
+    that does not exist or does not respond passes: opening it creates it, retries, or sets a corrupt file aside.
+
+    Raises:
+        ConfigError: the schema is of a newer release, or lacks columns of its own revision.
+    """
+    engine = open_engine(database_url)
+    try:
+        if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").is_file():
+            return
+        with suppress(UnavailableError), reading(engine) as connection:
+            found, known = revision_of(connection), known_revisions()
+            if found is not None and found not in known:
+                raise _unknown_revision(engine, found, known)
+            if found == known[-1]:
+                _missing_tables(engine, connection)
+    finally:
+        engine.dispose()
+
+
 def revision_of(connection: Connection) -> str | None:
     """Return the stored revision; None for an empty database and for one of release 0.1.0."""
     if not inspect(connection).has_table(VERSION_TABLE):
@@ -75,23 +98,36 @@ def check_columns(engine: Engine) -> None:
         ConfigError: a table or a column is missing, and its rows cannot be restored from files.
     """
     with reading(engine) as connection:
-        inspector = inspect(connection)
-        there = set(inspector.get_table_names())
-        outdated = []
-        for table in Base.metadata.sorted_tables:
-            found = {column["name"] for column in inspector.get_columns(table.name)} if table.name in there else set()
-            missing = [column.name for column in table.columns if column.name not in found]
-            if missing and table.name not in REBUILT_FROM_FILES:
-                raise ConfigError(
-                    f"{name_of(engine)}: table {table.name} lacks the columns {', '.join(missing)} of schema revision "
-                    f"{known_revisions()[-1]}; restore a copy of the catalogue, or move it away to start an empty one"
-                )
-            outdated += [table] if missing else []
+        outdated = _missing_tables(engine, connection)
     for table in outdated:
         log.warning("%s: table %s lacks columns; it is rebuilt from the files", name_of(engine), table.name)
         with writing(engine) as connection:
             table.drop(connection, checkfirst=True)
             table.create(connection)
+
+
+def _missing_tables(engine: Engine, connection: Connection) -> list[Table]:
+    """Return the tables that lack columns and can be rebuilt from files; refuse other tables that lack some."""
+    inspector = inspect(connection)
+    there = set(inspector.get_table_names())
+    outdated = []
+    for table in Base.metadata.sorted_tables:
+        found = {column["name"] for column in inspector.get_columns(table.name)} if table.name in there else set()
+        missing = [column.name for column in table.columns if column.name not in found]
+        if missing and table.name not in REBUILT_FROM_FILES:
+            raise ConfigError(
+                f"{name_of(engine)}: table {table.name} lacks the columns {', '.join(missing)} of schema revision "
+                f"{known_revisions()[-1]}; restore a copy of the catalogue, or move it away to start an empty one"
+            )
+        outdated += [table] if missing else []
+    return outdated
+
+
+def _unknown_revision(engine: Engine, found: str, known: tuple[str, ...]) -> ConfigError:
+    return ConfigError(
+        f"{name_of(engine)} has schema revision {found}; this release knows {known[0]} to {known[-1]}: "
+        "start the release that made it, or restore the copy that was kept at its upgrade"
+    )
 
 
 def name_of(engine: Engine) -> str:
@@ -107,10 +143,7 @@ def _upgrade(connection: Connection, known: tuple[str, ...]) -> None:
     if found == known[-1]:
         return
     if found is not None and found not in known:
-        raise ConfigError(
-            f"{name_of(connection.engine)} has schema revision {found}; this release knows {known[0]} to {known[-1]}: "
-            "start the release that made it, or restore the copy that was kept at its upgrade"
-        )
+        raise _unknown_revision(connection.engine, found, known)
     if found or set(inspect(connection).get_table_names()) & set(Base.metadata.tables):
         before = found or UNVERSIONED
         log.warning("upgrading %s from schema revision %s to %s", name_of(connection.engine), before, known[-1])

@@ -75,11 +75,10 @@ class NowcastService:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Open the service on the live store of the settings; models are loaded at their first use."""
-        database_url = settings.database_url.get_secret_value() if settings.database_url else None
-        store = Store(settings.home, database_url)  # first, since it sets a corrupt catalogue aside
+        store = Store(settings.home, settings.catalogue_url)  # first, since it sets a corrupt catalogue aside
         registry = ModelRegistry(settings.home, also=[settings.model])
         predictor = Predictor.from_settings(settings, registry)
-        return cls(settings, store, Catalogue(settings.home, database_url), predictor, registry=registry)
+        return cls(settings, store, Catalogue(settings.home, settings.catalogue_url), predictor, registry=registry)
 
     def forecast_stored(
         self,

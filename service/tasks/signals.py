@@ -28,8 +28,10 @@ from celery.signals import (
     worker_shutting_down,
 )
 
+from core.errors import ConfigError
 from core.logs import set_log_context, set_up_logs
 from core.settings import get_settings
+from ingest.store.schema import check_before_start
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, own_queue, queue
 from service.tasks.watchdog import Watchdog, late_after_s, send_heartbeat
@@ -66,6 +68,11 @@ def _is_frequent(record: logging.LogRecord) -> bool:
 def warm_up(**_: object) -> None:
     """Load the model before the first task is taken, so that loading does not count against its limit."""
     keep_in_files(get_settings().home)
+    try:
+        check_before_start(get_settings().catalogue_url)
+    except ConfigError as err:
+        # Celery logs an exception of a handler and starts all the same; SystemExit ends the worker.
+        raise SystemExit(f"cannot start: {err}") from err
     for model in (get_settings().model, "extrapolation"):
         service().predictor.warm(model)
 

@@ -19,15 +19,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, func, inspect, select, text
 
 from core.errors import ConfigError, UnavailableError
+from core.settings import Settings
 from ingest.store.database import open_engine, reading, writing
 from ingest.store.live import Store
-from ingest.store.schema import MIGRATIONS, known_revisions, prepare, revision_of
+from ingest.store.schema import MIGRATIONS, check_before_start, known_revisions, prepare, revision_of
 from ingest.store.tables import Base
 from service.access.keybook import KeyBook
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.tables import HeartbeatRow
 from service.tasks.jobbook import JobBook
 from tests.ingest.small_scans import T0, small_frame
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 RELEASES = sorted(path.name for path in (ROOT / "tests/golden").glob("catalogue-*"))
@@ -185,9 +187,42 @@ def test_a_catalogue_of_a_newer_release_is_refused_by_its_revision_and_left_alon
     for opening in (lambda: Store(home), lambda: Catalogue(home), lambda: JobBook(engine)):
         with pytest.raises(ConfigError, match=rf"revision 9001; this release knows 0001 to {known_revisions()[-1]}"):
             opening()
+    with pytest.raises(ConfigError, match="revision 9001"):
+        check_before_start(Settings(home=home).catalogue_url)
     with reading(engine) as connection:
         assert revision_of(connection) == "9001"
     assert count(engine, "scans") == 11
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["uvicorn", "service.app:app", "--port", "0"], 3), (["celery", "-A", "service.worker", "worker"], 1)],
+)
+def test_no_process_serves_on_a_catalogue_of_a_newer_release(
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], code: int
+) -> None:
+    with writing(Store(home).engine) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9001'"))
+    monkeypatch.setenv("NOWCAST_HOME", str(home))
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == code
+    assert (
+        f"catalogue.sqlite has schema revision 9001; this release knows 0001 to {known_revisions()[-1]}" in done.stderr
+    )
+
+
+def test_a_check_before_the_start_changes_no_table(tmp_path: Path) -> None:
+    check_before_start(Settings(home=tmp_path).catalogue_url)
+    assert not list(tmp_path.iterdir())
+    home = unpacked("catalogue-0.1.0", tmp_path / "home")
+    with closing(sqlite3.connect(home / "catalogue.sqlite")) as database:
+        before = list(database.iterdump())
+        check_before_start(Settings(home=home).catalogue_url)
+        assert list(database.iterdump()) == before
+    assert not kept_copies(home)
+    (home / "catalogue.sqlite").write_bytes(b"not a database")
+    check_before_start(Settings(home=home).catalogue_url)
 
 
 def test_processes_that_start_at_once_upgrade_once(home: Path) -> None:
