@@ -1,18 +1,16 @@
 """Composites of ODIM_H5 and KNMI that people have, through every door that reads them."""
 
-import io
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-from pyproj import Proj
 
 from core.times import utc
 from ingest.readers import read_frames
 from tests.cases.doors import READER_DOORS, CaseOutcome, Door
+from tests.ingest.readers.knmi_files import knmi_file
 from tests.ingest.readers.odim_files import (
     STEREO_KM,
     Dialect,
@@ -91,40 +89,6 @@ def test_the_accumulation_of_five_minutes_is_chosen(cases: Path, door: Callable[
     outcome = door("archive")(sorted((cases / "17-odim-two-accumulations").glob("*.h5")))
     check(outcome, (5.601294645, 53.685436478), 8.0 * 12)  # 8 mm in 5 minutes
     assert len(outcome.frames) == 5
-
-
-def knmi_file(parameter: str, formula: str, counts: np.ndarray, *, missing: int, outside: int) -> bytes:
-    """KNMI's layout of 2021 on a small grid; row 0 is the northern one."""
-    rows, cols = counts.shape
-    projection = "+proj=stere +lat_0=90 +lon_0=0 +lat_ts=60 +a=6378.14 +b=6356.75 +x_0=0 y_0=0"
-    with h5py.File(content := io.BytesIO(), "w") as root:
-        overview = {"product_datetime_start": "22-JUN-2021;20:00:00.000", "product_group_name": "RAD_NL25_RAC"}
-        overview["product_datetime_end"] = "22-JUN-2021;20:05:00.000"
-        root.create_group("overview").attrs.update({name: np.bytes_(text) for name, text in overview.items()})
-        where = root.create_group("geographic")
-        where.attrs["geo_dim_pixel"] = np.bytes_("KM,KM")
-        pixels = {
-            "geo_column_offset": 100.0,
-            "geo_row_offset": 3700.0,
-            "geo_pixel_size_x": 1.0,
-            "geo_pixel_size_y": -1.0,
-        }
-        pixels |= {"geo_number_columns": cols, "geo_number_rows": rows}
-        where.attrs.update({name: np.array([value]) for name, value in pixels.items()})
-        where.create_group("map_projection").attrs["projection_proj4_params"] = np.bytes_(projection)
-        project = Proj(projection.replace("6378.14", "6378140").replace("6356.75", "6356750").replace("y_0", "+y_0"))
-        edges = [(100, -3700 - rows), (100, -3700), (100 + cols, -3700), (100 + cols, -3700 - rows)]
-        where.attrs["geo_product_corners"] = np.array(
-            [project(x * 1e3, y * 1e3, inverse=True) for x, y in edges]
-        ).ravel()
-        image = root.create_group("image1")
-        image.attrs["image_geo_parameter"] = np.bytes_(parameter)
-        calibration = image.create_group("calibration")
-        calibration.attrs["calibration_formulas"] = np.bytes_(formula)
-        calibration.attrs["calibration_missing_data"] = np.array([missing])
-        calibration.attrs["calibration_out_of_image"] = np.array([outside])
-        image.create_dataset("image_data", data=counts)
-    return content.getvalue()
 
 
 @pytest.mark.parametrize("name", READER_DOORS)

@@ -1,4 +1,4 @@
-"""Writes the invented files of the reader contract: `python tests/golden/make_reader_files.py`.
+"""Writes the invented files of the reader contract: `python -m tests.golden.make_reader_files`.
 
 Each holds no data outside of a frame's inner part, dry cells inside of it, and one shower in the north-western quarter.
 """
@@ -13,6 +13,9 @@ import h5py
 import numpy as np
 import xarray as xr
 from pyproj import CRS, Proj
+
+from core.times import utc
+from tests.ingest.readers.knmi_files import knmi_file
 
 HERE = Path(__file__).parent
 SPHERE = "+proj=stere +lat_0=90 +lat_ts=60 +lon_0=10 +a=6370040 +b=6370040 +x_0=0 +y_0=0 +units=m +no_defs"
@@ -83,6 +86,15 @@ def odim_h5() -> None:
         data.create_dataset("data", data=counts, compression="gzip")
 
 
+def knmi_hdf5() -> None:
+    units = depth_units(40, 36)
+    counts = np.where(units < 0, 65535, units).astype("u2")
+    content = knmi_file(
+        "PRECIP_[MM]", "GEO=0.01*PV+0.0", counts, missing=65535, outside=65535, end=utc("2024-06-01T15:30Z")
+    )
+    (HERE / "knmi-hdf5.h5").write_bytes(content)
+
+
 def cf_netcdf() -> None:
     units = depth_units(40, 36)
     rate = np.where(units < 0, np.nan, units * 0.12).astype("f4")[::-1]
@@ -109,4 +121,5 @@ if __name__ == "__main__":
     radolan_binary()
     radolan_ascii()
     odim_h5()
+    knmi_hdf5()
     cf_netcdf()

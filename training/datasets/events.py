@@ -70,7 +70,10 @@ class Events(NowcastDataset):
         self.options = options if isinstance(options, EventOptions) else EventOptions()
         self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
         if self.options.cadence_weights and len(self.options.cadence_weights) != len(self.options.cadences):
-            raise ConfigError(f"{len(self.options.cadence_weights)} weights for cadences {self.options.cadences}")
+            raise ConfigError(
+                f"cadence_weights: expected one for each of the cadences {self.options.cadences}, "
+                f"got {len(self.options.cadence_weights)}"
+            )
         self.series = [one for one in find_series(data) if self._split_of(one.path.name) == split]
         for one in self.series:
             one.keep_in_memory()

@@ -10,7 +10,7 @@ import pytest
 
 from core.errors import FrameError, TooLargeError
 from ingest.readers import read_frames
-from tests.cases.test_odim_cases import knmi_file
+from tests.ingest.readers.knmi_files import knmi_file
 from tests.ingest.readers.odim_files import DIALECTS, odim_file
 
 END = datetime(2024, 6, 1, 12, tzinfo=UTC)
