@@ -7,6 +7,7 @@ then waits, instead of failing with "database is locked" when a reading transact
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -31,6 +32,7 @@ from ingest.store.locks import DiskFullError
 BUSY_TIMEOUT_S: Final = 30.0
 """Time that a process waits for another one's transaction; transactions here last milliseconds."""
 
+WAL_RETRY_S: Final = 0.02
 _CORRUPT_CODES: Final = (11, 26)
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
 
@@ -165,10 +167,23 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # SQLAlchemy begins the transactions, not the driver
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        cursor.execute("PRAGMA journal_mode=WAL")
+    _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch a file to write-ahead logging; wait for other processes, since SQLite's own timeout omits this switch."""
+    ends_at = monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as err:
+            if err.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > ends_at:
+                raise
+            sleep(WAL_RETRY_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:
