@@ -130,11 +130,12 @@ class Settings(BaseSettings):
     @property
     def catalogue_url(self) -> str:
         """Return the database URL of the catalogue: the setting, or the SQLite file of the live store."""
-        return (
-            self.database_url.get_secret_value()
-            if self.database_url
-            else f"sqlite:///{self.home.resolve() / 'catalogue.sqlite'}"
-        )
+        return self.database_url.get_secret_value() if self.database_url else sqlite_url(self.home)
+
+
+def sqlite_url(home: str | Path) -> str:
+    """Return the database URL of the SQLite catalogue of a live store."""
+    return f"sqlite:///{Path(home).resolve() / 'catalogue.sqlite'}"
 
 
 def settings_from_environment() -> Settings:

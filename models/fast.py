@@ -1,7 +1,7 @@
 """Preparation of a model for forecasts: joined weights, and the memory layout and number type that suit the device."""
 
 from copy import deepcopy
-from typing import Final, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -11,7 +11,6 @@ from models.guided.network import GuidedModel
 from models.rollout import RecurrentModel
 
 M = TypeVar("M", RecurrentModel, GuidedModel)
-Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 

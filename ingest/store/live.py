@@ -11,6 +11,7 @@ from typing import Final
 from core.cells import CellEdges
 from core.errors import ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame
+from core.settings import sqlite_url
 from core.times import iso, stamp, utc_now
 from ingest.store import ready, retention, scanfile, status
 from ingest.store.index import Index, Scan
@@ -47,11 +48,10 @@ class Store:
         self, home: str | Path, database_url: str | None = None, *, clock: Callable[[], datetime] = utc_now
     ) -> None:
         self.home = Path(home).resolve()
-        self.database_url = database_url or f"sqlite:///{self.home / 'catalogue.sqlite'}"
         self._clock = clock
         with translate_os_errors(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
-        self._index = Index(self.home, self.database_url)
+        self._index = Index(self.home, database_url or sqlite_url(self.home))
         self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine
         with write_lock(self.home):

@@ -12,6 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Select, delete, select
 
 from core.errors import NoDataError
+from core.settings import sqlite_url
 from core.times import utc
 from ingest.store.database import count, open_engine, reading, upsert, writing
 from ingest.store.locks import write_lock
@@ -53,7 +54,7 @@ class Catalogue:
         home = Path(home).resolve()
         self.folder = home / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.engine = open_engine(database_url or f"sqlite:///{home / 'catalogue.sqlite'}")
+        self.engine = open_engine(database_url or sqlite_url(home))
         with write_lock(home):
             prepare(self.engine)
             if self._is_empty() and next(self._own_files(), None) is not None:
