@@ -11,8 +11,8 @@ from service.api.views import grid_out, run_fields
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
-from service.queries.areas import Polygon
 from service.queries.cells import BBox
+from service.queries.longitudes import Polygon
 from service.queries.point import point_series
 from service.queries.probabilities import box_probabilities
 from service.queries.regions import BoxField, area_series, rounded

@@ -8,8 +8,9 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 
 from core.errors import InputError, shown
-from service.queries.areas import Polygon, checked_polygon
+from service.queries.areas import checked_polygon
 from service.queries.cells import BBox, checked_bbox
+from service.queries.longitudes import Polygon
 
 
 def parsed_bbox(text: str) -> BBox:

@@ -8,6 +8,7 @@ import numpy as np
 
 from core.arrays import Float64Field
 from core.grid import Grid
+from service.queries.longitudes import at_most_180
 from service.schemas.forecasts import CityOut, MapCityOut, MapLineOut
 
 CITIES: Final = (
@@ -61,7 +62,9 @@ def graticule(grid: Grid) -> list[MapLineOut]:
         return []  # no edge of the grid is on Earth
     lons, lats = _round_degrees(lon), _round_degrees(lat)
     along_lon, along_lat = (np.linspace(v.min(), v.max(), POINTS_PER_LINE) for v in (lon, lat))
-    lines = [_line(grid, np.full_like(along_lat, degree), along_lat, _label(degree, "EW")) for degree in lons]
+    lines = [
+        _line(grid, np.full_like(along_lat, degree), along_lat, _label(at_most_180(degree), "EW")) for degree in lons
+    ]
     lines += [_line(grid, along_lon, np.full_like(along_lon, degree), _label(degree, "NS")) for degree in lats]
     return [line for line in lines if line is not None]
 
@@ -75,8 +78,11 @@ def to_picture(
 
 
 def _edge(grid: Grid) -> tuple[Float64Field, Float64Field]:
-    """Return longitudes and latitudes along the grid's outline."""
+    """Return longitudes, going on over the antimeridian, and latitudes along the grid's outline."""
     lon_HW, lat_HW = grid.resized(min(grid.height, 32), min(grid.width, 32)).lon_lat_HW()
+    middle = lon_HW[lon_HW.shape[0] // 2, lon_HW.shape[1] // 2]
+    if np.isfinite(middle):
+        lon_HW = (lon_HW - middle + 180) % 360 - 180 + middle
     sides = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
     lon, lat = (np.concatenate([field_HW[side] for side in sides]) for field_HW in (lon_HW, lat_HW))
     known = np.isfinite(lon) & np.isfinite(lat)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import numpy as np
 from pyproj import CRS
 
 from core.grid import Grid
@@ -11,6 +10,7 @@ from core.times import iso
 from service.api.negotiate import JSON, NETCDF
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84, Json
+from service.queries.longitudes import bounds_of
 from service.queries.quantities import Quantity, quantities_of
 
 COLLECTION: Final = "nowcast"
@@ -31,7 +31,6 @@ CONFORMANCE: Final = tuple(
         "ogcapi-edr-1/1.1/conf/queries",
     )
 )
-OUTLINE_POINTS: Final = 65
 TIMES: Final = 'TIMECRS["DateTime",TDATUM["Gregorian Calendar"],CS[TemporalDateTime,1],AXIS["Time (T)",unspecified]]'
 TITLE: Final = "Precipitation nowcast"
 DESCRIPTION: Final = (
@@ -87,29 +86,6 @@ def instance(base: str, run: StoredForecast) -> Json:
     ]
     title = f"Run of {iso(run.reference_time)} by {run.model} {run.version} ({run.status})"
     return {"id": run.id, "title": title, **_described(run, links, _queries(here, run.grid))}
-
-
-LEAST_GAP_DEG: Final = 45.0
-"""A grid that leaves less than this of the longitudes goes round the Earth or over a pole."""
-
-
-def bounds_of(grid: Grid) -> tuple[float, float, float, float]:
-    """Return west, south, east and north of the grid's outer edges in degrees; west is above east over 180 degrees."""
-    west, south, east, north = grid.extent_m
-    x_N, y_N = np.linspace(west, east, OUTLINE_POINTS), np.linspace(south, north, OUTLINE_POINTS)
-    lon, lat = (np.ravel(axis) for axis in grid.to_lon_lat(*np.meshgrid(x_N, y_N)))
-    known = np.isfinite(lon) & np.isfinite(lat)
-    lon, lat = lon[known], lat[known]
-    south, north = float(lat.min()), float(lat.max())
-    if lon.max() - lon.min() <= 180:
-        return float(lon.min()), south, float(lon.max()), north
-    lon = np.sort(lon % 360)  # the widest gap between longitudes is outside of the grid
-    gaps = np.diff(lon, append=lon[0] + 360)
-    widest = int(gaps.argmax())
-    if gaps[widest] < LEAST_GAP_DEG:
-        return -180.0, south, 180.0, north
-    west, east = float(lon[(widest + 1) % lon.size]), float(lon[widest])
-    return (west + 180) % 360 - 180, south, (east + 180) % 360 - 180, north
 
 
 def _described(run: StoredForecast, links: list[Json], queries: Json) -> Json:

@@ -9,9 +9,10 @@ import numpy as np
 from core.grid import Grid
 from core.times import iso
 from service.forecasts.nowcast import StoredForecast
-from service.ogc.edr_meta import DESCRIPTION, TITLE, bounds_of
+from service.ogc.edr_meta import DESCRIPTION, TITLE
 from service.ogc.wms_exceptions import PROBLEM
 from service.ogc.wms_versions import WMS_130, WMS_NAMESPACE, WmsVersion
+from service.queries.longitudes import bounds_of
 from service.queries.maps import MERCATOR_M, MOST_PIXELS
 from service.queries.quantities import Quantity, quantities_of
 

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import shapely
@@ -13,8 +14,7 @@ from core.arrays import Float64Field
 from core.errors import InputError, TooLargeError, shown
 from core.grid import METRES_PER_DEGREE, Grid
 from service.queries.cells import Block, touched
-
-Polygon: TypeAlias = shapely.Polygon | shapely.MultiPolygon
+from service.queries.longitudes import Polygon, check_edges, near_grid, pieces_within
 
 MOST_VERTICES: Final = 20_000
 PIECES_PER_CELL: Final = 2.0
@@ -53,11 +53,12 @@ def checked_polygon(polygon: shapely.Geometry) -> Polygon:
     if polygon.is_empty or not np.isfinite(polygon.bounds).all():
         raise InputError("polygon: expected one with an area, got an empty one")
     west, south, east, north = polygon.bounds
-    if west < -180 or east > 180 or south < -90 or north > 90:
+    if west < -180 or east > 360 or east - west > 360 or south < -90 or north > 90:
         raise InputError(
-            "polygon: expected longitudes within -180 to 180 and latitudes within -90 to 90 degrees, "
-            f"got {west:g} {south:g} to {east:g} {north:g}"
+            "polygon: expected longitudes within -180 to 360, at most 360 from west to east, and latitudes within -90 "
+            f"to 90 degrees, got {west:g} {south:g} to {east:g} {north:g}"
         )
+    check_edges(polygon)
     if not polygon.is_valid:
         raise InputError(f"polygon: expected a valid polygon, got {shapely.is_valid_reason(polygon)}")
     return polygon
@@ -70,10 +71,11 @@ def area_weights(grid: Grid, polygon: Polygon) -> AreaWeights:
         grid: whose cells.
         polygon: in longitude and latitude, from `checked_polygon`.
     """
-    dense = shapely.segmentize(polygon, max(_step_deg(grid), polygon.length / MOST_PIECES))
-    area_km2 = abs(_geod(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0]) / 1e6
-    planar = shapely.transform(dense, lambda xy_N2: np.stack(grid.to_xy(xy_N2[:, 0], xy_N2[:, 1]), axis=1))
-    on_plane = np.isfinite(shapely.get_coordinates(planar)).all()
+    area_km2 = _whole_km2(grid, polygon)
+    near = near_grid(polygon, grid)
+    near = shapely.segmentize(near, max(_step_deg(grid), near.length / MOST_PIECES))
+    planar = shapely.transform(near, lambda xy_N2: np.stack(grid.to_xy(xy_N2[:, 0], xy_N2[:, 1]), axis=1))
+    on_plane = not near.is_empty and np.isfinite(shapely.get_coordinates(planar)).all()
     block = touched(grid, planar.bounds) if on_plane else None
     if block is None:
         return AreaWeights(None, np.zeros((0, 0)), area_km2)
@@ -85,6 +87,21 @@ def cell_area_km2(grid: Grid) -> Float64Field:
     """Return the true area of every grid cell (H, W) on the grid's own ellipsoid."""
     lon_HW, lat_HW = grid.lon_lat_HW()
     return grid.pixel_x_m * grid.pixel_y_m * _true_km2(grid, lon_HW, lat_HW)
+
+
+def _whole_km2(grid: Grid, polygon: Polygon) -> float:
+    """Return the true area of a polygon; a wide one in quarters, since the sum round the Earth is ambiguous."""
+    west, _, east, _ = polygon.bounds
+    quarters = np.linspace(west, east, 5)
+    wide = east - west > 180
+    parts = (
+        [pieces_within(polygon, left, -90, right, 90) for left, right in pairwise(quarters)] if wide else [[polygon]]
+    )
+    area_m2 = 0.0
+    for part in (one for some in parts for one in some):
+        dense = shapely.segmentize(part, max(_step_deg(grid), part.length / MOST_PIECES))
+        area_m2 += abs(_geod(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0])
+    return area_m2 / 1e6
 
 
 def _overlap_km2(planar: Polygon, part: Grid) -> Float64Field:

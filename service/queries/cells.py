@@ -8,6 +8,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.grid import Grid
+from service.queries.longitudes import at_most_180
 
 BBox = tuple[float, float, float, float]
 
@@ -88,11 +89,7 @@ def checked_bbox(bbox: BBox) -> BBox:
         )
     if east - west >= 360:
         return -180.0, south, 180.0, north
-    return _at_most_180(west), south, _at_most_180(east), north
-
-
-def _at_most_180(lon: float) -> float:
-    return lon - 360.0 if lon > 180 else lon
+    return at_most_180(west), south, at_most_180(east), north
 
 
 def _of_degrees(grid: Grid, bounds: BBox) -> Block | None:

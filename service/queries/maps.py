@@ -66,7 +66,8 @@ class View:
         y = self.north - (np.arange(self.height) + 0.5) * (self.north - self.south) / self.height
         if self.crs == "EPSG:3857":
             x, y = np.degrees(x / MERCATOR_M), np.degrees(np.arctan(np.sinh(np.clip(y / MERCATOR_M, -20, 20))))
-        return np.where(np.abs(x) <= 180, x, np.nan), np.where(np.abs(y) <= 90, y, np.nan)
+        lon = np.where(np.abs(x) <= 180, x, (x + 180) % 360 - 180)  # a map goes on over the antimeridian
+        return lon, np.where(np.abs(y) <= 90, y, np.nan)
 
 
 def cells_of(view: View, grid: Grid) -> Indices:

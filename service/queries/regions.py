@@ -14,8 +14,9 @@ from service.forecasts.fields import FIELDS, PROBABILITIES, Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import intervals_mm, totals_mm
-from service.queries.areas import AreaWeights, Polygon, area_weights
+from service.queries.areas import AreaWeights, area_weights
 from service.queries.cells import BBox, Block, box_block
+from service.queries.longitudes import Polygon
 from service.queries.point import Coverage
 
 

@@ -1,6 +1,7 @@
 """A real `NowcastService` on a small grid behind the real app, and files to send to it."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from core.arrays import Float32Field
+from core.cells import CellEdges
 from core.cf import rate_dataset, write_dataset
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, Grid
@@ -103,7 +105,24 @@ def netcdf(folder: Path, times: Sequence[datetime], *, grid: Grid = GRID, produc
     return path.read_bytes()
 
 
-def service_at(home: Path, *, clock: Callable[[], datetime] = lambda: NOW, **settings: Any) -> NowcastService:
+def load_with(edges: CellEdges) -> Callable[[str], Shift]:
+    """As `load`, for models with grid cells of these edges."""
+
+    def loaded(name: str) -> Shift:
+        model = load(name)
+        model.edges, model.pixel_m = edges, math.sqrt(edges.pixel_x_m * edges.pixel_y_m)
+        return model
+
+    return loaded
+
+
+def service_at(
+    home: Path,
+    *,
+    clock: Callable[[], datetime] = lambda: NOW,
+    load: Callable[[str], Shift] = load,
+    **settings: Any,
+) -> NowcastService:
     chosen = Settings(home=home, thresholds_mmh=(0.1, 0.5, 5.0), **settings)
     store = Store(home, clock=clock)
     return NowcastService(chosen, store, Catalogue(home), Predictor(load), clock)
