@@ -26,11 +26,6 @@ class Counts(Sums):
         """Return the number of compared grid cells."""
         return self.hits + self.misses + self.false_alarms + self.correct_negatives
 
-    @property
-    def is_constant(self) -> bool:
-        """Return whether all cells are hits, or all correct negatives: skill scores are 0 / 0 then."""
-        return self.total in (self.hits, self.correct_negatives)
-
 
 def contingency(forecast_mmh: FloatField, observed_mmh: FloatField, threshold_mmh: float) -> Counts:
     """Count the grid cells where both fields are finite; an event is a rate at or above the threshold.

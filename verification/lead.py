@@ -29,6 +29,7 @@ class ComparedLead:
         masks: grid cells that count.
         exceedance: by model, of those with probabilities.
         pixel_m: edge of a grid cell.
+        members: ensemble members (M, H, W) by model, of those with members; mm/h, NaN is not known.
     """
 
     lead_minutes: int
@@ -37,6 +38,7 @@ class ComparedLead:
     masks: Mapping[Mask, BoolField]
     exceedance: Mapping[str, Exceedance] = field(default_factory=dict)
     pixel_m: float = 1000.0
+    members: Mapping[str, Float32Field] = field(default_factory=dict)
 
     @cached_property
     def observed_in(self) -> dict[Mask, Float32Field]:

@@ -8,7 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from core.errors import UnknownNameError
 from verification.counts import Counts, contingencies, contingency
+from verification.lead import Exceedance
 from verification.scores import value_of
+from verification.scores.fss import FSS
 from verification.scores.reliability import ReliabilityBins
 from verification.sums import Sums
 from verification.table import SumRow, pooled
@@ -142,3 +144,38 @@ def test_sums_come_back_from_rows_and_from_a_flat_list(sums: Sums):
     assert type(sums).from_rows(list(sums.rows())) == sums
     assert type(sums).from_flat(sums.flat()) == sums
     assert sums + type(sums)() == sums
+
+
+def test_an_evaluation_scores_both_masks_and_the_service_those_it_stores():
+    random = np.random.default_rng(4)
+    observed, model = random.gamma(0.5, 2.0, (2, 2, 20, 22)).astype(np.float32)
+    known = random.random(observed.shape) < 0.7
+    chance = [Exceedance((1.0,), np.exp(-field)[None]) for field in model]
+    leads = list(compared_leads({"a": model}, observed, [5, 10], known_THW=known, exceedance={"a": chance}))
+    stored, every = sums_of(leads, [1.0], [5.0]), sums_of(leads, [1.0], [5.0], purpose="evaluation")
+    assert {row.family for row in stored if row.mask == "known"} == {"counts"}
+    assert {row.family for row in every if row.mask == "known"} == {row.family for row in every}
+    fss = {row.mask: row.sums for row in every if row.family == "fss" and row.lead_minutes == 10}
+    for mask, mask_HW in leads[1].masks.items():
+        alone = np.where(mask_HW, observed[1], np.float32(NAN))
+        assert fss[mask] == FSS(1.0, 5).totals(model[1], alone)
+    assert fss["all"] != fss["known"]
+
+
+def test_a_forecast_outside_of_the_mask_does_not_count_in_any_score():
+    """The sums of `known` stay as they are when only cells of unknown origin change."""
+    random = np.random.default_rng(5)
+    observed, model = random.gamma(0.5, 2.0, (2, 1, 20, 22)).astype(np.float32)
+    known = random.random(observed.shape) < 0.7
+    other = np.where(known, model, np.float32(77.0))
+
+    def sums(field, mask):
+        chance = {"a": [Exceedance((1.0,), np.exp(-field))]}
+        members = {"a": np.stack([field, field * 0.5, field * 2.0])}
+        leads = compared_leads({"a": field}, observed, [5], known_THW=known, exceedance=chance, members=members)
+        return [row for row in sums_of(leads, [1.0], [5.0], purpose="evaluation") if row.mask == mask]
+
+    assert sums(model, "known") == sums(other, "known")
+    assert len(sums(model, "known")) == len(sums(model, "all")) > 5
+    for before, after in zip(sums(model, "all"), sums(other, "all"), strict=True):
+        assert before != after, before.family

@@ -16,14 +16,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
-from core.arrays import FloatField
+import numpy as np
+
+from core.arrays import Float64Field, FloatField
 from core.registry import Registry
 from verification.lead import ComparedLead
 from verification.sums import Sums
 from verification.table import Mask, SumRow
 
 T = TypeVar("T", bound=Sums)
-Takes = Literal["rain", "pictures", "probabilities"]
+Takes = Literal["rain", "pictures", "probabilities", "members"]
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,11 @@ class Score(ABC, Generic[T]):
     Attributes:
         sums: the columns from which the score is taken.
         family: name of the sums, if several scores share them; None is the name of the score.
-        takes: `rain` in mm/h with NaN where not observed, `pictures` with values 0 to 1, or `probabilities`, whose
-            observations are rain in mm/h.
+        takes: `rain` in mm/h with NaN where not observed, `pictures` with values 0 to 1, or `probabilities` or
+            ensemble `members` (axis M before the last two), whose observations are rain in mm/h.
         best: the value of a perfect forecast.
-        operational: whether the service applies it to its forecasts; the paper's errors are for training alone.
+        operational: whether the service applies it to its forecasts.
+        evaluated: whether an evaluation of forecasts applies it; the paper's errors are for training alone.
         masks: the masks of grid cells for which the service stores sums; the time grows with their number.
         title: name in words; None is the name in capitals.
         metric: name of the gauge in `/metrics` after `nowcast_`; None is the name of the score.
@@ -50,6 +53,7 @@ class Score(ABC, Generic[T]):
     takes: ClassVar[Takes] = "rain"
     best: ClassVar[float] = 1.0
     operational: ClassVar[bool] = True
+    evaluated: ClassVar[bool] = True
     masks: ClassVar[tuple[Mask, ...]] = ("all",)
     title: ClassVar[str | None] = None
     metric: ClassVar[str | None] = None
@@ -61,6 +65,15 @@ class Score(ABC, Generic[T]):
     @abstractmethod
     def value(self, totals: T) -> float:
         """Return the score of the summed totals; NaN where it is undefined."""
+
+    def values(self, table: Float64Field) -> Float64Field:
+        """Return the score of many sums at once, the last axis of which are the numbers of `Sums.flat`.
+
+        A subclass may need no loop.
+        """
+        rows = table.reshape(-1, table.shape[-1])
+        sums: list[Any] = [self.sums.from_flat([round(number) for number in row]) for row in rows.tolist()]
+        return np.array([self.value(one) for one in sums], np.float64).reshape(table.shape[:-1])
 
     @classmethod
     def has(cls, parameter: str) -> bool:
@@ -82,17 +95,22 @@ class Score(ABC, Generic[T]):
 
     @classmethod
     def compare(
-        cls, family: str, lead: ComparedLead, thresholds_mmh: Sequence[float], windows_km: Sequence[float]
+        cls,
+        family: str,
+        lead: ComparedLead,
+        thresholds_mmh: Sequence[float],
+        windows_km: Sequence[float],
+        masks: Sequence[Mask],
     ) -> Iterator[SumRow]:
-        """Yield the rows of one lead, by model; a subclass may need fewer passes over the cells."""
-        masks = [mask for mask in cls.masks if mask in lead.masks]
+        """Yield the rows of one lead by model, in masks of the lead; a subclass may need fewer passes over cells."""
         if cls.takes == "probabilities":
             yield from cls._compare_probabilities(family, lead, masks)
             return
+        fields = lead.members if cls.takes == "members" else lead.rates
         for threshold, window_km, score in cls.variants(thresholds_mmh, windows_km, lead.pixel_m):
             for mask in masks:
-                for model, rate_HW in lead.rates.items():
-                    sums = score.totals(rate_HW, lead.observed_in[mask])
+                for model, forecast in fields.items():
+                    sums = score.totals(forecast, lead.observed_in[mask])
                     yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
 
     @classmethod

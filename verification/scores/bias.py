@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from verification.counts import Counts
 from verification.scores.base import SCORES
-from verification.scores.categorical import CategoricalScore, ratio
+from verification.scores.categorical import CategoricalScore
 
 
 @SCORES.register("bias")
@@ -15,6 +14,4 @@ class Bias(CategoricalScore):
 
     title: ClassVar[str | None] = "Forecast events per observed one"
     metric: ClassVar[str | None] = "frequency_bias"
-
-    def value(self, totals: Counts) -> float:
-        return ratio(totals, "frequency_bias")
+    formula: ClassVar[str] = "frequency_bias"

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from verification.counts import Counts
 from verification.scores.base import SCORES
-from verification.scores.categorical import CategoricalScore, ratio
+from verification.scores.categorical import CategoricalScore
 
 
 @SCORES.register("far")
@@ -15,6 +14,4 @@ class FAR(CategoricalScore):
 
     best: ClassVar[float] = 0.0
     title: ClassVar[str | None] = "False-alarm ratio"
-
-    def value(self, totals: Counts) -> float:
-        return ratio(totals, "false_alarm_ratio")
+    formula: ClassVar[str] = "false_alarm_ratio"

@@ -59,6 +59,7 @@ class RainFrameScore(Score[MeanSums]):
     sums: ClassVar[type[Sums]] = MeanSums
     best: ClassVar[float] = 0.0
     operational: ClassVar[bool] = False
+    evaluated: ClassVar[bool] = False
 
     def totals(self, forecast: FloatField, observed: FloatField) -> MeanSums:
         forecast_NHW, observed_NHW = as_frames(forecast, observed)

@@ -13,7 +13,7 @@ from verification.lead import ComparedLead
 from verification.scores.base import SCORES, Score, window_cells
 from verification.scores.frames import as_frames
 from verification.sums import E10, Sums, fixed_sum
-from verification.table import SumRow
+from verification.table import Mask, SumRow
 
 
 @dataclass(frozen=True)
@@ -76,22 +76,28 @@ class FSS(Score[FractionSums]):
 
     @classmethod
     def compare(
-        cls, family: str, lead: ComparedLead, thresholds_mmh: Sequence[float], windows_km: Sequence[float]
+        cls,
+        family: str,
+        lead: ComparedLead,
+        thresholds_mmh: Sequence[float],
+        windows_km: Sequence[float],
+        masks: Sequence[Mask],
     ) -> Iterator[SumRow]:
         """Yield the rows of one lead; what does not depend on model, threshold or window is computed once."""
-        seen_HW = lead.masks["all"]
         edges = [(window_km, window_cells(window_km, lead.pixel_m)) for window_km in windows_km]
         margin = max((edge // 2 for _, edge in edges), default=0)
-        cells = {edge: _window_sums(_integral(seen_HW, margin), margin, edge) for _, edge in edges}
-        for threshold in thresholds_mmh:
-            true = _integral(seen_HW & _events(lead.observed_HW, threshold), margin)
-            true_by_edge = {edge: _window_sums(true, margin, edge) for _, edge in edges}
-            for model, rate_HW in lead.rates.items():
-                events = _integral(seen_HW & _events(rate_HW, threshold), margin)
-                for window_km, edge in edges:
-                    event_HW = _window_sums(events, margin, edge)
-                    sums = _sparse_sums(event_HW, true_by_edge[edge], cells[edge], seen_HW)
-                    yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km)
+        for mask in masks:
+            seen_HW = lead.masks[mask]
+            cells = {edge: _window_sums(_integral(seen_HW, margin), margin, edge) for _, edge in edges}
+            for threshold in thresholds_mmh:
+                true = _integral(seen_HW & _events(lead.observed_HW, threshold), margin)
+                true_by_edge = {edge: _window_sums(true, margin, edge) for _, edge in edges}
+                for model, rate_HW in lead.rates.items():
+                    events = _integral(seen_HW & _events(rate_HW, threshold), margin)
+                    for window_km, edge in edges:
+                        event_HW = _window_sums(events, margin, edge)
+                        sums = _sparse_sums(event_HW, true_by_edge[edge], cells[edge], seen_HW)
+                        yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
 
 
 def fraction_sums(fraction_N: Float64Field, true_N: Float64Field) -> FractionSums:

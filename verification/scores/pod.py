@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from verification.counts import Counts
 from verification.scores.base import SCORES
-from verification.scores.categorical import CategoricalScore, ratio
+from verification.scores.categorical import CategoricalScore
 
 
 @SCORES.register("pod")
@@ -14,6 +13,4 @@ class POD(CategoricalScore):
     """hits / (hits + misses), the hit rate; NaN without an observed event."""
 
     title: ClassVar[str | None] = "Probability of detection"
-
-    def value(self, totals: Counts) -> float:
-        return ratio(totals, "probability_of_detection")
+    formula: ClassVar[str] = "probability_of_detection"
