@@ -31,6 +31,7 @@ class Header:
     lead_minutes: int | None = None
     reanalysis: str = ""
     radars: tuple[str, ...] = ()
+    flags: str = ""
 
 
 def radolan_file(header: Header, raw: NDArray[np.unsignedinteger]) -> bytes:
@@ -41,6 +42,7 @@ def radolan_file(header: Header, raw: NDArray[np.unsignedinteger]) -> bytes:
         f"VS{header.version:2}SW{header.software:>9}PR E-{header.digits:02}INT{header.interval_minutes:4}{header.unit}"
     )
     rest += f"GP{rows:4}x{cols:4}"
+    rest += f"MF {header.flags}" if header.flags else ""
     rest += f"VR{header.reanalysis}" if header.reanalysis else ""
     rest += "" if header.lead_minutes is None else f"VV {header.lead_minutes:03}MF 00000008"
     rest += "QN 016" if header.product == "RQ" else ""
