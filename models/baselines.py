@@ -20,6 +20,8 @@ PAPER_CADENCE_MINUTES = 30
 class Persistence(Forecaster):
     """Forecast the newest field, unchanged, at every lead."""
 
+    any_scale: ClassVar[bool] = True
+
     def __init__(self) -> None:
         super().__init__(
             "persistence", "1", input_steps=1, cadence_minutes=PAPER_CADENCE_MINUTES, pixel_m=PAPER_PIXEL_M
@@ -43,6 +45,7 @@ class Extrapolation(Forecaster):
     """
 
     minimum_steps: ClassVar[int] = 2
+    any_scale: ClassVar[bool] = True
     motion_fields: ClassVar[int] = 3
 
     def __init__(self) -> None:
@@ -69,7 +72,7 @@ class Extrapolation(Forecaster):
             chosen = chosen[-2:]
         dry_THW = np.nan_to_num(rate_mmh_THW[chosen], nan=0.0)
         motion_CHW = _motion(dry_THW) / (chosen[-1] - chosen[-2])
-        return _advect(rate_mmh_THW[-1], motion_CHW, lead_steps)
+        return carried(rate_mmh_THW[-1], motion_CHW, lead_steps)
 
 
 def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
@@ -85,7 +88,7 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _advect(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> ForecastFields:
+def carried(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> ForecastFields:
     """Carry the newest field along the motion, 0 mm/h from outside; known where half of the origin is observed."""
     observed_HW = np.isfinite(rate_mmh_HW)
     # The mask is carried as the imaginary part: pysteps then traces the trajectories, its main work, once for both.

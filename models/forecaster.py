@@ -32,9 +32,13 @@ class Forecaster(ABC):
         edges: both edges and the fewest cells of its grid, if its card states them; None: square cells of `pixel_m`.
         card: origin of the model, as in the checkpoint's JSON.
         thresholds_mmh: rates whose exceedance probabilities it forecasts; empty if it forecasts none.
+        any_scale: whether it is made for every cadence and cell size; else it is scored at those of its training.
+        makes_members: whether it makes ensemble members on request.
     """
 
     minimum_steps: ClassVar[int] = 1
+    any_scale: ClassVar[bool] = False
+    makes_members: ClassVar[bool] = False
     thresholds_mmh: tuple[float, ...] = ()
     edges: CellEdges | None = None
 
@@ -67,7 +71,7 @@ class Forecaster(ABC):
             lead_steps: number of fields to forecast.
             cadence_minutes: spacing of the input; None is the forecaster's own.
             pixel_m: cell size of the input (mean of both edges); None is the forecaster's own.
-            members: number of ensemble members; no model makes any yet, so that only 0 is accepted.
+            members: number of ensemble members; 0 for a forecaster that makes none.
 
         Returns:
             Float32 fields of shape (lead_steps, H, W); NaN exactly where the newest input field is NaN.
@@ -106,8 +110,10 @@ class Forecaster(ABC):
         Raises:
             InputError, ForecastError: as `forecast`, if any input is invalid; then no input has a result.
         """
-        if members:
-            raise InputError(f"members must be 0 for {self.name}, got {members}: no model makes ensemble members yet")
+        if isinstance(members, bool) or not isinstance(members, int | np.integer) or members < 0:
+            raise InputError(f"members must be an integer of at least 0, got {shown(members)}")
+        if members and not self.makes_members:
+            raise InputError(f"members must be 0 for {self.name}, which makes no ensemble members, got {members}")
         if isinstance(lead_steps, bool) or not isinstance(lead_steps, int | np.integer) or lead_steps < 1:
             raise InputError(f"lead_steps must be an integer of at least 1, got {shown(lead_steps)}")
         minutes = _spacing("cadence_minutes", cadence_minutes, self.cadence_minutes)
@@ -115,14 +121,22 @@ class Forecaster(ABC):
         if not len(rate_mmh_BTHW):
             return []
         fields_BTHW = np.stack([self._checked(fields_THW) for fields_THW in rate_mmh_BTHW])
-        results = self._forecast_batch(fields_BTHW, int(lead_steps), minutes, size_m)
-        return [self._finished(result, each_THW[-1]) for result, each_THW in zip(results, fields_BTHW, strict=True)]
+        results = self._forecast_members(fields_BTHW, int(lead_steps), minutes, size_m, members)
+        kept = [result if members else replace(result, members_MLHW=None) for result in results]
+        return [self._finished(result, each_THW[-1]) for result, each_THW in zip(kept, fields_BTHW, strict=True)]
 
     @abstractmethod
     def _forecast_batch(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Sequence[ForecastFields]:
         """Forecast from checked inputs, in new arrays; values where the newest field is NaN are ignored."""
+
+    def _forecast_members(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float, members: int
+    ) -> Sequence[ForecastFields]:
+        """Forecast with some ensemble members; a forecaster that makes none is only called with 0."""
+        del members
+        return self._forecast_batch(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
 
     def _finished(self, result: ForecastFields, newest_mmh_HW: Float32Field) -> ForecastFields:
         """Set grid cells outside the newest field's coverage to NaN and not known, and negative rates to 0."""
@@ -134,11 +148,15 @@ class Forecaster(ABC):
         probability_KLHW = result.exceedance_probability_KLHW
         if probability_KLHW is not None:
             probability_KLHW = np.where(missing_HW, np.float32("nan"), probability_KLHW)
+        members_MLHW = result.members_MLHW
+        if members_MLHW is not None:
+            members_MLHW = np.where(missing_HW, np.float32("nan"), members_MLHW)
         return replace(
             result,
             rate_mmh_LHW=rate_mmh_LHW,
             known_LHW=result.known_LHW & ~missing_HW,
             exceedance_probability_KLHW=probability_KLHW,
+            members_MLHW=members_MLHW,
         )
 
     def _checked(self, rate_mmh_THW: Float32Field) -> Float32Field:

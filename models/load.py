@@ -7,9 +7,15 @@ from pathlib import Path
 from core.registry import Registry
 from models.baselines import Extrapolation, Persistence
 from models.checkpoint import CARD, SHIPPED, load_network, shipped
+from models.ensembles import SProg, StepsEnsemble
 from models.forecaster import Forecaster
 
-_METHODS: dict[str, Callable[[], Forecaster]] = {"persistence": Persistence, "extrapolation": Extrapolation}
+_METHODS: dict[str, Callable[[], Forecaster]] = {
+    "persistence": Persistence,
+    "extrapolation": Extrapolation,
+    "sprog": SProg,
+    "steps": StepsEnsemble,
+}
 
 
 def list_forecasters() -> list[str]:
@@ -21,7 +27,8 @@ def load_forecaster(checkpoint: str | Path = "default", device: str = "auto", pr
     """Load a forecaster, ready to use.
 
     Args:
-        checkpoint: a shipped name (`default`), a baseline (`persistence`, `extrapolation`), or a checkpoint's folder.
+        checkpoint: a shipped name (`default`), a baseline (`persistence`, `extrapolation`, `sprog`, `steps`), or a
+            checkpoint's folder.
         device: auto, cpu, cuda, cuda:1, ...
         precision: auto, float32 or bfloat16, see `models.fast.ready`.
 

@@ -162,8 +162,8 @@ def test_persistence_and_plain_networks_are_known_where_the_newest_field_is(name
     assert found.known_LHW[:, 5:].all()
 
 
-def test_members_are_refused_as_no_model_makes_them(forecaster):
-    with pytest.raises(InputError, match=r"members must be 0 .* got 20: no model makes ensemble members yet"):
+def test_members_are_refused_by_a_model_that_makes_none(forecaster):
+    with pytest.raises(InputError, match=r"members must be 0 for .*, which makes no ensemble members, got 20"):
         forecaster.forecast(_moving_blob(), 2, members=20)
 
 
