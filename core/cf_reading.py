@@ -31,9 +31,6 @@ MM_PER_HOUR: Final = "mm h-1"
 OTHER_STATISTICS: Final = ("maximum", "minimum", "standard_deviation", "variance", "range", "median", "mode")
 """Parts of `cell_methods` of a variable that is not the rain itself."""
 
-NO_VALUE_FROM: Final = 1e19
-"""Numbers of this size stand for missing cells: 9.97e36 (netCDF), 1e20 (CMIP), 1e30, 3.4e38."""
-
 
 def find_rate(dataset: xr.Dataset) -> xr.DataArray:
     """Return the rain rate as (time, y, x) or (y, x), found by standard name, else by variable name.
@@ -99,8 +96,8 @@ def mmh_per_unit(rain: xr.DataArray, interval_minutes: float = 0.0) -> float:
 def values_of(rain: xr.DataArray, which: int | slice) -> NDArray[np.floating[Any]]:
     """Return fields in the variable's own unit, NaN where not observed.
 
-    Not observed are: `_FillValue` and `missing_value` (masked by xarray), netCDF's default fill values, values outside
-    `valid_range`, `valid_min` and `valid_max`, and numbers so large that they can only stand for a missing value.
+    Not observed are: `_FillValue` and `missing_value` (masked by xarray), netCDF's default fill values of whole
+    numbers, and values outside `valid_range`, `valid_min` and `valid_max`.
     """
     values = np.asarray(rain[which].values)
     if not np.issubdtype(values.dtype, np.floating):
@@ -121,7 +118,7 @@ def _no_value(rain: xr.DataArray) -> list[tuple[float, float]]:
     scale, offset = float(encoding.get("scale_factor", 1.0)), float(encoding.get("add_offset", 0.0))
     packed = np.dtype(encoding.get("dtype", rain.dtype))
     half_step = abs(scale) / 2 if packed.kind in "iu" else 0.0
-    found = [(0.99 * NO_VALUE_FROM, np.inf), (-np.inf, -0.99 * NO_VALUE_FROM)]
+    found: list[tuple[float, float]] = []
     has_fill = any(encoding.get(name) is not None for name in ("_FillValue", "missing_value"))
     if packed.kind in "iu" and packed.itemsize > 1 and not has_fill:  # bytes have no default fill value
         fill = float(netCDF4.default_fillvals[packed.str[1:]]) * scale + offset

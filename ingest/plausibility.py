@@ -2,9 +2,9 @@
 
 All ways into the product use these functions: uploads, the watched folder, archives, `models.predict` and training.
 
-Masked (not observed): fill values; those of CF files and their valid ranges by `core.cf_reading` before the unit is
-converted.
-Refused: values below 0 and infinite ones.
+Masked (not observed): fill values that a file states, and its valid range, by its reader.
+Masked and noted: single cells with a number that stands for a missing value though no attribute states it.
+Refused: other values below 0, fields of nothing but such numbers, and fields of which half is infinite.
 Noted: rates above 500 mm/h, a high mean of the wet cells, one and the same rain everywhere.
 """
 
@@ -22,6 +22,16 @@ from core.units import CLIP_MMH
 FILL_FROM: Final = 1e15
 """Magnitude from which a value is a fill value in any unit: 9.96921e36 of netCDF, 1e20 of CMIP, 1e30 of others."""
 
+MARKS: Final = (
+    *(-9999000.0, -999999.0, -99999.0, -32768.0, -32767.0, -9999.9, -9999.0, -999.9, -999.0, -99.9, -99.0),
+    *(999.0, 999.9, 9999.0, 9999.9, 32767.0, 65535.0, 99999.0, 999999.0),
+)
+"""Numbers, in the unit of the file, that stand for cells without a value, whether an attribute states them or not.
+
+A positive one does so where it is above 500 mm/h.
+"""
+
+HIGHEST_NEGATIVE_MARK: Final = max(mark for mark in MARKS if mark < 0)
 ROUNDING_MMH: Final = 1e-3
 """Rounding of gain and offset in single precision may put a packed zero this far below 0."""
 
@@ -31,6 +41,39 @@ WET_MEAN_MMH: Final = 30.0
 MOST_NOTES: Final = 8
 FEWEST_CELLS: Final = 16
 """A field of fewer cells can be the same everywhere by chance."""
+
+
+def masked_rates(values: FloatField, mmh_per_unit: float) -> tuple[Float32Field, str]:
+    """Return the `rate_field` of one field in the unit of its file, and the note of `without_marks`.
+
+    Raises:
+        FrameError: the field as a whole does not hold rain rates.
+    """
+    values, note = without_marks(values, mmh_per_unit)
+    return rate_field(values * mmh_per_unit), note
+
+
+def without_marks(values: FloatField, mmh_per_unit: float = 1.0) -> tuple[FloatField, str]:
+    """Return one field in the unit of its file without numbers that stand for missing values, and a note if it has any.
+
+    They are `MARKS`, numbers from `FILL_FROM` on, and infinite ones. A field without another value keeps its marks, and
+    one of which half is infinite keeps these: `rate_field` refuses it.
+    """
+    marks = [mark for mark in MARKS if mark < 0 or mark * mmh_per_unit > CLIP_MMH]
+    lowest, highest = _extremes(values)
+    if not (lowest <= HIGHEST_NEGATIVE_MARK or highest >= min((mark for mark in marks if mark > 0), default=FILL_FROM)):
+        return values, ""
+    there = ~np.isnan(values)
+    is_mark = np.any([np.abs(values - mark) <= 1e-6 * abs(mark) for mark in marks], axis=0)
+    is_fill, is_infinite = np.abs(values) >= FILL_FROM, np.isinf(values)
+    if 2 * np.count_nonzero(is_infinite) >= np.count_nonzero(there):
+        is_fill &= ~is_infinite
+    lost = is_fill | is_mark if (there & ~is_mark & ~is_infinite).any() else is_fill
+    if not lost.any():
+        return values, ""
+    listed = ", ".join(f"{number:.6g}" for number in np.unique(values[lost])[:4])
+    note = f"{np.count_nonzero(lost)} cells are not observed: they hold {listed}, which no attribute states as missing"
+    return np.where(lost, np.asarray(np.nan, values.dtype), values), note
 
 
 def rate_field(rate_mmh: FloatField) -> Float32Field:
@@ -88,7 +131,7 @@ def rate_remark(max_mmh: float, wet_mean_mmh: float) -> str | None:
     return None
 
 
-def _extremes(field: Float32Field) -> tuple[float, float]:
+def _extremes(field: FloatField) -> tuple[float, float]:
     """Return the smallest and the largest value, NaN where there is none."""
     if field.size == 0:
         return float("nan"), float("nan")

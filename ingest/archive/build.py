@@ -120,7 +120,7 @@ def _target(units: Sequence[Unit], work: Path, root: Path, product: str | None) 
         with closing(pieces(unit, root)) as found:
             for piece in found:
                 try:
-                    frames = piece.load()
+                    frames = piece.load([])
                 except (FrameError, TooLargeError) as err:
                     reasons.append(str(err))
                     continue

@@ -13,12 +13,14 @@ from core.cf_reading import find_grid, find_rain, mmh_per_unit, values_of
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
-from ingest.readers.base import rate_field
+from ingest.plausibility import masked_rates
 from ingest.readers.cf_netcdf import leads_of, product_and_intervals
 from ingest.readers.hdf5 import MAGIC, is_hdf5, is_knmi, is_odim
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 
-Loader = tuple[str, Callable[[], list[RadarFrame]]]
+Load = Callable[[list[str]], list[RadarFrame]]
+Loader = tuple[str, Load]
+"""The name of a field or file, and a function that reads its frames and adds to a list of notes."""
 
 
 def is_field_file(path: Path) -> bool:
@@ -52,8 +54,8 @@ def _rydl(path: Path, name: str, keys: tuple[str, ...]) -> Iterator[Loader]:
             yield f"{name}/{key}", partial(_rydl_frame, root, key)
 
 
-def _rydl_frame(root: Any, key: str) -> list[RadarFrame]:
-    valid_time, rate_mmh_HW = key_time(key), rate_field(read_field(root, key))
+def _rydl_frame(root: Any, key: str, _notes: list[str]) -> list[RadarFrame]:
+    valid_time, rate_mmh_HW = key_time(key), read_field(root, key)
     grid = dwd_grid(*rate_mmh_HW.shape, wgs84=False)
     return [RadarFrame(valid_time, grid, rate_mmh_HW, "RY", interval_minutes=INTERVAL_MINUTES)]
 
@@ -72,24 +74,33 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
                 raise FrameError(f"{rain.name}: expected the dimensions (time, y, x), got {rain.dims}")
             grid, south_first = find_grid(dataset, rain)
             product, starts_ends = product_and_intervals(dataset, rain)
-            if any(leads_of(dataset, [end for _, end in starts_ends])):
-                raise FrameError("expected observations, got a forecast")
+            leads = leads_of(dataset, [end for _, end in starts_ends])
         except FrameError as err:
             yield name, partial(_fail, f"{name}: {err}")
             return
         for number, (start, end) in enumerate(starts_ends):
             minutes = (end - start).total_seconds() / 60
-            frame = partial(RadarFrame, end, grid, product=product, interval_minutes=minutes)
+            frame = partial(
+                RadarFrame, end, grid, product=product, interval_minutes=minutes, lead_minutes=leads[number]
+            )
             yield f"{name}/{number}", partial(_netcdf_frame, rain, number, frame, minutes, south_first=south_first)
 
 
 def _netcdf_frame(
-    rain: xr.DataArray, number: int, frame: Callable[..., RadarFrame], minutes: float, *, south_first: bool
+    rain: xr.DataArray,
+    number: int,
+    frame: Callable[..., RadarFrame],
+    minutes: float,
+    notes: list[str],
+    *,
+    south_first: bool,
 ) -> list[RadarFrame]:
     with NETCDF_C:
-        values_HW = values_of(rain, number) * mmh_per_unit(rain, minutes)
-    return [frame(rate_mmh_HW=rate_field(values_HW[:: -1 if south_first else 1]))]
+        values_HW = values_of(rain, number)
+    rate_mmh_HW, note = masked_rates(values_HW[:: -1 if south_first else 1], mmh_per_unit(rain, minutes))
+    notes += [note] if note else []
+    return [frame(rate_mmh_HW=rate_mmh_HW)]
 
 
-def _fail(reason: str) -> list[RadarFrame]:
+def _fail(reason: str, _notes: list[str]) -> list[RadarFrame]:
     raise FrameError(reason)

@@ -44,6 +44,8 @@ def build_report(found: Found, order: Order, product: str) -> dict[str, Any]:
         "fields_without_radar": dict(sorted(found.missing_radars.items())),
         "rejected_count": found.rejected_count,
         "rejected": [{"file": name, "reason": reason} for name, reason in found.rejected],
+        "note_count": found.note_count,
+        "notes": [{"file": name, "note": note} for name, note in found.notes],
     }
 
 
@@ -70,6 +72,7 @@ def as_text(report: dict[str, Any]) -> str:
     for key, text in (
         ("duplicate_count", "times occurred more than once"),
         ("rejected_count", "files left out"),
+        ("note_count", "notes on fields that were taken"),
         ("all_dry", "fields without any rain"),
         ("nothing_observed", "fields without an observed cell"),
     ):
@@ -83,6 +86,8 @@ def as_text(report: dict[str, Any]) -> str:
     lines += ["incomplete months:", *months] if months else []
     rejected = [f"  {one['file']}: {one['reason']}" for one in report.get("rejected", [])[:MOST_LINES]]
     lines += ["left out:", *rejected] if rejected else []
+    notes = [f"  {one['file']}: {one['note']}" for one in report.get("notes", [])[:MOST_LINES]]
+    lines += ["notes:", *notes] if notes else []
     return "\n".join(lines) + "\n"
 
 

@@ -33,12 +33,13 @@ class StoredField:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One piece that is done: its fields in the unit's order, or the reason why it was left out."""
+    """One piece that is done: its fields in the unit's order and notes on them, or the reason why it was left out."""
 
     name: str
     at_bytes: int
     fields: tuple[StoredField, ...] = field(default=())
     rejected: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 JOURNAL_ENTRY: Final = RecordCodec(JournalEntry)

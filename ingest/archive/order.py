@@ -25,6 +25,8 @@ class Found:
     Attributes:
         rejected: (file, reason) of the first `MOST_NAMED`.
         rejected_count: number of all rejected files.
+        notes: (file, note) of the first `MOST_NAMED`.
+        note_count: number of all notes.
         missing_radars: number of fields that lack a site, by site.
     """
 
@@ -37,6 +39,8 @@ class Found:
     max_mmh: "array[float]" = field(default_factory=lambda: array("f"))
     rejected: list[tuple[str, str]] = field(default_factory=list)
     rejected_count: int = 0
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    note_count: int = 0
     missing_radars: Counter[str] = field(default_factory=Counter)
 
     def add(self, unit: int, number: int, one: StoredField) -> None:
@@ -80,6 +84,8 @@ def read_journals(units: Sequence[Unit], target: Target) -> Found:
                 found.rejected_count += 1
                 if len(found.rejected) < MOST_NAMED:
                     found.rejected.append((entry.name, entry.rejected))
+            found.note_count += len(entry.notes)
+            found.notes += [(entry.name, note) for note in entry.notes][: MOST_NAMED - len(found.notes)]
             for one in entry.fields:
                 found.add(index, number, one)
                 number += 1

@@ -7,7 +7,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 
 from core.errors import FrameError
 from core.frame import RadarFrame
-from ingest.archive.fields import field_pieces, is_field_file
+from ingest.archive.fields import Load, Loader, field_pieces, is_field_file
 from ingest.archive.units import Unit
 from ingest.readers import read_frames
 from ingest.readers.base import MAX_BYTES
@@ -37,13 +37,13 @@ class Piece:
 
     Attributes:
         name: path below the source folder, members of archives after a slash.
-        load: returns its frames, only while the piece is the newest one, since archives are streams; FrameError if it
-            is damaged, of an unknown format or without rain rates.
+        load: returns its frames and adds to a list of notes what it leaves out, only while the piece is the newest one,
+            since archives are streams; FrameError if it is damaged, of an unknown format or without rain rates.
         at_bytes: its position in the unit's files, for the progress bar.
     """
 
     name: str
-    load: Callable[[], list[RadarFrame]]
+    load: Load
     at_bytes: int
 
 
@@ -60,9 +60,6 @@ def pieces(unit: Unit, root: Path) -> Generator[Piece, None, None]:
         except OSError as err:
             reason = f"{relative}: cannot be read: {err.strerror or err}"
             yield Piece(relative, partial(_fail, reason), before)
-
-
-Loader = tuple[str, Callable[[], list[RadarFrame]]]
 
 
 def _of_file(path: Path, name: str, raw: io.FileIO, unit: Unit) -> Iterator[Loader]:
@@ -117,12 +114,12 @@ def _members(file: BinaryIO, name: str, *, depth: int) -> Iterator[Loader]:
                 yield from _stream(inner, f"{name}/{printable(member.name)}", depth=depth + 1)
 
 
-def _read(file: BinaryIO, name: str) -> list[RadarFrame]:
+def _read(file: BinaryIO, name: str, notes: list[str]) -> list[RadarFrame]:
     try:
         content = file.read(MAX_BYTES + 1)
     except STREAM_ERRORS as err:
         raise FrameError(f"{name}: cut or damaged: {err or type(err).__name__}") from err
-    return read_frames(content, name=name)
+    return read_frames(content, name=name, notes=notes)
 
 
 def _holds_container(head: bytes) -> bool:
@@ -142,5 +139,5 @@ def _is_tar(head: bytes) -> bool:
     return True
 
 
-def _fail(reason: str) -> list[RadarFrame]:
+def _fail(reason: str, _notes: list[str]) -> list[RadarFrame]:
     raise FrameError(reason)

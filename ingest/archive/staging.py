@@ -18,6 +18,7 @@ from core.units import WET_MMH
 from ingest.archive.journal import Journal, JournalEntry, StoredField, entries, is_finished
 from ingest.archive.pieces import Piece, pieces
 from ingest.archive.units import Unit
+from ingest.plausibility import field_notes
 
 RATE: Final = "rainfall_rate"
 ZSTD: Final = {"id": "zstd", "level": 3}
@@ -99,26 +100,35 @@ class ChunkWriter:
 
 
 def _store(piece: Piece, target: Target, writer: ChunkWriter, at: int) -> JournalEntry:
+    """Store the fields of a piece that belong to the archive; the others are named, in the notes if any is stored."""
+    notes: list[str] = []
+    frames, refused = list[RadarFrame](), list[str]()
     try:
-        frames = piece.load()
-        for frame in frames:
-            _check(frame, target)
+        for frame in piece.load(notes):
+            reason = _misfit(frame, target)
+            if reason is None:
+                frames.append(frame)
+            else:
+                refused.append(reason)
     except (FrameError, TooLargeError) as err:
         return JournalEntry(piece.name, piece.at_bytes, rejected=str(err))
+    if refused and not frames:
+        return JournalEntry(piece.name, piece.at_bytes, rejected=refused[0])
     for number, frame in enumerate(frames, start=at):
         writer.write(number, frame.rate_mmh_HW)
-    return JournalEntry(piece.name, piece.at_bytes, tuple(map(_summary, frames)))
+    notes += [f"a field is left out: {reason}" for reason in refused] + field_notes(frames)
+    return JournalEntry(piece.name, piece.at_bytes, tuple(map(_summary, frames)), notes=tuple(notes))
 
 
-def _check(frame: RadarFrame, target: Target) -> None:
+def _misfit(frame: RadarFrame, target: Target) -> str | None:
+    """Return why a field does not belong to the archive, or None."""
     if frame.is_forecast:
-        raise FrameError(f"expected observations, got a forecast of {frame.lead_minutes} minutes")
+        return f"expected observations, got a forecast of {frame.lead_minutes} minutes"
     if frame.product != target.product:
-        raise FrameError(f"expected the archive's product {target.product}, got {frame.product}")
+        return f"expected the archive's product {target.product}, got {frame.product}"
     if not frame.grid.same_place(target.grid):
-        raise FrameError(
-            f"expected the grid {target.grid.name or target.grid.shape}, got {frame.grid.name or frame.grid.shape}"
-        )
+        return f"expected the grid {target.grid.name or target.grid.shape}, got {frame.grid.name or frame.grid.shape}"
+    return None
 
 
 def _summary(frame: RadarFrame) -> StoredField:

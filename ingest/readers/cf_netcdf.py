@@ -12,7 +12,8 @@ from core.cf_times import intervals_of, periods_of, references_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.times import iso
-from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of, rate_field
+from ingest.plausibility import masked_rates
+from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of
 from ingest.readers.hdf5 import check_parts, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
 from ingest.readers.timing import SLACK_S, FrameTimes, lead_minutes
@@ -84,11 +85,12 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
     for number, (start, end) in enumerate(starts_ends):
         minutes = (end - start).total_seconds() / 60
         try:
-            rate_mmh_HW = rate_field(values_of(rain, number)[rows] * mmh_per_unit(rain, minutes))
+            rate_mmh_HW, note = masked_rates(values_of(rain, number)[rows], mmh_per_unit(rain, minutes))
         except FrameError as err:
             limits.leave_out(f"{rain.name} of {iso(end)}", err)
             refused = refused or err
             continue
+        limits.note(f"{rain.name} of {iso(end)}: {note}" if note else "")
         frame = RadarFrame(end, grid, rate_mmh_HW, product, interval_minutes=minutes, lead_minutes=leads[number])
         frames.append(replace(frame, missing_radars=missing_radars))
     if refused and not frames:

@@ -198,10 +198,12 @@ def _frame(root: Any, field: _Candidate, all_fields: Sequence[_Candidate], limit
     if field.quantity in REFLECTIVITIES:
         relation, note = relation_of(root, field.data, field.dataset)
         limits.note(note)
+    rate_mmh_HW, note = rates(relation, field.dataset, field.data, field.quantity, grid.shape, field.minutes)
+    limits.note(f"{field.data.name}: {note}" if note else "")
     return RadarFrame(
         field.end,
         grid,
-        rates(relation, field.dataset, field.data, field.quantity, grid.shape, field.minutes),
+        rate_mmh_HW,
         field.product,
         interval_minutes=0.0 if field.quantity in REFLECTIVITIES else field.minutes,
         lead_minutes=lead_minutes(times),

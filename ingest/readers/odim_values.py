@@ -10,7 +10,7 @@ from core.arrays import Float32Field, FloatField
 from core.errors import FrameError
 from core.udunits import unit_factor
 from core.units import DWD_ZR, FMI_ZR, MARSHALL_PALMER_ZR, METEOSWISS_ZR, ZRRelation
-from ingest.readers.base import rate_field
+from ingest.plausibility import rate_field, without_marks
 from ingest.readers.hdf5 import text
 from ingest.readers.odim_attributes import optional, optional_number
 
@@ -102,8 +102,8 @@ def relation_of(root: Any, *holders: Any) -> tuple[ZRRelation, str]:
 
 def rates(
     relation: ZRRelation | None, dataset: Any, group: Any, quantity: str, shape: tuple[int, int], minutes: float
-) -> Float32Field:
-    """Return the field in mm/h: `nodata` and NaN are not observed, `undetect` is exactly 0.
+) -> tuple[Float32Field, str]:
+    """Return the field in mm/h and a note on masked values: `nodata` and NaN are not observed, `undetect` is exactly 0.
 
     Args:
         relation: of reflectivity and rain; None for other quantities.
@@ -140,8 +140,18 @@ def rates(
 
     if raw_HW.dtype.kind == "u" and raw_HW.dtype.itemsize <= 2 and raw_HW.size > np.iinfo(raw_HW.dtype).max:
         counts = np.arange(np.iinfo(raw_HW.dtype).max + 1).astype(raw_HW.dtype)  # each count once, then looked up
-        return rate_field(np.asarray(converted(counts), np.float32)[raw_HW])
-    return rate_field(converted(raw_HW))
+        return rate_field(np.asarray(converted(counts), np.float32)[raw_HW]), ""
+    raw_HW, note = _without_unstated(raw_HW, packing, factor)
+    return rate_field(converted(raw_HW)), note
+
+
+def _without_unstated(raw_HW: Any, packing: Packing, factor: float) -> tuple[Any, str]:
+    """Return numbers without marks that neither `nodata` nor `undetect` states, and a note; counts as they are."""
+    if raw_HW.dtype.kind != "f":
+        return raw_HW, ""
+    stated_HW = _missing(raw_HW, packing) | _equals(raw_HW, packing.undetect)
+    found_HW, note = without_marks(np.where(stated_HW, raw_HW.dtype.type(0), raw_HW), factor)
+    return (np.where(stated_HW, raw_HW, found_HW), note) if note else (raw_HW, "")
 
 
 def _packing(group: Any, dataset: Any, raw_HW: Any) -> Packing:

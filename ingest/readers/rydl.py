@@ -12,9 +12,10 @@ from typing import Any, Final
 import h5py
 import numpy as np
 
-from core.arrays import FloatField
+from core.arrays import Float32Field
 from core.errors import FrameError
 from core.units import rate_from_depth
+from ingest.plausibility import rate_field, without_marks
 
 INTERVAL_MINUTES: Final = 5
 _KEY: Final = re.compile(r"\d{12}")
@@ -60,15 +61,15 @@ def key_time(key: str) -> datetime:
         raise FrameError(f"{key}: {_EXPECTED}, got {err}") from err
 
 
-def read_field(root: Any, key: str) -> FloatField:
-    """Return one field in mm/h, row 0 in the north; a negative depth is "not observed".
+def read_field(root: Any, key: str) -> Float32Field:
+    """Return one field in mm/h, row 0 in the north; a negative depth or a fill value is "not observed".
 
     Args:
         root: the open h5py file.
         key: the field's name.
 
     Raises:
-        FrameError: the data set is damaged or has another shape.
+        FrameError: the data set is damaged, has another shape or no depths of rain.
     """
     try:
         depth_mm_HW = np.asarray(root[key], np.float64)
@@ -77,4 +78,4 @@ def read_field(root: Any, key: str) -> FloatField:
     if depth_mm_HW.ndim != 2:
         raise FrameError(f"{key}: expected a field of (rows, columns), got the shape {depth_mm_HW.shape}")
     depth_mm_HW = np.where(depth_mm_HW >= 0, depth_mm_HW, np.nan)
-    return rate_from_depth(depth_mm_HW[::-1], INTERVAL_MINUTES)
+    return rate_field(rate_from_depth(without_marks(depth_mm_HW)[0][::-1], INTERVAL_MINUTES))

@@ -141,15 +141,15 @@ def outcome_of_predict(folder: Path, files: Files, monkeypatch: pytest.MonkeyPat
         seen.extend(frames)
         return build_window(frames, **options)
 
-    refusals = []
+    refusals, notes = [], list[str]()
     with monkeypatch.context() as patch:
         patch.setattr("models.predict.build_window", spied)
         for path in sorted(written(folder / "in", files).iterdir()):
             try:
-                predict.predict(path, folder / "out.nc", Persistence(), lead_steps=1)
+                notes += predict.predict(path, folder / "out.nc", Persistence(), lead_steps=1)
             except NowcastError as err:
                 refusals.append(str(err))
-    return CaseOutcome(of_frames(seen), "; ".join(refusals) or None)
+    return CaseOutcome(of_frames(seen), "; ".join(refusals) or None, tuple(notes))
 
 
 def outcome_of_training(folder: Path, files: Files) -> CaseOutcome:

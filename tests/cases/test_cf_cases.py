@@ -14,6 +14,8 @@ PLACES = {
     "06-lon-0-360/x.nc": (-105.0, 45.0),
     "08-default-fill-value/fill_default_9.97e36.nc": (5.0, 55.0),
     "08-default-fill-value/large_1e20_no_attr.nc": (5.0, 55.0),
+    "10-training-minus-9999/tr_minus9999.nc": (5.0, 55.0),
+    "10-training-minus-9999/tr_valid_range.nc": (5.0, 55.0),
     "11-float-day-times/days_0001.nc": (5.0, 55.0),
     "11-float-day-times/days_1970_5min.nc": (5.0, 55.0),
     "11-float-day-times/float32_days.nc": (5.0, 55.0),
@@ -25,7 +27,6 @@ PLACES = {
 REFUSED = {
     "04-xy-unit-degrees-radian/x_degrees_in_ps.nc": "unit of the coordinate x",
     "04-xy-unit-degrees-radian/x_radian_geos.nc": "expected corners on Earth",
-    "10-training-minus-9999/tr_minus9999.nc": "got -9999",
     "32-two-variables-one-name/x.nc": "quality and rr",
 }
 
@@ -40,13 +41,13 @@ def test_the_rain_is_at_its_place_and_time(cases, door, name, file):
     assert outcome.refusal is None, outcome.refusal
     assert len(outcome.frames) >= 5
     assert all(frame.time.second == 0 and frame.time.minute % 5 == 0 for frame in outcome.frames)
-    for frame in outcome.frames:
+    for number, frame in enumerate(outcome.frames):
         assert frame.max_mmh == pytest.approx(RAIN_MMH)
         assert frame.mask_HW.mean() == pytest.approx(0.875)
         row, col = np.unravel_index(np.nanargmax(frame.rate_mmh_HW), frame.rate_mmh_HW.shape)
         assert frame.rate_mmh_HW.shape == (60, 80)
         assert row < 30
-        assert col < 40
+        assert col < 40 or number >= 15  # the shower of the longest file crosses the middle then
         if frame.north_west is not None:
             assert frame.north_west == pytest.approx(PLACES[file], abs=2e-3)
 

@@ -1,7 +1,7 @@
 """Fields of CF data, event NetCDF files and Zarr archives: rain rates, or amounts per step as in RADKLIM's archive."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +14,12 @@ from core.cells import cell_edges_m
 from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
 from core.cf_times import time_name, times_of
 from core.errors import FrameError
-from ingest.plausibility import rate_field, remarks
+from ingest.plausibility import masked_rates, remarks
 from ingest.readers.cf_netcdf import leads_of
 from training.datasets.radar_series import RadarSeries
 
 MOST_AT_ONCE: Final = 128
+MOST_LOGGED: Final = 20
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +31,23 @@ class CFFields:
     variable: xr.DataArray
     mmh_per_unit: float
     south_first: bool
+    _logged: set[tuple[int, str]] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
         chunks = self.variable.encoding.get("preferred_chunks", {})
         self.time_chunk = min(int(chunks.get(self.variable.dims[0], 1)), MOST_AT_ONCE)
 
     def read(self, which: slice) -> Float32Field:
-        """Return fields in mm/h, row 0 in the north, NaN where not observed."""
-        values_THW = values_of(self.variable, which) * self.mmh_per_unit
-        try:
-            rate_mmh_THW = rate_field(values_THW)
-        except FrameError:
-            rate_mmh_THW = np.stack([_or_not_observed(values_HW) for values_HW in values_THW])
+        """Return fields in mm/h, row 0 in the north, NaN where not observed; a field without rates is not observed."""
+        values_THW = values_of(self.variable, which)
+        rate_mmh_THW = np.empty(values_THW.shape, np.float32)
+        for number, values_HW in enumerate(values_THW):
+            index = int(which.start or 0) + number
+            try:
+                rate_mmh_THW[number] = self._rates(index, values_HW)
+            except FrameError as err:
+                rate_mmh_THW[number] = np.nan
+                self._remark(index, f"it is taken as not observed: {err}")
         return rate_mmh_THW[:, ::-1] if self.south_first else rate_mmh_THW
 
     def check(self, index: int) -> None:
@@ -50,18 +56,23 @@ class CFFields:
         Raises:
             FrameError: the field does not hold rain rates.
         """
-        rate_mmh_THW = rate_field(values_of(self.variable, slice(index, index + 1)) * self.mmh_per_unit)
-        for remark in remarks(rate_mmh_THW):
-            log.warning("field %d of %s: %s", index, self.variable.name, remark)
+        self._rates(index, values_of(self.variable, index))
 
+    def _rates(self, index: int, values_HW: FloatField) -> Float32Field:
+        """Return one field in mm/h, its remarks logged."""
+        rate_mmh_HW, note = masked_rates(values_HW, self.mmh_per_unit)
+        for text in (note, *remarks(rate_mmh_HW)):
+            self._remark(index, text)
+        return rate_mmh_HW
 
-def _or_not_observed(values_mmh_HW: FloatField) -> Float32Field:
-    """Return one field as rates, not observed where it does not hold rates: one bad field does not cost the others."""
-    try:
-        return rate_field(values_mmh_HW)
-    except FrameError as err:
-        log.warning("a field is taken as not observed: %s", err)
-        return np.full(values_mmh_HW.shape, np.nan, np.float32)
+    def _remark(self, index: int, text: str) -> None:
+        """Log a remark on a field at its first reading in this process; of many fields the first ones are enough."""
+        if not text or (index, text) in self._logged or len(self._logged) > MOST_LOGGED:
+            return
+        self._logged.add((index, text))
+        if len(self._logged) > MOST_LOGGED:
+            text = "further remarks on fields of this file are not logged"
+        log.warning("field %d of %s: %s", index, self.variable.name, text)
 
 
 def open_cf(path: Path) -> RadarSeries:

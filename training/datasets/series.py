@@ -48,19 +48,28 @@ class RydlFields:
 
     path: Path
     keys: list[str]
+    shape: tuple[int, int]
     time_chunk: int = 1
 
     def read(self, which: slice) -> Float32Field:
         """Return fields in mm/h, row 0 in the north; negative values are not observed."""
         with h5py.File(self.path, "r") as root:  # a handle does not survive the fork of a loader's worker
-            return np.stack([read_field(root, key) for key in self.keys[which]]).astype(np.float32)
+            return np.stack([self._field(root, key) for key in self.keys[which]])
+
+    def _field(self, root: h5py.File, key: str) -> Float32Field:
+        """Return one field; one that does not hold rain rates is not observed, so that it does not cost the others."""
+        try:
+            return read_field(root, key)
+        except FrameError as err:
+            log.warning("%s of %s is taken as not observed: %s", key, self.path.name, err)
+            return np.full(self.shape, np.nan, np.float32)
 
 
 def _open_rydl(path: Path) -> RadarSeries:
     keys, (height, width) = open_keys(path)
     minutes = np.array([round(key_time(key).timestamp() / 60) for key in keys], np.int64)
     grid = RADOLAN_900.resized(height, width)
-    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys), grid.key)
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys, (height, width)), grid.key)
 
 
 def find_series(data: str | Path | None) -> list[RadarSeries]:
