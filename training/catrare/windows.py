@@ -209,7 +209,7 @@ class HourWindows:
 
     def _loaded(self, piece: Piece) -> list[RadarFrame]:
         try:
-            return piece.load()
+            return piece.load([])
         except FrameError as err:
             self.tally.unreadable.append(str(err))
             return []
