@@ -12,6 +12,7 @@ from tenacity import RetryCallState, RetryError, Retrying, retry_if_exception_ty
 from core.errors import NoDataError, UnavailableError
 from core.retry import RetryPolicy, retry_after_s
 from ingest.archive.partial import PartialDownload, RemoteFile
+from ingest.sources.http import open_client
 
 MAX_FAILURES: Final = 8
 """Failures in a row, without a byte received in between."""
@@ -43,9 +44,7 @@ class Downloader:
         wait: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        limits = httpx.Limits(max_connections=1)
-        headers = {"User-Agent": user_agent}
-        self._client = httpx.Client(headers=headers, timeout=TIMEOUT_S, follow_redirects=True, limits=limits)
+        self._client = open_client(user_agent, TIMEOUT_S, limits=httpx.Limits(max_connections=1))
         self._wait, self._policy = wait, RetryPolicy(FIRST_WAIT_S, MAX_WAIT_S, jitter=jitter)
 
     def close(self) -> None:
@@ -57,7 +56,7 @@ class Downloader:
 
         Raises:
             NoDataError: the server has no such file.
-            UnavailableError: the server fails again and again.
+            UnavailableError: the server fails again and again, or redirects to another one.
         """
         return self._patiently(url, lambda: _checked(self._client.get(url), url).content)
 

@@ -19,7 +19,7 @@ from core.errors import UnavailableError
 from core.files import write_bytes_atomically
 from core.retry import RetryPolicy
 from ingest.sources.base import SOURCES, Arrival, SourceContext
-from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get
+from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get, open_client
 from ingest.sources.listing import RV, RW, RY, Marks, Product, Remote, files_of
 
 if TYPE_CHECKING:
@@ -100,9 +100,7 @@ class DwdSource:
         inbox = sorted(self._inbox.glob("[!.]*")) if self._inbox.is_dir() else []
         yield from (Arrival(path, final=True) for path in inbox)
         try:
-            with httpx.Client(
-                headers={"User-Agent": USER_AGENT}, timeout=self._timeout_s, follow_redirects=True
-            ) as client:
+            with open_client(USER_AGENT, self._timeout_s) as client:
                 yield from self._new_files(client)
         except FAILURES as err:
             self._failures += 1

@@ -1,4 +1,7 @@
-"""One GET request with limits on size and duration; a busy server is distinguished from a failing one."""
+"""The client of all sources and downloads, and one GET request with limits on size and duration.
+
+A busy server is distinguished from a failing one, and a redirect is followed only to where the request went anyway.
+"""
 
 import time
 from collections.abc import Mapping
@@ -8,10 +11,16 @@ from typing import Final
 
 import httpx2 as httpx
 
+from core.errors import UnavailableError
 from core.retry import http_time, retry_after_s
 
-FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
-"""Errors of a request to a server that is down, overloaded or unreachable."""
+
+class RedirectError(UnavailableError):
+    """The server redirects to another host, to another port or to an unencrypted connection."""
+
+
+FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, RedirectError)
+"""Errors of a request to a server that is down, overloaded or unreachable, or that redirects elsewhere."""
 
 
 class RetryAfterError(OSError):
@@ -33,6 +42,47 @@ class FetchedFile:
     def time_of(self, header: str) -> datetime | None:
         """Return a header's date; None where it is missing or not a date."""
         return http_time(self.headers.get(header, ""))
+
+
+def open_client(user_agent: str, timeout_s: float, *, limits: httpx.Limits | None = None) -> httpx.Client:
+    """Return a client that follows redirects within one server only (`check_redirect`).
+
+    Args:
+        user_agent: sent to the server.
+        timeout_s: for a connection and for each part of a response.
+        limits: on connections; None: those of httpx.
+    """
+    options = {} if limits is None else {"limits": limits}
+    return httpx.Client(
+        headers={"User-Agent": user_agent},
+        timeout=timeout_s,
+        follow_redirects=True,
+        event_hooks={"response": [check_redirect]},
+        **options,
+    )
+
+
+def check_redirect(response: httpx.Response) -> None:
+    """Refuse a redirect away from the server that was requested, which also keeps credentials and requests there.
+
+    Raises:
+        RedirectError: the target is another host or port, or is not encrypted although the request was.
+    """
+    if not response.has_redirect_location:
+        return
+    source, target = response.request.url, response.request.url.join(response.headers["location"])
+    if not is_within(source, target):
+        raise RedirectError(
+            f"{source}: expected redirects to the same host over the same or a safer scheme, got one to {target}"
+        )
+
+
+def is_within(source: httpx.URL, target: httpx.URL) -> bool:
+    """Return whether a target is on the host of a source, over the same scheme and port or over https instead."""
+    if source.host != target.host:
+        return False
+    upgraded = (source.scheme, target.scheme) == ("http", "https")
+    return upgraded or (source.scheme, source.port) == (target.scheme, target.port)
 
 
 def get(
