@@ -44,7 +44,7 @@ class Downloader:
         wait: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._client = open_client(user_agent, TIMEOUT_S, limits=httpx.Limits(max_connections=1))
+        self._client = open_client(user_agent, TIMEOUT_S)
         self._wait, self._policy = wait, RetryPolicy(FIRST_WAIT_S, MAX_WAIT_S, jitter=jitter)
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""RADOLAN binary composites of DWD (RADOLAN/RADVOR-OP Kompositformat 2.5), decoded with wradlib."""
+"""RADOLAN binary composites of DWD (RADOLAN/RADVOR-OP Kompositformat 2.5): wradlib parses the header."""
 
-import io
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, timedelta
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field, FloatField
+from core.arrays import Float32Field
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
@@ -32,6 +32,7 @@ REFUSED: Final[Mapping[str, str]] = {
 EUROPEAN: Final = ("EX",)
 """Products whose list of radars is not that of the German network."""
 
+BLOCK_ROWS: Final = 100
 MAX_HEADER_BYTES: Final = 2048
 WGS84_SINCE_VERSION: Final = 5
 NO_DATA_FLAG: Final = 0x2000
@@ -73,17 +74,16 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
     grid = dwd_grid(attrs["nrow"], attrs["ncol"], wgs84=attrs.get("formatversion", 0) >= WGS84_SINCE_VERSION)
     valid_time = attrs["datetime"].replace(tzinfo=UTC) + timedelta(minutes=lead_minutes)
     sites = () if product in EUROPEAN else attrs.get("radarlocations", ())
-    rate_mmh_HW = _rate_from_counts(content) if product in REFLECTIVITIES else _rate_from_depths(content, attrs)
-    clutter_HW = _clutter(content, attrs)
+    raw_HW = _raw(content, attrs)
     frame = RadarFrame(
         valid_time,
         grid,
-        rate_field(rate_mmh_HW[::-1]),
+        _looked_up(_rate_table(product, attrs), raw_HW),
         product,
         interval_minutes=0.0 if product in REFLECTIVITIES else attrs["intervalseconds"] / 60,
         lead_minutes=lead_minutes,
         missing_radars=missing_dwd_radars(sites, valid_time),
-        clutter_HW=clutter_HW[::-1] if clutter_HW.any() else None,
+        clutter_HW=_clutter(raw_HW),
     )
     return [frame]
 
@@ -137,7 +137,7 @@ def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
         raise FrameError(
             f"expected {attrs['nrow']} x {attrs['ncol']} cells of {bits} bits, got {attrs['datasize']:,} bytes of data"
         )
-    if not any(np.isclose(attrs["precision"], known, rtol=1e-6) for known in PRECISIONS):
+    if not any(math.isclose(attrs["precision"], known, rel_tol=1e-6) for known in PRECISIONS):
         raise FrameError(f"precision: expected one of {PRECISIONS}, got {attrs['precision']}")
     if not 0 < attrs["intervalseconds"] <= MAX_INTERVAL_MINUTES * 60:
         raise FrameError(f"interval: expected more than 0 s and at most a year, got {attrs['intervalseconds']} s")
@@ -145,36 +145,53 @@ def _check_layout(header: str, attrs: Mapping[str, Any], size: int) -> None:
         raise FrameError(f"lead time: expected 0 minutes or more, got {attrs['predictiontime']}")
 
 
-def _rate_from_counts(content: bytes) -> NDArray[np.float64]:
-    counts_HW, _ = _wradlib().read_radolan_composite(io.BytesIO(content), missing=250)
-    table_mmh = DWD_ZR.rate_mmh(np.arange(256) / 2 + DRY_DBZ)
+def _raw(content: bytes, attrs: Mapping[str, Any]) -> NDArray[np.unsignedinteger[Any]]:
+    """Return the integers of the file's body, row 0 in the north."""
+    kind: np.dtype[Any] = np.dtype("u1" if attrs["producttype"] in REFLECTIVITIES else "<u2")
+    raw_N: NDArray[np.unsignedinteger[Any]] = np.frombuffer(content, kind, offset=len(content) - attrs["datasize"])
+    return raw_N.reshape(attrs["nrow"], attrs["ncol"])[::-1]
+
+
+def _rate_table(product: str, attrs: Mapping[str, Any]) -> Float32Field:
+    """Return mm/h for each possible integer: a lookup takes half the time of decoding cell by cell, to the same bit."""
+    if product in REFLECTIVITIES:
+        return _rate_of_counts()
+    return _rate_of_depths(float(attrs["precision"]), float(attrs["intervalseconds"]))
+
+
+def _looked_up(table_mmh: Float32Field, raw_HW: NDArray[np.unsignedinteger[Any]]) -> Float32Field:
+    """Return the table's entry for each integer; NumPy widens the integers to indices, block by block in the cache."""
+    rate_mmh_HW = np.empty(raw_HW.shape, np.float32)
+    for row in range(0, len(raw_HW), BLOCK_ROWS):
+        block = slice(row, row + BLOCK_ROWS)
+        table_mmh.take(raw_HW[block], out=rate_mmh_HW[block], mode="wrap")  # other modes would copy the output
+    return rate_mmh_HW
+
+
+@lru_cache(maxsize=1)
+def _rate_of_counts() -> Float32Field:
+    table_mmh = DWD_ZR.rate_mmh(np.arange(2**8) / 2 + DRY_DBZ)
     table_mmh[FIRST_FLAG_COUNT:] = np.nan
-    return np.asarray(table_mmh[counts_HW.astype(np.uint8)], np.float64)
-
-
-def _rate_from_depths(content: bytes, attrs: Mapping[str, Any]) -> FloatField:
-    raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
-    table_mmh = _rate_of_counts(float(attrs["precision"]), float(attrs["intervalseconds"]))
-    return table_mmh.take(raw_N).reshape(attrs["nrow"], attrs["ncol"])
+    return rate_field(table_mmh)
 
 
 @lru_cache(maxsize=16)
-def _rate_of_counts(precision_mm: float, interval_s: float) -> Float32Field:
-    """Return mm/h for each 16-bit count: a table halves the time of decoding cell by cell, with the same result."""
+def _rate_of_depths(precision_mm: float, interval_s: float) -> Float32Field:
     counts_N = np.arange(2**16)
     is_lost_N = (counts_N & (NO_DATA_FLAG | NEGATIVE_FLAG | CLUTTER_FLAG)) > 0
     depth_mm_N = np.where(is_lost_N, np.nan, (counts_N & DEPTH_BITS) * precision_mm)
-    return rate_from_depth(depth_mm_N, interval_s / 60).astype(np.float32)
+    return rate_field(rate_from_depth(depth_mm_N, interval_s / 60).astype(np.float32))
 
 
-def _clutter(content: bytes, attrs: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """Return the cells with the clutter flag, rows as in the file; cells without data are never clutter."""
-    shape = attrs["nrow"], attrs["ncol"]
-    if attrs["producttype"] in REFLECTIVITIES:
-        counts_N = np.frombuffer(content, np.uint8, offset=len(content) - attrs["datasize"])
-        return np.asarray(counts_N == CLUTTER_COUNT).reshape(shape)
-    raw_N = np.frombuffer(content, "<u2", offset=len(content) - attrs["datasize"])
-    return np.asarray((raw_N & (CLUTTER_FLAG | NO_DATA_FLAG)) == CLUTTER_FLAG).reshape(shape)
+def _clutter(raw_HW: NDArray[np.unsignedinteger[Any]]) -> NDArray[np.bool_] | None:
+    """Return the cells with the clutter flag, None if there are none; cells without data are never clutter."""
+    if raw_HW.dtype == np.uint8:
+        clutter_HW = raw_HW == CLUTTER_COUNT
+    elif raw_HW.max() < CLUTTER_FLAG:
+        return None
+    else:
+        clutter_HW = (raw_HW & (CLUTTER_FLAG | NO_DATA_FLAG)) == CLUTTER_FLAG
+    return np.asarray(clutter_HW) if clutter_HW.any() else None
 
 
 READERS.register("radolan-binary")(Reader(matches, read_radolan_binary))

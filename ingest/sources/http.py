@@ -44,21 +44,19 @@ class FetchedFile:
         return http_time(self.headers.get(header, ""))
 
 
-def open_client(user_agent: str, timeout_s: float, *, limits: httpx.Limits | None = None) -> httpx.Client:
-    """Return a client that follows redirects within one server only (`check_redirect`).
+def open_client(user_agent: str, timeout_s: float) -> httpx.Client:
+    """Return a client of one connection that follows redirects within one server only (`check_redirect`).
 
     Args:
         user_agent: sent to the server.
         timeout_s: for a connection and for each part of a response.
-        limits: on connections; None: those of httpx.
     """
-    options = {} if limits is None else {"limits": limits}
     return httpx.Client(
         headers={"User-Agent": user_agent},
         timeout=timeout_s,
         follow_redirects=True,
         event_hooks={"response": [check_redirect]},
-        **options,
+        limits=httpx.Limits(max_connections=1),
     )
 
 

@@ -63,6 +63,17 @@ def test_a_cut_container_is_a_frame_error(cut: float, kind: str) -> None:
         read_frames(packed[: int(whole * cut)])
 
 
+@given(
+    contents=st.lists(st.binary(max_size=300) | st.just(bytes(3 * 2**20)), min_size=1, max_size=3),
+    padding=st.integers(0, 700),
+)
+@settings(max_examples=30, deadline=None)
+def test_gzip_of_several_members_and_padding_is_unpacked_as_gzip_does(contents: list[bytes], padding: int) -> None:
+    packed = b"".join(gzip.compress(content, 1, mtime=0) for content in contents) + bytes(padding)
+    ((_, content),) = unpacked(packed)
+    assert content == gzip.decompress(packed)
+
+
 def test_a_tar_cut_between_members_is_not_taken_for_a_whole_one() -> None:
     golden = (GOLDEN / "odim-h5.hdf5").read_bytes()
     packed = tar_of([(tarfile.TarInfo("first"), golden), (tarfile.TarInfo("second"), golden)])

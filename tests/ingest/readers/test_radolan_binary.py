@@ -1,20 +1,27 @@
 """RADOLAN binary, on composites that are written here: flags, header tokens, and headers that contradict themselves."""
 
+import gzip
+import io
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+import wradlib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from core.arrays import FloatField
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.times import utc
-from core.units import DWD_ZR
+from core.units import DRY_DBZ, DWD_ZR
 from ingest.readers import read_frames
+from tests.ingest.readers.radolan_files import COUNTS, DEPTHS, NEGATIVE
 
 RADARS = "<asb,boo,drs,eis,ess,fbg,fld,hnr,isn,mem,neu,nhb,oft,pro,ros,tur,umd>"
 
@@ -153,3 +160,37 @@ def test_a_mislabelled_file_is_read_for_what_it_is() -> None:
     (frame,) = read_frames(composite(product="RZ"), name="raa01-ry_10000-2001010000-dwd---bin.hdf5")
     assert frame.product == "RZ"
     assert re.match("2024", frame.valid_time.isoformat())
+
+
+def as_wradlib(content: bytes, rate_of: Callable[[FloatField], FloatField]) -> NDArray[np.float32]:
+    """The rates from wradlib's values and masks, row 0 in the north."""
+    values_HW, attrs = wradlib.io.read_radolan_composite(io.BytesIO(content), missing=-1)
+    lost_N = [attrs[mask].ravel() for mask in ("nodatamask", "cluttermask") if mask in attrs]
+    rate_mmh_HW = rate_of(np.asarray(values_HW, np.float64)).astype(np.float32)
+    rate_mmh_HW.flat[np.concatenate(lost_N)] = np.nan
+    return rate_mmh_HW[::-1]
+
+
+@pytest.mark.parametrize("product", DEPTHS)
+@pytest.mark.parametrize(("digits", "minutes"), [(2, 5), (1, 60), (3, 5)])
+def test_any_integers_of_depths_are_decoded_as_by_wradlib(product: str, digits: int, minutes: int) -> None:
+    raw = np.random.default_rng(digits).integers(0, 2**16, (900, 900)).astype("<u2")
+    raw &= 0xFFFF - NEGATIVE  # wradlib reads this flag of one product that is not read here
+    content = composite(raw, product=product, precision=f"E-{digits:02}", interval=f"{minutes:4}")
+    expected = as_wradlib(content, lambda depth_mm: depth_mm * 60 / minutes)
+    np.testing.assert_allclose(read(content).rate_mmh_HW, expected, rtol=3e-7)
+
+
+@pytest.mark.parametrize("product", COUNTS)
+def test_any_counts_of_reflectivity_are_decoded_as_by_wradlib(product: str) -> None:
+    size = (1500, 1400) if product == "EX" else (900, 900)
+    raw = np.random.default_rng(0).integers(0, 251, size).astype(np.uint8)
+    content = composite(raw, product=product, precision="E-00", size=f"{size[0]:4}x{size[1]:4}")
+    expected = as_wradlib(content, lambda counts: DWD_ZR.rate_mmh(counts / 2 + DRY_DBZ))
+    np.testing.assert_allclose(read(content).rate_mmh_HW, expected, rtol=3e-7)
+
+
+def test_the_golden_file_is_decoded_as_by_wradlib() -> None:
+    content = gzip.decompress((Path(__file__).parents[2] / "golden" / "radolan-binary.gz").read_bytes())
+    expected = as_wradlib(content, lambda depth_mm: depth_mm * 12)
+    np.testing.assert_allclose(read(content).rate_mmh_HW, expected, rtol=3e-7)
