@@ -80,7 +80,8 @@ class ReadLimits:
         """
         if self.max_cells is not None and height * width > self.max_cells:
             raise TooLargeError(
-                f"expected a frame of at most {self.max_cells} cells, got {height} x {width} = {height * width} cells"
+                f"expected a frame of at most {self.max_cells} cells, got {height} x {width} = "
+                f"{height * width} cells (NOWCAST_GRID_MAX_CELLS)"
             )
 
     def check_frames(self, count: int) -> None:

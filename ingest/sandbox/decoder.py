@@ -32,7 +32,7 @@ LENGTH: Final = struct.Struct("<Q")
 NICENESS: Final = 5
 """Added niceness: where both want the processor, decoding gets a third of what the answering process gets."""
 
-TOO_MUCH_MEMORY: Final = "decoding takes more memory than the limit of {:,} bytes"
+TOO_MUCH_MEMORY: Final = "decoding takes more memory than the limit of {:,} bytes (NOWCAST_UPLOAD_DECODE_BYTES)"
 DONE: Final = 0
 PR_SET_PDEATHSIG: Final = 1
 
@@ -159,9 +159,10 @@ def _decoded(
             heads.append({**FRAME_CODEC.to_dict(frame), "file": number, "grid": frame.grid.to_dict()})
             fields.append(np.ascontiguousarray(frame.rate_mmh_HW).data.cast("B"))
         if frames_left[file["group"]] < 0:
-            raise TooLargeError(f"expected at most {job['max_frames']} frames, got more")
+            raise TooLargeError(f"expected at most {job['max_frames']} frames, got more (NOWCAST_UPLOAD_MAX_FRAMES)")
         if sum(field.nbytes for field in fields) > job["max_bytes"]:
-            raise TooLargeError(f"expected frames of at most {job['max_bytes']:,} bytes together, got more")
+            limit = f"{job['max_bytes']:,} bytes together"
+            raise TooLargeError(f"expected frames of at most {limit}, got more (NOWCAST_UPLOAD_MAX_UNPACKED_BYTES)")
     return {"frames": heads, "notes": notes}, fields
 
 

@@ -265,7 +265,7 @@ def _names(files: Sequence[tuple[int, UploadedFile]]) -> str:
 
 def _fate(status: int, limits: DecodeLimits) -> str:
     if status in (-SIGALRM, -SIGXCPU):
-        return f"decoding took longer than {limits.limit_s:g} s"
+        return f"decoding took longer than {limits.limit_s:g} s (NOWCAST_UPLOAD_DECODE_S)"
     if status < 0:
         return f"decoding ended with {Signals(-status).name}; expected a whole radar file"
     return f"decoding ended with status {status}; expected a whole radar file"

@@ -104,14 +104,15 @@ def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:
     """Yield the body in pieces, up to the size limit."""
+    limit = "" if max_bytes == JSON_MAX_BYTES else " (NOWCAST_UPLOAD_MAX_BYTES)"
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
-        raise TooLargeError(f"body: expected at most {max_bytes} bytes, got Content-Length: {announced}")
+        raise TooLargeError(f"body: expected at most {max_bytes} bytes{limit}, got Content-Length: {announced}")
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > max_bytes:
-            raise TooLargeError(f"body: expected at most {max_bytes} bytes, got {received} or more")
+            raise TooLargeError(f"body: expected at most {max_bytes} bytes{limit}, got {received} or more")
         yield chunk
 
 

@@ -91,6 +91,11 @@ class Connection:
                 answer.read()
             yield checked(answer)
 
+    def path_of(self, link: str) -> str:
+        """Return the path of a link below the service's URL: behind a proxy, links begin with the path of that URL."""
+        prefix = self._http.base_url.path.rstrip("/")
+        return link.removeprefix(prefix) if link.startswith(f"{prefix}/") else link
+
     def pause(self, seconds: float) -> None:
         """Wait for a number of seconds."""
         self._sleep(seconds)

@@ -21,7 +21,7 @@ class Forecast:
 
     def netcdf(self) -> bytes:
         """Return the content of the CF-NetCDF file."""
-        return self.connection.request("GET", self.answer.links.file).content
+        return self._linked(self.answer.links.file)
 
     def save(self, path: Path | str) -> Path:
         """Write the CF-NetCDF file, and return its path."""
@@ -41,13 +41,16 @@ class Forecast:
         """
         from service.client.plot import draw  # here: matplotlib takes a second to import
 
-        map_ = MapOut.model_validate_json(self.connection.request("GET", self.answer.links.map).content)
+        map_ = MapOut.model_validate_json(self._linked(self.answer.links.map))
         return draw(self.answer, map_, self.netcdf(), Path(path), probability_of)
 
     def point(self, lat: float, lon: float) -> PointOut:
         """Return this forecast at one place."""
         answer = self.connection.request("GET", f"/nowcast/{self.id}/point", params={"lat": lat, "lon": lon})
         return PointOut.model_validate_json(answer.content)
+
+    def _linked(self, link: str) -> bytes:
+        return self.connection.request("GET", self.connection.path_of(link)).content
 
     def __str__(self) -> str:
         answer = self.answer

@@ -93,7 +93,8 @@ class Lane(Generic[Given, Made]):
         except FutureTimeoutError as err:
             if call.made.done():  # a timeout that the model itself raised
                 raise
-            raise BusyError(f"the model was not free within {left_s:.0f} s; retry later") from err
+            what = "had not finished" if call.made.running() else "was not free"
+            raise BusyError(f"the model {what} within {left_s:.0f} s (NOWCAST_REQUEST_LIMIT_S); retry later") from err
         finally:
             if call.made.cancel():  # its client no longer waits: the place in the queue is free at once
                 with self._changed:

@@ -17,6 +17,10 @@ async function get(path) {
   return response.json();
 }
 
+// A link of an answer, relative to this page: behind a proxy links begin with the path of the page.
+const BASE = new URL(".", document.baseURI).pathname;
+const relative = (link) => link.slice(link.startsWith(BASE) ? BASE.length : 1);
+
 // Every 15 seconds, and at once at an event for a new forecast.
 async function refresh() {
   await look();
@@ -29,7 +33,7 @@ async function look() {
     state.fetchedAt = performance.now();
     state.failure = "";
     const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id;
-    if (isNew) state.map = await get(forecast.links.map.replace(/^\//, ""));
+    if (isNew) state.map = await get(relative(forecast.links.map));
     state.forecast = forecast;
     show(isNew);
     await showScores();
@@ -124,7 +128,7 @@ function choose(probabilityOf) {
 const isProbability = (picture) => state.probabilityOf !== "" && picture.kind === "forecast";
 
 function address(picture) {
-  return picture.href.replace(/^\//, "") + (isProbability(picture) ? `?probability_of=${state.probabilityOf}` : "");
+  return relative(picture.href) + (isProbability(picture) ? `?probability_of=${state.probabilityOf}` : "");
 }
 
 function loadImages() {
@@ -157,8 +161,8 @@ function showFacts() {
   $("numbers").replaceChildren(...forecast.leads.map((lead) => element("tr", {}, element("th", { scope: "row" }, `${clock(lead.valid_time)} UTC`),
     element("td", {}, lead.max === null ? "–" : `${lead.max.toFixed(1)} mm/h`),
     element("td", {}, lead.wet_fraction === null ? "–" : `${(100 * lead.wet_fraction).toFixed(1)} %`))));
-  $("file").href = forecast.links.file.replace(/^\//, "");
-  $("json").href = forecast.links.self.replace(/^\//, "");
+  $("file").href = relative(forecast.links.file);
+  $("json").href = relative(forecast.links.self);
   $("source").textContent = state.map.attribution;
 }
 

@@ -16,7 +16,7 @@ from PIL import Image
 from core.colours import CHANCE_COLOURS
 from service.client import Client, ServiceError
 from service.forecasts.nowcast import NowcastService
-from tests.service.api_support import REFERENCE, fill, lead_times, netcdf, service_at, window_times
+from tests.service.api_support import HERE, REFERENCE, fill, lead_times, netcdf, running, service_at, window_times
 from tests.service.live import served
 from tests.waiting import PATIENCE_S
 
@@ -116,6 +116,41 @@ def test_an_error_has_the_services_own_words(client):
 
 def test_without_a_queue_a_job_is_the_forecast_itself(client):
     assert client.wait(client.start(model="persistence")).answer.model.name == "persistence"
+
+
+PREFIX = "/weather"
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
+    made = service_at(tmp_path_factory.mktemp("home"), trusted_proxies=(HERE[0],))
+    fill(made)
+    made.forecast_stored()
+    return made
+
+
+@pytest.fixture(params=[True, False], ids=["prefix stated", "prefix not stated"])
+def behind_a_proxy(proxied: NowcastService, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """A client of a service below a path of another server, which states that path or does not."""
+    with running(proxied) as inside:
+
+        def forward(asked: httpx2.Request) -> httpx2.Response:
+            assert asked.url.path.startswith(f"{PREFIX}/")
+            path = asked.url.raw_path.decode().removeprefix(PREFIX)
+            assert not path.startswith(PREFIX)
+            stated = {"X-Forwarded-Prefix": PREFIX} if request.param else {}
+            headers = {"X-Forwarded-For": "203.0.113.9", "Accept": asked.headers["accept"], **stated}
+            answer = inside.request(asked.method, path, headers=headers)
+            return httpx2.Response(answer.status_code, content=answer.content)
+
+        yield Client(f"https://rain.example.org{PREFIX}", transport=httpx2.MockTransport(forward))
+
+
+def test_links_are_followed_below_the_path_of_a_proxy(behind_a_proxy, proxied, tmp_path):
+    forecast = behind_a_proxy.latest()
+    assert forecast.netcdf() == proxied.latest().path.read_bytes()
+    assert forecast.plot(tmp_path / "rain.png").stat().st_size > 1000
+    assert forecast.point(52.52, 13.4).row is not None
 
 
 def test_a_job_is_followed_to_its_end():
