@@ -22,7 +22,10 @@ LIBRARY = {
     "bias": "frequency_bias",
     "ets": "equitable_threat_score",
 }
-NEW = {"rate-mae", "brier", "reliability", "crps"}
+NEW = {"rate-mae", "brier", "reliability", "crps", "near-csi", "near-brier", "roc-area", "power-spectrum"}
+OF_MEMBERS = {"crps-members", "crps-fair", "spread-skill", "rank-histogram", "near-brier-members"}
+OF_SPREAD = {"spread-skill", "rank-histogram"}
+"""Scores whose best forecast is not certain: its members differ as much as the observation does."""
 COUNTS = st.builds(Counts, *[st.integers(0, 10**9)] * 4)
 CHUNKS = (slice(0, 2), slice(2, 3), slice(3, None))
 
@@ -38,11 +41,18 @@ def fields(score, seed):
     if score.takes == "pictures":
         return random.random((2, 7, 14, 12)).astype(np.float32)
     forecast, observed = random.gamma(0.5, 2.0, (2, 7, 30, 20)).astype(np.float32)
+    forecast[2], observed[5] = 0.0, 0.0  # one dry frame on either side
     forecast[:, 0], observed[:, :, 0], observed[4] = np.nan, np.nan, np.nan
     if score.takes == "probabilities":
         chance = np.exp(-forecast)
         return (chance_of_rates(score, chance) if score_of_rates(score) else chance), observed
+    if score.takes == "members":
+        return forecast[:, None] * random.gamma(4.0, 0.5, (7, 5, 1, 1)).astype(np.float32), observed
     return forecast, observed
+
+
+def has_spread(score):
+    return any(isinstance(score, SCORES.get(name)) for name in OF_SPREAD)
 
 
 def score_of_rates(score):
@@ -55,14 +65,20 @@ def chance_of_rates(score, chance):
 
 
 def perfect(score, observed):
-    """The forecast that knew."""
+    """The forecast that knew; for scores of spread, one that knew how little can be known."""
+    if score.takes == "members":
+        if not has_spread(score):
+            return np.repeat(observed[:, None], 5, axis=1)
+        members = np.random.default_rng(9).gamma(0.5, 2.0, (39, *observed.shape))  # as `fields` draws the observation
+        members[:, 5] = 0.0
+        return np.moveaxis(members, 0, 1)
     if score_of_rates(score):
         return np.stack([(observed >= mmh).astype(float) for mmh in score.thresholds_mmh], axis=-3)
     return (observed >= score.threshold_mmh).astype(float) if score.takes == "probabilities" else observed
 
 
 def test_the_scores_of_the_paper_and_of_forecasters_are_there():
-    assert set(NAMES) >= {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss", *NEW}
+    assert set(NAMES) >= {*LIBRARY, "mse", "mae", "ssim", "psnr", "gdl", "b-mse", "b-mae", "fss", *NEW, *OF_MEMBERS}
 
 
 def test_sums_are_whole_numbers_in_at_most_four_columns(score):
@@ -97,7 +113,8 @@ def test_what_one_side_did_not_observe_does_not_count(score):
             score.totals(forecast, observed)
         return
     other = forecast.copy()
-    unseen = np.broadcast_to(np.isnan(observed)[:, None] if score_of_rates(score) else np.isnan(observed), other.shape)
+    more_axes = score_of_rates(score) or score.takes == "members"
+    unseen = np.broadcast_to(np.isnan(observed)[:, None] if more_axes else np.isnan(observed), other.shape)
     other[unseen] = 0.9 if score.takes == "probabilities" else 99.0
     assert score.totals(other, observed) == score.totals(forecast, observed)
     assert score.value(score.totals(np.zeros_like(forecast), observed)) != score.value(score.totals(forecast, observed))
@@ -105,7 +122,8 @@ def test_what_one_side_did_not_observe_does_not_count(score):
 
 def test_a_perfect_forecast_scores_best_and_another_does_not(score):
     forecast, observed = fields(score, 4)
-    near = 0.2 if score_of_rates(score) else 1e-6  # between two thresholds a rate is not known exactly
+    sampled = score_of_rates(score) or has_spread(score)  # rates between two thresholds, or a random sample
+    near = 0.2 if sampled else 1e-6
     assert score.value(score.totals(perfect(score, observed), observed)) == pytest.approx(score.best, abs=near)
     assert abs(score.value(score.totals(forecast, observed)) - score.best) > 1e-3
 
@@ -121,7 +139,7 @@ def test_without_data_a_score_is_undefined_and_never_the_best(score):
 def test_shapes_must_agree(score):
     forecast, observed = fields(score, 6)
     with pytest.raises(ValueError, match=r"forecast of .* against observations of"):
-        score.totals(forecast[:, :-1], observed)
+        score.totals(forecast[..., :-1, :] if score.takes == "members" else forecast[:, :-1], observed)
 
 
 @pytest.mark.parametrize("name", sorted(LIBRARY))

@@ -5,6 +5,7 @@ from verification.scores import b_mse as b_mse
 from verification.scores import bias as bias
 from verification.scores import brier as brier
 from verification.scores import crps as crps
+from verification.scores import crps_members as crps_members
 from verification.scores import csi as csi
 from verification.scores import ets as ets
 from verification.scores import far as far
@@ -13,10 +14,15 @@ from verification.scores import gdl as gdl
 from verification.scores import hss as hss
 from verification.scores import mae as mae
 from verification.scores import mse as mse
+from verification.scores import near as near
 from verification.scores import pod as pod
+from verification.scores import power_spectrum as power_spectrum
 from verification.scores import psnr as psnr
+from verification.scores import rank_histogram as rank_histogram
 from verification.scores import rate_mae as rate_mae
 from verification.scores import reliability as reliability
+from verification.scores import roc_area as roc_area
+from verification.scores import spread_skill as spread_skill
 from verification.scores import ssim as ssim
 from verification.scores.base import SCORES as SCORES
 from verification.scores.base import Score as Score

@@ -5,15 +5,20 @@ Score
 ├── RainFrameScore     rain in mm/h: one value per frame, summed over its observed grid cells
 ├── PictureScore       pictures with values 0 to 1: one value per frame, the forecast clipped to 0 to 1 first
 ├── FSS                rain in mm/h: events in a neighbourhood
+├── NearCSI            rain in mm/h: events anywhere in a neighbourhood
 ├── RateMAE            rain in mm/h: absolute error of a grid cell
+├── PowerSpectrum      rain in mm/h: variance by wavelength
 ├── ProbabilityScore   probability of an event against rain in mm/h
-└── CRPS               probabilities of exceeding several rates against rain in mm/h
+├── CRPS               probabilities of exceeding several rates against rain in mm/h
+├── MemberScore        ensemble members against rain in mm/h
+└── NearBrierMembers   share of the members with an event anywhere in a neighbourhood
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import product
 from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import numpy as np
@@ -32,8 +37,8 @@ Takes = Literal["rain", "pictures", "probabilities", "members"]
 class Score(ABC, Generic[T]):
     """A score; every parameter has a default.
 
-    A parameter named `threshold_mmh`, `window_cells` or `thresholds_mmh` is set to each threshold, to each window, or
-    to all thresholds of a probability forecast; other parameters keep their default.
+    A parameter named `threshold_mmh`, `window_cells`, `pixel_m` or `thresholds_mmh` is set to each threshold, to each
+    window, to the edge of a grid cell, or to all thresholds of a probability forecast; others keep their default.
 
     Attributes:
         sums: the columns from which the score is taken.
@@ -85,13 +90,13 @@ class Score(ABC, Generic[T]):
         cls, thresholds_mmh: Iterable[float], windows_km: Sequence[float], pixel_m: float
     ) -> Iterator[tuple[float | None, float | None, Self]]:
         """Yield (threshold, window, score) for each combination of the parameters that the score has."""
-        for threshold in thresholds_mmh if cls.has("threshold_mmh") else (None,):
-            given = {} if threshold is None else {"threshold_mmh": threshold}
-            if not cls.has("window_cells"):
-                yield threshold, None, cls(**given)
-                continue
-            for window_km in windows_km:
-                yield threshold, window_km, cls(window_cells=window_cells(window_km, pixel_m), **given)  # type: ignore[call-arg]
+        of_grid = {"pixel_m": pixel_m} if cls.has("pixel_m") else {}
+        windows = windows_km if cls.has("window_cells") else (None,)
+        for threshold, window_km in product(thresholds_mmh if cls.has("threshold_mmh") else (None,), windows):
+            given: dict[str, Any] = of_grid | ({} if threshold is None else {"threshold_mmh": threshold})
+            if window_km is not None:
+                given["window_cells"] = window_cells(window_km, pixel_m)
+            yield threshold, window_km, cls(**given)
 
     @classmethod
     def compare(
@@ -104,7 +109,7 @@ class Score(ABC, Generic[T]):
     ) -> Iterator[SumRow]:
         """Yield the rows of one lead by model, in masks of the lead; a subclass may need fewer passes over cells."""
         if cls.takes == "probabilities":
-            yield from cls._compare_probabilities(family, lead, masks)
+            yield from cls._compare_probabilities(family, lead, windows_km, masks)
             return
         fields = lead.members if cls.takes == "members" else lead.rates
         for threshold, window_km, score in cls.variants(thresholds_mmh, windows_km, lead.pixel_m):
@@ -114,19 +119,20 @@ class Score(ABC, Generic[T]):
                     yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
 
     @classmethod
-    def _compare_probabilities(cls, family: str, lead: ComparedLead, masks: Sequence[Mask]) -> Iterator[SumRow]:
-        for model, found in lead.exceedance.items():
-            for mask in masks:
-                observed_HW = lead.observed_in[mask]
-                if not cls.has("threshold_mmh"):
-                    given = {"thresholds_mmh": found.thresholds_mmh} if cls.has("thresholds_mmh") else {}
-                    sums = cls(**given).totals(found.probability_KHW, observed_HW)
-                    yield SumRow(model, lead.lead_minutes, family, sums, mask=mask)
-                    continue
-                for threshold, probability_HW in zip(found.thresholds_mmh, found.probability_KHW, strict=True):
-                    score = cls(threshold_mmh=threshold)  # type: ignore[call-arg]
+    def _compare_probabilities(
+        cls, family: str, lead: ComparedLead, windows_km: Sequence[float], masks: Sequence[Mask]
+    ) -> Iterator[SumRow]:
+        for (model, found), mask in product(lead.exceedance.items(), masks):
+            observed_HW = lead.observed_in[mask]
+            if not cls.has("threshold_mmh"):
+                given = {"thresholds_mmh": found.thresholds_mmh} if cls.has("thresholds_mmh") else {}
+                sums = cls(**given).totals(found.probability_KHW, observed_HW)
+                yield SumRow(model, lead.lead_minutes, family, sums, mask=mask)
+                continue
+            for threshold, probability_HW in zip(found.thresholds_mmh, found.probability_KHW, strict=True):
+                for _, window_km, score in cls.variants([threshold], windows_km, lead.pixel_m):
                     sums = score.totals(probability_HW, observed_HW)
-                    yield SumRow(model, lead.lead_minutes, family, sums, threshold, mask=mask)
+                    yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
 
 
 SCORES: Registry[type[Score[Any]]] = Registry("score")

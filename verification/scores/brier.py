@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from core.arrays import FloatField
+from core.arrays import BoolField, Float64Field, FloatField
 from verification.scores.base import SCORES
 from verification.scores.probability import ProbabilityScore, events_of
 from verification.sums import NANO, Sums, fixed_sum
@@ -47,9 +47,13 @@ class Brier(ProbabilityScore[BrierSums]):
     title: ClassVar[str | None] = "Brier score"
 
     def totals(self, forecast: FloatField, observed: FloatField) -> BrierSums:
-        probability_N, event_N = events_of(forecast, observed, self.threshold_mmh)
-        squares_nano = fixed_sum(np.square(probability_N - event_N), NANO)
-        return BrierSums(squares_nano, int(np.count_nonzero(event_N)), len(probability_N))
+        return brier_sums(*events_of(forecast, observed, self.threshold_mmh))
 
     def value(self, totals: BrierSums) -> float:
         return totals.squares / totals.cells if totals.cells else math.nan
+
+
+def brier_sums(probability_N: Float64Field, event_N: BoolField) -> BrierSums:
+    """Return the sums of grid cells with a probability and whether the event was observed."""
+    squares_nano = fixed_sum(np.square(probability_N - event_N), NANO)
+    return BrierSums(squares_nano, int(np.count_nonzero(event_N)), len(probability_N))

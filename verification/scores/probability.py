@@ -21,6 +21,21 @@ class ProbabilityScore(Score[T]):
     threshold_mmh: float = 1.0
 
 
+def check_probabilities(probability: FloatField, observed_mmh: FloatField) -> None:
+    """Check that both fields have one shape, and the probabilities, where they are known, are within 0 to 1.
+
+    Raises:
+        ValueError: the fields differ in shape, or a probability is outside of 0 to 1.
+    """
+    if probability.shape != observed_mmh.shape:
+        raise ValueError(f"forecast of {probability.shape} against observations of {observed_mmh.shape}")
+    lowest, highest = (
+        float(extreme(probability, axis=None, initial=0.5)) for extreme in (np.fmin.reduce, np.fmax.reduce)
+    )
+    if not 0.0 <= lowest <= highest <= 1.0:
+        raise ValueError(f"expected probabilities within 0 to 1, got {lowest} to {highest}")
+
+
 def events_of(
     probability: FloatField, observed_mmh: FloatField, threshold_mmh: float
 ) -> tuple[Float64Field, BoolField]:
@@ -29,10 +44,6 @@ def events_of(
     Raises:
         ValueError: the fields differ in shape, or a probability is outside of 0 to 1.
     """
-    if probability.shape != observed_mmh.shape:
-        raise ValueError(f"forecast of {probability.shape} against observations of {observed_mmh.shape}")
+    check_probabilities(probability, observed_mmh)
     both = np.isfinite(probability) & np.isfinite(observed_mmh)
-    probability_N = probability[both].astype(np.float64)
-    if probability_N.size and not 0.0 <= probability_N.min() <= probability_N.max() <= 1.0:
-        raise ValueError(f"expected probabilities within 0 to 1, got {probability_N.min()} to {probability_N.max()}")
-    return probability_N, observed_mmh[both] >= threshold_mmh
+    return probability[both].astype(np.float64), observed_mmh[both] >= threshold_mmh
