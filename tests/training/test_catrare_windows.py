@@ -13,7 +13,8 @@ from ingest.readers import read_frames
 from tests.training import radklim_days as days
 from tests.training.radklim_days import START
 from training.catrare.catalogue import CatalogueEvent, read_catalogue
-from training.catrare.windows import CatrareProtocol, HourWindows
+from training.catrare.protocol import CatrareProtocol
+from training.catrare.windows import HourWindows
 
 SMALL = CatrareProtocol(size_cells=64, past_fields=6, every_minutes=30)
 EVENT = CatalogueEvent("7", START + timedelta(hours=1), START + timedelta(hours=2), *days.LON_LAT)
@@ -79,7 +80,7 @@ def test_events_off_the_grid_are_named_and_those_without_an_observed_cell_counte
     )
     assert not list(windows)
     assert windows.tally.outside == {"9"}
-    assert (windows.tally.uncovered, windows.tally.incomplete) == (3, 5)
+    assert (len(windows.tally.uncovered), windows.tally.incomplete) == (3, 5)
 
 
 def test_a_missing_field_costs_the_windows_that_need_it(tmp_path):
@@ -118,7 +119,7 @@ def test_a_time_that_two_files_have_is_used_once(tmp_path):
     windows = HourWindows(tmp_path, [EVENT], CatrareProtocol(size_cells=64, past_fields=6, every_minutes=5))
     assert windows.tally.planned == 23
     assert len(list(windows)) == windows.tally.complete
-    assert windows.tally.repeated == 1
+    assert len(windows.tally.repeated) == 1
 
 
 def test_other_grids_and_intervals_are_refused(shared_data, tmp_path):
