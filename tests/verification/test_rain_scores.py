@@ -94,7 +94,9 @@ def test_a_displaced_cell_scores_better_in_a_wider_window():
     assert values[-1] > 0.5
 
 
-@pytest.mark.parametrize(("km", "pixel_m", "cells"), [(36, 7258, 5), (20, 7258, 3), (1, 7258, 1), (5, 1000, 5)])
+@pytest.mark.parametrize(
+    ("km", "pixel_m", "cells"), [(36, 7258, 5), (20, 7258, 3), (1, 7258, 1), (5, 1000, 5), (10, 1000, 11)]
+)
 def test_a_window_in_km_becomes_the_nearest_odd_number_of_cells(km, pixel_m, cells):
     assert FSS.of_km(1.0, km, pixel_m).window_cells == cells
 

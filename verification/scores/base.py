@@ -172,5 +172,5 @@ def values_of(sums: Sums, family: str) -> dict[str, float | None]:
 
 
 def window_cells(window_km: float, pixel_m: float) -> int:
-    """Return the odd number of grid cells, at least 1, that is nearest to a window in km."""
-    return 1 + 2 * max(round((window_km * 1000 / pixel_m - 1) / 2), 0)
+    """Return the odd number of grid cells, at least 1, that is nearest to a window in km; of two, the larger."""
+    return 1 + 2 * max(math.floor(window_km * 500 / pixel_m), 0)
