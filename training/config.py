@@ -21,7 +21,9 @@ from training.datasets import DATASETS
 
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
-HOW_IT_RUNS = frozenset({"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every"})
+HOW_IT_RUNS = frozenset(
+    {"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every", "turn_steps"}
+)
 HOW_IT_IS_WATCHED = frozenset({"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard"})
 FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping"}
 """Keys that a resumed run may change: how it runs, is watched and ends, not what it trains."""
@@ -69,6 +71,7 @@ class RunConfig(BaseModel):
     validation_clips: int = Field(64, ge=0, description="number of evenly spaced samples for validation; 0 is all")
     early_stopping: int = Field(0, ge=0, description="end after N validations without a lower loss; 0 never")
     checkpoint_every: int = Field(500, ge=1, description="steps between writings of last.ckpt")
+    turn_steps: int = Field(0, ge=0, description="stop after N further steps, to be resumed later; 0 never stops")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # `resolve` takes `auto` as well
     recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
     compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")

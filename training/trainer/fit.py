@@ -68,7 +68,8 @@ def fit(
     metrics = MetricsFile(folder / "metrics.csv")
     loader = train_loader(training, config, total_steps=total_steps, first_step=done)
     with StopSignals() as signals, _one_tree_of_errors(folder, is_new=resume is None):
-        keeper = Keeper(folder, record, signals, every=config.checkpoint_every, **steps)
+        turn = done + config.turn_steps if config.turn_steps else None
+        keeper = Keeper(folder, record, signals, every=config.checkpoint_every, last_of_turn=turn, **steps)
         trainer = _trainer(config, folder, metrics, keeper, **steps)
         if is_first_process():  # nothing is written before all parts fit
             write_config(folder, config)

@@ -30,6 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_bytes_atomically(Path(path), content.getvalue())
 
 
+class TurnOverError(UnavailableError):
+    """The run stopped after the steps of its turn (`turn_steps`); it can be resumed."""
+
+
 class StopSignals:
     """Within this context SIGTERM and the first SIGINT request a stop; a second SIGINT interrupts at once."""
 
@@ -72,6 +76,7 @@ class Keeper(Callback):
         every: steps between two checkpoints.
         validate_every: steps between two validations.
         total_steps: of the run.
+        last_of_turn: stop after this step as for a signal; None does not.
     """
 
     def __init__(
@@ -83,8 +88,10 @@ class Keeper(Callback):
         every: int,
         validate_every: int,
         total_steps: int,
+        last_of_turn: int | None = None,
     ) -> None:
         self.folder, self.record, self.signals = folder, record, signals
+        self.last_of_turn = last_of_turn
         self.every, self.validate_every, self.total_steps = every, validate_every, total_steps
         self.validation_pending = False
         self.written: int | None = None
@@ -125,10 +132,13 @@ class Keeper(Callback):
             return
         self.validation_pending = trainer.enable_validation and step % self.validate_every == 0
         stopping = trainer.strategy.reduce_boolean_decision(self.signals.requested, all=False)
-        if stopping or self.validation_pending or step % self.every == 0 or step == self.total_steps - 1:
+        turn_over = step == self.last_of_turn
+        if stopping or turn_over or self.validation_pending or step % self.every == 0 or step == self.total_steps - 1:
             self._write(trainer)
         if stopping:
             raise self._stopped(trainer)
+        if turn_over:
+            raise TurnOverError(str(self._stopped(trainer)))
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Leave a validation at once on a stop: its checkpoint exists. Processes that share a validation finish it."""
