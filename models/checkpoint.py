@@ -21,7 +21,9 @@ from models.guided.adaptation import ADAPTATION
 from models.guided.calibration import CalibrationByCell
 from models.guided.fields import MATCHING
 from models.guided.forecaster import GuidedForecaster
+from models.guided.native import NativeForecaster
 from models.guided.network import GuidedModel, build_guided
+from models.guided.pointwise import PointwiseModel, build_pointwise
 from models.transforms import transform_from_dict
 
 WEIGHTS = "model.safetensors"
@@ -32,6 +34,7 @@ BUILDERS: Registry[Callable[..., nn.Module]] = Registry("kind of checkpoint")
 """Builders of the module that a checkpoint's weights belong to, by the card's `kind`; `field` is the default."""
 BUILDERS.register(FIELD)(build_model)
 BUILDERS.register("exceedance")(build_guided)
+BUILDERS.register("native")(build_pointwise)
 REQUIRED = ("architecture", "transform", "input_steps", "cadence_minutes", "pixel_m", "version", "sha256")
 
 
@@ -120,6 +123,9 @@ def load_network(folder: str | Path, *, name: str, device: str = "auto", precisi
             matching=MATCHING.from_dict(card.get("rebuild", {})),
             **how,
         )
+    elif isinstance(model, PointwiseModel):
+        del how["precision"]  # float32 always: the sums are limited by memory bandwidth, not by arithmetic
+        forecaster = NativeForecaster(model, name, str(card["version"]), **how)
     else:
         forecaster = NetworkForecaster(model, transform_from_dict(card["transform"]), name, str(card["version"]), **how)
     forecaster.card, forecaster.edges = card, edges_of_card(card)

@@ -146,8 +146,8 @@ class Forecaster(ABC):
             raise ForecastError(f"{self.name} {self.version}: expected rain rates, got values that are not finite")
         rate_mmh_LHW[:, missing_HW] = np.nan
         probability_KLHW = result.exceedance_probability_KLHW
-        if probability_KLHW is not None:
-            probability_KLHW = np.where(missing_HW, np.float32("nan"), probability_KLHW)
+        if probability_KLHW is not None and missing_HW.any():
+            probability_KLHW[:, :, missing_HW] = np.nan  # in place: a copy of all leads would double the memory
         members_MLHW = result.members_MLHW
         if members_MLHW is not None:
             members_MLHW = np.where(missing_HW, np.float32("nan"), members_MLHW)

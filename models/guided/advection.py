@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import Float32Field, Float64Field
 from core.units import DWD_ZR, pixel_from_dbz
 
 Displacement = NDArray[np.float32]
@@ -23,32 +23,52 @@ FORGETTING: Final = 0.7
 """Weight of a pair of fields relative to the pair one step newer."""
 
 
-def motion_CHW(rate_mmh_THW: Float32Field) -> Displacement:
+def motion_CHW(rate_mmh_THW: Float32Field, *, smoothing_cells: float = SMOOTHING_CELLS, step: int = 1) -> Displacement:
     """Return the displacement in cells per step, (2, H, W), the component along x first, to the right and downwards.
 
     Args:
         rate_mmh_THW: mm/h, NaN where not observed; fields that are wholly missing are skipped.
+        smoothing_cells: standard deviation of the Gaussian mean over the correction of the motion.
+        step: distance in cells of the places between which the vectors of Lucas-Kanade are interpolated.
     """
     present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
     still_CHW = np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
     if len(present) < 2 or not np.nanmax(rate_mmh_THW[present]) > 0:
         return still_CHW
-    return _refined(rate_mmh_THW, present, _lucas_kanade(rate_mmh_THW, present))
+    return _refined(rate_mmh_THW, present, _lucas_kanade(rate_mmh_THW, present, step), smoothing_cells)
 
 
-def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int]) -> Displacement:
+def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int], step: int) -> Displacement:
     """Return the motion of all fields if they are evenly spaced, else of the two newest."""
     chosen = present if len(set(np.diff(present))) == 1 else present[-2:]
     picture_THW = _picture(rate_mmh_THW[chosen]).astype(np.float64)
+    shape = rate_mmh_THW.shape[1:]
     if not (picture_THW > 0).any():
-        return np.zeros((2, *rate_mmh_THW.shape[1:]), np.float32)
+        return np.zeros((2, *shape), np.float32)
     with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
         warnings.simplefilter("ignore")
-        found_CHW = library("motion.lucaskanade").dense_lucaskanade(picture_THW)
+        found_CHW = library("motion.lucaskanade").dense_lucaskanade(picture_THW, dense=step == 1)
+    if step > 1:
+        places_N2, vectors_N2 = found_CHW
+        found_CHW = _interpolated(places_N2, vectors_N2, shape, step)
     return np.asarray(np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0) / (chosen[-1] - chosen[-2]), np.float32)
 
 
-def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displacement) -> Displacement:
+def _interpolated(
+    xy_N2: Float64Field, vector_N2: Float64Field, shape: tuple[int, ...], step: int
+) -> NDArray[np.float64]:
+    """Interpolate vectors by inverse distances at every `step`-th cell, bilinear between them."""
+    if not len(xy_N2):
+        return np.zeros((2, *shape))
+    rows, cols = (np.arange(-(-size // step)) for size in shape)
+    places = [(axis + 0.5) * (size / len(axis)) - 0.5 for axis, size in zip((cols, rows), shape[::-1], strict=True)]
+    coarse_CHW = library("utils.interpolate").idwinterp2d(xy_N2, vector_N2, *places)
+    return np.stack([cv2.resize(part_HW, shape[::-1], interpolation=cv2.INTER_LINEAR) for part_HW in coarse_CHW])
+
+
+def _refined(
+    rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displacement, smoothing_cells: float
+) -> Displacement:
     """Add the smoothed motion that remains between each field and the advected previous one."""
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     shape = rate_mmh_THW.shape[1:]
@@ -68,15 +88,15 @@ def _refined(rate_mmh_THW: Float32Field, present: list[int], motion_CHW: Displac
         trust_HW = np.minimum(first_HW + second_HW, 0.5) * both_HW * np.float32(FORGETTING**age)
         sum_CHW += np.moveaxis(flow_HWC, 2, 0) / steps * trust_HW
         weight_HW += trust_HW
-    return motion_CHW + _spread(sum_CHW, weight_HW)
+    return motion_CHW + _spread(sum_CHW, weight_HW, smoothing_cells)
 
 
-def _spread(sum_CHW: Displacement, weight_HW: Float32Field) -> Displacement:
+def _spread(sum_CHW: Displacement, weight_HW: Float32Field, smoothing_cells: float) -> Displacement:
     """Return weighted means over a neighbourhood; far from all rain the mean over the field."""
     share = np.float32(1e-3 * weight_HW.max())
-    near_HW = cv2.GaussianBlur(weight_HW, (0, 0), SMOOTHING_CELLS) + share
+    near_HW = cv2.GaussianBlur(weight_HW, (0, 0), smoothing_cells) + share
     mean_C = sum_CHW.sum(axis=(1, 2)) / weight_HW.sum()
-    blurred = [cv2.GaussianBlur(part_HW, (0, 0), SMOOTHING_CELLS) for part_HW in sum_CHW]
+    blurred = [cv2.GaussianBlur(part_HW, (0, 0), smoothing_cells) for part_HW in sum_CHW]
     return np.stack([(part + share * mean) / near_HW for part, mean in zip(blurred, mean_C, strict=True)])
 
 

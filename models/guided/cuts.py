@@ -1,0 +1,84 @@
+"""The deterministic rate: at each threshold the cells whose probability reaches a cut, chosen by the expected CSI."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+BINS: Final = 2000
+BEYOND_LAST: Final = 0.7
+"""Largest logarithm of the ratio of a rate to the highest threshold."""
+
+
+@dataclass(frozen=True)
+class ExpectedCuts:
+    """Settings of the cuts.
+
+    Attributes:
+        least: lowest probability at which a rate at or above a threshold is shown.
+        least_heavy: the same from `heavy_mmh` up.
+        heavy_mmh: see there.
+        smallest: lowest ratio of the shown area to the expected one, where cells with the least probability suffice.
+        largest: highest ratio.
+    """
+
+    least: float = 0.2
+    least_heavy: float = 0.1
+    heavy_mmh: float = 5.0
+    smallest: float = 0.8
+    largest: float = 1.25
+
+    def cut(self, probability_N: Tensor, mmh: float) -> float:
+        """Return the probability from which the expected CSI of one threshold is highest; above 1 if no cell is shown.
+
+        Hits are expected from the probabilities themselves: CSI = hits / (shown + expected - hits).
+        """
+        least = self.least if mmh < self.heavy_mmh else self.least_heavy
+        counts = torch.histc(probability_N, BINS, 0.0, 1.0).cpu().double().numpy()
+        return _best(counts, least, self.smallest, self.largest)
+
+    def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
+        """Return the rates (N) of cells from their probabilities, which must not rise with the threshold.
+
+        A rate is at or above a threshold exactly where its probability and those of all lower thresholds reach their
+        cuts; between thresholds it follows the distance of the logits from the cuts.
+        """
+        cuts = [self.cut(probability_N, mmh) for probability_N, mmh in zip(probability_KN, rates_mmh, strict=True)]
+        rate_N = torch.zeros_like(probability_KN[0])
+        wet = (probability_KN[0] >= cuts[0]).nonzero()[:, 0]
+        logs = np.log(rates_mmh)
+        for number, cut in enumerate(cuts):
+            wet = wet[probability_KN[number, wet] >= cut]
+            above_N = _margin(probability_KN[number, wet], cut)
+            if number + 1 < len(cuts):
+                short_N = _margin(probability_KN[number + 1, wet], cuts[number + 1]).neg().clamp(1e-3, 50.0)
+                share_N = (above_N / (above_N + short_N)).clamp(0.0, 0.999) * float(logs[number + 1] - logs[number])
+            else:
+                share_N = above_N.clamp(0.0, BEYOND_LAST)
+            rate_N[wet] = (share_N.exp() * rates_mmh[number]).clamp(
+                min=float(np.nextafter(np.float32(rates_mmh[number]), 2))
+            )
+        return rate_N
+
+
+def _best(counts: NDArray[np.float64], least: float, smallest: float, largest: float) -> float:
+    middles = (np.arange(BINS) + 0.5) / BINS
+    expected = float((counts * middles).sum())
+    shown = counts[::-1].cumsum()[::-1]
+    hits = (counts * middles)[::-1].cumsum()[::-1]
+    csi = hits / np.maximum(shown + expected - hits, 1e-9)
+    allowed = (np.arange(BINS) >= round(least * BINS)) & (shown <= largest * expected) & (shown > 0)
+    within = allowed & (shown >= smallest * expected)
+    chosen = within if within.any() else allowed
+    if not chosen.any():
+        return 2.0
+    best = np.flatnonzero(chosen)[csi[chosen].argmax()] if within.any() else np.flatnonzero(chosen)[0]
+    return float(best / BINS)
+
+
+def _margin(probability_N: Tensor, cut: float) -> Tensor:
+    """Return the distance of logits from that of a cut."""
+    return torch.logit(probability_N, 1e-6) - float(np.log(min(max(cut, 1e-6), 1 - 1e-6) / max(1 - cut, 1e-6)))

@@ -1,0 +1,83 @@
+"""The native model as a forecaster: on the source's own grid and cadence, lead by lead."""
+
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+
+from core.arrays import BoolField, Float32Field
+from models.fields import ForecastFields
+from models.forecaster import Forecaster, pick_device
+from models.guided.carry import CarriedUnits
+from models.guided.cuts import ExpectedCuts
+from models.guided.levels import padded, window_levels
+from models.guided.pointwise import PointwiseModel
+from models.guided.trajectories import MOTION_MINUTES, trajectories
+
+HALF_SEEN: Final = 0.5
+"""Observed share of a cell's origin from which on its forecast counts as known."""
+
+
+class NativeForecaster(Forecaster):
+    """Exceedance probabilities and a rate that never contradicts them, on cells of 0.25 to 10 km every 5 to 30 minutes.
+
+    Motion, blurs and statistics are in kilometres and minutes, so that one set of weights serves every source. The
+    fields of the last hour count. Leads are computed one after the other.
+
+    Attributes:
+        thresholds_mmh: of the exceedance probabilities.
+        cuts: how the deterministic rate follows from them.
+    """
+
+    minimum_steps: ClassVar[int] = 2
+
+    def __init__(
+        self,
+        model: PointwiseModel,
+        name: str,
+        version: str,
+        *,
+        device: str = "auto",
+        input_steps: int = 25,
+        cadence_minutes: int = 5,
+        pixel_m: float = 1000.0,
+        cuts: ExpectedCuts | None = None,
+    ) -> None:
+        super().__init__(name, version, input_steps=input_steps, cadence_minutes=cadence_minutes, pixel_m=pixel_m)
+        self.device = pick_device(device)
+        self.model = model.to(self.device).eval()
+        self.thresholds_mmh = tuple(model.rates_mmh)
+        self.cuts = cuts or ExpectedCuts()
+
+    def _forecast_batch(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> list[ForecastFields]:
+        with torch.inference_mode():
+            return [self._forecast_one(each_THW, lead_steps, cadence_minutes, pixel_m) for each_THW in rate_mmh_BTHW]
+
+    def _forecast_one(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> ForecastFields:
+        shape, pixel_km = (rate_mmh_THW.shape[1], rate_mmh_THW.shape[2]), pixel_m / 1000
+        fields_THW = padded(rate_mmh_THW[-self._fields_used(cadence_minutes) :], pixel_km)
+        paths = trajectories(fields_THW, lead_steps, cadence_minutes, pixel_km)
+        levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
+        units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
+        covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
+        rate_LHW = np.zeros((lead_steps, *shape), np.float32)
+        known_LHW: BoolField = np.zeros((lead_steps, *shape), np.bool_)
+        probability_KLHW = np.empty((len(self.thresholds_mmh), lead_steps, *shape), np.float32)
+        for lead in range(lead_steps):
+            sum_UHW, seen_HW = units.at(lead + 1, (lead + 1) * cadence_minutes)
+            probability_KN = self.model.logits(sum_UHW.flatten(1)).sigmoid().cummin(dim=0).values
+            probability_KHW = probability_KN.view(-1, *shape)
+            known_LHW[lead] = (seen_HW >= HALF_SEEN).cpu().numpy()
+            probability_KLHW[:, lead] = probability_KHW.cpu().numpy()
+            rate_N = self.cuts.rate_mmh(probability_KHW[:, covered_HW], self.thresholds_mmh)
+            rate_LHW[lead][covered_HW.cpu().numpy()] = rate_N.cpu().numpy()
+        return ForecastFields(rate_LHW, known_LHW, probability_KLHW, self.thresholds_mmh)
+
+    @staticmethod
+    def _fields_used(cadence_minutes: float) -> int:
+        """Return how many of the newest fields count: those of the last hour, at least 2."""
+        return max(round(MOTION_MINUTES / cadence_minutes), 1) + 1

@@ -1,0 +1,247 @@
+"""The native model: trajectories, predictors by scale, cuts, and its forecaster."""
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.baselines import Extrapolation
+from models.checkpoint import save_model
+from models.guided.advection import warped
+from models.guided.carry import CarriedUnits
+from models.guided.cuts import ExpectedCuts
+from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
+from models.guided.native import NativeForecaster
+from models.guided.network import RATES_MMH
+from models.guided.pointwise import PREDICTORS, PointwiseModel
+from models.guided.trajectories import Trajectories, traced_LCHW, trajectories
+from models.load import load_forecaster
+from training.native_samples import predictors_at
+
+
+def _showers(frames=13, rows=96, cols=112, speed=1.5, seed=0):
+    """Fields of several showers that drift east by `speed` cells a step."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:rows, :cols].astype(np.float32)
+    field = np.zeros((frames, rows, cols), np.float32)
+    for _ in range(12):
+        row, col, size, peak = (
+            random.uniform(0, rows),
+            random.uniform(-20, cols),
+            random.uniform(3, 7),
+            random.uniform(2, 20),
+        )
+        for t in range(frames):
+            field[t] += peak * np.exp(-((x - col - speed * t) ** 2 + (y - row) ** 2) / (2 * size**2))
+    return np.where(field < 0.1, 0, field).astype(np.float32)
+
+
+def _extrapolating():
+    """A model whose logits follow the carried field: what it forecasts can be worked out."""
+    torch.manual_seed(0)
+    model = PointwiseModel(hidden=3)
+    with torch.no_grad():
+        model.weight_TPFU.zero_()
+        model.bias_TPU.zero_()
+        model.weight_TPFU[:, :, CARRIED.index("log_0"), 3:] = 4.0
+        model.bias_TPU[:, :, 3:] = -4 * torch.log1p(torch.tensor(RATES_MMH) / 0.1)
+    return model
+
+
+def _uniform(rows, cols, back_rows, back_cols, steps=4):
+    """Trajectories of one constant motion."""
+    motion = np.stack([np.full((rows, cols), -back_cols), np.full((rows, cols), -back_rows)]).astype(np.float32)
+    return Trajectories(1, motion, traced_LCHW(motion, steps))
+
+
+@pytest.fixture
+def forecaster():
+    return NativeForecaster(_extrapolating(), "native", "1", device="cpu")
+
+
+def test_a_whole_number_of_cells_is_an_exact_shift():
+    field = np.random.default_rng(0).random((1, 40, 50)).astype(np.float32)
+    paths = _uniform(40, 50, 1.0, -2.0)
+    moved = warped(field[0], paths.back_CHW(3, (40, 50), 1))
+    np.testing.assert_array_equal(moved[:-3, 6:], field[0, 3:, :-6])
+    assert np.isnan(moved[:, :6]).all()
+    assert np.isnan(moved[-3:]).all()
+
+
+def test_trajectories_bend_with_a_rotation():
+    y, x = np.mgrid[:81, :81].astype(np.float32) - 40
+    angle = 0.05
+    back = traced_LCHW(np.stack([-angle * y, angle * x]), 10)[-1]
+    turned = 10 * angle
+    expected_x, expected_y = np.cos(turned) * 20, -np.sin(turned) * 20
+    assert back[0, 40, 60] + 20 == pytest.approx(expected_x, abs=0.05)
+    assert back[1, 40, 60] == pytest.approx(expected_y, abs=0.05)
+
+
+@pytest.mark.parametrize(("cadence", "pixel_km"), [(5, 1.0), (10, 2.0), (15, 1.0), (30, 4.0)])
+def test_motion_is_found_at_any_cadence_and_cell(cadence, pixel_km):
+    kmh = 36.0
+    speed = kmh / 60 * cadence / pixel_km
+    fields = padded(_showers(max(60 // cadence, 2) + 1, 128, 128, speed), pixel_km)
+    paths = trajectories(fields, 1, cadence, pixel_km)
+    wet = fields[-1, :: paths.factor, :: paths.factor] > 1
+    size = paths.motion_CHW.shape[1:]
+    assert np.median(paths.motion_CHW[0][wet[: size[0], : size[1]]]) * 60 * pixel_km == pytest.approx(kmh, rel=0.12)
+
+
+def test_coarse_scales_stand_on_coarse_grids():
+    fields = padded(_showers(), 1.0)
+    levels = window_levels(fields, (96, 112), trajectories(fields, 1, 5, 1.0), 5, 1.0)
+    assert [level.factor for level in levels.carried] == [1, 2, 4, 8, 16]
+    assert [scale for level in levels.carried for scale in level.scales_km] == list(SCALES_KM)
+    for level in levels.carried:
+        assert level.fields_CHW.shape[1:] == (96 // level.factor, 112 // level.factor)
+        assert np.isfinite(level.fields_CHW).all()
+    assert [factor_of(16.0, pixel) for pixel in (0.25, 0.5, 2.0, 7.0, 20.0)] == [64, 32, 8, 2, 1]
+
+
+def test_mean_of_a_blur_is_that_of_the_field():
+    fields = padded(_showers(rows=128, cols=128), 1.0)
+    fields[:, :32] = fields[:, -32:] = 0
+    levels = window_levels(fields, (128, 128), trajectories(fields, 1, 5, 1.0), 5, 1.0)
+    share = [level.fields_CHW[2 if level.factor > 1 else 9].mean() for level in levels.carried[:3]]
+    np.testing.assert_allclose(share, (fields[-1] >= 0.5).mean(), rtol=0.1)
+
+
+def test_fields_equal_the_predictors_of_single_cells():
+    """The fit sees single cells, the forecast whole fields; both must be the same numbers."""
+    fields = padded(_showers(), 1.0)
+    fields[-1, :10] = np.nan
+    paths = trajectories(fields, 6, 5, 1.0)
+    levels = window_levels(fields, (96, 112), paths, 5, 1.0)
+    model = PointwiseModel(hidden=4)
+    with torch.no_grad():
+        model.weight_TPFU.normal_(std=0.1)
+        model.bias_TPU.normal_()
+    units, seen = CarriedUnits(levels, paths, model, 1.0, torch.device("cpu")).at(6, 30)
+    rows, cols = np.random.default_rng(1).integers(8, 88, (2, 300))
+    x = predictors_at(levels, paths, 6, rows, cols)
+    assert x.shape[1] == len(PREDICTORS)
+    weight, bias = model.mixed(30, 1.0)
+    expected = model.scaled(torch.from_numpy(x).T).T @ weight + bias
+    found = units[:, rows, cols].T
+    assert (found - expected).abs().mean() < 0.03 * expected.std()  # coarse fields are carried at half of their width
+    np.testing.assert_allclose(seen.numpy()[rows, cols], x[:, PREDICTORS.index("origin_seen")], atol=1e-4)
+
+
+def test_rain_that_has_left_never_comes_back(forecaster):
+    fields = _showers(speed=4.0)
+    result = forecaster.forecast(fields, 30, cadence_minutes=5, pixel_m=1000.0)
+    assert result.rate_mmh_LHW[0].max() > 1
+    assert result.rate_mmh_LHW[-1].max() == 0
+    assert result.exceedance_probability_KLHW[2, -1].max() < 0.05
+
+
+def test_only_what_flows_in_is_not_known(forecaster):
+    fields = _showers(speed=2.0)
+    known = forecaster.forecast(fields, 8, cadence_minutes=5, pixel_m=1000.0).known_LHW
+    baseline = Extrapolation().forecast(fields, 8, cadence_minutes=5).known_LHW
+    assert known[-1, :, 40:].all()
+    assert not known[-1, :, :6].any()
+    assert (known != baseline).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("cadence", "pixel_km", "size"),
+    [(5, 0.25, (100, 130)), (5, 1.0, (101, 67)), (10, 2.0, (48, 37)), (30, 7.0, (124, 124))],
+)
+def test_any_cadence_cell_and_size(forecaster, cadence, pixel_km, size):
+    fields = _showers(5, *size)
+    fields[-1, :4] = np.nan
+    fields[1] = np.nan
+    result = forecaster.forecast(fields, 3, cadence_minutes=cadence, pixel_m=pixel_km * 1000)
+    assert result.rate_mmh_LHW.shape == (3, *size)
+    assert np.isnan(result.rate_mmh_LHW[:, :4]).all()
+    assert np.isnan(result.exceedance_probability_KLHW[:, :, :4]).all()
+    assert np.isfinite(result.exceedance_probability_KLHW[:, :, 4:]).all()
+
+
+def test_rates_and_probabilities_never_contradict_each_other(forecaster):
+    result = forecaster.forecast(_showers(), 6, cadence_minutes=5, pixel_m=1000.0)
+    probability = result.exceedance_probability_KLHW
+    assert (np.diff(probability, axis=0) <= 0).all()
+    for number, mmh in enumerate(RATES_MMH):
+        shown = result.rate_mmh_LHW >= np.float32(mmh)
+        assert probability[number][shown].min(initial=1) >= (0.2 if mmh < 5 else 0.1)
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 6))
+def test_cuts_agree_with_any_probabilities(seed, spread):
+    random = torch.Generator().manual_seed(seed)
+    logit = torch.randn(300, generator=random) * spread - 2
+    falls = torch.rand(len(RATES_MMH), 300, generator=random).cumsum(0) * spread
+    probability = torch.sigmoid(logit - falls)
+    cuts = ExpectedCuts()
+    rate = cuts.rate_mmh(probability, RATES_MMH)
+    assert torch.isfinite(rate).all()
+    for number, mmh in enumerate(RATES_MMH):
+        shown = rate >= np.float32(mmh)
+        assert probability[number][shown].min() >= (0.2 if mmh < 5 else 0.1) if shown.any() else True
+        assert shown.sum() <= 1.25 * probability[number].sum() + 1
+
+
+def test_the_cut_has_the_highest_expected_csi():
+    probability = torch.rand(500, generator=torch.Generator().manual_seed(3)) ** 3
+    cut = ExpectedCuts(smallest=0.0, largest=10.0, least=0.0).cut(probability, 0.5)
+
+    def expected_csi(value):
+        shown = probability >= value
+        hits = probability[shown].sum()
+        return float(hits / (shown.sum() + probability.sum() - hits))
+
+    best = max(expected_csi(value) for value in np.arange(0, 1, 0.002))
+    assert expected_csi(cut) == pytest.approx(best, abs=0.003)
+
+
+def test_the_area_stays_near_the_expected_one():
+    faint = torch.full((1000,), 0.21)
+    assert ExpectedCuts().cut(faint, 0.5) > 1, "all cells alike: the area would be five times the expected one"
+
+
+def test_memory_does_not_grow_with_leads(forecaster, monkeypatch):
+    """No more fields are alive at the eighth lead than at the second."""
+    alive, at = [], CarriedUnits.at
+
+    def counted(self, step, minutes):
+        alive.append(sum(each.numel() for each in gc.get_objects() if issubclass(type(each), torch.Tensor)))
+        return at(self, step, minutes)
+
+    monkeypatch.setattr(CarriedUnits, "at", counted)
+    forecaster.forecast(_showers(rows=48, cols=48), 8, cadence_minutes=5, pixel_m=1000.0)
+    assert alive[7] <= alive[1] * 1.01
+
+
+def test_weights_change_smoothly_with_lead_and_cell():
+    model = PointwiseModel(hidden=2)
+    with torch.no_grad():
+        model.weight_TPFU.normal_()
+    at = {minutes: model.mixed(minutes, 1.0)[0] for minutes in (5, 59.9, 60, 60.1, 150, 400)}
+    torch.testing.assert_close(at[59.9], at[60.1], atol=0.02, rtol=0)
+    torch.testing.assert_close(at[150], at[400])
+    torch.testing.assert_close(at[60], model.weight_TPFU[3, 0])
+    torch.testing.assert_close(model.mixed(60, 30.0)[0], model.weight_TPFU[3, -1])
+    torch.testing.assert_close(model.mixed(60, 0.25)[0], model.weight_TPFU[3, 0])
+
+
+def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
+    card = {
+        "kind": "native",
+        "architecture": {"name": "pointwise", "options": {"hidden": 3}},
+        "transform": {"name": "log"},
+        "input_steps": 25,
+        "cadence_minutes": 5,
+        "pixel_m": 1000.0,
+        "version": "1",
+    }
+    save_model(tmp_path / "one", forecaster.model, card)
+    loaded = load_forecaster(tmp_path / "one", device="cpu")
+    one, other = (each.forecast(_showers(), 2).rate_mmh_LHW for each in (forecaster, loaded))
+    np.testing.assert_array_equal(one, other)

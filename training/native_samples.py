@@ -1,0 +1,186 @@
+"""Samples of grid cells for the fit of the native model: predictors at a lead time, and the rate observed there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.arrays import BoolField, Float32Field
+from models.guided.levels import WindowLevels, padded, window_levels
+from models.guided.trajectories import Trajectories, block_means, trajectories
+from training.datasets.series import RadarSeries
+
+HISTORY_MINUTES: Final = 60
+LEADS_MINUTES: Final = (5, 10, 15, 20, 30, 45, 60, 75, 90, 105, 120, 135, 150)
+CLASSES_MMH: Final = (0.1, 1.0, 5.0)
+"""Cells are drawn by classes of the largest rate that was observed or carried there: heavy rain is not rare so."""
+QUOTAS: Final = (0.25, 0.2, 0.25, 0.3)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Grid cells of one window.
+
+    Attributes:
+        x_NF: carried predictors, predictors in place, coverage and the window's numbers, float16.
+        minutes_N: lead time.
+        rate_mmh_N: observed.
+        weight_N: cells that a sample stands for, relative to all cells of its lead.
+    """
+
+    x_NF: NDArray[np.float16]
+    minutes_N: Float32Field
+    rate_mmh_N: Float32Field
+    weight_N: Float32Field
+
+
+def series_window(
+    series: RadarSeries, newest: int, cadence_minutes: int, block: int
+) -> tuple[Float32Field, dict[int, Float32Field]]:
+    """Return the fields of the last hour and the future fields by step, NaN where a field is missing.
+
+    Args:
+        series: the event.
+        newest: index of the newest field.
+        cadence_minutes: spacing, a multiple of the source's.
+        block: edge of the squares of cells that are averaged.
+    """
+    wanted = {int(minute): index for index, minute in enumerate(series.minutes)}
+    now = int(series.minutes[newest])
+
+    def field(step: int) -> Float32Field | None:
+        index = wanted.get(now + step * cadence_minutes)
+        return None if index is None else blocks(series.field_mmh(index).astype(np.float32), block)
+
+    newest_HW = field(0)
+    assert newest_HW is not None
+    missing_HW = np.full_like(newest_HW, np.nan)
+    steps = range(-(HISTORY_MINUTES // cadence_minutes), 1)
+    past = [found if (found := field(step)) is not None else missing_HW for step in steps]
+    future = {
+        step: found
+        for step in range(1, LEADS_MINUTES[-1] // cadence_minutes + 1)
+        if step * cadence_minutes in LEADS_MINUTES and (found := field(step)) is not None
+    }
+    return np.stack(past), future
+
+
+def blocks(rate_mmh_HW: Float32Field, block: int) -> Float32Field:
+    """Return means over squares of cells; what does not fill a square is cut."""
+    rows, cols = (size // block * block for size in rate_mmh_HW.shape)
+    return block_means(np.ascontiguousarray(rate_mmh_HW[:rows, :cols]), block)
+
+
+def window_samples(
+    past_THW: Float32Field,
+    future: dict[int, Float32Field],
+    cadence_minutes: float,
+    pixel_km: float,
+    cells: int,
+    random: np.random.Generator,
+) -> Samples | None:
+    """Draw cells of one window at every lead; None where nothing can be compared."""
+    shape = (past_THW.shape[1], past_THW.shape[2])
+    fields_THW = padded(past_THW, pixel_km)
+    paths = trajectories(fields_THW, max(future), cadence_minutes, pixel_km)
+    levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
+    seen_HW = np.isfinite(past_THW[-1])
+    parts = [
+        _lead_samples(levels, paths, step, step * cadence_minutes, observed_HW, seen_HW, cells, random)
+        for step, observed_HW in future.items()
+    ]
+    found = [part for part in parts if part is not None]
+    if not found:
+        return None
+    return Samples(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def _lead_samples(
+    levels: WindowLevels,
+    paths: Trajectories,
+    step: int,
+    minutes: float,
+    observed_HW: Float32Field,
+    seen_HW: BoolField,
+    cells: int,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.float16], Float32Field, Float32Field, Float32Field] | None:
+    rows, cols = np.nonzero(seen_HW & np.isfinite(observed_HW))
+    if len(rows) < 50:
+        return None
+    log_N = predictors_at(levels, paths, step, rows, cols, only=0)[:, 0]
+    rate_N = observed_HW[rows, cols]
+    largest_N = np.maximum(rate_N, np.expm1(log_N) * 0.1)
+    class_N = np.digitize(largest_N, CLASSES_MMH)
+    chosen, weights = [], []
+    for number, quota in enumerate(QUOTAS):
+        members = np.flatnonzero(class_N == number)
+        drawn = members if len(members) <= quota * cells else random.choice(members, int(quota * cells), replace=False)
+        chosen.append(drawn)
+        weights.append(np.full(len(drawn), len(members) / max(len(drawn), 1) / len(rows), np.float32))
+    index = np.concatenate(chosen)
+    x_NF = predictors_at(levels, paths, step, rows[index], cols[index])
+    minutes_N = np.full(len(index), minutes, np.float32)
+    return x_NF.astype(np.float16), minutes_N, rate_N[index].astype(np.float32), np.concatenate(weights)
+
+
+def predictors_at(
+    levels: WindowLevels,
+    paths: Trajectories,
+    step: int,
+    rows: NDArray[np.intp],
+    cols: NDArray[np.intp],
+    only: int | None = None,
+) -> Float32Field:
+    """Return the predictors (N, F) of grid cells at a lead; `only` asks for one field of the finest level alone."""
+    found = []
+    for level in levels.carried:
+        fields_CHW = level.fields_CHW if only is None else level.fields_CHW[only : only + 1]
+        found.append(_gathered(fields_CHW, *_origins(paths, step, level.factor, fields_CHW.shape[1:], rows, cols)))
+        if only is not None:
+            return found[0]
+    found.append(levels.place_CHW[:, rows, cols].T)
+    seen = _gathered(
+        np.pad(levels.seen_CHW, ((0, 0), (1, 1), (1, 1))),
+        *(place + 1 for place in _origins(paths, step, 1, levels.seen_CHW.shape[1:], rows, cols)),
+    )
+    found += [seen, np.broadcast_to(levels.window_G, (len(rows), len(levels.window_G)))]
+    return np.concatenate(found, axis=1)
+
+
+def _origins(
+    paths: Trajectories, step: int, factor: int, shape: tuple[int, ...], rows: NDArray[np.intp], cols: NDArray[np.intp]
+) -> tuple[Float32Field, Float32Field]:
+    """Return row and column of the origins in cells of a level's grid."""
+    here_row, here_col = (((place + 0.5) / factor - 0.5).astype(np.float32) for place in (rows, cols))
+    back_CHW = paths.back_CHW(step, (shape[0], shape[1]), factor)
+    back_N2 = _gathered(back_CHW, here_row, here_col)
+    return here_row + back_N2[:, 1], here_col + back_N2[:, 0]
+
+
+def _gathered(fields_CHW: Float32Field, row_N: Float32Field, col_N: Float32Field) -> Float32Field:
+    """Return bilinear values (N, C); beyond the edge those of the edge."""
+    row_N = np.clip(row_N, 0, fields_CHW.shape[1] - 1)
+    col_N = np.clip(col_N, 0, fields_CHW.shape[2] - 1)
+    top, left = row_N.astype(np.intp), col_N.astype(np.intp)
+    below, right = np.minimum(top + 1, fields_CHW.shape[1] - 1), np.minimum(left + 1, fields_CHW.shape[2] - 1)
+    down, over = row_N - top, col_N - left
+    upper = fields_CHW[:, top, left] * (1 - over) + fields_CHW[:, top, right] * over
+    lower = fields_CHW[:, below, left] * (1 - over) + fields_CHW[:, below, right] * over
+    return np.asarray((upper * (1 - down) + lower * down).T, np.float32)
+
+
+def variants(series: RadarSeries, random: np.random.Generator) -> Iterator[tuple[int, int]]:
+    """Return cadence and block of the source itself, and one coarser pair of both."""
+    own = max(int(np.median(np.diff(series.minutes))), 1)
+    yield own, 1
+    pixel_km = series.pixel_m / 1000
+    edges = [
+        edge for edge in (2, 3, 4, 5, 7, 10) if edge / pixel_km >= 1.5 and min(series.shape) * pixel_km / edge >= 60
+    ]
+    block = max(round(float(random.choice(edges)) / pixel_km), 1) if edges else 1
+    cadence = int(random.choice([c for c in (5, 10, 15, 30) if c % own == 0]))
+    if (cadence, block) != (own, 1):
+        yield cadence, block
