@@ -66,7 +66,7 @@ def _data(backend: Backend) -> str:
     age_s = (service.now() - newest.valid_time).total_seconds()
     if age_s <= settings.stale_after_s:
         return "ok"
-    refusal = service.refusal()
+    refusal = service.schedule.refusal()
     reason = f"stale: the newest scan, of {iso(newest.valid_time)}, is {age_s:.0f} s old"
     return f"{reason}; no scheduled forecast: {refusal.reason}" if refusal else reason
 

@@ -19,6 +19,7 @@ from ingest.store.locks import write_lock
 from ingest.store.schema import prepare
 from service.forecasts.products import forecast_attributes, read_forecast
 from service.forecasts.records import FORECAST, Origin, StoredForecast
+from service.forecasts.schedule import enter_time
 from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
 
@@ -64,6 +65,7 @@ class Catalogue:
         """Add a forecast whose file is written; adding it again changes nothing."""
         with writing(self.engine) as connection:
             connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
+            enter_time(connection, forecast)
         self._changed()
 
     @property

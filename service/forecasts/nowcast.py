@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -20,6 +20,7 @@ from service.forecasts.records import Origin
 from service.forecasts.records import StoredForecast as StoredForecast
 from service.forecasts.records import Verification as Verification
 from service.forecasts.rollup import HOURS_AFTER, roll_up
+from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
 from service.forecasts.scoring import Scoring, check_observations
 from service.inference.inputs import Windows, noted
 from service.inference.predictor import Predictor
@@ -31,14 +32,6 @@ from verification.table import Mask, SumRow, of_family, pooled
 Clock = Callable[[], datetime]
 
 NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a scheduled forecast is refused, and from which scan."""
-
-    scan_time: datetime
-    reason: str
 
 
 def utcnow() -> datetime:
@@ -70,6 +63,7 @@ class NowcastService:
             catalogue, predictor, settings.lead_steps, clock, write_source_grid=settings.write_source_grid
         )
         self.baselines = BaselineBackfill(catalogue, self._maker)
+        self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
 
     @classmethod
@@ -102,12 +96,14 @@ class NowcastService:
             UnknownNameError: no such model.
         """
         reference_time = self._scan_time(reference_time)
-        if scheduled and (refusal := self._refusal(reference_time)):
+        if scheduled and (refusal := self.schedule.refusal_of(reference_time)):
             raise NoDataError(refusal.reason)
         choice = self.predictor.choose(model)
         with timed(STAGE_SECONDS, "window"):
             inputs = self._windows.stored(reference_time, choice.reference)
         forecast = self._maker.make(inputs, choice, "scans")
+        if scheduled:
+            self.schedule.mark(forecast)
         if with_baselines:
             self._maker.make_baselines(inputs, "scans")
         return self._aged(forecast)
@@ -202,7 +198,10 @@ class NowcastService:
     def roll_up_scores(self) -> int:
         """Sum the scores of old forecasts by hours and days; return the number of summed leads."""
         newest = self.store.latest()
-        return roll_up(self.catalogue.engine, newest.valid_time) if newest else 0
+        if newest is None:
+            return 0
+        self.schedule.forget(newest.valid_time - TIMES_KEPT)
+        return roll_up(self.catalogue.engine, newest.valid_time)
 
     def _verified_since(self) -> datetime | None:
         """Return the oldest time that is still scored: older scans may be deleted, and older hours have their sums."""
@@ -220,33 +219,6 @@ class NowcastService:
         """
         until = self.now()
         return counts_over(self.catalogue.engine, Period(until - timedelta(hours=hours), until, model), mask)
-
-    def refusal(self) -> Refusal | None:
-        """Return why no scheduled forecast starts now; None unless the newest scan is too old."""
-        newest = self.store.latest()
-        return self._refusal(newest.valid_time) if newest else None
-
-    def _refusal(self, scan_time: datetime) -> Refusal | None:
-        age_s, most_s = (self.now() - scan_time).total_seconds(), self.settings.refuse_after_s
-        if age_s <= most_s:
-            return None
-        return Refusal(
-            scan_time,
-            f"the scan of {iso(scan_time)} is {age_s:.0f} s old; a scheduled forecast starts from one of at most "
-            f"{most_s:.0f} s",
-        )
-
-    def pending(self) -> Sequence[tuple[datetime, str]]:
-        """Return (reference time, model) of scans without their scheduled forecast, newest first, none too old."""
-        newest, model = self.store.latest(), self.settings.model
-        if newest is None:
-            return []
-        oldest = self.now() - timedelta(seconds=self.settings.refuse_after_s)
-        scans = self.store.scans(product=newest.product, start=oldest)
-        made = {
-            forecast.reference_time for forecast in self.catalogue.select(model=model, origin="scans", start=oldest)
-        }
-        return [(scan.valid_time, model) for scan in reversed(scans) if scan.valid_time not in made]
 
     def list(
         self,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ingest.store.tables import Base, UtcDateTime
@@ -26,6 +26,23 @@ class ForecastRow(Base):
     leads: Mapped[int]
     path: Mapped[str] = mapped_column(Text)
     attributes: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ForecastTimeRow(Base):
+    """When the forecast of a reference time was made first; kept longer than the forecast.
+
+    Attributes:
+        scheduled: whether the schedule asked for it; from the first such time of a model on, others are expected.
+    """
+
+    __tablename__ = "forecast_times"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    product: Mapped[str] = mapped_column(Text, primary_key=True)
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    reference_time: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    scheduled: Mapped[bool] = mapped_column(Boolean)
 
 
 class ScoredLeadRow(Base):

@@ -64,11 +64,11 @@ def heartbeat_task(giver: str, given_at: str | None = None) -> None:
 @queue.task(name=CYCLE)
 def cycle_task() -> int:
     """Queue a forecast for every new scan; return the number of forecasts."""
-    refusal = service().refusal()
+    refusal = service().schedule.refusal()
     if refusal is not None and is_first(f"refused:{refusal.scan_time}", LOG_REFUSAL_EVERY_S):
         REFUSED.labels("too_old").inc()
         log.warning("no scheduled forecast: %s", refusal.reason)
-    return sum(_queue_forecast(time, model) for time, model in service().pending())
+    return sum(_queue_forecast(time, model) for time, model in service().schedule.pending())
 
 
 def _queue_forecast(reference_time: datetime, model: str) -> bool:

@@ -72,12 +72,12 @@ def test_after_twenty_minutes_the_scheduled_forecast_is_refused_with_the_reason(
     service: NowcastService, client: TestClient, clock: Clock
 ):
     clock.after(timedelta(minutes=20))
-    assert service.pending() == [(REFERENCE, "default")]
-    assert service.refusal() is None
+    assert service.schedule.pending() == [(REFERENCE, "default")]
+    assert service.schedule.refusal() is None
     clock.after(timedelta(minutes=20, seconds=1))
-    assert service.pending() == []
+    assert service.schedule.pending() == []
     reason = "the scan of 2024-06-01T12:00:00Z is 1201 s old; a scheduled forecast starts from one of at most 1200 s"
-    refusal = service.refusal()
+    refusal = service.schedule.refusal()
     assert refusal is not None
     assert refusal.reason == reason
     with pytest.raises(NoDataError, match=reason):

@@ -132,17 +132,17 @@ def test_old_scans_serve_requests_but_no_schedule(world, window_frames):
     world.now += timedelta(days=2)
     with pytest.raises(NoDataError, match="172980 s old; a scheduled forecast starts from one of at most 1200 s"):
         world.service.forecast_stored(scheduled=True)
-    assert world.service.pending() == []
+    assert world.service.schedule.pending() == []
     assert world.service.forecast_stored().status == "stale"
 
 
 def test_pending_lists_new_scans_until_they_are_forecast(world, window_frames, rain, reference_time):
-    assert world.service.pending() == []
+    assert world.service.schedule.pending() == []
     world.put(*window_frames, rain(115), rain(95))
     earlier = reference_time - timedelta(minutes=5)
-    assert world.service.pending() == [(reference_time, "default"), (earlier, "default")]
+    assert world.service.schedule.pending() == [(reference_time, "default"), (earlier, "default")]
     world.service.forecast_stored(reference_time, scheduled=True)
-    assert world.service.pending() == [(earlier, "default")]
+    assert world.service.schedule.pending() == [(earlier, "default")]
 
 
 def test_nothing_stored(world):
@@ -201,7 +201,7 @@ def test_an_upload_stays_apart_from_scans(world, window_frames):
     with pytest.raises(NoDataError):
         world.service.latest()
     assert world.store.scans() == []
-    assert world.service.pending() == []
+    assert world.service.schedule.pending() == []
     world.put(*window_frames)
     stored = world.service.forecast_stored()
     assert stored.id != upload.id
