@@ -53,7 +53,9 @@ def checked_grid(grid: Grid) -> Grid:
     """
     if min(grid.shape) < 2:
         raise FrameError(f"grid: expected 2 x 2 cells or more, got {grid.height} x {grid.width}")
-    x, y = grid.x_centres_m[[0, -1, -1, 0]], grid.y_centres_m[[0, 0, -1, -1]]
+    west, south, east, north = grid.extent_m  # the centres of all cells of a damaged file need not fit into memory
+    x = np.array([west, east, east, west]) + np.array([0.5, -0.5, -0.5, 0.5]) * grid.pixel_x_m
+    y = np.array([north, north, south, south]) + np.array([-0.5, -0.5, 0.5, 0.5]) * grid.pixel_y_m
     lon, lat = grid.to_lon_lat(x, y)
     x_again, y_again = grid.to_xy(lon, lat) if np.isfinite(lon).all() and np.isfinite(lat).all() else (lon, lat)
     off = np.maximum(np.abs(x_again - x) / grid.pixel_x_m, np.abs(y_again - y) / grid.pixel_y_m)

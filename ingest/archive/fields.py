@@ -15,6 +15,7 @@ from core.frame import RadarFrame
 from core.grid import dwd_grid
 from ingest.plausibility import masked_rates
 from ingest.readers.cf_netcdf import leads_of, product_and_intervals
+from ingest.readers.cf_zarr import is_store, open_path
 from ingest.readers.hdf5 import MAGIC, is_hdf5, is_knmi, is_odim
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
 
@@ -24,7 +25,9 @@ Loader = tuple[str, Load]
 
 
 def is_field_file(path: Path) -> bool:
-    """Return whether a file is RYDL, NetCDF4 or classic NetCDF; files of ODIM and KNMI are left to the readers."""
+    """Return whether a path is RYDL, NetCDF4, classic NetCDF or a Zarr store; ODIM and KNMI are left to the readers."""
+    if path.is_dir():
+        return is_store(path)
     with path.open("rb") as file:
         head = file.read(len(MAGIC))
     if head.startswith((b"CDF\x01", b"CDF\x02")):
@@ -63,7 +66,7 @@ def _rydl_frame(root: Any, key: str, _notes: list[str]) -> list[RadarFrame]:
 def _netcdf(path: Path, name: str) -> Iterator[Loader]:
     try:
         with NETCDF_C:
-            dataset = xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
+            dataset = open_path(path) if path.is_dir() else _opened(path)
     except Exception as err:  # netCDF-C and xarray raise any error on damaged files
         yield name, partial(_fail, f"{name}: expected a whole NetCDF file with CF times, got {err}")
         return
@@ -84,6 +87,10 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
                 RadarFrame, end, grid, product=product, interval_minutes=minutes, lead_minutes=leads[number]
             )
             yield f"{name}/{number}", partial(_netcdf_frame, rain, number, frame, minutes, south_first=south_first)
+
+
+def _opened(path: Path) -> xr.Dataset:
+    return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
 
 
 def _netcdf_frame(

@@ -52,6 +52,9 @@ def pieces(unit: Unit, root: Path) -> Generator[Piece, None, None]:
     before = 0
     for relative in unit.files:
         path = root / relative
+        if path.is_dir():  # a Zarr store
+            yield from (Piece(name, load, before) for name, load in field_pieces(path, relative, ()))
+            continue
         try:
             with path.open("rb", buffering=0) as raw:
                 for name, load in _of_file(path, relative, raw, unit):

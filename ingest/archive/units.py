@@ -1,12 +1,14 @@
 """The source files, divided into units of work: each is done by one process, and done once."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from core.errors import ConfigError
+from ingest.readers.cf_zarr import is_store
 from ingest.readers.rydl import rydl_keys
 
 FILES_PER_UNIT: Final = 64
@@ -50,14 +52,16 @@ def find_units(root: Path) -> list[Unit]:
 
 def base_folder(root: Path) -> Path:
     """Return the folder that the units' paths are relative to."""
-    return root if root.is_dir() else root.parent
+    return root if root.is_dir() and not is_store(root) else root.parent
 
 
 def _units(root: Path) -> Iterator[Unit]:
     base = base_folder(root)
     small: list[Path] = []
-    for path in [root] if root.is_file() else _files(root):
-        if path.name.lower().endswith(ARCHIVE_ENDS) or path.stat().st_size >= LARGE_BYTES:
+    for path in [root] if root.is_file() or is_store(root) else _files(root):
+        if path.is_dir():
+            yield _unit((path,), base, (), path.stat().st_size)
+        elif path.name.lower().endswith(ARCHIVE_ENDS) or path.stat().st_size >= LARGE_BYTES:
             yield from _of_large(path, base)
         else:
             small.append(path)
@@ -67,10 +71,14 @@ def _units(root: Path) -> Iterator[Unit]:
 
 
 def _files(root: Path) -> list[Path]:
-    """Return the visible files at any depth, sorted."""
-    found = (path for path in root.rglob("*") if path.is_file())
-    visible = (path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts))
-    return sorted(visible)
+    """Return the visible files at any depth, sorted; a Zarr store counts as one."""
+    found: list[Path] = []
+    for name, folders, files in os.walk(root):
+        here = Path(name)
+        stores = [inside for inside in folders if is_store(here / inside)]
+        folders[:] = [inside for inside in folders if inside not in stores and not inside.startswith(".")]
+        found += [here / inside for inside in (*stores, *files) if not inside.startswith(".")]
+    return sorted(path for path in found if path.is_dir() or path.is_file())
 
 
 def _of_large(path: Path, base: Path) -> Iterator[Unit]:

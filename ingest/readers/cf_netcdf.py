@@ -44,15 +44,25 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     if is_netcdf4:
         _check_hdf5(file)
     with _dataset(content, is_netcdf4=is_netcdf4) as dataset:
-        rain = find_rain(dataset)
-        count = rain.shape[0] if rain.ndim == 3 else 1
-        limits_of(file).check_frames(count)
-        limits_of(file).check_cells(*rain.shape[-2:])
         if not is_netcdf4:
             limits_of(file).take_bytes(dataset.nbytes, "NetCDF file")
-        if count == 0:
-            raise FrameError(f"{rain.name}: expected at least one field, got none")
-        return _frames(dataset, rain, limits_of(file))
+        return frames_of(dataset, limits_of(file))
+
+
+def frames_of(dataset: xr.Dataset, limits: ReadLimits) -> list[RadarFrame]:
+    """Return every time of a data set's rain as a frame.
+
+    Raises:
+        FrameError: without a rain rate, unit, grid or time, or values below 0.
+        TooLargeError: more frames or cells than the limits.
+    """
+    rain = find_rain(dataset)
+    count = rain.shape[0] if rain.ndim == 3 else 1
+    limits.check_frames(count)
+    limits.check_cells(*rain.shape[-2:])
+    if count == 0:
+        raise FrameError(f"{rain.name}: expected at least one field, got none")
+    return _frames(dataset, rain, limits)
 
 
 def _check_hdf5(file: BinaryIO) -> None:

@@ -17,6 +17,7 @@ from ingest.readers.base import (
     OtherFormatError,
     ReadLimits,
 )
+from ingest.readers.cf_zarr import read_folder
 from ingest.readers.containers import printable, unpack
 
 log: Final = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def read_frames(
     """Read all frames of a file in the file's order; compression, tar and format are detected from the content.
 
     Args:
-        source: a file's path, or its bytes.
+        source: path of a file or of a Zarr store's folder, or the bytes of a file.
         name: of the file in messages, by default that of the path; only an ASCII grid takes its time from it.
         max_bytes: limit on the size, packed and unpacked.
         max_frames: limit on the number of frames.
@@ -47,9 +48,11 @@ def read_frames(
     """
     source = Path(source) if isinstance(source, str) else source
     label = printable(name or (source.name if isinstance(source, Path) else "upload"))
-    content = _content(source, label, max_bytes)
     limits = ReadLimits(max_bytes, max_frames, max_cells)
-    frames = _taken(content, label, limits)
+    if isinstance(source, Path) and source.is_dir():
+        frames = read_folder(source, limits)
+    else:
+        frames = _taken(_content(source, label, max_bytes), label, limits)
     for note in limits.notes:
         log.warning("%s", note)
     if notes is not None:

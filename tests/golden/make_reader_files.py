@@ -6,6 +6,8 @@ Each holds no data outside of a frame's inner part, dry cells inside of it, and 
 import gzip
 import io
 import tarfile
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,7 @@ def knmi_hdf5() -> None:
     (HERE / "knmi-hdf5.h5").write_bytes(content)
 
 
-def cf_netcdf() -> None:
+def cf_dataset() -> tuple[xr.Dataset, dict[str, dict[str, Any]]]:
     units = depth_units(40, 36)
     rate = np.where(units < 0, np.nan, units * 0.12).astype("f4")[::-1]
     times = np.array(["2024-06-01T15:30", "2024-06-01T16:00"], "datetime64[ns]")
@@ -112,9 +114,31 @@ def cf_netcdf() -> None:
         },
         attrs={"Conventions": "CF-1.11", "product": "invented", "interval_minutes": 5},
     )
-    packing = {"dtype": "i2", "scale_factor": 0.01, "_FillValue": -32768, "zlib": True}
+    packing = {"dtype": "i2", "scale_factor": 0.01, "_FillValue": -32768}
     encoding: dict[str, dict[str, Any]] = {"precipitation_rate": packing, "time": {"units": "seconds since 1970-01-01"}}
+    return dataset, encoding
+
+
+def cf_netcdf() -> None:
+    dataset, encoding = cf_dataset()
+    encoding["precipitation_rate"]["zlib"] = True
     dataset.to_netcdf(HERE / "cf-netcdf.nc", engine="netcdf4", encoding=encoding)
+
+
+def cf_zarr() -> None:
+    dataset, encoding = cf_dataset()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset.to_zarr(folder, zarr_format=2, encoding=encoding, consolidated=True)
+        (HERE / "cf-zarr.zip").write_bytes(zipped(Path(folder)))
+
+
+def zipped(folder: Path) -> bytes:
+    """Return the files of a folder as a zip archive without times of its own."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix()), path.read_bytes())
+    return content.getvalue()
 
 
 if __name__ == "__main__":
@@ -123,3 +147,4 @@ if __name__ == "__main__":
     odim_h5()
     knmi_hdf5()
     cf_netcdf()
+    cf_zarr()

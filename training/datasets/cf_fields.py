@@ -16,6 +16,7 @@ from core.cf_times import time_name, times_of
 from core.errors import FrameError
 from ingest.plausibility import masked_rates, remarks
 from ingest.readers.cf_netcdf import leads_of
+from ingest.readers.cf_zarr import open_path
 from training.datasets.radar_series import RadarSeries
 
 MOST_AT_ONCE: Final = 128
@@ -111,17 +112,11 @@ def _check_some(path: Path, fields: CFFields, count: int) -> None:
 
 def _open(path: Path) -> xr.Dataset:
     try:
-        if path.is_dir():
-            dataset: xr.Dataset = xr.open_zarr(path, consolidated=_consolidated(path), chunks=None)
-            return dataset
+        if path.is_dir() or path.suffix == ".zip":
+            return open_path(path)
         return xr.open_dataset(path, engine="netcdf4")
     except (OSError, ValueError, KeyError) as err:
         raise FrameError(f"{path.name}: expected a NetCDF file or a Zarr store, got {err}") from err
-
-
-def _consolidated(store: Path) -> bool:
-    metadata = store / "zarr.json"
-    return (store / ".zmetadata").is_file() or (metadata.is_file() and "consolidated_metadata" in metadata.read_text())
 
 
 def _step_minutes(path: Path, minutes: NDArray[np.int64]) -> int:

@@ -46,7 +46,7 @@ class GermanyOptions(BaseModel):
     )
     flips: bool = Field(False, description="mirror and turn whole training windows too")
     cache: Path | None = Field(
-        None, description="folder for resized fields of large archives; None: .cache in the data folder"
+        None, description="folder for resized fields and unpacked files; None: .cache in the data folder"
     )
     exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
     crop: int = Field(0, ge=0, description="edge of random training cuts in cells; 0 trains on whole fields")
@@ -98,7 +98,8 @@ class Germany(NowcastDataset):
         self.options = options if isinstance(options, GermanyOptions) else GermanyOptions()
         self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
         self.random_cuts = split == "train" and self.options.crop > 0
-        found = [s for s in find_series(data) if not any(part in s.path.name for part in self.options.exclude)]
+        found = find_series(data, self.options.cache)
+        found = [one for one in found if not any(part in one.path.name for part in self.options.exclude)]
         series = join_in_time(found)
         self.divided = _divides(series, self.options.test_from)
         if self.options.test_from and not self.divided:

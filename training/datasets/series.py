@@ -1,7 +1,7 @@
 """Finding and opening of rain-rate series: event NetCDF files, Zarr archives and RainNet's HDF5 file."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,15 +16,18 @@ from core.errors import ConfigError, FrameError
 from core.grid import RADOLAN_900
 from ingest.readers.rydl import key_time, open_keys, read_field
 from training.datasets.cf_fields import open_cf
+from training.datasets.field_cache import cache_folder
 from training.datasets.radar_series import RadarSeries as RadarSeries
+from training.datasets.series_files import RYDL_SUFFIXES, series_files
 
 log = logging.getLogger(__name__)
-RYDL_SUFFIXES: Final = (".hdf5", ".h5")
 SAME_CELLS: Final = 0.01
 """Largest relative difference of cell sizes that count as one size."""
 LONGEST_PAUSE_MINUTES: Final = 60
 """Longest pause between files that continue each other."""
-EXPECTED: Final = "expected an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder of them"
+EXPECTED: Final = (
+    "expected an event NetCDF file, a Zarr archive, RainNet's RYDL.hdf5, or a folder or tar archive of them"
+)
 
 
 def open_series(path: str | Path) -> RadarSeries:
@@ -72,8 +75,12 @@ def _open_rydl(path: Path) -> RadarSeries:
     return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys, (height, width)), grid.key)
 
 
-def find_series(data: str | Path | None) -> list[RadarSeries]:
+def find_series(data: str | Path | None, cache: Path | None = None) -> list[RadarSeries]:
     """Return all series of a file or folder in the order of time; unreadable files are logged and skipped.
+
+    Args:
+        data: a file, a Zarr store, or a folder of them at any depth; also packed in gzip, bzip2 or tar.
+        cache: folder that packed files are unpacked into; None: `.cache` in the data folder.
 
     Raises:
         ConfigError: no such path, or nothing readable in it.
@@ -83,8 +90,10 @@ def find_series(data: str | Path | None) -> list[RadarSeries]:
         found = "no data given" if data is None else f"no data at {data}"
         raise ConfigError(f"{found}: {EXPECTED}, by --data PATH or in a folder ./data/DATASET")
     series: list[RadarSeries] = []
-    for path in _candidates(data):
+    for path, damage in series_files(data, cache_folder(cache, data)):
         try:
+            if damage is not None:
+                raise damage
             series.append(open_series(path))
         except FrameError as err:
             log.warning("skipped %s: %s", path.name, err)
@@ -169,10 +178,3 @@ def common_edges(series: Sequence[RadarSeries], shape: tuple[int, int]) -> tuple
         f"fields of {shape[0]} x {shape[1]} cells: expected one cell size in all files, got {sizes}; leave out the "
         "files of the others (exclude=[PART OF A NAME]), or train on crops (crop=N)"
     )
-
-
-def _candidates(data: Path) -> Iterator[Path]:
-    if data.is_file() or (data / "zarr.json").exists() or (data / ".zgroup").exists():
-        yield data
-        return
-    yield from sorted(path for path in data.iterdir() if path.suffix in (".nc", ".nc4", ".zarr", *RYDL_SUFFIXES))

@@ -1,5 +1,6 @@
 """RADKLIM in NetCDF as DWD writes it: sums in `RR`, axes in metres, a projection in kilometres, rows from the south."""
 
+import gzip
 import io
 import tarfile
 from datetime import timedelta
@@ -16,7 +17,7 @@ from ingest.archive.build import build_archive
 from ingest.archive.settings import archive_settings
 from ingest.readers import read_frames
 from tests.ingest.archive.sources import read_archive
-from training.datasets.series import open_series
+from training.datasets.series import find_series, open_series
 
 START = utc("2017-06-01T23:50Z")
 
@@ -75,6 +76,35 @@ def test_an_archive_is_built_of_days_and_of_a_tar_of_days(tmp_path, packed):
     dataset = read_archive(build_archive(source, tmp_path / "out.zarr", archive_settings()).archive)
     assert dataset.sizes["time"] == 3
     assert float(dataset["rainfall_rate"][2, 0, 0]) == pytest.approx(12, rel=1e-3)
+
+
+@pytest.mark.parametrize("where", ["2017/06/YW_2017.002_20170601.nc", "YW2017.002_2017_netcdf.tar.gz", "day.nc.gz"])
+def test_training_finds_days_in_folders_and_in_packed_files(tmp_path, where):
+    data = tmp_path / "data"
+    path = data / where
+    path.parent.mkdir(parents=True)
+    day = radklim(tmp_path / "YW_2017.002_20170601.nc")
+    if where.endswith(".tar.gz"):
+        with tarfile.open(path, "w:gz", compresslevel=1) as tar:
+            tar.add(day, "2017/06/YW_2017.002_20170601.nc")
+            tar.add(__file__, "2017/README.py")
+    elif where.endswith(".gz"):
+        path.write_bytes(gzip.compress(day.read_bytes(), 1))
+    else:
+        day.rename(path)
+    for _ in range(2):  # the second time from what was unpacked
+        (series,) = find_series(data, tmp_path / "cache")
+        assert [int(minute) * 60 for minute in series.minutes] == [int(START.timestamp()) + 300 * k for k in range(3)]
+        assert series.field_mmh(2)[0, 0] == pytest.approx(12)
+    assert len(list((tmp_path / "cache").rglob("*.nc"))) == where.endswith(".gz")
+
+
+def test_a_damaged_archive_is_skipped_and_leaves_nothing(tmp_path, caplog):
+    radklim(tmp_path / "day.nc")
+    (tmp_path / "other.tar.gz").write_bytes(gzip.compress(b"not a tar archive"))
+    assert len(find_series(tmp_path, tmp_path / ".cache")) == 1
+    assert "other.tar.gz: damaged archive" in caplog.text
+    assert not list((tmp_path / ".cache" / "unpacked").iterdir())
 
 
 def test_one_field_has_no_interval(tmp_path):
