@@ -27,7 +27,9 @@ class Dataset(StrEnum):
     """The data sets that can be fetched."""
 
     RADOLAN_RY = "radolan-ry"
+    RADOLAN_YW = "radolan-yw"
     RADKLIM_YW = "radklim-yw"
+    RADKLIM_YW_NETCDF = "radklim-yw-netcdf"
     RYDL = "rydl"
     MLCAST_RADKLIM = "mlcast-radklim"
 

@@ -31,7 +31,8 @@ def fetch_dataset(
     """Download a data set of some years.
 
     Args:
-        dataset: radolan-ry, radklim-yw, rydl (one file of all its years) or mlcast-radklim.
+        dataset: radolan-ry, radolan-yw, radklim-yw, radklim-yw-netcdf, rydl (one file of all its years) or
+            mlcast-radklim.
         years: first and last.
         out: folder for the files.
         settings: addresses of the data sets.

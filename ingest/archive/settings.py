@@ -33,6 +33,7 @@ class ListedFolder(_Checked):
     folder: str
     pattern: str
     format: str
+    withdrawn: tuple[int, ...] = Field((), description="years of which no file of this folder is used")
 
 
 class ListedFiles(_Checked):
@@ -66,7 +67,9 @@ class FetchSettings(_Checked):
 
     user_agent: str
     radolan_ry: Remote = Field(alias="radolan-ry")
+    radolan_yw: Remote = Field(alias="radolan-yw")
     radklim_yw: Remote = Field(alias="radklim-yw")
+    radklim_yw_netcdf: Remote = Field(alias="radklim-yw-netcdf")
     rydl: Remote
     mlcast_radklim: Remote = Field(alias="mlcast-radklim")
 

@@ -43,10 +43,13 @@ def downloader(waits):
 def settings_of(server, tmp_path: Path):
     over = {
         "radolan-ry": {"root": f"{server.url}{TREE}"},
+        "radolan-yw": {"root": f"{server.url}{TREE}"},
         "radklim-yw": {"root": f"{server.url}{TREE}/reproc/2017_002/bin"},
+        "radklim-yw-netcdf": {"root": f"{server.url}{TREE}/reproc/2017_002/netCDF"},
         "rydl": {"root": f"{server.url}/api/records/3629951"},
         "mlcast-radklim": {"root": f"{server.url}/bucket/radklim/v0.1.1/5_minutes.zarr"},
     }
+    tmp_path.mkdir(exist_ok=True)
     path = tmp_path / "settings.yaml"
     path.write_text(json.dumps({"fetch": over}))
     return path
@@ -93,14 +96,55 @@ def test_months_of_dwd_s_tree_come_once_and_the_archive_builds_from_them(server,
     assert (report["fields"], report["duplicate_count"]) == (2, 2)
 
 
-def test_ry_is_in_monthly_and_recent_daily_folders(server, tmp_path, downloader):
-    server.files[f"{TREE}/historical/bin/2023/RY-202301.tar"] = CONTENT
-    server.pages[f"{TREE}/historical/bin/2023/"] = listing("RY-202301.tar")
-    for day in ("231231", "240101"):
-        server.files[f"{TREE}/recent/YW-{day}.tar.gz"] = CONTENT
-    server.pages[f"{TREE}/recent/"] = listing("YW-231231.tar.gz", "YW-240101.tar.gz")
+def offer(server, folder: str, *names: str) -> None:
+    for name in names:
+        server.files[f"{folder}/{name}"] = CONTENT
+    server.pages[f"{folder}/"] = listing(*names)
+
+
+def fetched(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "out").iterdir())
+
+
+def test_ry_is_in_monthly_and_recent_daily_folders_and_yw_is_not_ry(server, tmp_path, downloader):
+    offer(server, f"{TREE}/historical/bin/2023", "RY-202301.tar", "YW-202301.tar")
+    offer(server, f"{TREE}/recent", "YW-231231.tar.gz", "YW-240101.tar.gz", "RY-231230.tar.gz")
     run(server, tmp_path, downloader, "radolan-ry", "2023")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["RY-202301.tar", "YW-231231.tar.gz"]
+    assert fetched(tmp_path) == ["RY-202301.tar", "RY-231230.tar.gz"]
+    run(server, tmp_path / "yw", downloader, "radolan-yw", "2023")
+    assert fetched(tmp_path / "yw") == ["YW-202301.tar", "YW-231231.tar.gz"]
+    with pytest.raises(NoDataError, match="no file of 2024"):
+        run(server, tmp_path, downloader, "radolan-ry", "2024")
+
+
+def test_years_of_radklim_s_netcdf_come_with_2021_from_the_supplement_alone(server, tmp_path, downloader):
+    root = f"{TREE}/reproc/2017_002/netCDF"
+    for year in (2020, 2021, 2022):
+        offer(server, f"{root}/{year}", f"YW2017.002_{year}_netcdf.tar.gz", "readme.txt")
+    with pytest.raises(NoDataError, match="corrected files of 2021"):
+        run(server, tmp_path, downloader, "radklim-yw-netcdf", "2020-2022")
+    offer(server, f"{root}/supplement", "YW2017.002_2021_netcdf_supplement.tar.gz", "YW2017.002_2021_asc_supplement.tar")
+    run(server, tmp_path, downloader, "radklim-yw-netcdf", "2020-2022")
+    corrected = "YW2017.002_2021_netcdf_supplement.tar.gz"
+    assert fetched(tmp_path) == ["YW2017.002_2020_netcdf.tar.gz", corrected, "YW2017.002_2022_netcdf.tar.gz"]
+    assert server.gets(f"{root}/2021/") == []
+
+
+@pytest.mark.parametrize("name", ["YW2017.002_2021_supplement.tar.gz", "YW2017.002_202107.tar"])
+def test_binary_radklim_of_2021_comes_from_the_supplement_alone(server, tmp_path, downloader, name):
+    root = f"{TREE}/reproc/2017_002/bin"
+    offer(server, f"{root}/2021", "YW2017.002_202107.tar", "YW2017.002_202108.tar")
+    offer(server, f"{root}/supplement", name)
+    run(server, tmp_path, downloader, "radklim-yw", "2021")
+    assert fetched(tmp_path) == [name]
+    assert len(server.gets(f"{root}/supplement/{name}")) == 1
+
+
+def test_a_record_that_names_files_of_another_host_is_refused(server, tmp_path, downloader):
+    link = {"key": "RYDL.hdf5", "size": 1, "checksum": "md5:0", "links": {"self": "http://elsewhere.test/RYDL.hdf5"}}
+    server.files["/api/records/3629951"] = json.dumps({"files": [link]}).encode()
+    with pytest.raises(UnavailableError, match=r"same host, got http://elsewhere\.test"):
+        run(server, tmp_path, downloader, "rydl", "2012")
 
 
 def test_nothing_is_fetched_without_agreement_and_nothing_there_is_an_error(server, tmp_path, downloader):
