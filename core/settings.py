@@ -32,13 +32,39 @@ class Settings(BaseSettings):
         "default", description="model of the scheduled forecasts: a name, an alias or a checkpoint's folder"
     )
     source: Path | None = Field(None, description="folder that is watched for radar files")
-    source_kind: str = Field("directory", description="directory, dwd, replay, or another module of ingest/sources")
+    source_kind: str = Field(
+        "directory", description="directory, dwd, ord, replay, or another module of ingest/sources"
+    )
     source_options: dict[str, str] = Field(
         default_factory=dict, repr=False, description='options of another kind of source, as JSON: {"url": "..."}'
     )
     dwd_url: str = Field("https://opendata.dwd.de/weather/radar", description="root of DWD's open radar data")
+    dwd_product: Literal["RY", "YW"] = Field(
+        "RY",
+        description="5-minute product of DWD's open data; YW is adjusted to rain gauges and half an hour late: for "
+        "verification and archives, as its scans are older than refuse_after_s",
+    )
     dwd_hourly: bool = Field(
         False, description="also fetch RW, the gauge-adjusted hourly sums; forecasts do not use them"
+    )
+    ord_url: str = Field(
+        "https://s3.waw3-1.cloudferro.com/openradar-24h",
+        description="bucket of EUMETNET's open radar data (source kind ord): OPERA's composites of Europe, CC BY 4.0",
+    )
+    ord_quantity: Literal["RATE", "DBZH"] = Field(
+        "RATE",
+        description="OPERA's composite: RATE, rain rates of 2 km every 15 minutes, or DBZH, reflectivity of 1 km "
+        "every 5 minutes",
+    )
+    ord_edr_url: str | None = Field(
+        None,
+        description="find the composites by EDR instead of the bucket's listing, such as "
+        "https://api.meteogate.eu/eu-eumetnet-weather-radar",
+    )
+    ord_mqtt_url: SecretStr | None = Field(
+        None,
+        description="look as soon as a message announces a composite, such as "
+        "wss://everyone:everyone@radar.meteogate.eu:8884/ordmqtt; default: poll every minute",
     )
     replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
     host: str = Field("127.0.0.1", description="address that the API listens on")

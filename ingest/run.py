@@ -1,4 +1,4 @@
-"""The ingest worker's command: `python -m ingest.run --source DIR`, or `--dwd`."""
+"""The ingest worker's command: `python -m ingest.run --source DIR`, or `--dwd`, or `--ord`."""
 
 import logging
 import signal
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 def main(
     source: Annotated[Path | None, typer.Option(help="Folder that radar files are dropped into.")] = None,
     dwd: Annotated[bool, typer.Option("--dwd", help="Poll DWD's open data instead.")] = False,
+    from_ord: Annotated[bool, typer.Option("--ord", help="Poll EUMETNET's open radar data instead.")] = False,
     source_kind: Annotated[
         str | None, typer.Option(help="A kind of source by its name, instead of NOWCAST_SOURCE_KIND.")
     ] = None,
@@ -46,9 +47,8 @@ def main(
         stop = threading.Event()
         with stopped_by_signals(stop):
             store = open_store(settings)
-            chosen = choose_source(
-                settings, store, source, dwd=dwd, kind=source_kind, once=once, poll_s=poll_s, grace_s=grace_s
-            )
+            kind = named_kind(source, source_kind, dwd=dwd, from_ord=from_ord)
+            chosen = choose_source(settings, store, source, kind=kind, once=once, poll_s=poll_s, grace_s=grace_s)
             worker = build_worker(settings, store, chosen, weights, stop)
             log.info("ingest of %s into %s", chosen.name, store.home)
             worker.run_once() if once else worker.run()
@@ -79,12 +79,25 @@ def open_store(settings: Settings) -> Store:
     return Store(settings.home, settings.catalogue_url)
 
 
+def named_kind(folder: Path | None, kind: str | None, *, dwd: bool, from_ord: bool) -> str | None:
+    """Return the kind of source that the command line names, None if it names none.
+
+    Raises:
+        ConfigError: two are named.
+    """
+    flags = [name for name, given in (("dwd", dwd), ("ord", from_ord)) if given]
+    others = [f"--source {folder}"] if folder is not None else []
+    others += [f"--source-kind {kind}"] if kind is not None and kind not in flags else []
+    if flags and len(flags) + len(others) > 1:
+        raise ConfigError(f"expected one source, got {' and '.join([*others, *(f'--{flag}' for flag in flags)])}")
+    return flags[0] if flags else kind
+
+
 def choose_source(
     settings: Settings,
     store: Store,
     folder: Path | None,
     *,
-    dwd: bool,
     once: bool,
     poll_s: float,
     grace_s: float,
@@ -93,12 +106,9 @@ def choose_source(
     """Open the source that the command line names, else the one of the settings.
 
     Raises:
-        ConfigError: none or two are named, no source has that name, or it lacks what it needs.
+        ConfigError: none is named, no source has that name, or it lacks what it needs.
     """
-    if dwd and (folder is not None or kind not in (None, "dwd")):
-        given = f"--source {folder}" if folder is not None else f"--source-kind {kind}"
-        raise ConfigError(f"expected one source, got {given} and --dwd")
-    kind = "dwd" if dwd else kind or ("directory" if folder is not None else settings.source_kind)
+    kind = kind or ("directory" if folder is not None else settings.source_kind)
     settings = settings.model_copy(update={"source_kind": kind})
     check_source_kind(settings)
     context = SourceContext(

@@ -1,6 +1,6 @@
 """The whole service as one supervised tree: queue, ingest, worker, beat, API, and without radar files a replay.
 
-`python -m service.run [--source DIR | --dwd | --replay DIR --speed N] [--host HOST --port PORT]`
+`python -m service.run [--source DIR | --dwd | --ord | --replay DIR --speed N] [--host HOST --port PORT]`
 """
 
 import asyncio
@@ -24,6 +24,9 @@ from ingest.sources.history import history_is_stored
 from service.access.start import check_start
 from service.process.broker import Broker, check_port, embedded, free_port
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
+
+FETCHED: Final = {"dwd": "DWD's open data", "ord": "EUMETNET's open radar data"}
+"""Kinds of sources with an option of their own, which need no folder."""
 
 BROKER_WAIT_S: Final = 30.0
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
@@ -75,6 +78,7 @@ def plan(
     dwd: bool,
     replay: Path | None,
     now: datetime,
+    from_ord: bool = False,
     kind: str | None = None,
 ) -> StackPlan:
     """Decide what runs; a replay and an invented day get a home of their own, apart from observed scans.
@@ -82,12 +86,13 @@ def plan(
     Raises:
         ConfigError: more than one source, or a folder that does not exist.
     """
-    if sum((source is not None or kind is not None, dwd, replay is not None)) > 1:
-        raise ConfigError("expected one of --source (with --source-kind), --dwd and --replay, got more than one")
-    kind = kind or ("dwd" if dwd else "replay" if replay else "directory" if source else settings.source_kind)
+    if sum((source is not None or kind is not None, dwd, from_ord, replay is not None)) > 1:
+        raise ConfigError("expected one of --source (with --source-kind), --dwd, --ord and --replay, got more than one")
+    kind = kind or ("dwd" if dwd else "ord" if from_ord else "replay" if replay else None)
+    kind = kind or ("directory" if source else settings.source_kind)
     check_source_kind(settings.model_copy(update={"source_kind": kind}))
-    if not (source or dwd or replay):
-        source = settings.source if kind not in ("dwd", "replay") else None
+    if not (source or replay):
+        source = settings.source if kind not in (*FETCHED, "replay") else None
         replay = settings.source if kind == "replay" else None
     if missing := next((folder for folder in (source, replay) if folder and not folder.is_dir()), None):
         raise ConfigError(f"expected a folder of radar files, got {missing}, which does not exist")
@@ -107,8 +112,8 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
     settings = chosen.settings
     listen = ("--host", settings.host, "--port", str(settings.port))
     ingest: tuple[str, ...] = ("--source", str(chosen.source)) if chosen.source else ()
-    if settings.source_kind == "dwd":
-        ingest = ("--dwd",)
+    if settings.source_kind in FETCHED:
+        ingest = (f"--{settings.source_kind}",)
     elif settings.source_kind not in ("directory", "replay"):
         ingest += ("--source-kind", settings.source_kind)
     celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
@@ -164,8 +169,7 @@ def _greeting(chosen: StackPlan) -> str:
     settings = chosen.settings
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     radar = f"files in {chosen.source}" if chosen.source else f"the source {settings.source_kind!r}"
-    if settings.source_kind == "dwd":
-        radar = "DWD's open data"
+    radar = FETCHED.get(settings.source_kind, radar)
     if chosen.plays:
         radar = f"{chosen.replay or 'an invented radar day'}, {settings.replay_speed:g} times as fast"
     return f"http://{host}:{settings.port} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
@@ -193,6 +197,7 @@ def alone_in(home: Path) -> Iterator[None]:
 def main(
     source: Annotated[Path | None, typer.Option(help="watched folder of radar files")] = None,
     dwd: Annotated[bool, typer.Option("--dwd", help="DWD's open radar data")] = False,
+    from_ord: Annotated[bool, typer.Option("--ord", help="EUMETNET's open radar data of Europe")] = False,
     source_kind: Annotated[str | None, typer.Option(help="a kind of source by its name")] = None,
     replay: Annotated[Path | None, typer.Option(help="recorded radar files, played with current times")] = None,
     speed: Annotated[float | None, typer.Option(min=0.01, help="replayed minutes per minute")] = None,
@@ -206,7 +211,9 @@ def main(
         settings = settings.model_copy(update={name: value for name, value in options.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
-        chosen = plan(settings, source, dwd=dwd, replay=replay, now=datetime.now(UTC), kind=source_kind)
+        chosen = plan(
+            settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
+        )
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):

@@ -2,6 +2,7 @@
 
 from ingest.sources import directory as directory
 from ingest.sources import dwd as dwd
-from ingest.sources.base import SOURCES, Arrival, Source, SourceContext, check_source_kind
+from ingest.sources import eumetnet as eumetnet
+from ingest.sources.base import SOURCES, Arrival, Source, SourceContext, attribution_of, check_source_kind
 
-__all__ = ["SOURCES", "Arrival", "Source", "SourceContext", "check_source_kind"]
+__all__ = ["SOURCES", "Arrival", "Source", "SourceContext", "attribution_of", "check_source_kind"]

@@ -86,6 +86,13 @@ SourceOpener = Callable[[SourceContext], Source]
 """Opens one kind of source; raises ConfigError if the context lacks what it needs."""
 
 SOURCES: Final[Registry[SourceOpener]] = Registry("source kind")
+ATTRIBUTIONS: Final[Registry[str]] = Registry("attribution of a source kind")
+"""Whose data a kind of source brings, and under which licence; a folder has files of anyone."""
+
+
+def attribution_of(kind: str) -> str:
+    """Return whose data a kind of source brings, with their licence; empty if that is not known."""
+    return ATTRIBUTIONS.get(kind) if kind in ATTRIBUTIONS else ""
 
 
 def check_source_kind(settings: Settings) -> None:

@@ -159,7 +159,8 @@ def open_directory(context: SourceContext) -> DirectorySource:
     """
     if context.folder is None:
         raise ConfigError(
-            "no source given; expected --source DIR or --dwd (or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd)"
+            "no source given; expected --source DIR, --dwd or --ord "
+            "(or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd or ord)"
         )
     return DirectorySource(context.folder, poll_s=context.poll_s, grace_s=context.grace_s, trust_age=context.once)
 

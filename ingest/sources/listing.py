@@ -64,6 +64,9 @@ def _radolan(name: str) -> Product:
 RY: Final = _radolan("ry")
 """Quality-checked 5-minute rates, kept for a day; the HDF5 files are on another grid than the binary ones."""
 
+YW: Final = _radolan("yw")
+"""5-minute rates adjusted to rain gauges, half an hour late."""
+
 RW: Final = _radolan("rw")
 """Hourly sums, adjusted to rain gauges, half an hour late."""
 

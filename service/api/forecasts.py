@@ -16,7 +16,7 @@ from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.places import graticule, map_cities
 from service.api.proxies import public_prefix
-from service.api.views import INVENTED, forecast_out, point_out, status_of
+from service.api.views import attribution_text, forecast_out, point_out, status_of
 from service.forecasts.fields import held
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.products import inputs_png, lead_png
@@ -150,7 +150,6 @@ def read_observed(
 )
 def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, response: Response) -> MapOut:
     """Return cities, graticule and legend in the coordinates of the pictures."""
-    invented = backend.settings.invented and forecast.origin == "scans"
     lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
     response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
     return MapOut(
@@ -163,7 +162,7 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
             ProbabilityColourOut(from_probability=edge, colour=_css(colour)) for edge, colour in CHANCE_COLOURS
         ],
         no_data_colour=_css(NO_DATA),
-        attribution=INVENTED if invented else f"Radar product {forecast.product}.",
+        attribution=attribution_text(forecast, backend.settings),
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 import numpy as np
 
 from core.grid import Grid
+from core.settings import Settings
+from ingest.sources import attribution_of
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.proxies import public_prefix
@@ -51,6 +53,15 @@ def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = T
         verification=verification_out(scores),
         links=links_out(forecast),
     )
+
+
+def attribution_text(forecast: StoredForecast, settings: Settings) -> str:
+    """Return whose radar data a forecast shows, with their licence; an upload's provider is not known."""
+    of_scans = forecast.origin == "scans"
+    if settings.invented and of_scans:
+        return INVENTED
+    provider = attribution_of(settings.source_kind) if of_scans else ""
+    return f"Radar product {forecast.product}{': ' if provider else ''}{provider}."
 
 
 def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:

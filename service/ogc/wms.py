@@ -15,7 +15,7 @@ from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import LATEST, RecentForecasts
-from service.api.views import INVENTED, status_of
+from service.api.views import attribution_text, status_of
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
@@ -94,7 +94,7 @@ def _answer(parameters: Parameters, backend: Backend, request: Request) -> Respo
 def _capabilities(parameters: Parameters, backend: Backend, request: Request, newest: StoredForecast) -> Response:
     service, version = backend.service, parameters.version
     runs = service.list(model=service.settings.model, origin="scans", limit=MOST_RUNS) or [newest]
-    attribution = INVENTED if service.settings.invented else f"Radar product {newest.product}"
+    attribution = attribution_text(newest, service.settings)
     document = capabilities(version, f"{request.base_url}wms", newest, runs, attribution)
     return Response(document, media_type=version.media_type, headers=_headers(backend, newest, request))
 

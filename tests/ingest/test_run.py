@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
-from ingest.run import app, choose_source, stopped_by_signals
+from ingest.run import app, choose_source, named_kind, stopped_by_signals
 from ingest.sources.base import Arrival, Source
 from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
+from ingest.sources.eumetnet import OrdSource
 from ingest.store.intake import Outcome
 from ingest.store.live import Store
 from ingest.store.ready import ServedModel
@@ -69,9 +70,12 @@ def test_once_takes_what_is_there_and_reports_it(home, folder, tmp_path):
     [
         (["--source", "/no/such/folder"], "ingest: source /no/such/folder: expected a folder, got nothing there\n"),
         (["--source", "x", "--dwd"], "ingest: expected one source, got --source x and --dwd\n"),
+        (["--ord", "--dwd"], "ingest: expected one source, got --dwd and --ord\n"),
+        (["--ord", "--source-kind", "dwd"], "ingest: expected one source, got --source-kind dwd and --ord\n"),
         (
             [],
-            "ingest: no source given; expected --source DIR or --dwd (or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd)\n",
+            "ingest: no source given; expected --source DIR, --dwd or --ord "
+            "(or NOWCAST_SOURCE, or NOWCAST_SOURCE_KIND=dwd or ord)\n",
         ),
     ],
 )
@@ -98,15 +102,20 @@ def test_once_with_nobody_there_fails(home, monkeypatch):
 def test_the_settings_name_the_source_where_the_command_does_not(tmp_path):
     store = Store(tmp_path / "home")
 
-    def chosen(folder: Path | None = None, *, dwd: bool = False, kind: str | None = None, **given) -> Source:
+    def chosen(
+        folder: Path | None = None, *, dwd: bool = False, from_ord: bool = False, kind: str | None = None, **given
+    ) -> Source:
         settings = Settings(home=tmp_path, **given)
-        return choose_source(settings, store, folder, dwd=dwd, kind=kind, once=False, poll_s=1, grace_s=1)
+        kind = named_kind(folder, kind, dwd=dwd, from_ord=from_ord)
+        return choose_source(settings, store, folder, kind=kind, once=False, poll_s=1, grace_s=1)
 
     assert isinstance(chosen(source=tmp_path), DirectorySource)
     assert isinstance(chosen(source_kind="dwd"), DwdSource)
     assert isinstance(chosen(tmp_path, source_kind="dwd"), DirectorySource)
     assert isinstance(chosen(dwd=True, source=tmp_path), DwdSource)
     assert isinstance(chosen(kind="dwd", source=tmp_path), DwdSource)
+    assert isinstance(chosen(from_ord=True, source=tmp_path), OrdSource)
+    assert isinstance(chosen(source_kind="ord"), OrdSource)
     assert isinstance(chosen(tmp_path, kind="replay"), DirectorySource)
     assert chosen(source_kind="replay", source=tmp_path).name == str(tmp_path)
     with pytest.raises(ConfigError, match="no source"):
@@ -119,7 +128,7 @@ def test_an_unknown_kind_of_source_is_named(home, monkeypatch):
     monkeypatch.setenv("NOWCAST_SOURCE_KIND", "ftp")
     result = CliRunner().invoke(app, ["--once"])
     assert result.exit_code == 2
-    assert result.stderr == "ingest: NOWCAST_SOURCE_KIND: expected one of directory, dwd, replay (got 'ftp')\n"
+    assert result.stderr == "ingest: NOWCAST_SOURCE_KIND: expected one of directory, dwd, ord, replay (got 'ftp')\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -62,7 +62,9 @@ def test_the_environment_of_the_processes_holds_settings(tmp_path: Path, monkeyp
     assert values == chosen.settings.model_copy(update={"source": chosen.source, "redis_url": SecretStr("redis://x")})
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("directory", "directory"), ("replay", "replay"), ("dwd", "dwd")])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("directory", "directory"), ("replay", "replay"), ("dwd", "dwd"), ("ord", "ord")]
+)
 def test_the_settings_choose_where_the_command_line_does_not(tmp_path: Path, kind: str, expected: str):
     chosen = plan(settings(tmp_path, source=tmp_path, source_kind=kind), None, dwd=False, replay=None, now=NOW)
     assert chosen.settings.source_kind == expected
@@ -78,7 +80,7 @@ def test_another_kind_of_source_is_passed_on_by_its_name(tmp_path: Path, monkeyp
         assert by_option.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "toy"
         command = process_specs(by_option, "redis://x", None)[1].command[1:]
         assert command == ("-m", "ingest.run", *(("--source", str(folder)) if folder else ()), "--source-kind", "toy")
-    with pytest.raises(ConfigError, match=r"expected one of directory, dwd, replay, toy \(got 'ftp'\)"):
+    with pytest.raises(ConfigError, match=r"expected one of directory, dwd, ord, replay, toy \(got 'ftp'\)"):
         plan(settings(tmp_path, source_kind="ftp"), None, dwd=False, replay=None, now=NOW)
 
 

@@ -123,7 +123,9 @@ def test_years_of_radklim_s_netcdf_come_with_2021_from_the_supplement_alone(serv
         offer(server, f"{root}/{year}", f"YW2017.002_{year}_netcdf.tar.gz", "readme.txt")
     with pytest.raises(NoDataError, match="corrected files of 2021"):
         run(server, tmp_path, downloader, "radklim-yw-netcdf", "2020-2022")
-    offer(server, f"{root}/supplement", "YW2017.002_2021_netcdf_supplement.tar.gz", "YW2017.002_2021_asc_supplement.tar")
+    offer(
+        server, f"{root}/supplement", "YW2017.002_2021_netcdf_supplement.tar.gz", "YW2017.002_2021_asc_supplement.tar"
+    )
     run(server, tmp_path, downloader, "radklim-yw-netcdf", "2020-2022")
     corrected = "YW2017.002_2021_netcdf_supplement.tar.gz"
     assert fetched(tmp_path) == ["YW2017.002_2020_netcdf.tar.gz", corrected, "YW2017.002_2022_netcdf.tar.gz"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UnavailableError
-from ingest.sources import dwd
+from ingest.sources import polled
 from ingest.sources.dwd import DwdSource, first_member
 from ingest.sources.listing import RV, RY, files_of
 from ingest.store.intake import Outcome
@@ -246,6 +246,21 @@ def test_hours_of_rw_are_fetched_on_request_and_start_no_forecast(server, store,
     assert store.window().product == "RY"
 
 
+def test_yw_is_polled_on_request_and_nothing_replaces_it(server, store, shared_data):
+    offer(server, shared_data)
+    source = DwdSource(server.url, store.home / "inbox", known=store.has_file_named, clock=lambda: NOW, product="YW")
+    with pytest.raises(UnavailableError, match=r"no file in radolan/yw/$"):
+        list(source.look())
+    for path in [*server.files]:
+        content = gzip.compress(gzip.decompress(server.files[path]).replace(b"RY", b"YW", 1))
+        server.files[path.replace("/ry/raa01-ry", "/yw/raa01-yw")] = content
+    server.paths()
+    worker_of(source, store).look()
+    assert store.products() == ["YW"]
+    assert len(store.scans()) == 13
+    assert {path.split("/")[2] for path in server.paths()} == {"yw"}
+
+
 def test_the_waits_differ_by_chance(server, store):
     source = DwdSource(server.url, store.home / "inbox", known=lambda _: False, poll_s=30)
     with pytest.raises(UnavailableError, match=r"no file in radolan/ry/ and composite/rv/"):
@@ -268,7 +283,7 @@ def test_a_file_that_is_gone_or_too_large_does_not_stop_the_others(server, store
     offer(server, shared_data)
     newest = "/radolan/ry/raa01-ry_10000-2001011600-dwd---bin.gz"
     server.status[newest] = 404
-    monkeypatch.setattr(dwd, "MAX_FILE_BYTES", 9_500)
+    monkeypatch.setattr(polled, "MAX_FILE_BYTES", 9_500)
     worker = worker_of(source_of(server, store), store)
     worker.look()
     assert len(store.scans()) == 11
@@ -476,7 +491,7 @@ def test_broken_and_slow_connections_end(server, store, shared_data, where, how)
 
 def test_a_length_over_the_limit_is_refused_before_it_is_read(server, store, shared_data, monkeypatch):
     offer(server, shared_data, first=12)
-    monkeypatch.setattr(dwd, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(polled, "MAX_FILE_BYTES", 1000)
     server.files["/radolan/ry/raa01-ry_10000-2001011555-dwd---bin.gz"] = bytes(10**6)
     worker = worker_of(source_of(server, store), store)
     worker.look()
