@@ -11,6 +11,7 @@ from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import Forecaster, load_forecaster
 from training import skill
+from training.catrare.run import Outputs, print_catrare
 from training.config import is_first_process, key_value
 from training.datasets import DATASETS, NowcastDataset, build_dataset
 from training.evaluation.clips import evaluate as evaluate
@@ -34,11 +35,12 @@ TEST_OPTIONS = (
 
 
 class Protocol(StrEnum):
-    """The frames over which a mean is taken, or the whole skill protocol on radar events (`training.skill`)."""
+    """The frames over which a mean is taken, the skill protocol on radar events, or the benchmark of RainNet2024."""
 
     forecast = "forecast"
     paper = "paper"
     skill = "skill"
+    catrare = "catrare"
 
 
 @app.command()
@@ -47,9 +49,13 @@ def main(
     dataset: Annotated[str, typer.Option(help="germany, moving_mnist, ...")] = "germany",
     data: Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET where it exists")] = None,
     protocol: Annotated[
-        Protocol, typer.Option(help="paper: one-step frames too; skill: all of training.skill")
+        Protocol,
+        typer.Option(help="paper: one-step frames too; skill: training.skill; catrare: RainNet2024's benchmark"),
     ] = Protocol.forecast,
     clips: Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")] = None,
+    catalogue: Annotated[Path | None, typer.Option(help="catrare: CSV of CatRaRE; --data has RADKLIM YW")] = None,
+    journal: Annotated[Path | None, typer.Option(help="catrare: an interrupted run goes on from this file")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="catrare: also write the rows here")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="also write the table here")] = None,
     transfer: Annotated[
         bool, typer.Option("--transfer", help="score a model that was trained on other data or sizes")
@@ -62,19 +68,29 @@ def main(
     clips.
     """
     with errors_in_one_line(), launched_together():
+        options = dict(key_value(text) for text in sets or [])
         if protocol is Protocol.skill:
             _print_skill(checkpoint, data, json_file)
-            return
-        options = dict(key_value(text) for text in sets or [])
-        forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
-        test = scored_set(forecaster, dataset, data, options, transfer=transfer)
-        table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
-        if not is_first_process():
-            return
-        typer.echo(text_table(table, test, forecaster))
-        if json_file is not None:
-            command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
-            write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
+        elif protocol is Protocol.catrare:
+            outputs = Outputs(skill.command_line("training.evaluate"), json_file, csv_file)
+            print_catrare(checkpoint, data, catalogue, options, journal, outputs)
+        else:
+            forecaster = load_forecaster(checkpoint, precision="float32")  # a table is the same on every machine
+            test = scored_set(forecaster, dataset, data, options, transfer=transfer)
+            table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
+            _print_table(table, test, forecaster, dataset, json_file)
+
+
+def _print_table(
+    table: Evaluation, test: NowcastDataset, forecaster: Forecaster, dataset: str, json_file: Path | None
+) -> None:
+    """Print the table of a data set in the first process, and write it as JSON if a file is given."""
+    if not is_first_process():
+        return
+    typer.echo(text_table(table, test, forecaster))
+    if json_file is not None:
+        command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
+        write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
 
 
 def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> None:

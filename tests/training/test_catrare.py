@@ -7,12 +7,14 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from core.errors import ConfigError
 from models import ForecastFields, load_forecaster
 from models.forecaster import Forecaster
 from tests.training import radklim_days as days
 from tests.training.radklim_days import START
+from training import evaluate
 from training.catrare import run
 from training.catrare.catalogue import CatalogueEvent
 from training.catrare.protocol import CatrareProtocol, WindowTally
@@ -226,25 +228,25 @@ def test_an_interrupted_run_goes_on_and_has_the_same_numbers(files, result, tmp_
     monkeypatch.setattr(run, "SAVE_EVERY_S", -1.0)
     state = tmp_path / "state.json"
     with pytest.raises(KeyboardInterrupt):
-        run_catrare([Perfect(fails_after=4)], *files, protocol=PROTOCOL, state=state)
+        run_catrare([Perfect(fails_after=4)], *files, protocol=PROTOCOL, journal=state)
     resumed = Perfect()
-    found = run_catrare([resumed], *files, protocol=PROTOCOL, state=state)
+    found = run_catrare([resumed], *files, protocol=PROTOCOL, journal=state)
     assert resumed.calls < 7
     assert found.to_dict() == result.to_dict()
     finished = Perfect()
-    assert run_catrare([finished], *files, protocol=PROTOCOL, state=state).to_dict() == result.to_dict()
+    assert run_catrare([finished], *files, protocol=PROTOCOL, journal=state).to_dict() == result.to_dict()
     assert finished.calls == 0
 
 
 def test_the_state_of_another_run_is_refused(files, tmp_path):
     state = tmp_path / "state.json"
-    run_catrare([], *files, protocol=PROTOCOL, state=state)
+    run_catrare([], *files, protocol=PROTOCOL, journal=state)
     other = CatrareProtocol(size_cells=32, past_fields=6, every_minutes=30, thresholds_mm=(1.0, 40.0))
     with pytest.raises(ConfigError, match="got one with another protocol"):
-        run_catrare([], *files, protocol=other, state=state)
+        run_catrare([], *files, protocol=other, journal=state)
     state.write_text("{}")
     with pytest.raises(ConfigError, match="expected the state of a run"):
-        run_catrare([], *files, protocol=PROTOCOL, state=state)
+        run_catrare([], *files, protocol=PROTOCOL, journal=state)
 
 
 def test_no_window_is_an_error_that_names_what_was_found(files, tmp_path):
@@ -253,3 +255,51 @@ def test_no_window_is_an_error_that_names_what_was_found(files, tmp_path):
         run_catrare([], tmp_path, files[1], protocol=PROTOCOL)
     with pytest.raises(ConfigError, match="got nothing there"):
         run_catrare([], tmp_path / "other", files[1], protocol=PROTOCOL)
+
+
+def command(*arguments):
+    return CliRunner().invoke(evaluate.app, ["--protocol", "catrare", *map(str, arguments)])
+
+
+SETS = (
+    "--set",
+    "size_cells=64",
+    "--set",
+    "past_fields=6",
+    "--set",
+    "every_minutes=30",
+    "--set",
+    "thresholds_mm=[1, 5]",
+)
+
+
+def test_the_command_prints_the_tables_and_writes_json_and_csv(files, tmp_path):
+    folder, catalogue = files
+    out = [tmp_path / name for name in ("rows.json", "rows.csv", "journal.json")]
+    arguments = ("--checkpoint", "extrapolation", "--data", folder, "--catalogue", catalogue, *SETS)
+    found = command(*arguments, "--json", out[0], "--csv", out[1], "--journal", out[2])
+    assert found.exit_code == 0, found.output
+    assert "1 mm, mask known: 7 windows that reach it" in found.output
+    assert "5 mm, mask all" in found.output
+    document = json.loads(out[0].read_text())
+    assert document["command"].startswith("python -m training.evaluate")
+    assert len(document["rows"]) == len(list(csv.DictReader(io.StringIO(out[1].read_text())))) == 2 * 2 * 2 * 2
+    assert out[2].exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected --data FOLDER of RADKLIM YW and --catalogue FILE of CatRaRE"),
+        (("--set", "every_minutes=soon"), "every_minutes"),
+        (("--set", "every_minutes=7"), "expected a multiple of 5"),
+        (("--set", "stride=7"), "stride"),
+        (("--set", "members=many"), "members: expected a whole number"),
+    ],
+)
+def test_what_the_command_cannot_use_is_refused_in_one_line(files, arguments, message):
+    given = ("--data", files[0], "--catalogue", files[1]) if arguments else ()
+    found = command("--checkpoint", "persistence", *given, *arguments)
+    assert found.exit_code != 0
+    assert message in found.output
+    assert "Traceback" not in found.output

@@ -4,9 +4,9 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import typer
 
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
+from core.records import RecordCodec
 from core.times import iso, utc
 from models import Forecaster, load_forecaster
 from training.catrare.catalogue import read_catalogue
@@ -22,10 +23,60 @@ from training.catrare.protocol import CatrareProtocol, WindowTally
 from training.catrare.report import CatrareResult
 from training.catrare.scoring import HourScores, score_window
 from training.catrare.windows import HourWindows
+from training.evaluation.document import write_json
 from verification.baselines import BASELINES
 
+PROTOCOL: Final = RecordCodec(CatrareProtocol, extra="forbid", error=ConfigError)
 SAVE_EVERY_S: Final = 60.0
 MOST_REASONS: Final = 3
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files that hold all rows, None is not written, and the command that made them."""
+
+    command: str
+    json_file: Path | None = None
+    csv_file: Path | None = None
+
+
+def print_catrare(
+    checkpoint: str,
+    folder: Path | None,
+    catalogue: Path | None,
+    options: Mapping[str, Any],
+    journal: Path | None,
+    outputs: Outputs,
+) -> None:
+    """Run the benchmark as the command line requests it; print its tables and write its files.
+
+    Args:
+        checkpoint: a shipped name, or a checkpoint's folder.
+        folder: as `run_catrare`.
+        catalogue: as `run_catrare`.
+        options: fields of `CatrareProtocol`, and `members`.
+        journal: as `run_catrare`.
+        outputs: files to write.
+
+    Raises:
+        ConfigError: no folder or table, an unknown option, and as `run_catrare`.
+    """
+    if folder is None or catalogue is None:
+        raise ConfigError(
+            "--protocol catrare: expected --data FOLDER of RADKLIM YW and --catalogue FILE of CatRaRE, got "
+            f"--data {folder or 'nothing'} and --catalogue {catalogue or 'nothing'}"
+        )
+    members = options.get("members", 0)
+    if not isinstance(members, int) or members < 0:
+        raise ConfigError(f"--set members: expected a whole number of 0 or more, got {members!r}")
+    protocol = PROTOCOL.from_dict({name: value for name, value in options.items() if name != "members"})
+    scored = load_forecaster(checkpoint, precision="float32")
+    result = run_catrare([scored], folder, catalogue, protocol=protocol, members=members, journal=journal)
+    typer.echo(result.to_text())
+    if outputs.json_file is not None:
+        write_json(outputs.json_file, {"command": outputs.command, **result.to_dict()})
+    if outputs.csv_file is not None:
+        write_bytes_atomically(outputs.csv_file, result.to_csv().encode())
 
 
 def run_catrare(
@@ -35,7 +86,7 @@ def run_catrare(
     *,
     protocol: CatrareProtocol = CatrareProtocol(),  # noqa: B008 (frozen)
     members: int = 0,
-    state: Path | None = None,
+    journal: Path | None = None,
 ) -> CatrareResult:
     """Score forecasters, persistence and extrapolation by the benchmark of RainNet2024.
 
@@ -45,7 +96,7 @@ def run_catrare(
         catalogue: CatRaRE of DWD as CSV.
         protocol: years, thresholds, cut-outs and starts.
         members: ensemble members to request from the scored forecasters.
-        state: file that an interrupted run goes on from; it is written once a minute.
+        journal: file that an interrupted run goes on from; it is written once a minute.
 
     Raises:
         ConfigError: unusable files, no window, or the state of another run.
@@ -54,7 +105,7 @@ def run_catrare(
     own = [one for one in scored if one.name not in BASELINES]
     forecasters = (*(load_forecaster(name) for name in BASELINES), *own)
     requested = [(one, 0 if one.name in BASELINES else members) for one in forecasters]
-    run = _RunState(state, _fingerprint(forecasters, catalogue, protocol, members))
+    run = _RunState(journal, _fingerprint(forecasters, catalogue, protocol, members))
     windows = HourWindows(folder, events, protocol, after=run.until, tally=run.tally)
     with _progress(windows) as shown:
         for window in windows:
