@@ -12,6 +12,7 @@ from core.grid import RADOLAN_1100
 from ingest.readers import read_frames
 from tests.training import radklim_days as days
 from tests.training.radklim_days import START
+from training.catrare import folder
 from training.catrare.catalogue import CatalogueEvent, read_catalogue
 from training.catrare.protocol import CatrareProtocol
 from training.catrare.windows import HourWindows
@@ -105,6 +106,25 @@ def test_files_of_other_times_are_not_opened_and_damaged_ones_are_named(tmp_path
     assert len(list(windows)) == 3
     (reason,) = windows.tally.unreadable
     assert "1906111455" in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "minutes"),
+    [
+        ("2019/YW2017.002_201906.tar.gz", 31 * 1440),
+        ("a/YW_2017.002_20190611.nc", 1440),
+        ("YW2017.002_20190611.tar.gz/raa01-yw2017.002_10000-1906111455-dwd---bin", 0),
+        ("YW-190611.tar.gz", 1440),
+        ("YW-201206.tar.gz", None),
+        ("19061101.bin", None),
+        ("YW2017.002_2017_netcdf.tar.gz", None),
+        ("2019/day.nc/3", None),
+    ],
+)
+def test_the_name_of_a_file_states_a_month_a_day_a_time_or_nothing_certain(name, minutes):
+    period = folder.stated_period(name)
+    assert (period and period[1] - period[0]) == minutes
+    assert period is None or period[0] <= START.timestamp() // 60 + 55 <= period[1]
 
 
 def test_two_layouts_of_the_same_days_in_one_folder_are_refused(radklim):

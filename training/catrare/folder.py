@@ -1,5 +1,6 @@
 """Fields of RADKLIM YW in the order of time, from a folder of files and archives that is read once."""
 
+import contextlib
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -17,8 +18,17 @@ from training.catrare.protocol import CADENCE_MINUTES, WindowTally, minutes_of
 PIXEL_M: Final = 1000.0
 
 _STAMP = re.compile(r"(?<!\d)(\d{12}|\d{10}|\d{8}|\d{6})(?!\d)")
-_LONG_MINUTES: Final = {12: 0, 10: 0, 8: 24 * 60, 6: 31 * 24 * 60}
-"""Minutes that a file covers, by the number of digits of the time in its name: a field, a day, a month."""
+_FORMATS: Final = (
+    ("%Y%m%d%H%M", 0),
+    ("%y%m%d%H%M", 0),
+    ("%Y%m%d", 24 * 60),
+    ("%y%m%d", 24 * 60),
+    ("%Y%m", 31 * 24 * 60),
+)
+"""How names state times, and the minutes that such a file covers: a field, a day, a month."""
+
+_DIGITS: Final = {"%Y%m%d%H%M": 12, "%y%m%d%H%M": 10, "%Y%m%d": 8, "%y%m%d": 6, "%Y%m": 6}
+FIRST_YEAR: Final = 2000
 
 
 def ordered_frames(folder: Path, wanted: Sequence[int], tally: WindowTally) -> Iterator[RadarFrame]:
@@ -88,22 +98,26 @@ def _pieces(folder: Path, wanted: Sequence[int]) -> Iterator[Piece]:
 
 def _any_within(wanted: Sequence[int], name: str) -> bool:
     """Return whether a file can hold a wanted time; its name may state a time, a day or a month, or nothing."""
-    period = _period(name)
+    period = stated_period(name)
     if period is None:
         return True
     at = bisect_left(wanted, period[0])
     return at < len(wanted) and wanted[at] <= period[1]
 
 
-def _period(name: str) -> tuple[int, int] | None:
-    """Return the first and last minute that a file's name states: `raa01-yw..-1906110050-..`, `YW2017.002_201906`."""
+def stated_period(name: str) -> tuple[int, int] | None:
+    """Return the first and last minute that a file's name states: `raa01-yw..-1906110050-..`, `YW2017.002_201906`.
+
+    None without a time, and for what can be two: `201206` is a month or a day.
+    """
     found = _STAMP.search(name.rpartition("/")[2])
     if found is None:
         return None
-    digits = found[1]
-    text = {12: digits, 10: f"20{digits}", 8: f"{digits}0000", 6: f"{digits}010000"}[len(digits)]
-    try:
-        first = minutes_of(datetime.strptime(text, "%Y%m%d%H%M").replace(tzinfo=UTC))
-    except ValueError:
-        return None
-    return first, first + _LONG_MINUTES[len(digits)]
+    periods = []
+    for pattern, long_minutes in _FORMATS:
+        if _DIGITS[pattern] != len(found[1]):
+            continue
+        with contextlib.suppress(ValueError):
+            time = datetime.strptime(found[1], pattern).replace(tzinfo=UTC)
+            periods += [(minutes_of(time), minutes_of(time) + long_minutes)] if time.year >= FIRST_YEAR else []
+    return periods[0] if len(periods) == 1 else None

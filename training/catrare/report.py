@@ -40,10 +40,14 @@ DIFFERENCES: Final = (
     ("events", f"{PUBLISHED_EVENTS:,} of 2019 and 2020", "all of the given table that start in the given years"),
     (
         "windows",
-        "those whose sum reaches the threshold; which starts of an event is not published",
+        "those whose sum reaches the threshold; which starts of an event is not in the public code",
         "the same choice, from starts whose next hour overlaps the event; JSON and CSV also have `every` start",
     ),
-    ("cut-out", "256 x 256 km; its centre is not published", "centred on the largest sum, moved inwards at the edge"),
+    (
+        "cut-out",
+        "256 x 256 km; its centre is not in the public code",
+        "centred on the largest sum, moved inwards at the edge",
+    ),
     (
         "input",
         "4 fields of 5 minutes (RainNet2024), 2 (pysteps)",
@@ -56,12 +60,12 @@ DIFFERENCES: Final = (
         "RainNet2024-S: probability of 0.5 or more, one network for each threshold",
         "sum of the rates; with members, half of them",
     ),
-    ("pooling", "not published", "counts of all windows are added up, the ratio is taken last"),
+    ("pooling", "not in the public code", "counts of all windows are added up, the ratio is taken last"),
     ("pysteps", "motion of rates in dB above 0.1 mm/h", "motion of reflectivity above 0 dBZ"),
-    ("persistence", "not in the published code", "the rate of the newest field for an hour"),
+    ("persistence", "not in the public code", "the rate of the newest field for an hour"),
     ("interval", "none", "90 % by bootstrap over the days on which events start"),
 )
-"""(what, RainNet2024, here): their public code and README, github.com/hydrogo/the-rainnet2024-family."""
+"""(what, RainNet2024, here), from their public code (github.com/hydrogo/the-rainnet2024-family, commit 43aa7c0)."""
 
 CSI_STATISTIC: Final = PooledValue(CSI())
 
@@ -176,7 +180,7 @@ class CatrareResult:
         """Return every known difference to the published protocol: what, RainNet2024, here."""
         own = [(what, theirs, ours.format(past=self.protocol.past_fields)) for what, theirs, ours in DIFFERENCES]
         if self.protocol.every_minutes > 5:
-            own.append(("starts", "every 5 minutes", f"every {self.protocol.every_minutes} minutes"))
+            own.append(("starts", "numbered by field, 5 minutes apart", f"every {self.protocol.every_minutes} minutes"))
         if self.protocol.size_cells != 256:
             own.append(("size", "256 km", f"{self.protocol.size_cells} km"))
         if self.protocol.years != (2019, 2020):
