@@ -109,7 +109,7 @@ class Score(ABC, Generic[T]):
     ) -> Iterator[SumRow]:
         """Yield the rows of one lead by model, in masks of the lead; a subclass may need fewer passes over cells."""
         if cls.takes == "probabilities":
-            yield from cls._compare_probabilities(family, lead, windows_km, masks)
+            yield from cls._compare_probabilities(family, lead, thresholds_mmh, windows_km, masks)
             return
         fields = lead.members if cls.takes == "members" else lead.rates
         for threshold, window_km, score in cls.variants(thresholds_mmh, windows_km, lead.pixel_m):
@@ -120,7 +120,12 @@ class Score(ABC, Generic[T]):
 
     @classmethod
     def _compare_probabilities(
-        cls, family: str, lead: ComparedLead, windows_km: Sequence[float], masks: Sequence[Mask]
+        cls,
+        family: str,
+        lead: ComparedLead,
+        thresholds_mmh: Sequence[float],
+        windows_km: Sequence[float],
+        masks: Sequence[Mask],
     ) -> Iterator[SumRow]:
         for (model, found), mask in product(lead.exceedance.items(), masks):
             observed_HW = lead.observed_in[mask]
@@ -130,6 +135,8 @@ class Score(ABC, Generic[T]):
                 yield SumRow(model, lead.lead_minutes, family, sums, mask=mask)
                 continue
             for threshold, probability_HW in zip(found.thresholds_mmh, found.probability_KHW, strict=True):
+                if cls.has("window_cells") and threshold not in thresholds_mmh:
+                    continue
                 for _, window_km, score in cls.variants([threshold], windows_km, lead.pixel_m):
                     sums = score.totals(probability_HW, observed_HW)
                     yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
