@@ -136,6 +136,19 @@ def test_without_data_a_score_is_undefined_and_never_the_best(score):
         assert math.isnan(score.value(score.totals(forecast, unobserved)))
 
 
+def test_an_event_begins_at_the_threshold_itself(score):
+    """With one cell at the threshold, a perfect forecast has the best value, and not an undefined one."""
+    if not score.has("threshold_mmh"):
+        return
+    observed = np.zeros((1, 30, 40))
+    observed[0, 3, 4] = score.threshold_mmh
+    assert score.value(score.totals(perfect(score, observed), observed)) == pytest.approx(score.best)
+    if score.takes == "probabilities":
+        certain = np.zeros_like(observed)
+        certain[0, 3, 4] = 1.0
+        assert score.value(score.totals(certain, observed)) == pytest.approx(score.best)
+
+
 def test_shapes_must_agree(score):
     forecast, observed = fields(score, 6)
     with pytest.raises(ValueError, match=r"forecast of .* against observations of"):

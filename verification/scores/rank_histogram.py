@@ -36,7 +36,7 @@ class RankBins(Sums):
 @SCORES.register("rank-histogram")
 @dataclass(frozen=True)
 class RankHistogram(MemberScore[RankBins]):
-    """Sum over ranks of the distance from a flat histogram, in shares of the cells (Delle Monache et al. 2006, eq. 1).
+    """Sum over ranks of the distance from a flat histogram, in shares of the cells (Delle Monache et al. 2006).
 
     0 is flat; 2 - 2 / (M + 1) has every observation at one rank. A rate below `least_mmh` counts as dry, and a cell
     where the observation and all members are dry does not count: it has no rank, and most cells are such. Where the

@@ -38,7 +38,7 @@ class SpreadSums(Sums):
 @SCORES.register("spread-skill")
 @dataclass(frozen=True)
 class SpreadSkill(MemberScore[SpreadSums]):
-    """Spread / error of the mean (Fortin et al. 2014, eq. 15): 1 reliable, below 1 overconfident; NaN without an error.
+    """Spread / error of the mean (Fortin et al. 2014): 1 reliable, below 1 overconfident; NaN without an error.
 
     The means over cells are taken before the roots.
     """
