@@ -40,6 +40,7 @@ class _State:
     since_s: float
     offered: bool = False
     done: bool = False
+    again_s: float = math.inf
 
 
 class DirectorySource:
@@ -47,7 +48,8 @@ class DirectorySource:
 
     A file is yielded as soon as it is seen: if it can be read, it is complete. Otherwise it is yielded again when its
     size or time of change differs, and a last time (`final`) when it has not changed for `grace_s`. Files stay where
-    they are. After a restart the store's catalogue knows what was ingested.
+    they are. A file with scans ahead of the clock is yielded again once their time has come. After a restart the
+    catalogue of the store knows what was ingested.
 
     Args:
         folder: the watched folder.
@@ -95,15 +97,17 @@ class DirectorySource:
                 since_s = signature[1] / 1e9 if self._trust_age else self._clock()
                 state = self._states[path] = _State(signature, since_s)
             final = self._clock() - state.since_s >= self._grace_s
-            if not state.done and (final or not state.offered):
+            has_come = self._clock() >= state.again_s
+            if has_come or (not state.done and (final or not state.offered)):
                 yield Arrival(path, final=final)
 
     def settle(self, arrival: Arrival, outcome: Outcome | None) -> None:
-        """Mark a file that was read, or refused for good, as done until it changes."""
+        """Mark a file that was read, or refused for good, as done until it changes or its set-aside scans have come."""
         state = self._states.get(arrival.path)
         if state is not None and outcome is not None:
             done = outcome.rejected is None or arrival.final
-            self._states[arrival.path] = replace(state, offered=True, done=done)
+            again_s = outcome.again_at.timestamp() if outcome.again_at else math.inf
+            self._states[arrival.path] = replace(state, offered=True, done=done, again_s=again_s)
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """Yield at once, once more when change reports start, at every change in the folder, and every `poll_s`."""

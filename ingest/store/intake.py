@@ -46,6 +46,7 @@ class Outcome:
         kind: category of a rejected file.
         newest: valid time of the newest observation in the file, if the file was read.
         notes: parts of the file that were left out, and implausible fields, with the reason.
+        again_at: when the file is to be read again, since scans of it are ahead of the clock; None: no longer.
     """
 
     stored: int = 0
@@ -59,10 +60,15 @@ class Outcome:
     kind: str | None = None
     newest: datetime | None = None
     notes: tuple[str, ...] = ()
+    again_at: datetime | None = None
 
 
 class FutureError(FrameError):
-    """A scan whose time is in the future."""
+    """All scans of a file are in the future; `again_at` is when the first of them no longer is."""
+
+    def __init__(self, message: str, again_at: datetime) -> None:
+        super().__init__(message)
+        self.again_at = again_at
 
 
 KINDS: Final[tuple[tuple[type[InputError], str], ...]] = (
@@ -104,7 +110,8 @@ def ingest_file(
         outcome = _ingest(content, store, name, issued_at, cleaning)
     except InputError as err:
         kind = next(kind for error, kind in KINDS if isinstance(err, error))
-        outcome = Outcome(rejected=str(err), kind=kind)
+        again_at = err.again_at if isinstance(err, FutureError) else None
+        outcome = Outcome(rejected=str(err), kind=kind, again_at=again_at)
         if final:
             store.quarantine(content, name, str(err), kind)
     _log(name, size, outcome, final=final)
@@ -117,10 +124,11 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
     notes: list[str] = []
-    frames = [cleaning(frame) for frame in _frames(content, name, notes)]
+    in_time, again_at = _in_time(_frames(content, name, notes), name, notes)
+    frames = [cleaning(frame) for frame in in_time]
     notes += field_notes(frames)
     newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)
-    counts = store.put_file(frames, sha256, name, issued_at=issued_at)
+    counts = store.put_file(frames, None if again_at else sha256, name, issued_at=issued_at)
     return Outcome(
         stored=counts["stored"],
         replaced=counts["replaced"],
@@ -130,25 +138,37 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
         forecasts=counts["forecasts"],
         newest=newest,
         notes=tuple(notes),
+        again_at=again_at,
     )
 
 
 def _frames(content: bytes, name: str, notes: list[str]) -> Sequence[RadarFrame]:
     """Return all frames of a file; any failure of a decoder becomes a `FrameError`."""
     try:
-        frames = read_frames(content, name=name, notes=notes)
+        return read_frames(content, name=name, notes=notes)
     except InputError:
         raise
     except Exception as err:
         log.exception("reader failed on %s", name)
         raise FrameError(f"{name}: the reader failed: {type(err).__name__}: {err}") from err
+
+
+def _in_time(frames: Sequence[RadarFrame], name: str, notes: list[str]) -> tuple[Sequence[RadarFrame], datetime | None]:
+    """Return the frames that are not ahead of the clock, and when the others are to be read again; these are noted.
+
+    Raises:
+        FutureError: all are ahead of the clock.
+    """
     latest_allowed = datetime.now(UTC) + MAX_AHEAD
     in_time = [frame for frame in frames if frame.reference_time <= latest_allowed]
     if len(in_time) == len(frames):
-        return frames
-    ahead = next(frame for frame in frames if frame.reference_time > latest_allowed)
-    reason = f"expected no scan after {iso(latest_allowed)}, got one of {iso(ahead.reference_time)}"
-    raise FutureError(f"{name}: {reason}")
+        return frames, None
+    first = min(frame.reference_time for frame in frames if frame.reference_time > latest_allowed)
+    reason = f"expected no scan after {iso(latest_allowed)}, got one of {iso(first)}"
+    if not in_time:
+        raise FutureError(f"{name}: {reason}", first - MAX_AHEAD)
+    notes.append(f"{len(frames) - len(in_time)} of {len(frames)} scans are set aside until their time: {reason}")
+    return in_time, first - MAX_AHEAD
 
 
 def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:
@@ -164,10 +184,20 @@ def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:
 
 
 def _log(name: str, size: int, outcome: Outcome, *, final: bool) -> None:
-    entry = {"file": name, "bytes": size, **asdict(outcome), "newest": iso(outcome.newest) if outcome.newest else None}
+    entry = {
+        "file": name,
+        "bytes": size,
+        **asdict(outcome),
+        "newest": _text(outcome.newest),
+        "again_at": _text(outcome.again_at),
+    }
     if outcome.rejected is None:
         log.info("ingested %s", json.dumps(entry))
     elif final:
         log.warning("rejected %s", json.dumps(entry))
     else:
         log.info("not complete yet %s", json.dumps(entry))
+
+
+def _text(time: datetime | None) -> str | None:
+    return iso(time) if time else None

@@ -90,12 +90,11 @@ class Store:
         return bool(counts["stored"] or counts["forecasts"])
 
     def put_file(
-        self, frames: Sequence[RadarFrame], sha256: str, name: str, *, issued_at: datetime | None = None
+        self, frames: Sequence[RadarFrame], sha256: str | None, name: str, *, issued_at: datetime | None = None
     ) -> Counter[str]:
-        """Store all frames of a file and record the file, so that it is not read again.
+        """Store frames of a file and record the file, so that it is not read again; `sha256` None: it is to be.
 
-        Returns:
-            The counts of stored frames (of them replaced, late), forecasts, duplicates and worse.
+        Returns counts of stored frames (of them replaced, late), forecasts, duplicates and worse.
 
         Raises:
             UnavailableError: the disk or the database failed; a retry is safe.
@@ -103,10 +102,11 @@ class Store:
         now = self._clock()
         headers = [scanfile.header_of(frame, scanfile.frame_sha256(frame), now, issued_at) for frame in frames]
         forecasts = sum(frame.is_forecast for frame in frames)
-        file = {"sha256": sha256, "name": name, "observations": len(frames) - forecasts, "forecasts": forecasts}
+        counted = {"observations": len(frames) - forecasts, "forecasts": forecasts}
+        file = {"sha256": sha256, "name": name, "ingested_at": now, **counted} if sha256 else None
         with write_lock(self.home):
             counts, rows = self._shelf.write(list(zip(frames, headers, strict=True)))
-            self._index.enter(rows, file={**file, "ingested_at": now}, counts={**counts, "files": 1})
+            self._index.enter(rows, file=file, counts={**counts, "files": 1})
         return counts
 
     def scans(

@@ -1,5 +1,6 @@
 """Cases of whole files: archives with other members, large grids, implausible rates, forecasts with their analysis."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import netCDF4
@@ -13,8 +14,10 @@ from core.settings import Settings
 from ingest.plausibility import rate_field, remarks
 from ingest.readers import read_frames
 from ingest.readers.read import analyses_of
+from ingest.sources.directory import DirectorySource
 from ingest.store.intake import ingest_file
 from ingest.store.live import Store
+from ingest.worker.loop import IngestWorker
 from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes
 from tests.cases.doors import DOORS, READER_DOORS
 from tests.cases.test_doors import cf_file
@@ -186,6 +189,60 @@ def test_a_scan_ahead_of_the_clock_is_set_aside_and_taken_once_its_time_has_come
 
     monkeypatch.setattr("ingest.store.intake.datetime", Later)
     assert ingest_file(soon, store, name="soon.h5").stored == 1
+
+
+def test_a_file_with_some_future_scans_keeps_the_good_ones_and_is_read_again(tmp_path, monkeypatch):
+    """The watched folder offers the file again at its time, neither before nor for ever."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    times = [now + timedelta(minutes=ahead) for ahead in (-5, 0, 9)]
+    (tmp_path / "in").mkdir()
+    scans = {f"{n}.h5": scan_bytes(0, start=time) for n, time in enumerate(times)}
+    (tmp_path / "in" / "scans.tar").write_bytes(tar_bytes(scans))
+    store, clock = Store(tmp_path / "home"), Ahead(now)
+    monkeypatch.setattr("ingest.store.intake.datetime", clock)
+    source = DirectorySource(tmp_path / "in", clock=lambda: clock.now(UTC).timestamp())
+    worker = IngestWorker(source, store, list, threading.Event())
+    worker.look()
+    assert [scan.valid_time for scan in store.scans()] == times[:2]
+    clock.minutes = 3
+    assert not list(source.look())
+    clock.minutes = 4
+    worker.look()
+    assert [scan.valid_time for scan in store.scans()] == times
+    clock.minutes = 60
+    assert not list(source.look())
+    assert ingest_file(tmp_path / "in" / "scans.tar", store).known
+
+
+def test_a_file_of_nothing_but_future_scans_is_offered_again(tmp_path, monkeypatch):
+    now = datetime.now(UTC).replace(microsecond=0)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "soon.h5").write_bytes(scan_bytes(0, start=now + timedelta(minutes=10)))
+    store, clock = Store(tmp_path / "home"), Ahead(now)
+    monkeypatch.setattr("ingest.store.intake.datetime", clock)
+    source = DirectorySource(tmp_path / "in", clock=lambda: clock.now(UTC).timestamp(), grace_s=30)
+    worker = IngestWorker(source, store, list, threading.Event())
+    for clock.minutes in (0, 1, 2):
+        worker.look()
+    assert store.latest() is None
+    assert [path.name for path in (store.home / "quarantine").rglob("*soon.h5*")]
+    clock.minutes = 5
+    worker.look()
+    assert store.latest() is not None
+    clock.minutes = 60
+    assert not list(source.look())
+
+
+class Ahead:
+    """The clock of the intake, set by the test."""
+
+    fromtimestamp = staticmethod(datetime.fromtimestamp)
+
+    def __init__(self, start):
+        self.start, self.minutes = start, 0
+
+    def now(self, tz):
+        return (self.start + timedelta(minutes=self.minutes)).astimezone(tz)
 
 
 def test_a_file_on_another_grid_never_replaces_a_good_scan(tmp_path):
