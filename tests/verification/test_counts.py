@@ -179,3 +179,42 @@ def test_a_forecast_outside_of_the_mask_does_not_count_in_any_score():
     assert len(sums(model, "known")) == len(sums(model, "all")) > 5
     for before, after in zip(sums(model, "all"), sums(other, "all"), strict=True):
         assert before != after, before.family
+
+
+def test_each_lead_has_its_own_fields_and_mask():
+    """Rates, observation, probabilities, members and both masks of one lead, in the order of the leads."""
+    ones = np.ones((1, 3), np.float32)
+    numbers = np.arange(1, 4, dtype=np.float32)[:, None, None] * ones  # 1, 2, 3 mm/h
+    known = np.array([[[True, True, True]], [[True, True, False]], [[True, False, False]]])
+    observed = numbers * 10
+    observed[2, 0, 0] = NAN
+    leads = [*compared_leads(
+        {"a": numbers}, observed, [5, 10, 15], known_THW=known,
+        exceedance={"a": [Exceedance((1.0,), 0.1 * number[None]) for number in numbers]},
+        members={"a": np.stack([numbers, 2 * numbers])},
+    )]  # fmt: skip
+    for number, lead in enumerate(leads, start=1):
+        assert lead.lead_minutes == 5 * number
+        np.testing.assert_array_equal(lead.rates["a"], number * ones)
+        np.testing.assert_allclose(lead.exceedance["a"].probability_KHW, 0.1 * number * ones[None])
+        np.testing.assert_array_equal(lead.members["a"], np.stack([number * ones, 2 * number * ones]))
+        assert np.nanmax(lead.observed_HW) == 10 * number
+    assert [lead.masks["all"].tolist() for lead in leads] == [[[True] * 3], [[True] * 3], [[False, True, True]]]
+    assert [int(lead.masks["known"].sum()) for lead in leads] == [3, 2, 0]
+
+
+def test_a_cell_that_the_newest_scan_does_not_cover_never_counts():
+    field = np.ones((1, 1, 3), np.float32)
+    covered = np.array([[True, False, True]])
+    (lead,) = compared_leads({"a": field}, field, [5], covered_HW=covered, known_THW=np.ones((1, 1, 3), bool))
+    assert all(np.array_equal(mask_HW, covered) for mask_HW in lead.masks.values())
+
+
+def test_a_missing_value_of_a_forecaster_leaves_the_cell_out_for_all_and_a_baseline_s_does_not():
+    field = np.ones((1, 1, 3), np.float32)
+    model, baseline = field.copy(), field.copy()
+    model[0, 0, 1], baseline[0, 0, 2] = NAN, NAN
+    covered = np.ones((1, 3), bool)
+    (lead,) = compared_leads({"a": model, "b": baseline}, field, [5], covered_HW=covered, filled=("b",))
+    np.testing.assert_array_equal(lead.masks["all"], [[True, False, True]])
+    np.testing.assert_array_equal(lead.rates["b"], [[1.0, 1.0, 0.0]])
