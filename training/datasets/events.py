@@ -1,8 +1,9 @@
 """Radar events as crops of many cell sizes and cadences, held out event by event."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -11,15 +12,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core import cf
 from core.arrays import Float32Field
+from core.cells import mean_edge_m
 from core.errors import ConfigError
 from core.grid import RADOLAN_900
-from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
+from core.units import WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+from training.datasets.event_table import Spell, load_table
 from training.datasets.field_cache import resize
+from training.datasets.radar_series import IN_MEMORY_BYTES
 from training.datasets.series import RadarSeries, find_series
 
-FEWEST = 2
+FEWEST: Final = 2
 """Minimum number of input fields and of leads of a window of a short event."""
+
+SPELL_NAME: Final = re.compile(r"[a-z]{2}-\d{4}-\d{2}-\d{2}")
+"""Layout of a spell's name; no file of the table has such a part in its name."""
 
 
 class EventOptions(BaseModel):
@@ -27,13 +34,15 @@ class EventOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    exclude: tuple[str, ...] = Field((), description="parts of file names that are left out")
-    held_out: tuple[str, ...] = Field((), description="parts of the names of events that are validated on")
-    tested: tuple[str, ...] = Field((), description="parts of the names of events that are tested on")
+    fold: str | None = Field(
+        None, description="spell of the event table that is validated on; unseen ones are tested, all others train"
+    )
+    exclude: tuple[str, ...] = Field((), description="spells, or parts of file names, that are left out")
+    held_out: tuple[str, ...] = Field((), description="spells, or parts of file names, that are validated on")
+    tested: tuple[str, ...] = Field((), description="spells, or parts of file names, that are tested on")
     height: int = Field(124, ge=1, description="rows of a whole field")
     width: int = Field(124, ge=1, description="columns of a whole field")
     cadence_minutes: int = Field(30, ge=1, description="between two fields of a whole window")
-    pixel_m: float = Field(PAPER_PIXEL_M, gt=0, description="edge of a cell that the checkpoint states")
     crop: int = Field(96, ge=8, description="edge of a cut in cells")
     samples: int = Field(1200, ge=1, description="cuts in the training set")
     cadences: tuple[int, ...] = Field((10, 15, 20, 30), description="cadences of cuts")
@@ -48,10 +57,11 @@ class EventOptions(BaseModel):
 class Events(NowcastDataset):
     """Random crops of the training events; whole windows of the validation and test events.
 
-    An event belongs to one split as a whole. A crop has its own cell size and cadence, and is rotated, flipped and
-    scaled in intensity. If an event is too short for all fields of a window, the oldest input fields and the latest
-    leads are missing (NaN), so that short events train long cadences, too. Test windows are complete. Options:
-    `EventOptions`.
+    An event belongs to one split as a whole: by a fold of the event table, or by names. A crop has its own cell size
+    and cadence, and is rotated, flipped and scaled in intensity. If an event is too short for all fields of a window,
+    the oldest input fields and the latest leads are missing (NaN), so that short events train long cadences, too. Test
+    windows are complete. `pixel_m` is that of whole fields of the split's events, their geometric mean where it
+    differs. Options: `EventOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = EventOptions
@@ -68,18 +78,19 @@ class Events(NowcastDataset):
     ) -> None:
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.options = options if isinstance(options, EventOptions) else EventOptions()
-        self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
+        self.cadence_minutes = self.options.cadence_minutes
         if self.options.cadence_weights and len(self.options.cadence_weights) != len(self.options.cadences):
             raise ConfigError(
                 f"cadence_weights: expected one for each of the cadences {self.options.cadences}, "
                 f"got {len(self.options.cadence_weights)}"
             )
-        self.series = [one for one in find_series(data) if self._split_of(one.path.name) == split]
-        for one in self.series:
-            one.keep_in_memory()
+        splits = EventSplits(self.options)
+        self.series = [one for one in find_series(data) if splits.of(one.path.name) == split]
+        _hold(self.series)
         self.windows = [] if split == "train" else [w for one in self.series for w in self._windows(one)]
         if split == "train" and not self.series:
             raise ConfigError(f"{data}: expected at least one event that is not held out, got none")
+        self._measure()
         self.fingerprint = {"files": [one.fingerprint() for one in self.series], "windows": len(self)}
 
     def __len__(self) -> int:
@@ -114,12 +125,11 @@ class Events(NowcastDataset):
         sizes = {"height": 12, "width": 12, "crop": 12, "smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0}
         return {"held_out": ["event_2"], "tested": ["event_3"], "samples": 6, "cadences": [15, 30], **sizes}
 
-    def _split_of(self, name: str) -> Split | None:
-        if any(part in name for part in self.options.tested):
-            return "test"
-        if any(part in name for part in self.options.exclude):
-            return None
-        return "validation" if any(part in name for part in self.options.held_out) else "train"
+    def _measure(self) -> None:
+        """Take the size of cells from whole fields of the split's events; crops are square in metres, so no edges."""
+        edges = [one.edges_resized((self.options.height, self.options.width)) for one in self.series]
+        if edges:
+            self.pixel_m = float(np.exp(np.mean([np.log(mean_edge_m(*each)) for each in edges])))
 
     def _windows(self, one: RadarSeries) -> list[tuple[RadarSeries, int, int, int]]:
         """Return series, first field, input fields and leads; shorter windows for validation if none is complete."""
@@ -185,6 +195,57 @@ class Events(NowcastDataset):
             whole = field_HW if square is None else _square(field_HW, *square)
             rate_mmh_THW[self.input_steps - given + step] = resize(whole, size[::-1])
         return rate_mmh_THW
+
+
+class EventSplits:
+    """The split of every event file: by a fold of the event table, or by names of spells and parts of file names.
+
+    Raises:
+        ConfigError: an unknown spell or fold, or a fold together with names of what is validated or tested.
+    """
+
+    def __init__(self, options: EventOptions) -> None:
+        self.options, self.table = options, load_table()
+        self.fold = None if options.fold is None else self.table.fold(options.fold)
+        if self.fold and (options.held_out or options.tested):
+            raise ConfigError(f"fold {options.fold}: expected neither held_out nor tested, which the fold decides")
+        for name in (*options.exclude, *options.held_out, *options.tested):
+            if SPELL_NAME.fullmatch(name):
+                self.table.spell(name)  # a misspelt one would train on what is to be held out
+
+    def of(self, file: str) -> Split | None:
+        """Return the split of a file by its name; None for one that is left out.
+
+        Raises:
+            ConfigError: a fold is chosen and the event table does not have the file.
+        """
+        if self.fold:
+            return None if self._named(file, self.options.exclude) else self._of_fold(self.table.spell_of(file))
+        if self._named(file, self.options.tested):
+            return "test"
+        if self._named(file, self.options.exclude):
+            return None
+        return "validation" if self._named(file, self.options.held_out) else "train"
+
+    def _of_fold(self, spell: Spell) -> Split:
+        if spell.role == "unseen":
+            return "test"
+        return "validation" if self.fold and spell == self.fold.held_out else "train"
+
+    def _named(self, file: str, names: tuple[str, ...]) -> bool:
+        return any(name in file or self._in_spell(file, name) for name in names)
+
+    def _in_spell(self, file: str, name: str) -> bool:
+        return bool(SPELL_NAME.fullmatch(name)) and file in self.table.spell(name).files
+
+
+def _hold(series: list[RadarSeries]) -> None:
+    """Hold events in memory as long as all of them together are small; others are read field by field."""
+    held = 0
+    for one in series:
+        held += one.held_bytes
+        if held <= IN_MEMORY_BYTES:
+            one.keep_in_memory()
 
 
 def _square(field_HW: Float32Field, top: int, left: int, height: int, width: int) -> Float32Field:

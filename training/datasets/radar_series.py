@@ -87,9 +87,14 @@ class RadarSeries:
         return np.asarray(np.searchsorted(self.minutes, wanted), np.int64)
 
     @property
+    def held_bytes(self) -> int:
+        """Return the memory that all its fields take as `keep_in_memory` holds them."""
+        return len(self.minutes) * self.shape[0] * self.shape[1] * 2
+
+    @property
     def is_small(self) -> bool:
         """Return whether all its fields may be held in memory."""
-        return len(self.minutes) * self.shape[0] * self.shape[1] * 2 <= IN_MEMORY_BYTES
+        return self.held_bytes <= IN_MEMORY_BYTES
 
     def keep_in_memory(self) -> None:
         """Hold all fields as float16 (a relative error below 0.05 %), if they are small enough."""
