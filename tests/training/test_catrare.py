@@ -93,6 +93,8 @@ def test_a_window_that_does_not_reach_the_threshold_counts_for_every_window_alon
     assert found[HourKey("extrapolation", "counts", 5.0, "all", "reached")] == Counts(2, 0, 0, 0)
     assert found[HourKey("extrapolation", "counts", 10.0, "all", "every")] == Counts(0, 0, 2, 0)
     assert HourKey("extrapolation", "counts", 10.0, "all", "reached") not in found
+    equal = window_sums(window([[5.0, 4.0]]), forecasts, THRESHOLDS)
+    assert equal[HourKey("extrapolation", "counts", 5.0, "all", "reached")] == Counts(1, 0, 1, 0)
 
 
 def test_probabilities_of_members_have_a_brier_score():
