@@ -72,6 +72,11 @@ class Cascade(Forecaster):
     def ensemble_size(self) -> int:
         """Return the number of members."""
 
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """Return the numbers that a forecast depends on in addition to its input."""
+        return (self.ensemble_size, MOST_LEVELS, DRY_DB, WET_MMH, LEAST_WET_CELLS)
+
     @abstractmethod
     def _run(self, db_THW: NDArray[np.float64], steps: list[int], options: dict[str, Any]) -> NDArray[np.float64]:
         """Return the members of pysteps in decibels, (M, L, H, W)."""
@@ -152,6 +157,11 @@ class StepsEnsemble(Cascade):
     def ensemble_size(self) -> int:
         """Return the number of members."""
         return self._members
+
+    @property
+    def settings(self) -> tuple[float, ...]:
+        """Return the numbers that a forecast depends on in addition to its input."""
+        return (*super().settings, self.seed)
 
     def with_members(self, members: int) -> Self:
         """Return the same method with another number of members."""

@@ -1,24 +1,36 @@
 """`python -m training.evaluate --checkpoint C --dataset D`: the test table of a model and the baselines."""
 
-import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import Forecaster, load_forecaster
-from training import skill
 from training.catrare.run import Outputs, print_catrare
 from training.config import is_first_process, key_value
 from training.datasets import DATASETS, NowcastDataset, build_dataset
+from training.datasets.series import find_series
 from training.evaluation.clips import evaluate as evaluate
-from training.evaluation.document import as_json, write_json
+from training.evaluation.document import as_csv, as_json, write_json, write_text
 from training.evaluation.engine import Evaluation, counts_key
+from training.evaluation.event_windows import NATIVE, PAPER
 from training.evaluation.shared_work import launched_together
 from training.evaluation.text import text_table
+from training.skill import (
+    CacheFolder,
+    CsvFile,
+    EveryMinutes,
+    JournalFile,
+    JsonFile,
+    SkillOptions,
+    command_line,
+    report,
+)
 from verification.baselines import BASELINES
 from verification.counts import Counts
 
@@ -35,72 +47,84 @@ TEST_OPTIONS = (
 
 
 class Protocol(StrEnum):
-    """The frames over which a mean is taken, the skill protocol on radar events, or the benchmark of RainNet2024."""
+    """The frames over which a mean is taken, windows of radar events (`training.skill`), or RainNet2024's benchmark."""
 
     forecast = "forecast"
     paper = "paper"
     skill = "skill"
+    native = "native"
     catrare = "catrare"
+
+
+Checkpoint = Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")]
+DatasetName = Annotated[
+    str | None, typer.Option(help="germany, moving_mnist, ...; default: that of the checkpoint's card, or germany")
+]
+DataPath = Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET where it exists")]
+Frames = Annotated[
+    Protocol,
+    typer.Option(
+        help="paper: one-step frames too; skill: radar events on 124 x 124 cells; native: on their own cells; "
+        "catrare: RainNet2024's benchmark"
+    ),
+]
+Clips = Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")]
+Catalogue = Annotated[Path | None, typer.Option(help="catrare: CSV of CatRaRE; --data has RADKLIM YW")]
+Transfer = Annotated[bool, typer.Option("--transfer", help="score a model that was trained on other data or sizes")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the data set's options")]
 
 
 @app.command()
 def main(
-    checkpoint: Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")] = "default",
-    dataset: Annotated[str, typer.Option(help="germany, moving_mnist, ...")] = "germany",
-    data: Annotated[Path | None, typer.Option(help="file or folder; default ./data/DATASET where it exists")] = None,
-    protocol: Annotated[
-        Protocol,
-        typer.Option(help="paper: one-step frames too; skill: training.skill; catrare: RainNet2024's benchmark"),
-    ] = Protocol.forecast,
-    clips: Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")] = None,
-    catalogue: Annotated[Path | None, typer.Option(help="catrare: CSV of CatRaRE; --data has RADKLIM YW")] = None,
-    journal: Annotated[Path | None, typer.Option(help="catrare: an interrupted run goes on from this file")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="catrare: also write the rows here")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write the table here")] = None,
-    transfer: Annotated[
-        bool, typer.Option("--transfer", help="score a model that was trained on other data or sizes")
-    ] = False,
-    sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the data set's options")] = None,
+    checkpoint: Checkpoint = "default",
+    dataset: DatasetName = None,
+    data: DataPath = None,
+    protocol: Frames = Protocol.forecast,
+    clips: Clips = None,
+    catalogue: Catalogue = None,
+    every_minutes: EveryMinutes = None,
+    cache: CacheFolder = None,
+    journal: JournalFile = None,
+    json_file: JsonFile = None,
+    csv_file: CsvFile = None,
+    transfer: Transfer = False,
+    sets: Sets = None,
 ) -> None:
     """Score a checkpoint, persistence and extrapolation on the test clips of a data set.
 
     The size of the frames and the test split are those of the checkpoint's training. Processes of torchrun share the
-    clips.
+    clips. `--protocol skill` and `native` score windows of radar events as `training.skill` does, with every baseline.
     """
     with errors_in_one_line(), launched_together():
-        options = dict(key_value(text) for text in sets or [])
-        if protocol is Protocol.skill:
-            _print_skill(checkpoint, data, json_file)
-        elif protocol is Protocol.catrare:
-            outputs = Outputs(skill.command_line("training.evaluate"), json_file, csv_file)
+        options = dict(map(key_value, sets or []))
+        forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
+        if protocol is Protocol.catrare:
+            outputs = Outputs(command_line("training.evaluate"), json_file, csv_file)
             print_catrare(checkpoint, data, catalogue, options, journal, outputs)
+        elif protocol in (Protocol.skill, Protocol.native):
+            windows = NATIVE if protocol is Protocol.native else PAPER
+            chosen = SkillOptions(windows, every_minutes, journal=journal, cache=cache)
+            events = [] if data is None else [data]
+            report([forecaster], events, replace(chosen, csv_file=csv_file, json_file=json_file), "training.evaluate")
         else:
-            forecaster = load_forecaster(checkpoint, precision="float32")  # a table is the same on every machine
-            test = scored_set(forecaster, dataset, data, options, transfer=transfer)
+            name = dataset or trained_on(forecaster).get("dataset", "germany")
+            test = scored_set(forecaster, name, data, options, transfer=transfer)
             table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
-            _print_table(table, test, forecaster, dataset, json_file)
+            _print_table(table, test, forecaster, name, Outputs(command_line("training.evaluate"), json_file, csv_file))
 
 
 def _print_table(
-    table: Evaluation, test: NowcastDataset, forecaster: Forecaster, dataset: str, json_file: Path | None
+    table: Evaluation, test: NowcastDataset, forecaster: Forecaster, dataset: str, outputs: Outputs
 ) -> None:
-    """Print the table of a data set in the first process, and write it as JSON if a file is given."""
+    """Print the table of a data set in the first process, and write it to the files that are given."""
     if not is_first_process():
         return
     typer.echo(text_table(table, test, forecaster))
-    if json_file is not None:
-        command = " ".join(["python -m training.evaluate", *sys.argv[1:]])
-        write_json(json_file, as_json(table, test, forecaster, dataset_name=dataset, command=command))
-
-
-def _print_skill(checkpoint: str, data: Path | None, json_file: Path | None) -> None:
-    """Print every score of the model card for an event, or for a folder of events."""
-    files = sorted(data.glob("*.nc")) if data is not None and data.is_dir() else [data] if data is not None else []
-    if not files:
-        raise ConfigError(f"--data: expected a NetCDF file of an event or a folder of them, got {data or 'nothing'}")
-    content = skill.printed(skill.with_ablations([load_forecaster(checkpoint, precision="float32")]), files)
-    if json_file is not None:
-        write_json(json_file, {"command": skill.command_line("training.evaluate"), **content})
+    if outputs.csv_file is not None:
+        write_text(outputs.csv_file, as_csv(table, test))
+    if outputs.json_file is not None:
+        content = as_json(table, test, forecaster, dataset_name=dataset, command=outputs.command)
+        write_json(outputs.json_file, content)
 
 
 def scored_set(
@@ -130,14 +154,37 @@ def scored_set(
         _refuse_other_frames(forecaster.name, own, options, kind.options_class.model_fields)
     kept = {key: own[key] for key in (*FRAME_OPTIONS, *TEST_OPTIONS) if key in own}
     default = Path("data") / dataset
-    return build_dataset(
+    path = data or (default if default.exists() or kind.is_rain else None)
+    test = build_dataset(
         dataset,
-        data or (default if default.exists() or kind.is_rain else None),
+        path,
         "test",
         {**kept, **options},
         input_steps=forecaster.input_steps,
         lead_steps=int(forecaster.card.get("lead_steps", 5)),
         seed=0,
+    )
+    if not len(test):
+        raise ConfigError(_without_windows(test, path, {**kept, **options}))
+    return test
+
+
+def _without_windows(test: NowcastDataset, path: Path | None, options: dict[str, Any]) -> str:
+    """Return what a test set without a window holds."""
+    needed = f"{test.input_steps} + {test.lead_steps} fields"
+    needed += f" {test.cadence_minutes} minutes apart" if test.cadence_minutes else ""
+    try:
+        series = find_series(path)
+    except ConfigError:
+        series = []
+    held = [
+        f"{one.path.name}: {len(one.minutes)} fields, {sorted(set(np.diff(one.minutes)))[:3]} minutes apart"
+        for one in series[:5]
+    ]
+    chosen = ", ".join(f"{key}={value}" for key, value in options.items())
+    return (
+        f"--data: expected at least one test window of {needed}, got 0 windows in {path or 'the data set'}: "
+        f"{'; '.join(held) or 'no readable field'}; options of the test set: {chosen or 'none'}"
     )
 
 

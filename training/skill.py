@@ -1,114 +1,179 @@
-"""`python -m training.skill --checkpoint C --data EVENT.nc`: the skill protocol, by lead and pooled, with intervals."""
+"""`python -m training.skill --checkpoint C --data EVENT.nc ...`: scores on radar events, with all baselines."""
 
-import hashlib
+import copy
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import numpy as np
 import typer
 
-from core.arrays import Float32Field
 from core.command import errors_in_one_line
 from core.errors import ConfigError
-from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from models import Forecaster, load_forecaster
 from models.guided.forecaster import GuidedForecaster
-from training.evaluation.document import skill_json, write_json
-from training.evaluation.engine import Evaluation, measures
-from training.evaluation.skill_windows import (
-    CADENCE_MINUTES,
-    LEADS,
-    SkillWindow,
-    native_extrapolation_LHW,
-    skill_windows,
-    tile_windows,
-)
-from training.evaluation.text import skill_text
-from verification.scores import SCORES
+from training.evaluation.document import write_json, write_text
+from training.evaluation.event_run import ENSEMBLE_WINDOWS, EventPlan, digest_of, evaluate_events
+from training.evaluation.event_windows import NATIVE, PAPER, WindowProtocol
+from training.evaluation.skill_rows import ALONE, SkillTable, skill_tables
+from training.evaluation.skill_text import as_json, csv_text, text_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-NATIVE: Final = "extrapolation-native"
-RATES_MMH: Final = THRESHOLDS_MMH[:-1]
-FSS_WINDOWS_KM: Final = (17.0, 35.0)
+SHORT: Final = replace(PAPER, name="short", past_minutes=60, fewest=3, lead_minutes=(30, 60, 90))
+"""The paper's cells, three fields in and three out: for events that are too short for five and five."""
+
+
+class WindowKind(StrEnum):
+    """Which windows of an event are scored."""
+
+    paper = "paper"
+    native = "native"
+    short = "short"
+
+    @property
+    def protocol(self) -> WindowProtocol:
+        """Return the windows."""
+        return {"paper": PAPER, "native": NATIVE, "short": SHORT}[self.value]
+
+
+class Baseline(StrEnum):
+    """A forecast that a model is compared with."""
+
+    sprog = "sprog"
+    steps = "steps"
+
+
+@dataclass(frozen=True)
+class SkillOptions:
+    """What is evaluated, and where results are kept.
+
+    Attributes:
+        protocol: which windows.
+        every_minutes: reference times are multiples of it; None is the protocol's choice.
+        all_leads: every lead of the source.
+        baselines: those in addition to persistence and extrapolation.
+        ensemble_windows: most windows of an event file with STEPS.
+        unpooled: names of event files that are not counted together with others.
+        ablations: also a guided model without its network.
+        journal: file that keeps every window's sums.
+        cache: folder for the forecasts of S-PROG and STEPS.
+        csv_file, json_file: tables.
+    """
+
+    protocol: WindowProtocol = PAPER
+    every_minutes: int | None = None
+    all_leads: bool = False
+    baselines: tuple[str, ...] = ("sprog", "steps")
+    ensemble_windows: int = ENSEMBLE_WINDOWS
+    unpooled: tuple[str, ...] = ()
+    ablations: bool = True
+    journal: Path | None = None
+    cache: Path | None = None
+    csv_file: Path | None = None
+    json_file: Path | None = None
+
+
+EventData = Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")]
+Checkpoints = Annotated[list[str], typer.Option(help="shipped names or checkpoints' folders")]
+Kind = Annotated[
+    WindowKind, typer.Option(help="paper: 124 x 124 cells, 30 minutes; native: the event's own; short: 3 + 3 fields")
+]
+EveryMinutes = Annotated[
+    int | None, typer.Option(min=1, help="reference times are multiples of it; default of paper: every scan")
+]
+AllLeads = Annotated[bool, typer.Option("--all-leads", help="every lead of the source")]
+Baselines = Annotated[list[Baseline], typer.Option(help="in addition to persistence and extrapolation")]
+StepsWindows = Annotated[int, typer.Option(min=0, help="most windows of a file with STEPS; 0 leaves STEPS out")]
+Ablations = Annotated[bool, typer.Option(help="a guided model without its network, too")]
+Unpooled = Annotated[list[str], typer.Option("--beside", help="event file that is not counted with the others")]
+JournalFile = Annotated[Path | None, typer.Option(help="keeps every window; a run that ended early goes on")]
+CacheFolder = Annotated[Path | None, typer.Option(help="folder for forecasts of S-PROG and STEPS")]
+CsvFile = Annotated[Path | None, typer.Option("--csv", help="also write all values here")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="also write the tables here")]
 
 
 @app.command()
 def main(
-    data: Annotated[list[Path], typer.Option("--data", help="event files; each is a table of its own")],
-    checkpoint: Annotated[list[str], typer.Option(help="shipped names or checkpoints' folders")] = ["default"],  # noqa: B006
-    native: Annotated[bool, typer.Option("--native/--no-native", help="extrapolation on the finest grid too")] = True,
-    short: Annotated[bool, typer.Option("--short", help="shorter windows of events without whole ones")] = False,
-    every: Annotated[int, typer.Option(min=1, help="evaluate every N-th window only")] = 1,
-    tile_km: Annotated[
-        float | None, typer.Option(min=1, help="score squares of this edge instead of whole events; with --no-native")
-    ] = None,
-    ablations: Annotated[bool, typer.Option("--ablations", help="a guided model without its network, too")] = False,
-    unpooled: Annotated[list[str], typer.Option("--beside", help="event file that is not pooled with the others")] = [],  # noqa: B006
-    json_file: Annotated[Path | None, typer.Option("--json", help="also write the tables here")] = None,
+    data: EventData,
+    checkpoint: Checkpoints = ["default"],  # noqa: B006
+    protocol: Kind = WindowKind.paper,
+    every_minutes: EveryMinutes = None,
+    all_leads: AllLeads = False,
+    baseline: Baselines = [Baseline.sprog, Baseline.steps],  # noqa: B006
+    ensemble_windows: StepsWindows = ENSEMBLE_WINDOWS,
+    ablations: Ablations = True,
+    unpooled: Unpooled = [],  # noqa: B006
+    journal: JournalFile = None,
+    cache: CacheFolder = None,
+    csv_file: CsvFile = None,
+    json_file: JsonFile = None,
 ) -> None:
-    """Score checkpoints, persistence and extrapolation by the protocol of the model card.
+    """Score checkpoints and baselines on windows of radar events, by spell of weather and over all spells.
 
-    Fields are resized bilinearly to 124 x 124 cells, there is a window at every start, and all rows are scored on the
-    cells where all fields are observed; other cells are NaN to the model. Several events are pooled as well. Squares
-    of an event have smaller cells; those with little rain are left out.
+    All rows are scored on the same cells, on two masks: `all` and `known` (docs/verification.md).
     """
     with errors_in_one_line():
-        if tile_km is not None and native:
-            raise ConfigError("squares of an event have no native fields; expected --no-native with --tile-km")
-        forecasters = [load_forecaster(name, precision="float32") for name in checkpoint]
-        forecasters = with_ablations(forecasters) if ablations else forecasters
-        content = printed(
-            forecasters, data, unpooled=unpooled, native=native, short=short, every=every, tile_km=tile_km
-        )
-        if json_file is not None:
-            write_json(json_file, {"command": command_line("training.skill"), **content})
+        names = tuple(one.value for one in baseline)
+        options = SkillOptions(protocol.protocol, every_minutes, all_leads, names, ensemble_windows, tuple(unpooled))
+        options = replace(options, ablations=ablations, journal=journal, cache=cache)
+        options = replace(options, csv_file=csv_file, json_file=json_file)
+        report([load_forecaster(name, precision="float32") for name in checkpoint], data, options, "training.skill")
 
 
-def printed(
-    forecasters: list[Forecaster],
-    data: Sequence[Path],
-    *,
-    unpooled: Collection[str] = (),
-    native: bool = True,
-    short: bool = False,
-    every: int = 1,
-    tile_km: float | None = None,
-) -> dict[str, Any]:
-    """Print the tables of every event and of all together; return them as JSON has them.
+def report(
+    forecasters: Sequence[Forecaster], data: Sequence[Path], options: SkillOptions, module: str
+) -> list[SkillTable]:
+    """Evaluate, print the tables, and write them as CSV and JSON.
 
     Args:
         forecasters: rows in addition to the baselines.
-        data: event files.
-        unpooled: names of event files that are not pooled with the others.
-        native: also extrapolate on the native grid and cadence.
-        short: accept shorter windows of events that are too short for whole ones.
-        every: evaluate every N-th window only.
-        tile_km: edge of squares that are scored instead of whole events.
+        data: event files or folders of them.
+        options: windows, baselines, files.
+        module: name of the running command.
 
     Raises:
-        ConfigError: a file that is not an event, or that contains no window.
+        ConfigError: no event, no window, or a file that cannot be written.
     """
-    tables: list[dict[str, Any]] = []
-    pooled: list[Evaluation] = []
+    rows = with_baselines(forecasters, options)
+    files = event_files(data)
+    plan = EventPlan(files, options.protocol, options.every_minutes, options.all_leads, options.ensemble_windows)
+    sums = evaluate_events(rows, plan, journal=options.journal, cache=options.cache)
+    tables = list(skill_tables(sums, options.unpooled))
+    for table in tables:
+        first = table.group == tables[0].group  # all spells, or the only one; the others are whole in CSV and JSON
+        typer.echo(f"{text_of(table, others=first)}\n")
+    if options.csv_file is not None:
+        write_text(options.csv_file, csv_text(tables))
+    if options.json_file is not None:
+        write_json(options.json_file, _document(tables, rows, plan, module))
+    return tables
+
+
+def with_baselines(forecasters: Sequence[Forecaster], options: SkillOptions) -> list[Forecaster]:
+    """Return all rows: baselines, models, and guided models without their network."""
+    some = [name for name in options.baselines if options.ensemble_windows or name != "steps"]
+    names = ["persistence", "extrapolation", *some]
+    models = [one for one in forecasters if one.name not in names]
+    return [*map(load_forecaster, names), *(with_ablations(models) if options.ablations else models)]
+
+
+def event_files(data: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the event files of a list of files and folders.
+
+    Raises:
+        ConfigError: a path that does not exist, or a folder without an event.
+    """
+    found: list[Path] = []
     for path in data:
-        if tile_km is None:
-            windows = list(skill_windows(path, short=short, every=every))
-        else:
-            windows = list(tile_windows(path, tile_km * 1000, every=every))
-        if not windows:
-            raise ConfigError(f"{path}: expected at least ten fields 30 minutes apart, got no window")
-        sums = score(forecasters, windows, native=native)
-        typer.echo(f"{path.name}: {len(windows)} windows\n\n{skill_text(sums, CADENCE_MINUTES)}\n")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        tables.append({"event": path.name, "sha256": digest, **skill_json(sums, forecasters, CADENCE_MINUTES)})
-        pooled += [sums] if path.name not in unpooled else []
-    if len(pooled) < 2:
-        return {"events": tables}
-    whole = Evaluation.joined(pooled)
-    typer.echo(f"pooled over {len(pooled)} events: {whole.windows} windows\n\n{skill_text(whole, CADENCE_MINUTES)}\n")
-    return {"events": tables, "pooled": skill_json(whole, forecasters, CADENCE_MINUTES)}
+        inside = sorted(path.glob("*.nc")) if path.is_dir() and not (path / "zarr.json").exists() else [path]
+        if not inside or not path.exists():
+            raise ConfigError(f"--data: expected a NetCDF file of an event or a folder of them, got {path}")
+        found += inside
+    if not found:
+        raise ConfigError("--data: expected a NetCDF file of an event or a folder of them, got nothing")
+    return tuple(dict.fromkeys(found))
 
 
 def command_line(module: str) -> str:
@@ -124,48 +189,21 @@ def with_ablations(forecasters: Sequence[Forecaster]) -> list[Forecaster]:
 
 def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:
     """Return a guided forecaster without its network: the statistical part alone, with the same post-processing."""
-    import copy
-
     alone = copy.copy(forecaster)
-    alone.name = f"{forecaster.name} without network"
+    alone.name = f"{forecaster.name}{ALONE}"
     alone.model = copy.deepcopy(forecaster.model)
     alone.model.network = False
     return alone
 
 
-def score(forecasters: list[Forecaster], windows: list[SkillWindow], *, native: bool = True) -> Evaluation:
-    """Return the sums of all forecasters and baselines, window by window."""
-    sums = empty(windows[0].pixel_m)
-    baselines = [load_forecaster("persistence"), load_forecaster("extrapolation")]
-    with typer.progressbar(windows, file=sys.stderr) as shown:
-        for window in shown:
-            observed_LHW = np.where(window.compared_LHW, window.future_LHW, np.float32(np.nan))
-            for one in (*baselines, *forecasters):
-                _add(sums, one, window, observed_LHW)
-            if native:
-                sums.add_window(NATIVE, native_extrapolation_LHW(window), observed_LHW)
-    return sums
-
-
-def empty(pixel_m: float) -> Evaluation:
-    """Return an evaluation without windows, with every score that the service has for its forecasts too."""
-    kinds = [(name, kind) for name, kind in SCORES.items() if kind.takes != "pictures" and kind.operational]
-    found = measures(
-        kinds,
-        RATES_MMH,
-        pixel_m,
-        window_thresholds_mmh=MAIN_THRESHOLDS_MMH,
-        windows_km=FSS_WINDOWS_KM,
-        labels_in_km=True,
-    )
-    return Evaluation(found, LEADS)
-
-
-def _add(sums: Evaluation, forecaster: Forecaster, window: SkillWindow, observed_LHW: Float32Field) -> None:
-    fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=CADENCE_MINUTES, pixel_m=window.pixel_m)
-    sums.add_window(forecaster.name, fields.rate_mmh_LHW, observed_LHW)
-    if fields.exceedance_probability_KLHW is not None:
-        sums.add_probabilities(forecaster.name, fields.exceedance_probability_KLHW, fields.thresholds_mmh, observed_LHW)
+def _document(tables: Sequence[SkillTable], rows: Sequence[Forecaster], plan: EventPlan, module: str) -> dict[str, Any]:
+    return {
+        "command": command_line(module),
+        "protocol": plan.protocol.name,
+        "events": {path.name: digest_of(path) for path in plan.files},
+        "models": [{"name": one.name, "version": one.version, "sha256": one.card.get("sha256")} for one in rows],
+        "tables": [as_json(table) for table in tables],
+    }
 
 
 if __name__ == "__main__":

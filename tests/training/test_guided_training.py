@@ -16,18 +16,12 @@ from models import load_forecaster
 from models.checkpoint import load_model, read_card
 from models.guided.calibration import CalibrationByCell
 from models.guided.forecaster import GuidedForecaster
-from training import calibrate, evaluate, skill, skill_page
+from training import calibrate, skill, skill_page
 from training.config import resolve
 from training.datasets import build_dataset
-from training.evaluation.document import skill_json
-from training.evaluation.engine import Evaluation, reliability_intervals, resampled, score_interval
-from training.evaluation.skill_windows import native_extrapolation_LHW, skill_windows, tile_windows
-from training.evaluation.text import skill_text
+from training.evaluation.skill_windows import skill_windows, tile_windows
 from training.run import train
-from training.skill import score, without_network
 from training.trainer.guided_items import GuidedItems
-from verification.counts import Counts
-from verification.scores.reliability import ReliabilityBins
 
 STEPS = {"input_steps": 3, "lead_steps": 2, "seed": 4}
 
@@ -125,73 +119,31 @@ def test_events_too_short_for_a_cadence_lack_the_ends_of_their_windows(events):
         assert not leads[-1]
 
 
-def test_the_protocol_on_a_checkpoint(events, checkpoint):
-    windows = list(skill_windows(events / "event_2.nc"))
-    assert len(windows) == 49 - 27
-    assert windows[0].past_THW.shape == (5, 124, 124)
-    assert windows[0].native_steps == 3
-    assert not windows[0].compared_LHW[:, :3, :3].any()
-    assert native_extrapolation_LHW(windows[0]).shape == (5, 124, 124)
-    forecaster = guided(checkpoint)
-    sums = score([forecaster, without_network(forecaster)], windows[:2])
-    observed = {sums.pooled("counts_1", model, [1, 2, 3, 4, 5]) for model in sums.models}
-    assert len({counts.hits + counts.misses for counts in observed}) == 1
-    assert len({counts.total for counts in observed}) == 1
-    text = skill_text(sums, 30)
-    for words in ("guided without network", "extrapolation-native", "FSS", "Brier", "largest gap"):
-        assert words in text
-    table = json.loads(json.dumps(skill_json(sums, [forecaster], 30)))
-    assert {row["model"] for row in table["counts"]} == set(sums.models)
-
-
-def test_events_are_pooled_cell_by_cell(events, checkpoint):
-    windows = list(skill_windows(events / "event_2.nc"))
-    one, two = (score([], windows[first : first + 2], native=False) for first in (0, 2))
-    whole, together = Evaluation.joined([one, two]), score([], windows[:4], native=False)
-    assert whole.events == [2, 2]
-    assert whole.windows == together.windows == 4
-    for label in ("counts_1", "fss_0.5_17", "rate-mae"):
-        assert whole.pooled(label, "extrapolation", [1, 5]) == together.pooled(label, "extrapolation", [1, 5])
-
-
-def test_the_page_of_skill_is_made_of_its_tables(events, checkpoint, tmp_path):
-    command = [
-        "--checkpoint",
-        str(checkpoint),
-        "--data",
-        str(events / "event_1.nc"),
-        "--data",
-        str(events / "event_2.nc"),
-    ]
-    run = CliRunner().invoke(skill.app, [*command, "--every", "11", "--no-native", "--json", str(tmp_path / "s.json")])
+def test_skill_has_the_checkpoint_with_and_without_its_network(events, checkpoint, tmp_path):
+    files = [word for day in (1, 2) for word in ("--data", str(events / f"event_{day}.nc"))]
+    command = ["--checkpoint", str(checkpoint), *files, "--every-minutes", "240", "--baseline", "sprog"]
+    run = CliRunner().invoke(skill.app, [*command, "--json", str(tmp_path / "s.json")])
     assert run.exit_code == 0, run.output
-    assert "pooled over 2 events: 4 windows" in run.output
     name = guided(checkpoint).name
+    table = json.loads((tmp_path / "s.json").read_text())["tables"][0]
+    assert (table["group"], table["windows"]) == ("all spells", 2)
+    rows = {row["model"]: row for row in table["scores"] if (row["score"], row["threshold_mmh"]) == ("csi", 0.5)}
+    assert set(rows) == {"persistence", "extrapolation", "sprog", name, f"{name} without network"}
+    assert {one["reference"] for one in rows[name]["comparisons"]} >= {f"{name} without network"}
+    assert len({row["events"] for row in rows.values()}) == 1
+    assert f"reliability of {name}" in run.output
     made = CliRunner().invoke(
         skill_page.app, ["--json", str(tmp_path / "s.json"), "--out", str(tmp_path / "page"), "--model", name]
     )
     assert made.exit_code == 0, made.output
-    page, table = (tmp_path / "page" / "README.md").read_text(), json.loads((tmp_path / "s.json").read_text())
-    row = next(r for r in table["events"][0]["pooled"] if (r["model"], r["rate_mmh"]) == (name, 0.5))
-    assert f"{row['csi']:.3f} ({row['csi_90'][0]:.3f} to {row['csi_90'][1]:.3f})" in page
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert f"{rows[name]['pooled']['value']:.3f} to " in page
     assert str(events) not in page
-    for figure in ("csi_by_lead.png", "reliability.png"):
+    for figure in ("csi_by_lead.png", "reliability.png", "performance.png"):
         assert (tmp_path / "page" / figure).stat().st_size > 5000
     other = CliRunner().invoke(skill_page.app, ["--json", str(tmp_path / "s.json"), "--out", str(tmp_path / "page")])
     assert other.exit_code == 2
     assert "got default" in other.output
-
-
-def test_evaluate_prints_the_protocol_of_skill(events, checkpoint, monkeypatch):
-    monkeypatch.setattr(skill, "skill_windows", lambda path, short, every: list(skill_windows(path))[:1])
-    arguments = ["--checkpoint", str(checkpoint), "--data", str(events / "event_2.nc"), "--protocol", "skill"]
-    result = CliRunner().invoke(evaluate.app, arguments)
-    assert result.exit_code == 0, result.output
-    for words in ("without network", "extrapolation-native", "largest gap", "FSS"):
-        assert words in result.output
-    refused = CliRunner().invoke(evaluate.app, ["--checkpoint", str(checkpoint), "--protocol", "skill"])
-    assert refused.exit_code == 2
-    assert "expected a NetCDF file of an event" in refused.output
 
 
 def test_calibration_is_by_cell_size_and_kept_in_the_card(events, checkpoint, tmp_path, monkeypatch):
@@ -222,41 +174,3 @@ def test_squares_of_an_event_are_windows_where_it_rains(events):
         assert one.past_THW.shape == one.future_LHW.shape == (5, 124, 124)
         assert one.pixel_m == pytest.approx(first.pixel_m / 2, rel=0.05)
         assert (one.past_THW[-1] >= 0.5).mean() >= 0.02
-
-
-def test_squares_of_an_event_are_scored(events, checkpoint):
-    arguments = ["--checkpoint", str(checkpoint), "--data", str(events / "event_2.nc"), "--tile-km", "450"]
-    result = CliRunner().invoke(skill.app, [*arguments, "--no-native", "--every", "1000"])
-    assert result.exit_code == 0, result.output
-    assert "event_2.nc: " in result.output
-    refused = CliRunner().invoke(skill.app, arguments)
-    assert refused.exit_code == 2
-    assert "expected --no-native" in refused.output
-
-
-def test_blocks_of_windows_are_drawn_together():
-    for drawn in resampled([20], block=4)[:50]:
-        assert len(drawn) == 20
-        assert (np.diff(drawn.reshape(5, 4), axis=1) == 1).all()
-    windows = [Counts(hits=n % 3, misses=1, false_alarms=1) for n in range(30)]
-    low, high = score_interval(windows, "csi", resampled([30], block=3))
-    assert 0 < low <= high < 1
-
-
-def test_windows_of_an_event_stay_its_own():
-    for drawn in resampled([6, 9], block=3)[:50]:
-        assert len(drawn) == 15
-        assert (drawn[:6] < 6).all()
-        assert (drawn[6:] >= 6).all()
-        assert (drawn[6:] < 15).all()
-
-
-def test_intervals_of_reliability_hold_the_observed_frequency():
-    random = np.random.default_rng(2)
-    bins = [
-        ReliabilityBins(cells=(100,) * 9 + (0,), events=(*random.binomial(100, 0.3, 9).tolist(), 0)) for _ in range(40)
-    ]
-    found = reliability_intervals(bins, resampled([40], block=2))
-    for low, high in found[:9]:
-        assert 0.2 < low < 0.3 < high < 0.4 or abs(low - 0.3) < 0.03
-    assert np.isnan(found[9][0])

@@ -73,8 +73,7 @@ def evaluate(
                     raise ForecastError(f"{one.name} {one.version} returned values that are not finite")
                 result.add(one.name, frames_BTCHW, seen_BTCHW)
             result.clips += len(past_BTCHW)
-    whole, result.clips = added_up({key: sums for key, (sums,) in result.totals.items()}, result.clips)
-    result.totals = {key: [sums] for key, sums in whole.items()}
+    result.totals, result.clips = added_up(result.totals, result.clips)
     return result
 
 

@@ -1,92 +1,126 @@
-"""Figures of the skill page: CSI by lead of model and baselines, and reliability of probabilities with intervals."""
+"""Figures of the skill page, from the JSON of `training.skill`."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from verification.counts import Counts
-from verification.scores import value_of
+import numpy as np
 
-LEAST_CELLS: Final = 1000
+JsonTable = dict[str, Any]
 STYLES: Final[dict[str, dict[str, Any]]] = {
-    "persistence": {"color": "0.55", "linestyle": ":"},
-    "extrapolation": {"color": "0.25", "linestyle": "--"},
-    "extrapolation-native": {"color": "0.45", "linestyle": "-."},
+    "persistence": {"color": "0.6", "linestyle": ":"},
+    "extrapolation": {"color": "0.2", "linestyle": "--"},
+    "sprog": {"color": "tab:green", "linestyle": "-."},
+    "steps": {"color": "tab:orange", "linestyle": "-."},
+    "steps-pmm": {"color": "tab:red", "linestyle": ":"},
     "default": {"color": "tab:blue", "linewidth": 2.5},
+    "default without network": {"color": "tab:cyan", "linewidth": 1.2},
 }
-OTHERS: Final = ("tab:orange", "tab:green", "tab:red", "tab:purple", "tab:brown")
+LEAST_BIN_CELLS: Final = 1000
 
 
-def draw_curves(events: Sequence[dict[str, Any]], rates_mmh: Sequence[float], path: Path) -> None:
-    """Draw a panel per event and threshold.
+def rows_of(table: JsonTable, score: str, mask: str, threshold_mmh: float | None = None) -> list[dict[str, Any]]:
+    """Return the rows of one score without a neighbourhood, one for each model."""
+    wanted = (score, mask, threshold_mmh, None)
+    return [r for r in table["scores"] if (r["score"], r["mask"], r["threshold_mmh"], r["window_km"]) == wanted]
+
+
+def draw_curves(tables: Sequence[JsonTable], thresholds_mmh: Sequence[float], path: Path) -> None:
+    """Draw CSI by lead: a row of panels for each table and mask, a column for each threshold.
 
     Args:
-        events: tables of `training.skill`.
-        rates_mmh: columns.
+        tables: of groups.
+        thresholds_mmh: columns.
         path: PNG to write.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.2 * len(rates_mmh), 3.1 * len(events) + 0.6), layout="constrained")
-    axes = figure.subplots(len(events), len(rates_mmh), squeeze=False, sharex=True)
-    for event, row in zip(events, axes, strict=True):
-        for mmh, axis in zip(rates_mmh, row, strict=True):
-            axis.set_prop_cycle(color=OTHERS)
-            for model in dict.fromkeys(one["model"] for one in event["pooled"]):
-                leads, values = _by_lead(event, model, mmh)
-                axis.plot(leads, values, label=model, marker="o", markersize=3, **STYLES.get(model, {}))
-            axis.set_title(f"{event['event'].removesuffix('.nc')}, {mmh:g} mm/h", fontsize=9)
+    lines = [(table, mask) for table in tables for mask in ("all", "known")]
+    figure = Figure(figsize=(4.2 * len(thresholds_mmh), 2.8 * len(lines) + 0.6), layout="constrained")
+    axes = figure.subplots(len(lines), len(thresholds_mmh), squeeze=False, sharex=True)
+    for (table, mask), row in zip(lines, axes, strict=True):
+        for mmh, axis in zip(thresholds_mmh, row, strict=True):
+            for one in rows_of(table, "csi", mask, mmh):
+                leads, values = zip(*_by_lead(one), strict=True)
+                axis.plot(leads, values, label=one["model"], marker="o", markersize=3, **STYLES.get(one["model"], {}))
+            axis.set_title(f"{table['group']}, {mmh:g} mm/h, mask {mask}", fontsize=9)
             axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
+        row[0].set_ylabel("CSI")
     for axis in axes[-1]:
         axis.set_xlabel("minutes after the newest field")
-    for row in axes:
-        row[0].set_ylabel("CSI")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
-    figure.savefig(path, dpi=110)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=100)
 
 
-def draw_reliability(whole: dict[str, Any], model: str, path: Path) -> None:
-    """Draw a panel per threshold: observed frequency by forecast probability, with intervals and a band of 0.05.
+def draw_performance(table: JsonTable, thresholds_mmh: Sequence[float], path: Path) -> None:
+    """Draw POD over success ratio (1 - FAR), with lines of equal CSI and bias (Roebber 2009).
 
     Args:
-        whole: a table of `training.skill`.
-        model: name of the model with these probabilities.
+        table: of a group.
+        thresholds_mmh: panels.
         path: PNG to write.
     """
     from matplotlib.figure import Figure
 
-    rows = next(table["by_rate"] for table in whole["probabilities"] if table["model"] == model)
-    figure = Figure(figsize=(3.2 * 3, 3.2 * ((len(rows) + 2) // 3)), layout="constrained")
-    axes = figure.subplots((len(rows) + 2) // 3, 3, squeeze=False, sharex=True, sharey=True).ravel()
-    for axis in axes[len(rows) :]:
-        axis.remove()
-    for row, axis in zip(rows, axes, strict=False):
-        axis.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color="0.9")
+    figure = Figure(figsize=(4.0 * len(thresholds_mmh), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(thresholds_mmh), squeeze=False)[0]
+    ratio = np.linspace(0.01, 1, 100)
+    csi_HW = 1 / (1 / ratio[None] + 1 / ratio[:, None] - 1)
+    for mmh, axis in zip(thresholds_mmh, axes, strict=True):
+        lines = axis.contour(ratio, ratio, csi_HW, levels=np.arange(0.1, 1, 0.1), colors="0.8", linewidths=0.8)
+        axis.clabel(lines, fontsize=7)
+        for bias in (0.5, 0.8, 1.0, 1.25, 2.0):
+            axis.plot([0, min(1, 1 / bias)], [0, min(bias, 1)], color="0.85", linestyle=":", linewidth=0.8)
+        pod = {one["model"]: one["pooled"]["value"] for one in rows_of(table, "pod", "all", mmh)}
+        far = {one["model"]: one["pooled"]["value"] for one in rows_of(table, "far", "all", mmh)}
+        for model, hit_rate in pod.items():
+            if hit_rate is not None and far.get(model) is not None:
+                color = STYLES.get(model, {}).get("color", "tab:purple")
+                axis.plot(1 - far[model], hit_rate, marker="o", color=color, linestyle="none", label=model)
+        axis.set(title=f"{table['group']}, {mmh:g} mm/h, mask all", xlim=(0, 1), ylim=(0, 1))
+        axis.set_xlabel("success ratio (1 - FAR); grey: CSI, dotted: bias")
+    axes[0].set_ylabel("POD")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def draw_reliability(table: JsonTable, thresholds_mmh: Sequence[float], path: Path) -> None:
+    """Draw observed frequency by forecast probability, bins of at most 1,000 cells in outline.
+
+    Args:
+        table: of a group.
+        thresholds_mmh: panels.
+        path: PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.0 * len(thresholds_mmh), 4.3), layout="constrained")
+    axes = figure.subplots(1, len(thresholds_mmh), squeeze=False, sharey=True)[0]
+    for mmh, axis in zip(thresholds_mmh, axes, strict=True):
+        axis.fill_between([0, 1], [-0.05, 0.95], [0.05, 1.05], color="0.92")
         axis.plot([0, 1], [0, 1], color="0.6", linewidth=1)
-        for (probability, frequency, cells), (low, high) in zip(row["bins"], row["bins_90"], strict=True):
-            held = cells > LEAST_CELLS
-            axis.plot([probability, probability], [low, high], color="tab:blue" if held else "0.7", linewidth=1.5)
-            axis.plot(probability, frequency, marker="o", markersize=5, color="tab:blue" if held else "0.7")
-        axis.set_title(f"at least {row['rate_mmh']:g} mm/h", fontsize=9)
-        axis.set_xlim(0, 1)
-        axis.set_ylim(0, 1)
-    figure.supxlabel("forecast probability (grey: bins of at most 1,000 cells)", fontsize=9)
-    figure.supylabel("observed frequency, with 90 % intervals", fontsize=9)
-    figure.savefig(path, dpi=110)
+        for one in table["reliability"]:
+            if one["threshold_mmh"] != mmh or not one["bins"]:
+                continue
+            style = {key: value for key, value in STYLES.get(one["model"], {}).items() if key == "color"}
+            held = [(p, f) for p, f, cells in one["bins"] if cells > LEAST_BIN_CELLS]
+            axis.plot(*zip(*held, strict=True), marker="o", markersize=4, label=one["model"], **style) if held else None
+            few = [(p, f) for p, f, cells in one["bins"] if cells <= LEAST_BIN_CELLS]
+            if few:
+                axis.plot(
+                    *zip(*few, strict=True), marker="o", markersize=4, fillstyle="none", linestyle="none", **style
+                )
+        axis.set(title=f"{table['group']}, at least {mmh:g} mm/h", xlim=(0, 1), ylim=(0, 1))
+        axis.set_xlabel("forecast probability")
+    axes[0].set_ylabel("observed frequency")
+    handles, labels = axes[0].get_legend_handles_labels()
+    if labels:
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.savefig(path, dpi=100)
 
 
-def _by_lead(event: dict[str, Any], model: str, mmh: float) -> tuple[list[int], list[float]]:
-    leads, values = [], []
-    for row in event["counts"]:
-        if row["model"] == model and row["rate_mmh"] == mmh:
-            value = value_of("csi", counts_of(row))
-            leads.append(int(row["lead_minutes"]))
-            values.append(float("nan") if value is None else value)
-    return leads, values
-
-
-def counts_of(row: dict[str, Any]) -> Counts:
-    """Return the four counts of a row of `training.skill`."""
-    return Counts(**{key: row[key] for key in ("hits", "misses", "false_alarms", "correct_negatives")})
+def _by_lead(row: dict[str, Any]) -> list[tuple[int, float]]:
+    return [(int(lead), float("nan") if value is None else value) for lead, value in row["by_lead"].items()]

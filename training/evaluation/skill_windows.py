@@ -1,4 +1,4 @@
-"""Windows of the skill protocol: every start of an event on 124 x 124 cells at 30 minutes, with its native past."""
+"""Windows to calibrate on: every start of an event on 124 x 124 cells at 30 minutes, whole or of its squares."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,11 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.units import WET_WINDOW_MMH
-from models.baselines import Extrapolation
 from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, open_series
 
@@ -20,7 +18,6 @@ SIZE: Final = 124
 CADENCE_MINUTES: Final = 30
 GIVEN: Final = 5
 LEADS: Final = 5
-NATIVE_FIELDS: Final = 3
 TILE_SEEN: Final = 0.4
 TILE_WET: Final = 0.02
 """A square of an event is a window if at least TILE_SEEN of it is observed and at least TILE_WET of it has rain."""
@@ -34,16 +31,12 @@ class SkillWindow:
         past_THW: given fields; missing ones of an event that is too short are NaN.
         future_LHW: observed fields at the leads, likewise.
         pixel_m: mean edge of a cell.
-        native_THW: the newest native fields at the native cadence, for extrapolation at full resolution.
-        native_steps: native steps in a lead.
         start: index of the window's first field in the event.
     """
 
     past_THW: Float32Field
     future_LHW: Float32Field
     pixel_m: float
-    native_THW: Float32Field
-    native_steps: int
     start: int
 
     @property
@@ -70,7 +63,7 @@ def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[Skill
     """Yield windows of squares of an event on 124 x 124 smaller cells; only those with enough rain.
 
     The squares cover the event without a gap and with the least overlap. Fewer given fields and leads are accepted if
-    the event is too short for a whole window. A window has no native fields.
+    the event is too short for a whole window.
 
     Args:
         path: the event.
@@ -87,8 +80,7 @@ def tile_windows(path: Path, tile_m: float, *, every: int = 1) -> Iterator[Skill
             window = _resized([field_HW[row : row + edge, col : col + edge] for field_HW in fields], given)
             newest_HW = window[GIVEN - 1]
             if np.isfinite(newest_HW).mean() >= TILE_SEEN and (newest_HW >= WET_WINDOW_MMH).mean() >= TILE_WET:
-                none = np.empty((0, edge, edge), np.float32)
-                yield SkillWindow(window[:GIVEN], window[GIVEN:], edge * series.pixel_m / SIZE, none, 0, start)
+                yield SkillWindow(window[:GIVEN], window[GIVEN:], edge * series.pixel_m / SIZE, start)
 
 
 def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
@@ -102,23 +94,11 @@ def _starts(path: Path, short: bool) -> tuple[RadarSeries, list[int], int, int]:
     return series, [], GIVEN, LEADS
 
 
-def native_extrapolation_LHW(window: SkillWindow) -> Float32Field:
-    """Extrapolate on the native grid and cadence, then average over the cells of the protocol."""
-    native = Extrapolation().forecast(np.nan_to_num(window.native_THW, nan=0.0), LEADS * window.native_steps)
-    chosen = native.rate_mmh_LHW[window.native_steps - 1 :: window.native_steps]
-    return np.stack([cv2.resize(field_HW, (SIZE, SIZE), interpolation=cv2.INTER_AREA) for field_HW in chosen])
-
-
 def _window(series: RadarSeries, start: int, given: int, leads: int) -> SkillWindow:
     indices = series.window_indices(start, given + leads, CADENCE_MINUTES)
     fields = _resized([series.field_mmh(int(index)) for index in indices], given)
-    newest = int(indices[given - 1])
-    native_minutes = int(np.diff(series.minutes).min())
-    native = [series.field_mmh(index).astype(np.float32) for index in range(newest - NATIVE_FIELDS + 1, newest + 1)]
     pixel_m = float(np.mean(series.shape)) * series.pixel_m / SIZE
-    return SkillWindow(
-        fields[:GIVEN], fields[GIVEN:], pixel_m, np.stack(native), CADENCE_MINUTES // native_minutes, start
-    )
+    return SkillWindow(fields[:GIVEN], fields[GIVEN:], pixel_m, start)
 
 
 def _resized(fields: Sequence[NDArray[np.float16] | Float32Field], given: int) -> Float32Field:

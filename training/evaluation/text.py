@@ -1,15 +1,18 @@
-"""An evaluation as text, of a data set or of windows of events: a block per threshold and per score."""
+"""An evaluation on a data set as text of at most 120 columns: a block per threshold and per score."""
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import Any, Final
 
 from models.forecaster import Forecaster
 from training.datasets import NowcastDataset
-from training.evaluation.document import BLOCK, LEAST_CELLS, RELIABLE_CELLS, probability_rows, thresholds_of
-from training.evaluation.engine import Evaluation, Measure, categorical, counts_key, score_interval
+from training.evaluation.document import thresholds_of
+from training.evaluation.engine import Evaluation, Measure, categorical, counts_key
 from verification.counts import Counts
 
+WIDTH: Final = 120
+MOST_LEADS: Final = 8
 DIGITS: Final = {"ssim": 3, "psnr": 2, "bias": 2, "rate-mae": 4, "crps": 4}
 UNITS: Final = {
     "mse": ", summed over a frame's pixels",
@@ -29,19 +32,17 @@ class Layout:
 
     Attributes:
         minutes: of a lead step; 0 counts steps.
-        pixel_m: edge of a grid cell; 0 if the windows in the labels are in km.
+        pixel_m: edge of a grid cell; 0 for pictures.
         paper: whether there is a column with the paper's mean.
-        intervals: whether windows were kept apart, so that there are 90 % intervals.
     """
 
     minutes: int
     pixel_m: float = 0.0
     paper: bool = False
-    intervals: bool = False
 
     def leads(self, table: Evaluation, width: int) -> str:
         """Return the heads of the columns by lead."""
-        return "".join(f"{'+' + str(lead * (self.minutes or 1)):>{width}}" for lead in range(1, table.lead_steps + 1))
+        return "".join(f"{'+' + str(lead * (self.minutes or 1)):>{width}}" for lead in _leads(table))
 
 
 def text_table(table: Evaluation, dataset: NowcastDataset, forecaster: Forecaster) -> str:
@@ -49,6 +50,8 @@ def text_table(table: Evaluation, dataset: NowcastDataset, forecaster: Forecaste
     some = f"{table.clips} of {len(dataset)}" if table.clips < len(dataset) else f"{table.clips}"
     what = "windows" if dataset.is_rain else "clips"
     head = f"{some} {what}, model version {forecaster.version}; forecast frames only, counts pooled, undefined is -"
+    if table.lead_steps > MOST_LEADS:
+        head += f"\n{MOST_LEADS} of {table.lead_steps} leads have a column; --csv and --json have all"
     paper = any(min(table.leads(model)) < 1 for model in table.models)
     if paper:
         head += "\npaper: mean over its m + n - 1 positions, one-step forecasts of given frames too; undefined as 0"
@@ -56,57 +59,34 @@ def text_table(table: Evaluation, dataset: NowcastDataset, forecaster: Forecaste
     return "\n\n".join([head, *_blocks(table, layout)])
 
 
-def skill_text(table: Evaluation, minutes: int) -> str:
-    """Return every score of the windows of one event, or of several, with intervals and probabilities."""
-    blocks = _blocks(table, Layout(minutes, intervals=True))
-    blocks += [_probability_block(table, model) for model in table.models if table.has("crps", model)]
-    return "\n\n".join(blocks)
-
-
 def _blocks(table: Evaluation, layout: Layout) -> list[str]:
     blocks = [_counts_block(table, mmh, layout) for mmh in thresholds_of(table)]
     for label, measure in table.measures.items():
-        models = [model for model in table.models if table.has(label, model)]
-        if not measure.totals_of.startswith("counts") and models and measure.name not in ("brier", "reliability"):
-            blocks.append(_score_block(table, label, models, layout))
+        if not measure.totals_of.startswith("counts"):
+            blocks.append(_score_block(table, label, table.models, layout))
     return blocks
 
 
 def _counts_block(table: Evaluation, mmh: float, layout: Layout) -> str:
-    """Return CSI by lead, then every score of the four counts over all leads, and the counts."""
+    """Return CSI by lead, then every score of the four counts over all leads, and below them the counts."""
     labels = {name: f"{name}_{mmh:g}" for name in categorical(table.measures, mmh)}
-    others = [name for name in labels if name != "csi"]
-    pooled = "pooled (90 %)" if layout.intervals else "pooled"
-    head = f"{mmh:g} mm/h{'':<16}CSI{layout.leads(table, 7)}{pooled:>{21 if layout.intervals else 8}}"
-    head += "".join(f"{name.upper():>7}" for name in others)
-    head += f"{'paper':>8}{'HSS':>7}" if layout.paper else ""
-    lines = [f"{head}  hits/misses/false alarms{'  bias by lead' if layout.intervals else ''}"]
+    others = {name: max(len(name) + 1, 6) for name in labels if name != "csi"}
+    head = f"{f'CSI, {mmh:g} mm/h':<20}{layout.leads(table, 6)}{'pooled':>7}"
+    head += "".join(f"{name.upper():>{width}}" for name, width in others.items())
+    lines = [head + (f"{'paper':>6}{'HSS':>6}" if layout.paper else "")]
+    counts = []
     for model in table.models:
-        if not table.has(labels["csi"], model):
-            continue
-        counts: Counts = table.pooled(counts_key(mmh), model)
-        line = f"  {model[:24]:<24}" + "".join(f"{_at(table, labels['csi'], model, n):>7}" for n in _leads(table))
-        line += _pooled_csi(table, labels["csi"], model, layout)
-        line += "".join(f"{_number(table.overall(labels[name], model), _digits(name)):>7}" for name in others)
+        line = f"  {model[:18]:<18}" + "".join(f"{_at(table, labels['csi'], model, n):>6}" for n in _leads(table))
+        line += f"{_number(table.overall(labels['csi'], model)):>7}"
+        line += "".join(f"{_number(table.overall(labels[name], model), 2):>{width}}" for name, width in others.items())
         if layout.paper:
             csi, hss = (_number(table.paper(labels[name], model)) for name in ("csi", "hss"))
-            line += f"{csi:>8}{hss:>7}"
-        line += f"  {counts.hits}/{counts.misses}/{counts.false_alarms}"
-        if layout.intervals:
-            line += "  " + " ".join(f"{_at(table, labels['bias'], model, n, 2):>5}" for n in _leads(table))
+            line += f"{csi:>6}{hss:>6}"
         lines.append(line)
-    if layout.intervals and counts.hits + counts.misses < LEAST_CELLS:
-        lines.append(f"  below {LEAST_CELLS} observed cells: reported, nothing is claimed")
-    return "\n".join(lines)
-
-
-def _pooled_csi(table: Evaluation, label: str, model: str, layout: Layout) -> str:
-    value = _number(table.overall(label, model))
-    if not layout.intervals:
-        return f"{value:>8}"
-    windows = table.per_window(table.measures[label].totals_of, model)
-    low, high = score_interval(windows, "csi", table.resampled(BLOCK))
-    return f"{f'{value} ({_number(low)}-{_number(high)})':>21}"
+        of_model: Counts = table.pooled(counts_key(mmh), model)
+        counts.append(f"{model} {of_model.hits}/{of_model.misses}/{of_model.false_alarms}")
+    text = f"hits/misses/false alarms: {', '.join(counts)}"
+    return "\n".join([*lines, textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ")])
 
 
 def _score_block(table: Evaluation, label: str, models: list[str], layout: Layout) -> str:
@@ -130,29 +110,14 @@ def _title(label: str, measure: Measure, layout: Layout) -> str:
     event = f"{name}, {measure.threshold_mmh:g} mm/h"
     if measure.window is None:
         return f"{event}; {best}"
-    if layout.intervals:
-        return f"{event}, window of {measure.window:g} km; {best}"
     km = f" ({measure.window * layout.pixel_m / 1000:.1f} km)" if layout.pixel_m else ""
     return f"{event}, window of {measure.window:g} cells{km}; {best}"
 
 
-def _probability_block(table: Evaluation, model: str) -> str:
-    lines = [f"probabilities of {model}: Brier score, skill against climatology and persistence, reliability"]
-    for row in probability_rows(table, model):
-        bins = "  ".join(
-            f"{probability:.2f}:{frequency:.2f}"
-            for probability, frequency, cells in row["bins"]
-            if cells > RELIABLE_CELLS
-        )
-        lines.append(
-            f"  {row['rate_mmh']:>4g} mm/h  {row['brier']:.4f}  {_number(row['skill_climatology'])}  "
-            f"{_number(row['skill_persistence'])}  largest gap {_number(row['largest_gap'])}  {bins}"
-        )
-    return "\n".join(lines)
-
-
-def _leads(table: Evaluation) -> range:
-    return range(1, table.lead_steps + 1)
+def _leads(table: Evaluation) -> list[int]:
+    """Return the leads that have a column: all, or eight of them, evenly spread up to the last."""
+    count = min(table.lead_steps, MOST_LEADS)
+    return [round(number * table.lead_steps / count) for number in range(1, count + 1)]
 
 
 def _at(table: Evaluation, label: str, model: str, lead: int, digits: int = 3) -> str:

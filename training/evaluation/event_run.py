@@ -1,0 +1,225 @@
+"""Scores of forecasters on windows of events: one window after the other, resumable, with progress."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+from core.errors import ConfigError
+from core.units import THRESHOLDS_MMH
+from models.forecaster import Forecaster
+from training.datasets.event_table import load_table
+from training.datasets.series import open_series
+from training.evaluation.event_windows import EventWindow, WindowProtocol, count_windows, event_windows, spell_name
+from training.evaluation.journal import WindowJournal
+from training.evaluation.skill_sums import WINDOWS_KM, Part, SkillSums, from_text, rows_of_window, to_text
+from training.evaluation.window_forecasts import ENSEMBLES, ForecastCache, LeadFields, window_forecasts
+from verification.table import SumRow
+
+ENSEMBLE_WINDOWS: Final = 20
+"""Most windows of an event file that STEPS is run on, evenly spread over its reference times."""
+
+LINE_EVERY_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class EventPlan:
+    """What is evaluated.
+
+    Attributes:
+        files: event files.
+        protocol: which windows they have.
+        every_minutes: reference times are multiples of it in UTC; None is the protocol's own choice.
+        all_leads: whether every lead of the source counts, not only the protocol's.
+        ensemble_windows: most windows of a file that STEPS is run on.
+    """
+
+    files: tuple[Path, ...]
+    protocol: WindowProtocol
+    every_minutes: int | None = None
+    all_leads: bool = False
+    ensemble_windows: int = ENSEMBLE_WINDOWS
+
+    def counts(self) -> dict[Path, int]:
+        """Return the number of windows of each file that has any.
+
+        Raises:
+            ConfigError: no file has a window; the message says what each holds.
+        """
+        found = {}
+        for path in self.files:
+            count = count_windows(path, self.protocol, every_minutes=self.every_minutes, all_leads=self.all_leads)
+            found[path] = count.windows
+        if not any(found.values()):
+            raise ConfigError(
+                f"expected a window of {_wanted(self.protocol)} for protocol {self.protocol.name}, got none in "
+                + "; ".join(_held(path) for path in self.files)
+            )
+        return {path: number for path, number in found.items() if number}
+
+    def windows(self, path: Path) -> Iterator[EventWindow]:
+        """Yield the windows of one file."""
+        yield from event_windows(path, self.protocol, every_minutes=self.every_minutes, all_leads=self.all_leads)
+
+
+def evaluate_events(
+    forecasters: Sequence[Forecaster], plan: EventPlan, *, journal: Path | None = None, cache: Path | None = None
+) -> SkillSums:
+    """Return the sums of all forecasters, baselines among them, over the windows of all files.
+
+    Args:
+        forecasters: rows; extrapolation must be among them, since it gives the mask `known`.
+        plan: files and windows.
+        journal: file that keeps the sums of every window; the windows in it are not evaluated again.
+        cache: folder for the forecasts of slow baselines.
+
+    Raises:
+        ConfigError: no window, or a journal of another run.
+    """
+    counts = plan.counts()
+    digests = {path.name: digest_of(path) for path in counts}
+    sums = SkillSums()
+    stored = ForecastCache(cache, digests)
+    if journal is None:
+        for _ in _evaluated(forecasters, plan, counts, stored, sums, set()):
+            pass
+        return sums
+    with WindowJournal(journal, _conditions(forecasters, plan, digests)) as book:
+        done = set()
+        for line in book.windows():
+            done.add((line["file"], line["time"]))
+            _add(sums, line)
+        for line in _evaluated(forecasters, plan, counts, stored, sums, done):
+            book.append(line)
+    return sums
+
+
+def _evaluated(
+    forecasters: Sequence[Forecaster],
+    plan: EventPlan,
+    counts: dict[Path, int],
+    cache: ForecastCache,
+    sums: SkillSums,
+    done: set[tuple[str, str]],
+) -> Iterator[dict[str, Any]]:
+    """Yield what the journal keeps of each window that is not done, after its sums are added."""
+    progress = Progress(sum(counts.values()), len(done))
+    for path, count in counts.items():
+        sampled = chosen_places(count, plan.ensemble_windows)
+        for place, window in enumerate(plan.windows(path)):
+            if (window.file, window.reference_time.isoformat()) in done:
+                continue
+            line = evaluated_window(
+                forecasters, window, cache, own_scale=plan.protocol.shape is None, sampled=place in sampled
+            )
+            _add(sums, line)
+            yield line
+            progress.step(window.file)
+
+
+def evaluated_window(
+    forecasters: Sequence[Forecaster], window: EventWindow, cache: ForecastCache, *, own_scale: bool, sampled: bool
+) -> dict[str, Any]:
+    """Return the sums of one window as the journal keeps them.
+
+    Args:
+        forecasters: all rows.
+        window: input and observation.
+        cache: of slow baselines.
+        own_scale: as `window_forecasts`.
+        sampled: whether STEPS is run on this window.
+    """
+    fields: dict[str, LeadFields] = {}
+    for one in forecasters:
+        if sampled or one.name not in ENSEMBLES:
+            fields |= window_forecasts(one, window, own_scale=own_scale, cache=cache)
+    rows = rows_of_window(fields, window)
+    parts: dict[Part, list[SumRow]] = {"every": [row for row in rows if row.model not in ENSEMBLES]}
+    if any(name in fields for name in ENSEMBLES):
+        parts["ensemble"] = rows
+    return {
+        "file": window.file,
+        "spell": window.spell,
+        "time": window.reference_time.isoformat(),
+        "parts": {part: to_text(of_part) for part, of_part in parts.items()},
+    }
+
+
+def chosen_places(count: int, most: int) -> set[int]:
+    """Return the places of at most `most` windows, evenly spread over all from the first to the last."""
+    return set(np.linspace(0, count - 1, min(most, count)).round().astype(int).tolist())
+
+
+def digest_of(path: Path) -> str:
+    """Return the sha256 of a file, or of the names and sizes of a folder's files."""
+    if path.is_dir():
+        listed = "".join(f"{one.relative_to(path)} {one.stat().st_size}" for one in sorted(path.rglob("*")))
+        return hashlib.sha256(listed.encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Progress:
+    """Lines on stderr: windows done, and an estimate of the time that remains.
+
+    Args:
+        total: number of windows.
+        before: those that an earlier run has evaluated.
+        write: takes a line.
+    """
+
+    def __init__(self, total: int, before: int = 0, write: Callable[[str], object] | None = None) -> None:
+        self.total, self.before, self.done = total, before, before
+        self._write = write or (lambda line: print(line, file=sys.stderr, flush=True))
+        self._began = self._line_at = perf_counter()
+        if before:
+            self._write(f"{before} of {total} windows are in the journal")
+
+    def step(self, file: str) -> None:
+        """Count one window; a line is written every ten seconds, and after the last one."""
+        self.done += 1
+        now = perf_counter()
+        if now - self._line_at < LINE_EVERY_S and self.done < self.total:
+            return
+        self._line_at = now
+        left_s = (now - self._began) / (self.done - self.before) * (self.total - self.done)
+        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+        self._write(f"window {self.done} of {self.total} ({file}), about {left} left")
+
+
+def _add(sums: SkillSums, line: dict[str, Any]) -> None:
+    for part, rows in line["parts"].items():
+        sums.add(part, line["file"], line["spell"], from_text(rows))
+
+
+def _conditions(forecasters: Sequence[Forecaster], plan: EventPlan, digests: dict[str, str]) -> dict[str, Any]:
+    """Return what the sums depend on."""
+    return {
+        "protocol": plan.protocol.name,
+        "leads": plan.protocol.lead_minutes,
+        "every_minutes": plan.every_minutes,
+        "all_leads": plan.all_leads,
+        "ensemble_windows": plan.ensemble_windows,
+        "thresholds_mmh": THRESHOLDS_MMH,
+        "windows_km": WINDOWS_KM,
+        "files": digests,
+        "spells": {name: spell_name(name, load_table()) for name in digests},
+        "models": {one.name: [one.version, one.card.get("sha256")] for one in forecasters},
+    }
+
+
+def _wanted(protocol: WindowProtocol) -> str:
+    cadence = f"{protocol.cadence_minutes} minutes apart" if protocol.cadence_minutes else "at the event's cadence"
+    return f"fields {cadence}, {protocol.past_minutes} minutes before to {protocol.lead_minutes[-1]} minutes after it"
+
+
+def _held(path: Path) -> str:
+    series = open_series(path)
+    steps = sorted(set(np.diff(series.minutes).tolist()))
+    minutes = int(series.minutes[-1] - series.minutes[0])
+    return f"{path.name}: {len(series.minutes)} fields over {minutes} minutes, {' or '.join(map(str, steps[:3]))} apart"

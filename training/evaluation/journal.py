@@ -1,0 +1,85 @@
+"""The journal of an evaluation: a line per window, so that a run that ends early goes on where it stopped."""
+
+import base64
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from core.errors import ConfigError
+
+
+class WindowJournal:
+    """A file with the plan of the run in its first line and one line for every window.
+
+    A line is on the disk before the next window begins. The part of a line that a killed process left is removed.
+
+    Args:
+        path: the file; it is made, with its folders, if it does not exist.
+        plan: what the numbers depend on; a file of another plan is refused.
+
+    Raises:
+        ConfigError: the file is of another plan, or cannot be written.
+    """
+
+    def __init__(self, path: Path, plan: dict[str, Any]) -> None:
+        self.path = path
+        self._plan: dict[str, Any] = json.loads(json.dumps(plan))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file: BinaryIO = path.open("a+b")
+        except OSError as err:
+            raise ConfigError(f"--journal {path} cannot be written: {err.strerror}") from err
+        self._begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def windows(self) -> Iterator[dict[str, Any]]:
+        """Yield the content of each line after the plan."""
+        with self.path.open("rb") as file:
+            next(file)
+            for line in file:
+                yield json.loads(zlib.decompress(base64.b64decode(line)))
+
+    def append(self, content: dict[str, Any]) -> None:
+        """Write a line, so that it survives a crash of the machine."""
+        self._write(base64.b64encode(zlib.compress(json.dumps(content).encode())))
+
+    def _begin(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            self._file.truncate(len(whole))
+        if not whole:
+            self._write(json.dumps(self._plan).encode())
+            return
+        try:
+            plan = json.loads(whole.partition(b"\n")[0])
+        except ValueError as err:
+            self._file.close()
+            raise ConfigError(
+                f"--journal {self.path}: expected the journal of an evaluation, got another file"
+            ) from err
+        if plan != self._plan:
+            self._file.close()
+            raise ConfigError(
+                f"--journal {self.path}: expected the journal of this run, got one of another: "
+                f"{_first_difference(plan, self._plan)}"
+            )
+
+    def _write(self, line: bytes) -> None:
+        self._file.write(line + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
+    return f"{key} was {str(old.get(key))[:120]}, is {str(new.get(key))[:120]}"
