@@ -118,9 +118,15 @@ def by_cell(kinds: Iterable[Kind], rates_mmh: tuple[float, ...]) -> CalibrationB
 
 
 def fitted(events: list[Pairs], rates_mmh: tuple[float, ...]) -> Calibration:
-    """Fit knots by lead and threshold; events have equal weight, and neighbouring leads count with a quarter of it."""
-    by_lead = []
+    """Fit knots by lead and threshold; events have equal weight, and neighbouring leads count with a quarter of it.
+
+    A lead that no event has, since all are too short, gets the knots of the last one that some event has.
+    """
+    by_lead: list[tuple[Any, ...]] = []
     for lead in range(LEADS):
+        if by_lead and not any(lead in event for event in events):
+            by_lead.append(by_lead[-1])
+            continue
         probabilities, rates, weights = [], [], []
         for near in range(max(lead - 1, 0), min(lead + 2, LEADS)):
             for probability_NK, rate_N in (event[near] for event in events if near in event):

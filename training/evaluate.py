@@ -3,7 +3,7 @@
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import numpy as np
 import typer
@@ -44,6 +44,9 @@ TEST_OPTIONS = (
     *("test_from", "test_until", "min_wet_window"),
 )
 """Options that determine the test clips: taken from the checkpoint's training as well."""
+
+
+MODULE: Final = "training.evaluate"
 
 
 class Protocol(StrEnum):
@@ -96,21 +99,20 @@ def main(
     clips. `--protocol skill` and `native` score windows of radar events as `training.skill` does, with every baseline.
     """
     with errors_in_one_line(), launched_together():
-        options = dict(map(key_value, sets or []))
+        options, outputs = dict(map(key_value, sets or [])), Outputs(command_line(MODULE), json_file, csv_file)
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         if protocol is Protocol.catrare:
-            outputs = Outputs(command_line("training.evaluate"), json_file, csv_file)
             print_catrare(checkpoint, data, catalogue, options, journal, outputs)
         elif protocol in (Protocol.skill, Protocol.native):
             windows = NATIVE if protocol is Protocol.native else PAPER
             chosen = SkillOptions(windows, every_minutes, journal=journal, cache=cache)
-            events = [] if data is None else [data]
-            report([forecaster], events, replace(chosen, csv_file=csv_file, json_file=json_file), "training.evaluate")
+            chosen = replace(chosen, csv_file=csv_file, json_file=json_file)
+            report([forecaster], [data] if data else [], chosen, MODULE)
         else:
             name = dataset or trained_on(forecaster).get("dataset", "germany")
             test = scored_set(forecaster, name, data, options, transfer=transfer)
             table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
-            _print_table(table, test, forecaster, name, Outputs(command_line("training.evaluate"), json_file, csv_file))
+            _print_table(table, test, forecaster, name, outputs)
 
 
 def _print_table(
