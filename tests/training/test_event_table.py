@@ -1,5 +1,6 @@
 """The table of events: no spell on two sides of a split, checked from its times, and its times from the files."""
 
+import runpy
 from datetime import timedelta
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +13,7 @@ from core.errors import ConfigError
 from core.times import utc
 from training.datasets import event_table
 from training.datasets.event_table import load_table
+from training.evaluation.event_windows import NATIVE, PAPER, count_windows
 
 UNSEEN = {"opera_germany_20180824.nc", "opera_europe_20180824.nc", "bom_20201031.nc"}
 TABLE = load_table()
@@ -127,3 +129,27 @@ def test_a_file_that_is_no_table_is_one_clear_error(tmp_path):
         table_of(tmp_path, a=("tested", {"a.nc": ["2020-01-01", "2020-01-01"]}))
     with pytest.raises(ConfigError, match="expected the first time before the last"):
         table_of(tmp_path, a=("train", {"a.nc": ["2020-01-02", "2020-01-01"]}))
+
+
+def make_page():
+    """Return the names of the script that makes the page of events."""
+    return runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_events.py"))
+
+
+def test_the_page_of_events_is_the_script_s():
+    found = (Path(__file__).parents[2] / "docs" / "events.md").read_text("utf-8")
+    assert found == make_page()["page"](TABLE), "run: python docs/make_events.py"
+    for spell in TABLE.spells():
+        for text in (spell.name, spell.attribution, spell.licence, spell.source.method, *spell.files):
+            assert text in found
+
+
+def test_the_page_s_windows_are_those_of_the_files(shared_data, monkeypatch):
+    monkeypatch.setattr("training.datasets.cf_fields._check_some", lambda *_: None)  # which reads three fields a file
+    stated = make_page()["WINDOWS"]
+    assert list(stated) == [spell.name for spell in TABLE.spells()]
+    for spell in TABLE.spells():
+        native = [count_windows(shared_data / "events" / name, NATIVE) for name in spell.files]
+        paper = [count_windows(shared_data / "events" / name, PAPER).windows for name in spell.files]
+        sums = [sum(getattr(one, part) for one in native) for part in ("windows", "left_out", "missing_fields")]
+        assert (*sums, sum(paper)) == stated[spell.name], spell.name
