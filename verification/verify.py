@@ -100,7 +100,6 @@ def sums_of(
     *,
     only: Sequence[str] | None = None,
     purpose: Literal["service", "evaluation"] = "service",
-    window_thresholds: Sequence[float] | None = None,
 ) -> list[SumRow]:
     """Return the sums of every score of a purpose, in the order of leads, families, masks and models.
 
@@ -110,7 +109,6 @@ def sums_of(
         windows_km: edges of the squares of a neighbourhood.
         only: families of sums; None takes every one.
         purpose: the scores and masks that the service stores, or every score of rain in every mask.
-        window_thresholds: of scores of a neighbourhood, which take most of the time; None takes `thresholds`.
     """
     evaluation = purpose == "evaluation"
     kinds = {
@@ -125,7 +123,7 @@ def sums_of(
         for row in kind.compare(
             family,
             lead,
-            thresholds if window_thresholds is None or not kind.has("window_cells") else window_thresholds,
+            thresholds,
             windows_km,
             [mask for mask in lead.masks if evaluation or mask in kind.masks],
         )

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.verification.test_mutants import MUTANTS
+from tests.verification.mutants import MUTANTS
 from verification.scores import SCORES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verification.md").read_text("utf-8")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ from verification.scores.base import SCORES, Score, window_cells
 from verification.scores.frames import as_frames
 from verification.sums import E10, Sums, fixed_sum
 from verification.table import Mask, SumRow
-
-WINDOWS_KM: Final = (5.0, 10.0, 20.0, 40.0)
-"""Edges of the squares in which an evaluation compares; in 20 and 40 km an event is at most 10 and 20 km off."""
 
 
 @dataclass(frozen=True)
