@@ -116,6 +116,9 @@ def _grid_mapping(grid: Grid) -> dict[str, Any]:
 
 
 def _axis(grid: Grid, axis: str) -> dict[str, str]:
+    if grid.projection.is_geographic and grid.projection.is_derived:
+        name = "grid_longitude" if axis == "x" else "grid_latitude"
+        return {"standard_name": name, "units": "degrees", "axis": axis.upper()}
     if grid.projection.is_geographic:
         name, units = ("longitude", "degrees_east") if axis == "x" else ("latitude", "degrees_north")
         return {"standard_name": name, "units": units, "axis": axis.upper()}

@@ -29,6 +29,9 @@ ROLE_OF_NAME: Final[Mapping[str, str]] = {
 EXTENDED: Final = re.compile(r"(\S+):((?:\s+[^\s:]+(?=\s|$))*)")
 """One part of a `grid_mapping` as "crs: x y" (CF 1.7)."""
 
+PROJECTION_TEXTS: Final = ("crs_wkt", "spatial_ref", "proj4", "proj4text", "proj4_params", "proj_params", "epsg_code")
+"""Attributes with a whole projection as text: CF's, GDAL's and others'; those of CF alone count before the latter."""
+
 DEGREES_EAST: Final = re.compile(r"degrees?_?(?:e|east)", re.IGNORECASE)
 DEGREES_NORTH: Final = re.compile(r"degrees?_?(?:n|north)", re.IGNORECASE)
 
@@ -175,8 +178,9 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
         raise FrameError(f"grid_mapping of {rate.name}: expected the name of a CF projection variable, got {stated!r}")
     attributes = dict(dataset[name].attrs)
     try:
-        wkt = attributes.get("crs_wkt") or attributes.get("spatial_ref")
-        crs = _of_wkt(str(wkt)) if wkt else CRS.from_cf(attributes)
+        text = next((str(attributes[key]) for key in PROJECTION_TEXTS if attributes.get(key)), None)
+        is_cf = "grid_mapping_name" in attributes and not ("crs_wkt" in attributes or "spatial_ref" in attributes)
+        crs = _of_text(text) if text and not is_cf else CRS.from_cf(attributes)
         if crs.is_compound:
             crs = crs.sub_crs_list[0]
         if crs.is_bound and crs.source_crs is not None:
@@ -189,8 +193,8 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
 
 
 @lru_cache(maxsize=32)
-def _of_wkt(wkt: str) -> CRS:
-    return CRS.from_wkt(wkt)
+def _of_text(text: str) -> CRS:
+    return CRS.from_user_input(text)
 
 
 def _mapping_name(stated: Any, rate: xr.DataArray) -> str | None:

@@ -27,6 +27,11 @@ AMOUNT_NAMES: Final = (
     "lwe_thickness_of_precipitation_amount",
     "thickness_of_rainfall_amount",
 )
+OTHER_NAMES: Final = ("precipitation", "precip", "rain", "rainrate", "rain_rate", "precip_rate", "precipitationCal")
+"""Names without a standard name, of a rate if the unit is one; IMERG's HDF5 files have such."""
+
+FILL_NAMES: Final = ("_FillValue", "missing_value")
+VALID_NAMES: Final = ("valid_range", "valid_min", "valid_max")
 MM_PER_HOUR: Final = "mm h-1"
 OTHER_STATISTICS: Final = ("maximum", "minimum", "standard_deviation", "variance", "range", "median", "mode")
 """Parts of `cell_methods` of a variable that is not the rain itself."""
@@ -38,7 +43,7 @@ def find_rate(dataset: xr.Dataset) -> xr.DataArray:
     Raises:
         FrameError: there is none, or more than one, or its unit is not a unit of rain rate.
     """
-    found = _candidates(dataset, RATE_NAMES)
+    found = _candidates(dataset, RATE_NAMES) or _named_otherwise(dataset)
     if not found:
         raise FrameError(
             f"expected a variable with one of the standard names {', '.join(RATE_NAMES)}, got the variables "
@@ -112,6 +117,23 @@ def values_of(rain: xr.DataArray, which: int | slice) -> NDArray[np.floating[Any
     return values
 
 
+def unstated_marks(rain: xr.DataArray) -> tuple[float, ...]:
+    """Return the decoded value of a count that most likely stands for a missing value, if no attribute states one.
+
+    It is the largest of an unsigned type, and the smallest of a signed one unless it stands for 0 or more.
+    """
+    encoding = rain.encoding
+    packed = np.dtype(encoding.get("dtype", rain.dtype))
+    stated = [*(encoding.get(name) for name in FILL_NAMES), *(rain.attrs.get(name) for name in VALID_NAMES)]
+    if packed.kind not in "iu" or packed.itemsize > 2 or any(value is not None for value in stated):
+        return ()
+    is_unsigned = packed.kind == "u" or str(encoding.get("_Unsigned", "false")).lower() == "true"
+    limits = np.iinfo(f"u{packed.itemsize}" if is_unsigned else packed)
+    count = limits.max if is_unsigned else limits.min
+    mark = float(count) * float(encoding.get("scale_factor", 1.0)) + float(encoding.get("add_offset", 0.0))
+    return (mark,) if is_unsigned or mark < 0 else ()
+
+
 def _no_value(rain: xr.DataArray) -> list[tuple[float, float]]:
     """Return the intervals of decoded values that stand for cells that are not observed, both ends exclusive."""
     encoding = rain.encoding
@@ -119,7 +141,7 @@ def _no_value(rain: xr.DataArray) -> list[tuple[float, float]]:
     packed = np.dtype(encoding.get("dtype", rain.dtype))
     half_step = abs(scale) / 2 if packed.kind in "iu" else 0.0
     found: list[tuple[float, float]] = []
-    has_fill = any(encoding.get(name) is not None for name in ("_FillValue", "missing_value"))
+    has_fill = any(encoding.get(name) is not None for name in FILL_NAMES)
     if packed.kind in "iu" and packed.itemsize > 1 and not has_fill:  # bytes have no default fill value
         fill = float(netCDF4.default_fillvals[packed.str[1:]]) * scale + offset
         found.append((fill - half_step, fill + half_step))
@@ -175,6 +197,12 @@ def _candidates(dataset: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]
         and not any(word in str(one.attrs.get("cell_methods", "")).split() for word in OTHER_STATISTICS)
     ]
     return rain or found
+
+
+def _named_otherwise(dataset: xr.Dataset) -> list[xr.DataArray]:
+    """Return the variables without a standard name that are rates by name and unit."""
+    named = [dataset[name] for name in OTHER_NAMES if name in dataset.data_vars]
+    return [one for one in named if "standard_name" not in one.attrs and converts(_units(one), MM_PER_HOUR)]
 
 
 def _only(found: Sequence[xr.DataArray]) -> xr.DataArray:

@@ -218,7 +218,9 @@ def _crs(crs: str) -> CRS:
 def _from_lon_lat(crs: str) -> Transformer:
     """Return the transformer from longitude and latitude to the projection, on the grid's own ellipsoid."""
     projection = _crs(crs)
-    return Transformer.from_crs(projection.geodetic_crs, projection, always_xy=True)
+    is_rotated = projection.is_geographic and projection.is_derived  # degrees, but not those of places
+    base = projection.source_crs if is_rotated else projection.geodetic_crs
+    return Transformer.from_crs(base, projection, always_xy=True)
 
 
 @lru_cache(maxsize=32)

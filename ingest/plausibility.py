@@ -31,7 +31,7 @@ MARKS: Final = (
 A positive one does so where it is above 500 mm/h.
 """
 
-HIGHEST_NEGATIVE_MARK: Final = max(mark for mark in MARKS if mark < 0)
+ALMOST: Final = 1 - 1e-6
 ROUNDING_MMH: Final = 1e-3
 """Rounding of gain and offset in single precision may put a packed zero this far below 0."""
 
@@ -43,28 +43,30 @@ FEWEST_CELLS: Final = 16
 """A field of fewer cells can be the same everywhere by chance."""
 
 
-def masked_rates(values: FloatField, mmh_per_unit: float) -> tuple[Float32Field, str]:
+def masked_rates(values: FloatField, mmh_per_unit: float, more_marks: Sequence[float] = ()) -> tuple[Float32Field, str]:
     """Return the `rate_field` of one field in the unit of its file, and the note of `without_marks`.
 
     Raises:
         FrameError: the field as a whole does not hold rain rates.
     """
-    values, note = without_marks(values, mmh_per_unit)
+    values, note = without_marks(values, mmh_per_unit, more_marks)
     return rate_field(values * mmh_per_unit), note
 
 
-def without_marks(values: FloatField, mmh_per_unit: float = 1.0) -> tuple[FloatField, str]:
+def without_marks(
+    values: FloatField, mmh_per_unit: float = 1.0, more_marks: Sequence[float] = ()
+) -> tuple[FloatField, str]:
     """Return one field in the unit of its file without numbers that stand for missing values, and a note if it has any.
 
-    They are `MARKS`, numbers from `FILL_FROM` on, and infinite ones. A field without another value keeps its marks, and
-    one of which half is infinite keeps these: `rate_field` refuses it.
+    They are `MARKS`, `more_marks` that the type of the file suggests, numbers from `FILL_FROM` on, and infinite ones. A
+    field without another value keeps its marks, and one of which half is infinite keeps these: `rate_field` refuses it.
     """
-    marks = [mark for mark in MARKS if mark < 0 or mark * mmh_per_unit > CLIP_MMH]
+    marks = [*(mark for mark in MARKS if mark < 0 or mark * mmh_per_unit > CLIP_MMH), *more_marks]
     lowest, highest = _extremes(values)
-    if not (lowest <= HIGHEST_NEGATIVE_MARK or highest >= min((mark for mark in marks if mark > 0), default=FILL_FROM)):
+    if lowest > max(mark for mark in marks if mark < 0) and highest < min(mark for mark in marks if mark > 0) * ALMOST:
         return values, ""
     there = ~np.isnan(values)
-    is_mark = np.any([np.abs(values - mark) <= 1e-6 * abs(mark) for mark in marks], axis=0)
+    is_mark = np.any([np.abs(values - mark) <= (1 - ALMOST) * abs(mark) for mark in marks], axis=0)
     is_fill, is_infinite = np.abs(values) >= FILL_FROM, np.isinf(values)
     if 2 * np.count_nonzero(is_infinite) >= np.count_nonzero(there):
         is_fill &= ~is_infinite

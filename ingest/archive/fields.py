@@ -9,12 +9,12 @@ import h5py
 import xarray as xr
 
 from core.cf import NETCDF_C
-from core.cf_reading import find_grid, find_rain, mmh_per_unit, values_of
+from core.cf_reading import find_grid, find_rain, mmh_per_unit, unstated_marks, values_of
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from ingest.plausibility import masked_rates
-from ingest.readers.cf_netcdf import leads_of, product_and_intervals
+from ingest.readers.cf_netcdf import leads_of, open_netcdf, product_and_intervals
 from ingest.readers.cf_zarr import is_store, open_path
 from ingest.readers.hdf5 import MAGIC, is_hdf5, is_knmi, is_odim
 from ingest.readers.rydl import INTERVAL_MINUTES, key_time, read_field, rydl_keys
@@ -66,7 +66,7 @@ def _rydl_frame(root: Any, key: str, _notes: list[str]) -> list[RadarFrame]:
 def _netcdf(path: Path, name: str) -> Iterator[Loader]:
     try:
         with NETCDF_C:
-            dataset = open_path(path) if path.is_dir() else _opened(path)
+            dataset = open_path(path) if path.is_dir() else open_netcdf(path)
     except Exception as err:  # netCDF-C and xarray raise any error on damaged files
         yield name, partial(_fail, f"{name}: expected a whole NetCDF file with CF times, got {err}")
         return
@@ -89,10 +89,6 @@ def _netcdf(path: Path, name: str) -> Iterator[Loader]:
             yield f"{name}/{number}", partial(_netcdf_frame, rain, number, frame, minutes, south_first=south_first)
 
 
-def _opened(path: Path) -> xr.Dataset:
-    return xr.open_dataset(path, engine="netcdf4", decode_timedelta=False, cache=False)
-
-
 def _netcdf_frame(
     rain: xr.DataArray,
     number: int,
@@ -104,7 +100,9 @@ def _netcdf_frame(
 ) -> list[RadarFrame]:
     with NETCDF_C:
         values_HW = values_of(rain, number)
-    rate_mmh_HW, note = masked_rates(values_HW[:: -1 if south_first else 1], mmh_per_unit(rain, minutes))
+    rate_mmh_HW, note = masked_rates(
+        values_HW[:: -1 if south_first else 1], mmh_per_unit(rain, minutes), unstated_marks(rain)
+    )
     notes += [note] if note else []
     return [frame(rate_mmh_HW=rate_mmh_HW)]
 

@@ -3,18 +3,20 @@
 import io
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import h5py
 import xarray as xr
 
-from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
+from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, unstated_marks, values_of
 from core.cf_times import intervals_of, periods_of, references_of, time_name
 from core.errors import FrameError
 from core.frame import RadarFrame
 from core.times import iso
 from ingest.plausibility import masked_rates
 from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of
-from ingest.readers.hdf5 import check_parts, is_hdf5, is_knmi, is_odim, opened
+from ingest.readers.hdf5 import MAGIC, check_parts, field_group, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
 from ingest.readers.timing import SLACK_S, FrameTimes, lead_minutes
 
@@ -41,9 +43,8 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     """
     content = file.read()
     is_netcdf4 = is_hdf5(content)
-    if is_netcdf4:
-        _check_hdf5(file)
-    with _dataset(content, is_netcdf4=is_netcdf4) as dataset:
+    group = _checked_hdf5(file) if is_netcdf4 else None
+    with _dataset(content, group, is_netcdf4=is_netcdf4) as dataset:
         if not is_netcdf4:
             limits_of(file).take_bytes(dataset.nbytes, "NetCDF file")
         return frames_of(dataset, limits_of(file))
@@ -65,18 +66,30 @@ def frames_of(dataset: xr.Dataset, limits: ReadLimits) -> list[RadarFrame]:
     return _frames(dataset, rain, limits)
 
 
-def _check_hdf5(file: BinaryIO) -> None:
+def open_netcdf(path: Path) -> xr.Dataset:
+    """Open a NetCDF file lazily, at the one group that has its fields; any error of netCDF-C and xarray passes."""
+    group = None
+    with path.open("rb") as file:
+        if is_hdf5(file.read(len(MAGIC))):
+            with h5py.File(path, "r") as root:
+                group = field_group(root)
+    return xr.open_dataset(path, engine="netcdf4", group=group, decode_timedelta=False, cache=False)
+
+
+def _checked_hdf5(file: BinaryIO) -> str | None:
+    """Return the group of the fields, None for the root."""
     file.seek(0)
     with opened(file) as root:
         if is_odim(root) or is_knmi(root):
             raise OtherFormatError("HDF5 file of ODIM or KNMI, not CF")
         check_parts(file, root)
+        return field_group(root)
 
 
-def _dataset(content: bytes, *, is_netcdf4: bool) -> xr.Dataset:
+def _dataset(content: bytes, group: str | None, *, is_netcdf4: bool) -> xr.Dataset:
     options: dict[str, Any] = {"engine": "scipy"}
     if is_netcdf4:  # an HDF5 file without dimensions opens too; a later check names what it lacks
-        options = {"engine": "h5netcdf", "phony_dims": "access"}
+        options = {"engine": "h5netcdf", "phony_dims": "access", "group": group}
     try:
         return xr.open_dataset(io.BytesIO(content), decode_timedelta=False, cache=False, **options)
     except Exception as err:  # h5netcdf, SciPy and xarray's time decoding raise anything on damaged files
@@ -91,11 +104,12 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
     rain = rain.expand_dims(time_name(rain)) if rain.ndim == 2 else rain
     rows = slice(None, None, -1 if south_first else 1)
     missing_radars = tuple(str(dataset.attrs.get("missing_radars", "")).replace(",", " ").split())
+    marks = unstated_marks(rain)
     frames, refused = [], None
     for number, (start, end) in enumerate(starts_ends):
         minutes = (end - start).total_seconds() / 60
         try:
-            rate_mmh_HW, note = masked_rates(values_of(rain, number)[rows], mmh_per_unit(rain, minutes))
+            rate_mmh_HW, note = masked_rates(values_of(rain, number)[rows], mmh_per_unit(rain, minutes), marks)
         except FrameError as err:
             limits.leave_out(f"{rain.name} of {iso(end)}", err)
             refused = refused or err

@@ -88,6 +88,20 @@ def is_knmi(root: Any) -> bool:
     return isinstance(overview, h5py.Group) and any(name.startswith("product_") for name in overview.attrs)
 
 
+def field_group(root: Any) -> str | None:
+    """Return the one group with fields of a file whose root has none, as IMERG's `Grid`; None is the root."""
+    parts = {name: root.get(name) for name in root}
+    if any(isinstance(part, h5py.Dataset) and part.ndim >= 2 for part in parts.values()):
+        return None
+    found = [
+        name
+        for name, part in parts.items()
+        if isinstance(part, h5py.Group)
+        and any(isinstance(inside := part.get(each), h5py.Dataset) and inside.ndim >= 2 for each in part)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
 def _check_heaps(content: bytes) -> None:
     """Refuse a global heap whose free space has size 0: libhdf5 walks it for ever (HDFGroup/hdf5 issue 1707)."""
     start = content.find(HEAP_MAGIC)

@@ -79,7 +79,7 @@ def time_of(which: str, *holders: Any) -> datetime | None:
         return datetime.strptime(f"{day}{hour:0<6}", "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError as err:
         raise FrameError(
-            f"{holders[0].name}/what: expected a time yyyymmdd and HHMMSS or HHMM, got {day!r} and {hour!r}"
+            f"{holders[0].name.rstrip('/')}/what: expected a time yyyymmdd and HHMMSS or HHMM, got {day!r} and {hour!r}"
         ) from err
 
 

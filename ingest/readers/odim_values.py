@@ -140,9 +140,9 @@ def rates(
 
     if raw_HW.dtype.kind == "u" and raw_HW.dtype.itemsize <= 2 and raw_HW.size > np.iinfo(raw_HW.dtype).max:
         counts = np.arange(np.iinfo(raw_HW.dtype).max + 1).astype(raw_HW.dtype)  # each count once, then looked up
-        return rate_field(np.asarray(converted(counts), np.float32)[raw_HW]), ""
+        return rate_field(np.asarray(converted(counts), np.float32)[raw_HW]), _doubt(packing)
     raw_HW, note = _without_unstated(raw_HW, packing, factor)
-    return rate_field(converted(raw_HW)), note
+    return rate_field(converted(raw_HW)), note or _doubt(packing)
 
 
 def _without_unstated(raw_HW: Any, packing: Packing, factor: float) -> tuple[Any, str]:
@@ -154,6 +154,12 @@ def _without_unstated(raw_HW: Any, packing: Packing, factor: float) -> tuple[Any
     return (np.where(stated_HW, raw_HW, found_HW), note) if note else (raw_HW, "")
 
 
+def _doubt(packing: Packing) -> str:
+    """Return a note on dry cells that the file does not tell from missing ones."""
+    is_one = packing.nodata is not None and packing.nodata == packing.undetect
+    return f"nodata and undetect are both {packing.nodata:g}: such cells are not observed" if is_one else ""
+
+
 def _packing(group: Any, dataset: Any, raw_HW: Any) -> Packing:
     """Return gain, offset and marks; whole numbers without a gain, or with an unstated mark, are refused."""
     gain, offset = (optional_number(name, "what", group, dataset) for name in ("gain", "offset"))
@@ -163,8 +169,10 @@ def _packing(group: Any, dataset: Any, raw_HW: Any) -> Packing:
             name = "gain" if gain is None else "offset"
             raise FrameError(f"ODIM file without {group.name}/what/{name}; expected it for {raw_HW.dtype} counts")
         highest = np.iinfo(raw_HW.dtype).max
-        if nodata is None and raw_HW.max(initial=0) == highest:
-            raise FrameError(f"ODIM file without {group.name}/what/nodata; expected it, as counts of {highest} occur")
+        is_count = nodata is not None and np.iinfo(raw_HW.dtype).min <= nodata <= highest
+        if not is_count and raw_HW.max(initial=0) == highest:
+            got = "ODIM file without" if nodata is None else f"a nodata of {nodata:g} is no {raw_HW.dtype} in"
+            raise FrameError(f"{got} {group.name}/what/nodata; expected it, as counts of {highest} occur")
     if gain == 0:
         raise FrameError(f"ODIM attribute {group.name}/what/gain: expected a number other than 0, got 0")
     return Packing(1.0 if gain is None else gain, offset or 0.0, nodata, undetect)

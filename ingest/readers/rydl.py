@@ -32,7 +32,7 @@ def open_keys(path: Path) -> tuple[list[str], tuple[int, int]]:
         with h5py.File(path, "r") as root:
             keys = sorted(root)
             shape = tuple(int(n) for n in getattr(root[keys[0]], "shape", ())) if keys else ()
-    except (OSError, RuntimeError, ValueError, KeyError) as err:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as err:  # names can be bytes and text
         raise FrameError(f"{path.name}: expected an HDF5 file, got {err}") from err
     unknown = [key for key in keys if not _KEY.fullmatch(key)]
     if unknown or len(shape) != 2:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field, FloatField
 from core.cells import cell_edges_m
-from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, values_of
+from core.cf_reading import find_grid, find_rain, is_amount, mmh_per_unit, unstated_marks, values_of
 from core.cf_times import time_name, times_of
 from core.errors import FrameError
 from ingest.plausibility import masked_rates, remarks
-from ingest.readers.cf_netcdf import leads_of
+from ingest.readers.cf_netcdf import leads_of, open_netcdf
 from ingest.readers.cf_zarr import open_path
 from training.datasets.radar_series import RadarSeries
 
@@ -61,7 +61,7 @@ class CFFields:
 
     def _rates(self, index: int, values_HW: FloatField) -> Float32Field:
         """Return one field in mm/h, its remarks logged."""
-        rate_mmh_HW, note = masked_rates(values_HW, self.mmh_per_unit)
+        rate_mmh_HW, note = masked_rates(values_HW, self.mmh_per_unit, unstated_marks(self.variable))
         for text in (note, *remarks(rate_mmh_HW)):
             self._remark(index, text)
         return rate_mmh_HW
@@ -114,8 +114,8 @@ def _open(path: Path) -> xr.Dataset:
     try:
         if path.is_dir() or path.suffix == ".zip":
             return open_path(path)
-        return xr.open_dataset(path, engine="netcdf4")
-    except (OSError, ValueError, KeyError) as err:
+        return open_netcdf(path)
+    except (OSError, ValueError, KeyError, RuntimeError) as err:
         raise FrameError(f"{path.name}: expected a NetCDF file or a Zarr store, got {err}") from err
 
 

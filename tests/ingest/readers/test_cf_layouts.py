@@ -131,6 +131,25 @@ def bounds(data: xr.Dataset) -> xr.Dataset:
     return data
 
 
+def projection_text(name: str, text: str) -> Layout:
+    def changed(data: xr.Dataset) -> xr.Dataset:
+        data["crs"].attrs = {name: text}
+        return data
+
+    return changed
+
+
+def name_and_unit_alone(data: xr.Dataset) -> xr.Dataset:
+    del data[RAIN].attrs["standard_name"]
+    return data
+
+
+def short_of_its_smallest_count(data: xr.Dataset) -> xr.Dataset:
+    counts = np.where(np.isnan(data[RAIN].values), -32768, np.round(data[RAIN].values * 10)).astype("int16")
+    data[RAIN] = (("time", "y", "x"), counts, {**data[RAIN].attrs, "scale_factor": 0.1, "add_offset": 0.0})
+    return data
+
+
 LAYOUTS: dict[str, Layout] = {
     "time y x": lambda data: data,
     "time x y": lambda data: data.transpose("time", "x", "y"),
@@ -163,6 +182,8 @@ LAYOUTS: dict[str, Layout] = {
     "packed short": packed("int16", -1),
     "packed, default fill": packed("int16", None),
     "packed, valid_range packed": packed("int16", 32000, valid_range=np.array([0, 6000], "int16")),
+    "packed, -9999 unstated": lambda data: packed("int16", None)(data.fillna({RAIN: -999.9})),
+    "packed, smallest count unstated": short_of_its_smallest_count,
     "valid_range without fill": packed("int32", None, valid_range=np.array([0, 6000], "int32")),
     "default fill value": filled(9.96921e36),
     "1e20": filled(1e20),
@@ -174,6 +195,18 @@ LAYOUTS: dict[str, Layout] = {
     "float32 days": clock("days since 2026-01-01", "float32"),
     "hours with an offset": clock("hours since 2026-06-01 02:00:00 +02:00"),
     "proleptic": clock("seconds since 2000-01-01", "int64", "proleptic_gregorian"),
+    "milliseconds": clock("milliseconds since 1970-01-01 00:00:00", "int64"),
+    "nanoseconds": clock("nanoseconds since 1970-01-01", "int64"),
+    "Julian days": clock("days since -4713-11-24 12:00:00", calendar="proleptic_gregorian"),
+    "name and unit alone": name_and_unit_alone,
+    "spatial_ref as PROJ text": projection_text("spatial_ref", RADOLAN_SPHERE),
+    "proj4": projection_text("proj4", RADOLAN_SPHERE),
+    "longitudes of two dimensions too": lambda data: data.assign_coords(
+        {
+            name: (("y", "x"), values, {"standard_name": name, "units": "degrees"})
+            for name, values in zip(("longitude", "latitude"), MAP_GRID.lon_lat_HW(), strict=True)
+        }
+    ),
     "quality with a rate's name": second_variable(flag_meanings="good bad"),
     "maximum aside": second_variable(cell_methods="time: maximum"),
     "coverage in another unit": second_variable(units="1"),
