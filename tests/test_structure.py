@@ -28,7 +28,6 @@ IDEAS: Mapping[str, str] = {
     "service/api/scans.py": "one router a resource",
     "service/page/router.py": "one router a resource",
     "benchmarks/reading.py": "one benchmark a file",
-    "service/api/metric_scores.py": "the gauges of every registered score, kept for a minute",
     "models/bands.py": "a large field goes through any cell in bands of rows",
 }
 """Short modules with one importer that stand for an idea of their own, each with the reason."""

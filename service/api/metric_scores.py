@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.periods import Period, sums_over
+from service.forecasts.schedule import ScheduleCount
 from verification.counts import Counts
 from verification.scores import SCORES, Score, value_of
 from verification.table import SumRow, of_family, pooled
@@ -29,7 +30,7 @@ def score_gauges(service: NowcastService) -> list[Metric]:
         period = Period(until - timedelta(hours=HOURS), until)
         rows = pooled(sums_over(service.catalogue.engine, period, mask="all"))
         metrics = [_gauge(name, kind, rows) for name, kind in SCORES.items() if kind.operational and _is_of_rain(kind)]
-        metrics.append(_cells(of_family(rows, "counts")))
+        metrics += [_cells(of_family(rows, "counts")), _schedule(service.schedule.counts(period))]
         _kept[service] = (monotonic(), metrics)
     return metrics
 
@@ -55,6 +56,15 @@ def _cells(rows: Sequence[SumRow]) -> Metric:
     for row in rows:
         if isinstance(row.sums, Counts):
             family.add_metric([LABELS[label](row) for label in labels], row.sums.total)
+    return family
+
+
+def _schedule(counts: Sequence[ScheduleCount]) -> Metric:
+    text = "Reference times of the schedule in the last 24 hours, with and without a forecast"
+    family = GaugeMetricFamily("nowcast_scheduled_forecasts", text, labels=("model", "outcome"))
+    for one in counts:
+        family.add_metric((one.model, "made"), one.made)
+        family.add_metric((one.model, "missed"), one.missed)
     return family
 
 

@@ -80,13 +80,12 @@ def to_picture(
 def _edge(grid: Grid) -> tuple[Float64Field, Float64Field]:
     """Return longitudes, going on over the antimeridian, and latitudes along the grid's outline."""
     lon_HW, lat_HW = grid.resized(min(grid.height, 32), min(grid.width, 32)).lon_lat_HW()
-    middle = lon_HW[lon_HW.shape[0] // 2, lon_HW.shape[1] // 2]
-    if np.isfinite(middle):
-        lon_HW = (lon_HW - middle + 180) % 360 - 180 + middle
     sides = (np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1])
     lon, lat = (np.concatenate([field_HW[side] for side in sides]) for field_HW in (lon_HW, lat_HW))
     known = np.isfinite(lon) & np.isfinite(lat)
-    return lon[known], lat[known]
+    middle = lon_HW[lon_HW.shape[0] // 2, lon_HW.shape[1] // 2]
+    middle = middle if np.isfinite(middle) else 0.0
+    return (lon[known] - middle + 180) % 360 - 180 + middle, lat[known]
 
 
 def _round_degrees(values: Float64Field) -> list[float]:

@@ -1,8 +1,8 @@
 """GET /verification: the scores of a period."""
 
-from dataclasses import asdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
@@ -11,15 +11,20 @@ from core.times import iso
 from service.api.backend import ServiceDep
 from service.api.errors import documented
 from service.api.models import scored_model
-from service.api.views import score_rows
+from service.api.score_views import (
+    CellCounts,
+    brier_rows,
+    fss_rows,
+    mean_rows,
+    reliability_rows,
+    score_rows,
+    value_rows,
+)
+from service.forecasts.nowcast import NowcastService
 from service.forecasts.periods import Period, sums_over
 from service.schemas.forecasts import Time
-from service.schemas.scores import BrierOut, FssOut, ReliabilityOut, RollingOut, ScoreValueOut
-from verification.scores import values_of
-from verification.scores.fss import FractionSums
-from verification.scores.reliability import ReliabilityBins
-from verification.sums import PPM
-from verification.table import SumRow, of_family
+from service.schemas.scores import RollingOut, ScheduleOut
+from verification.table import MASKS, Mask, SumRow, of_family
 
 router = APIRouter(tags=["verification"])
 HOUR = timedelta(hours=1)
@@ -39,6 +44,13 @@ ScoredModel = Annotated[
 ScoredVersion = Annotated[
     str | None, Query(max_length=200, description="version of the model; all versions if omitted")
 ]
+ScoredMask = Annotated[
+    Mask | None,
+    Query(
+        description="`all`: observed grid cells that the newest scan covers; `known`: of them, those whose forecast "
+        "rests on an observation. If omitted, `scores`, `scores_known` and `means` have both, the other lists `all`"
+    ),
+]
 
 
 @router.get("/verification", summary="Scores of a period", responses=documented(404, 422))
@@ -49,6 +61,7 @@ def read_verification(
     end: PeriodEnd = None,
     model: ScoredModel = None,
     version: ScoredVersion = None,
+    mask: ScoredMask = None,
 ) -> RollingOut:
     """Return sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
 
@@ -60,18 +73,43 @@ def read_verification(
     until = end or service.now()
     period = Period(_start(period_hours, start, until), until, model, version)
     rows = sums_over(service.catalogue.engine, period)
+    return _rolling(service, period, rows, mask)
+
+
+def _rolling(service: NowcastService, period: Period, rows: Sequence[SumRow], mask: Mask | None) -> RollingOut:
+    masks: Sequence[Mask] = MASKS if mask is None else (mask,)
+    scores = {one: of_family(rows, "counts", one) if one in masks else [] for one in MASKS}
+    cells, detailed = CellCounts(rows), masks[0]
     return RollingOut(
-        period_hours=(until - period.after) / HOUR,
-        model=model,
-        version=version,
+        period_hours=(period.until - period.after) / HOUR,
+        model=period.model,
+        version=period.version,
         start=period.after,
-        until=until,
-        scores=score_rows(of_family(rows, "counts")),
-        scores_known=score_rows(of_family(rows, "counts", "known")),
-        values=[one for row in rows if row.mask == "all" and row.family != "counts" for one in _values(row)],
-        fss=[_fss(row, row.sums) for row in of_family(rows, "fss") if isinstance(row.sums, FractionSums)],
-        reliability=[one for row in of_family(rows, "reliability") for one in _bins(row)],
-        brier=[one for row in of_family(rows, "reliability") for one in _brier(row)],
+        until=period.until,
+        scores=score_rows(scores["all"]),
+        scores_known=score_rows(scores["known"]),
+        mask=detailed,
+        values=value_rows(rows, detailed, cells),
+        fss=fss_rows(rows, detailed),
+        reliability=reliability_rows(rows, detailed),
+        brier=brier_rows(rows, detailed),
+        means=mean_rows(rows, masks, cells),
+        schedule=[ScheduleOut.of(one) for one in service.schedule.counts(period)],
+        empty_because=None if any(scores.values()) else _why_empty(service, period),
+    )
+
+
+def _why_empty(service: NowcastService, period: Period) -> str:
+    """Return why a period has no scores, with the times that decide it."""
+    found = service.list(model=period.model, origin="scans", limit=1)
+    of_model = f" of {period.model}" if period.model else ""
+    if not found:
+        return f"no forecast{of_model} from stored scans exists yet"
+    newest = found[0]
+    return (
+        f"no lead{of_model} valid after {iso(period.after)} and up to {iso(period.until)} is scored: a lead is scored "
+        f"once the scan of its time is stored; the newest forecast is of {iso(newest.reference_time)}, and its first "
+        f"lead is valid at {iso(newest.valid_times[0])}"
     )
 
 
@@ -85,46 +123,3 @@ def _start(period_hours: float | None, start: datetime | None, until: datetime) 
     if start >= until:
         raise InputError(f"start: expected a time before the end, {iso(until)}, got {iso(start)}")
     return start
-
-
-def _key(row: SumRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in ("model", "version", "lead_minutes", "threshold_mmh")}
-
-
-def _values(row: SumRow) -> list[ScoreValueOut]:
-    scores = values_of(row.sums, row.family)
-    return [ScoreValueOut(**_key(row), score=name, window_km=row.window_km, value=one) for name, one in scores.items()]
-
-
-def _fss(row: SumRow, sums: FractionSums) -> FssOut:
-    value = values_of(sums, row.family)["fss"]
-    return FssOut(
-        **_key(row),
-        window_km=row.window_km or 0.0,
-        difference=sums.difference,
-        worst=sums.worst,
-        windows=sums.windows,
-        fss=value,
-    )
-
-
-def _bins(row: SumRow) -> list[ReliabilityOut]:
-    return [
-        ReliabilityOut(
-            **_key(row),
-            bin=number or 0,
-            cells=cells,
-            events=events,
-            forecast_probability=ppm / PPM / cells,
-            observed_frequency=events / cells,
-        )
-        for number, (cells, events, ppm) in row.sums.rows()
-    ]
-
-
-def _brier(row: SumRow) -> list[BrierOut]:
-    """Return one row, or none without a grid cell."""
-    parts = row.sums.brier_parts() if isinstance(row.sums, ReliabilityBins) else None
-    if parts is None:
-        return []
-    return [BrierOut(**_key(row), **asdict(parts), brier=parts.brier, skill=parts.skill)]

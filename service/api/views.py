@@ -1,6 +1,6 @@
 """Documents of forecasts: from the service's records to the responses of the interface."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from ingest.sources import attribution_of
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.proxies import public_prefix
+from service.api.score_views import score_rows
 from service.forecasts.nowcast import StoredForecast, Verification
 from service.queries.point import RAIN_MMH, PointSeries, point_series
 from service.queries.probabilities import place_probabilities
@@ -28,10 +29,7 @@ from service.schemas.forecasts import (
     RadarCoverage,
     Status,
 )
-from service.schemas.scores import ScoreOut, VerificationOut
-from verification.counts import Counts
-from verification.scores import values_of
-from verification.table import SumRow
+from service.schemas.scores import VerificationOut
 
 INVENTED: Final = "Invented weather for demonstration: no real radar data."
 
@@ -154,31 +152,6 @@ def verification_out(scores: Verification | None) -> VerificationOut | None:
         return None
     return VerificationOut(
         kind=scores.kind, scores=score_rows(scores.scores), scores_known=score_rows(scores.scores_known)
-    )
-
-
-def score_rows(rows: Iterable[SumRow]) -> list[ScoreOut]:
-    """Return the counts and all scores computed from them; an undefined score is null."""
-    return [_score_row(row, row.sums) for row in rows if isinstance(row.sums, Counts)]
-
-
-def _score_row(row: SumRow, counts: Counts) -> ScoreOut:
-    scores = values_of(counts, row.family)
-    return ScoreOut(
-        model=row.model,
-        lead_minutes=row.lead_minutes,
-        threshold_mmh=row.threshold_mmh or 0.0,
-        hits=counts.hits,
-        misses=counts.misses,
-        false_alarms=counts.false_alarms,
-        correct_negatives=counts.correct_negatives,
-        csi=scores["csi"],
-        hss=scores["hss"],
-        pod=scores["pod"],
-        far=scores["far"],
-        frequency_bias=scores["bias"],
-        scores=scores,
-        version=row.version,
     )
 
 

@@ -4,7 +4,7 @@ Commands: `latest`, `point LAT LON`, `save`, `plot`, `nowcast`, `upload FILE...`
 `NOWCAST_CLIENT_URL` and `NOWCAST_CLIENT_KEY` set the service and its API key.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +18,7 @@ from core.settings import settings_from_environment
 from service.client.client import Client
 from service.client.forecast import Forecast
 from service.schemas.forecasts import PointLeadOut, Time
+from service.schemas.scores import MaskName, ScoreOut
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 Id = Annotated[str, typer.Option("--id", help="id of a forecast")]
@@ -106,22 +107,24 @@ def upload(
 def verification(
     hours: Annotated[float, typer.Option(help="period, back from now")] = 24,
     model: Annotated[str | None, typer.Option(help="only this model, with both baselines")] = None,
+    mask: Annotated[
+        MaskName,
+        typer.Option(help="all observed grid cells, or those whose forecast is known to rest on an observation"),
+    ] = "all",
 ) -> None:
-    """Print the scores of the last hours, tab-separated: those of the four counts, then all others."""
+    """Print the scores of the last hours, tab-separated: those of the four counts, all others, the schedule."""
     with _client() as client:
-        answer = client.verification(hours, model)
-    names = list(answer.scores[0].scores) if answer.scores else []
-    others = [name for name in names if name not in ("csi", "hss")]
-    if names:
-        _row("# model", "lead_minutes", "threshold_mmh", "csi", "hss", *COUNTS, *others)
-    for row in answer.scores:
-        counts, scores = (getattr(row, name) for name in COUNTS), (_value(row.scores.get(name)) for name in others)
-        _row(row.model, row.lead_minutes, row.threshold_mmh, _value(row.csi), _value(row.hss), *counts, *scores)
+        answer = client.verification(hours, model, mask)
+    _count_scores(answer.scores if mask == "all" else answer.scores_known, answer.empty_because)
     if answer.values:
         _row("# model", "lead_minutes", "threshold_mmh", "window_km", "score", "value")
     for one in answer.values:
         threshold, window = (_value(number, "g") for number in (one.threshold_mmh, one.window_km))
         _row(one.model, one.lead_minutes, threshold, window, one.score, _value(one.value, ".4g"))
+    if answer.schedule:
+        _row("# model", "expected", "made", "missed")
+    for count in answer.schedule:
+        _row(count.model, count.expected, count.made, count.missed)
 
 
 @app.command()
@@ -139,6 +142,18 @@ def events(after: Annotated[str | None, typer.Option(help="id of the last known 
     with _client() as client:
         for forecast in client.events(after):
             typer.echo(f"{forecast.id}\t{forecast}")
+
+
+def _count_scores(rows: Sequence[ScoreOut], empty_because: str | None) -> None:
+    if not rows:
+        typer.echo(f"# no scores yet: {empty_because or 'none of these grid cells is scored'}")
+        return
+    others = [name for name in rows[0].scores if name not in ("csi", "hss")]
+    _row("# model", "lead_minutes", "threshold_mmh", "csi", "hss", *COUNTS, *others, "enough")
+    for row in rows:
+        counts, scores = (getattr(row, name) for name in COUNTS), (_value(row.scores.get(name)) for name in others)
+        place = (row.model, row.lead_minutes, row.threshold_mmh)
+        _row(*place, _value(row.csi), _value(row.hss), *counts, *scores, "yes" if row.enough else "no")
 
 
 def _row(*columns: object) -> None:

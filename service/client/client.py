@@ -14,7 +14,7 @@ from service.client.connection import Connection, ServiceError
 from service.client.forecast import Forecast
 from service.schemas.forecasts import ForecastOut, PointOut
 from service.schemas.listings import JobOut, ModelsOut, ScansOut
-from service.schemas.scores import RollingOut
+from service.schemas.scores import MaskName, RollingOut
 
 LOCAL: Final = "http://127.0.0.1:8000"
 LOOK_S: Final = 0.5
@@ -127,9 +127,18 @@ class Client:
         answer = self.connection.request("GET", f"/nowcast/{forecast_id}/point", params={"lat": lat, "lon": lon})
         return PointOut.model_validate_json(answer.content)
 
-    def verification(self, period_hours: float = 24, model: str | None = None) -> RollingOut:
-        """Return the scores of the last hours, of one model and both baselines, or of all models."""
-        params = {"period_hours": period_hours} | ({"model": model} if model else {})
+    def verification(
+        self, period_hours: float = 24, model: str | None = None, mask: MaskName | None = None
+    ) -> RollingOut:
+        """Return the scores of the last hours, of one model and both baselines, or of all models.
+
+        Args:
+            period_hours: back from now.
+            model: None for all models.
+            mask: `all` observed grid cells, or those `known` to rest on an observation; None for both.
+        """
+        optional = {"model": model, "mask": mask}
+        params = {"period_hours": period_hours} | {name: value for name, value in optional.items() if value}
         return RollingOut.model_validate_json(self.connection.request("GET", "/verification", params=params).content)
 
     def models(self) -> ModelsOut:

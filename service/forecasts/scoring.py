@@ -205,15 +205,17 @@ def _covered(forecasts: Mapping[str, StoredForecast], rates: Mapping[str, Float3
 
 
 def _known(forecasts: Mapping[str, StoredForecast], leads: Sequence[int]) -> BoolField | None:
-    """Return where every forecast of the window rests on an observation, so that all are compared on the same cells.
+    """Return where the forecasts of a window rest on an observation: one mask, so that all have the same cells.
 
-    Persistence has no motion to trace and uses the mask of the others. None if no file has the mask.
+    It is that of extrapolation, as in an evaluation: a further model changes no count of the others. Without it, it is
+    where the masks of all others agree; persistence has no motion to trace. None if no file has the mask.
     """
-    found = [
-        known_LHW[leads]
-        for forecast in forecasts.values()
-        if forecast.model != BASELINES[0] and (known_LHW := read_known(forecast.path)) is not None
-    ]
+    traced = [forecast for forecast in forecasts.values() if forecast.model != BASELINES[0]]
+    neutral = [forecast for forecast in traced if forecast.model == BASELINES[-1]]
+    masks = [read_known(forecast.path) for forecast in neutral]
+    if not any(known_LHW is not None for known_LHW in masks):
+        masks = [read_known(forecast.path) for forecast in traced]
+    found = [known_LHW[leads] for known_LHW in masks if known_LHW is not None]
     return np.asarray(np.all(found, axis=0), np.bool_) if found else None
 
 

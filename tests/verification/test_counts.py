@@ -153,7 +153,7 @@ def test_an_evaluation_scores_both_masks_and_the_service_those_it_stores():
     chance = [Exceedance((1.0,), np.exp(-field)[None]) for field in model]
     leads = list(compared_leads({"a": model}, observed, [5, 10], known_THW=known, exceedance={"a": chance}))
     stored, every = sums_of(leads, [1.0], [5.0]), sums_of(leads, [1.0], [5.0], purpose="evaluation")
-    assert {row.family for row in stored if row.mask == "known"} == {"counts"}
+    assert {row.family for row in stored if row.mask == "known"} == {"counts", "brier", "reliability"}
     assert {row.family for row in every if row.mask == "known"} == {row.family for row in every}
     fss = {row.mask: row.sums for row in every if row.family == "fss" and row.lead_minutes == 10}
     for mask, mask_HW in leads[1].masks.items():

@@ -7,6 +7,7 @@ import numpy as np
 
 from core.arrays import BoolField, Float64Field, FloatField
 from verification.scores.base import Score, T, Takes
+from verification.table import MASKS, Mask
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class ProbabilityScore(Score[T]):
     """
 
     takes: ClassVar[Takes] = "probabilities"
+    masks: ClassVar[tuple[Mask, ...]] = MASKS
     threshold_mmh: float = 1.0
 
 

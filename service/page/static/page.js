@@ -7,7 +7,7 @@ const CITY_TEXT_SHARE = 1 / 42; // of the picture's height, and at least
 const CITY_TEXT_PX = 11;
 
 const $ = (id) => document.getElementById(id);
-const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: null, others: new Map(), probabilityOf: "" };
+const state = { forecast: null, pictures: [], images: [], frame: 0, timer: 0, map: null, fetchedAt: 0, failure: "", scores: { all: [], known: [] }, means: [], others: { all: new Map(), known: new Map() }, probabilityOf: "" };
 
 /* ---------- requests ---------- */
 
@@ -291,23 +291,37 @@ function showOverlay() {
 
 /* ---------- scores ---------- */
 
+const MASKS = [["all", "All observed grid cells"], ["known", "Grid cells whose rain was observed at the start"]];
+
 async function showScores() {
   const forecast = state.forecast;
   const today = await get(`verification?period_hours=24&model=${encodeURIComponent(forecast.model.name)}`);
   const own = forecast.verification && forecast.verification.kind === "this_forecast";
-  state.scores = today.scores.length ? today.scores : forecast.verification ? forecast.verification.scores : [];
+  const rows = today.scores.length ? today : forecast.verification || { scores: [], scores_known: [] };
+  state.scores = { all: rows.scores, known: rows.scores_known };
+  state.means = today.means;
   $("scores-of").textContent = today.scores.length
     ? "All forecasts of the last 24 hours, verified with radar observations"
     : own ? "This forecast, verified with radar observations" : "";
-  const thresholds = [...new Set(state.scores.map((row) => row.threshold_mmh))].sort((a, b) => a - b);
+  $("schedule").textContent = scheduleWords(today.schedule, forecast.model.name);
+  $("schedule").classList.toggle("warned", today.schedule.some((row) => row.missed > 0));
+  const thresholds = [...new Set(rows.scores.map((row) => row.threshold_mmh))].sort((a, b) => a - b);
   const chosen = Number($("threshold").value || 0.5);
   $("threshold").replaceChildren(...thresholds.map((value) => element("option", { value }, `${value} mm/h`)));
   $("threshold").value = thresholds.includes(chosen) ? chosen : thresholds[0];
-  state.others = otherScores(state.scores, today.values);
+  state.others = { all: otherScores(rows.scores, today.values), known: otherScores(rows.scores_known, []) };
   const other = $("other-score").value;
-  $("other-score").replaceChildren(element("option", { value: "" }, "none"), ...[...state.others.keys()].map((name) => element("option", { value: name }, name)));
-  $("other-score").value = state.others.has(other) ? other : "";
+  $("other-score").replaceChildren(element("option", { value: "" }, "none"), ...[...state.others.all.keys()].map((name) => element("option", { value: name }, name)));
+  $("other-score").value = state.others.all.has(other) ? other : "";
   drawScores();
+}
+
+// A forecast that was not made has no scores; without its number an outage would not show.
+function scheduleWords(schedule, model) {
+  const row = schedule.find((each) => each.model === model);
+  if (!row) return "";
+  const missed = row.missed ? `${row.missed} of them were not made and have no scores` : "all of them were made";
+  return `${row.expected} forecasts were scheduled in the last 24 hours: ${missed}.`;
 }
 
 // Every score but CSI and HSS, by name: those of the four counts, and all others with their threshold and window.
@@ -321,21 +335,41 @@ function otherScores(scores, values) {
   return found;
 }
 
+const scoreName = (row) => (row.window_km === null ? row.score : `${row.score}, ${row.window_km} km`);
+
 function drawScores() {
-  const none = state.scores.length === 0;
+  const none = state.scores.all.length === 0;
   $("threshold").parentElement.hidden = $("other-score").parentElement.hidden = $("scores-hint").hidden = none;
   if (none) {
     $("scores").replaceChildren(element("caption", {}, "No forecast is verified yet: the first scores follow half an hour after the first forecast."));
     return;
   }
   const threshold = Number($("threshold").value);
-  const rows = state.scores.filter((row) => row.threshold_mmh === threshold);
   const baselines = ["persistence", "extrapolation"];
-  const models = [...new Set(rows.map((row) => row.model))].sort((a, b) => baselines.indexOf(a) - baselines.indexOf(b));
-  const leads = [...new Set(rows.map((row) => row.lead_minutes))].sort((a, b) => a - b);
+  const models = [...new Set(state.scores.all.map((row) => row.model))].sort((a, b) => baselines.indexOf(a) - baselines.indexOf(b));
   const name = $("other-score").value;
-  const others = (state.others.get(name) || []).filter((row) => row.threshold_mmh === null || row.threshold_mmh === threshold);
-  $("scores").replaceChildren(scoresHead(models, name), element("tbody", {}, ...leads.map((lead) => scoresRow(rows, others, models, lead, name))));
+  const bodies = MASKS.filter(([mask]) => state.scores[mask].length).map(([mask, words]) => scoresBody(mask, words, models, threshold, name));
+  $("scores").replaceChildren(scoresHead(models, name), ...bodies);
+}
+
+function scoresBody(mask, words, models, threshold, name) {
+  const rows = state.scores[mask].filter((row) => row.threshold_mmh === threshold);
+  const others = (state.others[mask].get(name) || []).filter((row) => row.threshold_mmh === null || row.threshold_mmh === threshold);
+  const leads = [...new Set(rows.map((row) => row.lead_minutes))].sort((a, b) => a - b);
+  const columns = 3 + models.length * (name ? 3 : 2);
+  return element("tbody", {}, element("tr", {}, element("th", { scope: "rowgroup", colspan: columns, class: "mask" }, words)),
+    ...leads.map((lead) => scoresRow(rows, others, models, lead, name)),
+    ...["leads", "pooled"].flatMap((mean) => meanRow(mean, mask, models, threshold, name)));
+}
+
+// Pooled counts give leads with more rain more weight; the mean over leads gives each the same.
+function meanRow(mean, mask, models, threshold, name) {
+  const some = state.means.filter((row) => row.mean === mean && row.mask === mask && (row.threshold_mmh === null || row.threshold_mmh === threshold));
+  const of = (score) => models.map((model) => some.find((row) => row.model === model && scoreName(row) === score));
+  const first = of("csi").find(Boolean);
+  if (!first) return [];
+  const cells = ["csi", "hss", ...(name ? [name] : [])].flatMap((score) => scoreCells(of(score).map((row) => (row ? row.value : null)), false));
+  return [element("tr", { class: first.enough ? "" : "few" }, element("th", { scope: "row" }, mean === "leads" ? "mean of leads" : "leads pooled"), ...cells, ...countCells(first))];
 }
 
 function scoresHead(models, name) {
@@ -347,18 +381,20 @@ function scoresHead(models, name) {
 }
 
 function scoresRow(rows, others, models, lead, name) {
-  const of = (model, some) => some.find((row) => row.model === model && row.lead_minutes === lead);
-  const values = (score, some) => {
-    const all = models.map((model) => (of(model, some) ? of(model, some)[score] : null));
-    const best = some === rows ? Math.max(...all.filter((value) => value !== null)) : NaN; // for some scores the smallest value is best
-    return all.map((value, index) => element("td", { class: `${index ? "" : "first"} ${value !== null && value === best ? "best" : ""}` },
-      value === null ? "–" : value.toFixed(2).replace("-0.00", "0.00")));
-  };
+  const of = (score, some) => models.map((model) => some.find((row) => row.model === model && row.lead_minutes === lead)).map((row) => (row ? row[score] : null));
   const any = rows.find((row) => row.lead_minutes === lead);
-  const seen = any.hits + any.misses;
-  const all = seen + any.false_alarms + any.correct_negatives;
-  return element("tr", {}, element("th", { scope: "row" }, `+${lead} min`), ...values("csi", rows), ...values("hss", rows), ...(name ? values("value", others) : []),
-    element("td", { class: "count first" }, seen.toLocaleString("en")), element("td", { class: "count" }, all.toLocaleString("en")));
+  const cells = [...scoreCells(of("csi", rows), any.enough), ...scoreCells(of("hss", rows), any.enough), ...(name ? scoreCells(of("value", others), false) : [])]; // for some scores the smallest value is best
+  return element("tr", { class: any.enough ? "" : "few" }, element("th", { scope: "row" }, `+${lead} min`), ...cells, ...countCells(any));
+}
+
+function scoreCells(values, marksBest) {
+  const best = marksBest ? Math.max(...values.filter((value) => value !== null)) : NaN;
+  return values.map((value, index) => element("td", { class: `${index ? "" : "first"} ${value !== null && value === best ? "best" : ""}` },
+    value === null ? "–" : value.toFixed(2).replace("-0.00", "0.00")));
+}
+
+function countCells(row) {
+  return [element("td", { class: "count first" }, row.observed_cells.toLocaleString("en") + (row.enough ? "" : " *")), element("td", { class: "count" }, row.cells.toLocaleString("en"))];
 }
 
 /* ---------- start ---------- */

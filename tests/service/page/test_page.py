@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from core.colours import RAIN_COLOURS
 from core.grid import DE1200, RADOLAN_900, Grid
 from service.api.places import CITIES, cities_of, graticule, map_cities, to_picture
-from tests.service.api_support import fill, running, service_at
+from tests.service.api_support import NOW, REFERENCE, STEP, fill, frames_at, running, service_at
 
 PAGE = Path(__file__).resolve().parents[3] / "service" / "page" / "static"
 HTML, CSS, JS = ((PAGE / name).read_text() for name in ("index.html", "page.css", "page.js"))
@@ -135,3 +135,52 @@ def test_any_grid_has_a_map(grid: Grid):
 def test_the_script_parses():
     done = subprocess.run(["node", "--check", str(PAGE / "page.js")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+STAND_INS = """
+const fs = require("fs");
+const [page, answer] = process.argv.slice(2).map((path) => fs.readFileSync(path, "utf8"));
+const nodes = {};
+const $ = (id) => (nodes[id] ??= { parentElement: {}, classList: { toggle: (n, on) => (nodes[id].on = on) }, value: "",
+  replaceChildren: (...all) => (nodes[id].all = all) });
+const element = (name, attributes = {}, ...children) => ({ name, ...attributes, children });
+const state = { forecast: { model: { name: "default" }, verification: null } };
+const get = async () => JSON.parse(answer);
+const line = String.fromCharCode(10);
+const text = (one) => (one.children ? one.children.map(text).join(one.name === "tr" ? "|" : line) : String(one));
+const part = page.slice(page.indexOf("/* ---------- scores"), page.indexOf("/* ---------- start"));
+eval(`${part};(async () => {
+  await showScores();
+  $("threshold").value = "0.5"; drawScores();
+  console.log(JSON.stringify({ text: $("scores").all.map(text).join(line), schedule: $("schedule").textContent,
+    warned: $("schedule").on }));
+})()`);
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the script with")
+def test_both_masks_their_counts_and_missed_forecasts_are_shown(tmp_path):
+    clock = [NOW]
+    service = service_at(tmp_path / "home", clock=lambda: clock[0])
+    fill(service)
+    service.forecast_stored(scheduled=True)
+    service.store.put(*frames_at([REFERENCE + STEP]))
+    clock[0] = NOW + 2 * STEP
+    service.verify_observed()
+    with running(service) as client:
+        answer = client.get("/verification", params={"model": "default"}).json()
+    (tmp_path / "answer.json").write_text(json.dumps(answer))
+    (tmp_path / "run.js").write_text(STAND_INS)
+    command = ["node", tmp_path / "run.js", PAGE / "page.js", tmp_path / "answer.json"]
+    shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    lines = shown["text"].splitlines()
+    for title, field in (("All observed grid cells", "scores"), ("Grid cells whose rain was", "scores_known")):
+        (row,) = [one for one in answer[field] if (one["model"], one["threshold_mmh"]) == ("default", 0.5)]
+        start = next(number for number, line in enumerate(lines) if line.startswith(title))
+        counts = f"{row['observed_cells']:,} *|{row['cells']:,}"
+        assert lines[start + 1].startswith("+30 min|")
+        assert lines[start + 1].endswith(counts)
+        assert [line.split("|")[0] for line in lines[start + 2 : start + 4]] == ["mean of leads", "leads pooled"]
+        assert lines[start + 2].split("|")[1] == f"{row['csi']:.2f}"
+    assert "2 forecasts were scheduled in the last 24 hours: 1 of them were not made" in shown["schedule"]
+    assert shown["warned"] is True
