@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import numpy as np
 import typer
 
 from core.command import errors_in_one_line
@@ -18,6 +19,7 @@ from training.evaluation.document import write_json, write_text
 from training.evaluation.event_run import ENSEMBLE_WINDOWS, EventPlan, digest_of, evaluate_events
 from training.evaluation.event_windows import NATIVE, PAPER, WindowProtocol
 from training.evaluation.skill_rows import ALONE, SkillTable, skill_tables
+from training.evaluation.skill_sums import MAP_MMH, TILES, SkillSums
 from training.evaluation.skill_text import as_json, csv_text, text_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -147,7 +149,7 @@ def report(
     if options.csv_file is not None:
         write_text(options.csv_file, csv_text(tables))
     if options.json_file is not None:
-        write_json(options.json_file, _document(tables, rows, plan, module))
+        write_json(options.json_file, _document(tables, rows, plan, module) | {"maps": _maps(sums)})
     return tables
 
 
@@ -194,6 +196,19 @@ def without_network(forecaster: GuidedForecaster) -> GuidedForecaster:
     alone.model = copy.deepcopy(forecaster.model)
     alone.model.network = False
     return alone
+
+
+def _maps(sums: SkillSums) -> list[dict[str, Any]]:
+    """Return hits, misses and false alarms by part of the field, for every event file and row."""
+    return [
+        {
+            "file": file,
+            "model": model,
+            "threshold_mmh": MAP_MMH,
+            "counts": np.reshape(numbers, (3, TILES, TILES)).tolist(),
+        }
+        for (file, model), numbers in sums.tiles.items()
+    ]
 
 
 def _document(tables: Sequence[SkillTable], rows: Sequence[Forecaster], plan: EventPlan, module: str) -> dict[str, Any]:

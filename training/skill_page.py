@@ -10,7 +10,16 @@ from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from core.units import MAIN_THRESHOLDS_MMH
-from training.evaluation.skill_figures import JsonTable, draw_curves, draw_performance, draw_reliability, rows_of
+from training.evaluation.skill_figures import (
+    LEAST_TILE_CELLS,
+    JsonTable,
+    draw_curves,
+    draw_maps,
+    draw_performance,
+    draw_reliability,
+    draw_spectra,
+    rows_of,
+)
 from verification.bootstrap import LEAST_OBSERVED_CELLS
 from verification.table import MASKS
 
@@ -20,6 +29,8 @@ RULES: Final = f"""Every row of a table is scored on the same grid cells. Mask `
 within the coverage of the newest scan, where a baseline without a value forecasts no rain. Mask `known`: of these, the
 cells whose origin was observed (for extrapolation). Intervals are 90 % by bootstrap over spells of weather, paired for
 differences; nothing is claimed below {LEAST_OBSERVED_CELLS:,} observed cells, or with fewer than three spells."""
+MAP_WORDS: Final = f"""CSI at 0.5 mm/h of the model less that of extrapolation by part of the field, of the rainiest
+event files. Blue: the model is better; white: fewer than {LEAST_TILE_CELLS} observed cells with rain."""
 PROTOCOLS: Final = {
     "paper": "Windows of 124 x 124 cells, 30 minutes apart",
     "native": "Windows on the event's own cells and cadence",
@@ -70,6 +81,8 @@ def _section(document: dict[str, Any], model: str, out: Path, suffix: str) -> li
     draw_curves([whole], MAIN_THRESHOLDS_MMH, out / f"csi_by_lead{suffix}.png")
     draw_performance(ensemble, MAIN_THRESHOLDS_MMH, out / f"performance{suffix}.png")
     draw_reliability(ensemble, MAIN_THRESHOLDS_MMH, out / f"reliability{suffix}.png")
+    draw_spectra(ensemble, out / f"spectra{suffix}.png")
+    draw_maps(document["maps"], model, "extrapolation", out / f"maps{suffix}.png")
     every = [table for table in tables if table["part"] == "every"]
     parts = [f"## {PROTOCOLS.get(document['protocol'], document['protocol'])}", f"```text\n{document['command']}\n```"]
     parts += [f"![CSI by lead](csi_by_lead{suffix}.png)"]
@@ -81,6 +94,8 @@ def _section(document: dict[str, Any], model: str, out: Path, suffix: str) -> li
         parts += [_gains(steps, model, mask) for mask in MASKS]
     parts += ["### Scores of all rows", _scores(whole), _scores(ensemble) if ensemble is not whole else ""]
     parts += [f"![performance diagram](performance{suffix}.png)", f"![reliability](reliability{suffix}.png)"]
+    parts += ["### Texture", f"![spectra](spectra{suffix}.png)"]
+    parts += ["### Where it wins", MAP_WORDS, f"![maps](maps{suffix}.png)"]
     return [part for part in parts if part]
 
 

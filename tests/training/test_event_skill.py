@@ -25,7 +25,15 @@ from training.evaluation.event_run import EventPlan, Progress, chosen_places, ev
 from training.evaluation.event_windows import NATIVE, PAPER, EventWindow, event_windows
 from training.evaluation.journal import WindowJournal
 from training.evaluation.skill_rows import common_leads, groups_of, skill_tables
-from training.evaluation.skill_sums import RowKey, SkillSums, from_text, rows_of_window, to_text
+from training.evaluation.skill_sums import (
+    RowKey,
+    SkillSums,
+    compared_window,
+    from_text,
+    rows_of_leads,
+    tiles_of_leads,
+    to_text,
+)
 from training.evaluation.skill_text import csv_text, text_of
 from training.evaluation.window_forecasts import LeadFields, enlarged, window_forecasts
 from verification.counts import Counts
@@ -82,7 +90,7 @@ def by_hand() -> tuple[EventWindow, dict[str, LeadFields]]:
 
 def test_masks_by_hand():
     window, fields = by_hand()
-    rows = rows_of_window(fields, window)
+    rows = rows_of_leads(compared_window(fields, window))
     assert counts(rows, "extrapolation", "all") == Counts(hits=1, misses=1)  # its missing value is dry
     assert counts(rows, "model", "all") == Counts(hits=2)
     assert counts(rows, "extrapolation", "known") == counts(rows, "model", "known") == Counts(hits=1)
@@ -91,13 +99,20 @@ def test_masks_by_hand():
 def test_every_row_has_the_cells_of_all():
     window, fields = by_hand()
     fields["model"] = LeadFields((30,), np.array([[[np.nan, 2, 2, 2]]], np.float32))
-    rows = rows_of_window(fields, window)
+    rows = rows_of_leads(compared_window(fields, window))
     assert {counts(rows, name, "all").total for name in fields} == {1}  # a model's missing value is no forecast
+
+
+def test_counts_by_part_of_the_field():
+    window, fields = by_hand()
+    tiles = tiles_of_leads(compared_window(fields, window))
+    assert tiles["model"].sum(axis=(1, 2)).tolist() == [2, 0, 0]
+    assert tiles["extrapolation"][:, 0, :4].tolist() == [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]]
 
 
 def test_rows_are_the_same_as_text():
     window, fields = by_hand()
-    rows = rows_of_window(fields, window)
+    rows = rows_of_leads(compared_window(fields, window))
     assert from_text(json.loads(json.dumps(to_text(rows)))) == rows
 
 
@@ -150,11 +165,14 @@ def test_sums_do_not_depend_on_the_number_of_windows(events):
         fields: dict[str, LeadFields] = {}
         for one in baselines():
             fields |= window_forecasts(one, window, own_scale=False)
-        together.add("every", window.file, window.spell, rows_of_window(fields, window))
+        together.add("every", window.file, window.spell, rows_of_leads(compared_window(fields, window)))
+        tiles = tiles_of_leads(compared_window(fields, window))
+        together.add_tiles(window.file, {name: counts.ravel().tolist() for name, counts in tiles.items()})
     assert whole.totals == together.totals
+    assert whole.tiles == together.tiles
     assert whole.windows["every", "event_1.nc"] == sum(plan.counts().values()) == 13
     once = SkillSums()
-    once.add("every", "event_1.nc", "event_1", rows_of_window(fields, window))
+    once.add("every", "event_1.nc", "event_1", rows_of_leads(compared_window(fields, window)))
     assert len(once.totals) == len(whole.totals)
 
 
@@ -164,7 +182,7 @@ def test_memory_does_not_grow_with_the_number_of_windows(events):
     fields = {
         name: each for one in baselines() for name, each in window_forecasts(one, window, own_scale=False).items()
     }
-    rows = [row for row in rows_of_window(fields, window) if row.lead_minutes == 30]
+    rows = [row for row in rows_of_leads(compared_window(fields, window)) if row.lead_minutes == 30]
     sums.add("every", window.file, window.spell, rows)
     tracemalloc.start()
     for _ in range(200):
@@ -359,7 +377,10 @@ def test_the_command_writes_text_csv_json_and_the_page(events, tmp_path, monkeyp
         skill_page.app, ["--json", str(tmp_path / "s.json"), "--out", str(tmp_path / "page"), "--model", "sprog"]
     )
     assert made.exit_code == 0, made.output
-    assert "csi_by_lead.png" in (tmp_path / "page" / "README.md").read_text()
+    page = (tmp_path / "page" / "README.md").read_text()
+    for figure in ("csi_by_lead.png", "performance.png", "reliability.png", "spectra.png", "maps.png"):
+        assert f"({figure})" in page
+        assert (tmp_path / "page" / figure).stat().st_size > 3000
 
 
 def test_evaluate_has_the_windows_of_skill(events, tmp_path, monkeypatch):

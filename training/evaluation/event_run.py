@@ -17,7 +17,16 @@ from training.datasets.event_table import load_table
 from training.datasets.series import open_series
 from training.evaluation.event_windows import EventWindow, WindowProtocol, count_windows, event_windows, spell_name
 from training.evaluation.journal import WindowJournal
-from training.evaluation.skill_sums import WINDOWS_KM, Part, SkillSums, from_text, rows_of_window, to_text
+from training.evaluation.skill_sums import (
+    WINDOWS_KM,
+    Part,
+    SkillSums,
+    compared_window,
+    from_text,
+    rows_of_leads,
+    tiles_of_leads,
+    to_text,
+)
 from training.evaluation.window_forecasts import ENSEMBLES, ForecastCache, LeadFields, window_forecasts
 from verification.table import SumRow
 
@@ -138,7 +147,8 @@ def evaluated_window(
     for one in forecasters:
         if sampled or one.name not in ENSEMBLES:
             fields |= window_forecasts(one, window, own_scale=own_scale, cache=cache)
-    rows = rows_of_window(fields, window)
+    leads = compared_window(fields, window)
+    rows = rows_of_leads(leads)
     parts: dict[Part, list[SumRow]] = {"every": [row for row in rows if row.model not in ENSEMBLES]}
     if any(name in fields for name in ENSEMBLES):
         parts["ensemble"] = rows
@@ -147,6 +157,7 @@ def evaluated_window(
         "spell": window.spell,
         "time": window.reference_time.isoformat(),
         "parts": {part: to_text(of_part) for part, of_part in parts.items()},
+        "tiles": {model: counts.ravel().tolist() for model, counts in tiles_of_leads(leads).items()},
     }
 
 
@@ -195,6 +206,7 @@ class Progress:
 def _add(sums: SkillSums, line: dict[str, Any]) -> None:
     for part, rows in line["parts"].items():
         sums.add(part, line["file"], line["spell"], from_text(rows))
+    sums.add_tiles(line["file"], line.get("tiles", {}))
 
 
 def _conditions(forecasters: Sequence[Forecaster], plan: EventPlan, digests: dict[str, str]) -> dict[str, Any]:

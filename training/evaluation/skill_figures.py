@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 JsonTable = dict[str, Any]
 STYLES: Final[dict[str, dict[str, Any]]] = {
@@ -17,6 +18,9 @@ STYLES: Final[dict[str, dict[str, Any]]] = {
     "default without network": {"color": "tab:cyan", "linewidth": 1.2},
 }
 LEAST_BIN_CELLS: Final = 1000
+MOST_MAPS: Final = 9
+LEAST_TILE_CELLS: Final = 50
+"""Observed events below which a part of a map is left white."""
 
 
 def rows_of(table: JsonTable, score: str, mask: str, threshold_mmh: float | None = None) -> list[dict[str, Any]]:
@@ -42,7 +46,7 @@ def draw_curves(tables: Sequence[JsonTable], thresholds_mmh: Sequence[float], pa
         for mmh, axis in zip(thresholds_mmh, row, strict=True):
             for one in rows_of(table, "csi", mask, mmh):
                 leads, values = zip(*_by_lead(one), strict=True)
-                axis.plot(leads, values, label=one["model"], marker="o", markersize=3, **STYLES.get(one["model"], {}))
+                axis.plot(leads, values, label=one["model"], marker="o", markersize=3, **style_of(one["model"]))
             axis.set_title(f"{table['group']}, {mmh:g} mm/h, mask {mask}", fontsize=9)
             axis.set_ylim(bottom=0)
             axis.grid(alpha=0.3)
@@ -77,7 +81,7 @@ def draw_performance(table: JsonTable, thresholds_mmh: Sequence[float], path: Pa
         far = {one["model"]: one["pooled"]["value"] for one in rows_of(table, "far", "all", mmh)}
         for model, hit_rate in pod.items():
             if hit_rate is not None and far.get(model) is not None:
-                color = STYLES.get(model, {}).get("color", "tab:purple")
+                color = style_of(model).get("color", "tab:purple")
                 axis.plot(1 - far[model], hit_rate, marker="o", color=color, linestyle="none", label=model)
         axis.set(title=f"{table['group']}, {mmh:g} mm/h, mask all", xlim=(0, 1), ylim=(0, 1))
         axis.set_xlabel("success ratio (1 - FAR); grey: CSI, dotted: bias")
@@ -105,7 +109,7 @@ def draw_reliability(table: JsonTable, thresholds_mmh: Sequence[float], path: Pa
         for one in table["reliability"]:
             if one["threshold_mmh"] != mmh or not one["bins"]:
                 continue
-            style = {key: value for key, value in STYLES.get(one["model"], {}).items() if key == "color"}
+            style = {key: value for key, value in style_of(one["model"]).items() if key == "color"}
             held = [(p, f) for p, f, cells in one["bins"] if cells > LEAST_BIN_CELLS]
             axis.plot(*zip(*held, strict=True), marker="o", markersize=4, label=one["model"], **style) if held else None
             few = [(p, f) for p, f, cells in one["bins"] if cells <= LEAST_BIN_CELLS]
@@ -120,6 +124,73 @@ def draw_reliability(table: JsonTable, thresholds_mmh: Sequence[float], path: Pa
     if labels:
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     figure.savefig(path, dpi=100)
+
+
+def draw_spectra(table: JsonTable, path: Path) -> None:
+    """Draw the power of forecasts relative to the observed power by wavelength; a factor of 1.5 is grey.
+
+    Args:
+        table: of a group.
+        path: PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for one in table["spectra"]:
+        bands = [(length, ratio) for length, ratio, _ in one["bands"] if ratio > 0]
+        if bands:
+            axis.plot(*zip(*bands, strict=True), marker="o", markersize=3, label=one["model"], **style_of(one["model"]))
+    axis.axhspan(1 / 1.5, 1.5, color="0.92")
+    axis.set(xscale="log", yscale="log", title=f"{table['group']}, mask all, all leads")
+    axis.set_xlabel("wavelength in km")
+    axis.set_ylabel("forecast / observed power")
+    axis.invert_xaxis()
+    axis.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+    figure.savefig(path, dpi=100)
+
+
+def draw_maps(maps: Sequence[dict[str, Any]], model: str, reference: str, path: Path) -> None:
+    """Draw where a model's CSI is above that of a reference, over the leads that all rows have.
+
+    Args:
+        maps: counts by file and row, as `training.skill --json` writes them.
+        model: the row.
+        reference: the other row.
+        path: PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    counts = {(one["file"], one["model"]): np.array(one["counts"]) for one in maps}
+    files = list(dict.fromkeys(one["file"] for one in maps))
+    rainy = sorted(files, key=lambda file: -int(counts[file, model][:2].sum()))[:MOST_MAPS]
+    columns = min(3, len(rainy))
+    lines = -(-len(rainy) // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.8, 3.3 * lines + 0.3), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis in axes[len(rainy) :]:
+        axis.remove()
+    for axis, file in zip(axes, sorted(rainy), strict=False):
+        gain_HW = _csi(counts[file, model]) - _csi(counts[file, reference])
+        image = axis.imshow(gain_HW, cmap="RdBu", vmin=-0.3, vmax=0.3)
+        axis.set_title(file.removesuffix(".nc"), fontsize=8)
+        axis.set(xticks=[], yticks=[])
+    label = f"CSI at {maps[0]['threshold_mmh']:g} mm/h: {model} - {reference}"
+    figure.colorbar(image, ax=axes[: len(rainy)].tolist(), label=label, shrink=0.8)
+    figure.savefig(path, dpi=100)
+
+
+def style_of(model: str) -> dict[str, Any]:
+    """Return the line style of a row."""
+    return STYLES.get(model, {})
+
+
+def _csi(counts_KHW: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return CSI by part of the field; NaN with fewer than LEAST_TILE_CELLS events."""
+    total_HW = counts_KHW.sum(axis=0)
+    enough_HW = counts_KHW[:2].sum(axis=0) >= LEAST_TILE_CELLS
+    return np.where(enough_HW, counts_KHW[0] / np.maximum(total_HW, 1), np.nan)
 
 
 def _by_lead(row: dict[str, Any]) -> list[tuple[int, float]]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from training.evaluation.event_windows import EventWindow
-from training.evaluation.window_forecasts import FILLED, LeadFields
+from training.evaluation.window_forecasts import ENSEMBLES, FILLED, LeadFields
 from verification.lead import ComparedLead, Exceedance
 from verification.scores import families
 from verification.sums import Sums
@@ -22,6 +23,10 @@ PARTS: Final[tuple[Part, Part]] = ("every", "ensemble")
 """All windows, and those that STEPS was run on: a comparison with STEPS takes its windows on both sides."""
 
 WINDOWS_KM: Final = (5.0, 10.0, 20.0, 40.0)
+TILES: Final = 12
+"""Parts of a field along each axis, for maps of scores."""
+
+MAP_MMH: Final = 0.5
 
 
 class SumKey(NamedTuple):
@@ -45,11 +50,19 @@ class SkillSums:
         totals: by what they are of.
         windows: number of windows by part and file.
         spells: spell of weather by file.
+        tiles: the numbers of `tiles_of_leads` by file and model.
     """
 
     totals: dict[SumKey, Any] = field(default_factory=dict)
     windows: Counter[tuple[Part, str]] = field(default_factory=Counter)
     spells: dict[str, str] = field(default_factory=dict)
+    tiles: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    def add_tiles(self, file: str, by_model: Mapping[str, Sequence[int]]) -> None:
+        """Add the counts of one window by part of the field."""
+        for model, numbers in by_model.items():
+            before = self.tiles.get((file, model), [0] * len(numbers))
+            self.tiles[file, model] = [one + other for one, other in zip(before, numbers, strict=True)]
 
     def add(self, part: Part, file: str, spell: str, rows: Iterable[SumRow]) -> None:
         """Add the rows of one window."""
@@ -87,19 +100,29 @@ SumsByRow = Mapping[RowKey, Mapping[str, Mapping[int, Any]]]
 """Sums by row, spell and lead in minutes."""
 
 
-def rows_of_window(
-    fields: Mapping[str, LeadFields],
-    window: EventWindow,
+def compared_window(fields: Mapping[str, LeadFields], window: EventWindow) -> list[ComparedLead]:
+    """Return every lead of a window with the models that have it, on the same cells.
+
+    Args:
+        fields: forecasts by row; `extrapolation` gives the mask `known` of all.
+        window: observation.
+    """
+    return [
+        lead for index, minutes in enumerate(window.lead_minutes) for lead in _compared(fields, window, index, minutes)
+    ]
+
+
+def rows_of_leads(
+    leads: Sequence[ComparedLead],
     thresholds_mmh: Sequence[float] = THRESHOLDS_MMH,
     *,
     windows_km: Sequence[float] = WINDOWS_KM,
     window_thresholds_mmh: Sequence[float] = MAIN_THRESHOLDS_MMH,
 ) -> list[SumRow]:
-    """Return the sums of one window: of each lead the models that have it, on the same cells.
+    """Return the sums of one window.
 
     Args:
-        fields: forecasts by row; `extrapolation` gives the mask `known` of all.
-        window: observation.
+        leads: of the window.
         thresholds_mmh: of events.
         windows_km: edges of neighbourhoods.
         window_thresholds_mmh: of events in a neighbourhood, which take long.
@@ -107,12 +130,36 @@ def rows_of_window(
     every = families("rain", "probabilities", "members")
     of_windows = [name for name, kind in every.items() if kind.has("window_cells")]
     others = [name for name in every if name not in of_windows]
-    rows: list[SumRow] = []
-    for index, minutes in enumerate(window.lead_minutes):
-        leads = list(_compared(fields, window, index, minutes))
-        rows += sums_of(leads, thresholds_mmh, only=others, purpose="evaluation")
-        rows += sums_of(leads, window_thresholds_mmh, windows_km, only=of_windows, purpose="evaluation")
-    return rows
+    rows = sums_of(leads, thresholds_mmh, only=others, purpose="evaluation")
+    return rows + sums_of(leads, window_thresholds_mmh, windows_km, only=of_windows, purpose="evaluation")
+
+
+def tiles_of_leads(leads: Sequence[ComparedLead]) -> dict[str, NDArray[np.int64]]:
+    """Return hits, misses and false alarms by part of the field, (3, TILES, TILES), of the leads that all models have.
+
+    An event is MAP_MMH or more, in the cells of mask `all`; of the rows that every window has.
+    """
+    models = [name for name in dict.fromkeys(name for lead in leads for name in lead.rates) if name not in ENSEMBLES]
+    found = {name: np.zeros((3, TILES, TILES), np.int64) for name in models}
+    for lead in leads:
+        if not set(models) <= set(lead.rates):
+            continue
+        inside_HW = lead.masks["all"]
+        seen_HW = inside_HW & (lead.observed_HW >= MAP_MMH)
+        for name in models:
+            event_HW = inside_HW & (lead.rates[name] >= MAP_MMH)
+            for place, cells_HW in enumerate((event_HW & seen_HW, seen_HW & ~event_HW, event_HW & ~seen_HW)):
+                found[name][place] += _by_tile(cells_HW)
+    return found
+
+
+def _by_tile(cells_HW: BoolField) -> NDArray[np.int64]:
+    """Return the number of true cells in each of TILES x TILES parts of a field; a small field has fewer parts."""
+    counts = np.zeros((TILES, TILES), np.int64)
+    rows, cols = (np.unique(np.arange(TILES) * size // TILES) for size in cells_HW.shape)
+    sums = np.add.reduceat(np.add.reduceat(cells_HW.astype(np.int64), rows, axis=0), cols, axis=1)
+    counts[: sums.shape[0], : sums.shape[1]] = sums
+    return counts
 
 
 def _compared(

@@ -5,15 +5,19 @@ import io
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from core.units import MAIN_THRESHOLDS_MMH
 from training.evaluation.skill_rows import Comparison, MeanValue, ScoreRow, SkillTable
+from training.evaluation.skill_sums import RowKey
 from verification.bootstrap import LEAST_OBSERVED_CELLS, Interval
 from verification.means import Mean
+from verification.scores.power_spectrum import PowerBands
 from verification.scores.reliability import ReliabilityBins
+from verification.sums import Sums
 from verification.table import MASKS, Mask
 
+B = TypeVar("B", bound=Sums)
 WIDTH: Final = 120
 MASK_WORDS: Final[dict[Mask, str]] = {
     "all": "all observed cells in the newest scan's coverage",
@@ -141,17 +145,23 @@ def _wrapped(head: str, text: str) -> str:
 
 def bins_of(table: SkillTable, row: ScoreRow) -> ReliabilityBins:
     """Return the bins of a row of reliability, over the leads that count."""
-    found = ReliabilityBins()
-    for key, spells in table.sums.items():
-        if (key.mask, key.model, key.family, key.threshold_mmh) == (
-            row.mask,
-            row.model,
-            "reliability",
-            row.threshold_mmh,
-        ):
-            for sums_by_lead in spells.values():
-                for lead in table.leads:
-                    found = found + sums_by_lead[lead]
+    return pooled_bins(table, row, "reliability", ReliabilityBins())
+
+
+def pooled_bins(table: SkillTable, row: ScoreRow, family: str, empty: B) -> B:
+    """Return the sums of a row over spells and the leads that count.
+
+    Args:
+        table: has the sums.
+        row: names mask, model and threshold.
+        family: of the sums.
+        empty: to begin with.
+    """
+    found = empty
+    spells = table.sums[RowKey(row.mask, row.model, family, row.threshold_mmh, row.window_km)]
+    for sums_by_lead in spells.values():
+        for lead in table.leads:
+            found = found + sums_by_lead[lead]
     return found
 
 
@@ -209,6 +219,11 @@ def as_json(table: SkillTable) -> dict[str, Any]:
             {"model": row.model, "threshold_mmh": row.threshold_mmh, "bins": bins_of(table, row).points()}
             for row in table.rows
             if row.score == "reliability" and row.mask == "all"
+        ],
+        "spectra": [
+            {"model": row.model, "bands": pooled_bins(table, row, "power-spectrum", PowerBands()).ratios()}
+            for row in table.rows
+            if row.score == "power-spectrum" and row.mask == "all"
         ],
     }
 
