@@ -1,6 +1,7 @@
 """Amounts of rain over an hour or two as fields to be scored, in mm."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,8 +25,8 @@ def amount_leads(
 ) -> Iterator[ComparedLead]:
     """Yield the amounts of 0 to `minutes`, `minutes` to 2 `minutes` and so on, as `compared_leads` yields rates.
 
-    The thresholds of `sums_of` are then in mm. A cell counts where every rate of the period was observed, and is
-    `known` where every forecast of the period is.
+    The thresholds of `sums_of` are then in mm, and its rows state the period. A cell counts where every rate of the
+    period was observed, and is `known` where every forecast of the period is.
 
     Args:
         forecasts: rate in mm/h by model, each (T, H, W); each field stands for the interval that ends at its lead.
@@ -44,7 +45,7 @@ def amount_leads(
     """
     every = periods(lead_minutes, minutes)
     dry = dict.fromkeys(filled, covered_HW)
-    yield from compared_leads(
+    leads = compared_leads(
         {model: _amounts(rate_mmh_THW, every, dry.get(model)) for model, rate_mmh_THW in forecasts.items()},
         _amounts(observed_mmh_THW, every),
         list(every),
@@ -54,6 +55,7 @@ def amount_leads(
         pixel_m=pixel_m,
         members={model: _amounts(member_MTHW, every) for model, member_MTHW in (members or {}).items()},
     )
+    yield from (replace(lead, period_minutes=minutes) for lead in leads)
 
 
 def _amounts(rate_mmh_THW: Float32Field, every: Mapping[int, slice], dry_HW: BoolField | None = None) -> Float32Field:

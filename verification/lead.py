@@ -30,6 +30,7 @@ class ComparedLead:
         exceedance: by model, of those with probabilities.
         pixel_m: edge of a grid cell.
         members: ensemble members (M, H, W) by model, of those with members; mm/h, NaN is not known.
+        period_minutes: all fields are amounts in mm over that time, which end at the lead; None for rates.
     """
 
     lead_minutes: int
@@ -39,6 +40,7 @@ class ComparedLead:
     exceedance: Mapping[str, Exceedance] = field(default_factory=dict)
     pixel_m: float = 1000.0
     members: Mapping[str, Float32Field] = field(default_factory=dict)
+    period_minutes: int | None = None
 
     @cached_property
     def observed_in(self) -> dict[Mask, Float32Field]:

@@ -68,11 +68,13 @@ def sums_by_lead(
     threshold_mmh: float | None = None,
     window_km: float | None = None,
     mask: Mask = "all",
+    period_minutes: int | None = None,
 ) -> dict[int, Any]:
     """Return the sums of one model by lead in minutes, ascending; rows of one lead are added up."""
     found: dict[int, Any] = {}
-    wanted = (model, family, threshold_mmh, window_km, mask)
+    wanted = (model, family, threshold_mmh, window_km, mask, period_minutes)
     for row in rows:
-        if (row.model, row.family, row.threshold_mmh, row.window_km, row.mask) == wanted:
+        key = (row.model, row.family, row.threshold_mmh, row.window_km, row.mask, row.period_minutes)
+        if key == wanted:
             found[row.lead_minutes] = found[row.lead_minutes] + row.sums if row.lead_minutes in found else row.sums
     return dict(sorted(found.items()))

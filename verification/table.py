@@ -23,6 +23,7 @@ class SumRow:
         window_km: edge of the neighbourhood; None for a score without one.
         mask: `all` observed grid cells, or those whose forecast is `known` to rest on an observation.
         version: of the model; None for several together.
+        period_minutes: of amounts in mm, which end at the lead; the threshold is in mm then. None for rates in mm/h.
     """
 
     model: str
@@ -33,6 +34,7 @@ class SumRow:
     window_km: float | None = None
     mask: Mask = "all"
     version: str | None = None
+    period_minutes: int | None = None
 
 
 def of_family(rows: Iterable[SumRow], family: str, mask: Mask = "all") -> list[SumRow]:

@@ -1,6 +1,7 @@
 """The score table of forecasts: every model on the same grid cells, by lead, threshold, window and mask."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -117,7 +118,7 @@ def sums_of(
         if (kind.evaluated if evaluation else kind.operational) and (only is None or family in only)
     }
     return [
-        row
+        replace(row, period_minutes=lead.period_minutes) if lead.period_minutes else row
         for lead in leads
         for family, kind in kinds.items()
         for row in kind.compare(

@@ -5,6 +5,7 @@ import pytest
 
 from verification.amounts import amount_leads, periods
 from verification.counts import Counts
+from verification.means import sums_by_lead
 from verification.verify import sums_of
 
 NAN = np.float32(np.nan)
@@ -40,7 +41,11 @@ def test_amounts_by_hand():
     np.testing.assert_array_equal(second.masks["all"], [[True, True, False, True]])
     (whole,) = amount_leads({"a": model}, observed, LEADS, minutes=120)
     np.testing.assert_allclose(whole.observed_HW, [[6.0, 9.0, np.nan, 6.0]])
-    counts = {row.lead_minutes: row.sums for row in sums_of([first, second], [6.0], only=("counts",))}
+    rows = sums_of([first, second], [6.0], only=("counts",))
+    counts = {row.lead_minutes: row.sums for row in rows}
+    assert {row.period_minutes for row in rows} == {60}
+    assert sums_by_lead(rows, "a", "counts", threshold_mmh=6.0, period_minutes=60) == counts
+    assert sums_by_lead(rows, "a", "counts", threshold_mmh=6.0) == {}, "6 mm are not 6 mm/h"
     assert counts == {60: Counts(1, 0, 1, 2), 120: Counts(correct_negatives=3)}
 
 
