@@ -14,6 +14,7 @@ import typer
 from benchmarks import against_peers as against_peers
 from benchmarks import archive as archive
 from benchmarks import flood as flood
+from benchmarks import folder as folder
 from benchmarks import forecast as forecast
 from benchmarks import growth as growth
 from benchmarks import landing as landing

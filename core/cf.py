@@ -95,10 +95,17 @@ def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:
     return dataset
 
 
-def write_dataset(dataset: xr.Dataset, path: str | Path) -> None:
-    """Write a `rate_dataset` as compressed NetCDF4, whole or not at all."""
+def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True) -> None:
+    """Write a `rate_dataset` as compressed NetCDF4, whole or not at all.
+
+    Args:
+        dataset: with its attributes.
+        path: of the file.
+        shuffle: regroup the bytes of the rates, which helps where all values differ; fields of few distinct values, as
+            radars deliver them, are a third smaller and written faster without.
+    """
     encoding: dict[str, dict[str, Any]] = {
-        RATE: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": np.float32("nan")},
+        RATE: {"zlib": True, "complevel": 1, "shuffle": shuffle, "_FillValue": np.float32("nan")},
         "coverage": {"zlib": True, "complevel": 1},
         **{str(name): {"_FillValue": None} for name in dataset.coords},
     }

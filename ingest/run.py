@@ -75,8 +75,8 @@ def build_worker(
 
 
 def open_store(settings: Settings) -> Store:
-    """Open the live store of the settings."""
-    return Store(settings.home, settings.catalogue_url)
+    """Open the live store of the settings; a source deletes its files once they are stored, so commits are synced."""
+    return Store(settings.home, settings.catalogue_url, synced=True)
 
 
 def named_kind(folder: Path | None, kind: str | None, *, dwd: bool, from_ord: bool) -> str | None:

@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.dml import Insert
 
 from core.errors import ConfigError, UnavailableError
@@ -47,8 +47,14 @@ UNDEFINED_COLUMN: Final = "42703"
 """PostgreSQL's error code for an unknown column (appendix A of its manual)."""
 
 
-def open_engine(database_url: str) -> Engine:
-    """Return an engine whose connections several processes may use, forked ones too.
+def open_engine(database_url: str, *, synced: bool = False) -> Engine:
+    """Return an engine whose connections several processes may use.
+
+    Args:
+        database_url: of SQLite or PostgreSQL.
+        synced: a commit to SQLite is on the disk when it returns, even if the power fails then, and connections are
+            kept: for a process that deletes what it stored, and does not fork. Without it, a forked process may use the
+            engine too, and what was committed since the last checkpoint can be lost in a power failure.
 
     Raises:
         ConfigError: an invalid database URL, or one whose driver is not installed.
@@ -57,10 +63,11 @@ def open_engine(database_url: str) -> Engine:
         url = make_url(database_url)
         if url.get_backend_name() != "sqlite":
             return create_engine(url, pool_pre_ping=True)
-        engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_TIMEOUT_S})
+        pool = QueuePool if synced else NullPool
+        engine = create_engine(url, poolclass=pool, connect_args={"timeout": BUSY_TIMEOUT_S})
     except (ArgumentError, ImportError) as err:
         raise ConfigError(f"database URL: expected one such as postgresql+psycopg://user@host/name: {err}") from err
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", _prepare_synced_sqlite if synced else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
@@ -170,6 +177,11 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     _use_wal(cursor)
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def _prepare_synced_sqlite(connection: Any, record: object) -> None:
+    _prepare_sqlite(connection, record)
+    connection.execute("PRAGMA synchronous=FULL")
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:

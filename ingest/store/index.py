@@ -49,9 +49,9 @@ SCAN_ROW: Final = RecordCodec(Scan, omit=("path",), flatten=("facts",))
 class Index:
     """The catalogue's tables of one live store; paths are kept relative to `home`, so that the folder can move."""
 
-    def __init__(self, home: Path, database_url: str) -> None:
+    def __init__(self, home: Path, database_url: str, *, synced: bool = False) -> None:
         self.home = home
-        self.engine: Engine = open_engine(database_url)
+        self.engine: Engine = open_engine(database_url, synced=synced)
 
     def open(self, now: datetime) -> None:
         """Create or upgrade the tables; a corrupt SQLite file is set aside first, and the tables are empty then.
@@ -126,10 +126,6 @@ class Index:
                 connection.execute(upsert(FileRow, [file], self.engine.dialect.name))
             self._add(connection, counts or {})
 
-    def record_file(self, row: Mapping[str, Any]) -> None:
-        """Insert a `FileRow`."""
-        self.enter([], file=row)
-
     def reject(self, row: Mapping[str, Any]) -> bool:
         """Insert a `RejectedRow` and count it; False where it exists already."""
         known = (RejectedRow.sha256 == row["sha256"]) & (RejectedRow.name == row["name"])
@@ -175,6 +171,7 @@ class Index:
         """Rename a corrupt SQLite file with its log files, for later inspection."""
         if not self.engine.url.database:
             raise UnavailableError("a SQLite catalogue without a file is corrupt; expected a path in the database URL")
+        self.engine.dispose()  # a kept connection would go on using the file that is set aside
         path = Path(self.engine.url.database)
         log.error("the catalogue %s is corrupt; set aside, and rebuilt from the files", path)
         with translate_os_errors(self.home):

@@ -31,13 +31,13 @@ class Store:
     """Scans, ready windows, providers' forecasts and quarantined files in one folder.
 
     A file is written before its row; both steps may be repeated. Several processes may use one store at a time: writers
-    of scans hold a file lock. A catalogue that is corrupt, or empty although there are files, is rebuilt when the store
-    is opened.
+    of scans hold a file lock. Opening rebuilds a catalogue that is corrupt, or empty although there are files.
 
     Args:
         home: the folder; created if it does not exist.
         database_url: of the catalogue; None: SQLite in the folder.
         clock: returns the current time.
+        synced: commits survive a power failure, as the process that takes the sources' files needs it.
 
     Raises:
         ConfigError: an invalid database URL, or a schema that this release cannot use.
@@ -45,13 +45,18 @@ class Store:
     """
 
     def __init__(
-        self, home: str | Path, database_url: str | None = None, *, clock: Callable[[], datetime] = utc_now
+        self,
+        home: str | Path,
+        database_url: str | None = None,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        synced: bool = False,
     ) -> None:
         self.home = Path(home).resolve()
         self._clock = clock
         with translate_os_errors(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
-        self._index = Index(self.home, database_url or sqlite_url(self.home))
+        self._index = Index(self.home, database_url or sqlite_url(self.home), synced=synced)
         self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine
         with write_lock(self.home):
@@ -258,11 +263,6 @@ class Store:
             return retention.sweep(
                 self.home, keep, newest.valid_time if newest else None, self._clock(), self._index.forget
             )
-
-    def record_file(self, sha256: str, name: str, *, observations: int, forecasts: int) -> None:
-        """Record that a file is completely stored, so that it is not read again."""
-        counts = {"observations": observations, "forecasts": forecasts}
-        self._index.record_file({"sha256": sha256, "name": name, **counts, "ingested_at": self._clock()})
 
     def recorded_frames(self, sha256: str, name: str) -> tuple[int, int] | None:
         """Return the numbers of observations and forecasts of an ingested file, by its content and name."""

@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 from safetensors import safe_open
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.pool import NullPool, QueuePool
 
 from core.errors import ConfigError, ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame
@@ -172,7 +173,7 @@ def test_a_crash_between_file_and_row_is_repaired(store, monkeypatch, repair):
 def test_rebuild_gives_the_same_catalogue_from_the_files(store, caplog):
     fill(store, 0, 5, 10)
     fill(store, 5, product="RV")
-    store.record_file("ab" * 32, "a.gz", observations=1, forecasts=0)
+    store.put_file([], "ab" * 32, "a.gz")
     before = store.scans()
     (store.home / "scans/RY/2024/07/01/.RY_x.nc.abc.part").write_bytes(b"left by a crash")
     (store.home / "scans/RY/2024/07/01/broken.nc").write_bytes(b"no NetCDF")
@@ -206,6 +207,23 @@ def test_a_catalogue_that_is_no_longer_one_is_made_anew(store, damage, caplog):
     assert "rebuilt from" in caplog.text
 
 
+@pytest.mark.parametrize(("synced", "level"), [(True, 2), (False, 1)], ids=["FULL", "NORMAL"])
+def test_a_process_that_takes_files_syncs_each_commit(tmp_path, synced, level):
+    store = Store(tmp_path, synced=synced)
+    with store.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+    assert isinstance(store.engine.pool, QueuePool if synced else NullPool)
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_a_corrupt_catalogue_is_set_aside_while_connections_are_kept(tmp_path, synced):
+    fill(Store(tmp_path), 0, 5)
+    (tmp_path / "catalogue.sqlite").write_bytes(b"garbage" * 999)
+    store = Store(tmp_path, synced=synced)
+    fill(store, 10)
+    assert len(Store(tmp_path).scans()) == 3
+
+
 def test_a_store_can_move(store, tmp_path):
     fill(store, 0)
     moved = tmp_path / "elsewhere"
@@ -219,8 +237,7 @@ def put_all(home: Path, minutes: list[int], gate) -> None:
     store = Store(home)
     gate.wait()
     for minute in minutes:
-        store.put(frame_at(minute))
-        store.record_file(f"{minute:064d}", "name", observations=1, forecasts=0)
+        store.put_file([frame_at(minute)], f"{minute:064d}", "name")
 
 
 def test_processes_write_at_once(tmp_path):

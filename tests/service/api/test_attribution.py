@@ -1,0 +1,27 @@
+"""Whose radar data a map shows."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from core.settings import Settings
+from service.api.views import INVENTED, attribution_text
+
+
+@pytest.mark.parametrize(
+    ("kind", "origin", "expected"),
+    [
+        ("dwd", "scans", "Radar product RATE: Deutscher Wetterdienst (CC BY 4.0)."),
+        ("ord", "scans", "Radar product RATE: EUMETNET OPERA (CC BY 4.0)."),
+        ("ord", "upload", "Radar product RATE."),
+        ("directory", "scans", "Radar product RATE."),
+    ],
+)
+def test_provider_and_licence_follow_the_source(kind, origin, expected):
+    forecast = SimpleNamespace(origin=origin, product="RATE")
+    assert attribution_text(forecast, Settings(source_kind=kind)) == expected  # type: ignore[arg-type]
+
+
+def test_invented_weather_has_no_provider():
+    forecast = SimpleNamespace(origin="scans", product="RY")
+    assert attribution_text(forecast, Settings(source_kind="replay", invented=True)) == INVENTED  # type: ignore[arg-type]
