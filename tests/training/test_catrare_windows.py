@@ -119,6 +119,7 @@ def test_files_of_other_times_are_not_opened_and_damaged_ones_are_named(tmp_path
         ("19061101.bin", None),
         ("YW2017.002_2017_netcdf.tar.gz", None),
         ("2019/day.nc/3", None),
+        ("YW2017.002_2019_netcdf.tar.gz/2019/06/YW_2017.002_20190611.nc/177", 1440),
     ],
 )
 def test_the_name_of_a_file_states_a_month_a_day_a_time_or_nothing_certain(name, minutes):
