@@ -18,7 +18,7 @@ from training.datasets.series import find_series
 from training.evaluation.clips import evaluate as evaluate
 from training.evaluation.document import as_csv, as_json, write_json, write_text
 from training.evaluation.engine import Evaluation, counts_key
-from training.evaluation.event_windows import NATIVE, PAPER
+from training.evaluation.event_windows import HOUR, NATIVE, PAPER
 from training.evaluation.shared_work import launched_together
 from training.evaluation.text import text_table
 from training.skill import (
@@ -56,8 +56,11 @@ class Protocol(StrEnum):
     paper = "paper"
     skill = "skill"
     native = "native"
+    hour = "hour"
     catrare = "catrare"
 
+
+EVENT_WINDOWS: Final = {Protocol.skill: PAPER, Protocol.native: NATIVE, Protocol.hour: HOUR}
 
 Checkpoint = Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")]
 DatasetName = Annotated[
@@ -68,7 +71,7 @@ Frames = Annotated[
     Protocol,
     typer.Option(
         help="paper: one-step frames too; skill: radar events on 124 x 124 cells; native: on their own cells; "
-        "catrare: RainNet2024's benchmark"
+        "hour: amounts of the next hour; catrare: RainNet2024's benchmark"
     ),
 ]
 Clips = Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")]
@@ -96,16 +99,16 @@ def main(
     """Score a checkpoint, persistence and extrapolation on the test clips of a data set.
 
     The size of the frames and the test split are those of the checkpoint's training. Processes of torchrun share the
-    clips. `--protocol skill` and `native` score windows of radar events as `training.skill` does, with every baseline.
+    clips. Protocols `skill`, `native` and `hour` score windows of radar events as `training.skill` does, with every
+    baseline.
     """
     with errors_in_one_line(), launched_together():
         options, outputs = dict(map(key_value, sets or [])), Outputs(command_line(MODULE), json_file, csv_file)
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         if protocol is Protocol.catrare:
             print_catrare(checkpoint, data, catalogue, options, journal, outputs)
-        elif protocol in (Protocol.skill, Protocol.native):
-            windows = NATIVE if protocol is Protocol.native else PAPER
-            chosen = SkillOptions(windows, every_minutes, journal=journal, cache=cache)
+        elif protocol in EVENT_WINDOWS:
+            chosen = SkillOptions(EVENT_WINDOWS[protocol], every_minutes, journal=journal, cache=cache)
             chosen = replace(chosen, csv_file=csv_file, json_file=json_file)
             report([forecaster], [data] if data else [], chosen, MODULE)
         else:

@@ -13,11 +13,13 @@ import typer
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.units import MAIN_THRESHOLDS_MMH
 from models import Forecaster, load_forecaster
 from models.guided.forecaster import GuidedForecaster
 from training.evaluation.document import write_json, write_text
+from training.evaluation.event_amounts import AMOUNTS_MM
 from training.evaluation.event_run import ENSEMBLE_WINDOWS, EventPlan, digest_of, evaluate_events
-from training.evaluation.event_windows import NATIVE, PAPER, WindowProtocol
+from training.evaluation.event_windows import HOUR, NATIVE, PAPER, WindowProtocol
 from training.evaluation.skill_rows import ALONE, SkillTable, skill_tables
 from training.evaluation.skill_sums import MAP_MMH, TILES, SkillSums
 from training.evaluation.skill_text import as_json, csv_text, text_of
@@ -33,11 +35,12 @@ class WindowKind(StrEnum):
     paper = "paper"
     native = "native"
     short = "short"
+    hour = "hour"
 
     @property
     def protocol(self) -> WindowProtocol:
         """Return the windows."""
-        return {"paper": PAPER, "native": NATIVE, "short": SHORT}[self.value]
+        return {"paper": PAPER, "native": NATIVE, "short": SHORT, "hour": HOUR}[self.value]
 
 
 class Baseline(StrEnum):
@@ -80,7 +83,8 @@ class SkillOptions:
 EventData = Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")]
 Checkpoints = Annotated[list[str], typer.Option(help="shipped names or checkpoints' folders")]
 Kind = Annotated[
-    WindowKind, typer.Option(help="paper: 124 x 124 cells, 30 minutes; native: the event's own; short: 3 + 3 fields")
+    WindowKind,
+    typer.Option(help="paper: 124 x 124 cells, 30 minutes; native: the event's own; hour: its amounts; short: 3 + 3"),
 ]
 EveryMinutes = Annotated[
     int | None, typer.Option(min=1, help="reference times are multiples of it; default of paper: every scan")
@@ -142,10 +146,11 @@ def report(
     files = event_files(data)
     plan = EventPlan(files, options.protocol, options.every_minutes, options.all_leads, options.ensemble_windows)
     sums = evaluate_events(rows, plan, journal=options.journal, cache=options.cache)
-    tables = list(skill_tables(sums, options.unpooled))
+    unit, printed = ("mm", AMOUNTS_MM) if options.protocol.amount_minutes else ("mm/h", MAIN_THRESHOLDS_MMH)
+    tables = list(skill_tables(sums, options.unpooled, unit))
     for table in tables:
         first = table.group == tables[0].group  # all spells, or the only one; the others are whole in CSV and JSON
-        typer.echo(f"{text_of(table, others=first)}\n")
+        typer.echo(f"{text_of(table, printed, others=first)}\n")
     if options.csv_file is not None:
         write_text(options.csv_file, csv_text(tables))
     if options.json_file is not None:

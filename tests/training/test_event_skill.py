@@ -384,7 +384,7 @@ def test_the_command_writes_text_csv_json_and_the_page(events, tmp_path, monkeyp
 
 
 def test_evaluate_has_the_windows_of_skill(events, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "NATIVE", replace(QUICK, every_minutes=60))
+    monkeypatch.setitem(evaluate.EVENT_WINDOWS, evaluate.Protocol.native, replace(QUICK, every_minutes=60))
     monkeypatch.setattr(skill.SkillOptions, "baselines", ())
     shared = ["--checkpoint", "persistence", "--protocol", "native"]
     done = CliRunner().invoke(evaluate.app, [*shared, "--data", str(events[0]), "--csv", str(tmp_path / "x.csv")])

@@ -108,7 +108,7 @@ def _any_within(wanted: Sequence[int], name: str) -> bool:
 def stated_period(name: str) -> tuple[int, int] | None:
     """Return the first and last minute that a file's name states: `raa01-yw..-1906110050-..`, `YW2017.002_201906`.
 
-    None without a time, and for what can be two: `201206` is a month or a day. A field's name is its file's and a number.
+    None without a time, and for what can be two (`201206` is a month or a day). A field has its file's name and number.
     """
     file, _, last = name.rpartition("/")
     found = _STAMP.search(file.rpartition("/")[2] if last.isdigit() else last)

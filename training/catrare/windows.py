@@ -108,8 +108,7 @@ class HourWindows:
                 continue
             past_THW = np.stack([frame.rate_mmh_HW[rows_cols] for frame in past])
             hour_THW = np.stack([frame.rate_mmh_HW[rows_cols] for frame in future])
-            # YW counts hundredths of a mm: rounded, a sum of 5.00 mm reaches 5 mm
-            observed_mm_HW = np.asarray(np.round(hour_THW.mean(axis=0, dtype=np.float64), 3), np.float32)
+            observed_mm_HW = np.asarray(hour_THW.mean(axis=0, dtype=np.float64), np.float32)
             seen_T = [bool(np.isfinite(field_HW).any()) for field_HW in past_THW]
             if not (all(seen_T[-2:]) and np.isfinite(observed_mm_HW).any()):
                 self.tally.uncovered.add((reference, event.name))

@@ -15,7 +15,15 @@ from core.units import THRESHOLDS_MMH
 from models.forecaster import Forecaster
 from training.datasets.event_table import load_table
 from training.datasets.series import open_series
-from training.evaluation.event_windows import EventWindow, WindowProtocol, count_windows, event_windows, spell_name
+from training.evaluation.event_amounts import AMOUNTS_MM, NEARBY_MM, as_amounts
+from training.evaluation.event_windows import (
+    NATIVE,
+    EventWindow,
+    WindowProtocol,
+    count_windows,
+    event_windows,
+    spell_name,
+)
 from training.evaluation.journal import WindowJournal
 from training.evaluation.skill_sums import (
     WINDOWS_KM,
@@ -123,16 +131,19 @@ def _evaluated(
         for place, window in enumerate(plan.windows(path)):
             if (window.file, window.reference_time.isoformat()) in done:
                 continue
-            line = evaluated_window(
-                forecasters, window, cache, own_scale=plan.protocol.shape is None, sampled=place in sampled
-            )
+            line = evaluated_window(forecasters, window, cache, plan.protocol, sampled=place in sampled)
             _add(sums, line)
             yield line
             progress.step(window.file)
 
 
 def evaluated_window(
-    forecasters: Sequence[Forecaster], window: EventWindow, cache: ForecastCache, *, own_scale: bool, sampled: bool
+    forecasters: Sequence[Forecaster],
+    window: EventWindow,
+    cache: ForecastCache,
+    protocol: WindowProtocol = NATIVE,
+    *,
+    sampled: bool,
 ) -> dict[str, Any]:
     """Return the sums of one window as the journal keeps them.
 
@@ -140,15 +151,19 @@ def evaluated_window(
         forecasters: all rows.
         window: input and observation.
         cache: of slow baselines.
-        own_scale: as `window_forecasts`.
+        protocol: of the window; on an event's own cells a model gets fields at its own scale (`window_forecasts`).
         sampled: whether STEPS is run on this window.
     """
     fields: dict[str, LeadFields] = {}
     for one in forecasters:
         if sampled or one.name not in ENSEMBLES:
-            fields |= window_forecasts(one, window, own_scale=own_scale, cache=cache)
-    leads = compared_window(fields, window)
-    rows = rows_of_leads(leads)
+            fields |= window_forecasts(one, window, own_scale=protocol.shape is None, cache=cache)
+    if protocol.amount_minutes:
+        leads = compared_window(*as_amounts(fields, window, protocol.amount_minutes))
+        rows = rows_of_leads(leads, AMOUNTS_MM, window_thresholds_mmh=NEARBY_MM)
+    else:
+        leads = compared_window(fields, window)
+        rows = rows_of_leads(leads)
     parts: dict[Part, list[SumRow]] = {"every": [row for row in rows if row.model not in ENSEMBLES]}
     if any(name in fields for name in ENSEMBLES):
         parts["ensemble"] = rows
@@ -217,7 +232,7 @@ def _conditions(forecasters: Sequence[Forecaster], plan: EventPlan, digests: dic
         "every_minutes": plan.every_minutes,
         "all_leads": plan.all_leads,
         "ensemble_windows": plan.ensemble_windows,
-        "thresholds_mmh": THRESHOLDS_MMH,
+        "thresholds_mmh": AMOUNTS_MM if plan.protocol.amount_minutes else THRESHOLDS_MMH,
         "windows_km": WINDOWS_KM,
         "files": digests,
         "spells": {name: spell_name(name, load_table()) for name in digests},

@@ -1,7 +1,7 @@
 """Windows of real events for scores, read one after the other: the paper's cells and half hours, or the event's own."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,6 +28,7 @@ class WindowProtocol:
         lead_minutes: scored leads; those that are no multiple of the cadence are left out.
         every_minutes: reference times are multiples of it in UTC (60: full hours); None takes every scan.
         whole: whether the field of every lead has to be there; otherwise a missing one is not observed (NaN).
+        amount_minutes: length of the first period, whose amount is scored instead of the rates; 0: rates.
     """
 
     name: str
@@ -38,12 +39,15 @@ class WindowProtocol:
     lead_minutes: tuple[int, ...]
     every_minutes: int | None
     whole: bool
+    amount_minutes: int = 0
 
 
 PAPER: Final = WindowProtocol("paper", (124, 124), 30, 120, 5, (30, 60, 90, 120, 150), None, whole=True)
 """The paper's Germany setting: 124 x 124 cells, 5 fields 30 minutes apart and the 5 after them, from every scan."""
 NATIVE: Final = WindowProtocol("native", None, None, 120, 5, (5, 15, 30, 60, 90, 120, 150), 60, whole=False)
 """The event's own cells and cadence: all scans of the last two hours, leads up to 150 minutes, every full hour."""
+HOUR: Final = replace(NATIVE, name="hour", lead_minutes=tuple(range(1, 61)), amount_minutes=60)
+"""As `NATIVE`, but the amount of the next hour, from every scan of it."""
 
 
 @dataclass(frozen=True)

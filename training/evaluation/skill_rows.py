@@ -1,7 +1,7 @@
 """Tables of scores from sums: groups of spells, both masks, both means, intervals, and what may be claimed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -98,6 +98,7 @@ class SkillTable:
         spells: number of spells.
         rows: scores, in the order of mask, score, threshold, window and model.
         sums: from which they are taken.
+        unit: of the thresholds; mm of amounts.
     """
 
     group: Group
@@ -107,6 +108,7 @@ class SkillTable:
     spells: int
     rows: tuple[ScoreRow, ...]
     sums: SumsByRow
+    unit: str = "mm/h"
 
     @property
     def models(self) -> list[str]:
@@ -133,13 +135,13 @@ def groups_of(sums: SkillSums, unpooled: Sequence[str] = ()) -> list[Group]:
     return [*groups, *(Group(file, (file,)) for file in sums.spells if file in unpooled)]
 
 
-def skill_tables(sums: SkillSums, unpooled: Sequence[str] = ()) -> Iterator[SkillTable]:
+def skill_tables(sums: SkillSums, unpooled: Sequence[str] = (), unit: str = "mm/h") -> Iterator[SkillTable]:
     """Yield the tables of every group, of all windows and of those with STEPS."""
     for group in groups_of(sums, unpooled):
         for part in PARTS:
             by_row = of_common_spells(sums.of_files(part, group.files))
             if by_row:
-                yield _table(sums, group, part, by_row)
+                yield replace(_table(sums, group, part, by_row), unit=unit)
 
 
 def _table(sums: SkillSums, group: Group, part: Part, by_row: SumsByRow) -> SkillTable:

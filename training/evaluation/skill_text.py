@@ -65,7 +65,7 @@ def _csi_block(table: SkillTable, mask: Mask, mmh: float) -> str:
     bias = {row.model: row.means["pooled"].value for row in table.find(mask, "bias", mmh)}
     leads = sorted({lead for row in rows for lead in row.by_lead})[:8]
     lines = [
-        f"{f'CSI, {mmh:g} mm/h':<22}"
+        f"{f'CSI, {mmh:g} {table.unit}':<22}"
         + "".join(f"{f'+{lead}':>6}" for lead in leads)
         + f"{'pooled':>16}{'mean of leads':>16}{'bias':>6}{'cells':>11}{'events':>9}"
     ]
@@ -105,7 +105,7 @@ def _other_block(table: SkillTable, mask: Mask, thresholds_mmh: Sequence[float])
     labels: dict[str, list[ScoreRow]] = {}
     for row in table.rows:
         if row.mask == mask and row.threshold_mmh in (None, *thresholds_mmh) and row.score not in ("csi", "bias"):
-            labels.setdefault(label_of(row), []).append(row)
+            labels.setdefault(label_of(row, table.unit), []).append(row)
     per_line = (WIDTH - 22 - 22) // OTHER_COLUMN
     models = table.models
     blocks = []
@@ -134,7 +134,9 @@ def _reliability_blocks(table: SkillTable) -> Iterator[str]:
                     for probability, frequency, cells in bins_of(table, row).points()
                     if cells > RELIABLE_CELLS
                 )
-                lines.append(_wrapped(f"  {row.threshold_mmh:>4g} mm/h  ", points or "no bin with enough cells"))
+                lines.append(
+                    _wrapped(f"  {row.threshold_mmh:>4g} {table.unit}  ", points or "no bin with enough cells")
+                )
         if lines:
             yield "\n".join([f"reliability of {model}: probability:observed frequency, mask all", *lines])
 
@@ -165,9 +167,9 @@ def pooled_bins(table: SkillTable, row: ScoreRow, family: str, empty: B) -> B:
     return found
 
 
-def label_of(row: ScoreRow) -> str:
+def label_of(row: ScoreRow, unit: str) -> str:
     """Return the name of a score with its parameters."""
-    threshold = "" if row.threshold_mmh is None else f" {row.threshold_mmh:g} mm/h"
+    threshold = "" if row.threshold_mmh is None else f" {row.threshold_mmh:g} {unit}"
     window = "" if row.window_km is None else f" {row.window_km:g} km"
     return f"{row.score}{threshold}{window}"
 
@@ -211,6 +213,7 @@ def as_json(table: SkillTable) -> dict[str, Any]:
         "group": table.group.name,
         "files": list(table.group.files),
         "part": table.part,
+        "unit": table.unit,
         "windows": table.windows,
         "spells": table.spells,
         "mean_over_leads": list(table.leads),
