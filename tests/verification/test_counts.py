@@ -218,3 +218,10 @@ def test_a_missing_value_of_a_forecaster_leaves_the_cell_out_for_all_and_a_basel
     (lead,) = compared_leads({"a": model, "b": baseline}, field, [5], covered_HW=covered, filled=("b",))
     np.testing.assert_array_equal(lead.masks["all"], [[True, False, True]])
     np.testing.assert_array_equal(lead.rates["b"], [[1.0, 1.0, 0.0]])
+
+
+def test_an_event_begins_at_the_threshold_in_one_pass_too():
+    at = np.array([1.0, 2.0], np.float32)
+    found = contingencies({"a": at}, at, [1.0, 2.0], {"all": np.ones(2, bool)})
+    assert found["a", "all", 1.0] == Counts(hits=2)
+    assert found["a", "all", 2.0] == Counts(hits=1, correct_negatives=1)
