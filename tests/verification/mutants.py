@@ -28,6 +28,9 @@ COUNTS, BOOTSTRAP, NEARBY, MEMBERS, AMOUNTS, ORACLES, CONTRACT = (
 )
 FORECASTERS = "tests/models/test_forecasters.py"
 
+BY_HAND = "tests/training/test_event_skill.py::test_masks_by_hand"
+EVENT_LEADS, EVENT_WINDOWS = "tests/training/test_event_leads.py", "tests/training/test_event_windows.py"
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -49,7 +52,7 @@ class Mutant:
 
 
 VERIFY, CELLS, SUMS = "verification/verify.py", "verification/counts.py", "verification/sums.py"
-SCORE = "verification/scores"
+SCORE, ENGINE = "verification/scores", "training/evaluation/skill_sums.py"
 MUTANTS = [
     # masks
     Mutant(
@@ -304,6 +307,67 @@ MUTANTS = [
         "(width + 1) // 2] *= 2.0",
         "(width + 1) // 2] *= 1.0",
         NEARBY,
+    ),
+    # evaluation of events
+    Mutant("an evaluation's mask `known` is inverted", ENGINE, "known_LHW[place", "~known_LHW[place", BY_HAND),
+    Mutant("an evaluation takes the mask of no model", ENGINE, "None if known_LHW is None", "None if True", BY_HAND),
+    Mutant("an evaluation leaves out a baseline's missing value", ENGINE, "if name in FILLED],", "if False],", BY_HAND),
+    Mutant("an evaluation ignores the coverage", ENGINE, "np.isfinite(window.past_THW[-1]),", "None,", BY_HAND),
+    Mutant(
+        "an evaluation takes the coverage of the first scan",
+        ENGINE,
+        "window.past_THW[-1]),",
+        "window.past_THW[0]),",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "an evaluation reverses the observation",
+        ENGINE,
+        "window.future_LHW[index]",
+        "window.future_LHW[-1 - index]",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "an evaluation reverses the forecast",
+        ENGINE,
+        "one.rate_mmh_LHW[place[name]]",
+        "one.rate_mmh_LHW[-1 - place[name]]",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "an evaluation takes a forecast's lead by its place in the window",
+        ENGINE,
+        "one.rate_mmh_LHW[place[name]]",
+        "one.rate_mmh_LHW[index % len(one.rate_mmh_LHW)]",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "an evaluation reverses the probabilities",
+        ENGINE,
+        "one.probability_KLHW[:, place[name]]",
+        "one.probability_KLHW[:, -1 - place[name]]",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "an evaluation reverses the members",
+        ENGINE,
+        "one.members_MLHW[:, place[name]]",
+        "one.members_MLHW[:, -1 - place[name]]",
+        EVENT_LEADS,
+    ),
+    Mutant(
+        "a window has its leads reversed",
+        "training/evaluation/event_windows.py",
+        "reference + lead for lead in plan.leads]",
+        "reference + lead for lead in plan.leads[::-1]]",
+        EVENT_WINDOWS,
+    ),
+    Mutant(
+        "a window's input ends one scan early",
+        "training/evaluation/event_windows.py",
+        "reference + offset for offset",
+        "reference + offset - 5 for offset",
+        EVENT_WINDOWS,
     ),
 ]
 

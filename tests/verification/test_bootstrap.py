@@ -65,14 +65,14 @@ def test_the_interval_is_that_of_a_plain_loop_over_spells(mean):
     spells, of = weather(leads=3), statistic(mean, CSI())
     random, names = np.random.default_rng(5), list(weather(leads=3))
     values = []
-    for _ in range(2000):
+    for _ in range(4000):
         drawn = [spells[names[number]] for number in random.integers(0, len(names), len(names))]
         values.append(of.of([reduce(add, lead) for lead in zip(*drawn, strict=True)]))
     found = interval(spells, of)
     low, high = np.quantile(values, (0.05, 0.95))
     assert found is not None
-    assert found.low == pytest.approx(low, abs=0.15 * (high - low))
-    assert found.high == pytest.approx(high, abs=0.15 * (high - low))
+    assert found.low == pytest.approx(low, abs=0.06 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.06 * (high - low))
     assert found.low < of.of([reduce(add, lead) for lead in zip(*spells.values(), strict=True)]) < found.high
 
 
