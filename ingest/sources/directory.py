@@ -150,7 +150,9 @@ class DirectorySource:
         return found
 
     def _in_hidden(self, path: Path) -> bool:
-        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
+        """Return whether a file is in a hidden folder, or in a Zarr store, whose chunks are no radar files."""
+        *folders, name = path.relative_to(self.folder).parts
+        return name.startswith(".") or any(part.startswith(".") or part.endswith(".zarr") for part in folders)
 
 
 @SOURCES.register("directory")

@@ -79,23 +79,28 @@ def hdf5_parts(*main: str) -> Callable[[bytes], Parts]:
         numbers: dict[str, np.ndarray] = {}
 
         def visit(name: str, item: Any) -> None:
-            meaning[name] = {key: repr(item.attrs[key]) for key in sorted(item.attrs)}
+            meaning[name] = {key: exact(item.attrs[key]) for key in sorted(item.attrs)}
             if isinstance(item, h5py.Dataset):
                 is_main = name in main or (not main and item.ndim >= 2)
                 meaning[name]["type"] = f"{item.dtype} {item.shape}"
                 if is_main:
                     numbers[name] = np.asarray(item[()]).ravel()
                 elif item.dtype.kind != "V":
-                    value = item[()]
-                    plain = value.tobytes() if item.dtype.kind != "O" and hasattr(value, "tobytes") else repr(value)
-                    meaning[name]["values"] = plain
+                    meaning[name]["values"] = exact(item[()])
 
         with h5py.File(io.BytesIO(content), "r") as root:
-            meaning["/"] = {key: repr(root.attrs[key]) for key in sorted(root.attrs)}
+            meaning["/"] = {key: exact(root.attrs[key]) for key in sorted(root.attrs)}
             root.visititems(visit)
         return meaning, tuple(numbers[name] for name in sorted(numbers))
 
     return parts
+
+
+def exact(value: Any) -> Any:
+    """Return a value of an HDF5 file in a form that compares to the last bit."""
+    if isinstance(value, np.ndarray | np.generic) and value.dtype.kind != "O":
+        return f"{value.dtype} {value.shape}", value.tobytes()
+    return repr(value)
 
 
 def netcdf3_parts(content: bytes) -> Parts:

@@ -257,3 +257,10 @@ def test_files_that_arrive_before_change_reports_start_are_found(tmp_path, monke
     ticks = DirectorySource(tmp_path, poll_s=3600).ticks(threading.Event())
     assert [next(ticks) for _ in range(3)] == [None] * 3  # at once; at the first report, though empty; at the change
     assert reports
+
+
+def test_chunks_of_a_zarr_store_are_no_radar_files(folder, clock):
+    (folder / "rain.zarr" / "rain").mkdir(parents=True)
+    (folder / "rain.zarr" / "rain" / "0.0.0").write_bytes(b"chunk")
+    (folder / "rain.zarr.zip").write_bytes(b"PK")
+    assert names(DirectorySource(folder, clock=clock)) == ["rain.zarr.zip"]
