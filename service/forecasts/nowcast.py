@@ -12,6 +12,7 @@ from core.settings import Settings
 from core.times import iso
 from ingest.plausibility import field_notes
 from ingest.store.live import TOLERANCE_MINUTES, Store
+from ingest.windows.window import Window
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
@@ -32,6 +33,15 @@ from verification.table import Mask, SumRow, of_family, pooled
 Clock = Callable[[], datetime]
 
 NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
+
+
+def _with_notes(forecast: StoredForecast, window: Window) -> StoredForecast:
+    """Return a forecast with all notes of its window; another file with the same fields may have made it before."""
+    more = tuple(note for note in window.notes if note not in forecast.notes)
+    if not more:
+        return forecast
+    status = "degraded" if window.status == "degraded" else forecast.status
+    return replace(forecast, notes=(*forecast.notes, *more), status=status)
 
 
 def utcnow() -> datetime:
@@ -135,7 +145,7 @@ class NowcastService:
         if observations:
             with timed(STAGE_SECONDS, "observe"):
                 self._scoring.keep_observations(forecast, observations)
-        return self._aged(forecast)
+        return self._aged(_with_notes(forecast, window))
 
     def latest(self, model: str | None = None) -> StoredForecast:
         """Return the newest forecast from scans (model None: of the scheduled model, before any other).
