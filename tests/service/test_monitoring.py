@@ -57,7 +57,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     with queue_server(home) as broker:
         service = service_at(home, clock=lambda: now[0], redis_url=SecretStr(broker.url))
         fill(service)
-        service.forecast_stored(REFERENCE)
+        service.forecast_stored(REFERENCE, scheduled=True)
         for frame in frames_at(lead_times()):
             service.store.put(frame)
         now[0] += timedelta(hours=3)

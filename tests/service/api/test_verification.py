@@ -16,6 +16,7 @@ import service.client.__main__ as command
 from ingest.windows.regrid import onto
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import (
+    CHANCES_MMH,
     GRID,
     NOW,
     REFERENCE,
@@ -32,24 +33,31 @@ from verification.bootstrap import LEAST_OBSERVED_CELLS
 from verification.counts import Counts, contingency
 
 INFLOW = np.s_[:, :, :30]
-"""Cells whose rain comes from outside, according to extrapolation; the model itself says nothing of it."""
+"""Cells whose rain comes from outside, according to extrapolation."""
 
 MODELS = ("default", "persistence", "extrapolation")
 LEADS = (30, 60, 90, 120, 150)
 
 
 class Knowing(Shift):
-    """A forecaster that does not know the western half."""
+    """A forecaster that does not know a part of its cells."""
+
+    unknown: Any = INFLOW
 
     def fields(self, rate_mmh_THW, lead_steps):
         found = super().fields(rate_mmh_THW, lead_steps)
         known_LHW = found.known_LHW.copy()
-        known_LHW[INFLOW] = False
+        known_LHW[self.unknown] = False
         return replace(found, known_LHW=known_LHW)
 
 
 def load_knowing(name: str) -> Shift:
-    return Knowing(name, 2) if name == "extrapolation" else load(name)
+    """The model's own mask is another one, and changes no count."""
+    if name == "persistence":
+        return load(name)
+    made = Knowing(name, 2) if name == "extrapolation" else Knowing(name, 3, thresholds_mmh=CHANCES_MMH)
+    made.unknown = INFLOW if name == "extrapolation" else np.s_[:, 36:, 30:]
+    return made
 
 
 @pytest.fixture(scope="module")
