@@ -226,7 +226,9 @@ def test_links_are_found_at_any_depth_and_on_the_bucket_alone():
     deep: object = {"href": f"{root}/{quote(key_of(T0))}"}
     for _ in range(20):
         deep = {"a": [deep]}
-    content = json.dumps([deep, {"href": f"{root}.evil/{key_of(T0)}"}, {"href": 3}, {"href": f"{root}/other"}]).encode()
+    others: list[object] = [{"href": f"{root}.evil/{key_of(T0)}"}, {"href": 3}, {"href": f"{root}/other"}]
+    others.append({"href": key_of(T0 + timedelta(minutes=15))})  # an address without a server
+    content = json.dumps([deep, *others]).encode()
     assert [one.key for one in linked_objects(content, root, "RATE")] == [key_of(T0)]
     assert linked_objects(b"[" * 60 + b"]" * 60, root, "RATE") == []
     for broken in (b"{", b"\xff", b"[" * 100_000):
