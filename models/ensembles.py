@@ -25,7 +25,10 @@ LOWEST_DB: Final = 10 * math.log10(WET_MMH)
 
 MOST_LEVELS: Final = 6
 LEAST_WET_CELLS: Final = 100
-"""Wet cells of the newest field below which a cascade cannot be estimated: the forecast is extrapolation then."""
+"""Wet cells of any field below which a cascade cannot be estimated: the forecast is extrapolation then."""
+
+NOT_FINITE: Final = "non-finite values"
+"""What pysteps says of a scale without variance, whose parameters are 0 / 0."""
 
 MEMBERS: Final = 20
 SEED: Final = 2022
@@ -35,7 +38,7 @@ class Cascade(Forecaster):
     """A baseline that divides rain into scales (pysteps): Lucas-Kanade motion of dB rain rates, an AR process by scale.
 
     The three newest fields are used, or two where the third is missing. Cells that are not observed are dry to it. With
-    little rain (fewer than 100 wet cells, or a cascade whose parameters cannot be estimated) all members are
+    little rain (fewer than 100 wet cells in a field, or a cascade whose parameters cannot be estimated) all members are
     extrapolation.
     """
 
@@ -61,9 +64,12 @@ class Cascade(Forecaster):
             mm/h, 0 where rain could only flow in from outside and where the newest field is not observed.
         """
         fields_THW = self._newest(self._checked(rate_mmh_THW))
-        if np.count_nonzero(fields_THW[-1] >= WET_MMH) >= LEAST_WET_CELLS:
-            with contextlib.suppress(np.linalg.LinAlgError):
+        if (fields_THW >= WET_MMH).sum(axis=(1, 2)).min() >= LEAST_WET_CELLS:
+            try:
                 return self._of_cascade(fields_THW, list(steps), cadence_minutes, pixel_m)
+            except ValueError as err:
+                if not isinstance(err, np.linalg.LinAlgError) and NOT_FINITE not in str(err):
+                    raise
         rate_LHW = np.nan_to_num(_extrapolated(fields_THW, max(steps)).rate_mmh_LHW[np.array(steps) - 1])
         return np.repeat(rate_LHW[None], self.ensemble_size, axis=0)
 

@@ -65,6 +65,7 @@ class SkillOptions:
         journal: file that keeps every window's sums.
         cache: folder for the forecasts of S-PROG and STEPS.
         csv_file, json_file: tables.
+        workers: processes that share the windows.
     """
 
     protocol: WindowProtocol = PAPER
@@ -78,6 +79,7 @@ class SkillOptions:
     cache: Path | None = None
     csv_file: Path | None = None
     json_file: Path | None = None
+    workers: int = 1
 
 
 EventData = Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")]
@@ -96,6 +98,7 @@ Ablations = Annotated[bool, typer.Option(help="a guided model without its networ
 Unpooled = Annotated[list[str], typer.Option("--beside", help="event file that is not counted with the others")]
 JournalFile = Annotated[Path | None, typer.Option(help="keeps every window; a run that ended early goes on")]
 CacheFolder = Annotated[Path | None, typer.Option(help="folder for forecasts of S-PROG and STEPS")]
+Workers = Annotated[int, typer.Option(min=1, help="processes that share the windows")]
 CsvFile = Annotated[Path | None, typer.Option("--csv", help="also write all values here")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="also write the tables here")]
 
@@ -115,6 +118,7 @@ def main(
     cache: CacheFolder = None,
     csv_file: CsvFile = None,
     json_file: JsonFile = None,
+    workers: Workers = 1,
 ) -> None:
     """Score checkpoints and baselines on windows of radar events, by spell of weather and over all spells.
 
@@ -124,7 +128,7 @@ def main(
         names = tuple(one.value for one in baseline)
         options = SkillOptions(protocol.protocol, every_minutes, all_leads, names, ensemble_windows, tuple(unpooled))
         options = replace(options, ablations=ablations, journal=journal, cache=cache)
-        options = replace(options, csv_file=csv_file, json_file=json_file)
+        options = replace(options, csv_file=csv_file, json_file=json_file, workers=workers)
         report([load_forecaster(name, precision="float32") for name in checkpoint], data, options, "training.skill")
 
 
@@ -145,7 +149,7 @@ def report(
     rows = with_baselines(forecasters, options)
     files = event_files(data)
     plan = EventPlan(files, options.protocol, options.every_minutes, options.all_leads, options.ensemble_windows)
-    sums = evaluate_events(rows, plan, journal=options.journal, cache=options.cache)
+    sums = evaluate_events(rows, plan, journal=options.journal, cache=options.cache, workers=options.workers)
     unit, printed = ("mm", AMOUNTS_MM) if options.protocol.amount_minutes else ("mm/h", MAIN_THRESHOLDS_MMH)
     tables = list(skill_tables(sums, options.unpooled, unit))
     for table in tables:

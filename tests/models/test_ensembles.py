@@ -61,6 +61,12 @@ def test_rain_without_variance_is_extrapolated(forecaster):
     np.testing.assert_allclose(forecast(forecaster, rate).rate_mmh_LHW[0].sum(), 400, rtol=0.5)
 
 
+def test_rain_that_begins_is_extrapolated(forecaster):
+    rate = np.zeros((3, EDGE, EDGE), np.float32)
+    rate[-1, 20:40, 20:40] = np.random.default_rng(0).gamma(1.0, 2.0, (20, 20))
+    np.testing.assert_allclose(forecast(forecaster, rate).rate_mmh_LHW[0].sum(), rate[-1].sum(), rtol=0.1)
+
+
 def test_two_fields_are_enough_and_a_missing_third_is_left_out(forecaster):
     rate = showers()
     two = forecast(forecaster, rate[-2:]).rate_mmh_LHW

@@ -208,6 +208,15 @@ def test_a_run_from_the_journal_is_not_repeated(events, tmp_path, monkeypatch):
     assert evaluate_events(baselines(), plan, journal=journal) == whole
 
 
+@pytest.mark.long
+def test_two_processes_give_the_numbers_of_one(events, tmp_path):
+    """Long: each process imports the models."""
+    plan, journal = EventPlan(tuple(events[:2]), QUICK, every_minutes=60), tmp_path / "journal"
+    shared = evaluate_events([*baselines(), load_forecaster("default")], plan, journal=journal, workers=2)
+    assert shared == evaluate_events([*baselines(), load_forecaster("default")], plan)
+    assert shared == evaluate_events([*baselines(), load_forecaster("default")], plan, journal=journal, workers=2)
+
+
 def test_a_killed_run_goes_on_with_the_same_numbers(events, tmp_path, start_process):
     plan, journal = EventPlan((events[0],), QUICK, every_minutes=20), tmp_path / "journal"
     process = start_process(
@@ -389,7 +398,7 @@ def test_evaluate_has_the_windows_of_skill(events, tmp_path, monkeypatch):
     shared = ["--checkpoint", "persistence", "--protocol", "native"]
     done = CliRunner().invoke(evaluate.app, [*shared, "--data", str(events[0]), "--csv", str(tmp_path / "x.csv")])
     assert done.exit_code == 0, done.output
-    assert "event_1: 3 windows of 1 spells of weather" in done.output
+    assert "event_1: 3 windows of 1 spell of weather" in done.output
     assert (tmp_path / "x.csv").read_text().startswith("group,part,windows")
     refused = CliRunner().invoke(evaluate.app, shared)
     assert refused.exit_code == 2

@@ -1,14 +1,17 @@
 """Scores of forecasters on windows of events: one window after the other, resumable, with progress."""
 
 import hashlib
+import multiprocessing
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from core.errors import ConfigError
 from core.units import THRESHOLDS_MMH
@@ -79,13 +82,19 @@ class EventPlan:
             )
         return {path: number for path, number in found.items() if number}
 
-    def windows(self, path: Path) -> Iterator[EventWindow]:
-        """Yield the windows of one file."""
-        yield from event_windows(path, self.protocol, every_minutes=self.every_minutes, all_leads=self.all_leads)
+    def windows(self, path: Path, shard: tuple[int, int] = (0, 1)) -> Iterator[EventWindow]:
+        """Yield the windows of one file, or a share of them."""
+        every = self.every_minutes
+        yield from event_windows(path, self.protocol, every_minutes=every, shard=shard, all_leads=self.all_leads)
 
 
 def evaluate_events(
-    forecasters: Sequence[Forecaster], plan: EventPlan, *, journal: Path | None = None, cache: Path | None = None
+    forecasters: Sequence[Forecaster],
+    plan: EventPlan,
+    *,
+    journal: Path | None = None,
+    cache: Path | None = None,
+    workers: int = 1,
 ) -> SkillSums:
     """Return the sums of all forecasters, baselines among them, over the windows of all files.
 
@@ -94,6 +103,7 @@ def evaluate_events(
         plan: files and windows.
         journal: file that keeps the sums of every window; the windows in it are not evaluated again.
         cache: folder for the forecasts of slow baselines.
+        workers: processes that share the windows.
 
     Raises:
         ConfigError: no window, or a journal of another run.
@@ -101,40 +111,83 @@ def evaluate_events(
     counts = plan.counts()
     digests = {path.name: digest_of(path) for path in counts}
     sums = SkillSums()
-    stored = ForecastCache(cache, digests)
+    work = WindowWork(tuple(forecasters), plan, ForecastCache(cache, digests), counts)
     if journal is None:
-        for _ in _evaluated(forecasters, plan, counts, stored, sums, set()):
-            pass
+        for line in _evaluated(work, set(), workers):
+            _add(sums, line)
         return sums
     with WindowJournal(journal, _conditions(forecasters, plan, digests)) as book:
         done = set()
         for line in book.windows():
-            done.add((line["file"], line["time"]))
+            done.add((line["file"], line["place"]))
             _add(sums, line)
-        for line in _evaluated(forecasters, plan, counts, stored, sums, done):
+        for line in _evaluated(work, done, workers):
+            _add(sums, line)
             book.append(line)
     return sums
 
 
-def _evaluated(
-    forecasters: Sequence[Forecaster],
-    plan: EventPlan,
-    counts: dict[Path, int],
-    cache: ForecastCache,
-    sums: SkillSums,
-    done: set[tuple[str, str]],
-) -> Iterator[dict[str, Any]]:
-    """Yield what the journal keeps of each window that is not done, after its sums are added."""
-    progress = Progress(sum(counts.values()), len(done))
-    for path, count in counts.items():
-        sampled = chosen_places(count, plan.ensemble_windows)
-        for place, window in enumerate(plan.windows(path)):
-            if (window.file, window.reference_time.isoformat()) in done:
-                continue
-            line = evaluated_window(forecasters, window, cache, plan.protocol, sampled=place in sampled)
-            _add(sums, line)
-            yield line
-            progress.step(window.file)
+@dataclass(frozen=True)
+class WindowWork:
+    """What a process needs to evaluate windows.
+
+    Attributes:
+        forecasters: all rows.
+        plan: which windows.
+        cache: of slow baselines.
+        counts: number of windows by file.
+    """
+
+    forecasters: tuple[Forecaster, ...]
+    plan: EventPlan
+    cache: ForecastCache
+    counts: dict[Path, int]
+
+    def lines(self, path: Path, done: set[tuple[str, int]], only: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what the journal keeps of each window of a file that is not done, or of one only."""
+        count = self.counts[path]
+        sampled = chosen_places(count, self.plan.ensemble_windows)
+        shard = (0, 1) if only is None else (only, count)
+        for place, window in enumerate(self.plan.windows(path, shard), start=only or 0):
+            if (path.name, place) not in done:
+                chosen = place in sampled
+                line = evaluated_window(self.forecasters, window, self.cache, self.plan.protocol, sampled=chosen)
+                yield {"place": place, **line}
+
+
+def _evaluated(work: WindowWork, done: set[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
+    """Yield what the journal keeps of each window that is not done, and show the progress."""
+    progress = Progress(sum(work.counts.values()), len(done))
+    lines: Iterator[dict[str, Any]]
+    if workers == 1:
+        lines = (line for path in work.counts for line in work.lines(path, done))
+    else:
+        lines = _shared(work, done, workers)
+    for line in lines:
+        yield line
+        progress.step(line["file"])
+
+
+def _shared(work: WindowWork, done: set[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
+    places = [(path, place) for path, count in work.counts.items() for place in range(count)]
+    left = [(path, place) for path, place in places if (path.name, place) not in done]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _start_worker, (work,)) as pool:
+        yield from pool.map(_line_of_worker, left)
+
+
+_here: list[WindowWork] = []
+"""The work of this process, if it is a worker."""
+
+
+def _start_worker(work: WindowWork) -> None:
+    torch.set_num_threads(1)
+    _here[:] = [work]
+
+
+def _line_of_worker(task: tuple[Path, int]) -> dict[str, Any]:
+    path, place = task
+    return next(_here[0].lines(path, set(), place))
 
 
 def evaluated_window(

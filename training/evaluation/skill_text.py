@@ -51,7 +51,8 @@ def text_of(table: SkillTable, thresholds_mmh: Sequence[float] = MAIN_THRESHOLDS
 def _title(table: SkillTable) -> str:
     part = "" if table.part == "every" else ", those that STEPS was run on"
     means = ", ".join(f"+{lead}" for lead in table.leads)
-    head = f"{table.group.name}: {table.windows} windows of {table.spells} spells of weather{part}"
+    windows, spells = _number_of(table.windows, "window"), _number_of(table.spells, "spell")
+    head = f"{table.group.name}: {windows} of {spells} of weather{part}"
     intervals = "intervals are 90 % by bootstrap over spells" if table.spells >= 3 else "too few spells for intervals"
     return textwrap.fill(
         f"{head}. Means are over {means} min; {intervals}. Nothing is claimed below {LEAST_OBSERVED_CELLS:,} observed "
@@ -287,6 +288,10 @@ def _number(value: float, digits: int = 3) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.3f}" if math.isfinite(value) else "-"
+
+
+def _number_of(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _short(name: str, width: int) -> str:
