@@ -21,9 +21,9 @@ from models.ensembles import StepsEnsemble
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from training import evaluate, skill, skill_page
-from training.evaluation.event_run import EventPlan, Progress, chosen_places, evaluate_events
+from training.evaluation.event_run import EventPlan, chosen_places, evaluate_events
 from training.evaluation.event_windows import NATIVE, PAPER, EventWindow, event_windows
-from training.evaluation.journal import WindowJournal
+from training.evaluation.journal import Progress, WindowJournal
 from training.evaluation.skill_rows import common_leads, groups_of, skill_tables
 from training.evaluation.skill_sums import (
     RowKey,

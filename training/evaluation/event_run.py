@@ -2,12 +2,10 @@
 
 import hashlib
 import multiprocessing
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +25,7 @@ from training.evaluation.event_windows import (
     event_windows,
     spell_name,
 )
-from training.evaluation.journal import WindowJournal
+from training.evaluation.journal import Progress, WindowJournal
 from training.evaluation.skill_sums import (
     WINDOWS_KM,
     Part,
@@ -43,8 +41,6 @@ from verification.table import SumRow
 
 ENSEMBLE_WINDOWS: Final = 20
 """Most windows of an event file that STEPS is run on, evenly spread over its reference times."""
-
-LINE_EVERY_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -241,34 +237,6 @@ def digest_of(path: Path) -> str:
         return hashlib.sha256(listed.encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class Progress:
-    """Lines on stderr: windows done, and an estimate of the time that remains.
-
-    Args:
-        total: number of windows.
-        before: those that an earlier run has evaluated.
-        write: takes a line.
-    """
-
-    def __init__(self, total: int, before: int = 0, write: Callable[[str], object] | None = None) -> None:
-        self.total, self.before, self.done = total, before, before
-        self._write = write or (lambda line: print(line, file=sys.stderr, flush=True))
-        self._began = self._line_at = perf_counter()
-        if before:
-            self._write(f"{before} of {total} windows are in the journal")
-
-    def step(self, file: str) -> None:
-        """Count one window; a line is written every ten seconds, and after the last one."""
-        self.done += 1
-        now = perf_counter()
-        if now - self._line_at < LINE_EVERY_S and self.done < self.total:
-            return
-        self._line_at = now
-        left_s = (now - self._began) / (self.done - self.before) * (self.total - self.done)
-        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
-        self._write(f"window {self.done} of {self.total} ({file}), about {left} left")
 
 
 def _add(sums: SkillSums, line: dict[str, Any]) -> None:
