@@ -47,6 +47,7 @@ SUBCOMMANDS: Final = (
     Subcommand("convert", "models.convert.command:app", "Convert a checkpoint of the reference code.", MODELS),
     Subcommand("cost", "models.cost.report:app", "Print parameters, operations and memory of a model.", MODELS),
     Subcommand("train", "training.run:app", "Train a model.", TRAINING),
+    Subcommand("rain-paper", "training.rain_paper:app", "Train the paper's models on rain, in turn.", TRAINING),
     Subcommand("evaluate", "training.evaluate:app", "Print the test scores of a checkpoint.", TRAINING),
     Subcommand("report", "training.report.command:app", "Write the paper's tables and figures from runs.", TRAINING),
     Subcommand("skill", "training.skill:app", "Print the scores of the model card for radar events.", TRAINING),

@@ -48,7 +48,7 @@ def test_spells_and_parts_of_names_are_held_out_as_a_whole():
 
 def test_a_misspelt_spell_or_an_unknown_file_is_refused():
     with pytest.raises(ConfigError, match="unknown spell 'de-2018-07-12'"):
-        splits_of(held_out=("de-2018-07-12",))
+        EventSplits(EventOptions(held_out=("de-2018-07-12",)))
     with pytest.raises(ConfigError, match="unknown spell 'nowhere'"):
         splits_of(fold="nowhere")
     with pytest.raises(ConfigError, match="expected a spell with the role train, got au-2020-10-31"):

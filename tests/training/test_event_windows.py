@@ -59,6 +59,14 @@ def test_leads_are_those_that_the_source_has(tmp_path):
     assert list(event_windows(write(tmp_path / "short.nc", range(0, 260, 5)), NATIVE)) == []
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "count"), [(50, 320, 1), (55, 320, 0), (50, 315, 0), (50, 380, 2), (45, 375, 1)]
+)
+def test_a_window_fits_into_the_event_from_two_hours_before_to_the_last_lead(tmp_path, first, last, count):
+    path = write(tmp_path / "event.nc", range(first, last + 1, 5))  # 03:00 is minute 170, and 04:00 is 230
+    assert len(list(event_windows(path, NATIVE))) == count_windows(path, NATIVE).windows == count
+
+
 def test_a_gap_in_the_past_leaves_a_window_out_and_a_gap_after_it_is_not_observed(tmp_path):
     minutes = [m for m in range(0, 400, 5) if m not in (60, 200)]  # 60 is in the past of 03:00, 200 a lead of it
     path = write(tmp_path / "event.nc", minutes)

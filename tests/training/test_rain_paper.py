@@ -25,16 +25,16 @@ def test_runs_have_equal_steps_after_every_round_and_end_as_without_a_pause(mini
     data, sets = mini
     caplog.set_level("INFO")
     given = {"models": ["convlstm", "ms-convlstm"], "seeds": [1], "turn_steps": 2, "sets": sets}
-    done = rain_paper.run_in_turn(data, tmp_path, steps=3, **given)
-    assert done == {"convlstm-1": 3, "ms-convlstm-1": 3}
-    turns = [record.getMessage() for record in caplog.records if "of 3" in record.getMessage()]
+    done = rain_paper.run_in_turn(data, tmp_path, steps=4, **given)
+    assert done == {"convlstm-1": 4, "ms-convlstm-1": 4}
+    turns = [record.getMessage() for record in caplog.records if "of 4" in record.getMessage()]
     assert [line for line in turns if ": step" in line] == [
-        "convlstm-1: step 2 of 3",
-        "ms-convlstm-1: step 2 of 3",
-        "convlstm-1: step 3 of 3",
-        "ms-convlstm-1: step 3 of 3",
+        "convlstm-1: step 2 of 4",
+        "ms-convlstm-1: step 2 of 4",
+        "convlstm-1: step 4 of 4",
+        "ms-convlstm-1: step 4 of 4",
     ]
-    whole = resolve("spells", file=None, sets=[*sets, "seed=1"], model="convlstm", data=data, max_steps=3)
+    whole = resolve("spells", file=None, sets=[*sets, "seed=1"], model="convlstm", data=data, max_steps=4)
     at_once = load_file(train(whole, tmp_path / "whole") / "model.safetensors")
     in_turns = load_file(tmp_path / "convlstm-1" / "checkpoint" / "model.safetensors")
     assert at_once.keys() == in_turns.keys()
