@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from core.arrays import FloatField
+from core.arrays import Float64Field, FloatField
 
 NANO: Final = 1_000_000_000
 E10: Final = 10_000_000_000
@@ -98,3 +98,9 @@ class MeanSums(Sums):
 def fixed_sum(value_N: FloatField, per_one: int) -> int:
     """Return the sum of values in units of 1 / `per_one`; each is rounded first, so that parts add up to the whole."""
     return int(np.rint(value_N * per_one).astype(np.int64).sum())
+
+
+def quotient(above: Float64Field, below: Float64Field) -> Float64Field:
+    """Return above / below; NaN where below is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(below != 0.0, above / below, np.nan)

@@ -9,7 +9,7 @@ import numpy as np
 from core.arrays import BoolField, Float64Field, FloatField
 from verification.scores.base import SCORES
 from verification.scores.probability import ProbabilityScore, events_of
-from verification.sums import NANO, Sums, fixed_sum
+from verification.sums import NANO, Sums, fixed_sum, quotient
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,9 @@ class Brier(ProbabilityScore[BrierSums]):
 
     def value(self, totals: BrierSums) -> float:
         return totals.squares / totals.cells if totals.cells else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0], NANO * table[..., 2])
 
 
 def brier_sums(probability_N: Float64Field, event_N: BoolField) -> BrierSums:

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.arrays import Float64Field, FloatField
 from verification.scores.base import SCORES, Score, Takes
-from verification.sums import MeanSums, Sums
+from verification.sums import NANO, MeanSums, Sums, quotient
 
 THRESHOLDS_MMH: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 HIGHEST_MMH: Final = 60.0
@@ -42,6 +42,9 @@ class CRPS(Score[MeanSums]):
 
     def value(self, totals: MeanSums) -> float:
         return totals.mean
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0], NANO * table[..., 1])
 
     def _integral_N(self, probability_KN: Float64Field, observed_N: Float64Field) -> Float64Field:
         """Integrate exactly over linear steps; above the highest rate, the whole observed excess counts."""

@@ -9,7 +9,7 @@ import numpy as np
 from core.arrays import Float64Field
 from verification.scores.base import SCORES
 from verification.scores.members import MemberScore
-from verification.sums import NANO, Sums, fixed_sum
+from verification.sums import NANO, Sums, fixed_sum, quotient
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,9 @@ class MembersCRPS(MemberScore[EnsembleSums]):
     def value(self, totals: EnsembleSums) -> float:
         return (totals.error_nano - totals.pairs_nano) / NANO / totals.cells if totals.cells else math.nan
 
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0] - table[..., 1], NANO * table[..., 3])
+
 
 @SCORES.register("crps-fair")
 @dataclass(frozen=True)
@@ -72,3 +75,6 @@ class FairCRPS(MembersCRPS):
 
     def value(self, totals: EnsembleSums) -> float:
         return (totals.error_nano - totals.fair_pairs_nano) / NANO / totals.cells if totals.cells else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0] - table[..., 2], NANO * table[..., 3])

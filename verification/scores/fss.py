@@ -12,7 +12,7 @@ from core.arrays import BoolField, Float64Field, FloatField
 from verification.lead import ComparedLead
 from verification.scores.base import SCORES, Score, window_cells
 from verification.scores.frames import as_frames
-from verification.sums import E10, Sums, fixed_sum
+from verification.sums import E10, Sums, fixed_sum, quotient
 from verification.table import Mask, SumRow
 
 
@@ -73,6 +73,9 @@ class FSS(Score[FractionSums]):
 
     def value(self, totals: FractionSums) -> float:
         return 1.0 - totals.difference_e10 / totals.worst_e10 if totals.worst_e10 else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return 1.0 - quotient(table[..., 0], table[..., 1])
 
     @classmethod
     def compare(

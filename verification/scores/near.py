@@ -17,7 +17,7 @@ from verification.scores.csi import CSI
 from verification.scores.frames import as_frames
 from verification.scores.members import check_members
 from verification.scores.probability import ProbabilityScore, check_probabilities
-from verification.sums import Sums
+from verification.sums import NANO, Sums, quotient
 from verification.table import Mask, SumRow
 
 
@@ -97,6 +97,9 @@ class NearBrier(ProbabilityScore[BrierSums]):
     def value(self, totals: BrierSums) -> float:
         return totals.squares / totals.cells if totals.cells else math.nan
 
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0], NANO * table[..., 2])
+
 
 @SCORES.register("near-brier-members")
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ class NearBrierMembers(Score[BrierSums]):
 
     def value(self, totals: BrierSums) -> float:
         return totals.squares / totals.cells if totals.cells else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0], NANO * table[..., 2])
 
 
 def _reached(rate_mmh: FloatField, seen: BoolField, score: "NearCSI | NearBrier | NearBrierMembers") -> BoolField:

@@ -5,9 +5,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from core.arrays import FloatField
+from core.arrays import Float64Field, FloatField
 from verification.scores.base import SCORES, Score
-from verification.sums import MeanSums, Sums
+from verification.sums import NANO, MeanSums, Sums, quotient
 
 
 @SCORES.register("rate-mae")
@@ -27,3 +27,6 @@ class RateMAE(Score[MeanSums]):
 
     def value(self, totals: MeanSums) -> float:
         return totals.mean
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return quotient(table[..., 0], NANO * table[..., 1])

@@ -6,10 +6,10 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from core.arrays import FloatField
+from core.arrays import Float64Field, FloatField
 from verification.scores.base import SCORES
 from verification.scores.probability import ProbabilityScore, events_of
-from verification.sums import PPM, Sums
+from verification.sums import PPM, Sums, quotient
 
 BINS: Final = 10
 ZEROS: Final = (0,) * BINS
@@ -96,3 +96,8 @@ class Reliability(ProbabilityScore[ReliabilityBins]):
     def value(self, totals: ReliabilityBins) -> float:
         parts = totals.brier_parts()
         return parts.reliability if parts else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        cells, events, ppm = np.moveaxis(table.reshape(*table.shape[:-1], 3, BINS), -2, 0)
+        gap = quotient(ppm / PPM - events, cells)
+        return quotient(np.nansum(cells * np.square(gap), axis=-1), cells.sum(axis=-1))

@@ -9,7 +9,7 @@ import numpy as np
 from core.arrays import Float64Field
 from verification.scores.base import SCORES
 from verification.scores.members import MemberScore
-from verification.sums import PPM, Sums, fixed_sum
+from verification.sums import PPM, Sums, fixed_sum, quotient
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,6 @@ class SpreadSkill(MemberScore[SpreadSums]):
 
     def value(self, totals: SpreadSums) -> float:
         return math.sqrt(totals.variance_ppm / totals.squares_ppm) if totals.squares_ppm else math.nan
+
+    def values(self, table: Float64Field) -> Float64Field:
+        return np.sqrt(quotient(table[..., 0], table[..., 1]))
