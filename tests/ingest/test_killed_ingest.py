@@ -30,7 +30,7 @@ def run(home: Path, folder: Path, started) -> None:
     """One look of an ingest worker, in a process of its own."""
     source = DirectorySource(folder, grace_s=0)
     served = [ServedModel("m", 20_000.0, 30, 5)]
-    worker = IngestWorker(source, Store(home), lambda: served, threading.Event())
+    worker = IngestWorker(source, Store(home, synced=True), lambda: served, threading.Event())
     started.set()
     worker.run_once()
 
