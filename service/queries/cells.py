@@ -1,6 +1,7 @@
 """A rectangle of grid cells, and the one that covers a box in degrees."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,7 +9,7 @@ import numpy as np
 
 from core.errors import InputError
 from core.grid import Grid
-from service.queries.longitudes import at_most_180
+from service.queries.longitudes import at_most_180, spans_near
 
 BBox = tuple[float, float, float, float]
 
@@ -66,13 +67,8 @@ def box_block(grid: Grid, bbox: BBox) -> Block | None:
     east += 360.0 if east < west else 0.0
     if grid.projection.is_geographic and not grid.projection.is_derived:
         return _of_degrees(grid, (west, south, east, north))
-    lon_N, lat_N = np.linspace(west, east, EDGE_POINTS), np.linspace(south, north, EDGE_POINTS)
-    lons = np.concatenate([lon_N, lon_N, np.full(EDGE_POINTS, west), np.full(EDGE_POINTS, east)])
-    lats = np.concatenate([np.full(EDGE_POINTS, south), np.full(EDGE_POINTS, north), lat_N, lat_N])
-    x_N, y_N = grid.to_xy(lons, lats)
-    if np.isfinite(x_N).all() and np.isfinite(y_N).all():
-        return touched(grid, (x_N.min(), y_N.min(), x_N.max(), y_N.max()))
-    return _by_centres(grid, west, south, east, north)
+    found = [_of_plane(grid, (first, south, last, north)) for first, last in spans_near(grid, west, east)]
+    return _around([block for block in found if block is not None])
 
 
 def checked_bbox(bbox: BBox) -> BBox:
@@ -96,11 +92,27 @@ def _of_degrees(grid: Grid, bounds: BBox) -> Block | None:
     """Return the block of a box on a grid of degrees, which may have the box in another turn, or in two."""
     west, south, east, north = bounds
     turns = (touched(grid, (west + turn, south, east + turn, north)) for turn in (-360.0, 0.0, 360.0))
-    blocks = [block for block in turns if block is not None]
+    return _around([block for block in turns if block is not None])
+
+
+def _of_plane(grid: Grid, bounds: BBox) -> Block | None:
+    """Return the block of a box on a map projection, where its edges are curves."""
+    west, south, east, north = bounds
+    lon_N, lat_N = np.linspace(west, east, EDGE_POINTS), np.linspace(south, north, EDGE_POINTS)
+    lons = np.concatenate([lon_N, lon_N, np.full(EDGE_POINTS, west), np.full(EDGE_POINTS, east)])
+    lats = np.concatenate([np.full(EDGE_POINTS, south), np.full(EDGE_POINTS, north), lat_N, lat_N])
+    x_N, y_N = grid.to_xy(lons, lats)
+    if np.isfinite(x_N).all() and np.isfinite(y_N).all():
+        return touched(grid, (x_N.min(), y_N.min(), x_N.max(), y_N.max()))
+    return _by_centres(grid, west, south, east, north)
+
+
+def _around(blocks: Sequence[Block]) -> Block | None:
+    """Return the smallest block with all of some blocks; None without any."""
     if not blocks:
         return None
-    left, right = min(block.left for block in blocks), max(block.right for block in blocks)
-    return replace(blocks[0], left=left, right=right)
+    top, left = min(block.top for block in blocks), min(block.left for block in blocks)
+    return Block(top, max(block.bottom for block in blocks), left, max(block.right for block in blocks))
 
 
 def _by_centres(grid: Grid, west: float, south: float, east: float, north: float) -> Block | None:

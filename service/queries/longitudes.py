@@ -78,6 +78,17 @@ def near_grid(polygon: Polygon, grid: Grid) -> Polygon:
     return joined if isinstance(joined, shapely.Polygon | shapely.MultiPolygon) else shapely.MultiPolygon()
 
 
+def spans_near(grid: Grid, west: float, east: float) -> list[tuple[float, float]]:
+    """Return what of a range of longitudes is on the grid or close to it, in the grid's turn; two where it is cut.
+
+    A projection is continuous there: at its own seam, opposite of the grid, the edges of a box would jump.
+    """
+    first, _, last, _ = _window(grid)
+    turns = range(math.floor((west - last) / 360), math.ceil((east - first) / 360) + 1)
+    spans = ((max(west - 360.0 * turn, first), min(east - 360.0 * turn, last)) for turn in turns)
+    return [span for span in spans if span[0] < span[1]]
+
+
 def pieces_within(polygon: Polygon, west: float, south: float, east: float, north: float) -> list[shapely.Polygon]:
     """Return what of a polygon is in a box; lines and points where they only touch are left out."""
     common = shapely.intersection(polygon, shapely.box(west, south, east, north))

@@ -13,6 +13,7 @@ from pyproj import Transformer
 
 from core.cells import CellEdges
 from core.frame import RadarFrame
+from core.grid import Grid
 from core.grid_checks import grid_from_centres
 from service.api.places import graticule
 from service.queries.cells import box_block
@@ -225,3 +226,23 @@ def test_lines_of_orientation_are_drawn_in_any_turn(west):
     expected = {at_most_180(first + 0.5 * number) for number in range(4) if first + 0.5 * number < west + 1.6}
     found = {float(label[:-2]) * (-1 if label[-1] == "W" else 1) for label in meridians}
     assert {lon % 360 for lon in found} >= {lon % 360 for lon in expected if 0 < (lon - west) % 360 < 1.6}
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["EPSG:3857", "+proj=lcc +lat_1=49 +lat_2=52 +lat_0=51 +lon_0=10", "+proj=laea +lat_0=51 +lon_0=10"],
+)
+def test_a_box_over_the_antimeridian_is_not_on_a_grid_elsewhere(crs):
+    x, y = Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform(10.0, 51.0)
+    grid = Grid(crs, x - 40_000, y + 30_000, 1000.0, 1000.0, 60, 80)
+    assert box_block(grid, (170.0, 50.9, -170.0, 51.1)) is None
+    assert box_block(grid, (-180.0, 50.9, -170.0, 51.1)) is None
+    whole = box_block(grid, (-180.0, -80.0, 180.0, 80.0))
+    assert whole is not None
+    assert whole.shape == grid.shape
+    around = box_block(grid, (9.95, 50.98, 10.05, 51.02))
+    assert around is not None
+    assert around.top < 30 < around.bottom
+    assert around.left < 40 < around.right
+    assert around.cells < 200
+    assert box_block(grid, (170.0, 50.9, 10.0, 51.1)) == box_block(grid, (-179.0, 50.9, 10.0, 51.1))
