@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import torch
 
 from core import cf
 from core.errors import ConfigError
@@ -16,8 +17,9 @@ TABLE = load_table()
 FILES = [name for spell in TABLE.spells() for name in spell.files]
 
 
-def build(folder, split, options):
-    return Events(folder, split, input_steps=2, lead_steps=2, seed=5, options=EventOptions.model_validate(options))
+def build(folder, split, options, input_steps=2, lead_steps=2):
+    checked = EventOptions.model_validate(options)
+    return Events(folder, split, input_steps=input_steps, lead_steps=lead_steps, seed=5, options=checked)
 
 
 def splits_of(**options):
@@ -63,12 +65,13 @@ def test_no_spell_s_name_is_a_part_of_a_file_s_name():
     assert not [(spell.name, name) for spell in TABLE.spells() for name in FILES if spell.name in name]
 
 
-def write(folder, name, size):
+def write(folder, name, size, step=15, missing=()):
     """Write an invented event under a name of the table, on the paper's area."""
     rate = np.tile(np.linspace(0, 5, size[1], dtype=np.float32), (12, size[0], 1))
     first = TABLE.spell_of(name).files[name][0]
-    times = [first + timedelta(minutes=15 * step) for step in range(12)]
-    cf.write_dataset(cf.rate_dataset(rate, times, RADOLAN_900.resized(*size)), folder / name)
+    there = [number for number in range(12) if number not in missing]
+    times = [first + timedelta(minutes=step * number) for number in there]
+    cf.write_dataset(cf.rate_dataset(rate[there], times, RADOLAN_900.resized(*size)), folder / name)
 
 
 def test_files_of_a_folder_are_divided_by_a_fold_and_state_their_cells(tmp_path):
@@ -87,6 +90,31 @@ def test_files_of_a_folder_are_divided_by_a_fold_and_state_their_cells(tmp_path)
     write(tmp_path, "mch_20170131.nc", (48, 48))
     assert len(build(tmp_path, "train", options).series) == 2
     assert pixel_m() == pytest.approx(900_000 / 12)  # both cover the same area
+
+
+def test_a_cadence_is_drawn_from_the_events_that_have_it(tmp_path):
+    write(tmp_path, "fmi_20160928.nc", (24, 24))  # every 15 minutes for three hours
+    write(tmp_path, "mch_20170131.nc", (24, 24), step=10, missing=(3, 5))
+    options = {"height": 12, "width": 12, "crop": 12, "samples": 8, "min_wet": 0.0}
+    options |= {"smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0}
+    data = build(tmp_path, "train", {**options, "cadences": [10, 15, 30]})
+    names = {cadence: [one.path.name for one in data._fitting(cadence)] for cadence in (10, 15, 30)}
+    assert names == {10: ["mch_20170131.nc"], 15: ["fmi_20160928.nc"], 30: ["fmi_20160928.nc", "mch_20170131.nc"]}
+    assert all(bool(data[index].future_TCHW.isfinite().any()) for index in range(8))
+    with pytest.raises(ConfigError, match="expected an event with a window of fields 7 minutes apart, got none"):
+        build(tmp_path, "train", {**options, "cadences": [7]})[0]
+
+
+def test_a_gap_in_a_short_event_makes_its_windows_shorter(tmp_path):
+    write(tmp_path, "fmi_20160928.nc", (24, 24), step=60, missing=(4,))  # 12 hours, with fields 0 to 3 and 5 to 11
+    options = {"height": 12, "width": 12, "crop": 12, "samples": 12, "min_wet": 0.0, "cadences": [60]}
+    options |= {"smallest_pixel_m": 40_000.0, "largest_pixel_m": 60_000.0}
+    data = build(tmp_path, "train", options, input_steps=8, lead_steps=8)
+    for index in range(12):
+        frames = torch.cat(tuple(data[index]))
+        there = frames.isfinite().any(dim=-1).any(dim=-1)[:, 0].tolist()
+        assert 3 <= sum(there) <= 7
+        assert there[7]
 
 
 def test_events_that_are_too_large_together_are_read_from_their_files(tmp_path, monkeypatch):

@@ -87,6 +87,7 @@ class Events(NowcastDataset):
         splits = EventSplits(self.options)
         self.series = [one for one in find_series(data) if splits.of(one.path.name) == split]
         _hold(self.series)
+        self._by_cadence: dict[int, list[RadarSeries]] = {}
         self.windows = [] if split == "train" else [w for one in self.series for w in self._windows(one)]
         if split == "train" and not self.series:
             raise ConfigError(f"{data}: expected at least one event that is not held out, got none")
@@ -149,8 +150,8 @@ class Events(NowcastDataset):
     def _cut(self, random: Generator) -> Float32Field:
         cadence = self._cadence(random)
         for _ in range(6):
-            one = self.series[int(random.integers(len(self.series)))]
-            rate_mmh_THW = self._drawn(one, cadence, random)
+            fitting = self._fitting(cadence)
+            rate_mmh_THW = self._drawn(fitting[int(random.integers(len(fitting)))], cadence, random)
             newest_HW = rate_mmh_THW[self.input_steps - 1]
             wet = float((newest_HW >= WET_WINDOW_MMH).mean())
             if np.isfinite(newest_HW).mean() > 0.25 and (wet >= self.options.min_wet or random.random() < 0.1):
@@ -159,15 +160,23 @@ class Events(NowcastDataset):
         rate_mmh_THW = np.rot90(rate_mmh_THW, int(random.integers(4)), axes=(1, 2)) * np.float32(factor)
         return rate_mmh_THW[:, :, ::-1] if random.integers(2) else rate_mmh_THW
 
+    def _fitting(self, cadence: int) -> list[RadarSeries]:
+        """Return the events that have a window at a cadence: it is a multiple of theirs, and they are long enough."""
+        if cadence not in self._by_cadence:
+            whole = self.input_steps + self.lead_steps
+            fewest = [(one, whole if _most(one, cadence) >= whole else FEWEST + 1) for one in self.series]
+            self._by_cadence[cadence] = [one for one, steps in fewest if len(one.window_starts(steps, cadence))]
+        if not self._by_cadence[cadence]:
+            raise ConfigError(f"expected an event with a window of fields {cadence} minutes apart, got none")
+        return self._by_cadence[cadence]
+
     def _drawn(self, one: RadarSeries, cadence: int, random: Generator) -> Float32Field:
-        most = int(one.minutes[-1] - one.minutes[0]) // cadence + 1
         given, leads = self.input_steps, self.lead_steps
-        if most < given + leads:
+        if (most := _most(one, cadence)) < given + leads:
             given = int(random.integers(FEWEST, min(3, given) + 1))
             leads = max(min(leads, most - given), 1)
-        starts = one.window_starts(given + leads, cadence)
-        if not len(starts):
-            raise ConfigError(f"{one.path.name} holds no {given + leads} fields {cadence} minutes apart")
+        while not len(starts := one.window_starts(given + leads, cadence)):  # a gap leaves a short event less
+            given, leads = (given, leads - 1) if leads > 1 else (given - 1, leads)
         crop, smallest = self.options.crop, max(*one.edges_m, self.options.smallest_pixel_m)
         area_m = min(cells * cell_m for cells, cell_m in zip(one.shape, one.edges_m, strict=True))
         largest = max(min(area_m / crop * 1.15, self.options.largest_pixel_m), smallest)
@@ -237,6 +246,11 @@ class EventSplits:
 
     def _in_spell(self, file: str, name: str) -> bool:
         return bool(SPELL_NAME.fullmatch(name)) and file in self.table.spell(name).files
+
+
+def _most(one: RadarSeries, cadence: int) -> int:
+    """Return how many fields at a cadence are between the first and the last of an event, without gaps."""
+    return int(one.minutes[-1] - one.minutes[0]) // cadence + 1
 
 
 def _hold(series: list[RadarSeries]) -> None:
