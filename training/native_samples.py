@@ -1,18 +1,36 @@
 """Samples of grid cells for the fit of the native model: predictors at a lead time, and the rate observed there."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
+from core.files import write_bytes_atomically
 from models.guided.levels import WindowLevels, padded, window_levels
 from models.guided.trajectories import Trajectories, block_means, trajectories
-from training.datasets.series import RadarSeries
+from training.datasets.event_table import EventTable
+from training.datasets.series import RadarSeries, find_series
 
 HISTORY_MINUTES: Final = 60
+SHORTEST_FUTURE: Final = 30
+SPACING_MINUTES: Final = {
+    "de-2018-07-11": 60,
+    "nl-2011-09-10": 60,
+    "it-2025-03-09": 150,
+    "it-2025-02-25": 180,
+    "se-2015-07-23": 180,
+    "se-2015-07-25": 180,
+    "it-2025-03-21": 240,
+}
+"""Between the reference times of long spells, so that no spell has most of the windows; `CLOSEST` for the others."""
+CLOSEST: Final = 40
+CELLS: Final = 1000
+"""Cells of a window and lead time."""
 LEADS_MINUTES: Final = (5, 10, 15, 20, 30, 45, 60, 75, 90, 105, 120, 135, 150)
 CLASSES_MMH: Final = (0.1, 1.0, 5.0)
 """Cells are drawn by classes of the largest rate that was observed or carried there: heavy rain is not rare so."""
@@ -184,3 +202,84 @@ def variants(series: RadarSeries, random: np.random.Generator) -> Iterator[tuple
     cadence = int(random.choice([c for c in (5, 10, 15, 30) if c % own == 0]))
     if (cadence, block) != (own, 1):
         yield cadence, block
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """The samples of one window on one grid and cadence.
+
+    Attributes:
+        spell: name of its spell of weather.
+        pixel_km: edge of a cell.
+        own_grid: whether it is the source's grid and cadence.
+        samples: the cells.
+    """
+
+    spell: str
+    pixel_km: float
+    own_grid: bool
+    samples: Samples
+
+
+def write_samples(data: Path, out: Path, table: EventTable, *, part: int, parts: int) -> int:
+    """Draw the samples of every `parts`-th window; return how many files there are of these.
+
+    A file that is there already is kept.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    done = 0
+    for number, (series, spell, newest) in enumerate(reference_fields(data, table)):
+        if number % parts != part:
+            continue
+        random = np.random.default_rng((number, 7))
+        for cadence, block in variants(series, random):
+            path = out / f"{spell}_{series.path.stem}_{newest}_{cadence}_{block}.npz"
+            if path.exists() or _write_window(path, series, newest, cadence, block, spell, random):
+                done += 1
+    return done
+
+
+def reference_fields(data: Path, table: EventTable) -> list[tuple[RadarSeries, str, int]]:
+    """Return series, spell and index of the newest field of all windows, in a mixed order."""
+    found: list[tuple[RadarSeries, str, int]] = []
+    for series in find_series(data):
+        spell = table.spell_of(series.path)
+        if spell.role != "train":
+            continue
+        last = series.minutes[-1] - SHORTEST_FUTURE
+        wanted = np.arange(series.minutes[0] + HISTORY_MINUTES, last + 1, SPACING_MINUTES.get(spell.name, CLOSEST))
+        places = np.unique(np.searchsorted(series.minutes, wanted))
+        found += [(series, spell.name, int(place)) for place in places]
+    found.sort(key=lambda one: (one[0].path.name, one[2]))
+    np.random.default_rng(5).shuffle(found)
+    return found
+
+
+def _write_window(
+    path: Path, series: RadarSeries, newest: int, cadence: int, block: int, spell: str, random: np.random.Generator
+) -> bool:
+    past_THW, future = series_window(series, newest, cadence, block)
+    if not future or np.isfinite(past_THW).any(axis=(1, 2)).sum() < 2 or not np.isfinite(past_THW[-1]).any():
+        return False
+    pixel_km = series.pixel_m / 1000 * block
+    samples = window_samples(past_THW, future, cadence, pixel_km, CELLS, random)
+    if samples is None:
+        return False
+    content = io.BytesIO()
+    np.savez(content, spell=spell, pixel_km=pixel_km, own_grid=block == 1, **vars(samples))
+    write_bytes_atomically(path, content.getvalue())
+    return True
+
+
+def read_samples(folder: Path) -> list[SampleFile]:
+    """Return the samples of a folder in the order of their names."""
+    found = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as stored:
+            columns = {name: stored[name] for name in ("x_NF", "minutes_N", "rate_mmh_N", "weight_N")}
+            found.append(
+                SampleFile(
+                    str(stored["spell"]), float(stored["pixel_km"]), bool(stored["own_grid"]), Samples(**columns)
+                )
+            )
+    return found

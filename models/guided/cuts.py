@@ -31,14 +31,22 @@ class ExpectedCuts:
     smallest: float = 0.8
     largest: float = 1.25
 
-    def cut(self, probability_N: Tensor, mmh: float) -> float:
+    def cut(self, probability_N: Tensor, mmh: float, weight_N: Tensor | None = None) -> float:
         """Return the probability from which the expected CSI of one threshold is highest; above 1 if no cell is shown.
 
         Hits are expected from the probabilities themselves: CSI = hits / (shown + expected - hits).
+
+        Args:
+            probability_N: of the cells.
+            mmh: the threshold.
+            weight_N: number of cells that each stands for; None: 1.
         """
         least = self.least if mmh < self.heavy_mmh else self.least_heavy
-        counts = torch.histc(probability_N, BINS, 0.0, 1.0).cpu().double().numpy()
-        return _best(counts, least, self.smallest, self.largest)
+        if weight_N is None:
+            counts_B = torch.histc(probability_N, BINS, 0.0, 1.0)
+        else:
+            counts_B = torch.bincount((probability_N * BINS).long().clamp(max=BINS - 1), weight_N, BINS)
+        return _best(counts_B.cpu().double().numpy(), least, self.smallest, self.largest)
 
     def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
         """Return the rates (N) of cells from their probabilities, which must not rise with the threshold.

@@ -30,6 +30,7 @@ class NativeForecaster(Forecaster):
     """
 
     minimum_steps: ClassVar[int] = 2
+    any_scale: ClassVar[bool] = True
 
     def __init__(
         self,

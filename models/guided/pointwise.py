@@ -30,7 +30,7 @@ class PointwiseModel(nn.Module):
         rates_mmh: thresholds, ascending.
     """
 
-    def __init__(self, *, hidden: int = 16, rates_mmh: tuple[float, ...] = RATES_MMH) -> None:
+    def __init__(self, *, hidden: int = 0, rates_mmh: tuple[float, ...] = RATES_MMH) -> None:
         super().__init__()
         self.rates_mmh, self.hidden = tuple(rates_mmh), hidden
         units, knots, sizes = hidden + len(self.rates_mmh), len(KNOTS_MINUTES), len(PIXELS_KM)
@@ -59,6 +59,8 @@ class PointwiseModel(nn.Module):
 
     def logits(self, units_UN: Tensor) -> Tensor:
         """Return the logits (K, N) from the sums of the units."""
+        if not self.hidden:
+            return units_UN
         return units_UN[self.hidden :] + self.head_UK.T @ units_UN[: self.hidden].relu()
 
     def forward(self, x_NF: Tensor, minutes: float, pixel_km: float) -> Tensor:
