@@ -42,6 +42,7 @@ TEST_OPTIONS = (
     *("stride", "running_stride", "ranges"),
     *("years", "test_windows"),
     *("test_from", "test_until", "min_wet_window"),
+    *("fold", "trained", "validated", "tested", "table"),
 )
 """Options that determine the test clips: taken from the checkpoint's training as well."""
 

@@ -6,9 +6,11 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner
 
 from core.errors import ConfigError, UnavailableError
+from models import load_forecaster
 from training import rain_paper
 from training.config import resolve
 from training.datasets.spells import Spells
+from training.evaluate import scored_set
 from training.run import train
 
 TINY = ["hidden_channels=2", "num_layers=4", "batch_size=2", "crop=8", "validate_every=100", "precision=32-true"]
@@ -50,6 +52,17 @@ def test_a_second_call_continues_and_the_time_ends_it(mini, tmp_path):
     assert rain_paper.run_in_turn(data, tmp_path, steps=2, **given) == {"ms-convlstm-1": 2}
     with pytest.raises(ConfigError, match="batch_size 2, not 1"):
         rain_paper.run_in_turn(data, tmp_path, steps=3, **{**given, "sets": [*sets, "batch_size=1"]})
+
+
+def test_a_checkpoint_is_scored_on_the_spells_that_its_training_left_for_the_test(mini, tmp_path):
+    data, sets = mini
+    rain_paper.run_in_turn(data, tmp_path, models=["ms-convlstm"], seeds=[1], steps=1, turn_steps=1, sets=sets)
+    forecaster = load_forecaster(tmp_path / "ms-convlstm-1" / "checkpoint")
+    test = scored_set(forecaster, "spells", data, {})
+    assert [file["file"] for file in test.fingerprint["files"]] == ["spell_5.nc"]
+    assert test[0].past_TCHW.shape == (5, 1, 12, 10)
+    with pytest.raises(ConfigError, match="expected every spell once, got s1"):
+        scored_set(forecaster, "spells", data, {"tested": ["s1"]})
 
 
 def test_a_stop_signal_ends_all_turns(mini, tmp_path, monkeypatch):
