@@ -1,6 +1,9 @@
 """`python -m training.skill_page --json F --out DIR`: a page of the scores of `training.skill`, with figures."""
 
+import csv
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +34,10 @@ cells whose origin was observed (for extrapolation). Intervals are 90 % by boots
 differences; nothing is claimed below {LEAST_OBSERVED_CELLS:,} observed cells, or with fewer than three spells."""
 MAP_WORDS: Final = f"""CSI at 0.5 mm/h of the model less that of extrapolation by part of the field, of the rainiest
 event files. Blue: the model is better; white: fewer than {LEAST_TILE_CELLS} observed cells with rain."""
+CSV_COLUMNS: Final = (
+    *("protocol", "group", "part", "windows", "spells", "mask", "model", "threshold_mmh", "lead"),
+    *("csi", "low", "high", "cells", "events"),
+)
 PROTOCOLS: Final = {
     "paper": "Windows of 124 x 124 cells, 30 minutes apart",
     "native": "Windows on the event's own cells and cadence",
@@ -45,7 +52,7 @@ def main(
     model: Annotated[str, typer.Option(help="the model that the page is about")] = "default",
     picture: Annotated[list[str], typer.Option(help="FILE=CAPTION of a picture in the folder, shown as well")] = [],  # noqa: B006
 ) -> None:
-    """Write README.md with gains and scores, and the figures as PNG."""
+    """Write README.md with gains and scores, the figures as PNG, and CSI of all rows as CSV."""
     with errors_in_one_line():
         documents = [_read(path, model) for path in json_file]
         out.mkdir(parents=True, exist_ok=True)
@@ -57,6 +64,7 @@ def main(
             parts += [f"![{text}]({name})\n\n{text}" for name, _, text in (one.partition("=") for one in picture)]
         page = "\n\n".join(part.rstrip() for part in parts) + "\n"
         write_bytes_atomically(out / "README.md", page.encode())
+        write_bytes_atomically(out / "csi.csv", csi_csv(documents).encode())
     typer.echo(f"wrote {out / 'README.md'}")
 
 
@@ -131,6 +139,30 @@ def _gain(table: JsonTable, model: str, mask: str, mean: str, mmh: float) -> str
         f"{_text(value)} to {_text(other)} ({found['reference']}): {gain}; {signed}{ends}, {found['verdict']}; "
         f"{row['events']:,} cells"
     )
+
+
+def csi_csv(documents: list[dict[str, Any]]) -> str:
+    """Return CSI of every row at the main thresholds: both means of every group, and the leads of the first one."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for document in documents:
+        first = document["tables"][0]["group"]
+        for table in document["tables"]:
+            head = [document["protocol"], table["group"], table["part"], table["windows"], table["spells"]]
+            for row in table["scores"]:
+                if row["score"] == "csi" and row["threshold_mmh"] in MAIN_THRESHOLDS_MMH:
+                    writer.writerows([*head, *line] for line in _csv_lines(row, leads=table["group"] == first))
+    return file.getvalue()
+
+
+def _csv_lines(row: dict[str, Any], *, leads: bool) -> Iterator[list[Any]]:
+    what, cells = [row["mask"], row["model"], row["threshold_mmh"]], [row["cells"], row["events"]]
+    for lead, value in row["by_lead"].items() if leads else ():
+        yield [*what, lead, _text(value, 4), "", "", *cells]
+    for mean in MEAN_WORDS:
+        low, high = row[mean]["interval"] or (None, None)
+        yield [*what, mean, *(_text(number, 4) for number in (row[mean]["value"], low, high)), *cells]
 
 
 def _scores(table: JsonTable) -> str:

@@ -387,6 +387,9 @@ def test_the_command_writes_text_csv_json_and_the_page(events, tmp_path, monkeyp
     )
     assert made.exit_code == 0, made.output
     page = (tmp_path / "page" / "README.md").read_text()
+    rows = list(csv.DictReader((tmp_path / "page" / "csi.csv").read_text().splitlines()))
+    assert {row["lead"] for row in rows} == {"30", "60", "pooled", "leads"}
+    assert {row["model"] for row in rows} == {"persistence", "extrapolation", "sprog"}
     for figure in ("csi_by_lead.png", "performance.png", "reliability.png", "spectra.png", "maps.png"):
         assert f"({figure})" in page
         assert (tmp_path / "page" / figure).stat().st_size > 3000
