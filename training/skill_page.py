@@ -90,7 +90,8 @@ def _section(document: dict[str, Any], model: str, out: Path, suffix: str) -> li
     draw_performance(ensemble, MAIN_THRESHOLDS_MMH, out / f"performance{suffix}.png")
     draw_reliability(ensemble, MAIN_THRESHOLDS_MMH, out / f"reliability{suffix}.png")
     draw_spectra(ensemble, out / f"spectra{suffix}.png")
-    draw_maps(document["maps"], model, "extrapolation", out / f"maps{suffix}.png")
+    if document["maps"]:
+        draw_maps(document["maps"], model, "extrapolation", out / f"maps{suffix}.png")
     every = [table for table in tables if table["part"] == "every"]
     parts = [f"## {PROTOCOLS.get(document['protocol'], document['protocol'])}", f"```text\n{document['command']}\n```"]
     parts += [f"![CSI by lead](csi_by_lead{suffix}.png)"]
@@ -103,7 +104,8 @@ def _section(document: dict[str, Any], model: str, out: Path, suffix: str) -> li
     parts += ["### Scores of all rows", _scores(whole), _scores(ensemble) if ensemble is not whole else ""]
     parts += [f"![performance diagram](performance{suffix}.png)", f"![reliability](reliability{suffix}.png)"]
     parts += ["### Texture", f"![spectra](spectra{suffix}.png)"]
-    parts += ["### Where it wins", MAP_WORDS, f"![maps](maps{suffix}.png)"]
+    if document["maps"]:
+        parts += ["### Where it wins", MAP_WORDS, f"![maps](maps{suffix}.png)"]
     return [part for part in parts if part]
 
 
