@@ -147,13 +147,14 @@ def skill_tables(sums: SkillSums, unpooled: Sequence[str] = (), unit: str = "mm/
 def _table(sums: SkillSums, group: Group, part: Part, by_row: SumsByRow) -> SkillTable:
     leads = common_leads(by_row)
     spells = {spell for of_spells in by_row.values() for spell in of_spells}
+    models = list(dict.fromkeys(row.model for row in by_row))
     rows: list[ScoreRow] = []
     for mask in MASKS:
         for family, threshold, window_km in dict.fromkeys(
             (row.family, row.threshold_mmh, row.window_km) for row in by_row if row.mask == mask
         ):
             for name in scores_of(family):
-                rows += _rows_of_score(by_row, leads, RowKey(mask, "", family, threshold, window_km), name)
+                rows += _rows_of_score(by_row, models, leads, RowKey(mask, "", family, threshold, window_km), name)
     windows = sum(sums.windows[part, file] for file in group.files)
     return SkillTable(group, part, leads, windows, len(spells), tuple(rows), by_row)
 
@@ -172,10 +173,12 @@ def common_leads(by_row: SumsByRow) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*found))) if found else ()
 
 
-def _rows_of_score(by_row: SumsByRow, leads: tuple[int, ...], key: RowKey, name: str) -> list[ScoreRow]:
+def _rows_of_score(
+    by_row: SumsByRow, models: Sequence[str], leads: tuple[int, ...], key: RowKey, name: str
+) -> list[ScoreRow]:
     kind = SCORES.get(name)
     score: Score[Any] = kind()
-    of_models = {row.model: by_row[row] for row in list(by_row) if row == key._replace(model=row.model)}
+    of_models = {model: by_row[key._replace(model=model)] for model in models if key._replace(model=model) in by_row}
     values: dict[str, dict[Mean, MeanValue]] = {
         model: {mean: _mean(statistic(mean, score), spells, leads) for mean in MEANS}
         for model, spells in of_models.items()
@@ -251,12 +254,9 @@ def _pooled_leads(spells: Mapping[str, Mapping[int, Any]]) -> dict[int, Any]:
 
 def _counts(by_row: SumsByRow, key: RowKey, leads: tuple[int, ...]) -> Counts:
     """Return the counts on the same cells, of the same threshold or else of the lowest one."""
-    thresholds = sorted(
-        row.threshold_mmh
-        for row in list(by_row)
-        if row.family == "counts" and row.model == key.model and row.mask == key.mask and row.threshold_mmh is not None
-    )
-    threshold = key.threshold_mmh if key.threshold_mmh in thresholds else thresholds[0]
-    spells = by_row[RowKey(key.mask, key.model, "counts", threshold, None)]
-    found = _pooled_leads(spells)
+    same = RowKey(key.mask, key.model, "counts", key.threshold_mmh, None)
+    if same not in by_row:
+        thresholds = [row.threshold_mmh for row in by_row if row._replace(threshold_mmh=key.threshold_mmh) == same]
+        same = same._replace(threshold_mmh=min(mmh for mmh in thresholds if mmh is not None))
+    found = _pooled_leads(by_row[same])
     return reduce(add, (found[lead] for lead in leads if lead in found), Counts())
