@@ -2,7 +2,6 @@
 
 import json
 import lzma
-import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -10,14 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import xarray as xr
-import zarr
-from zarr.core.buffer import cpu
-from zarr.storage import LocalStore, MemoryStore, ZipStore
+from zarr.storage import LocalStore, ZipStore
 
 from core.errors import FrameError
 from core.frame import RadarFrame
 from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of
 from ingest.readers.cf_netcdf import frames_of
+from ingest.readers.zarr_memory import decoded, loaded
 
 ZIP: Final = b"PK\x03\x04"
 METADATA: Final = (".zgroup", ".zarray", ".zmetadata", "zarr.json")
@@ -56,8 +54,8 @@ def read_cf_zarr(file: BinaryIO) -> list[RadarFrame]:
     content = _unzipped(file, limits)
     root = root_of(list(content))
     check_codecs({name: value for name, value in content.items() if name.rpartition("/")[2] in METADATA})
-    store = MemoryStore({name: cpu.Buffer.from_bytes(value) for name, value in content.items()}, read_only=True)
-    return _read(store, root, limits)
+    with loaded(content, root, limits) as dataset:
+        return _frames(dataset, limits)
 
 
 def read_folder(folder: Path, limits: ReadLimits) -> list[RadarFrame]:
@@ -67,8 +65,9 @@ def read_folder(folder: Path, limits: ReadLimits) -> list[RadarFrame]:
         FrameError: not a Zarr store, or as `read_cf_zarr`.
         TooLargeError: more frames or bytes than the limits.
     """
-    _check_folder(folder)
-    return _read(LocalStore(folder, read_only=True), "", limits)
+    with open_path(folder) as dataset:
+        limits.take_bytes(dataset.nbytes, f"Zarr store {folder.name}")
+        return _frames(dataset, limits)
 
 
 def open_path(path: Path) -> xr.Dataset:
@@ -112,10 +111,7 @@ def open_store(store: Any, root: str = "") -> xr.Dataset:
     """
     try:
         stored = xr.open_zarr(store, group=root or None, consolidated=False, chunks=None, decode_cf=False)
-        for variable in stored.variables.values():
-            if "scale_factor" not in variable.attrs and variable.attrs.get("_FillValue") == 0:
-                del variable.attrs["_FillValue"]  # what Zarr fills in by default, not what CF means by the name
-        return xr.decode_cf(stored, decode_timedelta=False)
+        return decoded(stored)
     except Exception as err:  # zarr, its codecs and xarray raise anything on damaged stores
         raise FrameError(f"Zarr store does not open: {type(err).__name__}: {err}") from err
 
@@ -147,26 +143,18 @@ def root_of(names: list[str]) -> str:
     return min(groups, key=lambda path: (path.count("/") + bool(path), path))
 
 
-def _read(store: Any, root: str, limits: ReadLimits) -> list[RadarFrame]:
+def _frames(dataset: xr.Dataset, limits: ReadLimits) -> list[RadarFrame]:
     try:
-        group = zarr.open_group(store, path=root, mode="r", use_consolidated=False)
-        arrays = [array for _, array in group.arrays()]
-    except Exception as err:  # zarr raises anything on damaged metadata
-        raise FrameError(f"Zarr store does not open: {type(err).__name__}: {err}") from err
-    for array in arrays:
-        chunk_bytes = math.prod(array.chunks) * array.dtype.itemsize
-        limits.take_bytes(max(array.nbytes, chunk_bytes), f"Zarr array {array.path}")
-    with open_store(store, root) as dataset:
-        try:
-            return frames_of(dataset, limits)
-        except (ValueError, RuntimeError, KeyError, OSError, TypeError) as err:
-            raise FrameError(f"Zarr store is damaged: {type(err).__name__}: {err}") from err
+        return frames_of(dataset, limits)
+    except (ValueError, RuntimeError, KeyError, OSError, TypeError) as err:
+        raise FrameError(f"Zarr store is damaged: {type(err).__name__}: {err}") from err
 
 
 def _unzipped(file: BinaryIO, limits: ReadLimits) -> dict[str, bytes]:
     content = dict[str, bytes]()
     try:
         with zipfile.ZipFile(file) as archive:
+            root_of(archive.namelist())  # nothing of another archive is unpacked
             for member in archive.infolist():
                 if member.is_dir() or member.filename.startswith("__MACOSX/"):
                     continue

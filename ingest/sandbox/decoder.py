@@ -62,11 +62,14 @@ def main(answers_fd: int) -> None:
 
 
 def _warm_up(read: Callable[..., list[RadarFrame]]) -> None:
-    """Read a dry scan, so that every child inherits what readers prepare at their first use."""
+    """Read a dry scan and a small CF file, so that every child inherits what readers prepare at their first use."""
+    from core.cf import rate_dataset
     from ingest.writers.radolan import ry_bytes
 
-    dry_mmh_HW = np.zeros(RADOLAN_900.shape, np.float32)
-    read(ry_bytes(dry_mmh_HW, datetime(2024, 1, 1, tzinfo=UTC)))
+    time, dry_mmh_HW = datetime(2024, 1, 1, tzinfo=UTC), np.zeros(RADOLAN_900.shape, np.float32)
+    read(ry_bytes(dry_mmh_HW, time))
+    small = rate_dataset(np.zeros((1, 30, 30), np.float32), [time], RADOLAN_900.resized(30, 30))
+    read(bytes(small.to_netcdf(engine="scipy", format="NETCDF3_64BIT")))
     gc.collect()
     gc.freeze()  # the children's collector then leaves these pages alone
 

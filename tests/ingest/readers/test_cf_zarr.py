@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,15 @@ def test_other_zip_files_and_folders_are_refused_by_name(tmp_path: Path) -> None
         read_frames(content.getvalue())
     with pytest.raises(FrameError, match="expected a file or a Zarr store, got a folder"):
         read_frames(tmp_path)
+
+
+def test_a_zip_file_is_read_without_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox of uploads may start none."""
+    field = store(tmp_path / "rain.zarr", 3)
+    content = zipped(tmp_path / "rain.zarr")
+
+    def refused(thread: threading.Thread) -> None:
+        raise RuntimeError(f"can't start {thread.name}")
+
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    check(read_frames(content), field, MAP_GRID)
