@@ -265,3 +265,17 @@ def test_the_shipped_weights_forecast_a_moving_shower(shipped):
     assert (shown & seen).sum() > 0.7 * (shown | seen).sum()
     lead_of_most = result.exceedance_probability_KLHW[3].max(axis=(1, 2))
     assert lead_of_most[0] > 0.8
+
+
+def test_each_lead_has_the_weights_of_its_own_minutes():
+    model = PointwiseModel()
+    with torch.no_grad():
+        model.weight_TPFU.zero_()
+        model.bias_TPU.zero_()
+        model.bias_TPU[2:] = -5
+    result = NativeForecaster(model, "native", "1", device="cpu").forecast(
+        _showers(rows=48, cols=48), 3, cadence_minutes=15, pixel_m=1000.0
+    )
+    assert result.exceedance_probability_KLHW is not None
+    expected = [0.5, 1 / (1 + np.exp(5)), 1 / (1 + np.exp(5))]
+    np.testing.assert_allclose(result.exceedance_probability_KLHW[0, :, 20, 20], expected, rtol=1e-4)
