@@ -45,7 +45,10 @@ def loaded(content: Mapping[str, bytes], root: str, limits: ReadLimits) -> xr.Da
     try:
         with closing(asyncio.new_event_loop()) as loop:  # a Runner ends its executor in a thread
             loop.set_default_executor(InlineExecutor(1))
-            return decoded(loop.run_until_complete(_dataset(store, root, limits)))
+            try:
+                return decoded(loop.run_until_complete(_dataset(store, root, limits)))
+            finally:  # without it, asyncio logs an error for every damaged store
+                loop.run_until_complete(loop.shutdown_asyncgens())
     except (FrameError, TooLargeError, MemoryError):
         raise
     except Exception as err:  # zarr, its codecs and xarray raise anything on damaged stores
