@@ -5,7 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import numpy as np
 import typer
 
 from core.command import errors_in_one_line
@@ -46,6 +45,9 @@ TEST_OPTIONS = (
 )
 """Options that determine the test clips: taken from the checkpoint's training as well."""
 
+
+MOST_NAMED: Final = 5
+"""Series that a message describes."""
 
 MODULE: Final = "training.evaluate"
 
@@ -180,13 +182,9 @@ def _without_windows(test: NowcastDataset, path: Path | None, options: dict[str,
     needed = f"{test.input_steps} + {test.lead_steps} fields"
     needed += f" {test.cadence_minutes} minutes apart" if test.cadence_minutes else ""
     try:
-        series = find_series(path)
+        held = [one.contents for one in find_series(path)[:MOST_NAMED]]
     except ConfigError:
-        series = []
-    held = [
-        f"{one.path.name}: {len(one.minutes)} fields, {sorted(set(np.diff(one.minutes)))[:3]} minutes apart"
-        for one in series[:5]
-    ]
+        held = []
     chosen = ", ".join(f"{key}={value}" for key, value in options.items())
     return (
         f"--data: expected at least one test window of {needed}, got 0 windows in {path or 'the data set'}: "

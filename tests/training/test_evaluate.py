@@ -1,13 +1,17 @@
 """The evaluation of a checkpoint: which frames and clips count, with which baselines, and what is refused."""
 
+import csv
 import json
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 import torch
 from typer.testing import CliRunner
 
+from core import cf
 from core.errors import ConfigError, ForecastError
+from core.grid import RADOLAN_900
 from models import load_forecaster
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
@@ -16,6 +20,7 @@ from training import evaluate
 from training.datasets import DATASETS, NowcastDataset, Sample, build_dataset
 from training.evaluation.clips import chosen_clips, measures_of, predictions
 from training.evaluation.engine import Evaluation
+from training.evaluation.text import text_table
 from verification.counts import Counts
 
 NAN = np.nan
@@ -246,3 +251,45 @@ def test_every_data_set_has_a_table(name, tmp_path):
     assert table.models == ["persistence", "extrapolation"]
     assert ("b-mse" if test.is_rain else "ssim") in table.measures
     assert table.leads("extrapolation") == [-1, 0, 1, 2]
+
+
+def test_the_data_set_is_the_card_s_and_all_values_are_in_the_csv(tmp_path):
+    run = make_run(tmp_path / "own")
+    result = _evaluate("--checkpoint", run / "checkpoint", "--clips", 2, "--csv", tmp_path / "new" / "x.csv")
+    assert result.exit_code == 0, result.output
+    assert "2 of 6 clips" in result.output
+    rows = list(csv.DictReader((tmp_path / "new" / "x.csv").read_text().splitlines()))
+    assert {row["lead"] for row in rows} == {"1", "2", "all"}
+    assert {row["model"] for row in rows} == {"own", "persistence", "extrapolation"}
+    assert {"mse", "ssim"} <= {row["score"] for row in rows}
+
+
+@pytest.mark.parametrize("one_step", [False, True])
+def test_what_is_printed_fits_120_columns(one_step):
+    rain = np.random.default_rng(0).gamma(0.3, 8.0, (2, 15, 24, 24))
+    test = Fixed(rain, rain=True)
+    persistence = load_forecaster("persistence")
+    table = evaluate.evaluate_with_baselines(persistence, test, one_step=one_step)
+    assert table.lead_steps == 12
+    text = text_table(table, test, persistence)
+    assert max(map(len, text.splitlines())) <= 120
+    assert "+360" in text  # the last lead always has a column
+    assert "8 of 12 leads have a column" in text
+
+
+def test_no_window_is_an_error_that_names_what_there_is(tmp_path):
+    rate = np.random.default_rng(0).gamma(1.0, 2.0, (4, 30, 30)).astype(np.float32)
+    times = [datetime(2021, 7, 1, tzinfo=UTC) + timedelta(minutes=30 * k) for k in range(4)]
+    cf.write_dataset(cf.rate_dataset(rate, times, RADOLAN_900.resized(30, 30)), tmp_path / "short.nc")
+    result = _evaluate("--checkpoint", "persistence", "--dataset", "germany", "--data", tmp_path / "short.nc")
+    assert result.exit_code == 2
+    assert "no window of 6 fields 30 minutes apart" in result.output
+    assert "short.nc: 4 fields over 90 minutes, 30 apart" in result.output
+
+
+def test_a_data_set_without_a_window_says_what_its_files_hold(tmp_path):
+    options = DATASETS.get("events").miniature(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"got 0 windows in .*: event_1.nc: 40 fields over 585 minutes, 15 apart; .*tested"
+    ):
+        evaluate.scored_set(load_forecaster("persistence"), "events", tmp_path, {**options, "tested": []})

@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from training.datasets.series import RadarSeries, common_edges, find_series, joi
 from training.datasets.windows import ClipWindow, all_windows, before, fields_of, since, split_in_time, thinned
 
 log = logging.getLogger(__name__)
+MOST_NAMED: Final = 5
+"""Series that a message describes."""
+
 Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
 """A time in ISO 8601; YAML parses one without quotes as a date."""
 
@@ -108,7 +111,8 @@ class Germany(NowcastDataset):
         if not self.windows and split != "validation":
             raise ConfigError(
                 f"no window of {input_steps + lead_steps} fields {self.cadence_minutes} minutes apart for the {split} "
-                f"split; {len(series)} series in {data} were looked at"
+                f"split; {len(series)} series in {data} were looked at: "
+                + "; ".join(one.contents for one in series[:MOST_NAMED])
             )
         self._prepare(series)
 

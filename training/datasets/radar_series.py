@@ -92,6 +92,14 @@ class RadarSeries:
         return len(self.minutes) * self.shape[0] * self.shape[1] * 2
 
     @property
+    def contents(self) -> str:
+        """Return name, number of fields, time between the first and the last, and spacings, for messages."""
+        steps = [int(step) for step in np.unique(np.diff(self.minutes))[:3]]
+        apart = f", {' or '.join(map(str, steps))} apart" if steps else ""
+        minutes = int(self.minutes[-1] - self.minutes[0])
+        return f"{self.path.name}: {len(self.minutes)} fields over {minutes} minutes{apart}"
+
+    @property
     def is_small(self) -> bool:
         """Return whether all its fields may be held in memory."""
         return self.held_bytes <= IN_MEMORY_BYTES

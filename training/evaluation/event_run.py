@@ -74,7 +74,7 @@ class EventPlan:
         if not any(found.values()):
             raise ConfigError(
                 f"expected a window of {_wanted(self.protocol)} for protocol {self.protocol.name}, got none in "
-                + "; ".join(_held(path) for path in self.files)
+                + "; ".join(open_series(path).contents for path in self.files)
             )
         return {path: number for path, number in found.items() if number}
 
@@ -264,10 +264,3 @@ def _conditions(forecasters: Sequence[Forecaster], plan: EventPlan, digests: dic
 def _wanted(protocol: WindowProtocol) -> str:
     cadence = f"{protocol.cadence_minutes} minutes apart" if protocol.cadence_minutes else "at the event's cadence"
     return f"fields {cadence}, {protocol.past_minutes} minutes before to {protocol.lead_minutes[-1]} minutes after it"
-
-
-def _held(path: Path) -> str:
-    series = open_series(path)
-    steps = sorted(set(np.diff(series.minutes).tolist()))
-    minutes = int(series.minutes[-1] - series.minutes[0])
-    return f"{path.name}: {len(series.minutes)} fields over {minutes} minutes, {' or '.join(map(str, steps[:3]))} apart"
