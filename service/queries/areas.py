@@ -85,8 +85,8 @@ def area_weights(grid: Grid, polygon: Polygon) -> AreaWeights:
 
 def cell_area_km2(grid: Grid) -> Float64Field:
     """Return the true area of every grid cell (H, W) on the grid's own ellipsoid."""
-    lon_HW, lat_HW = grid.lon_lat_HW()
-    return grid.pixel_x_m * grid.pixel_y_m * _true_km2(grid, lon_HW, lat_HW)
+    x_HW, y_HW = np.meshgrid(grid.x_centres_m, grid.y_centres_m)
+    return grid.pixel_x_m * grid.pixel_y_m * _true_km2(grid, x_HW, y_HW)
 
 
 def _whole_km2(grid: Grid, polygon: Polygon) -> float:
@@ -115,15 +115,15 @@ def _overlap_km2(planar: Polygon, part: Grid) -> Float64Field:
     cut_HW = shapely.intersects(valid, boxes_HW) & ~whole_HW
     pieces_N = shapely.intersection(valid, boxes_HW[cut_HW])
     centres_N2 = shapely.get_coordinates(shapely.centroid(pieces_N))  # the scale is that of the piece, not of the cell
-    km2_HW[cut_HW] = shapely.area(pieces_N) * _true_km2(part, *part.to_lon_lat(centres_N2[:, 0], centres_N2[:, 1]))
+    km2_HW[cut_HW] = shapely.area(pieces_N) * _true_km2(part, centres_N2[:, 0], centres_N2[:, 1])
     return np.asarray(km2_HW)
 
 
-def _true_km2(grid: Grid, lon: Float64Field, lat: Float64Field) -> Float64Field:
-    """Return the true area of one square metre (or square degree) of the projection at each place."""
-    if grid.projection.is_geographic:
-        return _degree_km2(grid, lat)
-    return np.asarray(1e-6 / _factors(grid.crs).get_factors(lon, lat).areal_scale)
+def _true_km2(grid: Grid, x: Float64Field, y: Float64Field) -> Float64Field:
+    """Return the true area of one square metre (or square degree) of the projection, at coordinates of the grid."""
+    if grid.projection.is_geographic:  # of a rotated pole, too: its own latitude sets the width of a degree
+        return _degree_km2(grid, y)
+    return np.asarray(1e-6 / _factors(grid.crs).get_factors(*grid.to_lon_lat(x, y)).areal_scale)
 
 
 def _degree_km2(grid: Grid, lat: Float64Field) -> Float64Field:

@@ -14,6 +14,16 @@ from service.queries.cells import Block, box_block
 
 DEGREES = Grid("EPSG:4326", 5.0, 56.0, 0.02, 0.02, 450, 550, "degrees")
 SMALL = RADOLAN_900.resized(72, 60)
+ROTATED = Grid(
+    "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=40 +lon_0=10 +R=6371229 +type=crs",
+    -4.0,
+    4.0,
+    0.05,
+    0.05,
+    160,
+    160,
+    "rotated pole",
+)
 TRIANGLE = checked_polygon(shapely.from_wkt("POLYGON((9.1 50.2,11.3 50.4,10.7 52.1,9.1 50.2))"))
 
 
@@ -29,7 +39,7 @@ def in_degrees(grid, planar):
     return shapely.transform(planar, lambda xy: np.stack(grid.to_lon_lat(xy[:, 0], xy[:, 1]), axis=1))
 
 
-@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, SMALL, DEGREES], ids=lambda grid: grid.name)
+@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, SMALL, DEGREES, ROTATED], ids=lambda grid: grid.name)
 def test_true_cell_areas_by_the_geodesic(grid):
     figure = grid.projection.get_geod()
     areas_km2 = cell_area_km2(grid)
@@ -44,7 +54,7 @@ def test_a_dwd_cell_is_smaller_than_its_kilometre():
     assert 0.93 < areas_km2.max() < 0.97
 
 
-@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, SMALL, DEGREES], ids=lambda grid: grid.name)
+@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, SMALL, DEGREES, ROTATED], ids=lambda grid: grid.name)
 def test_the_parts_add_up_to_the_polygon(grid):
     weights = area_weights(grid, TRIANGLE)
     geod = grid.projection.get_geod()
