@@ -287,7 +287,7 @@ def test_no_window_is_an_error_that_names_what_there_is(tmp_path):
     assert "short.nc: 4 fields over 90 minutes, 30 apart" in result.output
 
 
-def test_a_data_set_without_a_window_says_what_its_files_hold(tmp_path):
+def test_an_empty_test_set_is_an_error_that_names_the_fields_of_its_files(tmp_path):
     options = DATASETS.get("events").miniature(tmp_path)
     with pytest.raises(
         ConfigError, match=r"got 0 windows in .*: event_1.nc: 40 fields over 585 minutes, 15 apart; .*tested"
