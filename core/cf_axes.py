@@ -32,6 +32,36 @@ EXTENDED: Final = re.compile(r"(\S+):((?:\s+[^\s:]+(?=\s|$))*)")
 PROJECTION_TEXTS: Final = ("crs_wkt", "spatial_ref", "proj4", "proj4text", "proj4_params", "proj_params", "epsg_code")
 """Attributes with a whole projection as text: CF's, GDAL's and others'; those of CF alone count before the latter."""
 
+_ORIGIN: Final = ("longitude_of_projection_origin", "latitude_of_projection_origin")
+_MERIDIAN: Final = ("longitude_of_central_meridian", "latitude_of_projection_origin")
+_SCALE: Final = "standard_parallel scale_factor_at_projection_origin"
+REQUIRED_PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "albers_conical_equal_area": ("standard_parallel", *_MERIDIAN),
+    "azimuthal_equidistant": _ORIGIN,
+    "geostationary": (
+        "perspective_point_height",
+        "longitude_of_projection_origin",
+        "sweep_angle_axis fixed_angle_axis",
+    ),
+    "lambert_azimuthal_equal_area": _ORIGIN,
+    "lambert_conformal_conic": ("standard_parallel", *_MERIDIAN),
+    "lambert_cylindrical_equal_area": ("longitude_of_central_meridian", _SCALE),
+    "mercator": ("longitude_of_projection_origin", _SCALE),
+    "oblique_mercator": ("azimuth_of_central_line", *_ORIGIN),
+    "orthographic": _ORIGIN,
+    "polar_stereographic": (
+        "straight_vertical_longitude_from_pole",
+        "standard_parallel latitude_of_projection_origin",
+        _SCALE,
+    ),
+    "rotated_latitude_longitude": ("grid_north_pole_latitude", "grid_north_pole_longitude"),
+    "sinusoidal": ("longitude_of_projection_origin",),
+    "stereographic": _ORIGIN,
+    "transverse_mercator": _MERIDIAN,
+    "vertical_perspective": ("perspective_point_height", *_ORIGIN),
+}
+"""Parameters of each grid mapping (CF Appendix F), alternatives in one text: PROJ takes 0 or 1 for an absent one."""
+
 DEGREES_EAST: Final = re.compile(r"degrees?_?(?:e|east)", re.IGNORECASE)
 DEGREES_NORTH: Final = re.compile(r"degrees?_?(?:n|north)", re.IGNORECASE)
 
@@ -180,7 +210,13 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
     try:
         text = next((str(attributes[key]) for key in PROJECTION_TEXTS if attributes.get(key)), None)
         is_cf = "grid_mapping_name" in attributes and not ("crs_wkt" in attributes or "spatial_ref" in attributes)
-        crs = _of_text(text) if text and not is_cf else CRS.from_cf(attributes)
+        absent = _absent(attributes) if is_cf or not text else []
+        if absent and not text:
+            raise FrameError(
+                f"grid mapping {name}: expected the parameters of {attributes.get('grid_mapping_name')}, "
+                f"got none of {' and none of '.join(absent)}"
+            )
+        crs = _of_text(text) if text and (absent or not is_cf) else CRS.from_cf(attributes)
         if crs.is_compound:
             crs = crs.sub_crs_list[0]
         if crs.is_bound and crs.source_crs is not None:
@@ -190,6 +226,12 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
     if not (crs.is_geographic or crs.is_projected):
         raise FrameError(f"grid mapping {name}: expected a map projection or degrees, got {crs.type_name}")
     return crs
+
+
+def _absent(attributes: Mapping[str, Any]) -> list[str]:
+    """Return the parameters of a grid mapping that are not stated, alternatives joined by "or"."""
+    wanted = REQUIRED_PARAMETERS.get(str(attributes.get("grid_mapping_name")), ())
+    return [one.replace(" ", " or ") for one in wanted if not any(name in attributes for name in one.split())]
 
 
 @lru_cache(maxsize=32)

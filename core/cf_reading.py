@@ -1,5 +1,6 @@
 """Rain in CF data sets of other people: which variable, in which unit, and which of its cells are observed."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -102,8 +103,11 @@ def values_of(rain: xr.DataArray, which: int | slice) -> NDArray[np.floating[Any
     """Return fields in the variable's own unit, NaN where not observed.
 
     Not observed are: `_FillValue` and `missing_value` (masked by xarray), netCDF's default fill values of whole
-    numbers, and values outside `valid_range`, `valid_min` and `valid_max`.
+    numbers, values outside `valid_range`, `valid_min` and `valid_max`, and `flag_values`, which have a meaning instead.
     """
+    for name in ("scale_factor", "add_offset"):  # xarray fails on a text without naming the attribute
+        if isinstance(stated := rain.encoding.get(name, rain.attrs.get(name)), str):
+            raise FrameError(f"{name} of {rain.name}: expected a number, got the text {stated!r}")
     values = np.asarray(rain[which].values)
     if not np.issubdtype(values.dtype, np.floating):
         if values.dtype.kind not in "iu":
@@ -145,6 +149,10 @@ def _no_value(rain: xr.DataArray) -> list[tuple[float, float]]:
     if packed.kind in "iu" and packed.itemsize > 1 and not has_fill:  # bytes have no default fill value
         fill = float(netCDF4.default_fillvals[packed.str[1:]]) * scale + offset
         found.append((fill - half_step, fill + half_step))
+    for flag in np.ravel(rain.attrs.get("flag_values", ())):
+        value = _limit(rain, np.asarray(flag), packed, scale, offset)
+        off = half_step or max(abs(value), 1.0) * 1e-6
+        found.append((value - off, value + off))
     low, high = _valid(rain, packed, scale, offset)
     if low is not None:
         found.append((-np.inf, low - half_step))
@@ -194,9 +202,18 @@ def _candidates(dataset: xr.Dataset, names: Sequence[str]) -> list[xr.DataArray]
         if one.name not in ancillary
         and "flag_values" not in one.attrs
         and "flag_meanings" not in one.attrs
-        and not any(word in str(one.attrs.get("cell_methods", "")).split() for word in OTHER_STATISTICS)
+        and not _other_statistic(one)
     ]
-    return rain or found
+    if found and all(map(_other_statistic, found)):
+        methods = found[0].attrs["cell_methods"]
+        raise FrameError(f"cell_methods of {found[0].name}: expected a mean, a sum or a point, got {methods!r}")
+    return rain or [one for one in found if not _other_statistic(one)]
+
+
+def _other_statistic(variable: xr.DataArray) -> bool:
+    """Return whether a variable is a maximum or the like, by its cell methods without their comments."""
+    methods = re.sub(r"\([^()]*\)", " ", str(variable.attrs.get("cell_methods", ""))).split()
+    return any(word in methods for word in OTHER_STATISTICS)
 
 
 def _named_otherwise(dataset: xr.Dataset) -> list[xr.DataArray]:

@@ -13,13 +13,19 @@ from core.errors import FrameError
 from core.udunits import unit_factor
 
 REFERENCE: Final = "forecast_reference_time"
+REFERENCE_NAME: Final = "reference_time"
+"""Name of a reference time that has no standard name."""
+
 PERIOD: Final = "forecast_period"
 SINCE: Final = re.compile(
     r"\s*(?P<unit>[A-Za-z]+)\s+since\s+(?P<date>-?\d{1,4}-\d{1,2}-\d{1,2})"
-    r"(?:[T ]\s*\d{1,2}(?::\d{1,2}){0,2}(?:\.\d*)?)?\s*(?:Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?\s*",
+    r"(?:[T ]\s*(?:0{1,2}|\d{1,2}(?::\d{1,2}){1,2}(?:\.\d*)?))?\s*(?:Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?\s*",
     re.ASCII | re.IGNORECASE,
 )
-"""Units of time whose zone is understood: none, UTC, or an offset in numbers."""
+"""Units of time whose zone is understood: none, UTC, or an offset in numbers.
+
+An hour without minutes has to be 0: xarray leaves out any other one.
+"""
 
 EXACT_S: Final = 0.5
 TOLERANCE_S: Final = 30.0
@@ -73,15 +79,30 @@ def intervals_of(dataset: xr.Dataset, name: str = "time") -> list[tuple[datetime
 
 
 def references_of(dataset: xr.Dataset, count: int) -> list[datetime | None]:
-    """Return the `forecast_reference_time` of each field, as a coordinate or not, one for all or one per field.
+    """Return the `forecast_reference_time` of each field: a variable, one for all or one per field, or a global text.
 
     Raises:
-        FrameError: several variables that differ, or another number of times.
+        FrameError: several variables that differ, another number of times, or a text that is no time.
     """
-    found = [_per_field(name, times_of(dataset, name), count) for name in _called(dataset, REFERENCE)]
+    names = _called(dataset, REFERENCE)
+    if not names and "standard_name" not in dataset.variables.get(REFERENCE_NAME, xr.Variable((), 0)).attrs:
+        names = [name for name in (REFERENCE_NAME,) if name in dataset.variables]
+    found = [_per_field(name, times_of(dataset, name), count) for name in names]
     if any(one != found[0] for one in found):
-        raise FrameError(f"{REFERENCE}: expected one per field, got {', '.join(_called(dataset, REFERENCE))}")
-    return list(found[0]) if found else [None] * count
+        raise FrameError(f"{REFERENCE}: expected one per field, got {', '.join(names)}")
+    return list(found[0]) if found else [_stated_reference(dataset)] * count
+
+
+def _stated_reference(dataset: xr.Dataset) -> datetime | None:
+    """Return the global attribute `forecast_reference_time`, UTC if it states no zone."""
+    stated = dataset.attrs.get(REFERENCE)
+    if stated is None:
+        return None
+    try:
+        time = datetime.fromisoformat(str(stated).strip())
+    except ValueError as err:
+        raise FrameError(f"global attribute {REFERENCE}: expected a time of ISO 8601, got {stated!r}") from err
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def periods_of(dataset: xr.Dataset, count: int) -> list[float | None]:

@@ -103,6 +103,8 @@ def _as_depth(factor: float, powers: dict[str, int]) -> tuple[float, Dimensions]
 
 @lru_cache(maxsize=256)
 def _named(name: str) -> tuple[float, Dimensions]:
+    if name == "Mm":  # no file has rain or cells in megametres: "Mm/h" is "mm/h" with a capital
+        raise ValueError(f"not the name of a unit: {name!r}")
     try:
         base = _registry().Quantity(1.0, name).to_base_units()
         powers = tuple((str(unit), round(float(str(power)))) for unit, power in base.unit_items())

@@ -11,6 +11,8 @@ from ingest.readers.hdf5 import scalar, text
 
 DATE: Final = re.compile(r"\d{8}")
 CLOCK: Final = re.compile(r"\d{4}(\d{2})?")
+UNDECIDED_BELOW, MINUTES = 2400, 60
+"""A time as a number, 1000, is 10:00 or 00:10:00: no writer's rule says which."""
 
 
 def optional(name: str, part: str, *holders: Any) -> Any:
@@ -69,6 +71,8 @@ def time_of(which: str, *holders: Any) -> datetime | None:
     if date is None:
         return None
     clock = required(f"{which}time", "what", *holders)
+    if not isinstance(clock, bytes | str) and 0 < clock < UNDECIDED_BELOW and clock % 100 < MINUTES:
+        raise FrameError(f"ODIM attribute what/{which}time: expected a text, got {clock}, which may be HHMM or HHMMSS")
     day, hour = (
         text(value) if isinstance(value, bytes | str) else f"{as_number(value, f'what/{which}time'):0{width}.0f}"
         for value, width in ((date, 8), (clock, 6))

@@ -191,7 +191,7 @@ def _frame(root: Any, field: _Candidate, all_fields: Sequence[_Candidate], limit
         field.start,
         nominal,
         product=field.product,
-        is_simulated=simulated == "true",
+        is_simulated=simulated in ("true", "1"),
         is_series=len(ends) > 1 and max(ends) > nominal,
     )
     relation = None

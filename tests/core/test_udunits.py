@@ -16,6 +16,7 @@ SPELLINGS = [
     "mm h**-1",
     "mm h^-1",
     "MM/H",
+    "Mm/h",
     "mm h⁻¹",
     "kg m-2 h-1",
     "kg/m2/h",

@@ -68,6 +68,43 @@ def unit(units: str, factor: float, standard_name: str = "rainfall_rate") -> Lay
     return changed
 
 
+def projection(*absent: str, **values: Any) -> Layout:
+    """Write the projection's CF attributes without its WKT and without the absent ones."""
+
+    def changed(data: xr.Dataset) -> xr.Dataset:
+        stated = {**data["crs"].attrs, **values}
+        data["crs"].attrs = {name: value for name, value in stated.items() if name not in ("crs_wkt", *absent)}
+        return data
+
+    return changed
+
+
+def text_as_scale(data: xr.Dataset) -> xr.Dataset:
+    data[RAIN].attrs["scale_factor"] = "0.1"
+    return data
+
+
+def flags_among_counts(data: xr.Dataset) -> xr.Dataset:
+    """Store cells that are not observed as a flag, which no fill value states."""
+    counts = (data[RAIN] * 10).round().fillna(1000).astype("int16")
+    counts.encoding = {"_FillValue": np.int16(-1)}
+    counts.attrs = {
+        **data[RAIN].attrs,
+        "scale_factor": 0.1,
+        "flag_values": np.array([1000, 1001], "int16"),
+        "flag_meanings": "outside clutter",
+    }
+    return data.assign({RAIN: counts})
+
+
+LAMBERT = {
+    "grid_mapping_name": "lambert_conformal_conic",
+    "standard_parallel": [52.0],
+    "longitude_of_projection_origin": 9.0,
+    "latitude_of_projection_origin": 70.0,
+}
+
+
 def axes_in(units: str, metres: float) -> Layout:
     def changed(data: xr.Dataset) -> xr.Dataset:
         for axis in "xy":
@@ -207,6 +244,14 @@ LAYOUTS: dict[str, Layout] = {
             for name, values in zip(("longitude", "latitude"), MAP_GRID.lon_lat_HW(), strict=True)
         }
     ),
+    "CF attributes alone": projection(),
+    "an incomplete mapping and a whole PROJ text": projection(
+        "straight_vertical_longitude_from_pole", proj4=RADOLAN_SPHERE
+    ),
+    "hour 00 of the epoch": clock("minutes since 2026-06-01 00"),
+    "Mm/h": unit("Mm/h", 1),
+    "flags among the counts": flags_among_counts,
+    "a mean of maxima by its comment": attributes(RAIN, cell_methods="time: mean (comment: of maximum counts)"),
     "quality with a rate's name": second_variable(flag_meanings="good bad"),
     "maximum aside": second_variable(cell_methods="time: maximum"),
     "coverage in another unit": second_variable(units="1"),
@@ -261,6 +306,18 @@ REFUSED: dict[str, tuple[Layout, str]] = {
     "360 days": (clock("days since 2026-01-01", calendar="360_day"), "calendar of time: expected standard"),
     "float32 of 1970": (clock("days since 1970-01-01", "float32"), "single precision"),
     "two rates": (second_variable(), "expected one variable of rain, got"),
+    "maximum alone": (attributes(RAIN, cell_methods="time: maximum"), "cell_methods of rain: expected a mean"),
+    "hour alone in the epoch": (clock("minutes since 2026-06-01 6"), "units of time: expected"),
+    "text as a scale": (text_as_scale, "scale_factor of rain: expected a number"),
+    "mapping without its meridian": (
+        projection("straight_vertical_longitude_from_pole"),
+        "got none of straight_vertical_longitude_from_pole",
+    ),
+    "mapping without latitude of true scale": (
+        projection("standard_parallel"),
+        "got none of standard_parallel or",
+    ),
+    "meridian by the name of another mapping": (projection(**LAMBERT), "got none of longitude_of_central_meridian"),
     "no time": (lambda data: data.isel(time=slice(0, 0)), "expected at least one field"),
     "NaN in x": (
         lambda data: data.assign_coords(x=np.where(np.arange(9) == 4, np.nan, data.x)),
@@ -291,7 +348,10 @@ def test_what_is_unknown_is_refused_by_name(name: str, tmp_path: Path) -> None:
         read_frames(tmp_path / "rain.nc")
 
 
-@pytest.mark.parametrize("reference", ["scalar", "per field", "coordinate", "another name", "period"])
+@pytest.mark.parametrize(
+    "reference",
+    ["scalar", "per field", "coordinate", "another name", "period", "no standard name", "global", "global with a zone"],
+)
 def test_a_reference_time_counts_wherever_it_stands(reference: str, tmp_path: Path) -> None:
     data = on_a_map(field_THW(1, MAP_GRID.shape))
     at = np.datetime64("2026-06-01T23:30", "ns")
@@ -302,9 +362,21 @@ def test_a_reference_time_counts_wherever_it_stands(reference: str, tmp_path: Pa
         leads = [20, 20, 20]
     elif reference == "period":
         data["lead"] = ("time", np.array(leads) / 60, {"standard_name": "forecast_period", "units": "hours"})
+    elif reference == "no standard name":
+        data["reference_time"] = ((), at)
+    elif reference.startswith("global"):
+        zone = "2026-06-02T01:30+02:00" if "zone" in reference else "2026-06-01T23:30:00"
+        data.attrs["forecast_reference_time"] = zone
     elif reference == "coordinate":
         data = data.assign_coords(forecast_reference_time=((), at, named))
     else:
         data["analysis" if reference == "another name" else "forecast_reference_time"] = ((), at, named)
     data.to_netcdf(tmp_path / "rain.nc")
     assert [frame.lead_minutes for frame in read_frames(tmp_path / "rain.nc")] == leads
+
+
+def test_a_global_reference_time_that_is_no_time_is_refused(tmp_path: Path) -> None:
+    data = on_a_map(field_THW(1, MAP_GRID.shape)).assign_attrs(forecast_reference_time="latest")
+    data.to_netcdf(tmp_path / "rain.nc")
+    with pytest.raises(FrameError, match="global attribute forecast_reference_time: expected a time"):
+        read_frames(tmp_path / "rain.nc")

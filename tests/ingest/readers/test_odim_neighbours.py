@@ -195,3 +195,20 @@ def test_polar_scans_of_knmi_are_refused_by_name() -> None:
         root.create_group("scan1")
     with pytest.raises(FrameError, match="KNMI HDF5 file: expected a composite with image1 and geographic"):
         read_frames(content.getvalue())
+
+
+@pytest.mark.parametrize("mark", ["True", np.bool_(True), np.int32(1), "1"])
+def test_a_simulated_field_is_a_forecast_however_the_mark_is_written(mark: Any) -> None:
+    (frame,), _ = read(Dialect(nominal=0.0, change=stated("how", "simulated", mark)))
+    assert frame.lead_minutes == 5
+
+
+@pytest.mark.parametrize("clock", [np.int32(1000), np.float64(500)])
+def test_a_number_that_may_be_hhmm_or_hhmmss_is_refused(clock: Any) -> None:
+    with pytest.raises(FrameError, match=r"what/endtime: expected a text, got .*, which may be HHMM or HHMMSS"):
+        read(Dialect(change=stated("dataset1/what", "endtime", clock)))
+
+
+def test_a_number_that_is_only_hhmmss_is_a_time() -> None:
+    (frame,), _ = read(Dialect(change=stated("dataset1/what", "endtime", np.int32(120000))))
+    assert frame.valid_time == END
