@@ -245,6 +245,33 @@ def test_a_journal_of_another_run_is_refused(events, tmp_path):
         WindowJournal(journal, {})
 
 
+@pytest.mark.parametrize("content", [b"notes\nof mine", b"one line", b'{"kept": 1}\nand more', b"[1]\nand more"])
+def test_a_file_that_is_no_journal_of_this_run_is_left_as_it_is(tmp_path, content):
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="expected the journal of"):
+        WindowJournal(path, {"protocol": "native"})
+    assert path.read_bytes() == content
+
+
+def test_a_plan_of_which_a_part_was_written_is_written_again(tmp_path):
+    path = tmp_path / "journal"
+    path.write_bytes(b'{"protoc')
+    with WindowJournal(path, {"protocol": "native"}) as book:
+        assert list(book.windows()) == []
+    assert path.read_bytes() == b'{"protocol": "native"}\n'
+
+
+@pytest.mark.parametrize("line", [b"AAAA\n", b"no line of a journal\n"])
+def test_a_damaged_line_of_a_journal_is_named(tmp_path, line):
+    path = tmp_path / "journal"
+    with WindowJournal(path, {}) as book:
+        book.append({"place": 0})
+    path.write_bytes(path.read_bytes() + line)
+    with WindowJournal(path, {}) as book, pytest.raises(ConfigError, match="expected a window in line 3, got a dam"):
+        list(book.windows())
+
+
 def test_steps_is_run_on_some_windows_and_compared_on_these(events, tmp_path):
     steps = StepsEnsemble(members=3)
     plan = EventPlan((events[0],), QUICK, every_minutes=30, ensemble_windows=2)

@@ -18,7 +18,8 @@ LINE_EVERY_S: Final = 10.0
 class WindowJournal:
     """A file with the plan of the run in its first line and one line for every window.
 
-    A line is on the disk before the next window begins. The part of a line that a killed process left is removed.
+    A line is on the disk before the next window begins. The part of a line that a killed process left is removed; a
+    file that is no journal of this run is left as it is.
 
     Args:
         path: the file; it is made, with its folders, if it does not exist.
@@ -45,11 +46,22 @@ class WindowJournal:
         self._file.close()
 
     def windows(self) -> Iterator[dict[str, Any]]:
-        """Yield the content of each line after the plan."""
+        """Yield the content of each line after the plan.
+
+        Raises:
+            ConfigError: a line is damaged.
+        """
         with self.path.open("rb") as file:
             next(file)
-            for line in file:
-                yield json.loads(zlib.decompress(base64.b64decode(line)))
+            for number, line in enumerate(file, start=2):
+                try:
+                    content = json.loads(zlib.decompress(base64.b64decode(line)))
+                except (ValueError, zlib.error) as err:
+                    raise ConfigError(
+                        f"--journal {self.path}: expected a window in line {number}, got a damaged line; without it "
+                        "and the lines after it the run continues"
+                    ) from err
+                yield content
 
     def append(self, content: dict[str, Any]) -> None:
         """Write a line, so that it survives a crash of the machine."""
@@ -59,24 +71,34 @@ class WindowJournal:
         self._file.seek(0)
         content = self._file.read()
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
+        try:
+            if whole:
+                self._check(whole.partition(b"\n")[0])
+            elif not json.dumps(self._plan).encode().startswith(content):
+                raise ConfigError(self._another_file())
+        except ConfigError:
+            self._file.close()
+            raise
+        if len(whole) < len(content):  # only now is it known to be a journal: of another file nothing is removed
             self._file.truncate(len(whole))
         if not whole:
             self._write(json.dumps(self._plan).encode())
-            return
+
+    def _check(self, first_line: bytes) -> None:
         try:
-            plan = json.loads(whole.partition(b"\n")[0])
+            plan = json.loads(first_line)
         except ValueError as err:
-            self._file.close()
-            raise ConfigError(
-                f"--journal {self.path}: expected the journal of an evaluation, got another file"
-            ) from err
+            raise ConfigError(self._another_file()) from err
+        if not isinstance(plan, dict):
+            raise ConfigError(self._another_file())
         if plan != self._plan:
-            self._file.close()
             raise ConfigError(
                 f"--journal {self.path}: expected the journal of this run, got one of another: "
                 f"{_first_difference(plan, self._plan)}"
             )
+
+    def _another_file(self) -> str:
+        return f"--journal {self.path}: expected the journal of an evaluation, got another file"
 
     def _write(self, line: bytes) -> None:
         self._file.write(line + b"\n")
