@@ -1,5 +1,6 @@
 """`python -m training.evaluate --checkpoint C --dataset D`: the test table of a model and the baselines."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -63,6 +64,13 @@ class Protocol(StrEnum):
     catrare = "catrare"
 
 
+UNUSED: Final = {
+    **dict.fromkeys(("forecast", "paper"), ("catalogue", "every-minutes", "cache", "journal")),
+    **dict.fromkeys(("skill", "native", "hour"), ("dataset", "clips", "catalogue", "transfer", "set")),
+    "catrare": ("dataset", "clips", "every-minutes", "cache", "transfer"),
+}
+"""Options without a meaning, by protocol: refused, since a result that ignores one is not the requested one."""
+
 EVENT_WINDOWS: Final = {Protocol.skill: PAPER, Protocol.native: NATIVE, Protocol.hour: HOUR}
 
 Checkpoint = Annotated[str, typer.Option(help="a shipped name, or a checkpoint's folder")]
@@ -105,7 +113,9 @@ def main(
     clips. Protocols `skill`, `native` and `hour` score windows of radar events as `training.skill` does, with every
     baseline.
     """
+    given = {"dataset": dataset, "clips": clips, "catalogue": catalogue, "every-minutes": every_minutes, "cache": cache}
     with errors_in_one_line(), launched_together():
+        _refuse_unused(protocol, {**given, "journal": journal, "transfer": transfer, "set": sets})
         options, outputs = dict(map(key_value, sets or [])), Outputs(command_line(MODULE), json_file, csv_file)
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         if protocol is Protocol.catrare:
@@ -119,6 +129,13 @@ def main(
             test = scored_set(forecaster, name, data, options, transfer=transfer)
             table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
             _print_table(table, test, forecaster, name, outputs)
+
+
+def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
+    for name in UNUSED[protocol.value]:
+        if given[name]:
+            others = ", ".join(other for other in UNUSED if name not in UNUSED[other])
+            raise ConfigError(f"--{name}: expected --protocol {others}, got --protocol {protocol.value}")
 
 
 def _print_table(

@@ -144,10 +144,12 @@ def report(
         module: name of the running command.
 
     Raises:
-        ConfigError: no event, no window, or a file that cannot be written.
+        ConfigError: no event, no window, an unknown `unpooled` file, or a file that cannot be written.
     """
     rows = with_baselines(forecasters, options)
     files = event_files(data)
+    if unknown := sorted(set(options.unpooled) - {path.name for path in files}):
+        raise ConfigError(f"--beside: expected names of files of --data, got {', '.join(unknown)}")
     plan = EventPlan(files, options.protocol, options.every_minutes, options.all_leads, options.ensemble_windows)
     sums = evaluate_events(rows, plan, journal=options.journal, cache=options.cache, workers=options.workers)
     unit, printed = ("mm", AMOUNTS_MM) if options.protocol.amount_minutes else ("mm/h", MAIN_THRESHOLDS_MMH)
@@ -174,7 +176,7 @@ def event_files(data: Sequence[Path]) -> tuple[Path, ...]:
     """Return the event files of a list of files and folders.
 
     Raises:
-        ConfigError: a path that does not exist, or a folder without an event.
+        ConfigError: a path that does not exist, a folder without an event, or two files of one name.
     """
     found: list[Path] = []
     for path in data:
@@ -184,7 +186,14 @@ def event_files(data: Sequence[Path]) -> tuple[Path, ...]:
         found += inside
     if not found:
         raise ConfigError("--data: expected a NetCDF file of an event or a folder of them, got nothing")
-    return tuple(dict.fromkeys(found))
+    by_place: dict[Path, Path] = {}
+    for path in found:
+        by_place.setdefault(path.resolve(), path)
+    files = tuple(by_place.values())
+    names = [path.name for path in files]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"--data: expected files of different names, got two of {', '.join(twice)}")
+    return files
 
 
 def command_line(module: str) -> str:

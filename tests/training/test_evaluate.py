@@ -183,6 +183,22 @@ def test_the_command_takes_the_frames_of_the_training(tmp_path):
     assert json.loads(json.dumps(table, allow_nan=False)) == table
 
 
+@pytest.mark.parametrize(
+    ("protocol", "option", "takes_it"),
+    [
+        ("paper", "--journal", "skill, native, hour, catrare"),
+        ("forecast", "--every-minutes", "skill, native, hour"),
+        ("native", "--clips", "forecast, paper"),
+        ("hour", "--set", "forecast, paper, catrare"),
+        ("catrare", "--cache", "skill, native, hour"),
+    ],
+)
+def test_an_option_that_a_protocol_does_not_use_is_refused(protocol, option, takes_it):
+    result = _evaluate("--protocol", protocol, "--checkpoint", "persistence", option, 4)
+    assert result.exit_code != 0
+    assert f"error: {option}: expected --protocol {takes_it}, got --protocol {protocol}" in result.output
+
+
 def test_a_model_without_one_step_forecasts_has_no_mean_of_the_paper(tmp_path):
     run = make_run(tmp_path / "simvp", "simvp")
     result = _evaluate(

@@ -395,6 +395,29 @@ def test_text_fits_and_csv_has_every_value():
     ]
     assert (found["value"], found["reference"], found["verdict"]) == ("1", "extrapolation", "better")
     assert (found["cells"], found["events"]) == ("90000", "60000")
+    of_leads = {
+        row["lead"]: (row["cells"], row["events"])
+        for row in rows
+        if (row["mask"], row["model"], row["score"], row["threshold_mmh"]) == ("all", "model", "csi", "0.5")
+        and row["lead"].isdigit()
+    }
+    assert of_leads == {"15": ("30000", "20000"), "30": ("45000", "30000"), "60": ("45000", "30000")}
+
+
+def test_a_file_counts_once_and_two_of_one_name_are_refused(events, tmp_path, monkeypatch):
+    monkeypatch.chdir(events[0].parent)
+    named = [events[0], events[0].parent, Path(events[0].name)]
+    assert skill.event_files(named) == tuple(sorted(events))
+    other = tmp_path / events[0].name
+    other.write_bytes(events[0].read_bytes())
+    with pytest.raises(ConfigError, match=f"expected files of different names, got two of {events[0].name}"):
+        skill.event_files([*events, other])
+
+
+def test_a_file_that_is_not_pooled_must_be_one_of_the_data(events):
+    options = skill.SkillOptions(QUICK, unpooled=("event_9.nc",))
+    with pytest.raises(ConfigError, match=r"--beside: expected names of files of --data, got event_9\.nc"):
+        skill.report(baselines(), [events[0]], options, "training.skill")
 
 
 def test_the_command_writes_text_csv_json_and_the_page(events, tmp_path, monkeypatch):

@@ -70,6 +70,7 @@ class ScoreRow:
 
     Attributes:
         by_lead: value by lead in minutes; NaN where it is undefined.
+        counts_by_lead: counts on the cells of each of these leads, of the same or else of the lowest threshold.
         means: by mean, over the leads that all rows and spells have.
         cells: compared grid cells of those leads.
         events: observed events among them; of a score without a threshold those at or above 0.1 mm/h.
@@ -82,6 +83,7 @@ class ScoreRow:
     threshold_mmh: float | None
     window_km: float | None
     by_lead: Mapping[int, float]
+    counts_by_lead: Mapping[int, Counts]
     means: Mapping[Mean, MeanValue]
     cells: int
     events: int
@@ -185,13 +187,15 @@ def _rows_of_score(
     }
     rows = []
     for model, spells in of_models.items():
-        counts = _counts(by_row, key._replace(model=model), leads)
+        by_lead = _counts_by_lead(by_row, key._replace(model=model))
+        counts = reduce(add, (by_lead[lead] for lead in leads if lead in by_lead), Counts())
         events = counts.hits + counts.misses
         compared = [] if model in FILLED or name in UNRANKED else _references(model, values, score.best)
         rows.append(
             ScoreRow(
                 *(key.mask, model, name, key.threshold_mmh, key.window_km),
                 by_lead={lead: score.value(sums) for lead, sums in sorted(_pooled_leads(spells).items())},
+                counts_by_lead=by_lead,
                 means=values[model],
                 cells=counts.total,
                 events=events,
@@ -252,11 +256,10 @@ def _pooled_leads(spells: Mapping[str, Mapping[int, Any]]) -> dict[int, Any]:
     return found
 
 
-def _counts(by_row: SumsByRow, key: RowKey, leads: tuple[int, ...]) -> Counts:
-    """Return the counts on the same cells, of the same threshold or else of the lowest one."""
+def _counts_by_lead(by_row: SumsByRow, key: RowKey) -> dict[int, Counts]:
+    """Return the counts on the same cells, of the same threshold or else of the lowest one, by lead."""
     same = RowKey(key.mask, key.model, "counts", key.threshold_mmh, None)
     if same not in by_row:
         thresholds = [row.threshold_mmh for row in by_row if row._replace(threshold_mmh=key.threshold_mmh) == same]
         same = same._replace(threshold_mmh=min(mmh for mmh in thresholds if mmh is not None))
-    found = _pooled_leads(by_row[same])
-    return reduce(add, (found[lead] for lead in leads if lead in found), Counts())
+    return _pooled_leads(by_row[same])

@@ -198,7 +198,8 @@ def _csv_rows(row: ScoreRow) -> Iterator[tuple[Any, ...]]:
     start = (row.mask, row.model, row.score, _cell(row.threshold_mmh), _cell(row.window_km))
     nothing: tuple[str, ...] = ("",) * 5
     for lead, value in row.by_lead.items():
-        yield (*start, lead, _cell(value), "", "", row.cells, row.events, *nothing)
+        counts = row.counts_by_lead[lead]
+        yield (*start, lead, _cell(value), "", "", counts.total, counts.hits + counts.misses, *nothing)
     for mean, found in row.means.items():
         compared = [one for one in row.comparisons if one.mean == mean]
         ends: list[tuple[str, ...]] = [
