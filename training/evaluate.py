@@ -127,8 +127,7 @@ def main(
         else:
             name = dataset or trained_on(forecaster).get("dataset", "germany")
             test = scored_set(forecaster, name, data, options, transfer=transfer)
-            table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=protocol is Protocol.paper)
-            _print_table(table, test, forecaster, name, outputs)
+            _print_table(forecaster, test, name, outputs, clips=clips, one_step=protocol is Protocol.paper)
 
 
 def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
@@ -139,9 +138,10 @@ def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
 
 
 def _print_table(
-    table: Evaluation, test: NowcastDataset, forecaster: Forecaster, dataset: str, outputs: Outputs
+    forecaster: Forecaster, test: NowcastDataset, dataset: str, outputs: Outputs, *, clips: int | None, one_step: bool
 ) -> None:
     """Print the table of a data set in the first process, and write it to the files that are given."""
+    table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=one_step)
     if not is_first_process():
         return
     typer.echo(text_table(table, test, forecaster))

@@ -178,8 +178,7 @@ def common_leads(by_row: SumsByRow) -> tuple[int, ...]:
 def _rows_of_score(
     by_row: SumsByRow, models: Sequence[str], leads: tuple[int, ...], key: RowKey, name: str
 ) -> list[ScoreRow]:
-    kind = SCORES.get(name)
-    score: Score[Any] = kind()
+    score: Score[Any] = SCORES.get(name)()
     of_models = {model: by_row[key._replace(model=model)] for model in models if key._replace(model=model) in by_row}
     values: dict[str, dict[Mean, MeanValue]] = {
         model: {mean: _mean(statistic(mean, score), spells, leads) for mean in MEANS}
