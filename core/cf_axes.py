@@ -16,6 +16,7 @@ from core.grid import Grid, known
 from core.grid_checks import grid_from_centres
 from core.udunits import converts, unit_factor
 
+PERIOD: Final = "forecast_period"
 ROLE_OF_STANDARD_NAME: Final[Mapping[str, str]] = {
     "time": "T",
     **dict.fromkeys(("projection_x_coordinate", "longitude", "grid_longitude", "projection_x_angular_coordinate"), "X"),
@@ -99,6 +100,9 @@ def in_order(variable: xr.DataArray) -> xr.DataArray:
 def role_of(variable: xr.DataArray, dim: str) -> str | None:
     """Return "T", "Y" or "X" of a dimension, by its coordinate or else by its name; None for any other.
 
+    A dimension of forecast periods is one of times if another coordinate states the valid times along it, as ecCodes'
+    `valid_time(step)`.
+
     Raises:
         FrameError: the coordinate's standard name and axis contradict each other.
     """
@@ -108,6 +112,8 @@ def role_of(variable: xr.DataArray, dim: str) -> str | None:
     role = ROLE_OF_STANDARD_NAME.get(standard_name)
     if role is not None and axis in ("X", "Y", "Z", "T") and axis != role:
         raise FrameError(f"coordinate {dim}: expected axis {role} of {standard_name}, got {axis}")
+    if standard_name == PERIOD and valid_time_along(variable, dim):
+        return "T"
     if role is not None or standard_name:
         return role
     if axis in ("X", "Y", "Z", "T"):
@@ -118,6 +124,16 @@ def role_of(variable: xr.DataArray, dim: str) -> str | None:
     if DEGREES_EAST.fullmatch(units) or DEGREES_NORTH.fullmatch(units):
         return "X" if DEGREES_EAST.fullmatch(units) else "Y"
     return ROLE_OF_NAME.get(dim.lower())
+
+
+def valid_time_along(variable: xr.DataArray, dim: str) -> str | None:
+    """Return the one coordinate with the standard name `time` along a dimension of another name; else None."""
+    found = [
+        str(name)
+        for name, coordinate in variable.coords.items()
+        if name != dim and coordinate.dims == (dim,) and coordinate.attrs.get("standard_name") == "time"
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _from_the_east(variable: xr.DataArray, dim: str) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from core.cf_axes import PERIOD, valid_time_along
 from core.errors import FrameError
 from core.udunits import unit_factor
 
@@ -16,7 +17,6 @@ REFERENCE: Final = "forecast_reference_time"
 REFERENCE_NAME: Final = "reference_time"
 """Name of a reference time that has no standard name."""
 
-PERIOD: Final = "forecast_period"
 SINCE: Final = re.compile(
     r"\s*(?P<unit>[A-Za-z]+)\s+since\s+(?P<date>-?\d{1,4}-\d{1,2}-\d{1,2})"
     r"(?:[T ]\s*(?:0{1,2}|\d{1,2}(?::\d{1,2}){1,2}(?:\.\d*)?))?\s*(?:Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?\s*",
@@ -38,7 +38,9 @@ def time_name(rate: xr.DataArray) -> str:
         FrameError: there is none, or there are several.
     """
     if rate.ndim == 3:
-        return str(rate.dims[0])
+        dim = str(rate.dims[0])
+        is_time = dim not in rate.coords or rate[dim].attrs.get("standard_name", "time") == "time"
+        return dim if is_time else valid_time_along(rate, dim) or dim
     scalars = [str(name) for name, coordinate in rate.coords.items() if coordinate.ndim == 0]
     named = [name for name in scalars if rate[name].attrs.get("standard_name", name) == "time"]
     if len(named) != 1:

@@ -380,3 +380,28 @@ def test_a_global_reference_time_that_is_no_time_is_refused(tmp_path: Path) -> N
     data.to_netcdf(tmp_path / "rain.nc")
     with pytest.raises(FrameError, match="global attribute forecast_reference_time: expected a time"):
         read_frames(tmp_path / "rain.nc")
+
+
+def test_forecasts_along_their_periods_have_the_valid_times_of_another_coordinate(tmp_path: Path) -> None:
+    field = field_THW(1, MAP_GRID.shape)
+    data = on_a_map(field)
+    valid_times = data["time"].values
+    data = data.drop_vars("time").rename_dims(time="step")
+    data = data.assign_coords(
+        step=("step", [20, 30, 40], {"standard_name": "forecast_period", "units": "minutes"}),
+        time=((), np.datetime64("2026-06-01T23:30", "ns"), {"standard_name": "forecast_reference_time"}),
+        valid_time=("step", valid_times, {"standard_name": "time"}),
+    )
+    data.to_netcdf(tmp_path / "rain.nc")
+    frames = read_frames(tmp_path / "rain.nc")
+    assert [frame.valid_time for frame in frames] == times()
+    assert [frame.lead_minutes for frame in frames] == [20, 30, 40]
+    np.testing.assert_allclose(frames[2].rate_mmh_HW, field[2], rtol=1e-5)
+
+
+def test_periods_without_valid_times_are_refused(tmp_path: Path) -> None:
+    data = on_a_map(field_THW(1, MAP_GRID.shape)).drop_vars("time").rename_dims(time="step")
+    data["step"] = ("step", [20, 30, 40], {"standard_name": "forecast_period", "units": "minutes"})
+    data.to_netcdf(tmp_path / "rain.nc")
+    with pytest.raises(FrameError, match="expected the dimensions"):
+        read_frames(tmp_path / "rain.nc")
