@@ -48,7 +48,7 @@ REQUIRED_PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "lambert_conformal_conic": ("standard_parallel", *_MERIDIAN),
     "lambert_cylindrical_equal_area": ("longitude_of_central_meridian", _SCALE),
     "mercator": ("longitude_of_projection_origin", _SCALE),
-    "oblique_mercator": ("azimuth_of_central_line", *_ORIGIN),
+    "oblique_mercator": ("crs_wkt",),  # CF states no angle of the rectified grid: Swiss grids would be turned by 90
     "orthographic": _ORIGIN,
     "polar_stereographic": (
         "straight_vertical_longitude_from_pole",
@@ -241,7 +241,24 @@ def _projection(dataset: xr.Dataset, rate: xr.DataArray, x: xr.DataArray) -> CRS
         raise FrameError(f"grid mapping {name} is not a projection known to PROJ: {err}") from err
     if not (crs.is_geographic or crs.is_projected):
         raise FrameError(f"grid mapping {name}: expected a map projection or degrees, got {crs.type_name}")
+    _check_degrees(name, crs)
     return crs
+
+
+def _check_degrees(name: str, crs: CRS) -> None:
+    """Refuse a projection whose longitudes are not degrees from Greenwich, as France's old grids in grads from Paris.
+
+    Raises:
+        FrameError: another prime meridian or another angle.
+    """
+    base = crs.geodetic_crs
+    meridian = base.prime_meridian if base is not None else None
+    units = {axis.unit_name for axis in base.axis_info} if base is not None else set()
+    if (meridian is not None and meridian.longitude != 0) or not units <= {"degree"}:
+        raise FrameError(
+            f"grid mapping {name}: expected degrees from Greenwich, got {', '.join(sorted(units))} from "
+            f"{meridian.name if meridian is not None else 'an unknown meridian'}"
+        )
 
 
 def _absent(attributes: Mapping[str, Any]) -> list[str]:

@@ -318,6 +318,17 @@ REFUSED: dict[str, tuple[Layout, str]] = {
         "got none of standard_parallel or",
     ),
     "meridian by the name of another mapping": (projection(**LAMBERT), "got none of longitude_of_central_meridian"),
+    "grads from Paris": (projection_text("crs_wkt", CRS.from_epsg(27572).to_wkt()), "expected degrees from Greenwich"),
+    "oblique mercator without its angle": (
+        projection(
+            grid_mapping_name="oblique_mercator",
+            azimuth_of_central_line=90.0,
+            longitude_of_projection_origin=7.44,
+            latitude_of_projection_origin=46.95,
+            scale_factor_at_projection_origin=1.0,
+        ),
+        "parameters of oblique_mercator, got none of crs_wkt",
+    ),
     "no time": (lambda data: data.isel(time=slice(0, 0)), "expected at least one field"),
     "NaN in x": (
         lambda data: data.assign_coords(x=np.where(np.arange(9) == 4, np.nan, data.x)),
