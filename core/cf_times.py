@@ -27,6 +27,9 @@ SINCE: Final = re.compile(
 An hour without minutes has to be 0: xarray leaves out any other one.
 """
 
+EARLIEST: Final = datetime(1940, 1, 1, tzinfo=UTC)
+"""No weather radar observed rain before it; a year of two digits is a year of the first century."""
+
 EXACT_S: Final = 0.5
 TOLERANCE_S: Final = 30.0
 
@@ -52,11 +55,15 @@ def times_of(dataset: xr.Dataset, name: str = "time") -> list[datetime]:
     """Return the valid times as aware UTC, rounded to the second.
 
     Raises:
-        FrameError: there is no decoded time coordinate, or its calendar, zone or precision leaves a doubt.
+        FrameError: there is no decoded time coordinate, its calendar, zone or precision leaves a doubt, or a time is
+            before the age of radar.
     """
     if name not in dataset.variables:
         raise FrameError(f"expected a coordinate {name} with CF times, got none")
-    return [_utc(second) for second in _seconds(dataset, name).ravel().tolist()]
+    times = [_utc(second) for second in _seconds(dataset, name).ravel().tolist()]
+    if any(time < EARLIEST for time in times):
+        raise FrameError(f"coordinate {name}: expected times from {EARLIEST.year} on, got {min(times).isoformat()}")
+    return times
 
 
 def intervals_of(dataset: xr.Dataset, name: str = "time") -> list[tuple[datetime, datetime]]:

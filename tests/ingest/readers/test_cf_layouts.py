@@ -292,6 +292,12 @@ def test_zarr_of_both_versions_is_read_back(name: str, version: Any, tmp_path: P
     np.testing.assert_allclose(series.fields_mmh(slice(0, 3)), field, atol=1e-3, rtol=1e-5)
 
 
+def counted(units: str) -> Layout:
+    """Times as plain numbers of a unit, so that its text is written as it stands."""
+    numbers = ("time", [0.0, 10.0, 20.0], {"units": units, "standard_name": "time"})
+    return lambda data: data.drop_vars("time").assign_coords(time=numbers)
+
+
 REFUSED: dict[str, tuple[Layout, str]] = {
     "two members": (lambda data: data.assign({RAIN: data[RAIN].expand_dims(member=2)}), "expected the dimensions"),
     "degrees on a map": (axes_in("degrees", 1e5), "unit of the coordinate x: expected one that converts to m"),
@@ -305,6 +311,7 @@ REFUSED: dict[str, tuple[Layout, str]] = {
     "days of models": (clock("days since 2026-01-01", calendar="noleap"), "calendar of time: expected standard"),
     "360 days": (clock("days since 2026-01-01", calendar="360_day"), "calendar of time: expected standard"),
     "float32 of 1970": (clock("days since 1970-01-01", "float32"), "single precision"),
+    "year of two digits": (counted("minutes since 26-06-01 06:00"), "expected times from 1940 on, got 0026-06-01T06"),
     "two rates": (second_variable(), "expected one variable of rain, got"),
     "maximum alone": (attributes(RAIN, cell_methods="time: maximum"), "cell_methods of rain: expected a mean"),
     "hour alone in the epoch": (clock("minutes since 2026-06-01 6"), "units of time: expected"),
@@ -346,7 +353,9 @@ REFUSED: dict[str, tuple[Layout, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-@pytest.mark.filterwarnings("ignore:.*time zone.*", "ignore:.*imezone.*", "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore:.*time zone.*", "ignore:.*imezone.*", "ignore::UserWarning", "ignore::RuntimeWarning"
+)
 def test_what_is_unknown_is_refused_by_name(name: str, tmp_path: Path) -> None:
     layout, message = REFUSED[name]
     data = layout(on_a_map(field_THW(1, MAP_GRID.shape)))
