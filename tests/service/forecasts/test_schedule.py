@@ -83,8 +83,21 @@ def test_only_times_of_the_period_count(world):
     assert counted(world, hours=1.5)["fading"] == (3, 3, 0)
     assert counted(world, hours=2.5)["fading"] == (5, 5, 0)
     assert counted(world, hours=3)["fading"] == (6, 5, 1)
+    (own, *_) = world.service.schedule.counts(Period(FIRST + 2 * STEP, world.now))
+    assert (own.expected, own.start) == (4, FIRST + 3 * STEP), "a period begins after its first time"
     before = Period(START - timedelta(days=1), START)
     assert world.service.schedule.counts(before) == []
+
+
+def test_a_forecast_on_request_before_the_schedule_begins_is_none_of_it(world):
+    world.put(*(rain(minutes) for minutes in range(0, 121, 30)))
+    world.now = FIRST + timedelta(minutes=3)
+    world.service.forecast_stored()
+    for step in (2, 3):
+        world.now = FIRST + STEP * step + timedelta(minutes=3)
+        world.put(rain(120 + 30 * (step - 1)), rain(120 + 30 * step))
+        world.service.forecast_stored(FIRST + STEP * step, scheduled=True)
+    assert counted(world)["fading"] == (2, 2, 0)
 
 
 def test_a_service_without_a_schedule_has_missed_nothing(world, window_frames):
