@@ -55,6 +55,7 @@ SUBCOMMANDS: Final = (
     Subcommand("picture", "training.picture:app", "Draw a forecast next to the observations.", TRAINING),
     Subcommand("receptive-field", "training.receptive_field:app", "Show how far each layer of a model sees.", TRAINING),
     Subcommand("calibrate", "training.calibrate:app", "Fit the calibration of a checkpoint's probabilities.", TRAINING),
+    Subcommand("fit-native", "training.fit_native:app", "Draw cells, fit and score the native model.", TRAINING),
     Subcommand("digits", "training.datasets.fetch_digits:app", "Fetch the digits of Moving MNIST.", TRAINING),
     Subcommand("bench", "benchmarks.run:app", "Run the benchmarks (in a checkout only).", TRAINING),
     Subcommand(

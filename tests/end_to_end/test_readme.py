@@ -5,7 +5,8 @@ What is mapped, and nothing else:
 - `make run` is the stack of the fixture (tests/end_to_end/test_stack.py checks that the target starts just that);
 - `make test` is this very run: only the commands of the target are read;
 - `.venv/bin/python` is the Python of the tests, http://127.0.0.1:8000 and `Client()` are the fixture's stack;
-- `service.run` gets a free port, runs until its parts are there, and is stopped; DWD's server does not answer;
+- `service.run` gets a free port, runs until its parts are there, and is stopped; the servers of DWD and EUMETNET do
+  not answer;
 - `training.run` gets the options of a few seconds' training; a command that needs data of the world outside
   (`events`) finds a short event that the test invents.
 """
@@ -112,11 +113,11 @@ def test_the_ways_to_start(line: str, tmp_path: Path):
     write_weather(tmp_path / "radar", START, hours=0.1)
     arguments = shlex.split(line.split(SERVE)[1])
     nowhere = f"http://127.0.0.1:{free_port('127.0.0.1')}"
-    environment = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere}
+    environment = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere, "NOWCAST_ORD_URL": nowhere}
     with running_stack(tmp_path, *arguments, cwd=tmp_path, environment=environment) as started:
         expected = {"queue", "api", "worker", "ingest"}
         started.wait_until(lambda: started.parts().keys() >= expected and started.get("/livez"), "whole tree")
-        if "--dwd" not in arguments:
+        if not {"--dwd", "--ord"} & set(arguments):
             started.wait_until(lambda: (scans := started.get("/scans")) and scans["count"] == 2, "stored scan")
 
 

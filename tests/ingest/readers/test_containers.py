@@ -199,5 +199,5 @@ def test_random_bytes_after_a_right_start_are_frame_errors(head: bytes, content:
 def test_a_missing_file_is_a_frame_error(tmp_path: Path) -> None:
     with pytest.raises(FrameError, match="absent: cannot be read: No such file"):
         read_frames(tmp_path / "absent")
-    with pytest.raises(FrameError, match="cannot be read: Is a directory"):
+    with pytest.raises(FrameError, match="expected a file or a Zarr store, got a folder"):
         read_frames(tmp_path)

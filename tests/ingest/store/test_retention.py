@@ -268,7 +268,7 @@ def test_a_write_that_finds_no_room_is_a_full_disk(store, monkeypatch, error):
     from ingest.store.database import translate_sql_errors
 
     if isinstance(error, OSError):
-        monkeypatch.setattr(scanfile, "write_dataset", lambda *_: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(scanfile, "write_dataset", lambda *_, **__: (_ for _ in ()).throw(error))
         with pytest.raises(DiskFullError, match="No space left"):
             store.put(small_frame(1))
     else:

@@ -206,7 +206,7 @@ def test_one_subscriber_of_ipv6_counts_as_one():
 
 
 def test_the_address_behind_a_trusted_proxy_counts_and_no_invented_one(tmp_path):
-    document: Any = {"limit_per_address": "1/minute", "trusted_proxies": ("10.0.0.0/8", "127.0.0.1")}
+    document: Any = {"limit_per_address": "1/hour", "trusted_proxies": ("10.0.0.0/8", "127.0.0.1")}
     service = service_at(tmp_path, **document)
     with asked(service, ("10.1.2.3", 1)) as client:
 
