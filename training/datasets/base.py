@@ -4,10 +4,13 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
+import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from core.arrays import FloatField
 from core.errors import ConfigError
 from core.registry import Registry
 
@@ -80,6 +83,11 @@ class NowcastDataset(Dataset[Sample], ABC):
         Returns:
             The options for the example, in types that YAML has.
         """
+
+    def _sample(self, frames_TCHW: FloatField) -> Sample:
+        """Return frames in order as a sample: the input frames, then the frames to forecast."""
+        every_TCHW = torch.from_numpy(np.ascontiguousarray(frames_TCHW, np.float32))
+        return Sample(every_TCHW[: self.input_steps], every_TCHW[self.input_steps :])
 
     def _check(self, index: int) -> None:
         if not 0 <= index < len(self):

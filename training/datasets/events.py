@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -105,8 +104,7 @@ class Events(NowcastDataset):
             one, start, given, leads = self.windows[index]
             size = (self.options.height, self.options.width)
             rate_mmh_THW = self._fields(one, start, given, leads, self.cadence_minutes, None, size)
-        frames_TCHW = torch.from_numpy(np.ascontiguousarray(rate_mmh_THW, np.float32))[:, None]
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample(rate_mmh_THW[:, None])
 
     def cadence_of(self, index: int) -> int:
         """Return the cadence of an item in minutes."""

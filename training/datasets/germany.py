@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Self
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -122,8 +121,7 @@ class Germany(NowcastDataset):
     def __getitem__(self, index: int) -> Sample:
         self._check(index)
         rate_mmh_THW = self._random_cut(index) if self.random_cuts else self._whole(index)
-        frames_TCHW = torch.from_numpy(np.ascontiguousarray(rate_mmh_THW, np.float32))[:, None]
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample(rate_mmh_THW[:, None])
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

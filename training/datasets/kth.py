@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -115,8 +114,7 @@ class KTH(NowcastDataset):
         video, start = self.clips[index]
         steps = self.input_steps + self.lead_steps
         pixels_THW = frames_of(self.videos[video], self.options.size, self.cache)[start : start + steps]
-        frames_TCHW = torch.from_numpy(pixels_THW / np.float32(255))[:, None]
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample((pixels_THW / np.float32(255))[:, None])
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

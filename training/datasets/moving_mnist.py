@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from numpy.random import Generator
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -88,8 +87,7 @@ class MovingMNIST(NowcastDataset):
             edge = self.options.digit_size
             for t, (y, x) in enumerate(_path(random, steps, self.options.size - edge, edge / DIGIT)):
                 _paste(clip_THW[t], digit_HW, y, x)
-        frames_TCHW = torch.from_numpy(clip_THW.clip(0, 1))[:, None]
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample(clip_THW.clip(0, 1)[:, None])
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import numpy as np
-import torch
 import yaml
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -96,8 +95,7 @@ class Spells(NowcastDataset):
             rate_mmh_THW = self._drawn(np.random.default_rng((self.seed, index)))
         else:
             rate_mmh_THW = self._whole(self.windows[index])
-        frames_TCHW = torch.from_numpy(np.ascontiguousarray(rate_mmh_THW, np.float32))[:, None]
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample(rate_mmh_THW[:, None])
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple
 
 import h5py
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -92,8 +91,7 @@ class TaxiBJ(NowcastDataset):
         self._check(index)
         start = self.windows[index].start
         steps = self.input_steps + self.lead_steps
-        frames_TCHW = torch.from_numpy(self.frames_TCHW[start : start + steps].copy())
-        return Sample(frames_TCHW[: self.input_steps], frames_TCHW[self.input_steps :])
+        return self._sample(self.frames_TCHW[start : start + steps].copy())
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

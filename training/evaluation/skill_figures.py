@@ -53,9 +53,7 @@ def draw_curves(tables: Sequence[JsonTable], thresholds_mmh: Sequence[float], pa
         row[0].set_ylabel("CSI")
     for axis in axes[-1]:
         axis.set_xlabel("minutes after the newest field")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, fontsize=9)
-    figure.savefig(path, dpi=100)
+    _save(figure, axes[0][0], path)
 
 
 def draw_performance(table: JsonTable, thresholds_mmh: Sequence[float], path: Path) -> None:
@@ -86,9 +84,7 @@ def draw_performance(table: JsonTable, thresholds_mmh: Sequence[float], path: Pa
         axis.set(title=f"{table['group']}, {mmh:g} mm/h, mask all", xlim=(0, 1), ylim=(0, 1))
         axis.set_xlabel("success ratio (1 - FAR); grey: CSI, dotted: bias")
     axes[0].set_ylabel("POD")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, fontsize=9)
-    figure.savefig(path, dpi=100)
+    _save(figure, axes[0], path)
 
 
 def draw_reliability(table: JsonTable, thresholds_mmh: Sequence[float], path: Path) -> None:
@@ -178,6 +174,13 @@ def draw_maps(maps: Sequence[dict[str, Any]], model: str, reference: str, path: 
         axis.set(xticks=[], yticks=[])
     label = f"CSI at {maps[0]['threshold_mmh']:g} mm/h: {model} - {reference}"
     figure.colorbar(image, ax=axes[: len(rainy)].tolist(), label=label, shrink=0.8)
+    figure.savefig(path, dpi=100)
+
+
+def _save(figure: Any, axis: Any, path: Path) -> None:
+    """Write a figure with one legend below all panels, from the lines of one of them."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, fontsize=9)
     figure.savefig(path, dpi=100)
 
 
