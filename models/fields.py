@@ -1,4 +1,4 @@
-"""The result of a forecast: rain rates, exceedance probabilities, and where they rest on an observation."""
+"""Result of a forecast: rates, probabilities, members, amounts, motion, and where they rest on an observation."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,6 +6,41 @@ from typing import Self
 import numpy as np
 
 from core.arrays import BoolField, Float32Field
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastAmounts:
+    """Rain amounts from the newest scan on, from ensemble members, on their grid cells.
+
+    Attributes:
+        minutes: ends of the periods, ascending; only those within the leads.
+        thresholds_mm: ascending.
+        probability_SKHW: probability that the amount until the end of a period is at or above each threshold; NaN
+            where the newest field is not observed.
+        quantiles: ascending, as fractions.
+        quantile_mm_SQHW: amounts that are not exceeded with these probabilities.
+    """
+
+    minutes: tuple[int, ...]
+    thresholds_mm: tuple[float, ...]
+    probability_SKHW: Float32Field
+    quantiles: tuple[float, ...]
+    quantile_mm_SQHW: Float32Field
+
+
+@dataclass(frozen=True, eq=False)
+class MotionField:
+    """Motion of the rain on a coarse grid; row 0 is north.
+
+    Attributes:
+        eastward_ms_HW: along the rows of the grid to the right, in m/s.
+        northward_ms_HW: along its columns upwards, in m/s.
+        factor: edge of its cells in grid cells of the forecast; the last row and column may reach beyond these.
+    """
+
+    eastward_ms_HW: Float32Field
+    northward_ms_HW: Float32Field
+    factor: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +55,10 @@ class ForecastFields:
             threshold, NaN where the rate is; None from a forecaster without probabilities.
         thresholds_mmh: ascending, one for each probability field; empty without probabilities.
         members_MLHW: ensemble members in mm/h; None unless requested.
-        probability_grid_factor: how many grid cells along each axis share one value of probabilities and members.
+        probability_grid_factor: how many grid cells along each axis share one value of members and amounts, and of
+            probabilities unless they have the rate's rows and columns; the last row and column may reach beyond these.
+        amounts: of the next hours, from the members; None without members.
+        motion: of the rain; None from a forecaster without motion of its own.
     """
 
     rate_mmh_LHW: Float32Field
@@ -29,9 +67,35 @@ class ForecastFields:
     thresholds_mmh: tuple[float, ...] = ()
     members_MLHW: Float32Field | None = None
     probability_grid_factor: int = 1
+    amounts: ForecastAmounts | None = None
+    motion: MotionField | None = None
 
     @classmethod
     def known_in_coverage(cls, rate_mmh_LHW: Float32Field, newest_mmh_HW: Float32Field) -> Self:
         """Wrap rates whose origin is not traced: they are known wherever the newest field is observed."""
         covered_HW = np.isfinite(newest_mmh_HW)
         return cls(rate_mmh_LHW, np.broadcast_to(covered_HW, rate_mmh_LHW.shape).copy())
+
+    def members_MHW(self, lead: int) -> Float32Field:
+        """Return the members of one lead, by its index, on the grid cells of the rate.
+
+        Raises:
+            ValueError: the forecast has no members.
+        """
+        if self.members_MLHW is None:
+            raise ValueError("members: expected a forecast with members, got one without")
+        return on_grid(self.members_MLHW[:, lead], self.probability_grid_factor, self.rate_mmh_LHW.shape[1:])
+
+
+def on_grid(coarse_HW: Float32Field, factor: int, shape: tuple[int, ...]) -> Float32Field:
+    """Return fields (..., H, W) of cells `factor` times as large on the grid cells themselves, each value repeated."""
+    repeated_HW = coarse_HW.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    return repeated_HW[..., : shape[0], : shape[1]]
+
+
+def all_missing(missing_HW: BoolField, factor: int) -> BoolField:
+    """Return which cells of `factor` grid cells an edge hold nothing but missing cells."""
+    rows, cols = missing_HW.shape
+    padded_HW = np.pad(missing_HW, ((0, -rows % factor), (0, -cols % factor)), constant_values=True)
+    blocks = padded_HW.reshape(padded_HW.shape[0] // factor, factor, padded_HW.shape[1] // factor, factor)
+    return np.asarray(blocks.all(axis=(1, 3)))

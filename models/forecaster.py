@@ -16,7 +16,7 @@ from core.errors import ForecastError, InputError, shown
 from core.units import PAPER_PIXEL_M
 from models.device import NoDeviceError
 from models.fast import ready
-from models.fields import ForecastFields
+from models.fields import ForecastFields, all_missing
 from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
 
@@ -122,7 +122,7 @@ class Forecaster(ABC):
             return []
         fields_BTHW = np.stack([self._checked(fields_THW) for fields_THW in rate_mmh_BTHW])
         results = self._forecast_members(fields_BTHW, int(lead_steps), minutes, size_m, members)
-        kept = [result if members else replace(result, members_MLHW=None) for result in results]
+        kept = [result if members else replace(result, members_MLHW=None, amounts=None) for result in results]
         return [self._finished(result, each_THW[-1]) for result, each_THW in zip(kept, fields_BTHW, strict=True)]
 
     @abstractmethod
@@ -150,7 +150,9 @@ class Forecaster(ABC):
             probability_KLHW[:, :, missing_HW] = np.nan  # in place: a copy of all leads would double the memory
         members_MLHW = result.members_MLHW
         if members_MLHW is not None:
-            members_MLHW = np.where(missing_HW, np.float32("nan"), members_MLHW)
+            missing_members_HW = all_missing(missing_HW, result.probability_grid_factor)
+            if missing_members_HW.any():
+                members_MLHW[:, :, missing_members_HW] = np.nan
         return replace(
             result,
             rate_mmh_LHW=rate_mmh_LHW,

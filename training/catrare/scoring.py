@@ -12,6 +12,7 @@ import numpy as np
 
 from core.arrays import BoolField, Float32Field
 from models import Forecaster
+from models.fields import on_grid
 from training.catrare.folder import PIXEL_M
 from training.catrare.protocol import CADENCE_MINUTES, HOUR_STEPS
 from training.catrare.windows import HourWindow
@@ -67,16 +68,10 @@ def next_hour(
     if fields.members_MLHW is None:
         sum_mm_HW = np.asarray(fields.rate_mmh_LHW.mean(axis=0, dtype=np.float64), np.float32)
         return HourForecast(sum_mm_HW, known_HW)
-    sum_mm_MHW = _full_size(fields.members_MLHW.mean(axis=1), fields.probability_grid_factor, known_HW.shape)
+    sum_mm_MHW = on_grid(fields.members_MLHW.mean(axis=1), fields.probability_grid_factor, known_HW.shape)
     probability_KHW = np.stack([(sum_mm_MHW >= mm).mean(axis=0, dtype=np.float32) for mm in thresholds_mm])
     half = len(sum_mm_MHW) - math.ceil(len(sum_mm_MHW) / 2)
     return HourForecast(np.partition(sum_mm_MHW, half, axis=0)[half], known_HW, probability_KHW)
-
-
-def _full_size(sum_mm_MHW: Float32Field, factor: int, shape: tuple[int, ...]) -> Float32Field:
-    if factor > 1:
-        sum_mm_MHW = sum_mm_MHW.repeat(factor, axis=1).repeat(factor, axis=2)[:, : shape[0], : shape[1]]
-    return np.asarray(sum_mm_MHW, np.float32)
 
 
 def window_sums(
