@@ -29,6 +29,8 @@ FETCHED: Final = {"dwd": "DWD's open data", "ord": "EUMETNET's open radar data"}
 """Kinds of sources with an option of their own, which need no folder."""
 
 BROKER_WAIT_S: Final = 30.0
+REPLAY_CYCLE_S: Final = 1.0
+"""Longest time between two looks for new scans of a replay, which stands still until their forecast is stored."""
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
 """Options of the web server: our own code finds the client's address, and open event streams do not delay the end."""
 
@@ -64,6 +66,7 @@ class StackPlan:
             "INVENTED": self.settings.invented,
             "SOURCE_KIND": self.settings.source_kind,
             "REPLAY_SPEED": self.settings.replay_speed,
+            "CYCLE_S": self.settings.cycle_s,
             "REDIS_URL": redis_url,
         }
         if self.source:
@@ -103,6 +106,7 @@ def plan(
         return StackPlan(settings.model_copy(update=changes), source.resolve() if source else None)
     home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
     changes = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
+    changes["cycle_s"] = min(settings.cycle_s, REPLAY_CYCLE_S)
     return StackPlan(settings.model_copy(update=changes), home / "inbox", replay.resolve() if replay else None)
 
 
@@ -172,6 +176,7 @@ def _greeting(chosen: StackPlan) -> str:
     radar = FETCHED.get(settings.source_kind, radar)
     if chosen.plays:
         radar = f"{chosen.replay or 'an invented radar day'}, {settings.replay_speed:g} times as fast"
+        radar += " or as fast as its forecasts are ready"
     return f"http://{host}:{settings.port} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
 
 

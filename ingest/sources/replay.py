@@ -90,6 +90,7 @@ def play(
     speed: float,
     history_end: datetime | None = None,
     *,
+    hold: Callable[[datetime], object] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     wait: Callable[[float], None] = time.sleep,
 ) -> int:
@@ -98,6 +99,16 @@ def play(
     Scans up to `history_end` (None: the first 2.5 hours) are written at once. Then time runs `speed` times as fast as
     the clock, a gap of more than an hour is shortened to an hour, and no scan is written before its own time: once the
     replay has reached the present, it goes on at the pace of live radar.
+
+    Args:
+        scans: in order of time.
+        inbox: the watched folder.
+        speed: replayed minutes per minute, at most.
+        history_end: see above.
+        hold: called with the time of the last scan before a scan of a later time is written; the replay stands still
+            until it returns, and does not catch up on that time.
+        clock: returns the present time.
+        wait: sleeps for a number of seconds.
     """
     history: list[str] = []
     played, next_at, last_time = 0, clock(), None
@@ -105,6 +116,9 @@ def play(
         history_end = history_end or scan.valid_time + HISTORY
         if scan.valid_time > history_end:
             _mark_history(inbox, history)
+            if hold is not None and last_time is not None and scan.valid_time > last_time:
+                hold(last_time)
+                next_at = max(next_at, clock() - timedelta(minutes=STEP_MINUTES) / speed)
             gap = min(scan.valid_time - (last_time or scan.valid_time), LONGEST_GAP)
             next_at = max(next_at + gap / speed, scan.valid_time)
             wait(max(0.0, (next_at - clock()).total_seconds()))

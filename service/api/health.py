@@ -10,6 +10,7 @@ from core.times import iso
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
+from service.forecasts.pace import replay_state
 from service.schemas.listings import ReadyOut
 from service.tasks.watchdog import last_heartbeats, late_after_s
 
@@ -26,7 +27,8 @@ async def live() -> dict[str, str]:
 def ready(backend: BackendDep) -> ReadyOut:
     """Return 503 with the parts that are not ready, until a forecast can be served.
 
-    Stale data are reported as `status: stale` and do not make the service unready.
+    Stale data are reported as `status: stale` and do not make the service unready; a replay that is slowed down by its
+    forecasts says so under `replay`.
     """
     checks = {
         "model": "ok" if backend.warm else backend.reason,
@@ -41,6 +43,8 @@ def ready(backend: BackendDep) -> ReadyOut:
     data = _data(backend)
     # neither makes the service unready: without the device, models run on the CPU
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
+    if backend.settings.source_kind == "replay":
+        more["replay"] = replay_state(backend.settings.home)
     return ReadyOut(status="stale" if data.startswith("stale") else "ready", checks={**checks, **more})
 
 

@@ -94,11 +94,17 @@ class ForecastSchedule:
         return self.refusal_of(newest.valid_time) if newest else None
 
     def pending(self) -> Sequence[tuple[datetime, str]]:
-        """Return (reference time, model) of scans without their scheduled forecast, newest first, none too old."""
+        """Return (reference time, model) of scans without their scheduled forecast, newest first, none too old.
+
+        In a replay only the newest scan counts: it stands still until the forecast is stored, so the others are those
+        of the history, which was written at once.
+        """
         newest, model, row = self._store.latest(), self._settings.model, ForecastRow
         if newest is None:
             return []
         oldest = self._now() - timedelta(seconds=self._settings.refuse_after_s)
+        if self._settings.source_kind == "replay":
+            oldest = newest.valid_time
         named = (row.model == model) | (row.requested_model == model)
         query = select(row.reference_time).where(named, row.origin == "scans", row.reference_time >= oldest)
         with reading(self._engine) as connection:

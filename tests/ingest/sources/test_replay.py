@@ -70,6 +70,34 @@ def test_a_long_gap_is_cut_to_an_hour(tmp_path: Path):
     assert clock.waits == [60, 60]
 
 
+def test_a_replay_stands_still_until_the_forecast_of_its_last_scan_is_there_and_does_not_catch_up(tmp_path: Path):
+    clock = Clock(START + timedelta(days=1))
+    slow_s: dict[float, float] = {0: 40.0, 5: 40.0, 10: 1.0, 15: 1.0}
+    written_at: dict[float, float] = {}
+    held: list[datetime] = []
+
+    def hold(scan_time: datetime) -> None:
+        held.append(scan_time)
+        clock.now += timedelta(seconds=slow_s[(scan_time - START) / MINUTE])
+
+    def noted(minute: float) -> PlayedScan:
+        def write(_: Path) -> None:
+            written_at[minute] = (clock.now - START).total_seconds() - 86_400
+
+        return PlayedScan(START + minute * MINUTE, f"{minute}", write)
+
+    play(map(noted, (0, 5, 10, 15, 20)), tmp_path, 20, START, hold=hold, clock=clock, wait=clock.wait)
+    assert held == [START + minute * MINUTE for minute in (0, 5, 10, 15)]
+    assert written_at == {0: 0, 5: 40, 10: 80, 15: 95, 20: 110}  # a forecast of 1 s fits into the 15 s of a step
+
+
+def test_scans_of_one_time_wait_once(tmp_path: Path):
+    clock = Clock(START + timedelta(days=1))
+    held: list[datetime] = []
+    play(scans(0, 5, 5, 10), tmp_path, 20, START, hold=held.append, clock=clock, wait=clock.wait)
+    assert held == [START, START + 5 * MINUTE]
+
+
 def test_no_scan_is_played_before_its_time(tmp_path: Path):
     clock = Clock(START + 4 * MINUTE)
     play(scans(0, 5, 10), tmp_path, 1000, START, clock=clock, wait=clock.wait)
