@@ -1,4 +1,4 @@
-"""Devices: a description of this machine, and the ways in which a device fails (out of memory, or lost)."""
+"""Devices: their choice, a description of this machine, and how a device fails (out of memory, or lost)."""
 
 import gc
 import os
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 import torch
 
-from core.errors import InputError
+from core.errors import InputError, shown
 
 DeviceFailure = Literal["out of memory", "gone"]
 
@@ -21,6 +21,23 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 
 class NoDeviceError(InputError):
     """A device that this machine does not have."""
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device of that name; `auto` is a GPU if the machine has one, else the CPU.
+
+    Raises:
+        InputError: this machine has no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as err:
+        raise InputError(f"device: expected auto, cpu or cuda[:N], got {shown(device)}") from err
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise NoDeviceError(f"device: expected auto or cpu, since this machine has no GPU, got {shown(device)}")
+    return chosen
 
 
 def device_failure(err: BaseException) -> DeviceFailure | None:

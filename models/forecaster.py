@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -14,9 +14,10 @@ from core.arrays import Float32Field
 from core.cells import CellEdges
 from core.errors import ForecastError, InputError, shown
 from core.units import PAPER_PIXEL_M
-from models.device import NoDeviceError
+from models.device import pick_device
 from models.fast import ready
 from models.fields import ForecastFields, all_missing
+from models.leads import ForecastLead, lead_of
 from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
 
@@ -114,16 +115,48 @@ class Forecaster(ABC):
             raise InputError(f"members must be an integer of at least 0, got {shown(members)}")
         if members and not self.makes_members:
             raise InputError(f"members must be 0 for {self.name}, which makes no ensemble members, got {members}")
-        if isinstance(lead_steps, bool) or not isinstance(lead_steps, int | np.integer) or lead_steps < 1:
-            raise InputError(f"lead_steps must be an integer of at least 1, got {shown(lead_steps)}")
-        minutes = _spacing("cadence_minutes", cadence_minutes, self.cadence_minutes)
-        size_m = _spacing("pixel_m", pixel_m, self.pixel_m)
+        minutes, size_m = self._spacings(lead_steps, cadence_minutes, pixel_m)
         if not len(rate_mmh_BTHW):
             return []
         fields_BTHW = np.stack([self._checked(fields_THW) for fields_THW in rate_mmh_BTHW])
         results = self._forecast_members(fields_BTHW, int(lead_steps), minutes, size_m, members)
         kept = [result if members else replace(result, members_MLHW=None, amounts=None) for result in results]
         return [self._finished(result, each_THW[-1]) for result, each_THW in zip(kept, fields_BTHW, strict=True)]
+
+    def leads(
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int = 5,
+        *,
+        cadence_minutes: float | None = None,
+        pixel_m: float | None = None,
+    ) -> Iterator[ForecastLead]:
+        """Forecast as `forecast` does, and yield one lead after the other, each computed when it is requested.
+
+        A forecaster that computes all leads at once yields views of them. The fields of a lead are the caller's: later
+        leads do not change them.
+
+        Args:
+            rate_mmh_THW: as `forecast`.
+            lead_steps: as `forecast`.
+            cadence_minutes: as `forecast`.
+            pixel_m: as `forecast`.
+
+        Raises:
+            InputError: as `forecast`, before the first lead.
+            ForecastError: as `forecast`, at the lead that is not finite.
+        """
+        minutes, size_m = self._spacings(lead_steps, cadence_minutes, pixel_m)
+        fields_THW = self._checked(np.asarray(rate_mmh_THW))
+        return self._leads(fields_THW, int(lead_steps), minutes, size_m)
+
+    def _leads(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Iterator[ForecastLead]:
+        """Yield the finished leads of a checked input."""
+        (result,) = self._forecast_batch(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)
+        finished = self._finished(result, rate_mmh_THW[-1])
+        yield from (lead_of(finished, index) for index in range(lead_steps))
 
     @abstractmethod
     def _forecast_batch(
@@ -160,6 +193,13 @@ class Forecaster(ABC):
             exceedance_probability_KLHW=probability_KLHW,
             members_MLHW=members_MLHW,
         )
+
+    def _spacings(self, lead_steps: int, cadence_minutes: float | None, pixel_m: float | None) -> tuple[float, float]:
+        """Check the number of leads, and return minutes and metres, the forecaster's own for None."""
+        if isinstance(lead_steps, bool) or not isinstance(lead_steps, int | np.integer) or lead_steps < 1:
+            raise InputError(f"lead_steps must be an integer of at least 1, got {shown(lead_steps)}")
+        minutes = _spacing("cadence_minutes", cadence_minutes, self.cadence_minutes)
+        return minutes, _spacing("pixel_m", pixel_m, self.pixel_m)
 
     def _checked(self, rate_mmh_THW: Float32Field) -> Float32Field:
         if rate_mmh_THW.ndim != 3 or rate_mmh_THW.shape[0] < self.minimum_steps or not rate_mmh_THW.size:
@@ -252,20 +292,3 @@ def _spacing(name: str, value: float | None, own: float) -> float:
     if not 0 < value < math.inf:
         raise InputError(f"{name} must be a positive number, got {shown(value)}")
     return float(value)
-
-
-def pick_device(device: str) -> torch.device:
-    """Return the device of that name; `auto` is a GPU if the machine has one, else the CPU.
-
-    Raises:
-        InputError: this machine has no such device.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as err:
-        raise InputError(f"device: expected auto, cpu or cuda[:N], got {shown(device)}") from err
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise NoDeviceError(f"device: expected auto or cpu, since this machine has no GPU, got {shown(device)}")
-    return chosen

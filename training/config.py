@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.errors import ConfigError
 from core.units import MAIN_THRESHOLDS_MMH
 from models.build import options_of
+from models.device import pick_device
 from models.fast import number_type
-from models.forecaster import pick_device
 from models.guided.network import guided_options
 from models.transforms import Transform, transform_from_dict
 from training.datasets import DATASETS

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field
 from core.errors import InputError
 from core.units import PAPER_PIXEL_M
+from models.device import pick_device
 from models.fast import ready
 from models.fields import ForecastFields
-from models.forecaster import Forecaster, pick_device
+from models.forecaster import Forecaster
 from models.guided.adaptation import Adaptation, HindcastSamples
 from models.guided.calibration import CalibrationByCell
 from models.guided.fields import ProbabilityMatching

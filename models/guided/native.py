@@ -1,18 +1,22 @@
 """The native model as a forecaster: on the source's own grid and cadence, lead by lead."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from core.arrays import BoolField, Float32Field
+from core.arrays import Float32Field
+from models.device import pick_device
 from models.fields import ForecastFields
-from models.forecaster import Forecaster, pick_device
+from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
 from models.guided.cuts import ExpectedCuts
 from models.guided.levels import padded, window_levels
 from models.guided.pointwise import PointwiseModel
 from models.guided.trajectories import MOTION_MINUTES, trajectories
+from models.leads import ForecastLead, collected
 
 HALF_SEEN: Final = 0.5
 """Observed share of a cell's origin from which on its forecast counts as known."""
@@ -53,30 +57,31 @@ class NativeForecaster(Forecaster):
     def _forecast_batch(
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> list[ForecastFields]:
-        with torch.inference_mode():
-            return [self._forecast_one(each_THW, lead_steps, cadence_minutes, pixel_m) for each_THW in rate_mmh_BTHW]
+        each = (self._leads(fields_THW, lead_steps, cadence_minutes, pixel_m) for fields_THW in rate_mmh_BTHW)
+        return [collected(leads, lead_steps, self.thresholds_mmh) for leads in each]
 
-    def _forecast_one(
+    @torch.inference_mode()
+    def _leads(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> ForecastFields:
+    ) -> Iterator[ForecastLead]:
         shape, pixel_km = (rate_mmh_THW.shape[1], rate_mmh_THW.shape[2]), pixel_m / 1000
         fields_THW = padded(rate_mmh_THW[-self._fields_used(cadence_minutes) :], pixel_km)
         paths = trajectories(fields_THW, lead_steps, cadence_minutes, pixel_km)
         levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
         covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
-        rate_LHW = np.zeros((lead_steps, *shape), np.float32)
-        known_LHW: BoolField = np.zeros((lead_steps, *shape), np.bool_)
-        probability_KLHW = np.empty((len(self.thresholds_mmh), lead_steps, *shape), np.float32)
-        for lead in range(lead_steps):
-            sum_UHW, seen_HW = units.at(lead + 1, (lead + 1) * cadence_minutes)
-            probability_KN = self.model.logits(sum_UHW.flatten(1)).sigmoid().cummin(dim=0).values
-            probability_KHW = probability_KN.view(-1, *shape)
-            known_LHW[lead] = (seen_HW >= HALF_SEEN).cpu().numpy()
-            probability_KLHW[:, lead] = probability_KHW.cpu().numpy()
-            rate_N = self.cuts.rate_mmh(probability_KHW[:, covered_HW], self.thresholds_mmh)
-            rate_LHW[lead][covered_HW.cpu().numpy()] = rate_N.cpu().numpy()
-        return ForecastFields(rate_LHW, known_LHW, probability_KLHW, self.thresholds_mmh)
+        for step in range(1, lead_steps + 1):
+            yield self._lead(units, step, step * cadence_minutes, covered_HW)
+
+    def _lead(self, units: CarriedUnits, step: int, minutes: float, covered_HW: Tensor) -> ForecastLead:
+        sum_UHW, seen_HW = units.at(step, minutes)
+        probability_KN = self.model.logits(sum_UHW.flatten(1)).sigmoid().cummin(dim=0).values
+        probability_KHW = probability_KN.view(-1, *covered_HW.shape)
+        rate_HW = torch.full_like(probability_KHW[0], torch.nan)
+        rate_HW[covered_HW] = self.cuts.rate_mmh(probability_KHW[:, covered_HW], self.thresholds_mmh)
+        probability_KHW.masked_fill_(~covered_HW, torch.nan)
+        known_HW = (seen_HW >= HALF_SEEN) & covered_HW
+        return ForecastLead(step, rate_HW.cpu().numpy(), known_HW.cpu().numpy(), probability_KHW.cpu().numpy())
 
     @staticmethod
     def _fields_used(cadence_minutes: float) -> int:

@@ -214,7 +214,7 @@ def batch_size(settings: Settings) -> int:
     """Return the size of a batch: on a CPU a batch takes as long as its parts in turn (benchmark `serving`), so 1."""
     if settings.batch_size:
         return settings.batch_size
-    from models.forecaster import pick_device
+    from models.device import pick_device
 
     try:
         return GPU_BATCH if pick_device(settings.device).type == "cuda" else 1

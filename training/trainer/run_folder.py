@@ -14,8 +14,7 @@ import yaml
 
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
-from models.device import machine
-from models.forecaster import pick_device
+from models.device import machine, pick_device
 from training.config import FREE_ON_RESUME, RunConfig, is_first_process
 from training.datasets import NowcastDataset
 

@@ -1,0 +1,65 @@
+"""Forecasts lead by lead: the same fields as the whole forecast, one lead at a time."""
+
+import numpy as np
+import pytest
+
+from core.errors import InputError
+from models.guided.native import NativeForecaster
+from models.leads import collected
+from models.load import load_forecaster
+
+
+def _blob(frames=4, rows=48, cols=56):
+    y, x = np.mgrid[:rows, :cols].astype(np.float32)
+    field = np.stack([8 * np.exp(-((x - 12 - 2 * t) ** 2 + (y - 20) ** 2) / 60) for t in range(frames)])
+    field = np.where(field < 0.1, 0, field).astype(np.float32)
+    field[:, :, -5:] = np.nan
+    return field
+
+
+@pytest.mark.parametrize("name", ["persistence", "extrapolation", "native"])
+def test_leads_are_those_of_the_whole_forecast(name):
+    forecaster = load_forecaster(name, device="cpu")
+    whole = forecaster.forecast(_blob(), 4, cadence_minutes=10, pixel_m=2000.0)
+    leads = list(forecaster.leads(_blob(), 4, cadence_minutes=10, pixel_m=2000.0))
+    assert [lead.step for lead in leads] == [1, 2, 3, 4]
+    for index, lead in enumerate(leads):
+        np.testing.assert_array_equal(lead.rate_mmh_HW, whole.rate_mmh_LHW[index])
+        np.testing.assert_array_equal(lead.known_HW, whole.known_LHW[index])
+        if whole.exceedance_probability_KLHW is None:
+            assert lead.exceedance_probability_KHW is None
+        else:
+            np.testing.assert_array_equal(lead.exceedance_probability_KHW, whole.exceedance_probability_KLHW[:, index])
+
+
+@pytest.mark.parametrize("name", ["persistence", "native"])
+def test_leads_collect_to_the_whole_forecast(name):
+    forecaster = load_forecaster(name, device="cpu")
+    whole = forecaster.forecast(_blob(), 3, cadence_minutes=10, pixel_m=2000.0)
+    again = collected(forecaster.leads(_blob(), 3, cadence_minutes=10, pixel_m=2000.0), 3, forecaster.thresholds_mmh)
+    assert again.thresholds_mmh == whole.thresholds_mmh
+    for name in ("rate_mmh_LHW", "known_LHW", "exceedance_probability_KLHW"):
+        np.testing.assert_equal(getattr(again, name), getattr(whole, name))
+
+
+def test_a_lead_is_computed_when_it_is_requested(monkeypatch):
+    steps, compute = [], NativeForecaster._lead
+
+    def counted(self, units, step, *rest):
+        steps.append(step)
+        return compute(self, units, step, *rest)
+
+    monkeypatch.setattr(NativeForecaster, "_lead", counted)
+    leads = load_forecaster("native", device="cpu").leads(_blob(), 5, cadence_minutes=10, pixel_m=2000.0)
+    first = next(leads)
+    assert steps == [1]
+    kept = first.rate_mmh_HW.copy()
+    next(leads)
+    assert steps == [1, 2]
+    np.testing.assert_array_equal(first.rate_mmh_HW, kept, "a later lead leaves an earlier one as it is")
+
+
+@pytest.mark.parametrize("wrong", [{"lead_steps": 0}, {"cadence_minutes": -5}, {"pixel_m": 0}])
+def test_a_wrong_number_is_an_error_before_the_first_lead(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        load_forecaster("native", device="cpu").leads(_blob(), **wrong)
