@@ -33,16 +33,17 @@ from service.api.lookup import RecentForecasts
 from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
 from service.api.proxies import Proxied
+from service.api.strict import STRICT
 from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
 from service.telemetry.metric_files import keep_in_files
 
-PARTS: Final = (
-    *(nowcast_post, forecasts, areas, edr, wms, files, jobs, events),
-    *(verification, models, scans, health, metrics),
-)
+STRICT_PARTS: Final = (nowcast_post, forecasts, areas, files, jobs, events, verification, models, scans)
+OTHER_PARTS: Final = (edr, wms, health, metrics)
+"""Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
+
 PACKAGE: Final = "ms-rnn-nowcast"
 DESCRIPTION: Final = """
 Precipitation forecasts for the next two and a half hours from radar scans, with their age and their scores.
@@ -69,7 +70,9 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         swagger_ui_oauth2_redirect_url=None,
     )
     add_documentation(app)
-    for part in PARTS:
+    for part in STRICT_PARTS:
+        app.include_router(part.router, **STRICT)
+    for part in OTHER_PARTS:
         app.include_router(part.router)
     add_page(app, landing)
     # the last is the outermost
