@@ -23,24 +23,24 @@ from service.api import (
     metrics,
     models,
     nowcast_post,
+    points,
     scans,
     verification,
 )
 from service.api.access import Guard
 from service.api.backend import Backend
 from service.api.errors import handle_errors
-from service.api.lookup import RecentForecasts
+from service.api.lookup import STRICT, RecentForecasts
 from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
 from service.api.proxies import Proxied
-from service.api.strict import STRICT
 from service.forecasts.nowcast import NowcastService
 from service.ogc import edr, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
 from service.telemetry.metric_files import keep_in_files
 
-STRICT_PARTS: Final = (nowcast_post, forecasts, areas, files, jobs, events, verification, models, scans)
+STRICT_PARTS: Final = (nowcast_post, forecasts, points, areas, files, jobs, events, verification, models, scans)
 OTHER_PARTS: Final = (edr, wms, health, metrics)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
 

@@ -1,27 +1,25 @@
-"""GET /nowcast, /nowcast/latest and /nowcast/{id}: the list of forecasts, a forecast, its places, its pictures."""
+"""GET /nowcast, /nowcast/latest and /nowcast/{id}: the list of forecasts, a forecast, its pictures."""
 
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.concurrency import run_in_threadpool
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Colour
 from service.api import caching
-from service.api.backend import Backend, BackendDep
+from service.api.backend import BackendDep
 from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
-from service.api.lookup import ForecastDep, ForecastId, PlaceDep, ProbabilityOf, needs_no_query
+from service.api.lookup import ForecastDep, ForecastId, ProbabilityOf
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.places import graticule, map_cities
 from service.api.proxies import public_prefix
-from service.api.views import attribution_text, forecast_out, point_out, status_of
-from service.forecasts.fields import held
+from service.api.views import attribution_text, forecast_out
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.products import inputs_png, lead_png
 from service.queries.probabilities import probability_png
-from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, PointOut, ProbabilityColourOut, Time
+from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, ProbabilityColourOut, Time
 from service.schemas.listings import ForecastRowOut, ForecastsOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
@@ -73,29 +71,6 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
     lifetime_s = caching.until_next_run_s(forecast, backend.settings)  # scores of an old forecast change with a new run
     return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
-
-
-@router.get(
-    "/{forecast_id}/point",
-    summary="The forecast at one place",
-    response_model=PointOut,
-    responses={304: caching.NOT_MODIFIED, **documented(404, 422)},
-)
-async def read_point(where: PlaceDep, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """Return rate and exceedance probabilities at each lead, and when rain starts and ends.
-
-    A place outside the grid has `no coverage` and null values; it is not an error.
-    """
-    if needs_no_query(backend.settings) and held(forecast):  # from memory: starting a thread would take longer
-        return _point(where, forecast, backend, request)
-    return await run_in_threadpool(_point, where, forecast, backend, request)
-
-
-def _point(where: tuple[float, float], forecast: StoredForecast, backend: Backend, request: Request) -> Response:
-    tag = caching.weak_etag(forecast, str(where), status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
-    unchanged = caching.not_modified(request, headers)
-    return unchanged or _json(request, point_out(backend, forecast, *where), headers)
 
 
 @router.get(
@@ -166,7 +141,7 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
     )
 
 
-def _json(request: Request, answer: ForecastOut | PointOut, headers: dict[str, str]) -> Response:
+def _json(request: Request, answer: ForecastOut, headers: dict[str, str]) -> Response:
     return caching.not_modified(request, headers) or Response(
         answer.model_dump_json(), media_type="application/json", headers=headers
     )

@@ -1,18 +1,22 @@
-"""The forecast and the place that a request names."""
+"""What a request names: a forecast, places, and no parameter that the operation lacks."""
 
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, WithJsonSchema
 
 from core.errors import InputError, shown
 from core.settings import Settings
 from service.api.backend import BackendDep
+from service.api.errors import documented
 from service.forecasts.catalogue import Version
 from service.forecasts.nowcast import NowcastService, StoredForecast
 
@@ -21,6 +25,7 @@ SURE_S: Final = 1.0
 """Seconds for which a catalogue lookup is reused while the catalogue's version is unchanged."""
 
 MOST: Final = 256
+MOST_PLACES: Final = 100
 
 ForecastId = Annotated[
     str,
@@ -118,8 +123,56 @@ async def place(
     return lat, lon - 360.0 if lon > 180 else lon
 
 
+def _degrees(values: object) -> object:
+    """Return the numbers of a repeated parameter, each of which may hold several, separated by commas.
+
+    Raises:
+        ValueError: one is not a number.
+    """
+    if not isinstance(values, list):
+        return values
+    parts = [part for value in values for part in str(value).split(",")]
+    try:
+        return [float(part) for part in parts]
+    except ValueError as err:
+        raise ValueError("expected a number of degrees for each place") from err
+
+
+async def places(
+    lat: Annotated[
+        list[Annotated[float, WithJsonSchema({"type": "number", "minimum": -90, "maximum": 90})]],
+        BeforeValidator(_degrees),
+        Query(
+            description="latitude in degrees north; several places: repeated, or separated by commas",
+            examples=[[52.52]],
+            min_length=1,
+            max_length=MOST_PLACES,
+        ),
+    ],
+    lon: Annotated[
+        list[Annotated[float, WithJsonSchema({"type": "number", "minimum": -180, "maximum": 360})]],
+        BeforeValidator(_degrees),
+        Query(
+            description="longitude in degrees east, one for each latitude; 180 to 360 are those of the western "
+            "hemisphere",
+            examples=[[13.4]],
+            min_length=1,
+            max_length=MOST_PLACES,
+        ),
+    ],
+) -> list[tuple[float, float]]:
+    """Return latitude and longitude of some places in degrees.
+
+    Raises:
+        InputError: not places on Earth, or another number of latitudes than of longitudes.
+    """
+    if len(lat) != len(lon):
+        raise InputError(f"lat, lon: expected as many latitudes as longitudes, got {len(lat)} and {len(lon)}")
+    return [await place(*each) for each in zip(lat, lon, strict=True)]
+
+
 ForecastDep = Annotated[StoredForecast, Depends(chosen_forecast)]
-PlaceDep = Annotated[tuple[float, float], Depends(place)]
+PlacesDep = Annotated[list[tuple[float, float]], Depends(places)]
 
 
 def _uuid(text: str) -> UUID:
@@ -127,3 +180,29 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError as err:
         raise InputError(f"forecast id: expected `latest` or a UUID, got {shown(text)}") from err
+
+
+async def only_known_parameters(request: Request) -> None:
+    """Check that the operation has every query parameter of the request.
+
+    Raises:
+        InputError: it lacks one.
+    """
+    if not request.scope["query_string"]:
+        return
+    route: APIRoute = request.scope["route"]
+    known = tuple(dict.fromkeys(_names(route.dependant)))
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        expected = f"one of {', '.join(known)}" if known else "no query parameter"
+        raise InputError(f"query parameter: expected {expected}, got {shown(unknown[0])}")
+
+
+STRICT: Final[dict[str, Any]] = {"dependencies": [Depends(only_known_parameters)], "responses": documented(422)}
+"""Arguments of `include_router` for the operations of this service; interfaces of other standards ignore more names."""
+
+
+def _names(dependant: Dependant) -> list[str]:
+    """Return the names of the query parameters of a function and of all that it depends on."""
+    names = [name for each in dependant.dependencies for name in _names(each)]
+    return [*(field.alias for field in dependant.query_params), *names]

@@ -1,6 +1,5 @@
 """Documents of forecasts: from the service's records to the responses of the interface."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,8 +13,7 @@ from service.api.places import cities_of
 from service.api.proxies import public_prefix
 from service.api.score_views import score_rows
 from service.forecasts.nowcast import StoredForecast, Verification
-from service.queries.point import RAIN_MMH, PointSeries, point_series
-from service.queries.probabilities import place_probabilities
+from service.queries.point import RAIN_MMH
 from service.schemas.forecasts import (
     ForecastOut,
     GridOut,
@@ -23,9 +21,6 @@ from service.schemas.forecasts import (
     LinksOut,
     ModelOut,
     PictureOut,
-    PointLeadOut,
-    PointOut,
-    ProbabilityOut,
     RadarCoverage,
     Status,
 )
@@ -71,43 +66,6 @@ def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
         "data_age_s": round(backend.service.data_age_s(forecast), 3),
         "model": ModelOut(name=forecast.model, version=forecast.version),
     }
-
-
-def point_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PointOut:
-    """Return the document of a forecast at one place."""
-    point = point_series(forecast, lat, lon)
-    cell = forecast.grid.cell_of(lat, lon)
-    row, col = cell or (None, None)
-    return PointOut.of(
-        point,
-        **run_fields(backend, forecast),
-        reference_time=forecast.reference_time,
-        row=row,
-        col=col,
-        radar_coverage=point.coverage,
-        series=point_rows(forecast, point, place_probabilities(forecast, cell)),
-        rain_from_mmh=RAIN_MMH,
-    )
-
-
-def point_rows(
-    forecast: StoredForecast, point: PointSeries, probabilities: Sequence[Sequence[float | None]]
-) -> list[PointLeadOut]:
-    """Return rate and exceedance probabilities of a place by lead."""
-    rows = zip(forecast.valid_times, forecast.lead_minutes, point.rate_mmh, point.known, probabilities, strict=True)
-    return [
-        PointLeadOut(
-            valid_time=time,
-            lead_minutes=lead,
-            rate_mmh=rate_mmh,
-            known=known,
-            probabilities=[
-                ProbabilityOut(threshold_mmh=threshold_mmh, probability=probability)
-                for threshold_mmh, probability in zip(forecast.thresholds_mmh, probability_N, strict=True)
-            ],
-        )
-        for time, lead, rate_mmh, known, probability_N in rows
-    ]
 
 
 def is_stale(backend: Backend, forecast: StoredForecast) -> bool:

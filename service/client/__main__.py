@@ -17,7 +17,8 @@ from core.command import errors_in_one_line
 from core.settings import settings_from_environment
 from service.client.client import Client
 from service.client.forecast import Forecast
-from service.schemas.forecasts import PointLeadOut, Time
+from service.schemas.forecasts import Time
+from service.schemas.places import PointLeadOut
 from service.schemas.scores import MaskName, ScoreOut
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)

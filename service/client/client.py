@@ -12,8 +12,9 @@ import httpx2
 
 from service.client.connection import Connection, ServiceError
 from service.client.forecast import Forecast
-from service.schemas.forecasts import ForecastOut, PointOut
+from service.schemas.forecasts import ForecastOut
 from service.schemas.listings import JobOut, ModelsOut, ScansOut
+from service.schemas.places import PointOut
 from service.schemas.scores import MaskName, RollingOut
 
 LOCAL: Final = "http://127.0.0.1:8000"

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.client.connection import Connection
-from service.schemas.forecasts import ForecastOut, MapOut, PointOut
+from service.schemas.forecasts import ForecastOut, MapOut
+from service.schemas.places import PointOut
 
 
 @dataclass(frozen=True)

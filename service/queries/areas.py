@@ -100,7 +100,7 @@ def _whole_km2(grid: Grid, polygon: Polygon) -> float:
     area_m2 = 0.0
     for part in (one for some in parts for one in some):
         dense = shapely.segmentize(part, max(_step_deg(grid), part.length / MOST_PIECES))
-        area_m2 += abs(_geod(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0])
+        area_m2 += abs(geod_of(grid.crs).geometry_area_perimeter(shapely.orient_polygons(dense))[0])
     return area_m2 / 1e6
 
 
@@ -128,7 +128,7 @@ def _true_km2(grid: Grid, x: Float64Field, y: Float64Field) -> Float64Field:
 
 def _degree_km2(grid: Grid, lat: Float64Field) -> Float64Field:
     """Return the true area of a square degree, from the radii of curvature of meridian and prime vertical."""
-    figure = _geod(grid.crs)
+    figure = geod_of(grid.crs)
     radii = figure.a**2 * (1 - figure.es) / (1 - figure.es * np.sin(np.radians(lat)) ** 2) ** 2
     return np.asarray(radii * np.cos(np.radians(lat)) * math.radians(1) ** 2 / 1e6)
 
@@ -145,7 +145,12 @@ def _factors(crs: str) -> Proj:
 
 
 @lru_cache(maxsize=16)
-def _geod(crs: str) -> Geod:
+def geod_of(crs: str) -> Geod:
+    """Return the ellipsoid of a projection.
+
+    Raises:
+        InputError: it has none.
+    """
     geod = CRS.from_user_input(crs).get_geod()
     if geod is None:
         raise InputError(f"expected a projection with an ellipsoid, which areas need, got {shown(crs)}")

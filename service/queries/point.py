@@ -1,20 +1,48 @@
 """A forecast at one place; missing data are never reported as dry."""
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.forecasts.fields import FIELDS, Fields
+from core.arrays import Float32Field
+from core.distribution import quantile_mmh
+from core.errors import NoDataError
+from service.forecasts.fields import FIELDS, PROBABILITIES
 from service.forecasts.records import StoredForecast
 
 RAIN_MMH: Final = 0.1
 """Rain rate from which a place counts as wet."""
 
+QUANTILES: Final = (0.1, 0.5, 0.9)
 Coverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Outlook = Literal["rain", "dry", "unknown"]
+Basis = Literal["members", "probabilities", "rates"]
+Numbers = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class NextRain:
+    """Start and end of the next rain at a place, in minutes after the reference time; None is unknown or not forecast.
+
+    Attributes:
+        start_minutes: 0 where the newest scan has rain.
+        start_probability: probability of rain at the start.
+        end_minutes: first dry time after the start.
+        end_probability: probability that it is dry then.
+        basis: what minutes and probabilities come from.
+    """
+
+    start_minutes: int | None
+    start_probability: float | None
+    end_minutes: int | None
+    end_probability: float | None
+    basis: Basis
 
 
 @dataclass(frozen=True)
@@ -22,24 +50,34 @@ class PointSeries:
     """The forecast of the grid cell of one place.
 
     Attributes:
+        cell: row and column; None outside the grid.
         coverage: radar coverage in met.no's terms; "temporarily unavailable" where radars observed the grid cell
             earlier but not now, and where only some leads have a rate ("no coverage" means no rate at all).
+        observed_mmh: rate of the newest scan; None without data, or where the input is not kept.
         rate_mmh: by lead; None without data.
         known: by lead; False where rain can flow in from outside the observed area, None without a rate or where the
             forecast's file does not hold it.
+        probabilities: by lead and threshold; None without data. A forecast without probabilities has no thresholds.
+        quantiles_mmh: by quantile (`QUANTILES`) and lead; None without probabilities.
         outlook: "dry" only where every lead is known and dry; "unknown" where some are not and no rain is forecast.
         next_rain_start, next_rain_end: None where unknown or not within the leads.
+        next_rain: start and end with their probabilities, including rain that is observed now; None without any.
     """
 
     lat: float
     lon: float
+    cell: tuple[int, int] | None
     coverage: Coverage
     valid_times: tuple[datetime, ...]
-    rate_mmh: tuple[float | None, ...]
+    observed_mmh: float | None
+    rate_mmh: Numbers
     known: tuple[bool | None, ...]
+    probabilities: tuple[Numbers, ...]
+    quantiles_mmh: tuple[Numbers, ...]
     outlook: Outlook
     next_rain_start: datetime | None
     next_rain_end: datetime | None
+    next_rain: NextRain | None
 
 
 def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSeries:
@@ -49,29 +87,111 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
         InputError: not a place on Earth.
     """
     cell = forecast.grid.cell_of(lat, lon)
-    if cell is None:
-        rates: list[float | None] = [None] * len(forecast.lead_minutes)
-        known: list[bool | None] = [None] * len(rates)
-        coverage: Coverage = "no coverage"
-    else:
-        fields = FIELDS.read(forecast)
-        series_T = fields.rate_mmh_THW[:, cell[0], cell[1]]
-        rates = [float(rate) if np.isfinite(rate) else None for rate in series_T]
-        known = _known(fields, cell, rates)
-        usual = bool(fields.usual_HW[cell])
-        coverage = (
-            "ok" if None not in rates else _why_missing(usual=usual, some=any(rate is not None for rate in rates))
-        )
+    values = _values(forecast, cell)
+    rates = _numbers(values.rate_mmh_L)
+    known = _known(values, rates)
+    observed = _numbers(np.array([values.observed_mmh]))[0]
     start, end = next_rain(forecast.valid_times, rates)
-    outlook = _outlook(rates, known)
-    return PointSeries(lat, lon, coverage, forecast.valid_times, tuple(rates), tuple(known), outlook, start, end)
+    return PointSeries(
+        lat,
+        lon,
+        cell,
+        _coverage(rates, usual=values.usual) if cell else "no coverage",
+        forecast.valid_times,
+        observed,
+        tuple(rates),
+        tuple(known),
+        tuple(tuple(_numbers(column_K)) for column_K in values.probability_KL.T),
+        _quantiles(forecast, values.probability_KL),
+        _outlook(rates, known),
+        start,
+        end,
+        rain_minutes(forecast.lead_minutes, rates, _wet(forecast, values.probability_KL), observed),
+    )
 
 
-def _known(fields: Fields, cell: tuple[int, int], rates: Sequence[float | None]) -> list[bool | None]:
-    if fields.known_THW is None:
+@dataclass(frozen=True)
+class _Values:
+    """Values of a grid cell; NaN is unknown."""
+
+    rate_mmh_L: Float32Field
+    known_L: NDArray[np.bool_] | None
+    probability_KL: Float32Field
+    observed_mmh: float
+    usual: bool
+
+
+def _values(forecast: StoredForecast, cell: tuple[int, int] | None) -> _Values:
+    """Return the values of a grid cell; outside the grid all are unknown."""
+    count = len(forecast.lead_minutes)
+    unknown_KL = np.full((len(forecast.thresholds_mmh), count), np.nan, np.float32)
+    if cell is None:
+        return _Values(np.full(count, np.nan, np.float32), None, unknown_KL, math.nan, usual=False)
+    fields, probability_KL = FIELDS.read(forecast), unknown_KL
+    if forecast.thresholds_mmh:
+        with suppress(NoDataError):  # the file may have been written again without probabilities
+            probability_KL = PROBABILITIES.read(forecast).probability_NTHW[:, :, *cell]
+    return _Values(
+        fields.rate_mmh_THW[:, *cell],
+        None if fields.known_THW is None else fields.known_THW[:, *cell],
+        probability_KL,
+        math.nan if fields.analysis_mmh_HW is None else float(fields.analysis_mmh_HW[cell]),
+        bool(fields.usual_HW[cell]),
+    )
+
+
+def _quantiles(forecast: StoredForecast, probability_KL: Float32Field) -> tuple[Numbers, ...]:
+    """Return quantiles of the rate by lead; None where the forecast has no probabilities."""
+    if not forecast.thresholds_mmh:
+        return ((None,) * len(forecast.lead_minutes),) * len(QUANTILES)
+    found = (quantile_mmh(probability_KL, forecast.thresholds_mmh, q) for q in QUANTILES)
+    return tuple(tuple(_numbers(rate_mmh_L)) for rate_mmh_L in found)
+
+
+def _wet(forecast: StoredForecast, probability_KL: Float32Field) -> Sequence[float | None] | None:
+    """Return the probability of rain by lead; None where the forecast has no such threshold."""
+    thresholds = [math.isclose(mmh, RAIN_MMH, rel_tol=1e-6) for mmh in forecast.thresholds_mmh]
+    return _numbers(probability_KL[thresholds.index(True)]) if True in thresholds else None
+
+
+def rain_minutes(
+    lead_minutes: Sequence[int],
+    rates: Sequence[float | None],
+    wet: Sequence[float | None] | None,
+    observed_mmh: float | None,
+) -> NextRain | None:
+    """Return start and end of the next rain of the forecast rate, with the probability of rain at these leads.
+
+    Args:
+        lead_minutes: of the rates.
+        rates: mm/h; None is unknown.
+        wet: probability of rain by lead; None without probabilities.
+        observed_mmh: newest scan; where it has rain, that is the start, and certain.
+    """
+    rains_now = observed_mmh is not None and observed_mmh >= RAIN_MMH
+    start = -1 if rains_now else _first(rates, 0, lambda rate: rate >= RAIN_MMH)
+    if start is None:
+        return None
+    end = _first(rates, start + 1, lambda rate: rate < RAIN_MMH)
+    starts = 1.0 if rains_now else None if wet is None else wet[start]
+    rains_at_end = None if wet is None or end is None else wet[end]
+    return NextRain(
+        0 if rains_now else lead_minutes[start],
+        starts,
+        None if end is None else lead_minutes[end],
+        None if rains_at_end is None else 1.0 - rains_at_end,
+        "rates" if wet is None else "probabilities",
+    )
+
+
+def _numbers(values_N: NDArray[Any]) -> list[float | None]:
+    return [None if value != value else value for value in values_N.astype(np.float64).tolist()]
+
+
+def _known(values: _Values, rates: Sequence[float | None]) -> list[bool | None]:
+    if values.known_L is None:
         return [None] * len(rates)
-    known_T = fields.known_THW[:, cell[0], cell[1]]
-    return [None if rate is None else bool(known) for rate, known in zip(rates, known_T, strict=True)]
+    return [None if rate is None else bool(known) for rate, known in zip(rates, values.known_L, strict=True)]
 
 
 def _outlook(rates: Sequence[float | None], known: Sequence[bool | None]) -> Outlook:
@@ -88,7 +208,7 @@ def next_rain(valid_times: tuple[datetime, ...], rates: list[float | None]) -> t
     return None if start is None else valid_times[start], None if end is None else valid_times[end]
 
 
-def _first(rates: list[float | None], begin: int, fits: Callable[[float], bool]) -> int | None:
+def _first(rates: Sequence[float | None], begin: int, fits: Callable[[float], bool]) -> int | None:
     """Return the index of the first fitting rate from `begin` on; None if there is none before an unknown one."""
     for index in range(begin, len(rates)):
         rate = rates[index]
@@ -99,5 +219,7 @@ def _first(rates: list[float | None], begin: int, fits: Callable[[float], bool])
     return None
 
 
-def _why_missing(*, usual: bool, some: bool) -> Coverage:
-    return "temporarily unavailable" if usual or some else "no coverage"
+def _coverage(rates: Sequence[float | None], *, usual: bool) -> Coverage:
+    if None not in rates:
+        return "ok"
+    return "temporarily unavailable" if usual or any(rate is not None for rate in rates) else "no coverage"

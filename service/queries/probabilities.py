@@ -1,4 +1,4 @@
-"""Exceedance probabilities of a forecast at a place, in a block, and as a picture; NaN and None are unknown."""
+"""Exceedance probabilities of a forecast in a block and as a picture; NaN and None are unknown."""
 
 from collections.abc import Sequence
 
@@ -13,17 +13,6 @@ from service.forecasts.probabilities import Probabilities, threshold_index, with
 from service.forecasts.products import lead_index
 from service.forecasts.records import StoredForecast
 from service.queries.regions import BoxField, box_dataset
-
-
-def place_probabilities(forecast: StoredForecast, cell: tuple[int, int] | None) -> list[list[float | None]]:
-    """Return the probabilities of a grid cell by lead and threshold.
-
-    They are None outside the grid; a forecast without probabilities has no thresholds.
-    """
-    if cell is None or not forecast.thresholds_mmh:
-        return [[None] * len(forecast.thresholds_mmh) for _ in forecast.lead_minutes]
-    probability_TN = PROBABILITIES.read(forecast).probability_NTHW[:, :, cell[0], cell[1]].T
-    return [[round(float(one), 3) if np.isfinite(one) else None for one in row_N] for row_N in probability_TN]
 
 
 def box_probabilities(

@@ -176,53 +176,6 @@ class ForecastOut(Out):
     links: LinksOut
 
 
-class ProbabilityOut(Out):
-    """Exceedance probability of one grid cell for one threshold."""
-
-    threshold_mmh: float
-    probability: Probability
-
-
-class PointLeadOut(Out):
-    """The forecast of one grid cell at one time."""
-
-    valid_time: datetime
-    lead_minutes: int
-    rate_mmh: Rate
-    known: bool | None = Field(
-        default=None,
-        description="whether the rate rests on an observation: false where rain can flow in from outside the observed "
-        "area, so that 0 does not mean dry; null without a rate, and for forecasts of version 0.1.0",
-    )
-    probabilities: list[ProbabilityOut] = Field(
-        default=[],
-        description="exceedance probabilities at the valid time, by threshold; empty if the forecast has none",
-    )
-
-
-class PointOut(Out):
-    """The forecast at one place."""
-
-    forecast_id: UUID
-    status: Status
-    stale: bool
-    reference_time: datetime
-    data_age_s: float
-    model: ModelOut
-    lat: float
-    lon: float
-    row: int | None = Field(description="row of the grid, from the north; null outside the grid")
-    col: int | None = Field(description="column of the grid, from the west; null outside the grid")
-    radar_coverage: RadarCoverage
-    series: list[PointLeadOut]
-    outlook: Literal["rain", "dry", "unknown"] = Field(description="`dry` only if every lead is known and dry")
-    next_rain_start: datetime | None = Field(description="first lead with rain; null if there is none or it is unknown")
-    next_rain_end: datetime | None = Field(
-        description="first dry lead after it; null if there is none or it is unknown"
-    )
-    rain_from_mmh: float = Field(description="rain rate from which a place counts as wet")
-
-
 class MapLineOut(Out):
     """A meridian or parallel in picture coordinates (grid cells from the north-western corner)."""
 

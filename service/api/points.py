@@ -1,0 +1,93 @@
+"""GET /nowcast/{id}/point: a forecast at one place or at several, as JSON or as CSV."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import TypeAdapter
+
+from service.api import caching
+from service.api.backend import Backend, BackendDep
+from service.api.errors import documented
+from service.api.lookup import ForecastDep, PlacesDep, needs_no_query
+from service.api.negotiate import JSON, chosen_type
+from service.api.point_views import UTC_NAME, point_out, points_csv, zone_of
+from service.api.views import status_of
+from service.forecasts.fields import held
+from service.forecasts.nowcast import StoredForecast
+from service.schemas.places import PointOut
+
+router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+
+CSV: Final = "text/csv"
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "a document, a list of them for several places, or a table", "content": {CSV: {}}},
+    304: caching.NOT_MODIFIED,
+    **documented(404, 406, 422),
+}
+_SEVERAL: Final = TypeAdapter(list[PointOut])
+
+
+@dataclass(frozen=True)
+class PlacesQuery:
+    """The places of a request, the zone of its times, and the media type of the response."""
+
+    places: list[tuple[float, float]]
+    zone: ZoneInfo
+    kind: str
+
+    @property
+    def text(self) -> str:
+        """Return all of it as text, which distinguishes responses in their ETag."""
+        return f"{self.places} {self.zone.key} {self.kind}"
+
+
+async def places_query(
+    request: Request,
+    places: PlacesDep,
+    tz: Annotated[
+        str, Query(description="IANA time zone of all times", max_length=100, examples=["Europe/Berlin"])
+    ] = UTC_NAME,
+) -> PlacesQuery:
+    """Return the parameters of a request.
+
+    Raises:
+        InputError: not places on Earth, or no such time zone.
+        NotAcceptableError: neither JSON nor CSV.
+    """
+    return PlacesQuery(places, zone_of(tz), chosen_type(request.headers.get("accept"), (JSON, CSV)))
+
+
+@router.get(
+    "/{forecast_id}/point",
+    summary="The forecast at a place, or at several",
+    response_model=PointOut | list[PointOut],
+    responses=ANSWERS,
+)
+async def read_point(
+    query: Annotated[PlacesQuery, Depends(places_query)], forecast: ForecastDep, backend: BackendDep, request: Request
+) -> Response:
+    """Return the newest scan, then rate, quantiles and exceedance probabilities at each lead, and the next rain.
+
+    Several places are answered by a list in their order. With `Accept: text/csv` the response is a table with a row for
+    each place and time. A place outside the grid has `no coverage` and null values; it is not an error.
+    """
+    # from memory: starting a thread would take longer
+    if len(query.places) == 1 and needs_no_query(backend.settings) and held(forecast):
+        return _point(query, forecast, backend, request)
+    return await run_in_threadpool(_point, query, forecast, backend, request)
+
+
+def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, request: Request) -> Response:
+    tag = caching.weak_etag(forecast, query.text, status_of(backend, forecast))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    unchanged = caching.not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
+    points = [point_out(backend, forecast, lat, lon, query.zone) for lat, lon in query.places]
+    if query.kind == CSV:
+        return Response(points_csv(points, forecast.thresholds_mmh), media_type=CSV, headers=headers)
+    content = points[0].model_dump_json() if len(points) == 1 else _SEVERAL.dump_json(points)
+    return Response(content, media_type=JSON, headers=headers)

@@ -1,0 +1,167 @@
+"""A forecast at places over HTTP: now, quantiles, the next rain in minutes, zones, tables, several places."""
+
+import csv
+import io
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+
+from core.distribution import quantile_mmh
+from service.queries.point import rain_minutes
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, fill, rain_THW, running, service_at
+
+LON_HW, LAT_HW = GRID.lon_lat_HW()
+WET = 41, 26
+CORNER = 2, 3
+LEADS = (5, 10, 15, 20)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    made = service_at(tmp_path_factory.mktemp("home"))
+    fill(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    service.forecast_stored()
+    with running(service) as client:
+        yield client
+
+
+def at(*cell, **more):
+    return {"lat": float(LAT_HW[cell]), "lon": float(LON_HW[cell]), **more}
+
+
+def point(client: TestClient, *cell, **more):
+    answer = client.get("/nowcast/latest/point", params=at(*cell, **more))
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_place_begins_with_the_newest_scan(client):
+    for cell in (WET, (40, 20), (70, 5)):
+        observed = point(client, *cell)["observed"]
+        assert observed["valid_time"] == "2024-06-01T12:00:00Z"
+        assert observed["rate_mmh"] == pytest.approx(float(rain_THW([REFERENCE])[0][cell]), rel=1e-6, abs=0.01)
+    assert point(client, *CORNER)["observed"]["rate_mmh"] is None
+
+
+def test_quantiles_are_those_of_the_probabilities_and_ascend(client):
+    for lead in point(client, *WET)["series"]:
+        probability_K = np.array([one["probability"] for one in lead["probabilities"]])
+        for q, name in ((0.1, "q10"), (0.5, "q50"), (0.9, "q90")):
+            assert lead[name] == pytest.approx(float(quantile_mmh(probability_K, CHANCES_MMH, q)), rel=0.02, abs=0.002)
+        assert lead["q10"] <= lead["q50"] <= lead["q90"]
+    assert any(lead["q90"] > lead["q50"] > 0 for lead in point(client, *WET)["series"])
+
+
+def test_a_place_without_radar_is_null_everywhere(client):
+    body = point(client, *CORNER)
+    assert body["radar_coverage"] == "no coverage"
+    assert body["next_rain"] is body["motion"] is body["amounts"] is None
+    for lead in body["series"]:
+        assert {lead[name] for name in ("rate_mmh", "known", "q10", "q50", "q90")} == {None}
+
+
+def test_a_baseline_has_no_quantiles(client, service):
+    baseline = service.forecast_stored(model="persistence")
+    body = client.get(f"/nowcast/{baseline.id}/point", params=at(*WET)).json()
+    assert {lead["q50"] for lead in body["series"]} == {None}
+    assert body["next_rain"]["basis"] == "rates"
+    assert body["next_rain"]["end_probability"] is None
+
+
+@pytest.mark.parametrize(
+    ("observed", "rates", "expected"),
+    [
+        (0.0, (0.0, 0.2, 0.3, 0.0), (10, 0.6, 20, 0.8)),
+        (0.5, (0.0, 0.2, 0.3, 0.0), (0, 1.0, 5, 0.7)),  # rain now is certain and ends at the first dry lead
+        (None, (0.2, 0.2, 0.3, 0.4), (5, 0.3, None, None)),
+        (0.0, (0.0, None, 0.3, 0.0), None),  # what precedes is unknown
+        (0.0, (0.2, None, 0.3, 0.0), (5, 0.3, None, None)),
+        (0.09, (0.0,) * 4, None),
+    ],
+)
+def test_the_next_rain_in_minutes_by_hand(observed, rates, expected):
+    rain = rain_minutes(LEADS, rates, (0.3, 0.6, 0.5, 0.2), observed)
+    if expected is None:
+        assert rain is None
+        return
+    assert rain is not None
+    found = (rain.start_minutes, rain.start_probability, rain.end_minutes, rain.end_probability)
+    assert found == pytest.approx(expected)
+    assert rain.basis == "probabilities"
+
+
+def test_times_are_in_the_zone_that_was_asked_for(client):
+    utc, berlin = point(client, *WET), point(client, *WET, tz="Europe/Berlin")
+    assert (utc["time_zone"], berlin["time_zone"]) == ("UTC", "Europe/Berlin")
+    assert utc["series"][0]["valid_time"] == "2024-06-01T12:30:00Z"
+    assert berlin["series"][0]["valid_time"] == "2024-06-01T14:30:00+02:00"
+    assert berlin["reference_time"] == berlin["observed"]["valid_time"] == "2024-06-01T14:00:00+02:00"
+    assert berlin["next_rain_start"].endswith("+02:00")
+
+
+@pytest.mark.parametrize("name", ["Mars", "Europe", "../etc/passwd", "", "Europe/Berlin\x00"])
+def test_a_zone_that_does_not_exist_is_named(client, name):
+    answer = client.get("/nowcast/latest/point", params=at(*WET, tz=name))
+    assert answer.status_code == 422
+    assert "tz: expected an IANA time zone" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("separated", [True, False])
+def test_several_places_are_answered_in_their_order(client, separated):
+    cells = [WET, CORNER, (40, 20)]
+    lats, lons = ([float(axis_HW[cell]) for cell in cells] for axis_HW in (LAT_HW, LON_HW))
+    params = (
+        {"lat": ",".join(map(str, lats)), "lon": ",".join(map(str, lons))} if separated else {"lat": lats, "lon": lons}
+    )
+    body = client.get("/nowcast/latest/point", params=params).json()
+    assert body == [{**point(client, *cell), "data_age_s": body[0]["data_age_s"]} for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"lat": "51,52", "lon": "9"}, "as many latitudes as longitudes, got 2 and 1"),
+        ({"lat": "51,", "lon": "9,10"}, "lat"),
+        ({"lat": "51,95", "lon": "9,10"}, "got lat=95"),
+        ({"lat": ",".join(["51"] * 101), "lon": ",".join(["9"] * 101)}, "100"),
+    ],
+)
+def test_places_that_do_not_fit_together_are_refused(client, params, words):
+    answer = client.get("/nowcast/latest/point", params=params)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+
+
+def test_a_table_has_a_row_for_each_place_and_time(client):
+    params = {"lat": [float(LAT_HW[WET]), float(LAT_HW[CORNER])], "lon": [float(LON_HW[WET]), float(LON_HW[CORNER])]}
+    answer = client.get("/nowcast/latest/point", params=params, headers={"Accept": "text/csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [int(row["lead_minutes"]) for row in rows] == [0, 30, 60, 90, 120, 150] * 2
+    wet = point(client, *WET)
+    for row, lead in zip(rows[1:6], wet["series"], strict=True):
+        assert float(row["rate_mmh"]) == lead["rate_mmh"]
+        assert row["known"] == "true"
+        assert [float(row[f"probability_{mmh:g}"]) for mmh in CHANCES_MMH] == [
+            one["probability"] for one in lead["probabilities"]
+        ]
+    assert {row["rate_mmh"] + row["known"] + row["q50"] for row in rows[6:]} == {""}
+    times = [row["valid_time"] for row in rows[:6]]
+    assert all(first < second for first, second in pairwise(times))
+
+
+def test_a_table_and_a_document_have_validators_of_their_own(client):
+    tags = {
+        client.get("/nowcast/latest/point", params=at(*WET, **more), headers={"Accept": kind}).headers["etag"]
+        for more in ({}, {"tz": "Europe/Berlin"})
+        for kind in ("application/json", "text/csv")
+    }
+    assert len(tags) == 4
+    assert client.get("/nowcast/latest/point", params=at(*WET), headers={"Accept": "image/png"}).status_code == 406
