@@ -56,6 +56,11 @@ class RadarSeries:
         """Return the mean edge of a grid cell."""
         return mean_edge_m(*self.edges_m)
 
+    @property
+    def own_cadence(self) -> int:
+        """Return the minutes between two fields without a gap; of a single field one that leaves no window."""
+        return int(np.diff(self.minutes).min()) if len(self.minutes) > 1 else 24 * 60
+
     def edges_resized(self, shape: tuple[int, int]) -> tuple[float, float]:
         """Return height and width of the cells after resizing whole fields to a number of rows and columns."""
         (pixel_y_m, pixel_x_m), (rows, cols) = self.edges_m, self.shape

@@ -18,7 +18,6 @@ from training.datasets.event_table import load_table
 from training.datasets.series import open_series
 from training.evaluation.event_amounts import AMOUNTS_MM, NEARBY_MM, as_amounts
 from training.evaluation.event_windows import (
-    NATIVE,
     EventWindow,
     WindowProtocol,
     count_windows,
@@ -53,6 +52,8 @@ class EventPlan:
         every_minutes: reference times are multiples of it in UTC; None is the protocol's own choice.
         all_leads: whether every lead of the source counts, not only the protocol's.
         ensemble_windows: most windows of a file that STEPS is run on.
+        most_windows: of all files together, evenly spread over them; None takes all.
+        only: families of sums (`verification.scores.families`); None takes every one.
     """
 
     files: tuple[Path, ...]
@@ -60,6 +61,8 @@ class EventPlan:
     every_minutes: int | None = None
     all_leads: bool = False
     ensemble_windows: int = ENSEMBLE_WINDOWS
+    most_windows: int | None = None
+    only: tuple[str, ...] | None = None
 
     def counts(self) -> dict[Path, int]:
         """Return the number of windows of each file that has any.
@@ -67,16 +70,28 @@ class EventPlan:
         Raises:
             ConfigError: no file has a window; the message says what each holds.
         """
-        found = {}
-        for path in self.files:
-            count = count_windows(path, self.protocol, every_minutes=self.every_minutes, all_leads=self.all_leads)
-            found[path] = count.windows
-        if not any(found.values()):
+        found = self.found()
+        if not found:
             raise ConfigError(
                 f"expected a window of {_wanted(self.protocol)} for protocol {self.protocol.name}, got none in "
                 + "; ".join(open_series(path).contents for path in self.files)
             )
+        return found
+
+    def found(self) -> dict[Path, int]:
+        """Return the number of windows of each file that has any."""
+        found = {}
+        for path in self.files:
+            count = count_windows(path, self.protocol, every_minutes=self.every_minutes, all_leads=self.all_leads)
+            found[path] = count.windows
         return {path: number for path, number in found.items() if number}
+
+    def places(self, counts: dict[Path, int]) -> list[tuple[Path, int]]:
+        """Return file and place of the windows that are evaluated."""
+        every = [(path, place) for path, count in counts.items() for place in range(count)]
+        if self.most_windows is None:
+            return every
+        return [every[place] for place in sorted(chosen_places(len(every), self.most_windows))]
 
     def windows(self, path: Path, shard: tuple[int, int] = (0, 1)) -> Iterator[EventWindow]:
         """Yield the windows of one file, or a share of them."""
@@ -147,26 +162,28 @@ class WindowWork:
         for place, window in enumerate(self.plan.windows(path, shard), start=only or 0):
             if (path.name, place) not in done:
                 chosen = place in sampled
-                line = evaluated_window(self.forecasters, window, self.cache, self.plan.protocol, sampled=chosen)
+                line = evaluated_window(self.forecasters, window, self.cache, self.plan, sampled=chosen)
                 yield {"place": place, **line}
 
 
 def _evaluated(work: WindowWork, done: set[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
     """Yield what the journal keeps of each window that is not done, and show the progress."""
-    progress = Progress(sum(work.counts.values()), len(done))
+    places = work.plan.places(work.counts)
+    progress = Progress(len(places), len(done))
+    left = [(path, place) for path, place in places if (path.name, place) not in done]
     lines: Iterator[dict[str, Any]]
-    if workers == 1:
+    if workers > 1:
+        lines = _shared(work, left, workers)
+    elif work.plan.most_windows is None:
         lines = (line for path in work.counts for line in work.lines(path, done))
     else:
-        lines = _shared(work, done, workers)
+        lines = (line for path, place in left for line in work.lines(path, done, place))
     for line in lines:
         yield line
         progress.step(line["file"])
 
 
-def _shared(work: WindowWork, done: set[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
-    places = [(path, place) for path, count in work.counts.items() for place in range(count)]
-    left = [(path, place) for path, place in places if (path.name, place) not in done]
+def _shared(work: WindowWork, left: list[tuple[Path, int]], workers: int) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, _start_worker, (work,)) as pool:
         yield from pool.map(_line_of_worker, left)
@@ -190,7 +207,7 @@ def evaluated_window(
     forecasters: Sequence[Forecaster],
     window: EventWindow,
     cache: ForecastCache,
-    protocol: WindowProtocol = NATIVE,
+    plan: EventPlan,
     *,
     sampled: bool,
 ) -> dict[str, Any]:
@@ -200,19 +217,20 @@ def evaluated_window(
         forecasters: all rows.
         window: input and observation.
         cache: of slow baselines.
-        protocol: of the window; on an event's own cells a model gets fields at its own scale (`window_forecasts`).
+        plan: with the protocol: on an event's own cells a model gets fields at its own scale (`window_forecasts`).
         sampled: whether STEPS is run on this window.
     """
     fields: dict[str, LeadFields] = {}
+    protocol = plan.protocol
     for one in forecasters:
         if sampled or one.name not in ENSEMBLES:
             fields |= window_forecasts(one, window, own_scale=protocol.shape is None, cache=cache)
     if protocol.amount_minutes:
         leads = compared_window(*as_amounts(fields, window, protocol.amount_minutes))
-        rows = rows_of_leads(leads, AMOUNTS_MM, window_thresholds_mmh=NEARBY_MM)
+        rows = rows_of_leads(leads, AMOUNTS_MM, window_thresholds_mmh=NEARBY_MM, only=plan.only)
     else:
         leads = compared_window(fields, window)
-        rows = rows_of_leads(leads)
+        rows = rows_of_leads(leads, only=plan.only)
     parts: dict[Part, list[SumRow]] = {"every": [row for row in rows if row.model not in ENSEMBLES]}
     if any(name in fields for name in ENSEMBLES):
         parts["ensemble"] = rows
@@ -258,7 +276,18 @@ def _conditions(forecasters: Sequence[Forecaster], plan: EventPlan, digests: dic
         "files": digests,
         "spells": {name: spell_name(name, load_table()) for name in digests},
         "models": {one.name: [one.version, one.card.get("sha256")] for one in forecasters},
+        **_unusual(plan),
     }
+
+
+def _unusual(plan: EventPlan) -> dict[str, Any]:
+    """Return what differs from the defaults, so that journals of earlier runs stay valid."""
+    protocol = plan.protocol
+    found: dict[str, Any] = {"most_windows": plan.most_windows, "only": plan.only}
+    if protocol.shape is None:
+        found |= {"cadence": protocol.cadence_minutes, "most_cells": protocol.most_cells}
+        found |= {"cell_factor": protocol.cell_factor if protocol.cell_factor > 1 else None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _wanted(protocol: WindowProtocol) -> str:

@@ -14,6 +14,7 @@ from core.errors import ConfigError
 from training.datasets.event_table import EventTable, load_table
 from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, open_series
+from training.native_samples import blocks
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class WindowProtocol:
         every_minutes: reference times are multiples of it in UTC (60: full hours); None takes every scan.
         whole: whether the field of every lead has to be there; otherwise a missing one is not observed (NaN).
         amount_minutes: length of the first period, whose amount is scored instead of the rates; 0: rates.
+        least_past_minutes: input fields of this time before the reference have to be there, older ones may be missing
+            (NaN); None: all.
+        least_future_minutes: the event covers this time after the reference time; None: up to the last lead.
+        cell_factor: squares of so many cells of the event are averaged along each axis.
+        most_cells: longer sides are cut to so many cells in the middle of the field; None keeps all.
     """
 
     name: str
@@ -40,12 +46,18 @@ class WindowProtocol:
     every_minutes: int | None
     whole: bool
     amount_minutes: int = 0
+    least_past_minutes: int | None = None
+    least_future_minutes: int | None = None
+    cell_factor: int = 1
+    most_cells: int | None = None
 
 
 PAPER: Final = WindowProtocol("paper", (124, 124), 30, 120, 5, (30, 60, 90, 120, 150), None, whole=True)
 """The paper's Germany setting: 124 x 124 cells, 5 fields 30 minutes apart and the 5 after them, from every scan."""
 NATIVE: Final = WindowProtocol("native", None, None, 120, 5, (5, 15, 30, 60, 90, 120, 150), 60, whole=False)
 """The event's own cells and cadence: all scans of the last two hours, leads up to 150 minutes, every full hour."""
+ANY_LENGTH: Final = replace(NATIVE, name="any length", fewest=2, least_past_minutes=60, least_future_minutes=30)
+"""As `NATIVE`, also of events that are shorter than the window and its leads: what is missing is NaN."""
 HOUR: Final = replace(NATIVE, name="hour", lead_minutes=tuple(range(1, 61)), amount_minutes=60)
 """As `NATIVE`, but the amount of the next hour, from every scan of it."""
 
@@ -55,7 +67,8 @@ class EventWindow:
     """Input and observation of one forecast, mm/h, NaN where not observed, row 0 in the north.
 
     Attributes:
-        past_THW: input fields at the cadence, the last one of the reference time; none of them is missing.
+        past_THW: input fields at the cadence, the last one of the reference time; a missing one is NaN, which only a
+            protocol with `least_past_minutes` has.
         future_LHW: observed fields at the leads.
         lead_minutes: of `future_LHW`.
         pixel_m: mean edge of a cell.
@@ -117,7 +130,7 @@ def event_windows(
     part, parts = shard
     if not 0 <= part < parts:
         raise ConfigError(f"shard: expected (n, of) with 0 <= n < of, got {shard}")
-    fields = _PassingFields(series, protocol.shape)
+    fields = _PassingFields(series, protocol)
     for reference in plan.references[part::parts]:
         fields.drop_before(reference + plan.past[0])
         yield EventWindow(
@@ -168,7 +181,7 @@ class _WindowPlan:
 def _plan(series: RadarSeries, protocol: WindowProtocol, every_minutes: int | None, *, all_leads: bool) -> _WindowPlan:
     """Return the windows of an event; none if the event is too short or its cadence does not fit the protocol."""
     there = set(series.minutes.tolist())
-    cadence = protocol.cadence_minutes or _own_cadence(series)
+    cadence = protocol.cadence_minutes or series.own_cadence
     past = tuple(range(-(protocol.past_minutes // cadence) * cadence, 1, cadence))
     last = protocol.lead_minutes[-1]
     wanted = range(cadence, last + 1, cadence) if all_leads else protocol.lead_minutes
@@ -176,19 +189,16 @@ def _plan(series: RadarSeries, protocol: WindowProtocol, every_minutes: int | No
     references: list[int] = []
     left_out = missing = 0
     if leads and len(past) >= protocol.fewest:
-        for reference in _candidates(series, protocol, every_minutes, past[0], last):
+        needed = [offset for offset in past if offset >= -(protocol.least_past_minutes or protocol.past_minutes)]
+        future = last if protocol.least_future_minutes is None else protocol.least_future_minutes
+        for reference in _candidates(series, protocol, every_minutes, needed[0], future):
             gaps = sum(reference + lead not in there for lead in leads)
-            if any(reference + offset not in there for offset in past) or (gaps and protocol.whole):
+            if any(reference + offset not in there for offset in needed) or (gaps and protocol.whole):
                 left_out += 1
             else:
                 references.append(reference)
                 missing += gaps
     return _WindowPlan(tuple(references), past, leads, cadence, left_out, missing)
-
-
-def _own_cadence(series: RadarSeries) -> int:
-    """Return the minutes between two fields without a gap; of a single field one that leaves no window."""
-    return int(np.diff(series.minutes).min()) if len(series.minutes) > 1 else 24 * 60
 
 
 def _candidates(
@@ -207,9 +217,12 @@ def _candidates(
 class _PassingFields:
     """The fields of an event on the cells of a protocol, each decoded once; those before the window are dropped."""
 
-    def __init__(self, series: RadarSeries, shape: tuple[int, int] | None) -> None:
-        self.series, self.shape = series, shape or series.shape
-        self.pixel_m = mean_edge_m(*series.edges_resized(self.shape))
+    def __init__(self, series: RadarSeries, protocol: WindowProtocol) -> None:
+        self.series, self.protocol, factor = series, protocol, protocol.cell_factor
+        shape = protocol.shape or series.shape
+        self.pixel_m = mean_edge_m(*series.edges_resized(shape)) * factor
+        rows, cols = (min(side // factor, protocol.most_cells or side) for side in shape)
+        self.shape = (rows, cols)
         self._index = {int(minute): index for index, minute in enumerate(series.minutes)}
         self._fields: dict[int, Float32Field] = {}
 
@@ -227,5 +240,12 @@ class _PassingFields:
             return np.full(self.shape, np.nan, np.float32)
         if minute not in self._fields:
             field_HW = self.series.field_mmh(self._index[minute]).astype(np.float32)
-            self._fields[minute] = field_HW if self.shape == self.series.shape else resize(field_HW, self.shape[::-1])
+            self._fields[minute] = self._on_cells(field_HW)
         return self._fields[minute]
+
+    def _on_cells(self, field_HW: Float32Field) -> Float32Field:
+        wanted = self.protocol.shape or self.series.shape
+        whole_HW = field_HW if wanted == field_HW.shape else resize(field_HW, wanted[::-1])
+        large_HW = blocks(whole_HW, self.protocol.cell_factor)
+        top, left = ((size - side) // 2 for size, side in zip(large_HW.shape, self.shape, strict=True))
+        return large_HW[top : top + self.shape[0], left : left + self.shape[1]]

@@ -118,6 +118,7 @@ def rows_of_leads(
     *,
     windows_km: Sequence[float] = WINDOWS_KM,
     window_thresholds_mmh: Sequence[float] = MAIN_THRESHOLDS_MMH,
+    only: Sequence[str] | None = None,
 ) -> list[SumRow]:
     """Return the sums of one window.
 
@@ -126,8 +127,11 @@ def rows_of_leads(
         thresholds_mmh: of events.
         windows_km: edges of neighbourhoods.
         window_thresholds_mmh: of events in a neighbourhood, which take long.
+        only: families of sums; None takes every one.
     """
     every = families("rain", "probabilities", "members")
+    if only is not None:
+        every = {name: kind for name, kind in every.items() if name in only}
     of_windows = [name for name, kind in every.items() if kind.has("window_cells")]
     others = [name for name in every if name not in of_windows]
     rows = sums_of(leads, thresholds_mmh, only=others, purpose="evaluation")
