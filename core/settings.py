@@ -3,7 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,6 +12,11 @@ from core.errors import ConfigError
 from core.units import THRESHOLDS_MMH
 
 PREFIX = "NOWCAST_"
+REPLACED: Final = {
+    "CADENCE_MINUTES": "the scans decide the cadence; LEAD_STEP_MINUTES is the spacing of the leads",
+    "LEAD_STEPS": "LEAD_MINUTES is the longest lead time",
+}
+"""Settings of earlier releases, and what has taken their place; names without the prefix."""
 
 
 class Settings(BaseSettings):
@@ -69,10 +74,18 @@ class Settings(BaseSettings):
     replay_speed: float = Field(20.0, gt=0, description="replayed minutes per minute")
     host: str = Field("127.0.0.1", description="address that the API listens on")
     port: int = Field(8000, ge=0, le=65535, description="port that the API listens on; 0 picks a free one")
-    cadence_minutes: int = Field(
-        30, gt=0, description="minutes between two frames of a window and between two lead times"
+    lead_minutes: int = Field(
+        150, gt=0, le=360, description="longest lead time in minutes; leads are the multiples of the scans' cadence"
     )
-    lead_steps: int = Field(5, gt=0, le=48, description="number of lead times of a forecast")
+    lead_step_minutes: int | None = Field(
+        None,
+        gt=0,
+        description="minutes between two lead times, a multiple of the scans' cadence; default: that cadence",
+    )
+    grid_m: float | None = Field(
+        None, ge=250, le=10_000, description="edge of coarser grid cells in metres; default: the scans' own cells"
+    )
+    members: int = Field(20, ge=0, le=100, description="ensemble members of a scheduled forecast; 0 makes none")
     thresholds_mmh: tuple[float, ...] = Field(
         THRESHOLDS_MMH, description="rain rates in mm/h at which forecasts are scored"
     )
@@ -90,14 +103,18 @@ class Settings(BaseSettings):
     upload_decode_s: float = Field(20.0, gt=0, description="longest time for decoding one upload, in its own process")
     upload_decode_bytes: int = Field(2 * 2**30, ge=2**26, description="memory limit for decoding one upload")
     queue_size: int = Field(32, ge=1, description="forecasts that a process computes or queues; more requests get 429")
-    request_limit_s: float = Field(30.0, gt=0, description="longest time that a request waits in the queue, then 429")
+    request_limit_s: float = Field(
+        120.0,
+        gt=0,
+        description="longest time that a request waits for its forecast, queue and model together, then 429",
+    )
     batch_size: int = Field(0, ge=0, description="forecasts in one call of a model; 0 is 1 on a CPU and 8 on a GPU")
     batch_wait_s: float = Field(
         0.005, ge=0, description="time to wait for further inputs of a batch, if it may hold several"
     )
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
     task_limit_s: float = Field(
-        60.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
+        180.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
     )
     cycle_s: float = Field(5.0, gt=0, description="seconds between two checks for new scans")
     scans_keep_days: float = Field(14.0, ge=1, description="retention of scans in days, counted from the newest one")
@@ -172,6 +189,13 @@ def settings_from_environment() -> Settings:
     """
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+    replaced = [
+        f"{PREFIX}{name} is no longer a setting: {_named(what)}"
+        for name, what in REPLACED.items()
+        if PREFIX + name in {one.upper() for one in unknown}
+    ]
+    if replaced:
+        raise ConfigError("; ".join(replaced))
     if unknown:
         raise ConfigError(f"unknown settings {', '.join(unknown)}; expected some of {', '.join(sorted(known))}")
     try:
@@ -181,6 +205,11 @@ def settings_from_environment() -> Settings:
             f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in err.errors()
         )
         raise ConfigError(problems) from err
+
+
+def _named(text: str) -> str:
+    """Return a text in which the names of settings have their prefix."""
+    return " ".join(PREFIX + word if word.isupper() and "_" in word else word for word in text.split())
 
 
 @lru_cache(maxsize=1)

@@ -28,6 +28,7 @@ IDEAS: Mapping[str, str] = {
     "service/api/scans.py": "one router a resource",
     "service/page/router.py": "one router a resource",
     "benchmarks/reading.py": "one benchmark a file",
+    "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
     "models/bands.py": "a large field goes through any cell in bands of rows",
 }
 """Short modules with one importer that stand for an idea of their own, each with the reason."""

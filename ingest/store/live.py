@@ -167,7 +167,7 @@ class Store:
                 f"of {iso(newest.valid_time)}"
             )
         return build_window(
-            list(self._loadable(chosen)),
+            list(self.loadable(chosen)),
             reference_time,
             steps=steps,
             cadence_minutes=cadence_minutes,
@@ -286,7 +286,7 @@ class Store:
         scans = self.scans(product=product, start=nominal[0] - near, end=nominal[-1] + near)
         return nominal, choose(scans, nominal, near)
 
-    def _loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
+    def loadable(self, scans: Sequence[Scan]) -> Iterator[RadarFrame]:
         """Return the frames whose files can be read; an unreadable one is a gap."""
         for scan in scans:
             try:

@@ -16,6 +16,7 @@ from core.times import iso
 from ingest.windows.regrid import onto
 
 Slots = list[RadarFrame | None]
+Found = TypeVar("Found")
 SAME_TIME: Final = timedelta(seconds=1)
 """Times of files that differ by less, or by as much, are equal: writers cut off fractions of a second."""
 PREFERRED: Final = ("RY", "YW", "RV")
@@ -52,6 +53,13 @@ class Window:
     model_usable: bool
     scan_grid: Grid | None = None
 
+    @property
+    def cadence_minutes(self) -> int:
+        """Return the spacing of its fields; 0 for a single one."""
+        if len(self.nominal_times) < 2:
+            return 0
+        return round((self.nominal_times[-1] - self.nominal_times[-2]) / timedelta(minutes=1))
+
 
 def build_window(
     frames: Sequence[RadarFrame],
@@ -78,11 +86,17 @@ def build_window(
     Raises:
         ConflictError: the frames do not form a window; the message names what was expected and what was found.
     """
-    by_time = _observed(frames, steps if strict else 1, cadence_minutes)
+    by_time = checked_frames(frames)
+    at_least = steps if strict else 1
+    if len(by_time) < at_least:
+        raise ConflictError(
+            f"expected at least {at_least} frames spaced {cadence_minutes} minutes apart, "
+            f"got {len(by_time)} frames of different times ({spacing_text(by_time)})"
+        )
     reference_time = reference_time or max(by_time)
     cadence = timedelta(minutes=cadence_minutes)
     nominal_times = tuple(reference_time - cadence * step for step in reversed(range(steps)))
-    slots: Slots = [_nearest(by_time, time, tolerance_minutes, cadence_minutes) for time in nominal_times]
+    slots: Slots = [nearest(by_time, time, tolerance_minutes, cadence_minutes) for time in nominal_times]
     missing = [time for time, frame in zip(nominal_times, slots, strict=True) if frame is None]
     found = steps - len(missing)
     if missing and (strict or slots[-1] is None or found < 2):
@@ -102,21 +116,22 @@ def observations_at(
     by_time = {frame.valid_time: frame for frame in frames}
     observed_THW = np.full((len(times), *grid.shape), np.nan, np.float32)
     for field_HW, time in zip(observed_THW, times, strict=True):
-        frame = _nearest(by_time, time, tolerance_minutes)
+        frame = nearest(by_time, time, tolerance_minutes)
         if frame is not None:
             field_HW[:] = onto(frame.rate_mmh_HW[None], frame.grid, grid)[0]
     return observed_THW
 
 
-def _observed(frames: Sequence[RadarFrame], at_least: int, cadence_minutes: int) -> dict[datetime, RadarFrame]:
-    """Return the frames by valid time, if they are observations of one product on one grid."""
+def checked_frames(frames: Sequence[RadarFrame]) -> dict[datetime, RadarFrame]:
+    """Return frames by valid time, ascending; of two with the same time the last one.
+
+    Raises:
+        ConflictError: they are not observations of one product on one grid.
+    """
     _refuse_forecasts(frames)
     by_time = {frame.valid_time: frame for frame in sorted(frames, key=lambda frame: frame.valid_time)}
-    if len(by_time) < at_least:
-        raise ConflictError(
-            f"expected at least {at_least} frames spaced {cadence_minutes} minutes apart, "
-            f"got {len(by_time)} frames of different times ({_spacing(by_time)})"
-        )
+    if not by_time:
+        return by_time
     products = sorted({frame.product for frame in frames})
     if len(products) > 1:
         raise ConflictError(f"expected frames of one product, got {', '.join(products)}")
@@ -139,10 +154,13 @@ def _refuse_forecasts(frames: Sequence[RadarFrame]) -> None:
         )
 
 
-def _nearest(
-    by_time: Mapping[datetime, RadarFrame], time: datetime, tolerance_minutes: float, cadence_minutes: float = np.inf
-) -> RadarFrame | None:
-    """Return the frame nearest to a time within the tolerance, a second at least; the earlier one of two."""
+def nearest(
+    by_time: Mapping[datetime, Found], time: datetime, tolerance_minutes: float, cadence_minutes: float = np.inf
+) -> Found | None:
+    """Return the frame nearest to a time within the tolerance, a second at least; the earlier one of two.
+
+    The tolerance is less than half the cadence, so that a frame serves one time only.
+    """
     best = min(by_time, key=lambda at: (abs(at - time), at), default=None)
     if best is None:
         return None
@@ -206,12 +224,12 @@ def _refusal(
     missing: Sequence[datetime], by_time: Mapping[datetime, RadarFrame], cadence_minutes: int, tolerance_minutes: float
 ) -> str:
     return (
-        f"expected frames spaced {cadence_minutes} minutes apart, got {len(by_time)} frames ({_spacing(by_time)}): "
+        f"expected frames spaced {cadence_minutes} minutes apart, got {len(by_time)} frames ({spacing_text(by_time)}): "
         f"none within {tolerance_minutes:g} minutes of {', '.join(map(iso, missing))}"
     )
 
 
-def _spacing(by_time: Mapping[datetime, RadarFrame]) -> str:
+def spacing_text(by_time: Mapping[datetime, RadarFrame]) -> str:
     """Describe the first and last time and the spacing of the frames."""
     times = sorted(by_time)
     if len(times) < 2:

@@ -109,6 +109,7 @@ class Backend:
     def _open(self) -> None:
         self._service = self._service or self._build()
         self._held = self._held or open_idle_connection(self._service.catalogue.engine)
+        self._service.check_settings()
         self._service.predictor.warm(self.settings.model)
         self.warm = True
         self._after_warm("warming up for uploads failed", self._load_for_uploads)

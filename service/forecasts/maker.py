@@ -4,14 +4,16 @@ import json
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cells import cell_edges_m, mean_edge_m
 from core.logs import log_context
 from core.times import iso
 from service.forecasts.catalogue import Catalogue
@@ -23,6 +25,9 @@ from service.inference.predictor import Choice, Prediction, Predictor
 from service.inference.warm import AnyForecaster
 from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
 from verification.baselines import BASELINES
+
+if TYPE_CHECKING:  # models imports torch, which the web process loads later
+    from models.fields import ForecastFields
 
 NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
 """Namespace of all forecast ids; a new one would change the id of every forecast."""
@@ -41,14 +46,12 @@ class Maker:
         self,
         catalogue: Catalogue,
         predictor: Predictor,
-        lead_steps: int,
         clock: Callable[[], datetime],
         *,
         write_source_grid: bool = False,
     ) -> None:
         self._catalogue = catalogue
         self._predictor = predictor
-        self._lead_steps = lead_steps
         self._clock = clock
         self._write_source_grid = write_source_grid
         self._usual: tuple[Path, NDArray[np.bool_]] | None = None
@@ -57,20 +60,14 @@ class Maker:
     def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> StoredForecast:
         """Return the forecast of a model, from the catalogue if it is stored already."""
         forecaster = self._predictor.forecaster(choice.reference)
-        name = forecast_id(inputs, forecaster.name, forecaster.version, self._lead_steps, origin)
+        name = forecast_id(inputs, forecaster.name, forecaster.version, origin)
         context = log_context(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
         with context, self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
             if known is not None:
                 return known
             with timed(STAGE_SECONDS, forecaster.name if forecaster.name in BASELINES else "model"):
-                prediction = self._predictor.predict(
-                    choice.reference,
-                    inputs.rate_mmh_THW,
-                    self._lead_steps,
-                    inputs.cadence_minutes,
-                    model_usable=inputs.window.model_usable,
-                )
+                prediction = self._predict(choice, inputs)
             forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
             with timed(STAGE_SECONDS, "write"):
                 self._keep_inputs(forecast, inputs)
@@ -81,6 +78,19 @@ class Maker:
                 self._catalogue.put(forecast)
             _count_and_log(forecast)
             return forecast
+
+    def _predict(self, choice: Choice, inputs: ModelInput) -> Prediction:
+        """Return the forecast at the input's leads, of which a model computes every multiple of the cadence."""
+        every = inputs.lead_minutes[0] // inputs.cadence_minutes
+        prediction = self._predictor.predict(
+            choice.reference,
+            inputs.rate_mmh_THW,
+            inputs.lead_minutes[-1] // inputs.cadence_minutes,
+            inputs.cadence_minutes,
+            pixel_m=mean_edge_m(*cell_edges_m(inputs.grid)),
+            model_usable=inputs.window.model_usable,
+        )
+        return prediction if every == 1 else replace(prediction, fields=every_nth(prediction.fields, every))
 
     def make_baselines(self, inputs: ModelInput, origin: Origin) -> None:
         """Make persistence and extrapolation of an input, unless they are stored already."""
@@ -107,7 +117,7 @@ class Maker:
             model=forecaster.name,
             version=forecaster.version,
             notes=(*window.notes, *notes),
-            lead_minutes=tuple(inputs.cadence_minutes * (step + 1) for step in range(self._lead_steps)),
+            lead_minutes=inputs.lead_minutes,
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
             thresholds_mmh=prediction.fields.thresholds_mmh,
@@ -161,10 +171,22 @@ def _of_inputs(inputs: ModelInput) -> dict[str, Any]:
     }
 
 
-def forecast_id(inputs: ModelInput, model: str, version: str, lead_steps: int, origin: Origin) -> str:
+def forecast_id(inputs: ModelInput, model: str, version: str, origin: Origin) -> str:
     """Return the id, the same for the same input, model version and leads.
 
     Uploads have ids of their own, so that an upload with its observations never replaces a forecast from scans.
     """
-    parts = [inputs.sha256, model, version, lead_steps, inputs.cadence_minutes, origin]
+    parts = [inputs.sha256, model, version, len(inputs.lead_minutes), inputs.lead_minutes[0], origin]
     return str(uuid5(NAMESPACE, json.dumps(parts)))
+
+
+def every_nth(fields: "ForecastFields", n: int) -> "ForecastFields":
+    """Return every n-th lead of a forecast, beginning with the n-th one."""
+    probability_KLHW, members_MLHW = fields.exceedance_probability_KLHW, fields.members_MLHW
+    return replace(
+        fields,
+        rate_mmh_LHW=fields.rate_mmh_LHW[n - 1 :: n],
+        known_LHW=fields.known_LHW[n - 1 :: n],
+        exceedance_probability_KLHW=None if probability_KLHW is None else probability_KLHW[:, n - 1 :: n],
+        members_MLHW=None if members_MLHW is None else members_MLHW[:, n - 1 :: n],
+    )

@@ -24,6 +24,7 @@ from service.forecasts.rollup import HOURS_AFTER, roll_up
 from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
 from service.forecasts.scoring import Scoring, check_observations
 from service.inference.inputs import Windows, noted
+from service.inference.leads import LeadPolicy
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.telemetry.metrics import STAGE_SECONDS, timed
@@ -68,10 +69,8 @@ class NowcastService:
         self.predictor = predictor
         self._clock = clock
         self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
-        self._windows = Windows(store, predictor, settings.model)
-        self._maker = Maker(
-            catalogue, predictor, settings.lead_steps, clock, write_source_grid=settings.write_source_grid
-        )
+        self._windows = Windows(store, predictor, settings.model, LeadPolicy.of(settings), settings.grid_m)
+        self._maker = Maker(catalogue, predictor, clock, write_source_grid=settings.write_source_grid)
         self.baselines = BaselineBackfill(catalogue, self._maker)
         self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
@@ -83,6 +82,14 @@ class NowcastService:
         registry = ModelRegistry(settings.home, also=[settings.model])
         predictor = Predictor.from_settings(settings, registry)
         return cls(settings, store, Catalogue(settings.home, settings.catalogue_url), predictor, registry=registry)
+
+    def check_settings(self) -> None:
+        """Check that the scheduled model can honour the settings of grid and leads, before anything is served.
+
+        Raises:
+            ConfigError: it cannot; the message names the setting and the reason.
+        """
+        self._windows.check(self.predictor.choose(self.settings.model).reference)
 
     def forecast_stored(
         self,
@@ -137,8 +144,8 @@ class NowcastService:
         choice = self.predictor.choose(model)
         with timed(STAGE_SECONDS, "regrid"):
             inputs = noted(self._windows.of(frames, choice.reference), notes, field_notes(frames))
-        window, cadence = inputs.window, timedelta(minutes=inputs.cadence_minutes)
-        leads = [window.reference_time + cadence * step for step in range(1, self.settings.lead_steps + 1)]
+        window = inputs.window
+        leads = [window.reference_time + timedelta(minutes=lead) for lead in inputs.lead_minutes]
         check_observations(window.grid, leads, observations)
         forecast = self._maker.make(inputs, choice, "upload")
         self._maker.make_baselines(inputs, "upload")

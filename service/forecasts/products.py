@@ -137,7 +137,8 @@ def kept_input(forecast: StoredForecast) -> ModelInput:
         NoDataError: the file is missing, or of a release that did not write all of it.
     """
     window = read_window(forecast)
-    return ModelInput(window, forecast.grid, window.rate_mmh_THW, forecast.lead_minutes[0], forecast.inputs_sha256)
+    cadence, sha256 = window.cadence_minutes, forecast.inputs_sha256
+    return ModelInput(window, forecast.grid, window.rate_mmh_THW, cadence, sha256, forecast.lead_minutes)
 
 
 def read_usual_coverage(forecast: StoredForecast) -> NDArray[np.bool_]:

@@ -3,9 +3,10 @@
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
 from core.errors import ForecastError, InputError
@@ -43,6 +44,7 @@ class Kind:
     shape: tuple[int, ...]
     lead_steps: int
     cadence_minutes: int
+    pixel_m: float | None = None
 
 
 class Engine:
@@ -92,7 +94,9 @@ class Engine:
 
     def _together(self, forecaster: AnyForecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            made = forecaster.forecast_batch(np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+            made = forecaster.forecast_batch(
+                np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes, pixel_m=kind.pixel_m
+            )
         BATCH_SIZE.labels(forecaster.name).observe(len(given))
         return [Made(fields, self._notes(kind)) for fields in made]
 
@@ -106,7 +110,9 @@ class Engine:
 
     def _forecast(self, forecaster: AnyForecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            fields = forecaster.forecast(rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes)
+            fields = forecaster.forecast(
+                rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes, pixel_m=kind.pixel_m
+            )
         return Made(fields, self._notes(kind))
 
     def _notes(self, kind: Kind) -> Notes:
@@ -119,7 +125,8 @@ def checked(
 ) -> tuple["ForecastFields", tuple[str, ...]]:
     """Return the fields, NaN and not known where the newest input is not observed, and notes.
 
-    Unusable probabilities are left out with a note; the rates stay.
+    Unusable probabilities are left out with a note; the rates stay. The arrays are changed in place, one lead after the
+    other, since copies of all leads and thresholds of a large grid do not fit into memory.
 
     Raises:
         ForecastError: the rates have another shape, or are not finite or negative where the newest input has a rate.
@@ -129,14 +136,14 @@ def checked(
     for name, found_LHW in (("rates", fields.rate_mmh_LHW), ("known", fields.known_LHW)):
         if found_LHW.shape != shape:
             raise ForecastError(f"{name}: expected fields of {shape}, got {found_LHW.shape}")
-    bad = ~(np.isfinite(fields.rate_mmh_LHW) & (fields.rate_mmh_LHW >= 0)) & observed_HW
-    if bad.any():
-        raise ForecastError(f"expected rain rates where the newest input has one, got {int(bad.sum())} other values")
-    fields = replace(
-        fields,
-        rate_mmh_LHW=np.where(observed_HW, fields.rate_mmh_LHW, np.float32("nan")),
-        known_LHW=fields.known_LHW & observed_HW,
-    )
+    rate_mmh_LHW, known_LHW, bad = _own(fields.rate_mmh_LHW), _own(fields.known_LHW), 0
+    for rate_mmh_HW, known_HW in zip(rate_mmh_LHW, known_LHW, strict=True):
+        bad += int((~(np.isfinite(rate_mmh_HW) & (rate_mmh_HW >= 0)) & observed_HW).sum())
+        rate_mmh_HW[~observed_HW] = np.nan
+        known_HW &= observed_HW
+    if bad:
+        raise ForecastError(f"expected rain rates where the newest input has one, got {bad} other values")
+    fields = replace(fields, rate_mmh_LHW=rate_mmh_LHW, known_LHW=known_LHW)
     if fields.exceedance_probability_KLHW is None:
         return replace(fields, thresholds_mmh=()), ()
     try:
@@ -159,12 +166,22 @@ def _probabilities(fields: "ForecastFields", observed_HW: BoolField) -> Float32F
         raise ForecastError(
             f"expected fields of {shape} and ascending thresholds, got {found_KLHW.shape} for {thresholds} mm/h"
         )
-    bad_KLHW = ~((found_KLHW >= 0) & (found_KLHW <= 1)) & observed_HW
-    if bad_KLHW.any():
-        raise ForecastError(
-            f"expected values within 0 to 1 where the newest input has a rate, got {int(bad_KLHW.sum())} others"
-        )
-    rising = int(((np.diff(found_KLHW, axis=0) > ROUNDING) & observed_HW).sum())
+    found_KLHW, bad, rising = _own(found_KLHW), 0, 0
+    for lead in range(shape[1]):
+        below_HW = None
+        for field_HW in found_KLHW[:, lead]:
+            bad += int((~((field_HW >= 0) & (field_HW <= 1)) & observed_HW).sum())
+            if below_HW is not None:
+                rising += int(((field_HW - below_HW > ROUNDING) & observed_HW).sum())
+            field_HW[~observed_HW] = np.nan
+            below_HW = field_HW
+    if bad:
+        raise ForecastError(f"expected values within 0 to 1 where the newest input has a rate, got {bad} others")
     if rising:
         raise ForecastError(f"expected values that do not rise with the threshold, got {rising} that do")
-    return np.where(observed_HW, found_KLHW, np.float32("nan"))
+    return found_KLHW
+
+
+def _own(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array that may be changed: a model may return a read-only view of its input."""
+    return array if array.flags.writeable else array.copy()

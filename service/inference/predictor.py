@@ -131,9 +131,10 @@ class Predictor:
             UnavailableError: it does not load or run.
         """
         forecaster = self.forecaster(name)
-        dry_THW = np.zeros((forecaster.input_steps, WARM_CELLS, WARM_CELLS), np.float32)
+        dry_THW = np.zeros((2 * forecaster.input_steps, WARM_CELLS, WARM_CELLS), np.float32)
+        kind = Kind(self._resolve(name), dry_THW.shape, 1, round(forecaster.cadence_minutes), forecaster.pixel_m)
         try:
-            self._run(self._resolve(name), np.repeat(dry_THW, 2, axis=0), 1, round(forecaster.cadence_minutes))
+            self._run(kind, dry_THW)
         except (ForecastError, InputError) as err:
             raise UnavailableError(f"model {name} does not run: {err}") from err
 
@@ -164,7 +165,14 @@ class Predictor:
         return self._warm.get(self._resolve(name))
 
     def predict(
-        self, name: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int, *, model_usable: bool = True
+        self,
+        name: str,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int,
+        cadence_minutes: int,
+        *,
+        pixel_m: float | None = None,
+        model_usable: bool = True,
     ) -> Prediction:
         """Forecast with a model; where it fails with extrapolation, then persistence, with a note of it.
 
@@ -173,6 +181,7 @@ class Predictor:
             rate_mmh_THW: the window on the model's grid.
             lead_steps: number of fields to forecast.
             cadence_minutes: of the window.
+            pixel_m: cell size of the window; None: that of the model's training.
             model_usable: False if fields of the window are missing; then only a baseline may run.
 
         Raises:
@@ -188,7 +197,9 @@ class Predictor:
             chain.remove(reference)
         for candidate in chain:
             try:
-                made = self._run(candidate, rate_mmh_THW, lead_steps, cadence_minutes)
+                made = self._run(
+                    Kind(candidate, rate_mmh_THW.shape, lead_steps, cadence_minutes, pixel_m), rate_mmh_THW
+                )
             except ForecastError as err:
                 notes.append(f"{name if candidate == reference else candidate} failed: {err}")
                 continue
@@ -199,14 +210,13 @@ class Predictor:
             return Prediction(made.fields, method, fallback + made.notes)
         raise ForecastError("; ".join(notes))
 
-    def _run(self, reference: str, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: int) -> Made:
-        kind = Kind(reference, rate_mmh_THW.shape, lead_steps, cadence_minutes)
-        if reference in BASELINES:
-            with self._baseline_locks[reference]:
+    def _run(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+        if kind.reference in BASELINES:
+            with self._baseline_locks[kind.reference]:
                 made = self._engine.run_here(kind, rate_mmh_THW)
         else:
             made = self._engine.run(kind, rate_mmh_THW)
-        fields, notes = checked(made.fields, rate_mmh_THW[-1], lead_steps)
+        fields, notes = checked(made.fields, rate_mmh_THW[-1], kind.lead_steps)
         return Made(fields, made.notes + notes)
 
 

@@ -37,6 +37,7 @@ class Unloadable:
     pixel_m: float = PAPER_PIXEL_M
     input_steps: int = 5
     thresholds_mmh: tuple[float, ...] = ()
+    any_scale: bool = True
 
     @property
     def cell_edges(self) -> CellEdges:

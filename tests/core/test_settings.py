@@ -43,7 +43,7 @@ def test_a_misspelt_variable_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "70000"), ("PORT", "http"), ("REPLAY_SPEED", "0"), ("LEAD_STEPS", "0")],
+    [("PORT", "70000"), ("PORT", "http"), ("REPLAY_SPEED", "0"), ("LEAD_MINUTES", "0"), ("GRID_M", "100")],
 )
 def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + name, value)
@@ -54,3 +54,22 @@ def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.Monke
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("CADENCE_MINUTES", "the scans decide the cadence; NOWCAST_LEAD_STEP_MINUTES is the spacing of the leads"),
+        ("LEAD_STEPS", "NOWCAST_LEAD_MINUTES is the longest lead time"),
+    ],
+)
+def test_a_setting_of_an_earlier_release_names_the_one_in_its_place(
+    name: str, instead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFIX + name, "30")
+    with pytest.raises(ConfigError, match=f"NOWCAST_{name} is no longer a setting: {instead}"):
+        settings_from_environment()
+    assert name.lower() not in Settings.model_fields
+    for word in instead.split():
+        if word.startswith(PREFIX):
+            assert word.removeprefix(PREFIX).lower() in Settings.model_fields

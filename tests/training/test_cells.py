@@ -95,7 +95,7 @@ def test_a_trained_model_is_served_on_the_cells_of_its_data(tmp_path):
     assert served_models(tmp_path / "run")[0].pixel_m == forecaster.cell_edges
 
     window = build_window(read_frames(event), steps=2, cadence_minutes=30)
-    served = model_input(window, forecaster.cell_edges, 30)
+    served = model_input(window, forecaster.cell_edges, (30, 60))
     assert served.grid.shape == (22, 24)
     assert served.grid.same_place(grid.resized(22, 24))
     lon_HW, lat_HW = grid.lon_lat_HW()
@@ -113,7 +113,7 @@ def test_a_model_of_few_cells_runs_on_a_full_composite_with_its_own():
     assert model_grid(RADOLAN_1100, CellEdges(1_100_000 / 124, 900_000 / 124)).shape == (124, 124)
     assert model_grid(DE1200, CellEdges(1_100_000 / 124, 900_000 / 124)).shape == (135, 152)
     frame = RadarFrame(START, RADOLAN_900, np.zeros((900, 900), np.float32), "RY")
-    assert model_input(build_window([frame], steps=1), 7258.0, 30).grid.shape == (124, 124)
+    assert model_input(build_window([frame], steps=1), 7258.0, (30,)).grid.shape == (124, 124)
 
 
 def test_cards_state_both_edges_or_the_one_of_square_cells():

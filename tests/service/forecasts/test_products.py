@@ -21,6 +21,7 @@ from service.forecasts.products import inputs_png, lead_png, read_forecast, read
 from service.inference.inputs import model_input
 from tests.service.fakes import fields_of
 
+LEADS = (30, 60, 90, 120, 150)
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.576), "Hamburg": (53.551, 9.994)}
 
 
@@ -92,17 +93,18 @@ def test_rasterio_finds_the_cities(forecast, city):
 
 def test_ids_follow_content_times_model_version_and_leads(world, window_frames):
     world.put(*window_frames)
-    inputs = model_input(world.store.window(), 2000.0, 30)
-    name = forecast_id(inputs, "m", "1", 5, "scans")
-    assert name == forecast_id(model_input(world.store.window(), 2000.0, 30), "m", "1", 5, "scans")
+    inputs = model_input(world.store.window(), 2000.0, LEADS)
+    name = forecast_id(inputs, "m", "1", "scans")
+    assert name == forecast_id(model_input(world.store.window(), 2000.0, LEADS), "m", "1", "scans")
     others = {
-        forecast_id(inputs, "n", "1", 5, "scans"),
-        forecast_id(inputs, "m", "2", 5, "scans"),
-        forecast_id(inputs, "m", "1", 6, "scans"),
-        forecast_id(inputs, "m", "1", 5, "upload"),
-        forecast_id(replace(inputs, sha256="0"), "m", "1", 5, "scans"),
+        forecast_id(inputs, "n", "1", "scans"),
+        forecast_id(inputs, "m", "2", "scans"),
+        forecast_id(replace(inputs, lead_minutes=(*LEADS, 180)), "m", "1", "scans"),
+        forecast_id(replace(inputs, lead_minutes=LEADS[1::2]), "m", "1", "scans"),
+        forecast_id(inputs, "m", "1", "upload"),
+        forecast_id(replace(inputs, sha256="0"), "m", "1", "scans"),
     }
-    assert len(others | {name}) == 6
+    assert len(others | {name}) == 7
 
 
 def test_no_data_has_one_content_whatever_its_bits(world, window_frames):
@@ -111,7 +113,8 @@ def test_no_data_has_one_content_whatever_its_bits(world, window_frames):
     other = window.rate_mmh_THW.copy()
     other.view(np.uint32)[np.isnan(other)] = 0x7FC12345
     assert np.array_equal(other, window.rate_mmh_THW, equal_nan=True)
-    assert model_input(replace(window, rate_mmh_THW=other), 2000.0, 30).sha256 == model_input(window, 2000.0, 30).sha256
+    changed = model_input(replace(window, rate_mmh_THW=other), 2000.0, LEADS)
+    assert changed.sha256 == model_input(window, 2000.0, LEADS).sha256
 
 
 def test_colours_by_hand():
