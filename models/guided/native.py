@@ -1,6 +1,7 @@
 """The native model as a forecaster: on the source's own grid and cadence, lead by lead."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import ClassVar, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
 from models.guided.cuts import ExpectedCuts
 from models.guided.levels import padded, window_levels
+from models.guided.members import EnsembleMembers, seed_of
 from models.guided.pointwise import PointwiseModel
 from models.guided.trajectories import MOTION_MINUTES, trajectories
 from models.leads import ForecastLead, collected
@@ -35,6 +37,7 @@ class NativeForecaster(Forecaster):
 
     minimum_steps: ClassVar[int] = 2
     any_scale: ClassVar[bool] = True
+    makes_members: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -59,6 +62,44 @@ class NativeForecaster(Forecaster):
     ) -> list[ForecastFields]:
         each = (self._leads(fields_THW, lead_steps, cadence_minutes, pixel_m) for fields_THW in rate_mmh_BTHW)
         return [collected(leads, lead_steps, self.thresholds_mmh) for leads in each]
+
+    def _forecast_members(
+        self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float, members: int
+    ) -> list[ForecastFields]:
+        if not members:
+            return self._forecast_batch(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
+        return [
+            self._with_members(fields_THW, lead_steps, cadence_minutes, pixel_m, members)
+            for fields_THW in rate_mmh_BTHW
+        ]
+
+    def _with_members(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float, members: int
+    ) -> ForecastFields:
+        ensemble = EnsembleMembers(
+            rate_mmh_THW,
+            lead_steps,
+            cadence_minutes=cadence_minutes,
+            pixel_m=pixel_m,
+            members=members,
+            seed=seed_of(rate_mmh_THW[-1]),
+        )
+        members_MLHW = np.empty((members, lead_steps, *ensemble.shape), np.float32)
+
+        def with_each() -> Iterator[ForecastLead]:
+            for lead in self._leads(rate_mmh_THW, lead_steps, cadence_minutes, pixel_m):
+                assert lead.exceedance_probability_KHW is not None  # the native model always has them
+                found = ensemble.at(lead.step, lead.exceedance_probability_KHW, self.thresholds_mmh)
+                members_MLHW[:, lead.step - 1] = found
+                yield lead
+
+        fields = collected(with_each(), lead_steps, self.thresholds_mmh)
+        return replace(
+            fields,
+            members_MLHW=members_MLHW,
+            probability_grid_factor=ensemble.factor,
+            amounts=ensemble.amounts(),
+        )
 
     @torch.inference_mode()
     def _leads(

@@ -14,6 +14,7 @@ from models.guided.advection import warped
 from models.guided.carry import CarriedUnits
 from models.guided.cuts import ExpectedCuts
 from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
+from models.guided.members import coarse
 from models.guided.native import NativeForecaster
 from models.guided.network import RATES_MMH
 from models.guided.pointwise import PREDICTORS, PointwiseModel
@@ -279,3 +280,24 @@ def test_each_lead_has_the_weights_of_its_own_minutes():
     assert result.exceedance_probability_KLHW is not None
     expected = [0.5, 1 / (1 + np.exp(5)), 1 / (1 + np.exp(5))]
     np.testing.assert_allclose(result.exceedance_probability_KLHW[0, :, 20, 20], expected, rtol=1e-4)
+
+
+def test_members_agree_with_the_probabilities(forecaster):
+    rate = _showers(rows=48, cols=61)
+    rate[-1, :, :5] = np.nan
+    result = forecaster.forecast(rate, 13, cadence_minutes=5, pixel_m=1000.0, members=8)
+    plain = forecaster.forecast(rate, 13, cadence_minutes=5, pixel_m=1000.0)
+    np.testing.assert_array_equal(result.rate_mmh_LHW, plain.rate_mmh_LHW)
+    assert result.members_MLHW is not None
+    assert result.members_MLHW.shape == (8, 13, 24, 31)
+    assert result.probability_grid_factor == 2
+    assert plain.members_MLHW is None
+    assert result.exceedance_probability_KLHW is not None
+    for lead in (0, 12):
+        for number, mmh in enumerate(result.thresholds_mmh):
+            probability_HW = coarse(result.exceedance_probability_KLHW[number, lead], 2)
+            share_HW = (result.members_MLHW[:, lead] >= np.float32(mmh)).mean(axis=0)
+            assert np.nanmax(np.abs(share_HW - probability_HW)[:, 3:]) <= 1 / 8 + 1e-5
+    assert np.isnan(result.members_MLHW[..., :2]).all()
+    assert result.amounts is not None
+    assert result.amounts.minutes == (60,)

@@ -1,0 +1,220 @@
+"""Ensemble members: the calibrated distribution at each cell, the observed texture, amounts of the next hours."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.distribution import quantile_mmh
+from models.guided.coupling import coupled_mmh, ranks, rate_at
+from models.guided.member_amounts import AmountSums, member_quantiles
+from models.guided.members import EnsembleMembers, members_factor
+from models.guided.texture import GaussianWaves, Texture, band_edges_km, band_products, observed_texture
+from models.guided.texture_match import TextureMatch
+
+RATES = (0.1, 0.5, 2.0, 10.0)
+
+
+def _probabilities(seed, cells=200):
+    return np.sort(np.random.default_rng(seed).random((len(RATES), cells)), axis=0)[::-1].astype(np.float32)
+
+
+def _rain(rows=120, cols=130, seed=0, drift=0):
+    """Textured rain: the exponential of a Gaussian field, dry below a level."""
+    lengths = np.geomspace(2.0, 60.0, 12)
+    texture = Texture(lengths, lengths**3, lengths)
+    waves = GaussianWaves(texture, (rows, cols + drift), 1.0, 1, seed)
+    waves.advance(1e6)
+    field = waves.field_HW(0).real[:rows, drift : cols + drift]
+    return np.where(field > 0.5, 0.3 * np.exp(1.5 * field), 0).astype(np.float32)
+
+
+def _members(rate_THW, count=4, seed=0, **more):
+    options = {"cadence_minutes": 5, "pixel_m": 1000.0, **more}
+    return EnsembleMembers(rate_THW, 30, members=count, seed=seed, **options)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 30))
+def test_the_share_of_members_is_the_probability(seed, members):
+    random = np.random.default_rng(seed)
+    probability = _probabilities(seed).reshape(len(RATES), 10, 20)
+    noise = random.standard_normal((2, members, 10, 20), np.float32)
+    rates = coupled_mmh(noise[0], noise[1], probability, RATES)
+    for number, mmh in enumerate(RATES):
+        share = (rates >= np.float32(mmh)).mean(axis=0)
+        assert np.abs(share - probability[number]).max() <= 1 / members + 1e-5
+
+
+def test_a_stratum_is_filled_evenly():
+    """A probability of a fifth of a member is reached by one member in a fifth of the cells."""
+    noise = np.random.default_rng(0).standard_normal((2, 10, 100, 100), np.float32)
+    rates = coupled_mmh(noise[0], noise[1], np.full((1, 100, 100), 0.02, np.float32), (1.0,))
+    assert (rates >= 1).mean() == pytest.approx(0.02, rel=0.05)
+    assert (rates >= 1).sum(axis=0).max() == 1
+
+
+@given(st.integers(0, 10_000), st.floats(0.01, 0.99))
+def test_the_distribution_is_that_of_the_quantiles(seed, quantile):
+    probability = _probabilities(seed)
+    found = rate_at(np.full((1, 200), 1 - quantile, np.float32), probability, RATES)[0]
+    np.testing.assert_allclose(found, quantile_mmh(probability, RATES, quantile), rtol=2e-3)
+
+
+def test_ranks_are_a_permutation_at_every_cell():
+    order = np.random.default_rng(0).integers(0, 4, (7, 300)).astype(np.float32)
+    found = ranks(order)
+    assert (np.sort(found, axis=0) == np.arange(7)[:, None]).all()
+    assert (np.take_along_axis(order, np.argsort(found, axis=0), 0)[1:] >= 0).all()
+    np.testing.assert_array_equal(np.take_along_axis(order, np.argsort(found, axis=0), 0), np.sort(order, axis=0))
+
+
+def test_no_probability_gives_no_member():
+    probability = np.full((2, 3, 3), 0.5, np.float32)
+    probability[:, 0, 0] = np.nan
+    noise = np.zeros((2, 5, 3, 3), np.float32)
+    rates = coupled_mmh(noise[0], noise[1], probability, (1.0, 2.0))
+    assert np.isnan(rates[:, 0, 0]).all()
+    assert np.isfinite(rates[:, 1:]).all()
+
+
+def test_noise_has_the_powers_and_lives_as_long_as_its_texture():
+    lengths = np.geomspace(4.0, 64.0, 9)
+    texture = Texture(lengths, lengths**2.5, lengths)
+    waves = GaussianWaves(texture, (128, 128), 2.0, 6, 0)
+    waves.advance(1e5)
+    edges = band_edges_km((128, 128), 2.0)
+    before = [waves.field_HW(number).real.copy() for number in range(6)]
+    assert np.std(before) == pytest.approx(1, abs=0.1)
+    power = np.mean([band_products(one, one, 2.0, edges) for one in before], axis=0)
+    middles = np.sqrt(edges[1:] * edges[:-1])
+    gradient = np.polyfit(np.log(middles[1:-2]), np.log(power[1:-2]), 1)[0]
+    assert gradient == pytest.approx(2.5, abs=0.3)
+    waves.advance(16)
+    after = [waves.field_HW(number).real for number in range(6)]
+    kept = np.mean([band_products(*pair, 2.0, edges) for pair in zip(before, after, strict=True)], axis=0) / power
+    np.testing.assert_allclose(kept[2:-2], np.exp(-16 / middles[2:-2]), atol=0.12)
+
+
+def test_noise_of_the_first_minutes_is_fine():
+    lengths = np.geomspace(4.0, 64.0, 9)
+    fine, coarse = (GaussianWaves(Texture(lengths, lengths**2.5, lengths**2), (128, 128), 2.0, 1, 0) for _ in range(2))
+    fine.advance(1)
+    coarse.advance(1e5)
+    edges = band_edges_km((128, 128), 2.0)
+    early, late = (band_products(one, one, 2.0, edges) for one in (fine.field_HW(0).real, coarse.field_HW(0).real))
+    assert (early / late)[0] > 5 * (early / late)[-2]
+
+
+def test_lifetimes_are_measured_along_the_motion():
+    """Small scales that are new in the second field live shorter than the shared large ones."""
+    lengths = np.geomspace(4.0, 64.0, 9)
+    shared, own = Texture(lengths, lengths**4, lengths), Texture(lengths, lengths**1.0, lengths)
+    fields = []
+    for seed in (1, 2):
+        base, new = GaussianWaves(shared, (128, 128), 2.0, 1, 0), GaussianWaves(own, (128, 128), 2.0, 1, seed)
+        base.advance(1e5)
+        new.advance(1e5)
+        field = base.field_HW(0).real + 0.3 * new.field_HW(0).real
+        fields.append((np.exp(np.maximum(field[:128, :128], 0)) - 1).astype(np.float32))
+    found = observed_texture(fields[0], fields[1], 10.0, 2.0)
+    assert found.lifetime_minutes_B[0] < 15
+    assert found.lifetime_minutes_B[-1] > 60
+    assert (np.diff(found.lifetime_minutes_B) >= 0).all()
+
+
+def test_matched_noise_gives_members_the_observed_spectrum():
+    newest = _rain(240, 240)
+    texture = observed_texture(newest, newest, 10.0, 1.0)
+    texture = Texture(texture.wavelength_km_B, texture.power_B, texture.wavelength_km_B * 2)
+    probability = np.stack([np.full(newest.shape, p, np.float32) for p in ((newest >= mmh).mean() for mmh in RATES)])
+    matched = TextureMatch(newest, texture, 1.0).matched(texture, probability, RATES, 60.0)
+    edges = band_edges_km(newest.shape, 1.0)
+
+    def distance(noise):
+        waves = GaussianWaves(noise, newest.shape, 1.0, 12, 5)
+        waves.advance(60)
+        fields = np.stack([waves.field_HW(number)[: newest.shape[0], : newest.shape[1]] for number in range(12)])
+        rates = coupled_mmh(fields.real, fields.imag, probability, RATES)
+        logs = [np.log1p(10 * one) for one in (newest, *rates)]
+        power, *others = [band_products(one, one, 1.0, edges) for one in logs]
+        return np.abs(np.log(np.median(others, axis=0) / power))[:-4].max()
+
+    assert distance(matched) < np.log(1.5) < np.log(2) < distance(texture)
+
+
+def test_the_same_seed_gives_the_same_members():
+    rate = np.stack([_rain(60, 64, drift=t) for t in (4, 2, 0)])
+    probability = np.stack([np.full((60, 64), p, np.float32) for p in (0.5, 0.3, 0.1, 0.02)])
+    one, same, other = (_members(rate, seed=seed).at(6, probability, RATES) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).mean() > 0.2
+
+
+def test_members_move_with_the_rain():
+    rate = np.stack([_rain(120, 130, drift=t) for t in (12, 10, 8, 6, 4, 2, 0)])
+    probability = np.stack([np.full((120, 130), p, np.float32) for p in (0.6, 0.4, 0.2, 0.05)])
+    ensemble = _members(rate, count=3)
+    before = ensemble.at(12, probability, RATES)[0]
+    after = ensemble.at(13, probability, RATES)[0]
+    logs = [np.log1p(10 * one) for one in (before, after)]
+    moved, stayed = (
+        np.corrcoef(logs[0][20:-20, 20:-20].ravel(), np.roll(logs[1], -shift, 1)[20:-20, 20:-20].ravel())[0, 1]
+        for shift in (1, 0)
+    )
+    assert moved > stayed + 0.02, "two grid cells a step are one cell of members"
+
+
+@pytest.mark.parametrize(
+    ("shape", "cadence", "pixel_m"), [((48, 37), 5, 2000.0), ((101, 67), 10, 250.0), ((30, 33), 30, 7000.0)]
+)
+@pytest.mark.parametrize("rain", [0.0, 5.0])
+def test_any_size_and_any_rain(shape, cadence, pixel_m, rain):
+    rate = np.full((4, *shape), rain, np.float32)
+    rate[-1, :9] = np.nan
+    ensemble = _members(rate, cadence_minutes=cadence, pixel_m=pixel_m)
+    probability = np.stack([np.where(np.isnan(rate[-1]), np.nan, p) for p in (0.5, 0.3, 0.1, 0.02)]).astype(np.float32)
+    for step in (1, 2, 5):
+        found = ensemble.at(step, probability, RATES)
+    factor = members_factor(pixel_m)
+    assert found.shape[1:] == tuple(-(-edge // factor) for edge in shape)
+    assert np.isfinite(found[:, -(-9 // factor) + 1 :]).all()
+    assert np.isnan(found[:, : 9 // factor]).all()
+
+
+def test_cells_of_members_are_at_most_four_kilometres():
+    assert [members_factor(pixel_m) for pixel_m in (250.0, 1000.0, 2000.0, 2001.0, 7000.0)] == [2, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize("cadence", [5, 15, 40, 60])
+def test_amounts_of_a_constant_rate(cadence):
+    newest = np.full((3, 4), 6.0, np.float32)
+    sums = AmountSums(newest, 5)
+    for minutes in range(cadence, 121, cadence):
+        sums.add(np.full((5, 3, 4), 6.0, np.float32), minutes)
+    found = sums.amounts()
+    assert found is not None
+    assert found.minutes == (60, 120)
+    np.testing.assert_allclose(found.quantile_mm_SQHW[0], 6.0, rtol=1e-5)
+    np.testing.assert_allclose(found.quantile_mm_SQHW[1], 12.0, rtol=1e-5)
+    np.testing.assert_array_equal(found.probability_SKHW[:, :, 0, 0], [[1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0]])
+
+
+def test_amounts_are_trapezoids_over_the_members():
+    newest = np.array([[12.0, np.nan]], np.float32)
+    sums = AmountSums(newest, 2)
+    sums.add(np.array([[[0.0, 1.0]], [[24.0, 1.0]]], np.float32), 30)
+    assert sums.amounts() is None
+    sums.add(np.array([[[0.0, 1.0]], [[24.0, 1.0]]], np.float32), 60)
+    found = sums.amounts()
+    assert found is not None
+    assert found.minutes == (60,)
+    assert found.probability_SKHW[0, :, 0, 0].tolist() == [1, 0.5, 0.5, 0.5, 0, 0]  # 3 and 21 mm
+    assert np.isnan(found.probability_SKHW[..., 1]).all()
+    assert np.isnan(found.quantile_mm_SQHW[..., 1]).all()
+    assert found.quantile_mm_SQHW[0, :, 0, 0] == pytest.approx([3, 12, 21])
+
+
+def test_quantiles_over_members():
+    values = np.arange(20, dtype=np.float32)[::-1, None]
+    assert member_quantiles(values, (0.1, 0.5, 0.9))[:, 0] == pytest.approx([1.5, 9.5, 17.5])
+    assert member_quantiles(values[:1], (0.1, 0.9))[:, 0].tolist() == [19, 19]
