@@ -23,6 +23,7 @@ from service.api import (
     metrics,
     models,
     nowcast_post,
+    observed,
     points,
     scans,
     verification,
@@ -40,7 +41,19 @@ from service.ogc.edr_meta import landing
 from service.page.router import add_page
 from service.telemetry.metric_files import keep_in_files
 
-STRICT_PARTS: Final = (nowcast_post, forecasts, points, areas, files, jobs, events, verification, models, scans)
+STRICT_PARTS: Final = (
+    nowcast_post,
+    forecasts,
+    points,
+    observed,
+    areas,
+    files,
+    jobs,
+    events,
+    verification,
+    models,
+    scans,
+)
 OTHER_PARTS: Final = (edr, wms, health, metrics)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
 

@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.base import Out
-from service.schemas.forecasts import Share
+from service.schemas.forecasts import GridOut, RadarCoverage, Share
+from service.schemas.places import ObservedNowOut
 
 
 class AliasIn(BaseModel):
@@ -155,3 +156,40 @@ class ReadyOut(Out):
 
     status: Literal["ready", "stale"] = "ready"
     checks: dict[str, str]
+
+
+class RecentOut(Out):
+    """The newest frame and its age."""
+
+    product: str
+    newest: datetime = Field(description="valid time of the newest frame")
+    data_age_s: float = Field(description="age of the newest frame at the time of this response")
+    stale: bool = Field(description="whether the newest frame is older than a live forecast may be")
+    invented: bool = Field(description="whether the frames are invented weather instead of radar data")
+
+
+class ObservedPointOut(RecentOut):
+    """The frames of the last two hours at one place."""
+
+    lat: float
+    lon: float
+    time_zone: str = Field("UTC", description="IANA name of the zone of all times, from `tz`")
+    radar_coverage: RadarCoverage
+    series: list[ObservedNowOut] = Field(description="ascending in time; null where not observed")
+
+
+class RecentFrameOut(Out):
+    """One frame."""
+
+    valid_time: datetime
+    missing_radars: list[str]
+    coverage: float = Field(ge=0, le=1, description="share of the grid that is observed")
+    href: str = Field(description="its picture")
+
+
+class ObservedOut(RecentOut):
+    """The frames of the last two hours."""
+
+    attribution: str = Field(description="source of the radar data")
+    grid: GridOut = Field(description="grid of the newest frame and of its picture")
+    frames: list[RecentFrameOut] = Field(description="ascending in time")
