@@ -21,13 +21,17 @@ class ExpectedCuts:
         least: lowest probability at which a rate at or above a threshold is shown.
         least_heavy: the same from `heavy_mmh` up.
         heavy_mmh: see there.
+        stated: probability that is stated at least where a rate at or above a threshold is shown.
+        stated_heavy: the same from `heavy_mmh` up.
         smallest: lowest ratio of the shown area to the expected one, where cells with the least probability suffice.
         largest: highest ratio.
     """
 
-    least: float = 0.2
-    least_heavy: float = 0.1
+    least: float = 0.1
+    least_heavy: float = 0.05
     heavy_mmh: float = 5.0
+    stated: float = 0.2
+    stated_heavy: float = 0.1
     smallest: float = 0.8
     largest: float = 1.25
 
@@ -70,6 +74,15 @@ class ExpectedCuts:
                 min=float(np.nextafter(np.float32(rates_mmh[number]), 2))
             )
         return rate_N
+
+    def stated_KN(self, probability_KN: Tensor, rate_N: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
+        """Return the probabilities, raised to the stated ones where `rate_N` reaches a threshold.
+
+        Where little can be foreseen, the best cut is below the probability that a reader expects of a rate shown.
+        """
+        floor_K = torch.tensor([self.stated if mmh < self.heavy_mmh else self.stated_heavy for mmh in rates_mmh])
+        shown_KN = rate_N >= torch.tensor(rates_mmh, device=rate_N.device)[:, None]
+        return torch.maximum(probability_KN, shown_KN * floor_K.to(rate_N.device)[:, None])
 
 
 def _best(counts: NDArray[np.float64], least: float, smallest: float, largest: float) -> float:

@@ -119,7 +119,9 @@ class NativeForecaster(Forecaster):
         probability_KN = self.model.logits(sum_UHW.flatten(1)).sigmoid().cummin(dim=0).values
         probability_KHW = probability_KN.view(-1, *covered_HW.shape)
         rate_HW = torch.full_like(probability_KHW[0], torch.nan)
-        rate_HW[covered_HW] = self.cuts.rate_mmh(probability_KHW[:, covered_HW], self.thresholds_mmh)
+        probability_KN = probability_KHW[:, covered_HW]
+        rate_HW[covered_HW] = rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh)
+        probability_KHW[:, covered_HW] = self.cuts.stated_KN(probability_KN, rate_N, self.thresholds_mmh)
         probability_KHW.masked_fill_(~covered_HW, torch.nan)
         known_HW = (seen_HW >= HALF_SEEN) & covered_HW
         return ForecastLead(step, rate_HW.cpu().numpy(), known_HW.cpu().numpy(), probability_KHW.cpu().numpy())

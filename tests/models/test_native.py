@@ -182,10 +182,14 @@ def test_cuts_agree_with_any_probabilities(seed, spread):
     probability = torch.sigmoid(logit - falls)
     cuts = ExpectedCuts()
     rate = cuts.rate_mmh(probability, RATES_MMH)
+    stated = cuts.stated_KN(probability, rate, RATES_MMH)
     assert torch.isfinite(rate).all()
+    assert (stated.diff(dim=0) <= 0).all()
     for number, mmh in enumerate(RATES_MMH):
         shown = rate >= np.float32(mmh)
-        assert probability[number][shown].min() >= (0.2 if mmh < 5 else 0.1) if shown.any() else True
+        assert stated[number][shown].min() >= (0.2 if mmh < 5 else 0.1) if shown.any() else True
+        assert probability[number][shown].min() >= (0.1 if mmh < 5 else 0.05) if shown.any() else True
+        assert torch.equal(stated[number][~shown], probability[number][~shown])
         assert shown.sum() <= 1.25 * probability[number].sum() + 1
 
 
@@ -205,6 +209,19 @@ def test_the_cut_has_the_highest_expected_csi():
 def test_the_area_stays_near_the_expected_one():
     faint = torch.full((1000,), 0.21)
     assert ExpectedCuts().cut(faint, 0.5) > 1, "all cells alike: the area would be five times the expected one"
+
+
+def test_what_can_hardly_be_foreseen_is_shown_and_stated():
+    """A tenth of the cells has 0.15, the others 0.005: showing none would miss every event."""
+    probability = torch.full((2, 1000), 0.005)
+    probability[:, :100] = torch.linspace(0.12, 0.18, 100)
+    cuts = ExpectedCuts()
+    rate = cuts.rate_mmh(probability, (1.0, 2.0))
+    shown = rate >= 2
+    assert 0.8 * probability[1].sum() <= shown.sum() <= 1.25 * probability[1].sum()
+    stated = cuts.stated_KN(probability, rate, (1.0, 2.0))
+    assert torch.equal(stated[:, shown], torch.full((2, int(shown.sum())), 0.2))
+    assert torch.equal(stated[:, ~shown], probability[:, ~shown])
 
 
 def test_memory_does_not_grow_with_leads(forecaster, monkeypatch):
