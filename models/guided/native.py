@@ -111,8 +111,10 @@ class NativeForecaster(Forecaster):
         levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
         covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
+        motion = paths.stated(shape, pixel_km)
         for step in range(1, lead_steps + 1):
-            yield self._lead(units, step, step * cadence_minutes, covered_HW)
+            lead = self._lead(units, step, step * cadence_minutes, covered_HW)
+            yield replace(lead, motion=motion)
 
     def _lead(self, units: CarriedUnits, step: int, minutes: float, covered_HW: Tensor) -> ForecastLead:
         sum_UHW, seen_HW = units.at(step, minutes)

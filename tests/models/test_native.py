@@ -93,6 +93,21 @@ def test_motion_is_found_at_any_cadence_and_cell(cadence, pixel_km):
     assert np.median(paths.motion_CHW[0][wet[: size[0], : size[1]]]) * 60 * pixel_km == pytest.approx(kmh, rel=0.12)
 
 
+@pytest.mark.parametrize(("cadence", "pixel_km", "factor"), [(5, 1.0, 16), (10, 2.0, 8), (30, 4.0, 4), (5, 0.5, 32)])
+def test_a_forecast_states_its_motion_in_metres_per_second(forecaster, cadence, pixel_km, factor):
+    kmh = 36.0
+    fields = _showers(max(60 // cadence, 2) + 1, 100, 120, kmh / 60 * cadence / pixel_km)
+    tilted = np.ascontiguousarray(np.moveaxis(fields, 1, 2)[:, ::-1])  # now to the north
+    for rain, component in ((fields, "eastward_ms_HW"), (tilted, "northward_ms_HW")):
+        motion = forecaster.forecast(rain, 2, cadence_minutes=cadence, pixel_m=pixel_km * 1000).motion
+        rows, cols = (-(-size // factor) for size in rain.shape[1:])
+        assert motion.factor == factor
+        assert motion.eastward_ms_HW.shape == motion.northward_ms_HW.shape == (rows, cols)
+        assert np.median(getattr(motion, component)) == pytest.approx(10, rel=0.15)
+        others = np.abs(motion.eastward_ms_HW + motion.northward_ms_HW - getattr(motion, component))
+        assert np.median(others) < 1
+
+
 def test_coarse_scales_stand_on_coarse_grids():
     fields = padded(_showers(), 1.0)
     levels = window_levels(fields, (96, 112), trajectories(fields, 1, 5, 1.0), 5, 1.0)
