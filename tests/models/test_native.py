@@ -197,7 +197,8 @@ def test_cuts_agree_with_any_probabilities(seed, spread):
     probability = torch.sigmoid(logit - falls)
     cuts = ExpectedCuts()
     rate = cuts.rate_mmh(probability, RATES_MMH)
-    stated = cuts.stated_KN(probability, rate, RATES_MMH)
+    stated = probability.clone()
+    cuts.raise_stated(stated, rate, RATES_MMH)
     assert torch.isfinite(rate).all()
     assert (stated.diff(dim=0) <= 0).all()
     for number, mmh in enumerate(RATES_MMH):
@@ -234,20 +235,21 @@ def test_what_can_hardly_be_foreseen_is_shown_and_stated():
     rate = cuts.rate_mmh(probability, (1.0, 2.0))
     shown = rate >= 2
     assert 0.8 * probability[1].sum() <= shown.sum() <= 1.25 * probability[1].sum()
-    stated = cuts.stated_KN(probability, rate, (1.0, 2.0))
+    stated = probability.clone()
+    cuts.raise_stated(stated, rate, (1.0, 2.0))
     assert torch.equal(stated[:, shown], torch.full((2, int(shown.sum())), 0.2))
     assert torch.equal(stated[:, ~shown], probability[:, ~shown])
 
 
 def test_memory_does_not_grow_with_leads(forecaster, monkeypatch):
     """No more fields are alive at the fourth lead than at the second."""
-    alive, at = [], CarriedUnits.at
+    alive, bands = [], CarriedUnits.bands
 
     def counted(self, step, minutes):
         alive.append(sum(each.numel() for each in gc.get_objects() if issubclass(type(each), torch.Tensor)))
-        return at(self, step, minutes)
+        return bands(self, step, minutes)
 
-    monkeypatch.setattr(CarriedUnits, "at", counted)
+    monkeypatch.setattr(CarriedUnits, "bands", counted)
     forecaster.forecast(_showers(rows=48, cols=48), 4, cadence_minutes=5, pixel_m=1000.0)
     assert alive[3] <= alive[1] * 1.01
 
