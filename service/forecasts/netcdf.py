@@ -70,10 +70,11 @@ def read_packed(path: Path, name: str, leads: Sequence[int] | None = None, *, ax
         chosen = range(shape[axis]) if leads is None else leads
         shape[axis] = len(chosen)
         codes = np.empty(shape, dtype)
-        whole: tuple[slice, ...] = (slice(None),) * axis
+        before: list[slice | int] = [slice(None)] * axis
         for index, lead in enumerate(chosen):
             with NETCDF_C:
-                codes[(*whole, index)] = variable[(*whole, lead)]
+                field = variable[(*before, lead)]
+            codes[(*before, index)] = field
     return packed(codes, attributes)
 
 
