@@ -36,7 +36,7 @@ from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadA
 from service.api.openapi import add_documentation
 from service.api.proxies import Proxied
 from service.forecasts.nowcast import NowcastService
-from service.ogc import edr, wms
+from service.ogc import edr, tiles, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
 from service.telemetry.metric_files import keep_in_files
@@ -53,6 +53,7 @@ STRICT_PARTS: Final = (
     verification,
     models,
     scans,
+    tiles,
 )
 OTHER_PARTS: Final = (edr, wms, health, metrics)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""

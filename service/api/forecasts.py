@@ -13,7 +13,7 @@ from service.api.files import FIELD_ANSWERS, file_answer
 from service.api.lookup import ForecastDep, ForecastId, ProbabilityOf
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
-from service.api.places import graticule, map_cities
+from service.api.places import graticule, map_cities, outline
 from service.api.proxies import public_prefix
 from service.api.views import attribution_text, forecast_out
 from service.forecasts.nowcast import StoredForecast
@@ -128,6 +128,7 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
     lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
     response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
     return MapOut(
+        outline_lon_lat=outline(forecast.grid),
         width=forecast.grid.width,
         height=forecast.grid.height,
         cities=map_cities(forecast.grid),

@@ -39,6 +39,7 @@ CITIES: Final = (
 STEPS_DEG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 MOST_LINES: Final = 6
 POINTS_PER_LINE: Final = 49
+POINTS_PER_SIDE: Final = 24
 LABEL_INSET: Final = 0.02
 """Distance of a label from the picture's edge, as a share of its size."""
 
@@ -67,6 +68,21 @@ def graticule(grid: Grid) -> list[MapLineOut]:
     ]
     lines += [_line(grid, along_lon, np.full_like(along_lon, degree), _label(degree, "NS")) for degree in lats]
     return [line for line in lines if line is not None]
+
+
+def outline(grid: Grid) -> list[tuple[float, float]]:
+    """Return longitude and latitude along the grid's edge, clockwise from the north-western corner.
+
+    Longitudes go on over the antimeridian; points that are not on Earth are left out.
+    """
+    west, south, east, north = grid.extent_m
+    along, ends = np.linspace(0, 1, POINTS_PER_SIDE, endpoint=False), np.ones(POINTS_PER_SIDE)
+    x_m = np.concatenate([west + (east - west) * along, east * ends, east - (east - west) * along, west * ends])
+    y_m = np.concatenate([north * ends, north - (north - south) * along, south * ends, south + (north - south) * along])
+    lon, lat = grid.to_lon_lat(x_m, y_m)
+    on_earth = np.isfinite(lon) & np.isfinite(lat)
+    lon = np.unwrap(lon[on_earth], period=360.0)
+    return [(round(float(x), 3), round(float(y), 3)) for x, y in zip(lon, lat[on_earth], strict=True)]
 
 
 def to_picture(

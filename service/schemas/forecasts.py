@@ -219,4 +219,7 @@ class MapOut(Out):
         default=[], description="for pictures with `probability_of`, ascending; below the first class it is improbable"
     )
     no_data_colour: str
+    outline_lon_lat: list[tuple[float, float]] = Field(
+        default=[], description="the grid's edge in degrees, clockwise; longitudes go on over the antimeridian"
+    )
     attribution: str = Field(description="source of the radar data")
