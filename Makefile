@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench clean
+.PHONY: help install run test test-long check lint bench page clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make install    the environment alone"
+	@echo "make page       the page's built files, from service/page/source (needs npm)"
 
 install: $(STAMP)
 
@@ -49,6 +50,9 @@ check: lint
 
 bench: install
 	$(BIN)/python -m benchmarks.run --json docs/results/performance.json --markdown docs/results/performance.md $(if $(DATA),--data $(DATA))
+
+page:
+	cd service/page && npm ci && npm run build
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """The page: served whole by the service alone, and its script finds what it names."""
 
+import gzip
 import json
 import re
 import shutil
@@ -7,16 +8,21 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from core.colours import RAIN_COLOURS
 from core.grid import DE1200, RADOLAN_900, Grid
-from service.api.places import CITIES, cities_of, graticule, map_cities, to_picture
+from service.api.places import CITIES, cities_of, graticule, map_cities, outline, to_picture
 from tests.service.api_support import NOW, REFERENCE, STEP, fill, frames_at, running, service_at
 
-PAGE = Path(__file__).resolve().parents[3] / "service" / "page" / "static"
-HTML, CSS, JS = ((PAGE / name).read_text() for name in ("index.html", "page.css", "page.js"))
+PAGE = Path(__file__).resolve().parents[3] / "service" / "page"
+STATIC = PAGE / "static"
+HTML, CSS, BUNDLE = ((STATIC / name).read_text() for name in ("index.html", "page.css", "page.js"))
+JS = "\n".join(path.read_text() for path in sorted((PAGE / "source").glob("*.js")))
+NODE = shutil.which("node")
+BEFORE_RAIN_BYTES = 400_000
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +41,14 @@ def test_the_page_and_its_parts_are_served(client):
     for part in re.findall(r'(?:src|href)="(page/[^"]+)"', page.text):
         assert client.get(f"/{part}").status_code == 200
     assert {"page/page.css", "page/page.js"} <= set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
+    files = set(re.findall(r'"(page/[^"]+)"', JS))
+    assert files == {"page/basemap.json", "page/places.json"}
+    for part in files:
+        assert client.get(f"/{part}").json()
 
 
 def test_nothing_comes_from_elsewhere():
-    for text in (HTML, CSS, JS):
+    for text in (HTML, CSS, BUNDLE):
         addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+", text)) - {"http://www.w3.org"}  # SVG's name
         assert not addresses
     assert "@import" not in CSS
@@ -50,31 +60,59 @@ def test_the_script_names_only_elements_that_there_are():
     assert set(re.findall(r'\$\("([^"]+)"\)', JS)) <= ids
 
 
+def test_what_is_needed_before_the_first_rain_is_small():
+    scripts = sum(len(gzip.compress((STATIC / name).read_bytes())) for name in ("index.html", "page.css", "page.js"))
+    assert scripts < BEFORE_RAIN_BYTES / 2
+    assert re.search(r"refresh\(\)\.then\(async.*?showLand.*?places\(\)", JS, re.DOTALL)  # the large files come later
+
+
 def test_the_page_shows_what_it_has_to():
+    shown = HTML + JS
     for word in ("Observed", "Forecast", "UTC", "Play", "Missing radars", "Notes", "Model", "mm/h", "CSI", "HSS"):
-        assert word in HTML
+        assert word in shown
+    for credit in ("Natural Earth", "GeoNames, CC BY 4.0", "Leaflet"):
+        assert credit in HTML
     assert "first forecast" in JS
 
 
 def test_every_field_that_the_script_reads_is_in_the_answer(client):
     forecast = client.get("/nowcast/latest").json()
-    used = set(re.findall(r"\bforecast\.(\w+)", JS)) - {"kind"}
-    assert used <= set(forecast)
-    lead = forecast["leads"][0]
-    assert set(re.findall(r"\blead\.(\w+)", JS)) <= set(lead)
-    assert set(re.findall(r"\bpicture\.(\w+)", JS)) <= set(forecast["links"]["pictures"][0])
-    assert set(re.findall(r"state\.map\.(\w+)", JS)) <= set(client.get(forecast["links"]["map"]).json())
+    assert set(re.findall(r"\bforecast\.(\w+)", JS)) <= set(forecast)
+    assert set(re.findall(r"\blead\.(\w+)", JS)) <= set(forecast["leads"][0])
+    assert set(re.findall(r"state\.legend\.(\w+)", JS)) <= set(client.get(forecast["links"]["map"]).json())
+    place = (PAGE / "source" / "place.js").read_text()
+    point = client.get("/nowcast/latest/point", params={"lat": 51.0, "lon": 10.0}).json()
+    assert set(re.findall(r"\bpoint\.(\w+)", place)) <= set(point)
+    assert set(re.findall(r"\brow\.(\w+)", place)) <= set(point["series"][0])
+    assert "valid_time" in client.get("/scans").json()["scans"][0]
 
 
-def test_the_pictures_of_a_probability_that_the_script_requests_exist(client):
+def test_the_tiles_that_the_script_requests_exist(client):
     forecast = client.get("/nowcast/latest").json()
-    assert "?probability_of=${state.probabilityOf}" in JS
-    for threshold_mmh in forecast["probability_thresholds_mmh"]:
-        for picture in (one for one in forecast["links"]["pictures"] if one["kind"] == "forecast"):
-            answer = client.get(f"{picture['href']}?probability_of={threshold_mmh}")
+    assert 'PROBABILITY = "probability_of_exceedance_"' in JS
+    assert "?run=${forecast.forecast_id}&scale=2" in JS
+    query = {"run": forecast["forecast_id"], "scale": 2}
+    layers = [
+        "rainfall_rate",
+        *(f"probability_of_exceedance_{mmh:g}" for mmh in forecast["probability_thresholds_mmh"]),
+    ]
+    for layer in layers:
+        for lead in forecast["leads"]:
+            answer = client.get(f"/tiles/{layer}/{lead['valid_time']}/5/16/10.png", params=query)
             assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    observed = client.get(f"/tiles/rainfall_rate/{forecast['reference_time']}/5/16/10.png", params=query)
+    assert observed.status_code == 200
     legend = client.get(forecast["links"]["map"]).json()["probability_legend"]
     assert set(re.findall(r"step\.(\w+)", JS)) <= {*legend[0], "from_mmh"}
+
+
+@pytest.mark.parametrize("grid", [RADOLAN_900, DE1200, Grid("EPSG:4326", 170.0, 10.0, 1.0, 1.0, 20, 20)])
+def test_the_outline_goes_round_the_grid_without_a_jump(grid: Grid):
+    lon, lat = np.array(outline(grid)).T
+    corners = grid.corners_lon_lat()
+    for index, (x, y) in zip((0, 24, 48, 72), corners, strict=True):
+        assert ((lon[index] - x + 180) % 360 - 180, lat[index]) == pytest.approx((0, y), abs=0.002)
+    assert np.abs(np.diff(lon)).max() < 3
 
 
 def test_invented_weather_is_called_so(client):
@@ -131,34 +169,21 @@ def test_any_grid_has_a_map(grid: Grid):
     assert len(map_cities(grid)) <= len(CITIES)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node to parse the script with")
-def test_the_script_parses():
-    done = subprocess.run(["node", "--check", str(PAGE / "page.js")], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.skipif(NODE is None, reason="no node to run the script with")
+def test_the_script_s_own_tests():
+    command = [str(NODE), "--test", str(Path(__file__).with_name("logic.test.mjs"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-STAND_INS = """
-const fs = require("fs");
-const [page, answer] = process.argv.slice(2).map((path) => fs.readFileSync(path, "utf8"));
-const nodes = {};
-const $ = (id) => (nodes[id] ??= { parentElement: {}, classList: { toggle: (n, on) => (nodes[id].on = on) }, value: "",
-  replaceChildren: (...all) => (nodes[id].all = all) });
-const element = (name, attributes = {}, ...children) => ({ name, ...attributes, children });
-const state = { forecast: { model: { name: "default" }, verification: null } };
-const get = async () => JSON.parse(answer);
-const line = String.fromCharCode(10);
-const text = (one) => (one.children ? one.children.map(text).join(one.name === "tr" ? "|" : line) : String(one));
-const part = page.slice(page.indexOf("/* ---------- scores"), page.indexOf("/* ---------- start"));
-eval(`${part};(async () => {
-  await showScores();
-  $("threshold").value = "0.5"; drawScores();
-  console.log(JSON.stringify({ text: $("scores").all.map(text).join(line), schedule: $("schedule").textContent,
-    warned: $("schedule").on }));
-})()`);
-"""
+@pytest.mark.skipif(not (PAGE / "node_modules").is_dir(), reason="the page's packages are not installed: make page")
+def test_the_built_files_are_those_of_the_sources(tmp_path):
+    subprocess.run([str(NODE), "build.mjs", str(tmp_path)], cwd=PAGE, check=True, capture_output=True)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in STATIC.iterdir()}
+    assert [path.name for path in tmp_path.iterdir() if path.read_bytes() != (STATIC / path.name).read_bytes()] == []
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="no node to run the script with")
+@pytest.mark.skipif(NODE is None, reason="no node to run the script with")
 def test_both_masks_their_counts_and_missed_forecasts_are_shown(tmp_path):
     clock = [NOW]
     service = service_at(tmp_path / "home", clock=lambda: clock[0])
@@ -170,8 +195,7 @@ def test_both_masks_their_counts_and_missed_forecasts_are_shown(tmp_path):
     with running(service) as client:
         answer = client.get("/verification", params={"model": "default"}).json()
     (tmp_path / "answer.json").write_text(json.dumps(answer))
-    (tmp_path / "run.js").write_text(STAND_INS)
-    command = ["node", tmp_path / "run.js", PAGE / "page.js", tmp_path / "answer.json"]
+    command = [str(NODE), str(Path(__file__).with_name("scores_run.mjs")), str(tmp_path / "answer.json")]
     shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     lines = shown["text"].splitlines()
     for title, field in (("All observed grid cells", "scores"), ("Grid cells whose rain was", "scores_known")):

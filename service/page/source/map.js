@@ -1,0 +1,139 @@
+// The map: coast, borders and places from files of this service, and one layer of tiles for each frame.
+
+import L from "leaflet";
+import { feature, mesh } from "topojson-client";
+import { get } from "./api.js";
+
+const OPACITY = 0.85;
+const CELLS_PER_PIXEL = 0.5;
+const EQUATOR_PIXEL_M = 156_543;
+const SIDE = 512;
+const LABEL_ROOM = { width: 96, height: 30 };
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+export class RainMap {
+  // `onState(key, state)`: a frame's picture is "ready", "failed", or (undefined) gone since the map was moved.
+  constructor(id, { onState, onClick, onView }) {
+    this.onState = onState;
+    this.layers = new Map();
+    this.map = L.map(id, { fadeAnimation: false, zoomControl: false, attributionControl: false, minZoom: 3, maxZoom: 12, worldCopyJump: false });
+    L.control.zoom({ position: "topright" }).addTo(this.map);
+    L.control.scale({ imperial: false, position: "bottomright" }).addTo(this.map);
+    for (const [name, z] of [["land", 150], ["rain", 250], ["lines", 350], ["names", 450]]) {
+      const pane = this.map.createPane(name);
+      pane.style.zIndex = z;
+      pane.style.pointerEvents = "none";
+    }
+    this.renderers = { land: L.canvas({ pane: "land", padding: 0.3 }), lines: L.canvas({ pane: "lines", padding: 0.3 }) };
+    this.names = L.layerGroup().addTo(this.map);
+    this.map.on("click", (event) => onClick(event.latlng));
+    this.map.on("moveend", () => {
+      this.forget();
+      this.showNames();
+      onView();
+    });
+  }
+
+  // Show a grid: fit the view to it, unless the address names one, and shade what lies outside.
+  showGrid(grid, edge, view) {
+    const outline = edge.map(([lon, lat]) => [lat, lon]);
+    this.bounds = L.latLngBounds(outline);
+    const middle = this.bounds.getCenter();
+    const pixel = Math.max(grid.pixel_x_m, grid.pixel_y_m) * CELLS_PER_PIXEL;
+    this.deepest = Math.ceil(Math.log2((EQUATOR_PIXEL_M * Math.cos((middle.lat * Math.PI) / 180)) / pixel));
+    if (this.outside) this.outside.remove();
+    const world = [[-85, -540], [-85, 540], [85, 540], [85, -540]];
+    this.outside = L.polygon([world, outline], { renderer: this.renderers.lines, pane: "lines", interactive: false, className: "outside",
+      stroke: true, weight: 1, color: colour("--outside-line"), fillColor: colour("--outside"), fillOpacity: 0.45 }).addTo(this.map);
+    if (view) this.map.setView([view.lat, view.lon], view.zoom, { animate: false });
+    else this.map.fitBounds(this.bounds, { animate: false });
+  }
+
+  async showLand() {
+    this.world ||= await get("page/basemap.json");
+    for (const layer of this.land || []) layer.remove();
+    const countries = this.world.objects.countries;
+    const style = { interactive: false, smoothFactor: 0.7 };
+    const coast = feature(this.world, this.world.objects.land);
+    const borders = mesh(this.world, countries, (a, b) => a !== b);
+    document.getElementById("map").style.background = colour("--sea");
+    this.land = [
+      L.geoJSON(coast, { ...style, pane: "land", renderer: this.renderers.land, style: { stroke: false, fillColor: colour("--land"), fillOpacity: 1 } }),
+      L.geoJSON(coast, { ...style, pane: "lines", renderer: this.renderers.lines, style: { weight: 0.8, color: colour("--coast"), fill: false } }),
+      L.geoJSON(borders, { ...style, pane: "lines", renderer: this.renderers.lines, style: { weight: 1.1, color: colour("--border"), fill: false } }),
+    ].map((layer) => layer.addTo(this.map));
+  }
+
+  setPlaces(places) {
+    this.places = places;
+    this.showNames();
+  }
+
+  // Names of the largest places of the view that do not overlap.
+  showNames() {
+    if (!this.places) return;
+    this.names.clearLayers();
+    const view = this.map.getBounds();
+    const taken = [];
+    const smallest = 1200 / 4 ** Math.max(0, this.map.getZoom() - 4); // thousands of inhabitants
+    for (const [name, , lat, lon, thousands] of this.places) {
+      if (thousands < smallest || taken.length > 40) break; // the largest come first
+      if (!view.contains([lat, lon])) continue;
+      const at = this.map.latLngToContainerPoint([lat, lon]);
+      if (taken.some((other) => Math.abs(other.x - at.x) < LABEL_ROOM.width && Math.abs(other.y - at.y) < LABEL_ROOM.height)) continue;
+      taken.push(at);
+      const icon = L.divIcon({ className: "town", iconSize: [0, 0], html: `<i></i><span></span>` });
+      const marker = L.marker([lat, lon], { icon, pane: "names", interactive: false, keyboard: false }).addTo(this.names);
+      marker.getElement().querySelector("span").textContent = name;
+    }
+  }
+
+  // Load the tiles of a frame, invisible until `reveal`.
+  load(frame) {
+    if (frame.tiles === null || this.layers.has(frame.key)) return;
+    const layer = L.tileLayer(frame.tiles, { pane: "rain", tileSize: SIDE, zoomOffset: -1, maxNativeZoom: this.deepest, minZoom: 1, bounds: this.bounds,
+      opacity: 0, keepBuffer: 0, updateWhenIdle: true, className: "rain" });
+    let failed = false;
+    layer.on("tileerror", () => (failed = true));
+    layer.on("loading", () => (failed = false));
+    layer.on("load", () => this.onState(frame.key, failed ? "failed" : "ready"));
+    this.layers.set(frame.key, layer);
+    layer.addTo(this.map);
+    if (!layer.isLoading()) this.onState(frame.key, "ready"); // no tile of the grid is in view
+  }
+
+  // Make one frame visible and all others invisible; null shows none.
+  reveal(frame) {
+    this.shown = frame ? frame.key : null;
+    for (const [key, layer] of this.layers) layer.setOpacity(key === this.shown ? OPACITY : 0);
+  }
+
+  // Remove the layers of frames that are not shown: after a move they would all load tiles for the new view.
+  forget(keep = () => false) {
+    for (const [key, layer] of this.layers) {
+      if (key === this.shown || keep(key)) continue;
+      layer.remove();
+      this.layers.delete(key);
+      this.onState(key, undefined);
+    }
+  }
+
+  mark(place) {
+    if (this.marker) this.marker.remove();
+    this.marker = place && L.circleMarker([place.lat, place.lon], { radius: 8, weight: 3, color: colour("--mark"), fillColor: "#fff", fillOpacity: 0.9, interactive: false }).addTo(this.map);
+  }
+
+  goTo(place, zoom = 9) {
+    this.map.setView([place.lat, place.lon], Math.max(zoom, this.map.getZoom()), { animate: !matchMedia("(prefers-reduced-motion: reduce)").matches });
+  }
+
+  view() {
+    const { lat, lng } = this.map.getCenter();
+    return { lat, lon: lng, zoom: this.map.getZoom() };
+  }
+
+  resize() {
+    this.map.invalidateSize();
+  }
+}

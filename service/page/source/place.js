@@ -1,0 +1,106 @@
+// What the forecast says about one place: sentences, and bars of every lead with band and probabilities.
+
+export const HOUR_MINUTES = 60;
+
+const known = (row) => row.rate_mmh !== null && row.rate_mmh !== undefined;
+export const leadsOf = (point) => point.series.filter((row) => row.lead_minutes > 0);
+
+// Millimetres of the next hour; null where a lead of it is unknown.
+export function sumOfHour(point) {
+  const rows = leadsOf(point).filter((row) => row.lead_minutes <= HOUR_MINUTES);
+  if (!rows.length || !rows.every(known)) return null;
+  const step = rows.length > 1 ? rows[1].lead_minutes - rows[0].lead_minutes : rows[0].lead_minutes;
+  return rows.reduce((sum, row) => sum + (row.rate_mmh * step) / HOUR_MINUTES, 0);
+}
+
+// The highest probability of the lowest threshold, with its time; null without probabilities.
+export function likeliest(point) {
+  let best = null;
+  for (const row of leadsOf(point)) {
+    const first = (row.probabilities || []).find((one) => one.probability !== null);
+    if (first && (!best || first.probability > best.probability)) best = { ...first, time: row.valid_time };
+  }
+  return best;
+}
+
+export function sentences(point, words) {
+  if (point.radar_coverage === "no coverage") return [words.text("outside")];
+  const rows = leadsOf(point);
+  const last = rows[rows.length - 1];
+  const found = [];
+  if (point.observed && point.observed.rate_mmh >= point.rain_from_mmh) found.push(words.text("rainNow"));
+  if (point.outlook === "rain" && point.next_rain_start) {
+    const end = point.next_rain_end ? words.text("until", { end: words.clock(point.next_rain_end) }) : words.text("rainOn");
+    found.push(`${words.text("rainFrom", { start: words.clock(point.next_rain_start) })} ${end}.`);
+  } else if (point.outlook === "dry") {
+    found.push(words.text("dry", { end: words.clock(last.valid_time) }));
+  } else {
+    found.push(words.text("unknown"));
+  }
+  const best = likeliest(point);
+  if (best) found.push(words.text("likely", { mmh: words.plain(best.threshold_mmh), percent: Math.round(100 * best.probability), time: words.clock(best.time) }));
+  const sum = sumOfHour(point);
+  if (sum !== null && point.outlook === "rain") found.push(words.text("sum", { mm: words.number(sum, 1) }));
+  if (point.motion && point.motion.speed_kmh) {
+    found.push(words.text("moves", { direction: words.direction(point.motion.towards_degrees), speed: Math.round(point.motion.speed_kmh) }));
+  }
+  return found;
+}
+
+/* ---------- bars ---------- */
+
+const WIDTH = 360;
+const RATES = { top: 8, height: 92 };
+const CHANCES = { top: 118, height: 40 };
+const LEFT = 30;
+export const HEIGHT = 186;
+
+// Square roots, so that drizzle shows beside a downpour.
+const scaled = (mmh, most) => Math.sqrt(Math.max(0, mmh) / most);
+
+export function axisTop(point) {
+  const all = leadsOf(point).flatMap((row) => [row.rate_mmh, row.q90]).filter((value) => typeof value === "number");
+  return [2, 5, 10, 20, 50, 100].find((most) => most >= Math.max(0, ...all)) || 200;
+}
+
+const rect = (x, y, width, height, name, more = "") => `<rect ${more} x="${x.toFixed(1)}" y="${y.toFixed(1)}" width="${width.toFixed(1)}" height="${Math.max(0, height).toFixed(1)}" class="${name}"/>`;
+const line = (x1, y1, x2, y2, name) => `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" class="${name}"/>`;
+const label = (x, y, text, anchor = "middle") => `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${anchor}">${text}</text>`;
+
+// SVG of one place: rates with the band of 10 to 90 % above, the probability of the lowest threshold below. A lead that
+// rests on no observation is hatched; one without a value has no bar but says "no data" by its background.
+export function bars(point, words, selected = null) {
+  const rows = leadsOf(point);
+  const most = axisTop(point);
+  const width = (WIDTH - LEFT) / Math.max(1, rows.length);
+  const bottom = RATES.top + RATES.height;
+  const at = (mmh) => bottom - RATES.height * scaled(mmh, most);
+  const parts = [];
+  for (const mmh of [most, most / 4]) parts.push(line(LEFT, at(mmh), WIDTH, at(mmh), "grid"), label(LEFT - 4, at(mmh) + 4, words.plain(mmh), "end"));
+  parts.push(line(LEFT, bottom, WIDTH, bottom, "axis"));
+  rows.forEach((row, index) => {
+    const x = LEFT + index * width;
+    const isSelected = selected !== null && row.valid_time === selected;
+    if (isSelected) parts.push(rect(x, RATES.top - 6, width, CHANCES.top + CHANCES.height - RATES.top + 6, "selected"));
+    if (!known(row)) parts.push(rect(x, RATES.top, width, RATES.height, "nothing"));
+    else {
+      if (row.known === false) parts.push(rect(x, RATES.top, width, RATES.height, "inflow", 'fill="url(#hatch)"'));
+      if (row.rate_mmh > 0) parts.push(rect(x + width * 0.12, at(row.rate_mmh), width * 0.76, bottom - at(row.rate_mmh), "rate"));
+      if (typeof row.q90 === "number" && row.q90 > 0) parts.push(line(x + width / 2, at(row.q90), x + width / 2, at(row.q10 || 0), "range"));
+      if (typeof row.q50 === "number" && row.q50 > 0) parts.push(line(x + width * 0.25, at(row.q50), x + width * 0.75, at(row.q50), "median"));
+    }
+    const chance = (row.probabilities || []).find((one) => one.probability !== null);
+    if (chance) {
+      const height = CHANCES.height * chance.probability;
+      parts.push(rect(x + width * 0.12, CHANCES.top + CHANCES.height - height, width * 0.76, height, "chance"));
+    }
+    if (row.lead_minutes % 30 === 0) {
+      parts.push(line(x + width / 2, CHANCES.top + CHANCES.height, x + width / 2, CHANCES.top + CHANCES.height + 4, "axis"));
+      parts.push(label(Math.min(x + width / 2, WIDTH - 16), HEIGHT - 10, words.clock(row.valid_time)));
+    }
+  });
+  parts.push(line(LEFT, CHANCES.top + CHANCES.height, WIDTH, CHANCES.top + CHANCES.height, "axis"), line(LEFT, CHANCES.top, WIDTH, CHANCES.top, "grid"));
+  parts.push(label(LEFT - 4, CHANCES.top + 4, "100", "end"), label(LEFT - 4, CHANCES.top + CHANCES.height + 4, "0 %", "end"));
+  const hatch = '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line x1="0" y1="0" x2="0" y2="6" class="hatch"/></pattern></defs>';
+  return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${words.text("atPlace")}">${hatch}${parts.join("")}</svg>`;
+}

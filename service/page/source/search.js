@@ -1,0 +1,35 @@
+// Finding a place by its name, or the nearest one, in the list of this service.
+
+const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll("ß", "ss").toLowerCase().replace(/[^a-z0-9]+/g, " ").trim();
+
+// Places are [name, country, latitude, longitude, thousands of inhabitants, other name?], the largest first. Names that
+// begin with the text come before those that hold it.
+export function findPlaces(places, text, most = 8) {
+  const wanted = plain(text);
+  if (!wanted) return [];
+  const first = [];
+  const later = [];
+  for (const place of places) {
+    const names = [place[0], place[5] || ""].map(plain);
+    if (names.some((name) => name.startsWith(wanted))) first.push(place);
+    else if (later.length < most && names.some((name) => name.includes(` ${wanted}`))) later.push(place);
+    if (first.length >= most) break;
+  }
+  return [...first, ...later].slice(0, most);
+}
+
+const KM_PER_DEGREE = 111.2;
+const FARTHEST_KM = 30;
+
+// The nearest place of the list with its distance; null where none is within 30 km.
+export function nearestPlace(places, lat, lon) {
+  const east = Math.cos((lat * Math.PI) / 180);
+  let best = null;
+  for (const place of places) {
+    const north = place[2] - lat;
+    if (Math.abs(north) * KM_PER_DEGREE > FARTHEST_KM) continue;
+    const km = KM_PER_DEGREE * Math.hypot(north, (place[3] - lon) * east);
+    if (km <= FARTHEST_KM && (!best || km < best.km)) best = { name: place[0], km };
+  }
+  return best;
+}

@@ -1,0 +1,145 @@
+// What the page works out, without a browser: frames, the label that never runs ahead, a place, search, address, words.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { readAddress, writeAddress } from "../../../service/page/source/address.js";
+import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
+import { axisTop, bars, likeliest, sentences, sumOfHour } from "../../../service/page/source/place.js";
+import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
+import { LANGUAGES, Words } from "../../../service/page/source/words.js";
+
+const REFERENCE = "2026-06-01T12:00:00Z";
+const at = (minutes) => new Date(Date.parse(REFERENCE) + minutes * 60_000).toISOString().replace(".000Z", "Z");
+const forecastOf = (step, count) => ({
+  forecast_id: "f", reference_time: REFERENCE,
+  leads: Array.from({ length: count }, (_, index) => ({ lead_minutes: step * (index + 1), valid_time: at(step * (index + 1)) })),
+});
+const scansOf = (step) => Array.from({ length: 120 / step + 1 }, (_, index) => at(-step * index));
+
+test("two hours of scans and two and a half of forecast lie at equal distances, now between them", () => {
+  const frames = framesOf(forecastOf(5, 30), scansOf(5));
+  assert.equal(frames.length, 25 + 30);
+  assert.equal(nowIndex(frames), 24);
+  assert.deepEqual(frames.map((frame) => frame.lead), Array.from({ length: 55 }, (_, index) => 5 * (index - 24)));
+  assert.ok(frames.every((frame) => frame.time === at(frame.lead)));
+});
+
+test("a forecast of half hours has its own steps", () => {
+  const frames = framesOf(forecastOf(30, 5), scansOf(30));
+  assert.deepEqual(frames.map((frame) => frame.lead), [-120, -90, -60, -30, 0, 30, 60, 90, 120, 150]);
+});
+
+test("a scan that is not stored keeps its place and has no picture", () => {
+  const frames = framesOf(forecastOf(5, 1), scansOf(5).filter((time) => time !== at(-40)));
+  const missing = frames.filter((frame) => frame.tiles === null);
+  assert.deepEqual(missing.map((frame) => frame.lead), [-40]);
+});
+
+test("another layer changes the forecast's pictures and not the observed ones", () => {
+  const frames = framesOf(forecastOf(5, 2), scansOf(5), "probability_of_exceedance_0.5");
+  assert.ok(frames[24].tiles.startsWith("tiles/rainfall_rate/"));
+  assert.ok(frames[25].tiles.startsWith("tiles/probability_of_exceedance_0.5/"));
+});
+
+test("the label stays with the picture until the wanted one is there", () => {
+  const frames = framesOf(forecastOf(5, 2), scansOf(5));
+  const screen = new Screen();
+  assert.equal(screen.reset(frames, 24), null);
+  screen.mark(frames[24].key, "ready");
+  assert.equal(screen.shown.lead, 0);
+  assert.equal(screen.want(25).lead, 0);
+  assert.ok(screen.isLoading);
+  screen.mark(frames[26].key, "ready"); // another one comes first: nothing changes
+  assert.equal(screen.shown.lead, 0);
+  assert.equal(screen.mark(frames[25].key, "ready").lead, 5);
+  assert.ok(!screen.isLoading);
+});
+
+test("a picture that went away is loading again, and a missing scan needs none", () => {
+  const frames = framesOf(forecastOf(5, 1), [at(0)]);
+  const screen = new Screen();
+  screen.reset(frames, 24);
+  screen.mark(frames[24].key, "ready");
+  screen.mark(frames[24].key, undefined);
+  assert.ok(screen.isLoading);
+  assert.equal(screen.want(0).tiles, null);
+});
+
+test("a new forecast keeps the time that was shown", () => {
+  const frames = framesOf(forecastOf(5, 30), scansOf(5));
+  assert.equal(frames[sameTime(frames, at(62))].lead, 60);
+  assert.deepEqual(loadingOrder(4, 2), [2, 3, 0, 1]);
+});
+
+const row = (minutes, rate, more = {}) => ({ lead_minutes: minutes, valid_time: at(minutes), rate_mmh: rate, known: true, probabilities: [{ threshold_mmh: 0.1, probability: 0.3 }], ...more });
+const pointOf = (series, more = {}) => ({ radar_coverage: "ok", outlook: "rain", next_rain_start: null, next_rain_end: null, rain_from_mmh: 0.1, observed: null, series, ...more });
+const english = new Words("en", true);
+
+test("the sum of the next hour counts its leads alone, and is unknown with one of them", () => {
+  const series = Array.from({ length: 30 }, (_, index) => row(5 * (index + 1), 12));
+  assert.ok(Math.abs(sumOfHour(pointOf(series)) - 12) < 1e-9);
+  series[3] = row(20, null);
+  assert.equal(sumOfHour(pointOf(series)), null);
+});
+
+test("sentences name start, end, probability and sum", () => {
+  const series = Array.from({ length: 12 }, (_, index) => row(5 * (index + 1), index === 3 ? 6 : 0));
+  series[3].probabilities[0].probability = 0.8;
+  const point = pointOf(series, { next_rain_start: at(20), next_rain_end: at(25) });
+  assert.deepEqual(sentences(point, english), [
+    "Rain from about 12:20 until about 12:25.", "Highest probability of rain (≥ 0.1 mm/h): 80 %, at 12:20.", "About 0.5 mm in the next hour.",
+  ]);
+  assert.equal(likeliest(point).time, at(20));
+  assert.equal(sentences({ ...point, observed: { rate_mmh: 1 } }, english)[0], "It rains now.");
+  assert.match(sentences(point, new Words("de", true))[0], /^Regen ab etwa 12:20 bis etwa 12:25/);
+});
+
+test("no coverage and unknown inflow are never dry", () => {
+  const series = [row(5, 0, { known: false })];
+  assert.deepEqual(sentences(pointOf(series, { radar_coverage: "no coverage", outlook: "unknown" }), english), ["No radar coverage at this place."]);
+  assert.match(sentences(pointOf(series, { outlook: "unknown" }), english)[0], /^No statement/);
+  const svg = bars(pointOf([row(5, 0, { known: false }), row(10, null)]), english);
+  assert.equal(svg.match(/class="inflow"/g).length, 1);
+  assert.equal(svg.match(/class="nothing"/g).length, 1);
+});
+
+test("bars have a band only where the answer has quantiles", () => {
+  assert.ok(!bars(pointOf([row(5, 1)]), english).includes('class="range"'));
+  assert.ok(bars(pointOf([row(5, 1, { q10: 0.2, q50: 0.9, q90: 3 })]), english).includes('class="range"'));
+  assert.equal(axisTop(pointOf([row(5, 1, { q90: 7 })])), 10);
+});
+
+const PLACES = [["Berlin", "DE", 52.524, 13.411, 3426], ["Köln", "DE", 50.933, 6.95, 964, "Cologne"], ["Bad Köstritz", "DE", 50.93, 12.0, 3.7], ["Gießen", "DE", 50.587, 8.678, 74.4]];
+
+test("places are found without accents, by other names, and by later words", () => {
+  const names = (text) => findPlaces(PLACES, text).map(([name]) => name);
+  assert.deepEqual(names("koln"), ["Köln"]);
+  assert.deepEqual(names("COLO"), ["Köln"]);
+  assert.deepEqual(names("kö"), ["Köln", "Bad Köstritz"]);
+  assert.deepEqual(names("giess"), ["Gießen"]);
+  assert.deepEqual(names(" "), []);
+  assert.deepEqual(names("xyz"), []);
+  assert.equal(nearestPlace(PLACES, 52.5, 13.4).name, "Berlin");
+  assert.equal(nearestPlace(PLACES, 55, 13.4), null);
+});
+
+test("an address holds place, view, time and layer, and nonsense in it is left out", () => {
+  const shown = { place: { lat: 52.52, lon: 13.405 }, view: { lat: 51, lon: 10.5, zoom: 7 }, time: at(60), layer: "probability_of_exceedance_0.5" };
+  assert.deepEqual(readAddress(writeAddress(shown)), shown);
+  assert.deepEqual(readAddress("#lat=99&lon=3&view=a,b&time=soon"), { place: null, view: null, time: null, layer: null });
+});
+
+test("both languages have the same words, and a slowed replay is named in each", () => {
+  assert.deepEqual(Object.keys(LANGUAGES.de), Object.keys(LANGUAGES.en));
+  const holes = (text) => (text.match(/\{\w+\}/g) || []).sort();
+  for (const [name, text] of Object.entries(LANGUAGES.en)) assert.deepEqual(holes(LANGUAGES.de[name]), holes(text), name);
+  const state = "slowed down to 7.5 minutes per minute because a forecast takes 40 s (20 minutes per minute were asked for)";
+  assert.equal(english.pace(state), "Slowed down to 7.5 minutes per minute: a forecast takes 40 s.");
+  assert.equal(new Words("de", true).pace(state), "Verlangsamt auf 7,5 Minuten je Minute: Eine Vorhersage dauert 40 s.");
+  assert.equal(english.pace("waiting for the first forecast"), "Waiting for the first forecast.");
+});
+
+test("an unknown language is English, and directions have eight names", () => {
+  assert.equal(new Words("fr", true).language, "en");
+  assert.deepEqual([0, 44, 90, 359, -45].map((degrees) => english.direction(degrees)), ["N", "NE", "E", "N", "NW"]);
+});
