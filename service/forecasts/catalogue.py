@@ -173,11 +173,9 @@ class Catalogue:
         return len(rows)
 
     def _own_files(self) -> Iterator[Path]:
-        """Return the files of forecasts, without their inputs, observations and exports."""
+        """Return the files of forecasts, without their inputs, observations, members and exports (`ID.PART.nc`)."""
         for path in self.folder.glob("*/*/*/*.nc"):
-            if not path.name.startswith((".", "inputs-")) and not path.name.endswith(
-                (".observations.nc", ".source.nc")
-            ):
+            if "." not in path.stem and not path.name.startswith("inputs-"):
                 yield path
 
     def _is_empty(self) -> bool:

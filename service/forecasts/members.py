@@ -1,0 +1,184 @@
+"""Ensemble members and amounts of a forecast: a file of their own, which follows the forecast and may be missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import netCDF4
+import numpy as np
+from numpy.typing import NDArray
+
+from core.arrays import Float32Field
+from core.cf import NETCDF_C
+from core.errors import NoDataError
+from service.forecasts.member_codes import NO_DATA, decoded
+from service.forecasts.member_file import (
+    AMOUNT_STEP_MM,
+    FACTOR,
+    MEMBERS,
+    NO_AMOUNT,
+    PROBABILITY,
+    PROBABILITY_STEP,
+    QUANTILE,
+    TABLE,
+    TILE,
+)
+from service.forecasts.records import StoredForecast
+
+HELD_TILES: Final = 256
+"""About 40 MB of 20 members and 30 leads."""
+
+Codes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class StoredAmounts:
+    """Amounts since the reference time on grid cells of the forecast; NaN is no data.
+
+    Attributes:
+        minutes: ends of the periods.
+        thresholds_mm: ascending.
+        probability_SKHW: probability of at least each amount.
+        quantiles: ascending, as fractions.
+        quantile_mm_SQHW: amounts that are not exceeded with these probabilities.
+    """
+
+    minutes: tuple[int, ...]
+    thresholds_mm: tuple[float, ...]
+    probability_SKHW: Float32Field
+    quantiles: tuple[float, ...]
+    quantile_mm_SQHW: Float32Field
+
+
+def members_path(forecast: StoredForecast) -> Path:
+    """Return the path of a forecast's members, whether they are made or not."""
+    return forecast.path.with_name(f"{forecast.path.stem}.members.nc")
+
+
+def read_members(
+    forecast: StoredForecast,
+    leads: Sequence[int] | None = None,
+    rows: slice = slice(None),
+    cols: slice = slice(None),
+) -> Float32Field | None:
+    """Read members on grid cells of the forecast, (M, L, H, W) in mm/h; None where they are not (yet) made.
+
+    Args:
+        forecast: which one.
+        leads: their indices; None: all. Of a large area read one lead after the other.
+        rows: of the forecast's grid, without a step.
+        cols: as `rows`.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    path, shape = members_path(forecast), forecast.grid.shape
+    try:
+        with NETCDF_C, _opened(path) as dataset:
+            factor = int(dataset.getncattr(FACTOR))
+            part, inner = _cells((rows, cols), shape, factor)
+            chosen = slice(None) if leads is None else list(leads)
+            codes_MLHW, table = dataset[MEMBERS][:, chosen, *part], dataset[TABLE][:]
+    except FileNotFoundError:
+        return None
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
+    return _on_grid(decoded(codes_MLHW, table), factor, inner)
+
+
+def members_at(forecast: StoredForecast, cell: tuple[int, int]) -> Float32Field | None:
+    """Read all members and leads of one grid cell, (M, L) in mm/h; None where they are not (yet) made.
+
+    The chunks of recent places stay in memory.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    path = members_path(forecast)
+    try:
+        changed_ns = path.stat().st_mtime_ns
+        factor, table = _head(path, changed_ns)
+        row, col = cell[0] // factor, cell[1] // factor
+        codes_MLHW = _tile(path, changed_ns, row // TILE, col // TILE)
+    except FileNotFoundError:
+        return None
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
+    return decoded(codes_MLHW[:, :, row % TILE, col % TILE], table)
+
+
+def read_amounts(
+    forecast: StoredForecast, rows: slice = slice(None), cols: slice = slice(None)
+) -> StoredAmounts | None:
+    """Read the amounts on grid cells of the forecast; None where they are not (yet) made, or no period fits the leads.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    try:
+        with NETCDF_C, _opened(members_path(forecast)) as dataset:
+            if PROBABILITY not in dataset.variables:
+                return None
+            factor = int(dataset.getncattr(FACTOR))
+            part, inner = _cells((rows, cols), forecast.grid.shape, factor)
+            minutes, thresholds, quantiles = (
+                dataset[name][:].tolist() for name in ("period", "amount_threshold", "quantile")
+            )
+            codes_SKHW, steps_SQHW = (dataset[name][:, :, *part] for name in (PROBABILITY, QUANTILE))
+    except FileNotFoundError:
+        return None
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the amounts of forecast {forecast.id} are not readable: {err}") from err
+    probability_SKHW = np.where(codes_SKHW == NO_DATA, np.nan, codes_SKHW * PROBABILITY_STEP)
+    quantile_mm_SQHW = np.where(steps_SQHW == NO_AMOUNT, np.nan, steps_SQHW * AMOUNT_STEP_MM)
+    return StoredAmounts(
+        tuple(minutes),
+        tuple(thresholds),
+        _on_grid(probability_SKHW, factor, inner),
+        tuple(round(one, 6) for one in quantiles),
+        _on_grid(quantile_mm_SQHW, factor, inner),
+    )
+
+
+def _opened(path: Path) -> netCDF4.Dataset:
+    dataset = netCDF4.Dataset(path)
+    dataset.set_auto_maskandscale(False)
+    return dataset
+
+
+@lru_cache(maxsize=64)
+def _head(path: Path, changed_ns: int) -> tuple[int, Float32Field]:
+    """Return the edge of the members' cells in grid cells, and the rate of each code; keyed by the time of change."""
+    del changed_ns
+    with NETCDF_C, _opened(path) as dataset:
+        return int(dataset.getncattr(FACTOR)), np.asarray(dataset[TABLE][:], np.float32)
+
+
+@lru_cache(maxsize=HELD_TILES)
+def _tile(path: Path, changed_ns: int, row: int, col: int) -> Codes:
+    """Return one chunk, with all members and leads; keyed by the file's time of change."""
+    del changed_ns
+    parts = (slice(row * TILE, (row + 1) * TILE), slice(col * TILE, (col + 1) * TILE))
+    with NETCDF_C, _opened(path) as dataset:
+        return np.asarray(dataset[MEMBERS][:, :, *parts])
+
+
+def _cells(
+    wanted: tuple[slice, slice], shape: tuple[int, int], factor: int
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the members' cells that hold grid cells, and these grid cells among those of the members' cells."""
+    outer, inner = [], []
+    for part, length in zip(wanted, shape, strict=True):
+        start, stop, _ = part.indices(length)
+        first = start // factor
+        outer.append(slice(first, -(-stop // factor)))
+        inner.append(slice(start - first * factor, stop - first * factor))
+    return (outer[0], outer[1]), (inner[0], inner[1])
+
+
+def _on_grid(values_HW: NDArray[Any], factor: int, inner: tuple[slice, slice]) -> Float32Field:
+    """Return grid cells of fields (..., H, W), each value of a member's cell repeated."""
+    repeated_HW = values_HW.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    return np.asarray(repeated_HW[..., *inner], np.float32)
