@@ -34,6 +34,14 @@ COVERAGE_ATTRIBUTES: Final[Mapping[str, Any]] = {
     "grid_mapping": "crs",
 }
 
+KNOWN_ATTRIBUTES: Final[Mapping[str, Any]] = {
+    "long_name": "whether the forecast rests on an observation",
+    "comment": "0 where rain can flow in from outside the observed area, and where there is no value",
+    "flag_values": np.array([0, 1], np.int8),
+    "flag_meanings": "unknown_inflow_or_no_data known",
+    "grid_mapping": "crs",
+}
+
 
 def rate_dataset(
     rate_mmh_THW: Float32Field,
@@ -52,15 +60,25 @@ def rate_dataset(
         reference_time: of a forecast; adds `forecast_reference_time` and `forecast_period`.
         attributes: global attributes; None values are left out.
     """
-    seconds = np.array([time.timestamp() for time in valid_times])
     dims = ("time", "y", "x")
     covered_THW = np.isfinite(rate_mmh_THW).astype(np.int8)
+    dataset = axes_dataset(valid_times, grid, reference_time=reference_time, attributes=attributes)
+    dataset[RATE] = (dims, np.asarray(rate_mmh_THW, np.float32), dict(RATE_ATTRIBUTES))
+    dataset["coverage"] = (dims, covered_THW, dict(COVERAGE_ATTRIBUTES))
+    return dataset[[RATE, "coverage", "crs"]]
+
+
+def axes_dataset(
+    valid_times: Sequence[datetime],
+    grid: Grid,
+    *,
+    reference_time: datetime | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Return the data set of `rate_dataset` without its fields: times, axes, projection and global attributes."""
+    seconds = np.array([time.timestamp() for time in valid_times])
     dataset = xr.Dataset(
-        {
-            RATE: (dims, np.asarray(rate_mmh_THW, np.float32), dict(RATE_ATTRIBUTES)),
-            "coverage": (dims, covered_THW, dict(COVERAGE_ATTRIBUTES)),
-            "crs": ((), np.int32(0), _grid_mapping(grid)),
-        },
+        {"crs": ((), np.int32(0), _grid_mapping(grid))},
         coords={
             "time": ("time", seconds, {**TIME_ATTRIBUTES, "standard_name": "time", "axis": "T"}),
             "y": ("y", grid.y_centres_m, _axis(grid, "y")),
@@ -82,15 +100,8 @@ def _with_reference(dataset: xr.Dataset, seconds: Float64Field, reference: float
 
 def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:
     """Add `known(time, y, x)` to a forecast's `rate_dataset`: where the forecast rests on something observed."""
-    attributes = {
-        "long_name": "whether the forecast rests on an observation",
-        "comment": "0 where rain can flow in from outside the observed area, and where there is no value",
-        "flag_values": np.array([0, 1], np.int8),
-        "flag_meanings": "unknown_inflow_or_no_data known",
-        "grid_mapping": "crs",
-    }
     encoding = {"zlib": True, "complevel": 1, "chunksizes": (1, *known_THW.shape[1:])}
-    dataset[KNOWN] = (("time", "y", "x"), known_THW.astype(np.int8), attributes, encoding)
+    dataset[KNOWN] = (("time", "y", "x"), known_THW.astype(np.int8), dict(KNOWN_ATTRIBUTES), encoding)
     dataset[RATE].attrs["ancillary_variables"] = f"coverage {KNOWN}"
     return dataset
 

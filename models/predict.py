@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
+import numpy as np
 import typer
 
 from core import cf
 from core.command import errors_in_one_line
+from core.errors import InputError
 from core.frame import RadarFrame
+from core.grid import Grid
 from core.times import iso
 from ingest.plausibility import field_notes
 from ingest.readers.read import analyses_of, read_frames
 from ingest.windows.regrid import bilinear, model_grid
+from ingest.windows.series import upload_window
 from ingest.windows.window import Window, build_window
 from models.forecaster import Forecaster
 from models.load import load_forecaster
 
+LEAD_MINUTES: Final = 150
+FIXED_STEPS: Final = 5
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -26,13 +32,26 @@ def main(
     frames: Annotated[Path, typer.Option("--input", help="radar files' archive or NetCDF with the input frames")],
     out: Annotated[Path, typer.Option(help="NetCDF file to write")],
     checkpoint: Annotated[str, typer.Option(help="a shipped name, a baseline, or a checkpoint's folder")] = "default",
-    lead_steps: Annotated[int, typer.Option(min=1)] = 5,
-    cadence_minutes: Annotated[int | None, typer.Option(min=1, help="of the input; default: the model's own")] = None,
+    lead_steps: Annotated[
+        int | None, typer.Option(min=1, help="number of leads, one cadence apart; default: see --lead-minutes")
+    ] = None,
+    lead_minutes: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"longest lead; default: {LEAD_MINUTES}, or 5 leads of a model with a fixed cadence"),
+    ] = None,
+    cadence_minutes: Annotated[
+        int | None, typer.Option(min=1, help="of the input; default: the file's, or that of the model if it has one")
+    ] = None,
 ) -> None:
-    """Forecast from the newest frames of a file."""
+    """Forecast from the newest frames of a file, on their own grid and cadence if the model is made for any."""
     with errors_in_one_line():
         notes = predict(
-            frames, out, load_forecaster(checkpoint), lead_steps=lead_steps, cadence_minutes=cadence_minutes
+            frames,
+            out,
+            load_forecaster(checkpoint),
+            lead_steps=lead_steps,
+            lead_minutes=lead_minutes,
+            cadence_minutes=cadence_minutes,
         )
         for note in notes:
             typer.echo(f"note: {note}", err=True)
@@ -44,36 +63,90 @@ def predict(
     out: str | Path,
     forecaster: Forecaster,
     *,
-    lead_steps: int = 5,
+    lead_steps: int | None = None,
+    lead_minutes: int | None = None,
     cadence_minutes: int | None = None,
 ) -> tuple[str, ...]:
-    """Write the forecast that follows the newest frames of a file, with the model's cell size over the file's area.
+    """Write the forecast that follows the newest frames of a file.
 
-    Returns notes on what was left out of the file and on implausible fields.
+    A model of any scale takes the grid and the cadence of the file, another one its own cell size over the file's area.
+
+    Args:
+        frames: file of the input.
+        out: NetCDF file to write.
+        forecaster: the model.
+        lead_steps: number of leads, or
+        lead_minutes: the longest lead; None: 150 minutes, or five leads of a model with a cadence of its own.
+        cadence_minutes: of the input and of the leads.
+
+    Returns:
+        Notes on what was left out of the file and on implausible fields.
 
     Raises:
         FrameError: the file holds no radar frames.
         ConflictError: its frames do not form a window of the model's input at that cadence.
+        InputError: both or too short leads.
     """
-    cadence = cadence_minutes or forecaster.cadence_minutes
     observed, notes = _input_frames(frames)
-    window = build_window(
-        observed, steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
+    window, grid = _window_of(forecaster, observed, cadence_minutes)
+    steps = _steps(forecaster, window.cadence_minutes, lead_steps, lead_minutes)
+    leads = list(
+        forecaster.leads(
+            bilinear(window.rate_mmh_THW, *grid.shape),
+            steps,
+            cadence_minutes=window.cadence_minutes,
+            pixel_m=grid.pixel_m,
+        )
     )
-    grid = model_grid(window.grid, forecaster.cell_edges.times(cadence / forecaster.cadence_minutes))
-    fields = forecaster.forecast(
-        bilinear(window.rate_mmh_THW, *grid.shape), lead_steps, cadence_minutes=cadence, pixel_m=grid.pixel_m
-    )
-    times = [window.reference_time + timedelta(minutes=cadence * (n + 1)) for n in range(lead_steps)]
+    times = [window.reference_time + timedelta(minutes=window.cadence_minutes * (n + 1)) for n in range(steps)]
     dataset = cf.rate_dataset(
-        fields.rate_mmh_LHW,
+        np.stack([lead.rate_mmh_HW for lead in leads]),
         times,
         grid,
         reference_time=window.reference_time,
         attributes=_attributes(forecaster, window, notes),
     )
-    cf.write_dataset(cf.with_known(dataset, fields.known_LHW), out)
+    cf.write_dataset(cf.with_known(dataset, np.stack([lead.known_HW for lead in leads])), out)
     return tuple(notes)
+
+
+def _window_of(
+    forecaster: Forecaster, observed: Sequence[RadarFrame], cadence_minutes: int | None
+) -> tuple[Window, Grid]:
+    """Return the window of a forecaster's input, and the grid that it runs on."""
+    if not forecaster.any_scale:
+        cadence = cadence_minutes or forecaster.cadence_minutes
+        window = build_window(
+            observed, steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
+        )
+        return window, model_grid(window.grid, forecaster.cell_edges.times(cadence / forecaster.cadence_minutes))
+    newest = max((frame.valid_time for frame in observed), default=None)
+    kept = [
+        frame
+        for frame in observed
+        if cadence_minutes is None
+        or newest is None
+        or not (newest - frame.valid_time) % timedelta(minutes=cadence_minutes)
+    ]
+    window = upload_window(kept)
+    return window, window.grid
+
+
+def _steps(forecaster: Forecaster, cadence_minutes: int, lead_steps: int | None, lead_minutes: int | None) -> int:
+    """Return the number of leads.
+
+    Raises:
+        InputError: both options, or no lead.
+    """
+    if lead_steps and lead_minutes:
+        raise InputError("expected --lead-steps or --lead-minutes, got both")
+    if lead_minutes is None:
+        return lead_steps or (LEAD_MINUTES // cadence_minutes if forecaster.any_scale else FIXED_STEPS)
+    if lead_minutes < cadence_minutes:
+        raise InputError(
+            f"--lead-minutes: expected at least the cadence of {cadence_minutes} minutes, got {lead_minutes}"
+        )
+    return lead_minutes // cadence_minutes
 
 
 def _attributes(forecaster: Forecaster, window: Window, notes: Sequence[str]) -> dict[str, str | None]:

@@ -4,7 +4,7 @@ Each spell of weather that was trained on is forecast by the fold that left it o
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,7 +15,7 @@ import typer
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import Forecaster, load_forecaster
-from training.datasets.event_table import EventTable, load_table
+from training.datasets.event_table import load_table
 from training.datasets.series import open_series
 from training.evaluation.document import write_json
 from training.evaluation.event_run import EventPlan, evaluate_events
@@ -87,7 +87,7 @@ def main(
     with errors_in_one_line():
         torch.set_num_threads(1)
         scales = [Scale.of(text) for text in scale]
-        runs = list(_runs(event_files(data), checkpoint, folds_of(fold), load_table()))
+        runs = list(spell_runs(event_files(data), checkpoint, folds_of(fold)))
         if not runs:
             raise ConfigError("data: expected an unseen spell or one with a --fold, got none of them")
         rows = [load_forecaster(one) for one in (*REFERENCES, *(one.value for one in baseline))]
@@ -116,7 +116,18 @@ def folds_of(texts: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _runs(files: Sequence[Path], checkpoint: str, folds: dict[str, Path], table: EventTable) -> Iterator[SpellRun]:
+def spell_runs(files: Sequence[Path], checkpoint: str, folds: Mapping[str, Path]) -> Iterator[SpellRun]:
+    """Yield the spells of some files with the forecaster of each; a training spell without a fold is left out.
+
+    Args:
+        files: event files.
+        checkpoint: of unseen spells.
+        folds: checkpoints of training spells, whose card says that they left it out.
+
+    Raises:
+        ConfigError: a fold that did not leave its spell out.
+    """
+    table = load_table()
     whole = load_forecaster(checkpoint)
     for spell in table.spells():
         own = [path for path in files if path.name in spell.files]

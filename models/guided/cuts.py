@@ -41,25 +41,23 @@ class ExpectedCuts:
         Hits are expected from the probabilities themselves: CSI = hits / (shown + expected - hits).
 
         Args:
-            probability_N: of the cells.
+            probability_N: of the cells; those with NaN do not count.
             mmh: the threshold.
             weight_N: number of cells that each stands for; None: 1.
         """
         least = self.least if mmh < self.heavy_mmh else self.least_heavy
-        if weight_N is None:
-            counts_B = torch.histc(probability_N, BINS, 0.0, 1.0)
-        else:
-            counts_B = torch.bincount((probability_N * BINS).long().clamp(max=BINS - 1), weight_N, BINS)
+        bin_N = probability_N.mul(BINS).add_(1).nan_to_num_(nan=0.0).int().clamp_(max=BINS)
+        counts_B = torch.bincount(bin_N, weight_N, BINS + 1)[1:]
         return _best(counts_B.cpu().double().numpy(), least, self.smallest, self.largest)
 
     def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
         """Return the rates (N) of cells from their probabilities, which must not rise with the threshold.
 
         A rate is at or above a threshold exactly where its probability and those of all lower thresholds reach their
-        cuts; between thresholds it follows the distance of the logits from the cuts.
+        cuts; between thresholds it follows the distance of the logits from the cuts. NaN where the probabilities are.
         """
         cuts = [self.cut(probability_N, mmh) for probability_N, mmh in zip(probability_KN, rates_mmh, strict=True)]
-        rate_N = torch.zeros_like(probability_KN[0])
+        rate_N = probability_KN[0] * 0
         wet = (probability_KN[0] >= cuts[0]).nonzero()[:, 0]
         logs = np.log(rates_mmh)
         for number, cut in enumerate(cuts):
@@ -75,14 +73,16 @@ class ExpectedCuts:
             )
         return rate_N
 
-    def stated_KN(self, probability_KN: Tensor, rate_N: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
-        """Return the probabilities, raised to the stated ones where `rate_N` reaches a threshold.
+    def raise_stated(self, probability_KN: Tensor, rate_N: Tensor, rates_mmh: tuple[float, ...]) -> None:
+        """Raise the probabilities, in place, to the stated ones where `rate_N` reaches a threshold.
 
         Where little can be foreseen, the best cut is below the probability that a reader expects of a rate shown.
         """
-        floor_K = torch.tensor([self.stated if mmh < self.heavy_mmh else self.stated_heavy for mmh in rates_mmh])
-        shown_KN = rate_N >= torch.tensor(rates_mmh, device=rate_N.device)[:, None]
-        return torch.maximum(probability_KN, shown_KN * floor_K.to(rate_N.device)[:, None])
+        shown = (rate_N >= rates_mmh[0]).nonzero()[:, 0]
+        for probability_N, mmh in zip(probability_KN, rates_mmh, strict=True):
+            shown = shown[rate_N[shown] >= mmh]
+            floor = self.stated if mmh < self.heavy_mmh else self.stated_heavy
+            probability_N[shown] = probability_N[shown].clamp_(min=floor)
 
 
 def _best(counts: NDArray[np.float64], least: float, smallest: float, largest: float) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import ClassVar, Final
 
 import numpy as np
@@ -111,20 +112,28 @@ class NativeForecaster(Forecaster):
         levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
         covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
+        motion = paths.stated(shape, pixel_km)
         for step in range(1, lead_steps + 1):
-            yield self._lead(units, step, step * cadence_minutes, covered_HW)
+            lead = self._lead(units, step, step * cadence_minutes, covered_HW)
+            yield replace(lead, motion=motion)
 
     def _lead(self, units: CarriedUnits, step: int, minutes: float, covered_HW: Tensor) -> ForecastLead:
-        sum_UHW, seen_HW = units.at(step, minutes)
-        probability_KN = self.model.logits(sum_UHW.flatten(1)).sigmoid().cummin(dim=0).values
-        probability_KHW = probability_KN.view(-1, *covered_HW.shape)
-        rate_HW = torch.full_like(probability_KHW[0], torch.nan)
-        probability_KN = probability_KHW[:, covered_HW]
-        rate_HW[covered_HW] = rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh)
-        probability_KHW[:, covered_HW] = self.cuts.stated_KN(probability_KN, rate_N, self.thresholds_mmh)
-        probability_KHW.masked_fill_(~covered_HW, torch.nan)
-        known_HW = (seen_HW >= HALF_SEEN) & covered_HW
-        return ForecastLead(step, rate_HW.cpu().numpy(), known_HW.cpu().numpy(), probability_KHW.cpu().numpy())
+        rows, cols = covered_HW.shape
+        probability_KHW = torch.empty(len(self.thresholds_mmh), rows, cols, device=self.device)
+        known_HW = torch.empty(rows, cols, dtype=torch.bool, device=self.device)
+        for band in units.bands(step, minutes):
+            own_KN = self.model.logits(band.sum_NU.T).sigmoid_()
+            for lower_N, higher_N in pairwise(own_KN):
+                torch.minimum(lower_N, higher_N, out=higher_N)
+            own_KN.masked_fill_(~covered_HW[band.rows].flatten(), torch.nan)
+            probability_KHW[:, band.rows] = own_KN.view(len(own_KN), -1, cols)
+            known_HW[band.rows] = (band.seen_N >= HALF_SEEN).view(-1, cols) & covered_HW[band.rows]
+        probability_KN = probability_KHW.flatten(1)
+        rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh)
+        self.cuts.raise_stated(probability_KN, rate_N, self.thresholds_mmh)
+        fields = rate_N.view(rows, cols), known_HW, probability_KHW
+        rate_HW, known_HW, probability_KHW = (each.cpu() for each in fields)
+        return ForecastLead(step, rate_HW.numpy(), known_HW.numpy(), probability_KHW.numpy())
 
     @staticmethod
     def _fields_used(cadence_minutes: float) -> int:

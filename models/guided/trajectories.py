@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from core.arrays import Float32Field
+from models.fields import MotionField
 from models.guided.advection import Displacement, motion_CHW
 
 MOTION_CELL_KM: Final = 2.0
@@ -18,6 +19,8 @@ SMOOTHING_CELLS: Final = 5.0
 VECTOR_STEP: Final = 4
 FASTEST_KMH: Final = 160.0
 SUBSTEP_MINUTES: Final = 10.0
+FIELD_CELL_KM: Final = 16.0
+"""Largest edge of a cell of the motion that a forecast states."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,14 @@ class Trajectories:
             cv2.resize(part_HW, shape[::-1], interpolation=cv2.INTER_LINEAR) for part_HW in self.back_LCHW[steps - 1]
         ]
         return np.asarray(np.stack(parts) / np.float32(factor), np.float32)
+
+    def stated(self, shape: tuple[int, int], pixel_km: float) -> MotionField:
+        """Return the motion in m/s, as means over cells of about `FIELD_CELL_KM` that cover a grid of this shape."""
+        factor = self.factor * int(2 ** max(np.floor(np.log2(FIELD_CELL_KM / pixel_km / self.factor)), 0))
+        rows, cols = (-(-size // factor) for size in shape)
+        ms_CHW = self.motion_CHW * np.float32(pixel_km * 1000 / 60)
+        right_HW, down_HW = (block_means(part_HW, factor // self.factor)[:rows, :cols] for part_HW in ms_CHW)
+        return MotionField(right_HW, -down_HW, factor)
 
     def mean_speed_kmh(self, pixel_km: float) -> float:
         """Return the mean speed."""

@@ -19,7 +19,8 @@ from service.schemas.forecasts import ForecastOut, MapOut
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
-PROBABILITY: Final = "probability_of_exceedance"
+PROBABILITY: Final = "exceedance_probability_"
+OLD_PROBABILITY: Final = "probability_of_exceedance"
 PANEL_INCHES: Final = 3.2
 PANEL_PIXELS: Final = 480
 EXTRA_INCHES: Final = 0.9
@@ -79,13 +80,25 @@ def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Show
         raise ServiceError(f"probability_of: expected {expected}, got {threshold_mmh:g}")
     labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
     title = f"probability of {threshold_mmh:g} mm/h or more"
-    return Shown(_read(file, PROBABILITY)[found[0]], _read_known(file), CHANCE_COLOURS, labels, title)
+    return Shown(_read_probability(file, found[0]), _read_known(file), CHANCE_COLOURS, labels, title)
 
 
 def _read(file: bytes, name: str) -> NDArray[np.float32]:
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
-        field: Any = np.ma.filled(dataset[name][:].astype(np.float32), np.nan)
-    return np.asarray(field, np.float32)
+        return _values(dataset[name][:])
+
+
+def _read_probability(file: bytes, threshold: int) -> NDArray[np.float32]:
+    """Return the probabilities of a threshold, by its index, also from a service of version 0.2.0 or earlier."""
+    with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
+        if OLD_PROBABILITY in dataset.variables:
+            return _values(dataset[OLD_PROBABILITY][threshold])
+        found = [one for name, one in dataset.variables.items() if name.startswith(PROBABILITY)]
+        return _values(sorted(found, key=lambda one: float(one.threshold_mmh))[threshold][:])
+
+
+def _values(masked: Any) -> NDArray[np.float32]:
+    return np.asarray(np.ma.filled(masked.astype(np.float32), np.nan), np.float32)
 
 
 def _read_known(file: bytes) -> NDArray[np.bool_] | None:

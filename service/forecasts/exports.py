@@ -102,7 +102,7 @@ def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) 
     fields, grid = FIELDS.read(forecast), forecast.grid
     first = 0 if lead_minutes is None else forecast.lead_minutes.index(lead_minutes)
     chosen = slice(first, None if lead_minutes is None else first + 1)
-    rate_mmh_THW, leads = fields.rate_mmh_THW[chosen], forecast.lead_minutes[chosen]
+    rate_mmh_THW, leads = fields.rate[chosen], forecast.lead_minutes[chosen]
     known_THW = None if fields.known_THW is None else fields.known_THW[chosen]
     if not source:
         return Field(forecast, grid, rate_mmh_THW, known_THW, leads)

@@ -1,10 +1,11 @@
 """Reading and writing NetCDF from several threads: netCDF-C allows one at a time, so every call holds its lock."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import netCDF4
 import numpy as np
@@ -12,6 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core.cf import NETCDF_C
+from core.files import write_atomically
+from service.forecasts.packing import Packed, packed
 
 
 @contextmanager
@@ -31,14 +34,129 @@ def read_attributes(path: Path) -> Mapping[str, Any]:
         return {name: dataset.getncattr(name) for name in dataset.ncattrs()}
 
 
-def read_variable(path: Path, name: str) -> NDArray[Any]:
+def read_variable(path: Path, name: str, leads: Sequence[int] | None = None) -> NDArray[Any]:
     """Read one variable of one of the service's own files; missing values are NaN.
+
+    Args:
+        path: of the file.
+        name: of the variable.
+        leads: indices along its first axis; None reads all of them.
 
     Raises:
         OSError, IndexError: not a NetCDF file, or it has no such variable.
     """
+    found = read_packed(path, name, leads)
+    return found.codes if found.table is None else found.table[found.codes]
+
+
+def read_packed(path: Path, name: str, leads: Sequence[int] | None = None, *, axis: int = 0) -> Packed:
+    """Read one variable as it is packed; the lock is released after every lead, so that other reads go on.
+
+    Args:
+        path: of the file.
+        name: of the variable.
+        leads: indices along `axis`; None reads all of them.
+        axis: of the leads.
+
+    Raises:
+        OSError, IndexError: not a NetCDF file, or it has no such variable.
+    """
+    with _shared(path) as dataset:
+        with NETCDF_C:
+            variable = dataset[name]
+            variable.set_auto_maskandscale(False)
+            attributes = {key: variable.getncattr(key) for key in variable.ncattrs()}
+            shape, dtype = list(variable.shape), variable.dtype
+        chosen = range(shape[axis]) if leads is None else leads
+        shape[axis] = len(chosen)
+        codes = np.empty(shape, dtype)
+        before: list[slice | int] = [slice(None)] * axis
+        for index, lead in enumerate(chosen):
+            with NETCDF_C:
+                field = variable[(*before, lead)]
+            codes[(*before, index)] = field
+    return packed(codes, attributes)
+
+
+def variables_of(path: Path) -> frozenset[str]:
+    """Return the names of the variables of a file.
+
+    Raises:
+        OSError: not a NetCDF file.
+    """
     with _open(path) as dataset:
-        return np.asarray(dataset[name][...])
+        return frozenset(dataset.variables)
+
+
+@contextmanager
+def _shared(path: Path, mode: Literal["r", "a"] = "r") -> Iterator[netCDF4.Dataset]:
+    """Open a file for calls that hold the lock one by one."""
+    with NETCDF_C:
+        dataset = netCDF4.Dataset(path, mode)
+    try:
+        yield dataset
+    finally:
+        with NETCDF_C:
+            dataset.close()
+
+
+@dataclass(frozen=True)
+class LeadVariable:
+    """A variable `(time, y, x)` that is written lead by lead.
+
+    Attributes:
+        name: of the variable.
+        dtype: of its codes.
+        attributes: of the variable, with `scale_factor` where it is packed.
+        codes_HW: codes of a lead, by its index.
+        fill: code of no data; None if every code is a value.
+    """
+
+    name: str
+    dtype: str
+    attributes: Mapping[str, Any]
+    codes_HW: Callable[[int], NDArray[Any]]
+    fill: Any = None
+
+
+def write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:
+    """Write a file whole or not at all, with one compressed chunk for each variable and lead.
+
+    No more than the codes of one lead are in memory, and other threads read and write files between two leads.
+
+    Args:
+        header: of `core.cf.axes_dataset`: times, axes, projection, global attributes.
+        variables: on its axes.
+        path: of the file.
+    """
+    write_atomically(path, lambda temporary: _write_leads(header, variables, temporary))
+
+
+def _write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:
+    extra = [str(name) for name in header.coords if name not in header.dims]
+    encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in header.coords}
+    with NETCDF_C:
+        header.reset_coords(extra).to_netcdf(path, format="NETCDF4", engine="netcdf4", encoding=encoding)
+    count, height, width = (header.sizes[axis] for axis in ("time", "y", "x"))
+    with _shared(path, "a") as dataset:
+        for one in variables:
+            with NETCDF_C:
+                variable = dataset.createVariable(
+                    one.name,
+                    one.dtype,
+                    ("time", "y", "x"),
+                    compression="zlib",
+                    complevel=4,
+                    shuffle=False,  # values are few: without it they are a third smaller
+                    chunksizes=(1, height, width),
+                    fill_value=one.fill,
+                )
+                variable.set_auto_maskandscale(False)
+                variable.setncatts({**one.attributes, **({"coordinates": " ".join(extra)} if extra else {})})
+            for lead in range(count):
+                codes_HW = one.codes_HW(lead)
+                with NETCDF_C:
+                    variable[lead] = codes_HW
 
 
 def dataset_bytes(dataset: xr.Dataset) -> bytes:

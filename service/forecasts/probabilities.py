@@ -1,25 +1,26 @@
-"""Exceedance probabilities of a forecast: `probability_of_exceedance` in its file, and thresholds by value."""
+"""Exceedance probabilities of a forecast: a variable for each threshold in its file, and thresholds by value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import netCDF4
 import numpy as np
 import xarray as xr
 
 from core.arrays import Float32Field
-from core.cf import NETCDF_C
 from core.errors import NoDataError
+from service.forecasts.netcdf import LeadVariable, read_packed, read_variable, variables_of
+from service.forecasts.packing import PROBABILITY_FILL, PROBABILITY_STEP, Packed, probability_codes
 
-VARIABLE: Final = "probability_of_exceedance"
-THRESHOLD: Final = "threshold"
-STEP: Final = 0.001
-"""Unit of the whole numbers in a file, so that probabilities are exact to half of it."""
+PREFIX: Final = "exceedance_probability_"
+THRESHOLD_ATTRIBUTE: Final = "threshold_mmh"
 
-UNKNOWN: Final = np.int16(-1)
+OLD_VARIABLE: Final = "probability_of_exceedance"
+"""All thresholds in one variable `(threshold, time, y, x)`, in files of 0.1.0 and 0.2.0."""
+
+OLD_THRESHOLD: Final = "threshold"
 
 
 @dataclass(frozen=True)
@@ -55,36 +56,80 @@ def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:
     raise NoDataError(f"threshold: expected one of {known} mm/h, got {wanted_mmh:g} mm/h")
 
 
-def with_probabilities(dataset: xr.Dataset, probabilities: Probabilities) -> xr.Dataset:
-    """Add probabilities to a `rate_dataset`, packed as CF defines it (chapter 8.1)."""
-    found_NTHW = probabilities.probability_NTHW
-    known_NTHW = np.isfinite(found_NTHW)
-    packed_NTHW = np.where(known_NTHW, np.rint(np.where(known_NTHW, found_NTHW, 0) / STEP), UNKNOWN).astype(np.int16)
-    attributes_N = {"long_name": "rain rate that is reached", "units": "mm h-1"}
-    dataset = dataset.assign_coords(
-        {THRESHOLD: (THRESHOLD, np.array(probabilities.thresholds_mmh, np.float64), attributes_N)}
+def variable_name(threshold_mmh: float) -> str:
+    """Return the name of the variable of a threshold: `exceedance_probability_0p5` is that of 0.5 mm/h."""
+    return f"{PREFIX}{threshold_mmh:g}".replace(".", "p")
+
+
+def probability_variable(threshold_mmh: float, probability_HW: Callable[[int], Float32Field]) -> LeadVariable:
+    """Return the variable of a threshold, in units of 0.005 (CF, chapter 8.1).
+
+    Args:
+        threshold_mmh: rain rate that is reached.
+        probability_HW: field of a lead, by its index; NaN is no data.
+    """
+    return LeadVariable(
+        variable_name(threshold_mmh),
+        "u1",
+        {**_attributes(threshold_mmh), "scale_factor": PROBABILITY_STEP},
+        lambda lead: probability_codes(probability_HW(lead)),
+        PROBABILITY_FILL,
     )
-    attributes = {
-        "long_name": "probability that the rain rate is at or above the threshold",
-        "comment": "of the rate of one cell at the valid time itself, not of any rain within an area or a period",
-        "units": "1",
-        "grid_mapping": "crs",
-        "ancillary_variables": "coverage",
-        "scale_factor": STEP,
-        "_FillValue": UNKNOWN,
-        "valid_range": np.array([0, round(1 / STEP)], np.int16),
-    }
-    chunks = (1, 1, *packed_NTHW.shape[2:])
-    encoding = {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}
-    dataset[VARIABLE] = ((THRESHOLD, "time", "y", "x"), packed_NTHW, attributes, encoding)
+
+
+def with_probabilities(dataset: xr.Dataset, probabilities: Probabilities) -> xr.Dataset:
+    """Add the variables of all thresholds to a `rate_dataset`."""
+    for mmh, found_THW in zip(probabilities.thresholds_mmh, probabilities.probability_NTHW, strict=True):
+        attributes = {**_attributes(mmh), "scale_factor": PROBABILITY_STEP, "_FillValue": PROBABILITY_FILL}
+        encoding = {"zlib": True, "complevel": 4, "chunksizes": (1, *found_THW.shape[1:])}
+        dataset[variable_name(mmh)] = (("time", "y", "x"), probability_codes(found_THW), attributes, encoding)
     return dataset
 
 
-def read_probabilities(path: Path) -> Probabilities | None:
-    """Read the probabilities of one of the service's own files; None if it has none."""
-    with NETCDF_C, netCDF4.Dataset(path) as dataset:
-        if VARIABLE not in dataset.variables:
-            return None
-        found = np.ma.filled(np.ma.asarray(dataset[VARIABLE][...], np.float32), np.float32("nan"))
-        thresholds = tuple(float(f"{value:.6g}") for value in dataset[THRESHOLD][...])
-    return Probabilities(thresholds, np.asarray(found, np.float32))
+def _attributes(threshold_mmh: float) -> dict[str, Any]:
+    return {
+        "long_name": f"probability that the rain rate is at or above {threshold_mmh:g} mm h-1",
+        "comment": "of the rate of one cell at the valid time itself, not of any rain within an area or a period",
+        "units": "1",
+        THRESHOLD_ATTRIBUTE: float(threshold_mmh),
+        "grid_mapping": "crs",
+        "ancillary_variables": "coverage",
+        "valid_range": np.array([0, round(1 / PROBABILITY_STEP)], np.uint8),
+    }
+
+
+def read_probabilities(
+    path: Path, leads: Sequence[int] | None = None, thresholds: Sequence[int] | None = None
+) -> Probabilities | None:
+    """Read the probabilities of one of the service's own files; None if it has none.
+
+    Args:
+        path: of the file.
+        leads: their indices; None reads all of them.
+        thresholds: their indices, in ascending order of the thresholds; None reads all of them.
+    """
+    found = read_packed_probabilities(path, leads, thresholds)
+    return None if found is None else Probabilities(found[0], np.stack([field_LHW[...] for field_LHW in found[1]]))
+
+
+def read_packed_probabilities(
+    path: Path, leads: Sequence[int] | None = None, thresholds: Sequence[int] | None = None
+) -> tuple[tuple[float, ...], list[Packed]] | None:
+    """Read thresholds and the packed fields (L, H, W) of each, as `read_probabilities` does."""
+    names = variables_of(path)
+    if OLD_VARIABLE in names:
+        known_mmh = tuple(float(f"{mmh:.6g}") for mmh in read_variable(path, OLD_THRESHOLD))
+        every = read_packed(path, OLD_VARIABLE, leads, axis=1)
+        chosen = range(len(known_mmh)) if thresholds is None else thresholds
+        return tuple(known_mmh[one] for one in chosen), [every.part(one) for one in chosen]
+    by_mmh = {threshold_of(name): name for name in names if name.startswith(PREFIX)}
+    if not by_mmh:
+        return None
+    every_mmh = sorted(by_mmh)
+    wanted_mmh = every_mmh if thresholds is None else [every_mmh[one] for one in thresholds]
+    return tuple(wanted_mmh), [read_packed(path, by_mmh[mmh], leads) for mmh in wanted_mmh]
+
+
+def threshold_of(name: str) -> float:
+    """Return the threshold of a variable by its name: 0.5 of `exceedance_probability_0p5`."""
+    return float(name.removeprefix(PREFIX).replace("p", "."))

@@ -1,8 +1,9 @@
 """The files of a forecast: the forecast, its inputs, and the observations that followed, all CF-NetCDF."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,15 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.cf import KNOWN, rate_dataset, with_known, write_dataset
+from core.cf import (
+    COVERAGE_ATTRIBUTES,
+    KNOWN,
+    KNOWN_ATTRIBUTES,
+    RATE,
+    RATE_ATTRIBUTES,
+    axes_dataset,
+    rate_dataset,
+    write_dataset,
+)
 from core.errors import NoDataError
 from core.records import RecordCodec
 from core.times import iso
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale
-from service.forecasts.netcdf import read_attributes, read_variable
-from service.forecasts.probabilities import Probabilities, with_probabilities
+from service.forecasts.netcdf import (
+    LeadVariable,
+    read_attributes,
+    read_packed,
+    read_variable,
+    variables_of,
+    write_leads,
+)
+from service.forecasts.packing import rounded_rate
+from service.forecasts.probabilities import probability_variable
 from service.forecasts.records import FORECAST, StoredForecast, observations_file, read_rate
 from service.inference.inputs import ModelInput
 
@@ -27,6 +45,7 @@ if TYPE_CHECKING:  # models imports torch, which the web process loads later
 
 INSTITUTION: Final = "MS-RNN nowcasting service"
 USUAL: Final = "usual_coverage"
+ROUNDED: Final = "rounded down to steps of 0.01 mm h-1"
 
 WINDOW: Final = RecordCodec(
     Window,
@@ -44,30 +63,66 @@ def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -
 
 def write_forecast(forecast: StoredForecast, fields: "ForecastFields") -> None:
     """Write the forecast's file; its global attributes hold all that the catalogue knows."""
-    dataset = rate_dataset(
-        fields.rate_mmh_LHW,
+    header = axes_dataset(
         forecast.valid_times,
         forecast.grid,
         reference_time=forecast.reference_time,
         attributes=forecast_attributes(forecast),
     )
-    dataset = with_known(dataset, fields.known_LHW)
-    if fields.exceedance_probability_KLHW is not None:
-        found = Probabilities(fields.thresholds_mmh, fields.exceedance_probability_KLHW)
-        dataset = with_probabilities(dataset, found)
-    write_dataset(dataset, forecast.path)
+    write_leads(header, forecast_variables(fields), forecast.path)
 
 
-def read_known(path: Path) -> NDArray[np.bool_] | None:
+def forecast_variables(fields: "ForecastFields") -> list[LeadVariable]:
+    """Return the variables of a forecast's file."""
+    rate_mmh_LHW, known_LHW = fields.rate_mmh_LHW, fields.known_LHW
+    probability_KLHW = fields.exceedance_probability_KLHW
+    found = rate_variables(lambda lead: rate_mmh_LHW[lead])
+    found.append(LeadVariable(KNOWN, "i1", KNOWN_ATTRIBUTES, lambda lead: known_LHW[lead].astype(np.int8)))
+    if probability_KLHW is None:
+        return found
+    factor, shape = fields.probability_grid_factor, rate_mmh_LHW.shape[1:]
+    return found + [
+        probability_variable(mmh, partial(_on_grid, probability_LHW, factor, shape))
+        for mmh, probability_LHW in zip(fields.thresholds_mmh, probability_KLHW, strict=True)
+    ]
+
+
+def _on_grid(probability_LHW: Float32Field, factor: int, shape: tuple[int, int], lead: int) -> Float32Field:
+    """Return the probabilities of a lead on the grid of the rates, where `factor` x `factor` cells share one value."""
+    if factor == 1:
+        return np.asarray(probability_LHW[lead])
+    wide_HW = np.repeat(np.repeat(probability_LHW[lead], factor, axis=0), factor, axis=1)
+    return np.asarray(wide_HW[: shape[0], : shape[1]])
+
+
+def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVariable]:
+    """Return the rate and its coverage.
+
+    Args:
+        rate_mmh_HW: field of a lead, by its index; mm/h, NaN is no data.
+    """
+    attributes = {**RATE_ATTRIBUTES, "ancillary_variables": f"coverage {KNOWN}", "comment": ROUNDED}
+    return [
+        LeadVariable(RATE, "f4", attributes, lambda lead: rounded_rate(rate_mmh_HW(lead)), np.float32("nan")),
+        LeadVariable(
+            "coverage", "i1", COVERAGE_ATTRIBUTES, lambda lead: np.isfinite(rate_mmh_HW(lead)).astype(np.int8)
+        ),
+    ]
+
+
+def read_known(path: Path, leads: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
     """Read where a forecast rests on an observation, (L, H, W); None from a file of version 0.1.0, which has no mask.
+
+    Args:
+        path: of the file.
+        leads: their indices; None reads all of them.
 
     Raises:
         OSError: the file is not a NetCDF file.
     """
-    try:
-        return np.asarray(read_variable(path, KNOWN) == 1)
-    except IndexError:
+    if KNOWN not in variables_of(path):
         return None
+    return np.asarray(read_packed(path, KNOWN, leads).codes == 1)
 
 
 def forecast_attributes(forecast: StoredForecast) -> dict[str, Any]:

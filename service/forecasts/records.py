@@ -118,6 +118,11 @@ def observations_file(forecast_path: Path) -> Path:
     return forecast_path.with_name(f"{forecast_path.stem}.observations.nc")
 
 
-def read_rate(path: Path) -> Float32Field:
-    """Read the rain rate of one of the service's own files, mm/h, (T, H, W), NaN is no data."""
-    return np.asarray(read_variable(path, RATE), np.float32)
+def read_rate(path: Path, leads: Sequence[int] | None = None) -> Float32Field:
+    """Read the rain rate of one of the service's own files, mm/h, (T, H, W), NaN is no data.
+
+    Args:
+        path: of the file.
+        leads: their indices; None reads all of them.
+    """
+    return np.asarray(read_variable(path, RATE, leads), np.float32)

@@ -238,17 +238,17 @@ def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
         return probability_field(run, lead, threshold_mmh)
     fields = FIELDS.read(run)
     if layer == RATE:
-        return np.asarray(fields.rate_mmh_THW[lead])
+        return fields.rate_mmh_HW(lead)
     whole = (slice(None), slice(None))
     return np.asarray(totals_mm(intervals_mm(fields, run.lead_minutes, whole))[lead])
 
 
 def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:
     """Return where the picture rests on an observation; an amount does where all rates that it is summed of do."""
-    known_THW = FIELDS.read(run).known_THW
-    if known_THW is None:
-        return None
-    return np.asarray(known_THW[: lead + 1].all(axis=0) if layer == AMOUNT else known_THW[lead])
+    fields = FIELDS.read(run)
+    masks = (fields.known_HW(each) for each in range(0 if layer == AMOUNT else lead, lead + 1))
+    found = [known_HW for known_HW in masks if known_HW is not None]
+    return np.asarray(np.logical_and.reduce(found), np.bool_) if found else None
 
 
 def _headers(backend: Backend, run: StoredForecast, request: Request) -> dict[str, str]:

@@ -28,7 +28,7 @@ def intervals_mm(fields: Fields, lead_minutes: Sequence[int], cells: tuple[int |
         lead_minutes: of its leads.
         cells: row and column, or slices of them.
     """
-    rates_mmh_T = fields.rate_mmh_THW[:, *cells]
+    rates_mmh_T = fields.rate[:, *cells]
     analysis = fields.analysis_mmh_HW
     first = np.full_like(rates_mmh_T[0], np.nan) if analysis is None else analysis[cells]
     snapshots_mmh_N = np.concatenate([np.asarray(first)[None], rates_mmh_T])

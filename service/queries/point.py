@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
 
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.distribution import quantile_mmh
-from core.errors import NoDataError
-from service.forecasts.fields import FIELDS, PROBABILITIES
+from service.forecasts.fields import FIELDS, CellSeries
 from service.forecasts.records import StoredForecast
 
 RAIN_MMH: Final = 0.1
@@ -110,34 +108,16 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
     )
 
 
-@dataclass(frozen=True)
-class _Values:
-    """Values of a grid cell; NaN is unknown."""
-
-    rate_mmh_L: Float32Field
-    known_L: NDArray[np.bool_] | None
-    probability_KL: Float32Field
-    observed_mmh: float
-    usual: bool
-
-
-def _values(forecast: StoredForecast, cell: tuple[int, int] | None) -> _Values:
+def _values(forecast: StoredForecast, cell: tuple[int, int] | None) -> CellSeries:
     """Return the values of a grid cell; outside the grid all are unknown."""
     count = len(forecast.lead_minutes)
     unknown_KL = np.full((len(forecast.thresholds_mmh), count), np.nan, np.float32)
     if cell is None:
-        return _Values(np.full(count, np.nan, np.float32), None, unknown_KL, math.nan, usual=False)
-    fields, probability_KL = FIELDS.read(forecast), unknown_KL
-    if forecast.thresholds_mmh:
-        with suppress(NoDataError):  # the file may have been written again without probabilities
-            probability_KL = PROBABILITIES.read(forecast).probability_NTHW[:, :, *cell]
-    return _Values(
-        fields.rate_mmh_THW[:, *cell],
-        None if fields.known_THW is None else fields.known_THW[:, *cell],
-        probability_KL,
-        math.nan if fields.analysis_mmh_HW is None else float(fields.analysis_mmh_HW[cell]),
-        bool(fields.usual_HW[cell]),
-    )
+        return CellSeries(np.full(count, np.nan, np.float32), None, unknown_KL, math.nan, usual=False)
+    series = FIELDS.read(forecast).at(*cell)
+    if series.probability_KL.shape == unknown_KL.shape:
+        return series
+    return replace(series, probability_KL=unknown_KL)  # the file may have been written again without probabilities
 
 
 def _quantiles(forecast: StoredForecast, probability_KL: Float32Field) -> tuple[Numbers, ...]:
@@ -188,7 +168,7 @@ def _numbers(values_N: NDArray[Any]) -> list[float | None]:
     return [None if value != value else value for value in values_N.astype(np.float64).tolist()]
 
 
-def _known(values: _Values, rates: Sequence[float | None]) -> list[bool | None]:
+def _known(values: CellSeries, rates: Sequence[float | None]) -> list[bool | None]:
     if values.known_L is None:
         return [None] * len(rates)
     return [None if rate is None else bool(known) for rate, known in zip(rates, values.known_L, strict=True)]

@@ -7,7 +7,7 @@ import xarray as xr
 
 from core.arrays import Float32Field
 from core.colours import CHANCE_COLOURS
-from service.forecasts.fields import FIELDS, PROBABILITIES
+from service.forecasts.fields import FIELDS
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.probabilities import Probabilities, threshold_index, with_probabilities
 from service.forecasts.products import lead_index
@@ -32,7 +32,8 @@ def box_probabilities(
     chosen = [
         threshold_index(known, wanted_mmh) for wanted_mmh in (known if thresholds_mmh is None else thresholds_mmh)
     ]
-    found_NTHW = PROBABILITIES.read(forecast).probability_NTHW[:, :, *box.block.slices][chosen]
+    block = FIELDS.read(forecast).block(box.block.slices)
+    found_NTHW = np.stack([block.probabilities[one][...] for one in chosen])
     return Probabilities(tuple(known[one] for one in chosen), np.where(box.mask_HW, found_NTHW, np.float32("nan")))
 
 
@@ -49,7 +50,7 @@ def probability_field(forecast: StoredForecast, lead: int, threshold_mmh: float)
         NoDataError: no such threshold, or no probabilities.
     """
     index = threshold_index(forecast.thresholds_mmh, threshold_mmh)
-    return np.asarray(PROBABILITIES.read(forecast).probability_NTHW[index, lead])
+    return FIELDS.read(forecast).probability_HW(lead, index)
 
 
 def probability_png(forecast: StoredForecast, lead_minutes: int, threshold_mmh: float) -> bytes:

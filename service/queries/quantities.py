@@ -10,7 +10,7 @@ import xarray as xr
 from core.arrays import Float32Field
 from core.cf import RATE
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
-from service.forecasts.probabilities import VARIABLE, with_probabilities
+from service.forecasts.probabilities import OLD_VARIABLE, with_probabilities
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import AMOUNT, RULE, amount_dataset
 from service.queries.probabilities import box_probabilities
@@ -55,7 +55,7 @@ QUANTITIES: Final[Mapping[str, Quantity]] = {
 
 def quantities_of(forecast: StoredForecast) -> Mapping[str, Quantity]:
     """Return all quantities of a forecast; `probability_of_exceedance_0.5` is the probability of 0.5 mm/h or more."""
-    return {**QUANTITIES, **{f"{VARIABLE}_{mmh:g}": _probability(mmh) for mmh in forecast.thresholds_mmh}}
+    return {**QUANTITIES, **{f"{OLD_VARIABLE}_{mmh:g}": _probability(mmh) for mmh in forecast.thresholds_mmh}}
 
 
 def _probability(threshold_mmh: float) -> Quantity:
@@ -77,7 +77,7 @@ def quantity_THW(forecast: StoredForecast, box: BoxField, name: str) -> Float32F
 
 
 def quantities_dataset(forecast: StoredForecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
-    """Return some quantities of a box as one CF data set; probabilities are one variable with a threshold dimension."""
+    """Return some quantities of a box as one CF data set; each probability is a variable."""
     known = quantities_of(forecast)
     dataset = box_dataset(forecast, box)
     if AMOUNT in names:

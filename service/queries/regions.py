@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from core.arrays import BoolField, Float32Field
 from core.cf import rate_dataset, with_known
 from core.grid import Grid
-from service.forecasts.fields import FIELDS, PROBABILITIES, Fields
+from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import intervals_mm, totals_mm
@@ -88,13 +88,14 @@ def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
 def cut(forecast: StoredForecast, block: Block, mask_HW: NDArray[np.bool_] | None = None) -> BoxField:
     """Return the grid cells of a block; NaN where `mask_HW` is False."""
     fields = FIELDS.read(forecast)
-    rates_mmh_THW = fields.rate_mmh_THW[:, *block.slices]
+    rates_mmh_THW = fields.rate[:, *block.slices]
     totals_mm_THW = totals_mm(intervals_mm(fields, forecast.lead_minutes, block.slices))
     if mask_HW is None:
         mask_HW = np.ones(block.shape, np.bool_)
     coverage = _coverage(fields, block, mask_HW)
     rates_mmh_THW, totals_mm_THW = (np.where(mask_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
-    known_THW = None if fields.known_THW is None else fields.known_THW[:, *block.slices] & mask_HW
+    known_THW = fields.block(block.slices).known_THW
+    known_THW = None if known_THW is None else known_THW & mask_HW
     return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, mask_HW, coverage, known_THW)
 
 
@@ -123,7 +124,7 @@ def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
         weights.area_km2,
         int(touched_HW.sum()),
         _coverage(fields, weights.block, touched_HW),
-        _leads(fields.rate_mmh_THW[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
+        _leads(fields.rate[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
         _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
         _probabilities(forecast, weights.block, weights),
     )
@@ -144,8 +145,8 @@ def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: floa
 def _probabilities(forecast: StoredForecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
     if not forecast.thresholds_mmh:
         return ()
-    probability_NTHW = PROBABILITIES.read(forecast).probability_NTHW[:, :, *block.slices]
-    return tuple(_leads(probability_THW, weights.km2_HW, weights.area_km2) for probability_THW in probability_NTHW)
+    probabilities = FIELDS.read(forecast).block(block.slices).probabilities
+    return tuple(_leads(one[...], weights.km2_HW, weights.area_km2) for one in probabilities)
 
 
 def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:
@@ -159,7 +160,7 @@ def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float)
 
 
 def _coverage(fields: Fields, block: Block, mask_HW: NDArray[np.bool_]) -> Coverage:
-    known_THW = np.isfinite(fields.rate_mmh_THW[:, *block.slices])
+    known_THW = np.isfinite(fields.rate[:, *block.slices])
     missing_HW = mask_HW & ~known_THW.all(axis=0)
     if (missing_HW & (fields.usual_HW[block.slices] | known_THW.any(axis=0))).any():
         return "temporarily unavailable"

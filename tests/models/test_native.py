@@ -93,6 +93,21 @@ def test_motion_is_found_at_any_cadence_and_cell(cadence, pixel_km):
     assert np.median(paths.motion_CHW[0][wet[: size[0], : size[1]]]) * 60 * pixel_km == pytest.approx(kmh, rel=0.12)
 
 
+@pytest.mark.parametrize(("cadence", "pixel_km", "factor"), [(5, 1.0, 16), (10, 2.0, 8), (30, 4.0, 4), (5, 0.5, 32)])
+def test_a_forecast_states_its_motion_in_metres_per_second(forecaster, cadence, pixel_km, factor):
+    kmh = 36.0
+    fields = _showers(max(60 // cadence, 2) + 1, 100, 120, kmh / 60 * cadence / pixel_km)
+    tilted = np.ascontiguousarray(np.moveaxis(fields, 1, 2)[:, ::-1])  # now to the north
+    for rain, component in ((fields, "eastward_ms_HW"), (tilted, "northward_ms_HW")):
+        motion = forecaster.forecast(rain, 2, cadence_minutes=cadence, pixel_m=pixel_km * 1000).motion
+        rows, cols = (-(-size // factor) for size in rain.shape[1:])
+        assert motion.factor == factor
+        assert motion.eastward_ms_HW.shape == motion.northward_ms_HW.shape == (rows, cols)
+        assert np.median(getattr(motion, component)) == pytest.approx(10, rel=0.15)
+        others = np.abs(motion.eastward_ms_HW + motion.northward_ms_HW - getattr(motion, component))
+        assert np.median(others) < 1
+
+
 def test_coarse_scales_stand_on_coarse_grids():
     fields = padded(_showers(), 1.0)
     levels = window_levels(fields, (96, 112), trajectories(fields, 1, 5, 1.0), 5, 1.0)
@@ -182,7 +197,8 @@ def test_cuts_agree_with_any_probabilities(seed, spread):
     probability = torch.sigmoid(logit - falls)
     cuts = ExpectedCuts()
     rate = cuts.rate_mmh(probability, RATES_MMH)
-    stated = cuts.stated_KN(probability, rate, RATES_MMH)
+    stated = probability.clone()
+    cuts.raise_stated(stated, rate, RATES_MMH)
     assert torch.isfinite(rate).all()
     assert (stated.diff(dim=0) <= 0).all()
     for number, mmh in enumerate(RATES_MMH):
@@ -219,20 +235,21 @@ def test_what_can_hardly_be_foreseen_is_shown_and_stated():
     rate = cuts.rate_mmh(probability, (1.0, 2.0))
     shown = rate >= 2
     assert 0.8 * probability[1].sum() <= shown.sum() <= 1.25 * probability[1].sum()
-    stated = cuts.stated_KN(probability, rate, (1.0, 2.0))
+    stated = probability.clone()
+    cuts.raise_stated(stated, rate, (1.0, 2.0))
     assert torch.equal(stated[:, shown], torch.full((2, int(shown.sum())), 0.2))
     assert torch.equal(stated[:, ~shown], probability[:, ~shown])
 
 
 def test_memory_does_not_grow_with_leads(forecaster, monkeypatch):
     """No more fields are alive at the fourth lead than at the second."""
-    alive, at = [], CarriedUnits.at
+    alive, bands = [], CarriedUnits.bands
 
     def counted(self, step, minutes):
         alive.append(sum(each.numel() for each in gc.get_objects() if issubclass(type(each), torch.Tensor)))
-        return at(self, step, minutes)
+        return bands(self, step, minutes)
 
-    monkeypatch.setattr(CarriedUnits, "at", counted)
+    monkeypatch.setattr(CarriedUnits, "bands", counted)
     forecaster.forecast(_showers(rows=48, cols=48), 4, cadence_minutes=5, pixel_m=1000.0)
     assert alive[3] <= alive[1] * 1.01
 

@@ -23,6 +23,11 @@ def _frames(path, minutes, size=(80, 70)):
     return path
 
 
+def _leads(dataset):
+    """Leads of a forecast's file in minutes."""
+    return ((dataset.time - dataset.forecast_reference_time).values / np.timedelta64(60, "s")).tolist()
+
+
 def _run(source, out, *more):
     return CliRunner().invoke(predict.app, ["--input", str(source), "--out", str(out), *more])
 
@@ -52,3 +57,41 @@ def test_frames_that_form_no_window_are_one_clear_line(tmp_path, minutes, expect
     assert result.exit_code == 2
     assert expected in result.output
     assert not (tmp_path / "forecast.nc").exists()
+
+
+def test_a_model_of_any_scale_takes_grid_and_cadence_of_the_file(tmp_path):
+    source = _frames(tmp_path / "frames.nc", range(0, 61, 5), size=(60, 50))
+    for more, leads in (
+        ([], range(5, 151, 5)),
+        (["--lead-minutes", "32"], range(5, 31, 5)),
+        (["--lead-steps", "2"], (5, 10)),
+    ):
+        result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", *more)
+        assert result.exit_code == 0, result.output
+        with xr.open_dataset(tmp_path / "forecast.nc") as dataset:
+            assert dataset.rainfall_rate.shape == (len(leads), 60, 50)
+            assert _leads(dataset) == list(leads)
+            assert not dataset.known.values[:, :10].any()
+
+
+def test_a_coarser_cadence_of_a_file_is_a_choice(tmp_path):
+    source = _frames(tmp_path / "frames.nc", range(0, 121, 10), size=(60, 50))
+    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", "--cadence-minutes", "30")
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(tmp_path / "forecast.nc") as dataset:
+        assert _leads(dataset) == [30, 60, 90, 120, 150]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--lead-minutes", "4"], "--lead-minutes: expected at least the cadence of 5 minutes, got 4"),
+        (["--lead-minutes", "30", "--lead-steps", "6"], "got both"),
+        (["--cadence-minutes", "45"], "at least 5 frames"),
+    ],
+)
+def test_leads_and_cadences_that_a_file_cannot_have_are_one_clear_line(tmp_path, more, words):
+    source = _frames(tmp_path / "frames.nc", range(0, 61, 5), size=(60, 50))
+    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", *more)
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.split())

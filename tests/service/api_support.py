@@ -24,6 +24,7 @@ from models.fields import ForecastFields
 from service.app import create_app
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.packing import PROBABILITY_FILL, PROBABILITY_STEP, packed, probability_codes, rounded_rate
 from service.inference.predictor import Predictor
 from tests.service.fakes import FakeForecaster, fields_of
 from tests.waiting import PATIENCE_S
@@ -53,7 +54,7 @@ class Shift(FakeForecaster):
     card: dict[str, Any] = field(default_factory=lambda: {"licence": "Apache-2.0"})
 
     def fields(self, rate_mmh_THW: Float32Field, lead_steps: int) -> ForecastFields:
-        newest_HW = np.nan_to_num(rate_mmh_THW[-1])
+        newest_HW = rounded_rate(np.nan_to_num(rate_mmh_THW[-1]))
         moved_THW = np.stack([np.roll(newest_HW, self.cells * (step + 1), axis=1) for step in range(lead_steps)])
         rate_mmh_LHW = np.where(np.isfinite(rate_mmh_THW[-1]), moved_THW, np.float32("nan")).astype(np.float32)
         if not self.thresholds_mmh:
@@ -65,6 +66,12 @@ class Shift(FakeForecaster):
 def chance_of(rate_mmh: Float32Field, threshold_mmh: float) -> Float32Field:
     """A probability that a test can follow: a half where the rate is the threshold, more where it is more."""
     return np.asarray(rate_mmh / (rate_mmh + np.float32(threshold_mmh)), np.float32)
+
+
+def as_stored(probability: Float32Field) -> Float32Field:
+    """Probabilities as a file holds them."""
+    attributes = {"scale_factor": PROBABILITY_STEP, "_FillValue": PROBABILITY_FILL}
+    return packed(probability_codes(probability), attributes)[...]
 
 
 def load(name: str) -> Shift:

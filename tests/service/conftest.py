@@ -18,6 +18,7 @@ from models.baselines import Extrapolation, Persistence
 from models.forecaster import Forecaster
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.packing import rounded_rate
 from service.inference.predictor import Predictor
 from tests.service.fakes import FakeForecaster, fields_of
 
@@ -46,7 +47,7 @@ class Fading(FakeForecaster):
         if self.fails:
             raise self.fails
         leads = np.float32(0.5) ** np.arange(1, lead_steps + 1, dtype=np.float32)
-        result = rate_mmh_THW[-1] * leads[:, None, None]
+        result = rounded_rate(rate_mmh_THW[-1] * leads[:, None, None])
         if self.spoils is not None:
             result[2, 10, 10] = self.spoils
         return fields_of(result, self.chances(result) if self.chances else None, self.thresholds_mmh)

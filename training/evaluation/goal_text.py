@@ -30,8 +30,8 @@ def goal_text(cases: Sequence[SkillCase], model: str, command: str) -> str:
     parts = [f"```text\n{command}\n```", RULES]
     for mask in reversed(MASKS):
         rows = list(goal_rows(cases, model, mask))
-        parts += [_gains(rows, model, mask)]
-        if mask == "known":
+        parts += [_gains(rows, model, mask)] if rows else []
+        if rows and mask == "known":
             parts += [_by_lead([row for row in rows if row.group == rows[-1].group], model)]
     return "\n\n".join([*parts, *_lag_parts(list(lags(cases, model)))])
 

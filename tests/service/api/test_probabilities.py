@@ -10,8 +10,9 @@ import shapely
 from PIL import Image
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, colours
+from service.forecasts.probabilities import variable_name
 from service.queries.areas import area_weights, checked_polygon
-from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 WET = 41, 26
@@ -41,7 +42,7 @@ def forecast(service):
 
 @pytest.fixture(scope="module")
 def expected_NTHW(forecast):
-    return np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
+    return np.stack([as_stored(chance_of(forecast.rate_mmh_THW, rate_mmh)) for rate_mmh in CHANCES_MMH])
 
 
 def at(client, row, col, run="latest"):
@@ -133,10 +134,10 @@ def test_the_file_of_a_box_has_all_thresholds(client, expected_NTHW):
         slice(body["col"], body["col"] + body["grid"]["width"]),
     )
     with netCDF4.Dataset("box.nc", memory=file) as dataset:
-        chance = dataset["probability_of_exceedance"]
-        assert chance.dimensions == ("threshold", "time", "y", "x")
-        assert dataset["threshold"][:].tolist() == list(CHANCES_MMH)
-        np.testing.assert_allclose(chance[:], expected_NTHW[:, :, rows, cols], atol=THOUSANDTH)
+        for mmh, expected_THW in zip(CHANCES_MMH, expected_NTHW, strict=True):
+            chance = dataset[variable_name(mmh)]
+            assert (chance.dimensions, chance.threshold_mmh) == (("time", "y", "x"), mmh)
+            np.testing.assert_allclose(chance[:], expected_THW[:, rows, cols], atol=THOUSANDTH)
 
 
 def test_an_area_names_the_probabilities_of_its_cells(client, forecast, expected_NTHW):
@@ -200,5 +201,7 @@ def test_the_cell_off_by_a_run_is_another(client, service, expected_NTHW):
     fill(service, REFERENCE + timedelta(minutes=30))
     newer = service.forecast_stored()
     found = [one["probability"] for row in at(client, *WET, run=newer.id) for one in row["probabilities"]]
-    expected = np.stack([chance_of(newer.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])[:, :, *WET].T.ravel()
+    expected = np.stack([as_stored(chance_of(newer.rate_mmh_THW, rate_mmh)) for rate_mmh in CHANCES_MMH])[
+        :, :, *WET
+    ].T.ravel()
     np.testing.assert_allclose(found, expected, atol=THOUSANDTH)

@@ -11,6 +11,7 @@ import pytest
 from core.errors import ConflictError, NoDataError, UnknownNameError
 from core.grid import Grid
 from ingest.windows.regrid import bilinear
+from service.forecasts.packing import rounded_rate
 from service.forecasts.records import read_rate
 
 
@@ -27,8 +28,8 @@ def test_forecast_from_scans(world, window_frames, reference_time):
     assert forecast.grid.shape == (40, 40)  # 20 cells of 2 km are fewer than a model wants, so the source's stay
     assert forecast.path.parent == world.home / "forecasts/2024/06/01"
     newest = window_frames[-1].rate_mmh_HW
-    np.testing.assert_array_equal(forecast.rate_mmh_THW[0], newest / 2)
-    np.testing.assert_array_equal(forecast.rate_mmh_THW[4], newest / 32)
+    np.testing.assert_array_equal(forecast.rate_mmh_THW[0], rounded_rate(newest / 2))
+    np.testing.assert_array_equal(forecast.rate_mmh_THW[4], rounded_rate(newest / 32))
     np.testing.assert_array_equal(read_rate(forecast.inputs_path)[-1], newest)
 
 
@@ -42,7 +43,7 @@ def test_forecast_is_on_the_model_s_grid(open_world, rain):
     assert forecast.grid.shape == (80, 72)
     assert forecast.grid.extent_m == source.extent_m
     expected = bilinear(frames[-1].rate_mmh_HW[None], 80, 72)[0] / 2
-    np.testing.assert_allclose(forecast.rate_mmh_THW[0], expected, rtol=1e-6)
+    np.testing.assert_array_equal(forecast.rate_mmh_THW[0], rounded_rate(expected))
 
 
 def test_same_input_and_version_is_computed_once(world, open_world, window_frames):

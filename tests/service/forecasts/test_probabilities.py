@@ -9,12 +9,13 @@ import rasterio
 import xarray as xr
 
 from core.errors import ForecastError, NoDataError
-from service.forecasts.probabilities import STEP, read_probabilities, threshold_index
+from service.forecasts.packing import PROBABILITY_ERROR, PROBABILITY_STEP
+from service.forecasts.probabilities import read_probabilities, threshold_index
 from service.forecasts.products import read_forecast, write_forecast
 from service.inference.batch import Batching
 from service.inference.engine import checked
 from service.inference.predictor import Predictor
-from tests.service.api_support import chance_of
+from tests.service.api_support import as_stored, chance_of
 from tests.service.conftest import Fading
 from tests.service.fakes import fields_of
 
@@ -138,12 +139,12 @@ def test_a_batch_carries_the_probabilities_of_each(rates):
         np.testing.assert_array_equal(found, own, err_msg="of another input")
 
 
-def test_the_file_holds_them_to_half_a_thousandth(forecast):
-    expected_NTHW = chances(forecast.rate_mmh_THW)
+def test_the_file_holds_them_with_a_known_error(forecast):
+    expected_NTHW = as_stored(chances(forecast.rate_mmh_THW))
     found = of_file(forecast)
     assert found.thresholds_mmh == forecast.thresholds_mmh == RATES_MMH
-    np.testing.assert_allclose(found.probability_NTHW, expected_NTHW, atol=STEP / 2 + 1e-6)
-    np.testing.assert_array_equal(np.isnan(found.probability_NTHW), np.isnan(expected_NTHW))
+    np.testing.assert_array_equal(found.probability_NTHW, expected_NTHW)
+    np.testing.assert_allclose(expected_NTHW, chances(forecast.rate_mmh_THW), atol=PROBABILITY_ERROR + 1e-6)
     assert (np.diff(found.probability_NTHW[..., 4:, :], axis=0) <= 0).all()
     assert read_forecast(forecast.path) == forecast
 
@@ -157,31 +158,32 @@ def test_all_and_nothing_stay_just_that(world, forecast):
 
 def test_the_variable_is_cf_and_xarray_opens_it(forecast):
     with xr.open_dataset(forecast.path) as dataset:
-        chance = dataset.probability_of_exceedance
-        assert chance.dims == ("threshold", "time", "y", "x")
+        chance = dataset.exceedance_probability_0p5
+        assert chance.dims == ("time", "y", "x")
         assert (chance.attrs["units"], chance.attrs["grid_mapping"]) == ("1", "crs")
-        assert "at or above the threshold" in chance.attrs["long_name"]
-        assert dataset.threshold.attrs["units"] == "mm h-1"
-        one = chance.sel(threshold=0.5).isel(time=0)
-        expected_HW = chances(forecast.rate_mmh_THW)[1, 0]
-        np.testing.assert_allclose(one.values, expected_HW, atol=STEP / 2 + 1e-6)
+        assert "at or above 0.5 mm h-1" in chance.attrs["long_name"]
+        assert chance.attrs["threshold_mmh"] == 0.5
+        assert {"exceedance_probability_0p1", "exceedance_probability_5"} < set(dataset.data_vars)
+        one = chance.isel(time=0)
+        expected_HW = as_stored(chances(forecast.rate_mmh_THW))[1, 0]
+        np.testing.assert_allclose(one.values, expected_HW, atol=1e-6)
         assert float(chance.forecast_period[0]) == 30
     with netCDF4.Dataset(forecast.path) as file:
-        variable = file["probability_of_exceedance"]
+        variable = file["exceedance_probability_0p5"]
         assert variable.filters()["zlib"]
-        assert (variable.dtype, variable.scale_factor) == (np.int16, STEP)
+        assert (variable.dtype, variable.scale_factor) == (np.uint8, PROBABILITY_STEP)
+        assert variable.chunking() == [1, *forecast.grid.shape]
 
 
-def test_gdal_finds_a_band_for_each_threshold_and_lead(forecast):
-    expected_NTHW = chances(forecast.rate_mmh_THW)
-    with rasterio.open(f"netcdf:{forecast.path}:probability_of_exceedance") as raster:
-        assert raster.count == 3 * 5
+def test_gdal_finds_a_band_for_each_lead_of_a_threshold(forecast):
+    expected_NTHW = as_stored(chances(forecast.rate_mmh_THW))
+    with rasterio.open(f"netcdf:{forecast.path}:exceedance_probability_0p5") as raster:
+        assert raster.count == 5
         assert raster.crs.is_projected
         assert raster.transform.a == pytest.approx(forecast.grid.pixel_x_m)
         assert raster.transform.f == pytest.approx(forecast.grid.north_m)
-        band = raster.read(1 + 5 + 2, masked=True) * raster.scales[0] + raster.offsets[0]
-        assert float(raster.tags(1 + 5 + 2)["NETCDF_DIM_threshold"]) == 0.5
-        np.testing.assert_allclose(band.filled(np.nan), expected_NTHW[1, 2], atol=STEP / 2 + 1e-6)
+        band = raster.read(1 + 2, masked=True) * raster.scales[0] + raster.offsets[0]
+        np.testing.assert_allclose(band.filled(np.nan), expected_NTHW[1, 2], atol=1e-6)
 
 
 def test_the_catalogue_made_anew_knows_the_thresholds(world, forecast):

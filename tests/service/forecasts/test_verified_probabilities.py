@@ -10,9 +10,22 @@ from ingest.store.live import Store
 from models import load_forecaster
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.packing import rounded_rate
+from service.forecasts.probabilities import variable_name
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
-from tests.service.api_support import GRID, MISSING_CORNER, NOW, STEP, fill, frames_at, lead_times, rain_THW, running
+from tests.service.api_support import (
+    GRID,
+    MISSING_CORNER,
+    NOW,
+    STEP,
+    as_stored,
+    fill,
+    frames_at,
+    lead_times,
+    rain_THW,
+    running,
+)
 
 LEADS = (30, 60, 90, 120, 150)
 
@@ -57,13 +70,13 @@ def verified(service_of_default, clock):
 
 def test_the_file_of_the_default_holds_the_result_of_the_model(verified, default):
     with netCDF4.Dataset(verified.path) as file:
-        found = np.ma.filled(file["probability_of_exceedance"][:].astype(np.float32), np.nan)
-        np.testing.assert_allclose(file["threshold"][:], default.thresholds_mmh)
+        names = [variable_name(mmh) for mmh in default.thresholds_mmh]
+        found = np.stack([np.ma.filled(file[name][:].astype(np.float32), np.nan) for name in names])
     assert (verified.method, verified.notes, verified.thresholds_mmh) == ("default", (), default.thresholds_mmh)
     window_THW = rain_THW([verified.reference_time - STEP * steps for steps in range(4, -1, -1)])
     fields = default.forecast(window_THW)
-    np.testing.assert_allclose(found, fields.exceedance_probability_KLHW, atol=6e-4)
-    np.testing.assert_allclose(verified.rate_mmh_THW, fields.rate_mmh_LHW, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, as_stored(fields.exceedance_probability_KLHW), atol=1e-6)
+    np.testing.assert_array_equal(verified.rate_mmh_THW, rounded_rate(fields.rate_mmh_LHW))
 
 
 def test_reliability_and_brier_of_the_default_are_in_the_answer(service_of_default, verified, default):
@@ -76,7 +89,8 @@ def test_reliability_and_brier_of_the_default_are_in_the_answer(service_of_defau
     assert {(row["lead_minutes"], row["threshold_mmh"]) for row in answer["brier"]} == keys
     seen = GRID.height * GRID.width - int(np.isnan(rain_THW(lead_times(count=1))[MISSING_CORNER]).sum())
     with netCDF4.Dataset(verified.path) as file:
-        chance_NTHW = np.ma.filled(file["probability_of_exceedance"][:].astype(np.float64), np.nan)
+        names = [variable_name(mmh) for mmh in default.thresholds_mmh]
+        chance_NTHW = np.stack([np.ma.filled(file[name][:].astype(np.float64), np.nan) for name in names])
     observed_THW = rain_THW(lead_times())
     for one in answer["brier"]:
         lead, number = LEADS.index(one["lead_minutes"]), default.thresholds_mmh.index(one["threshold_mmh"])

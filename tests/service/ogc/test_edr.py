@@ -14,7 +14,7 @@ from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collections, Instance, Instances
 
 from service.ogc.edr_meta import CONFORMANCE
-from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 WET = 40, 26
@@ -241,7 +241,7 @@ def test_owslib_reads_the_collection_and_gets_the_value(service, forecast):
 
 
 def test_probabilities_are_parameters(client, forecast):
-    expected_NTHW = np.stack([chance_of(forecast.rate_mmh_THW, rate_mmh) for rate_mmh in CHANCES_MMH])
+    expected_NTHW = np.stack([as_stored(chance_of(forecast.rate_mmh_THW, rate_mmh)) for rate_mmh in CHANCES_MMH])
     answer = client.get(f"{HERE}/position", params={"coords": point(*WET), "parameter-name": CHANCES[2]})
     Coverage.model_validate_json(answer.content)
     assert list(answer.json()["ranges"]) == [CHANCES[2]]
@@ -264,10 +264,10 @@ def test_the_file_of_a_query_has_the_thresholds_that_were_asked(client, forecast
     assert answer.status_code == 200, answer.text
     with netCDF4.Dataset("cube.nc", memory=answer.content) as dataset:
         expected = sorted(rate_mmh for rate_mmh, name in zip(CHANCES_MMH, CHANCES, strict=True) if name in names)
-        assert dataset["threshold"][:].tolist() == expected
-        chance = dataset["probability_of_exceedance"]
-        assert chance.shape[:2] == (len(expected), 1)
-        assert 0 < float(chance[:].max()) <= 1
+        chances = {name: one for name, one in dataset.variables.items() if name.startswith("exceedance_probability_")}
+        assert [one.threshold_mmh for one in chances.values()] == expected
+        assert {one.shape[0] for one in chances.values()} == {1}
+        assert all(0 < float(one[:].max()) <= 1 for one in chances.values())
         for name in ("rainfall_rate", "rainfall_amount"):
             assert (name in dataset.variables) == (name in names)
 

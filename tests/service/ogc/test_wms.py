@@ -15,7 +15,7 @@ from core.errors import UnavailableError
 from core.grid import RADOLAN_SPHERE, Grid
 from core.times import iso
 from service.queries.maps import View, cells_of, map_png
-from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, chance_of, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 from tests.service.live import served
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -141,7 +141,7 @@ def test_a_layer_of_probability(client, forecast):
         "height": 101,
         "time": "2024-06-01T13:30:00Z",
     }
-    expected = chance_of(forecast.rate_mmh_THW[2], 0.5)
+    expected = as_stored(chance_of(forecast.rate_mmh_THW[2], 0.5))
     shown = pixels(client.get("/wms", params={**params, "styles": "chance"}))
     assert (shown[50, 50] == colours(expected, CHANCE_COLOURS)[WET]).all()
     asked = {**params, "request": "GetFeatureInfo", "query_layers": name, "i": 50, "j": 50}

@@ -6,6 +6,7 @@ import xarray as xr
 
 from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.netcdf import dataset_bytes
+from service.forecasts.packing import Packed
 from service.queries.amounts import RULE, amount_dataset, intervals_mm, totals_mm
 
 NAN = float("nan")
@@ -14,7 +15,7 @@ NAN = float("nan")
 def fields(analysis, rates):
     rate_mmh_THW = np.array(rates, np.float32).reshape(-1, 1, 1)
     first = None if analysis is None else np.array([[analysis]], np.float32)
-    return Fields(rate_mmh_THW, first, np.ones((1, 1), np.bool_))
+    return Fields(Packed(rate_mmh_THW), first, np.ones((1, 1), np.bool_))
 
 
 @pytest.mark.parametrize(
