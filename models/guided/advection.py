@@ -60,9 +60,10 @@ def _interpolated(
     """Interpolate vectors by inverse distances at every `step`-th cell, bilinear between them."""
     if not len(xy_N2):
         return np.zeros((2, *shape))
-    rows, cols = (np.arange(-(-size // step)) for size in shape)
+    rows, cols = (np.arange(max(-(-size // step), 2)) for size in shape)  # pysteps needs two for their distance
     places = [(axis + 0.5) * (size / len(axis)) - 0.5 for axis, size in zip((cols, rows), shape[::-1], strict=True)]
-    coarse_CHW = library("utils.interpolate").idwinterp2d(xy_N2, vector_N2, *places)
+    # Without `nchunks` the first call of a process divides the places, and fails where a part has a single row.
+    coarse_CHW = library("utils.interpolate").idwinterp2d(xy_N2, vector_N2, *places, nchunks=1)
     return np.stack([cv2.resize(part_HW, shape[::-1], interpolation=cv2.INTER_LINEAR) for part_HW in coarse_CHW])
 
 
