@@ -60,7 +60,7 @@ def contradictions(
 
 
 def ghost(last_mmh_HW: Float32Field, newest_mmh_HW: Float32Field, observed_mmh_HW: Float32Field) -> float | None:
-    """Return how much more the last lead resembles the newest scan than what came; None if undefined.
+    """Return how much more the last lead resembles the newest scan than the observation; None if undefined.
 
     That is the correlation of its log rates with the newest scan, less that with what was observed at the time, on the
     cells that all three have. A large value means that rain which has left is forecast to be back.
