@@ -148,7 +148,7 @@ def _lines(run: SpellRun, found: Checked) -> Iterator[str]:
     yield f"{run.spell}: {found.windows} windows of {run.forecaster.name} {run.forecaster.version}; faults: {faults}"
     yield "  contradictions, cells: " + ", ".join(f"{mmh:g} mm/h {n}" for mmh, n in found.contradictions.items())
     ghosts = ", ".join(f"{time} {value:+.2f}" for time, value in found.ghosts.items())
-    yield f"  correlation of the last lead with the newest scan, less that with the observation: {ghosts or 'undefined'}"
+    yield f"  correlation of the last lead with the newest scan, less that with the observation: {ghosts or '-'}"
     for mmh, bins in found.low.items():
         points = ", ".join(f"{p:.4f}: {frequency:.4f} ({cells:,})" for p, frequency, cells in bins.points())
         yield f"  probability below 0.1 of {mmh:g} mm/h: observed frequency (cells): {points}"
