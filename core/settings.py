@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
     task_limit_s: float = Field(
-        180.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
+        240.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
     )
     cycle_s: float = Field(5.0, gt=0, description="seconds between two checks for new scans")
     scans_keep_days: float = Field(14.0, ge=1, description="retention of scans in days, counted from the newest one")

@@ -6,10 +6,12 @@ when it starts, the verification before it counts, or the first request for scor
 """
 
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from datetime import datetime
 from queue import SimpleQueue
+from time import monotonic
 from typing import Final
 
 from sqlalchemy import case, func, select
@@ -20,6 +22,7 @@ from service.forecasts.catalogue import Catalogue
 from service.forecasts.maker import Maker
 from service.forecasts.products import kept_input
 from service.forecasts.records import StoredForecast
+from service.forecasts.replacement import is_current
 from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
 
@@ -62,7 +65,7 @@ class BaselineBackfill:
         row = ForecastRow
         has_both = [func.max(case((row.model == name, 1), else_=0)) == 1 for name in BASELINES]
         lacks = ~has_both[0] | ~has_both[1]
-        query = select(func.min(row.id)).where(row.model.not_in(BASELINES))
+        query = select(func.min(row.id)).where(row.model.not_in(BASELINES), is_current())
         groups = select(row.inputs_sha256, row.origin, row.leads)
         if since is not None:
             groups = groups.where(row.reference_time >= since)
@@ -78,12 +81,20 @@ class BaselineBackfill:
         forecasts = [self._catalogue.find(forecast_id) for forecast_id in found if forecast_id]
         return [forecast for forecast in forecasts if forecast is not None and forecast.inputs_path.is_file()]
 
-    def backfill(self, since: datetime | None = None) -> int:
-        """Compute every missing baseline and return the number of forecasts that lacked one."""
-        forecasts = self.missing(since)
-        for forecast in forecasts:
+    def backfill(self, since: datetime | None = None, within_s: float = math.inf) -> int:
+        """Compute missing baselines, those of the newest forecasts first; return the number of forecasts.
+
+        Args:
+            since: earliest reference time.
+            within_s: none is begun after this time; the next call continues.
+        """
+        ends_at, done = monotonic() + within_s, 0
+        for forecast in self.missing(since):
+            if done and monotonic() >= ends_at:
+                break
             self.compute(forecast)
-        return len(forecasts)
+            done += 1
+        return done
 
     def _serve(self) -> None:
         while True:

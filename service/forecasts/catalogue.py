@@ -19,6 +19,7 @@ from ingest.store.locks import write_lock
 from ingest.store.schema import prepare
 from service.forecasts.products import forecast_attributes, read_forecast
 from service.forecasts.records import FORECAST, Origin, StoredForecast
+from service.forecasts.replacement import is_current
 from service.forecasts.schedule import enter_time
 from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
@@ -101,6 +102,7 @@ class Catalogue:
         product: str | None = None,
         inputs_sha256: str | None = None,
         baselines: bool = True,
+        replaced: bool = True,
         start: datetime | None = None,
         end: datetime | None = None,
         after: tuple[datetime, str] | None = None,
@@ -114,6 +116,7 @@ class Catalogue:
             product: of the radar.
             inputs_sha256: of one window.
             baselines: False leaves persistence and extrapolation out.
+            replaced: False leaves out forecasts that were made again since (`is_current`).
             start: first reference time.
             end: last reference time.
             after: reference time and id of the last one of the page before.
@@ -123,18 +126,17 @@ class Catalogue:
         query = select(row.path, row.attributes).order_by(row.reference_time.desc(), row.id)
         equal = {row.origin: origin, row.product: product, row.inputs_sha256: inputs_sha256}
         query = query.where(*(column == wanted for column, wanted in equal.items() if wanted is not None))
+        if not replaced:
+            query = query.where(is_current())
         if model is not None:
             query = query.where((row.model == model) | (row.requested_model == model))
         if not baselines:
             query = query.where(row.model.not_in(BASELINES))
-        if start is not None:
-            query = query.where(row.reference_time >= start)
-        if end is not None:
-            query = query.where(row.reference_time <= end)
+        query = query if start is None else query.where(row.reference_time >= start)
+        query = query if end is None else query.where(row.reference_time <= end)
         if after is not None:
-            time, forecast_id = after
-            later = (row.reference_time == time) & (row.id > forecast_id)
-            query = query.where((row.reference_time < time) | later)
+            later = (row.reference_time == after[0]) & (row.id > after[1])
+            query = query.where((row.reference_time < after[0]) | later)
         return self._read(query.limit(limit))
 
     def entries(self) -> Sequence[CatalogueEntry]:

@@ -168,6 +168,7 @@ def _of_inputs(inputs: ModelInput) -> dict[str, Any]:
         "input_times": window.input_times,
         "missing_radars": window.missing_radars,
         "inputs_sha256": inputs.sha256,
+        "cadence_minutes": inputs.cadence_minutes,
     }
 
 

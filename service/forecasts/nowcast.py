@@ -162,8 +162,10 @@ class NowcastService:
         """
         other = None if model in (None, self.settings.model) else model
         wanted = other or (self.settings.model if self.settings.model in BASELINES else None)
-        found = self.catalogue.select(origin="scans", model=wanted, baselines=wanted is not None, limit=1)
-        found = found or (() if other else self.catalogue.select(origin="scans", limit=1))
+        found = self.catalogue.select(
+            origin="scans", model=wanted, baselines=wanted is not None, replaced=False, limit=1
+        )
+        found = found or (() if other else self.catalogue.select(origin="scans", replaced=False, limit=1))
         if not found:
             raise NoDataError(f"no forecast{f' of {model}' if model else ''} from stored scans exists yet")
         return self._aged(found[0])
@@ -203,10 +205,12 @@ class NowcastService:
         """Score each lead of forecasts from scans once its observation is stored; return the number of new counts.
 
         Args:
-            within_s: about how long it may take; the next call continues.
+            within_s: about how long it may take, and as long again for missing baselines; the next call continues.
         """
-        self.baselines.backfill(self._verified_since())
-        return self._scoring.verify_observed(within_s, self._verified_since())
+        since = self._verified_since()
+        self.baselines.backfill(since, within_s)
+        without = {forecast.inputs_sha256 for forecast in self.baselines.missing(since)}
+        return self._scoring.verify_observed(within_s, since, skip=without)
 
     def unverified(self) -> Sequence[str]:
         """Return windows, by their `inputs_sha256`, with a lead that `verify_observed` may still score."""

@@ -37,6 +37,7 @@ class StoredForecast:
         origin: from stored scans or from an upload.
         source_grid: of the scans; None where an older version of the service did not keep it.
         thresholds_mmh: rates whose exceedance probabilities the file holds, ascending; empty if it holds none.
+        cadence_minutes: spacing of the window's fields; None where an older version of the service did not keep it.
     """
 
     id: str
@@ -58,6 +59,7 @@ class StoredForecast:
     origin: Origin
     source_grid: Grid | None = None
     thresholds_mmh: tuple[float, ...] = ()
+    cadence_minutes: int | None = None
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import floor
+from pathlib import Path
 from statistics import mode
 from typing import Any, Final
 
@@ -17,12 +18,16 @@ from core.times import iso
 from ingest.store.database import reading, writing
 from ingest.store.live import Store
 from service.forecasts.periods import Period, place_of
-from service.forecasts.records import StoredForecast
+from service.forecasts.records import FORECAST, StoredForecast
+from service.forecasts.replacement import is_outdated
 from service.forecasts.tables import ForecastRow, ForecastTimeRow
 from verification.baselines import BASELINES
 
 TIMES_KEPT: Final = timedelta(days=367)
 """Longer than the longest period of `GET /verification`."""
+
+SKIPPED_SINCE: Final = timedelta(minutes=10)
+"""How long a scan that has no forecast and gets none any more is reported."""
 
 CADENCE_FROM: Final = timedelta(days=1)
 """Scans this far back say how often a forecast is expected; a shorter time may lie in an outage."""
@@ -34,6 +39,15 @@ class Refusal:
 
     scan_time: datetime
     reason: str
+
+
+@dataclass(frozen=True)
+class ScheduledTime:
+    """A forecast that the schedule is to make; `made` is how many there are of this time and model already."""
+
+    reference_time: datetime
+    model: str
+    made: int
 
 
 @dataclass(frozen=True)
@@ -99,18 +113,47 @@ class ForecastSchedule:
         In a replay only the newest scan counts: it stands still until the forecast is stored, so the others are those
         of the history, which was written at once.
         """
-        newest, model, row = self._store.latest(), self._settings.model, ForecastRow
+        return [(one.reference_time, one.model) for one in self.queued() if not one.made]
+
+    def queued(self) -> Sequence["ScheduledTime"]:
+        """Return the scheduled forecasts that are to be made, newest first, none too old.
+
+        They are those of `pending`, and those whose window lacked scans that have been stored since.
+        """
+        newest, model = self._store.latest(), self._settings.model
         if newest is None:
             return []
         oldest = self._now() - timedelta(seconds=self._settings.refuse_after_s)
         if self._settings.source_kind == "replay":
             oldest = newest.valid_time
-        named = (row.model == model) | (row.requested_model == model)
-        query = select(row.reference_time).where(named, row.origin == "scans", row.reference_time >= oldest)
-        with reading(self._engine) as connection:
-            made = set(connection.scalars(query))
+        made = self._forecasts(model, oldest)
         scans = self._store.scans(product=newest.product, start=oldest)
-        return [(scan.valid_time, model) for scan in reversed(scans) if scan.valid_time not in made]
+        times = [(scan.valid_time, made[scan.valid_time]) for scan in reversed(scans)]
+        wanted = [(time, known) for time, known in times if not known or is_outdated(known, self._store)]
+        return [ScheduledTime(time, model, len(known)) for time, known in wanted]
+
+    def skipped(self) -> Sequence[datetime]:
+        """Return the times of scans that have just become too old for a forecast, without one; oldest first."""
+        newest, model = self._store.latest(), self._settings.model
+        if newest is None or self._settings.source_kind == "replay" or not self._spans():
+            return []
+        last = self._now() - timedelta(seconds=self._settings.refuse_after_s)
+        first = max(last - SKIPPED_SINCE, min(span.first for span in self._spans()))
+        made = self._forecasts(model, first)
+        scans = self._store.scans(product=newest.product, start=first, end=last)
+        return [scan.valid_time for scan in scans if not made[scan.valid_time]]
+
+    def _forecasts(self, model: str, since: datetime) -> Mapping[datetime, list[StoredForecast]]:
+        """Return the forecasts from scans of a model by reference time."""
+        row = ForecastRow
+        named = (row.model == model) | (row.requested_model == model)
+        query = select(row.attributes).where(named, row.origin == "scans", row.reference_time >= since)
+        found: dict[datetime, list[StoredForecast]] = defaultdict(list)
+        with reading(self._engine) as connection:
+            for attributes in connection.scalars(query):
+                forecast = FORECAST.from_attributes(attributes, path=Path())
+                found[forecast.reference_time].append(forecast)
+        return found
 
     def mark(self, forecast: StoredForecast) -> None:
         """Note that a forecast is one of the schedule: from its reference time on, others are expected."""

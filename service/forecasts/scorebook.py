@@ -11,6 +11,7 @@ from sqlalchemy.orm import aliased
 from ingest.store.database import reading, writing
 from service.forecasts.periods import place_of
 from service.forecasts.records import StoredForecast
+from service.forecasts.replacement import is_current
 from service.forecasts.tables import ForecastRow, ScoredLeadRow, ScoreSumsRow
 from verification.sums import MOST_COLUMNS
 from verification.table import SumRow
@@ -58,12 +59,12 @@ class Scorebook:
             return set(connection.scalars(query))
 
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
-        """Return windows (`inputs_sha256`) in which a forecast from scans has a lead without sums, oldest first."""
+        """Return windows (`inputs_sha256`) where a current forecast from scans lacks sums of leads, oldest first."""
         scored = aliased(ScoredLeadRow)
         leads = select(func.count()).select_from(scored).where(_same(scored, ForecastRow)).scalar_subquery()
         query = (
             select(ForecastRow.inputs_sha256)
-            .where(ForecastRow.origin == "scans", leads < ForecastRow.leads)
+            .where(ForecastRow.origin == "scans", leads < ForecastRow.leads, is_current())
             .group_by(ForecastRow.inputs_sha256)
             .order_by(func.min(ForecastRow.reference_time), ForecastRow.inputs_sha256)
         )

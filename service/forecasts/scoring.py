@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -66,15 +66,20 @@ class Scoring:
         leads = [index for index, field_HW in enumerate(observed_THW) if np.isfinite(field_HW).any()]
         return ranked(self._sums(self._with_baselines(forecast), observed_THW[leads], leads, only=("counts",)))
 
-    def verify_observed(self, within_s: float = math.inf, since: datetime | None = None) -> int:
+    def verify_observed(
+        self, within_s: float = math.inf, since: datetime | None = None, *, skip: Collection[str] = ()
+    ) -> int:
         """Score every lead whose scan is stored by now, oldest first; return the number of new counts.
 
         Args:
             within_s: no further window is begun after this time; at least one is scored, and the next call continues.
             since: windows with an earlier reference time are not scored any more.
+            skip: windows, by their `inputs_sha256`, that are not scored yet.
         """
         ends_at, new = monotonic() + within_s, 0
         for inputs_sha256 in self.book.unscored_inputs(since):
+            if inputs_sha256 in skip:
+                continue
             new += self._verify(inputs_sha256)
             if new and monotonic() >= ends_at:
                 break
@@ -82,7 +87,7 @@ class Scoring:
 
     def _verify(self, inputs_sha256: str) -> int:
         by_leads: dict[tuple[int, ...], dict[str, StoredForecast]] = {}
-        for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans"):
+        for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans", replaced=False):
             if forecast.path.is_file():
                 by_leads.setdefault(forecast.lead_minutes, {})[forecast.id] = forecast
         return sum(self._verify_together(forecasts) for forecasts in by_leads.values())

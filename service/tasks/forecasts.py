@@ -7,9 +7,11 @@ from typing import Final
 
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
+from core.times import iso
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import sweep_forecasts
-from service.tasks.queue import CYCLE, HEARTBEAT, MAKE_FORECAST, SWEEP, VERIFY, is_first, queue
+from service.forecasts.schedule import ScheduledTime
+from service.tasks.queue import CYCLE, HEARTBEAT, MAKE_BASELINES, MAKE_FORECAST, SWEEP, VERIFY, is_first, queue
 from service.tasks.watchdog import mark_completed
 from service.telemetry.metrics import REFUSED
 
@@ -35,9 +37,23 @@ def service() -> NowcastService:
     throws=(InputError, NoDataError),
 )
 def make_forecast_task(reference_time: str | None, model: str, scheduled: bool = False) -> str:
-    """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
+    """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id.
+
+    Its baselines follow in a task of their own, when no forecast waits: they have a time limit of their own, and what a
+    lost worker leaves is made before the verification counts.
+    """
     time = datetime.fromisoformat(reference_time) if reference_time else None
-    return service().forecast_stored(time, model, scheduled=scheduled).id
+    forecast = service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False)
+    make_baselines_task.apply_async((forecast.id,), expires=get_settings().deadline_s, ignore_result=True)
+    return forecast.id
+
+
+@queue.task(name=MAKE_BASELINES, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
+def make_baselines_task(forecast_id: str) -> None:
+    """Make persistence and extrapolation of the window of a forecast, unless they are stored."""
+    forecast = service().catalogue.find(forecast_id)
+    if forecast is not None:
+        service().baselines.compute(forecast)
 
 
 @queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
@@ -63,19 +79,32 @@ def heartbeat_task(giver: str, given_at: str | None = None) -> None:
 
 @queue.task(name=CYCLE)
 def cycle_task() -> int:
-    """Queue a forecast for every new scan; return the number of forecasts."""
+    """Queue the forecast of the newest scan that has none and is not queued; return the number of forecasts.
+
+    One at a time: a worker looks here again when it is done, so that the newest scan is always the next. A further
+    worker finds the newest one queued and takes the one before it.
+    """
     refusal = service().schedule.refusal()
     if refusal is not None and is_first(f"refused:{refusal.scan_time}", LOG_REFUSAL_EVERY_S):
         REFUSED.labels("too_old").inc()
         log.warning("no scheduled forecast: %s", refusal.reason)
-    return sum(_queue_forecast(time, model) for time, model in service().schedule.pending())
+    _report_skipped()
+    return int(any(_queue_forecast(one) for one in service().schedule.queued()))
 
 
-def _queue_forecast(reference_time: datetime, model: str) -> bool:
+def _report_skipped() -> None:
+    """Log and count each scan that gets no forecast any more: forecasts take longer than the scans are apart."""
+    for time in service().schedule.skipped():
+        if is_first(f"skipped:{time}", LOG_REFUSAL_EVERY_S):
+            REFUSED.labels("skipped").inc()
+            log.warning("the scan of %s got no forecast in time; the newest scans go first", iso(time))
+
+
+def _queue_forecast(one: ScheduledTime) -> bool:
     """Queue one forecast unless it is queued already: the next cycle may come before the forecast is done."""
     limit_s = round(get_settings().task_limit_s)
-    time = reference_time.astimezone(UTC).isoformat()
-    if not is_first(f"{model}:{time}", limit_s):
+    time = one.reference_time.astimezone(UTC).isoformat()
+    if not is_first(f"{one.model}:{time}:{one.made}", limit_s):
         return False
-    make_forecast_task.apply_async((time, model, True), expires=get_settings().deadline_s, ignore_result=True)
+    make_forecast_task.apply_async((time, one.model, True), expires=get_settings().deadline_s, ignore_result=True)
     return True

@@ -31,14 +31,17 @@ UNACKNOWLEDGED: Final = "unacked_index"
 # The names of tasks as they stand in queued messages. They are those of release 0.1.0, whatever module the body is in
 # now: workers and clients of both releases serve one queue while an installation is upgraded part by part.
 MAKE_FORECAST: Final = "service.tasks.make_forecast_task"
+MAKE_BASELINES: Final = "service.tasks.make_baselines_task"
 CYCLE: Final = "service.tasks.cycle_task"
 VERIFY: Final = "service.tasks.verify_task"
 SWEEP: Final = "service.tasks.sweep_task"
 HEARTBEAT: Final = "service.tasks.heartbeat_task"
 RUN_JOB: Final = "service.jobs.job_tasks.run_job_task"
 FIND_LOST_JOBS: Final = "service.jobs.job_tasks.find_lost_jobs_task"
-TASK_NAMES: Final = (MAKE_FORECAST, CYCLE, VERIFY, SWEEP, HEARTBEAT, RUN_JOB, FIND_LOST_JOBS)
+TASK_NAMES: Final = (MAKE_FORECAST, MAKE_BASELINES, CYCLE, VERIFY, SWEEP, HEARTBEAT, RUN_JOB, FIND_LOST_JOBS)
 
+_QUEUE_OF: Final = {MAKE_BASELINES: VERIFICATION, VERIFY: VERIFICATION, SWEEP: VERIFICATION, HEARTBEAT: BEAT}
+ROUTES: Final = {task: {"queue": name} for task, name in _QUEUE_OF.items()}
 HEADER: Final = "nowcast"
 """Header of a message with what its sender knew: what it is about, and when it was sent."""
 
@@ -89,7 +92,7 @@ def queue_settings(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": transport["visibility_timeout"],
         },
         "task_queues": tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES),
-        "task_routes": {VERIFY: {"queue": VERIFICATION}, SWEEP: {"queue": VERIFICATION}, HEARTBEAT: {"queue": BEAT}},
+        "task_routes": ROUTES,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_serializer": "json",
