@@ -44,11 +44,11 @@ def make_members(forecast: StoredForecast, members: int) -> Path:
     ensemble, steps = _ensemble(forecast, members)
     codes = RateCodes(forecast.thresholds_mmh)
     codes_MLHW = np.empty((members, len(steps), *ensemble.shape), np.uint8)
-    found = read_probabilities(forecast.path)
-    if found is None:
-        raise NoDataError(f"forecast {forecast.id} has no probabilities")
     for lead, step in enumerate(steps):
-        rate_mmh_MHW = ensemble.at(step, found.probability_NTHW[:, lead], found.thresholds_mmh)
+        found = read_probabilities(forecast.path, [lead])
+        if found is None:
+            raise NoDataError(f"forecast {forecast.id} has no probabilities")
+        rate_mmh_MHW = ensemble.at(step, found.probability_NTHW[:, 0], found.thresholds_mmh)
         codes_MLHW[:, lead] = codes.encoded(rate_mmh_MHW)
     content = MembersContent(codes_MLHW, codes.table, ensemble.factor, ensemble.amounts())
     dataset = members_dataset(forecast, content)

@@ -8,12 +8,24 @@ from typing import Final
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from core.times import iso
+from ingest.store.locks import translate_os_errors
+from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.schedule import ScheduledTime
-from service.tasks.queue import CYCLE, HEARTBEAT, MAKE_BASELINES, MAKE_FORECAST, SWEEP, VERIFY, is_first, queue
+from service.tasks.queue import (
+    CYCLE,
+    HEARTBEAT,
+    MAKE_BASELINES,
+    MAKE_FORECAST,
+    MAKE_MEMBERS,
+    SWEEP,
+    VERIFY,
+    is_first,
+    queue,
+)
 from service.tasks.watchdog import mark_completed
-from service.telemetry.metrics import REFUSED
+from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
 
 VERIFY_S: Final = 10.0
 """A verification task begins no further window after this time, so that a forecast never waits long."""
@@ -54,6 +66,27 @@ def make_baselines_task(forecast_id: str) -> None:
     forecast = service().catalogue.find(forecast_id)
     if forecast is not None:
         service().baselines.compute(forecast)
+
+
+@queue.task(name=MAKE_MEMBERS, throws=(NoDataError,))
+def make_members_task() -> str | None:
+    """Make the ensemble members of the newest forecast if it lacks them; return its id.
+
+    What lacks them is read from the files, so nothing is lost by a restart, and a failed run is begun again. A forecast
+    that is no longer the newest one stays without: a worker that is behind makes forecasts first.
+    """
+    settings = get_settings()
+    try:
+        forecast = service().latest()
+    except NoDataError:
+        return None
+    if not lacks_members(forecast, settings.members):
+        return None
+    if not is_first(f"members:{forecast.id}", round(settings.task_limit_s)):
+        return None
+    with timed(STAGE_SECONDS, "members"), translate_os_errors(settings.home):
+        make_members(forecast, settings.members)
+    return forecast.id
 
 
 @queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)

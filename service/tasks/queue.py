@@ -32,16 +32,22 @@ UNACKNOWLEDGED: Final = "unacked_index"
 # now: workers and clients of both releases serve one queue while an installation is upgraded part by part.
 MAKE_FORECAST: Final = "service.tasks.make_forecast_task"
 MAKE_BASELINES: Final = "service.tasks.make_baselines_task"
+MAKE_MEMBERS: Final = "service.tasks.make_members_task"
 CYCLE: Final = "service.tasks.cycle_task"
 VERIFY: Final = "service.tasks.verify_task"
 SWEEP: Final = "service.tasks.sweep_task"
 HEARTBEAT: Final = "service.tasks.heartbeat_task"
 RUN_JOB: Final = "service.jobs.job_tasks.run_job_task"
 FIND_LOST_JOBS: Final = "service.jobs.job_tasks.find_lost_jobs_task"
-TASK_NAMES: Final = (MAKE_FORECAST, MAKE_BASELINES, CYCLE, VERIFY, SWEEP, HEARTBEAT, RUN_JOB, FIND_LOST_JOBS)
+TASK_NAMES: Final = (
+    *(MAKE_FORECAST, MAKE_BASELINES, MAKE_MEMBERS, CYCLE, VERIFY, SWEEP, HEARTBEAT),
+    *(RUN_JOB, FIND_LOST_JOBS),
+)
 
-_QUEUE_OF: Final = {MAKE_BASELINES: VERIFICATION, VERIFY: VERIFICATION, SWEEP: VERIFICATION, HEARTBEAT: BEAT}
-ROUTES: Final = {task: {"queue": name} for task, name in _QUEUE_OF.items()}
+ROUTES: Final = {
+    **{task: {"queue": VERIFICATION} for task in (MAKE_BASELINES, MAKE_MEMBERS, VERIFY, SWEEP)},
+    HEARTBEAT: {"queue": BEAT},
+}
 HEADER: Final = "nowcast"
 """Header of a message with what its sender knew: what it is about, and when it was sent."""
 
@@ -127,6 +133,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
     verify_s = 6 * settings.cycle_s
     return {
         "forecast new scans": _every(settings.cycle_s, CYCLE),
+        "make the members of the newest forecast": _every(2 * settings.cycle_s, MAKE_MEMBERS),
         "score what was observed since": _every(verify_s, VERIFY),
         "delete what is too old or too much": _every(SWEEP_S, SWEEP),
         "find lost jobs": _every(verify_s, FIND_LOST_JOBS),
