@@ -131,7 +131,7 @@ def picture_rows(window: EventWindow, forecaster: Forecaster, leads: Sequence[in
 
 
 def rainiest_part(rate_mmh_LHW: Float32Field, most: int) -> tuple[slice, slice]:
-    """Return the rows and columns, at most so many, with most cells at or above 1 mm/h over all fields.
+    """Return the part of at most `most` cells a side with most cells at or above 1 mm/h over all fields.
 
     Its first row and column are multiples of a tenth of `most`.
     """
