@@ -14,6 +14,11 @@ class Goals:
         saved, saved_recomputed: saved activations, mean of the multi-scale models.
         peak: of one training step of the largest model.
         idle: per cent of a training loop's time spent waiting for data.
+        native_s: of a forecast on the radar's own cells, of Germany's 900 x 900 and of 1200 x 1100.
+        members_s: of its 20 members, more than without them.
+        steps: times faster than STEPS with as many members.
+        visible_s: from a stored scan to all of its forecast, with file and baselines.
+        file_mb: of the file of a forecast of Germany.
     """
 
     forecast: tuple[float, float]
@@ -25,10 +30,15 @@ class Goals:
     saved_recomputed: float = 15.0
     peak: float = 25.0
     idle: float = 5.0
+    native_s: tuple[float, float] = (25.0, 35.0)
+    members_s: float = 30.0
+    steps: float = 10.0
+    visible_s: float = 45.0
+    file_mb: float = 25.0
 
 
 CPU = Goals(forecast=(4.0, 3.0), training=(2.5, 2.5), large_s=45.0)
-CUDA = Goals(forecast=(4.0, 4.0), training=(4.0, 4.0), large_s=0.25, forecast_s=0.005)
+CUDA = Goals(forecast=(4.0, 4.0), training=(4.0, 4.0), large_s=0.25, forecast_s=0.005, native_s=(3.0, 3.0))
 
 
 def goals_on(device: str) -> Goals:

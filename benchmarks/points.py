@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.setting import BenchmarkSetting
 from core.errors import UnavailableError
+from core.frame import RadarFrame
 from core.settings import Settings
 from ingest.synthetic import weather
 from service.forecasts.nowcast import NowcastService
@@ -29,7 +30,7 @@ SECONDS: Final = 10
 CONNECTIONS: Final = 16
 PATIENCE_S: Final = 60.0
 TEXT: Final = (
-    "`uvicorn service.app:app`, one process with the default model's forecast of invented weather (124 x 124 cells), "
+    "`uvicorn service.app:app`, one process with the default model's forecast of two hours of invented scans, "
     "gets requests for `/nowcast/latest/point` at random places of Germany, 200 a second for 10 s over 16 connections "
     "that stay open. A request's time counts from its scheduled moment, whether or not the previous one is "
     "answered by then; client and server share this machine's cores. Afterwards the same with `If-None-Match`."
@@ -67,13 +68,16 @@ def points(setting: BenchmarkSetting) -> Section:
 
 
 def fill(home: Path) -> None:
-    """Fill a live store with one window of half-hourly scans and the default model's forecast from it."""
+    """Fill a live store with two hours of scans and the served model's forecast from them."""
     service = NowcastService.from_settings(Settings(home=home, device="cpu"))
-    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
-    for frame in weather(start, 2.0, seed=1):
-        if (frame.valid_time - start) % timedelta(minutes=30) == timedelta(0):
-            service.store.put(frame)
+    for frame in recent_weather(2.0):
+        service.store.put(frame)
     service.forecast_stored()
+
+
+def recent_weather(hours: float) -> Iterator[RadarFrame]:
+    """Yield invented scans every 5 minutes, the newest at the last full minute."""
+    return weather(datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=hours), hours, seed=1)
 
 
 @contextmanager

@@ -22,10 +22,12 @@ from benchmarks import limits as limits
 from benchmarks import live as live
 from benchmarks import loading as loading
 from benchmarks import memory as memory
+from benchmarks import native as native
 from benchmarks import points as points
 from benchmarks import reading as reading
 from benchmarks import serving as serving
 from benchmarks import training_step as training_step
+from benchmarks import visible as visible
 from benchmarks.page import BENCHMARKS, Section, goals_text, section_text
 from benchmarks.setting import BenchmarkSetting, quick
 from core.command import errors_in_one_line

@@ -20,6 +20,23 @@ class Growth:
 
 
 @dataclass(frozen=True)
+class NativeSizes:
+    """Sizes of the forecast on the radar's own cells.
+
+    Attributes:
+        grids: rows and columns, Germany's first.
+        leads: of a forecast.
+        members: of an ensemble.
+        steps_leads: leads of the comparison with STEPS.
+    """
+
+    grids: tuple[tuple[int, int], ...] = ((900, 900), (1200, 1100))
+    leads: int = 30
+    members: int = 20
+    steps_leads: int = 6
+
+
+@dataclass(frozen=True)
 class BenchmarkSetting:
     """Sizes and choices of the benchmarks; the default is the paper's Germany size.
 
@@ -31,6 +48,7 @@ class BenchmarkSetting:
         cells: the recurrent cells of the tables.
         large: rows and columns of the forecast at 1 km.
         growth: points of the growth curves: image edges, frames in and out together, samples, layers.
+        native: the forecast on the radar's own cells.
         steps: training steps of the loader's measurement.
         scale: of the sizes with which the machine's limits are measured; 1 for valid figures.
     """
@@ -50,6 +68,7 @@ class BenchmarkSetting:
     largest: str = "preciplstm"
     large: tuple[int, int] = (1200, 1100)
     growth: Growth = field(default_factory=Growth)
+    native: NativeSizes = field(default_factory=NativeSizes)
     steps: int = 4
     scale: float = 1.0
 
@@ -88,6 +107,7 @@ def quick(setting: BenchmarkSetting) -> BenchmarkSetting:
         largest="convlstm",
         large=(48, 40),
         growth=Growth(edges=(16, 32), frames=(2, 4), batches=(1, 2), layers=(2, 4)),
+        native=NativeSizes(grids=((96, 80), (64, 48)), leads=2, members=2, steps_leads=1),
         steps=2,
         scale=0.05,
     )
