@@ -1,6 +1,7 @@
 """The distribution of a rain rate from its exceedance probabilities: dry with the rest of the probability."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -16,37 +17,57 @@ SAME: Final = 1e-6
 
 
 def quantile_mmh(probability_K: NDArray[Any], thresholds_mmh: Sequence[float], q: float) -> Float64Field:
-    """Return the rate in mm/h that is exceeded with probability 1 - q.
+    """Return the rate in mm/h that is exceeded with probability 1 - q, as `quantiles_mmh` has it."""
+    return np.asarray(quantiles_mmh(probability_K, thresholds_mmh, (q,))[0])
 
-    It is 0 where the lowest threshold is reached with a probability of at most 1 - q. Between two thresholds the
-    probability falls linearly with the logarithm of the rate, and beyond the highest one to 0 at `TOP_FACTOR` times it.
-    A quantile never falls with q.
+
+def quantiles_mmh(
+    probability_K: NDArray[Any], thresholds_mmh: Sequence[float], quantiles: Sequence[float]
+) -> Float64Field:
+    """Return the rates in mm/h that are exceeded with probability 1 - q, (Q, ...).
+
+    A quantile is 0 where the lowest threshold is reached with a probability of at most 1 - q. Between two thresholds
+    the probability falls linearly with the logarithm of the rate, and beyond the highest one to 0 at `TOP_FACTOR` times
+    it. A quantile never falls with q.
 
     Args:
         probability_K: of reaching each threshold, (K, ...); a rise along K is levelled. NaN stays NaN.
         thresholds_mmh: positive, ascending.
-        q: between 0 and 1, both exclusive.
+        quantiles: each between 0 and 1, both exclusive.
 
     Raises:
-        InputError: no ascending positive thresholds, another number of probabilities, or q out of range.
+        InputError: no ascending positive thresholds, another number of probabilities, or a quantile out of range.
     """
-    edges_K = np.asarray(thresholds_mmh, np.float64)
-    if edges_K.ndim != 1 or not edges_K.size or edges_K[0] <= 0 or (np.diff(edges_K) <= 0).any():
-        raise InputError(f"thresholds_mmh: expected positive ascending rates, got {shown(thresholds_mmh)}")
-    if len(probability_K) != edges_K.size:
-        raise InputError(f"probability_K: expected {edges_K.size} probabilities, got {len(probability_K)}")
-    if not 0 < q < 1:
-        raise InputError(f"q: expected a number between 0 and 1, got {shown(q)}")
-    level = 1.0 - q
+    edges = _checked(probability_K, tuple(thresholds_mmh), quantiles)
     falling_K = np.minimum.accumulate(np.asarray(probability_K, np.float64), axis=0)
-    above_K = falling_K > level + SAME
-    count = above_K.sum(axis=0)  # thresholds that are exceeded with more than `level`
-    lower = np.maximum(count - 1, 0)
     padded_K = np.concatenate([falling_K, np.zeros_like(falling_K[:1])])
-    high = np.take_along_axis(padded_K, lower[None], axis=0)[0]
-    low = np.take_along_axis(padded_K, lower[None] + 1, axis=0)[0]
-    log_K = np.log([*edges_K, edges_K[-1] * TOP_FACTOR])
-    share = np.clip((high - level) / np.maximum(high - low, SAME), 0.0, 1.0)
-    rate_mmh = np.exp(log_K[lower] + share * (log_K[lower + 1] - log_K[lower]))
-    missing = np.isnan(falling_K).any(axis=0)
-    return np.where(missing, np.nan, np.where(count == 0, 0.0, rate_mmh))
+    log_K = np.log([*edges, edges[-1] * TOP_FACTOR])
+    found = np.empty((len(quantiles), *falling_K.shape[1:]))
+    for index, q in enumerate(quantiles):
+        level = 1.0 - q
+        count = (falling_K > level + SAME).sum(axis=0)  # thresholds that are exceeded with more than `level`
+        lower = np.maximum(count - 1, 0)
+        high, low = (np.take_along_axis(padded_K, lower[None] + step, axis=0)[0] for step in (0, 1))
+        share = np.clip((high - level) / np.maximum(high - low, SAME), 0.0, 1.0)
+        below, above = log_K[lower], log_K[lower + 1]
+        found[index] = np.where(count == 0, 0.0, np.exp(below + share * (above - below)))
+    found[:, np.isnan(padded_K).any(axis=0)] = np.nan
+    return found
+
+
+def _checked(
+    probability_K: NDArray[Any], thresholds_mmh: tuple[float, ...], quantiles: Sequence[float]
+) -> tuple[float, ...]:
+    """Return the thresholds, if they and the quantiles make a distribution.
+
+    Raises:
+        InputError: they do not.
+    """
+    if not thresholds_mmh or any(low >= high for low, high in pairwise((0.0, *thresholds_mmh))):
+        raise InputError(f"thresholds_mmh: expected positive ascending rates, got {shown(thresholds_mmh)}")
+    if len(probability_K) != len(thresholds_mmh):
+        raise InputError(f"probability_K: expected {len(thresholds_mmh)} probabilities, got {len(probability_K)}")
+    for q in quantiles:
+        if not 0 < q < 1:
+            raise InputError(f"q: expected a number between 0 and 1, got {shown(q)}")
+    return thresholds_mmh

@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query
 from service.api.negotiate import JSON, chosen_type
-from service.api.point_views import UTC_NAME, point_out, points_csv, zone_of
+from service.api.point_views import UTC_NAME, point_document, points_csv, zone_of
 from service.api.views import status_of
 from service.forecasts.fields import held
 from service.forecasts.nowcast import StoredForecast
@@ -27,7 +27,6 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     304: caching.NOT_MODIFIED,
     **documented(404, 406, 422),
 }
-_SEVERAL: Final = TypeAdapter(list[PointOut])
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,9 @@ def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, reque
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    points = [point_out(backend, forecast, lat, lon, query.zone) for lat, lon in query.places]
+    points = [point_document(backend, forecast, lat, lon, query.zone) for lat, lon in query.places]
     if query.kind == CSV:
         return Response(points_csv(points, forecast.thresholds_mmh), media_type=CSV, headers=headers)
-    content = points[0].model_dump_json() if len(points) == 1 else _SEVERAL.dump_json(points)
-    return Response(content, media_type=JSON, headers=headers)
+    return Response(
+        to_json(points[0] if len(points) == 1 else points, inf_nan_mode="null"), media_type=JSON, headers=headers
+    )

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field
-from core.distribution import quantile_mmh
+from core.arrays import Float32Field, Float64Field
+from core.distribution import quantiles_mmh
 from service.forecasts.fields import FIELDS, CellSeries
 from service.forecasts.records import StoredForecast
 
@@ -55,8 +55,8 @@ class PointSeries:
         rate_mmh: by lead; None without data.
         known: by lead; False where rain can flow in from outside the observed area, None without a rate or where the
             forecast's file does not hold it.
-        probabilities: by lead and threshold; None without data. A forecast without probabilities has no thresholds.
-        quantiles_mmh: by quantile (`QUANTILES`) and lead; None without probabilities.
+        probability_KL: by threshold and lead; NaN without data. A forecast without probabilities has no thresholds.
+        quantile_mmh_LQ: by lead and quantile (`QUANTILES`); NaN without data or probabilities.
         outlook: "dry" only where every lead is known and dry; "unknown" where some are not and no rain is forecast.
         next_rain_start, next_rain_end: None where unknown or not within the leads.
         next_rain: start and end with their probabilities, including rain that is observed now; None without any.
@@ -70,8 +70,8 @@ class PointSeries:
     observed_mmh: float | None
     rate_mmh: Numbers
     known: tuple[bool | None, ...]
-    probabilities: tuple[Numbers, ...]
-    quantiles_mmh: tuple[Numbers, ...]
+    probability_KL: Float32Field
+    quantile_mmh_LQ: Float64Field
     outlook: Outlook
     next_rain_start: datetime | None
     next_rain_end: datetime | None
@@ -99,7 +99,7 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
         observed,
         tuple(rates),
         tuple(known),
-        tuple(tuple(_numbers(column_K)) for column_K in values.probability_KL.T),
+        values.probability_KL,
         _quantiles(forecast, values.probability_KL),
         _outlook(rates, known),
         start,
@@ -120,12 +120,11 @@ def _values(forecast: StoredForecast, cell: tuple[int, int] | None) -> CellSerie
     return replace(series, probability_KL=unknown_KL)  # the file may have been written again without probabilities
 
 
-def _quantiles(forecast: StoredForecast, probability_KL: Float32Field) -> tuple[Numbers, ...]:
-    """Return quantiles of the rate by lead; None where the forecast has no probabilities."""
+def _quantiles(forecast: StoredForecast, probability_KL: Float32Field) -> Float64Field:
+    """Return quantiles of the rate (L, Q); NaN where the forecast has no probabilities."""
     if not forecast.thresholds_mmh:
-        return ((None,) * len(forecast.lead_minutes),) * len(QUANTILES)
-    found = (quantile_mmh(probability_KL, forecast.thresholds_mmh, q) for q in QUANTILES)
-    return tuple(tuple(_numbers(rate_mmh_L)) for rate_mmh_L in found)
+        return np.full((len(forecast.lead_minutes), len(QUANTILES)), np.nan)
+    return quantiles_mmh(probability_KL, forecast.thresholds_mmh, QUANTILES).T
 
 
 def _wet(forecast: StoredForecast, probability_KL: Float32Field) -> Sequence[float | None] | None:

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from core.distribution import quantile_mmh
 from service.queries.point import rain_minutes
+from service.schemas.places import PointOut
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, fill, rain_THW, running, service_at
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -40,6 +41,17 @@ def point(client: TestClient, *cell, **more):
     answer = client.get("/nowcast/latest/point", params=at(*cell, **more))
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def test_documents_have_the_fields_of_the_schema(client):
+    for body in (
+        point(client, *WET),
+        point(client, *CORNER),
+        client.get("/nowcast/latest/point?lat=40&lon=-74").json(),
+    ):
+        document = PointOut.model_validate(body)
+        assert set(body) == set(PointOut.model_fields)
+        assert document.model_dump(mode="json") == body
 
 
 def test_a_place_begins_with_the_newest_scan(client):
