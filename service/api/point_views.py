@@ -13,8 +13,13 @@ from numpy.typing import NDArray
 from core.errors import InputError, shown
 from service.api.backend import Backend
 from service.api.views import run_fields
+from service.forecasts.members import amounts_at
 from service.forecasts.nowcast import StoredForecast
-from service.queries.point import RAIN_MMH, NextRain, PointSeries, point_series
+from service.queries.cells import BBox, box_block
+from service.queries.motion import motion_at, motion_vectors, speed_kmh, towards_degrees
+from service.queries.point import PointSeries, point_series, rain_at
+from service.queries.rain import RAIN_MMH, NextRain
+from service.schemas.places import MotionOut
 
 Document = dict[str, Any]
 
@@ -23,6 +28,9 @@ UTC_NAME: Final = "UTC"
 CSV_COLUMNS: Final = ("lat", "lon", "status", "reference_time", "valid_time", "lead_minutes", "rate_mmh", "known")
 CSV_QUANTILES: Final = ("q10", "q50", "q90")
 NO_AMOUNTS: Final = "amounts are null: ensemble members of this forecast are not available (yet)"
+NO_MOTION: Final = "this forecast holds no motion: it is of a model or of a version without it"
+NO_CELLS: Final = "the box is outside the grid"
+OUTSIDE: Final = "the place is outside the grid"
 INFLOW: Final = (
     "at leads with `known` false rain can flow in from outside the observed area: a rate of 0 does not mean dry there"
 )
@@ -63,12 +71,37 @@ def point_document(backend: Backend, forecast: StoredForecast, lat: float, lon: 
         "outlook": point.outlook,
         "next_rain_start": _in(zone, point.next_rain_start),
         "next_rain_end": _in(zone, point.next_rain_end),
-        "next_rain": None if point.next_rain is None else _next_rain(point.next_rain),
-        "amounts": None,
-        "motion": None,
+        "next_rain": _next_rain(rain_at(forecast, point)),
+        "amounts": (amounts := _amounts(forecast, point)),
+        "motion": None if point.cell is None or point.rate_mmh[0] is None else _motion(forecast, point.cell),
         "rain_from_mmh": RAIN_MMH,
-        "notes": _notes(point),
+        "notes": _notes(point, amounts),
     }
+
+
+def motion_document(backend: Backend, forecast: StoredForecast, every_km: float, bbox: BBox | None) -> MotionOut:
+    """Return the motion of the rain as vectors, whole or in a box.
+
+    Raises:
+        InputError: not a box on Earth.
+        TooLargeError: too many vectors.
+    """
+    block = None if bbox is None else box_block(forecast.grid, bbox)
+    is_off = bbox is not None and block is None
+    found = None if is_off else motion_vectors(forecast, every_km, block)
+    vectors = () if found is None else zip(found.lon, found.lat, found.eastward_ms, found.northward_ms, strict=True)
+    note = NO_CELLS if is_off else NO_MOTION
+    return MotionOut.of(
+        forecast,
+        **run_fields(backend, forecast),
+        every_km=every_km if found is None else found.every_km,
+        vectors=[
+            {"lon": round(lon, 4), "lat": round(lat, 4), "eastward_ms": round(east, 2), "northward_ms": round(north, 2)}
+            | _direction(east, north)
+            for lon, lat, east, north in vectors
+        ],
+        notes=[note] if found is None else [],
+    )
 
 
 def points_csv(points: Sequence[Document], thresholds_mmh: Sequence[float]) -> str:
@@ -123,7 +156,9 @@ def _series(forecast: StoredForecast, point: PointSeries, zone: ZoneInfo) -> lis
     ]
 
 
-def _next_rain(rain: NextRain) -> Document:
+def _next_rain(rain: NextRain | None) -> Document | None:
+    if rain is None:
+        return None
     return {
         "start_minutes": rain.start_minutes,
         "start_probability": _rounded(rain.start_probability),
@@ -133,11 +168,47 @@ def _next_rain(rain: NextRain) -> Document:
     }
 
 
-def _notes(point: PointSeries) -> list[str]:
-    notes = [NO_AMOUNTS]
-    if False in point.known:
-        notes.append(INFLOW)
-    return notes
+def _amounts(forecast: StoredForecast, point: PointSeries) -> list[Document] | None:
+    """Return the amounts of the next hours; None where there are no members (yet), or no radar data."""
+    amounts = None if point.cell is None or point.rate_mmh[0] is None else amounts_at(forecast, point.cell)
+    if amounts is None or np.isnan(amounts.probability_SKHW).any():
+        return None
+    return [
+        {
+            "minutes": minutes,
+            **{f"q{quantile * 100:.0f}": depth for quantile, depth in zip(amounts.quantiles, depth_mm_Q, strict=True)},
+            "probabilities": [
+                {"threshold_mm": mm, "probability": probability}
+                for mm, probability in zip(amounts.thresholds_mm, probability_K, strict=True)
+            ],
+        }
+        for minutes, depth_mm_Q, probability_K in zip(
+            amounts.minutes,
+            _thousandths(amounts.quantile_mm_SQHW[..., 0, 0]),
+            _thousandths(amounts.probability_SKHW[..., 0, 0]),
+            strict=True,
+        )
+    ]
+
+
+def _motion(forecast: StoredForecast, cell: tuple[int, int]) -> Document | None:
+    motion = motion_at(forecast, cell)
+    return None if motion is None else _direction(*motion)
+
+
+def _direction(eastward_ms: float, northward_ms: float) -> Document:
+    return {
+        "speed_kmh": round(speed_kmh(eastward_ms, northward_ms), 1),
+        "towards_degrees": round(towards_degrees(eastward_ms, northward_ms), 1),
+    }
+
+
+def _notes(point: PointSeries, amounts: list[Document] | None) -> list[str]:
+    """Return why fields are null or not known."""
+    if point.cell is None:
+        return [OUTSIDE]
+    notes = [NO_AMOUNTS] if amounts is None and point.rate_mmh[0] is not None else []
+    return [*notes, INFLOW] if False in point.known else notes
 
 
 def _in(zone: ZoneInfo, time: datetime | None) -> datetime | None:

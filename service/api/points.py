@@ -1,4 +1,4 @@
-"""GET /nowcast/{id}/point: a forecast at one place or at several, as JSON or as CSV."""
+"""GET /nowcast/{id}/point and /motion: a forecast at one place or at several, and the motion of the rain."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -11,13 +11,14 @@ from pydantic_core import to_json
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
+from service.api.geometry import parsed_bbox
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query
 from service.api.negotiate import JSON, chosen_type
-from service.api.point_views import UTC_NAME, point_document, points_csv, zone_of
+from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv, zone_of
 from service.api.views import status_of
 from service.forecasts.fields import held
 from service.forecasts.nowcast import StoredForecast
-from service.schemas.places import PointOut
+from service.schemas.places import MotionOut, PointOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
@@ -90,4 +91,31 @@ def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, reque
         return Response(points_csv(points, forecast.thresholds_mmh), media_type=CSV, headers=headers)
     return Response(
         to_json(points[0] if len(points) == 1 else points, inf_nan_mode="null"), media_type=JSON, headers=headers
+    )
+
+
+@router.get(
+    "/{forecast_id}/motion",
+    summary="The motion of the rain",
+    responses={304: caching.NOT_MODIFIED, **documented(404, 413, 422)},
+    response_model=MotionOut,
+)
+def read_motion(
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    every_km: Annotated[
+        float, Query(gt=0, allow_inf_nan=False, description="distance of two vectors", examples=[50])
+    ] = 50,
+    bbox: Annotated[
+        str | None,
+        Query(description="west,south,east,north in degrees", max_length=200, examples=["9.2,50.3,11.1,51.9"]),
+    ] = None,
+) -> Response:
+    """Return vectors of the motion in the last hour, which the forecast extends; none where there is no radar data."""
+    box = None if bbox is None else parsed_bbox(bbox)
+    tag = caching.weak_etag(forecast, f"motion {every_km} {bbox}", status_of(backend, forecast))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    return caching.not_modified(request, headers) or Response(
+        motion_document(backend, forecast, every_km, box).model_dump_json(), media_type=JSON, headers=headers
     )

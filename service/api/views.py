@@ -13,7 +13,7 @@ from service.api.places import cities_of
 from service.api.proxies import public_prefix
 from service.api.score_views import score_rows
 from service.forecasts.nowcast import StoredForecast, Verification
-from service.queries.point import RAIN_MMH
+from service.queries.rain import RAIN_MMH
 from service.schemas.forecasts import (
     ForecastOut,
     GridOut,
@@ -127,7 +127,8 @@ def links_out(forecast: StoredForecast) -> LinksOut:
         observations=f"{here}/observations.nc" if forecast.observations_path else None,
         odim=f"{here}/file.h5",
         geotiff=f"{here}/file.tif",
-        point=f"{here}/point{{?lat,lon}}",
+        point=f"{here}/point{{?lat,lon,tz}}",
+        motion=f"{here}/motion{{?every_km,bbox}}",
         box=f"{here}/box{{?bbox}}",
         area=f"{here}/area{{?polygon}}",
         accumulation=f"{here}/accumulation{{?lat,lon,bbox}}",

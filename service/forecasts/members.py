@@ -30,6 +30,9 @@ from service.forecasts.records import StoredForecast
 HELD_TILES: Final = 256
 """About 40 MB of 20 members and 30 leads."""
 
+HELD_AMOUNTS: Final = 4
+"""About 5 MB each for 900 x 900 grid cells."""
+
 Codes = NDArray[np.uint8]
 
 
@@ -131,8 +134,7 @@ def read_amounts(
         return None
     except (OSError, IndexError) as err:
         raise NoDataError(f"the amounts of forecast {forecast.id} are not readable: {err}") from err
-    probability_SKHW = np.where(codes_SKHW == NO_DATA, np.nan, codes_SKHW * PROBABILITY_STEP)
-    quantile_mm_SQHW = np.where(steps_SQHW == NO_AMOUNT, np.nan, steps_SQHW * AMOUNT_STEP_MM)
+    probability_SKHW, quantile_mm_SQHW = _amounts_of(codes_SKHW, steps_SQHW)
     return StoredAmounts(
         tuple(minutes),
         tuple(thresholds),
@@ -140,6 +142,29 @@ def read_amounts(
         tuple(round(one, 6) for one in quantiles),
         _on_grid(quantile_mm_SQHW, factor, inner),
     )
+
+
+def amounts_at(forecast: StoredForecast, cell: tuple[int, int]) -> StoredAmounts | None:
+    """Read the amounts of one grid cell, as fields of one cell; None as `read_amounts`.
+
+    The codes of recent forecasts stay in memory.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    path = members_path(forecast)
+    try:
+        held = _held_amounts(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the amounts of forecast {forecast.id} are not readable: {err}") from err
+    if held is None:
+        return None
+    row, col = cell[0] // held.factor, cell[1] // held.factor
+    part = (..., slice(row, row + 1), slice(col, col + 1))
+    probability_SKHW, quantile_mm_SQHW = _amounts_of(held.codes_SKHW[part], held.steps_SQHW[part])
+    return StoredAmounts(held.minutes, held.thresholds_mm, probability_SKHW, held.quantiles, quantile_mm_SQHW)
 
 
 def _opened(path: Path) -> netCDF4.Dataset:
@@ -163,6 +188,41 @@ def _tile(path: Path, changed_ns: int, row: int, col: int) -> Codes:
     parts = (slice(row * TILE, (row + 1) * TILE), slice(col * TILE, (col + 1) * TILE))
     with NETCDF_C, _opened(path) as dataset:
         return np.asarray(dataset[MEMBERS][:, :, *parts])
+
+
+@dataclass(frozen=True, eq=False)
+class PackedAmounts:
+    """The amounts of a forecast as its file holds them, on the members' cells; otherwise as `StoredAmounts`."""
+
+    factor: int
+    minutes: tuple[int, ...]
+    thresholds_mm: tuple[float, ...]
+    quantiles: tuple[float, ...]
+    codes_SKHW: Codes
+    steps_SQHW: NDArray[np.uint16]
+
+
+@lru_cache(maxsize=HELD_AMOUNTS)
+def _held_amounts(path: Path, changed_ns: int) -> PackedAmounts | None:
+    """Return the packed amounts of a file; keyed by its time of change."""
+    del changed_ns
+    with NETCDF_C, _opened(path) as dataset:
+        if PROBABILITY not in dataset.variables:
+            return None
+        minutes, thresholds, quantiles = (
+            tuple(dataset[name][:].tolist()) for name in ("period", "amount_threshold", "quantile")
+        )
+        rounded = tuple(round(one, 6) for one in quantiles)
+        codes_SKHW, steps_SQHW = (np.asarray(dataset[name][...]) for name in (PROBABILITY, QUANTILE))
+        return PackedAmounts(int(dataset.getncattr(FACTOR)), minutes, thresholds, rounded, codes_SKHW, steps_SQHW)
+
+
+def _amounts_of(codes_SKHW: Codes, steps_SQHW: NDArray[np.uint16]) -> tuple[Float32Field, Float32Field]:
+    """Return probabilities and quantiles in mm; NaN is no data."""
+    return (
+        np.where(codes_SKHW == NO_DATA, np.nan, codes_SKHW * PROBABILITY_STEP).astype(np.float32),
+        np.where(steps_SQHW == NO_AMOUNT, np.nan, steps_SQHW * AMOUNT_STEP_MM).astype(np.float32),
+    )
 
 
 def _cells(

@@ -27,6 +27,7 @@ from core.times import iso
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale
+from service.forecasts.motion import with_motion
 from service.forecasts.netcdf import (
     LeadVariable,
     read_attributes,
@@ -69,6 +70,8 @@ def write_forecast(forecast: StoredForecast, fields: "ForecastFields") -> None:
         reference_time=forecast.reference_time,
         attributes=forecast_attributes(forecast),
     )
+    if fields.motion is not None:
+        header = with_motion(header, forecast.grid, fields.motion)
     write_leads(header, forecast_variables(fields), forecast.path)
 
 

@@ -1,31 +1,27 @@
-"""Motion of the rain in a forecast, from its grid to directions and speeds on Earth."""
+"""Motion of the rain at a place, and as vectors on a map."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.arrays import Float64Field
 from core.errors import TooLargeError
-from core.grid import Grid
-from models.fields import MotionField
-from service.queries.areas import geod_of
+from service.forecasts.fields import FIELDS
+from service.forecasts.motion import centres_lon_lat, read_motion
+from service.forecasts.records import StoredForecast
 from service.queries.cells import Block
 
-SECONDS: Final = 600.0
-"""Time of the displacement by which a motion on the grid is measured on Earth."""
 MOST_VECTORS: Final = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MotionVectors:
-    """Motion at places, (N,) each.
+    """Motion at places, (N,) each; true directions.
 
     Attributes:
         lon, lat: degrees.
-        eastward_ms, northward_ms: true directions, m/s.
+        eastward_ms, northward_ms: m/s.
         every_km: distance of two neighbours.
     """
 
@@ -35,71 +31,55 @@ class MotionVectors:
     northward_ms: Float64Field
     every_km: float
 
-    @property
-    def speed_kmh(self) -> Float64Field:
-        """Return the speeds."""
-        return np.asarray(np.hypot(self.eastward_ms, self.northward_ms) * 3.6)
 
-    @property
-    def towards_degrees(self) -> Float64Field:
-        """Return the directions towards which the rain moves, clockwise from north, from 0 to below 360."""
-        return np.asarray(np.degrees(np.arctan2(self.eastward_ms, self.northward_ms)) % 360.0)
-
-
-def motion_vectors(
-    grid: Grid, motion: MotionField, observed_HW: NDArray[np.bool_], every_km: float, block: Block | None
-) -> MotionVectors:
-    """Return the motion at centres of coarse cells that the radar observes.
+def motion_vectors(forecast: StoredForecast, every_km: float, block: Block | None) -> MotionVectors | None:
+    """Return the motion at the centres of coarse cells with a forecast; None where the forecast holds no motion.
 
     Args:
-        grid: of the forecast.
-        motion: on its coarse cells.
-        observed_HW: grid cells with a forecast.
+        forecast: which one.
         every_km: wanted distance of two vectors; the nearest multiple of the coarse cells' edge is taken.
-        block: only coarse cells with their centre in these grid cells; None for all.
+        block: only coarse cells whose centre is one of these grid cells; None for all.
 
     Raises:
         TooLargeError: too many vectors.
     """
-    step = max(1, round(every_km * 1000 / (grid.pixel_m * motion.factor)))
-    rows = _centres(
-        motion.eastward_ms_HW.shape[0], step, motion.factor, grid.height, (block.top, block.bottom) if block else None
-    )
-    cols = _centres(
-        motion.eastward_ms_HW.shape[1], step, motion.factor, grid.width, (block.left, block.right) if block else None
-    )
+    motion, grid = read_motion(forecast), forecast.grid
+    if motion is None:
+        return None
+    edge_km = grid.pixel_m * motion.factor / 1000
+    step = max(1, round(every_km / edge_km))
+    rows, cols = (np.arange(step // 2, count, step) for count in motion.eastward_ms_HW.shape)
     row_HW, col_HW = np.meshgrid(rows, cols, indexing="ij")
-    kept = observed_HW[row_HW, col_HW]
-    row_N, col_N = row_HW[kept], col_HW[kept]
-    if row_N.size > MOST_VECTORS:
-        raise TooLargeError(f"every_km: expected at most {MOST_VECTORS} vectors, got {row_N.size}")
-    return _on_earth(grid, motion, row_N, col_N, step * motion.factor * grid.pixel_m / 1000)
+    within = block or Block(0, grid.height, 0, grid.width)
+    at_row_HW, at_col_HW = (index_HW * motion.factor + motion.factor // 2 for index_HW in (row_HW, col_HW))
+    kept_HW = (at_row_HW >= within.top) & (at_row_HW < min(within.bottom, grid.height))
+    kept_HW &= (at_col_HW >= within.left) & (at_col_HW < min(within.right, grid.width))
+    kept_HW[kept_HW] = np.isfinite(FIELDS.read(forecast).rate_mmh_HW(0)[at_row_HW[kept_HW], at_col_HW[kept_HW]])
+    chosen = row_HW[kept_HW], col_HW[kept_HW]
+    if chosen[0].size > MOST_VECTORS:
+        raise TooLargeError(f"every_km: expected at most {MOST_VECTORS} vectors, got {chosen[0].size}")
+    lon_HW, lat_HW = centres_lon_lat(grid, motion)
+    fields = (lon_HW, lat_HW, motion.eastward_ms_HW, motion.northward_ms_HW)
+    lon_N, lat_N, east_N, north_N = (field_HW[chosen].astype(np.float64) for field_HW in fields)
+    known_N = np.isfinite(lon_N) & np.isfinite(east_N)
+    return MotionVectors(lon_N[known_N], lat_N[known_N], east_N[known_N], north_N[known_N], step * edge_km)
 
 
-def motion_at(grid: Grid, motion: MotionField, cell: tuple[int, int]) -> MotionVectors:
-    """Return the motion at the centre of a grid cell, as the only vector."""
-    return _on_earth(grid, motion, np.array([cell[0]]), np.array([cell[1]]), 0.0)
+def motion_at(forecast: StoredForecast, cell: tuple[int, int]) -> tuple[float, float] | None:
+    """Return eastward and northward motion at a grid cell in m/s; None where it is not known."""
+    motion = read_motion(forecast)
+    if motion is None:
+        return None
+    at = cell[0] // motion.factor, cell[1] // motion.factor
+    found = float(motion.eastward_ms_HW[at]), float(motion.northward_ms_HW[at])
+    return None if np.isnan(found).any() else found
 
 
-def _on_earth(
-    grid: Grid, motion: MotionField, row_N: NDArray[np.int_], col_N: NDArray[np.int_], every_km: float
-) -> MotionVectors:
-    """Return true directions and speeds: those of the geodesic from a place to where its rain is some minutes later."""
-    east_N = motion.eastward_ms_HW[row_N // motion.factor, col_N // motion.factor].astype(np.float64)
-    north_N = motion.northward_ms_HW[row_N // motion.factor, col_N // motion.factor].astype(np.float64)
-    x_N, y_N = grid.x_centres_m[col_N], grid.y_centres_m[row_N]
-    cells = SECONDS / grid.pixel_m  # grid cells for each m/s
-    lon_N, lat_N = grid.to_lon_lat(x_N, y_N)
-    then_lon_N, then_lat_N = grid.to_lon_lat(
-        x_N + east_N * cells * grid.pixel_x_m, y_N + north_N * cells * grid.pixel_y_m
-    )
-    azimuth_N, _, metres_N = geod_of(grid.crs).inv(lon_N, lat_N, then_lon_N, then_lat_N)
-    towards_N, speed_ms_N = np.radians(azimuth_N), np.asarray(metres_N) / SECONDS
-    return MotionVectors(lon_N, lat_N, speed_ms_N * np.sin(towards_N), speed_ms_N * np.cos(towards_N), every_km)
+def speed_kmh(eastward_ms: float, northward_ms: float) -> float:
+    """Return the speed."""
+    return float(np.hypot(eastward_ms, northward_ms) * 3.6)
 
 
-def _centres(count: int, step: int, factor: int, size: int, within: Sequence[int] | None) -> NDArray[np.int_]:
-    """Return the grid rows (or columns) of the centres of every `step`-th coarse cell."""
-    first, last = within or (0, size)
-    centres_N = np.arange(step // 2, count, step) * factor + factor // 2
-    return centres_N[(centres_N >= first) & (centres_N < min(last, size))]
+def towards_degrees(eastward_ms: float, northward_ms: float) -> float:
+    """Return the direction towards which the rain moves, clockwise from north, from 0 to below 360."""
+    return float(np.degrees(np.arctan2(eastward_ms, northward_ms)) % 360.0)

@@ -1,7 +1,7 @@
 """A forecast at one place; missing data are never reported as dry."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -12,35 +12,14 @@ from numpy.typing import NDArray
 from core.arrays import Float32Field, Float64Field
 from core.distribution import quantiles_mmh
 from service.forecasts.fields import FIELDS, CellSeries
+from service.forecasts.members import members_at
 from service.forecasts.records import StoredForecast
-
-RAIN_MMH: Final = 0.1
-"""Rain rate from which a place counts as wet."""
+from service.queries.rain import RAIN_MMH, NextRain, member_rain, next_rain, rain_minutes
 
 QUANTILES: Final = (0.1, 0.5, 0.9)
 Coverage = Literal["ok", "temporarily unavailable", "no coverage"]
 Outlook = Literal["rain", "dry", "unknown"]
-Basis = Literal["members", "probabilities", "rates"]
 Numbers = tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class NextRain:
-    """Start and end of the next rain at a place, in minutes after the reference time; None is unknown or not forecast.
-
-    Attributes:
-        start_minutes: 0 where the newest scan has rain.
-        start_probability: probability of rain at the start.
-        end_minutes: first dry time after the start.
-        end_probability: probability that it is dry then.
-        basis: what minutes and probabilities come from.
-    """
-
-    start_minutes: int | None
-    start_probability: float | None
-    end_minutes: int | None
-    end_probability: float | None
-    basis: Basis
 
 
 @dataclass(frozen=True)
@@ -59,7 +38,6 @@ class PointSeries:
         quantile_mmh_LQ: by lead and quantile (`QUANTILES`); NaN without data or probabilities.
         outlook: "dry" only where every lead is known and dry; "unknown" where some are not and no rain is forecast.
         next_rain_start, next_rain_end: None where unknown or not within the leads.
-        next_rain: start and end with their probabilities, including rain that is observed now; None without any.
     """
 
     lat: float
@@ -75,7 +53,6 @@ class PointSeries:
     outlook: Outlook
     next_rain_start: datetime | None
     next_rain_end: datetime | None
-    next_rain: NextRain | None
 
 
 def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSeries:
@@ -104,8 +81,16 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
         _outlook(rates, known),
         start,
         end,
-        rain_minutes(forecast.lead_minutes, rates, _wet(forecast, values.probability_KL), observed),
     )
+
+
+def rain_at(forecast: StoredForecast, point: PointSeries) -> NextRain | None:
+    """Return start and end of the next rain at a place: from ensemble members if they are made, else from the rates."""
+    members_ML = None if point.cell is None or None in point.rate_mmh else members_at(forecast, point.cell)
+    if members_ML is not None and np.isfinite(members_ML).all():
+        return member_rain(members_ML, forecast.lead_minutes, point.observed_mmh)
+    wet = _wet(forecast, point.probability_KL)
+    return rain_minutes(forecast.lead_minutes, point.rate_mmh, wet, point.observed_mmh)
 
 
 def _values(forecast: StoredForecast, cell: tuple[int, int] | None) -> CellSeries:
@@ -133,36 +118,6 @@ def _wet(forecast: StoredForecast, probability_KL: Float32Field) -> Sequence[flo
     return _numbers(probability_KL[thresholds.index(True)]) if True in thresholds else None
 
 
-def rain_minutes(
-    lead_minutes: Sequence[int],
-    rates: Sequence[float | None],
-    wet: Sequence[float | None] | None,
-    observed_mmh: float | None,
-) -> NextRain | None:
-    """Return start and end of the next rain of the forecast rate, with the probability of rain at these leads.
-
-    Args:
-        lead_minutes: of the rates.
-        rates: mm/h; None is unknown.
-        wet: probability of rain by lead; None without probabilities.
-        observed_mmh: newest scan; where it has rain, that is the start, and certain.
-    """
-    rains_now = observed_mmh is not None and observed_mmh >= RAIN_MMH
-    start = -1 if rains_now else _first(rates, 0, lambda rate: rate >= RAIN_MMH)
-    if start is None:
-        return None
-    end = _first(rates, start + 1, lambda rate: rate < RAIN_MMH)
-    starts = 1.0 if rains_now else None if wet is None else wet[start]
-    rains_at_end = None if wet is None or end is None else wet[end]
-    return NextRain(
-        0 if rains_now else lead_minutes[start],
-        starts,
-        None if end is None else lead_minutes[end],
-        None if rains_at_end is None else 1.0 - rains_at_end,
-        "rates" if wet is None else "probabilities",
-    )
-
-
 def _numbers(values_N: NDArray[Any]) -> list[float | None]:
     return [None if value != value else value for value in values_N.astype(np.float64).tolist()]
 
@@ -178,24 +133,6 @@ def _outlook(rates: Sequence[float | None], known: Sequence[bool | None]) -> Out
     if any(rate is not None and rate >= RAIN_MMH for rate in rates):
         return "rain"
     return "unknown" if None in rates or False in known else "dry"
-
-
-def next_rain(valid_times: tuple[datetime, ...], rates: list[float | None]) -> tuple[datetime | None, datetime | None]:
-    """Return the first time with rain and the first dry time after it; None if an unknown time precedes it."""
-    start = _first(rates, 0, lambda rate: rate >= RAIN_MMH)
-    end = None if start is None else _first(rates, start + 1, lambda rate: rate < RAIN_MMH)
-    return None if start is None else valid_times[start], None if end is None else valid_times[end]
-
-
-def _first(rates: Sequence[float | None], begin: int, fits: Callable[[float], bool]) -> int | None:
-    """Return the index of the first fitting rate from `begin` on; None if there is none before an unknown one."""
-    for index in range(begin, len(rates)):
-        rate = rates[index]
-        if rate is None:
-            return None
-        if fits(rate):
-            return index
-    return None
 
 
 def _coverage(rates: Sequence[float | None], *, usual: bool) -> Coverage:

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from core.distribution import quantile_mmh
-from service.queries.point import rain_minutes
+from service.queries.rain import member_rain, rain_minutes
 from service.schemas.places import PointOut
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, fill, rain_THW, running, service_at
 
@@ -177,3 +177,20 @@ def test_a_table_and_a_document_have_validators_of_their_own(client):
     }
     assert len(tags) == 4
     assert client.get("/nowcast/latest/point", params=at(*WET), headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_the_next_rain_from_members_by_hand():
+    members_ML = np.zeros((5, 4), np.float32)
+    members_ML[0, 1:3] = 1.0  # +10 to +15, dry at +20
+    members_ML[1, 2:] = 1.0  # from +15 on, no end
+    members_ML[2, 0] = 1.0  # +5, dry at +10
+    rain = member_rain(members_ML, LEADS, 0.0)
+    assert rain is not None
+    assert (rain.start_minutes, rain.end_minutes, rain.basis) == (10, 10, "members")
+    assert (rain.start_probability, rain.end_probability) == pytest.approx((0.6, 2 / 3))
+    now = member_rain(members_ML, LEADS, 0.5)
+    assert now is not None
+    assert (now.start_minutes, now.start_probability, now.end_minutes, now.end_probability) == (0, 1.0, 5, 1.0)
+    members_ML[1:] = 0.0
+    assert member_rain(members_ML, LEADS, 0.0) is not None
+    assert member_rain(np.concatenate([members_ML, members_ML[1:]]), LEADS, 0.0) is None

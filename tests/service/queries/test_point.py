@@ -7,7 +7,8 @@ import pytest
 
 from core.errors import InputError
 from core.times import utc
-from service.queries.point import next_rain, point_series
+from service.queries.point import point_series
+from service.queries.rain import next_rain
 
 T = tuple(utc("2024-06-01T12:00Z") + timedelta(minutes=30 * n) for n in range(1, 6))
 
