@@ -29,6 +29,9 @@ FETCHED: Final = {"dwd": "DWD's open data", "ord": "EUMETNET's open radar data"}
 """Kinds of sources with an option of their own, which need no folder."""
 
 BROKER_WAIT_S: Final = 30.0
+HISTORY_WAIT_S: Final = 180.0
+"""Longest wait for the history of a replay; a schedule that begins earlier makes a forecast of a part of it first."""
+
 REPLAY_CYCLE_S: Final = 1.0
 """Longest time between two looks for new scans of a replay, which stands still until their forecast is stored."""
 UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
@@ -128,7 +131,13 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
         ProcessSpec(
             "worker", worker, environment, before_start=broker.requeue_unacknowledged if broker else lambda: None
         ),
-        ProcessSpec("beat", (*celery, "beat", "--loglevel", "WARNING"), environment, after=chosen.history_is_in),
+        ProcessSpec(
+            "beat",
+            (*celery, "beat", "--loglevel", "WARNING"),
+            environment,
+            after=chosen.history_is_in,
+            after_s=HISTORY_WAIT_S,
+        ),
     ]
     if chosen.plays:
         played = ("--recorded", str(chosen.replay)) if chosen.replay else ()

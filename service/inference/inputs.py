@@ -101,13 +101,21 @@ class Windows:
         scheduled: the model whose ready windows serve others on the same grid too.
         policy: which leads the forecasts have.
         cells_m: edge of the cells of a model of any scale; None: those of the scans.
+        stored_cells_m: the same for stored scans alone, where `cells_m` is None; no model is refused for it.
     """
 
     def __init__(
-        self, store: Store, predictor: Predictor, scheduled: str, policy: LeadPolicy, cells_m: float | None = None
+        self,
+        store: Store,
+        predictor: Predictor,
+        scheduled: str,
+        policy: LeadPolicy,
+        cells_m: float | None = None,
+        *,
+        stored_cells_m: float | None = None,
     ) -> None:
         self._store, self._predictor, self._scheduled = store, predictor, scheduled
-        self._policy, self._cells_m = policy, cells_m
+        self._policy, self._cells_m, self._stored_cells_m = policy, cells_m, cells_m or stored_cells_m
 
     def stored(self, reference_time: datetime, reference: str) -> ModelInput:
         """Return the input from stored scans that ends with the scan of a time.
@@ -118,7 +126,7 @@ class Windows:
         """
         if self._any_scale(reference):
             window = recent_window(self._store, reference_time)
-            return model_input(window, self._cells_m, self._policy.leads(window.cadence_minutes))
+            return model_input(window, self._stored_cells_m, self._policy.leads(window.cadence_minutes))
         cells, steps, cadence_minutes = self._wanted(reference)
         leads = self._policy.leads(cadence_minutes)
         for name in dict.fromkeys(self._names(reference)):

@@ -46,7 +46,10 @@ def read_tile(
     request: Request,
     layer: Annotated[
         str,
-        PathParameter(description="`rainfall_rate`, or a probability as WMS names it: `probability_of_exceedance_0.5`"),
+        PathParameter(
+            description="`rainfall_rate`, or a probability as WMS names it: `probability_of_exceedance_0.5`",
+            examples=[RATE],
+        ),
     ],
     time: Annotated[
         Time,

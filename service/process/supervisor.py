@@ -43,7 +43,8 @@ class ProcessSpec:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     after: Callable[[], bool] = lambda: True
-    """The process is first started when this returns True, or after `LONGEST_WAIT_S`."""
+    """The process is first started when this returns True, or after `after_s`."""
+    after_s: float = LONGEST_WAIT_S
     before_start: Callable[[], None] = lambda: None
     """Called before each start of the process."""
     ends: bool = False
@@ -75,7 +76,7 @@ class SupervisedProcess:
     async def _keep(self) -> None:
         wait_s = FIRST_WAIT_S
         with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_WAIT_S):
+            async with asyncio.timeout(self.spec.after_s):
                 while not self.spec.after():
                     await asyncio.sleep(0.2)
         while not self._stopping:
