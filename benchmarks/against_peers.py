@@ -14,7 +14,7 @@ from models import Forecaster, build_model, load_forecaster
 from models.cost import count_parameters, measure_work
 
 OURS = "ms-convlstm"
-DEFAULT = "default"
+DEFAULT = "guided"
 
 
 @BENCHMARKS.register("peers")

@@ -196,6 +196,7 @@ def card_of(model: PointwiseModel, recipe: dict[str, Any]) -> dict[str, Any]:
         "architecture": {"name": "pointwise", "options": {"hidden": model.hidden}},
         "transform": {"name": "log"},
         "input_steps": 25,
+        "window_minutes": 120,
         "cadence_minutes": 5,
         "pixel_m": 1000.0,
         "training": {"command": "python -m training.fit_native", **recipe},

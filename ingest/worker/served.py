@@ -2,19 +2,23 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from core.cells import CellEdges, edges_of_card
 from core.errors import InputError
 from ingest.store.ready import ServedModel
 
 INSTALLED: Final = Path(__file__).resolve().parents[2] / "models" / "weights"
+WINDOW: Final = "window_minutes"
+"""Key of the card of a model of any scale: it takes the scans themselves, and has no ready window."""
+
 log = logging.getLogger(__name__)
 
 
 def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[ServedModel]:
-    """Return the models of a folder of checkpoints (`NAME/model.json`); an invalid one is logged and skipped.
+    """Return the models with ready windows of a folder of checkpoints (`NAME/model.json`); invalid ones are logged.
 
     Args:
         folder: folder of the checkpoints.
@@ -25,7 +29,10 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
     found: list[ServedModel] = []
     for name, path in (paths | _aliased(added)).items():
         try:
-            model = _served(name, path)
+            card = json.loads(path.read_text(encoding="utf-8"))
+            if card.get(WINDOW):
+                continue
+            model = _served(name, card)
         except (OSError, KeyError, TypeError, ValueError, AttributeError, InputError) as err:
             log.warning("no windows for %s: %s: %s", name, type(err).__name__, err)
             continue
@@ -52,8 +59,7 @@ def _wanted(model: ServedModel) -> tuple[float | CellEdges, int, int]:
     return model.pixel_m, model.cadence_minutes, model.steps
 
 
-def _served(name: str, path: Path) -> ServedModel:
-    card = json.loads(path.read_text(encoding="utf-8"))
+def _served(name: str, card: Mapping[str, Any]) -> ServedModel:
     model = ServedModel(
         name=name,
         pixel_m=edges_of_card(card) or float(card["pixel_m"]),

@@ -18,6 +18,8 @@ from service.process.broker import free_port
 from tests.waiting import PATIENCE_S, Found, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
+CELLS = {"NOWCAST_GRID_M": "7000"}
+"""Forecasts of a second: these tests are about processes. That of 900 x 900 cells is a benchmark."""
 
 
 def fetch(url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
@@ -137,7 +139,7 @@ def running_stack(
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "service.run", "--port", str(port), *arguments],
-            env={**process_environment(), "NOWCAST_HOME": str(home / "var"), **(environment or {})},
+            env={**process_environment(), "NOWCAST_HOME": str(home / "var"), **CELLS, **(environment or {})},
             cwd=cwd,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -105,7 +105,7 @@ def test_the_lines_of_python(stack: Stack, tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "rain.png").read_bytes().startswith(b"\x89PNG")
     with xr.open_dataset(tmp_path / "rain.nc") as forecast:
-        assert forecast["rainfall_rate"].shape[0] == 5
+        assert forecast["rainfall_rate"].shape[0] == 30
 
 
 @pytest.mark.parametrize("line", lines(SERVE))

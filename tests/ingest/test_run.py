@@ -48,6 +48,8 @@ def folder(tmp_path: Path, shared_data: Path) -> Path:
     os.utime(folder / "bad", (1e9, 1e9))
     (tmp_path / "weights/default").mkdir(parents=True)
     (tmp_path / "weights/default/model.json").write_text(json.dumps(CARD))
+    (tmp_path / "weights/native").mkdir()
+    (tmp_path / "weights/native/model.json").write_text(json.dumps({**CARD, "window_minutes": 120}))
     return folder
 
 
@@ -58,6 +60,7 @@ def test_once_takes_what_is_there_and_reports_it(home, folder, tmp_path):
     assert len(store.scans()) == 13
     ready = store.read_window("default", datetime(2020, 1, 1, 16, tzinfo=UTC))
     assert (ready.frames_BTCHW.shape, ready.status) == ((1, 3, 1, 124, 124), "ok")
+    assert [path.name for path in (home / "windows").iterdir()] == ["default"], "none for a model of any scale"
     beat = json.loads((home / "ingest-status.json").read_text())
     assert (beat["stored"], beat["rejected"], beat["error"]) == (13, 1, None)
     assert beat["last_scan_time"] == "2020-01-01T16:00:00Z"

@@ -175,10 +175,10 @@ def test_another_module_runs_as_it_is():
     assert forecaster.model is module
 
 
-def test_bfloat16_moves_no_score_of_the_default_by_more_than_two_thousandths(shared_data):
+def test_bfloat16_moves_no_score_of_the_guided_model_by_more_than_two_thousandths(shared_data):
     (event,) = (shared_data / "events").glob("opera_germany_20180824*")
     windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)
-    forecasters = [load_forecaster("default", precision=name) for name in ("float32", "bfloat16")]
+    forecasters = [load_forecaster("guided", precision=name) for name in ("float32", "bfloat16")]
     for threshold_mmh in (0.5, 2.0, 5.0):
         scores = []
         for forecaster in forecasters:

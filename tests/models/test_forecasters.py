@@ -52,7 +52,7 @@ def test_odd_sizes(forecaster):
     assert forecaster.forecast(np.ones((5, 31, 45), np.float32), 2).rate_mmh_LHW.shape == (2, 31, 45)
 
 
-@pytest.mark.parametrize("name", ["persistence", "extrapolation", "default"])
+@pytest.mark.parametrize("name", ["persistence", "extrapolation", "default", "guided"])
 def test_all_dry_stays_dry_but_for_drizzle_along_the_rim(name):
     result = load_forecaster(name).forecast(np.zeros((5, 124, 124), np.float32), 5).rate_mmh_LHW
     assert result[:, 20:-20, 20:-20].max() < 0.1
@@ -99,11 +99,11 @@ def test_lists_of_numbers_are_accepted_as_arrays_are(forecaster):
     np.testing.assert_array_equal(found, forecaster.forecast(rate, 2).rate_mmh_LHW)
 
 
-def test_the_default_states_its_smallest_field_in_cells_of_the_input():
-    default = load_forecaster("default", device="cpu")
-    assert default.forecast(np.ones((5, 7, 7), np.float32), 1).rate_mmh_LHW.shape == (1, 7, 7)
-    with pytest.raises(InputError, match="expected at least 7 x 7 grid cells for default, got 6 x 9"):
-        default.forecast(np.ones((5, 6, 9), np.float32), 1)
+def test_the_guided_model_states_its_smallest_field_in_cells_of_the_input():
+    guided = load_forecaster("guided", device="cpu")
+    assert guided.forecast(np.ones((5, 7, 7), np.float32), 1).rate_mmh_LHW.shape == (1, 7, 7)
+    with pytest.raises(InputError, match="expected at least 7 x 7 grid cells for guided, got 6 x 9"):
+        guided.forecast(np.ones((5, 6, 9), np.float32), 1)
 
 
 def test_an_empty_batch_has_no_results(forecaster):
@@ -134,7 +134,7 @@ def test_inflow_is_not_known_to_extrapolation_and_to_the_guided_model():
     """Rain that moves 3 cells a step to the right: what enters from the left was never observed."""
     rate = _moving_blob()
     rate[:, 40:, 50:] = np.nan
-    for name in ("extrapolation", "default"):
+    for name in ("extrapolation", "guided"):
         found = load_forecaster(name, device="cpu").forecast(rate, 3)
         for step, known in enumerate(found.known_LHW, start=1):
             assert not known[25:35, : 3 * step - 1].any(), name
@@ -200,18 +200,21 @@ def test_values_that_are_not_finite_are_a_forecast_error():
 
 
 def test_names():
-    assert {"persistence", "extrapolation", "default"} <= set(list_forecasters())
+    assert {"persistence", "extrapolation", "default", "guided"} <= set(list_forecasters())
     with pytest.raises(UnknownNameError, match="did you mean persistence"):
         load_forecaster("persistance")
 
 
-def test_the_shipped_default_is_small_and_whole():
-    forecaster = load_forecaster("default", device="cpu")
+@pytest.mark.parametrize("name", ["default", "guided"])
+def test_shipped_models_are_small_and_whole(name):
+    forecaster = load_forecaster(name, device="cpu")
     from models.checkpoint import SHIPPED
 
-    assert (SHIPPED / "default" / WEIGHTS).stat().st_size < 10_000_000
-    assert forecaster.card["training"]["data"]["files"]
-    assert not any(name in str(forecaster.card["training"]["data"]) for name in ("opera", "bom"))
+    assert (SHIPPED / name / WEIGHTS).stat().st_size < 10_000_000
+    training = forecaster.card["training"]
+    sources = training["data"]["files"] if "data" in training else training["windows"]
+    assert sources
+    assert not any(source in str(sources) for source in ("opera", "bom", "au-2", "eu-2"))
     assert forecaster.forecast(_moving_blob(), 5).rate_mmh_LHW.shape == (5, 64, 64)
 
 

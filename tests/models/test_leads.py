@@ -17,7 +17,7 @@ def _blob(frames=4, rows=48, cols=56):
     return field
 
 
-@pytest.mark.parametrize("name", ["persistence", "extrapolation", "native"])
+@pytest.mark.parametrize("name", ["persistence", "extrapolation", "default"])
 def test_leads_are_those_of_the_whole_forecast(name):
     forecaster = load_forecaster(name, device="cpu")
     whole = forecaster.forecast(_blob(), 4, cadence_minutes=10, pixel_m=2000.0)
@@ -32,7 +32,7 @@ def test_leads_are_those_of_the_whole_forecast(name):
             np.testing.assert_array_equal(lead.exceedance_probability_KHW, whole.exceedance_probability_KLHW[:, index])
 
 
-@pytest.mark.parametrize("name", ["persistence", "native"])
+@pytest.mark.parametrize("name", ["persistence", "default"])
 def test_leads_collect_to_the_whole_forecast(name):
     forecaster = load_forecaster(name, device="cpu")
     whole = forecaster.forecast(_blob(), 3, cadence_minutes=10, pixel_m=2000.0)
@@ -50,7 +50,7 @@ def test_a_lead_is_computed_when_it_is_requested(monkeypatch):
         return compute(self, units, step, *rest)
 
     monkeypatch.setattr(NativeForecaster, "_lead", counted)
-    leads = load_forecaster("native", device="cpu").leads(_blob(), 5, cadence_minutes=10, pixel_m=2000.0)
+    leads = load_forecaster("default", device="cpu").leads(_blob(), 5, cadence_minutes=10, pixel_m=2000.0)
     first = next(leads)
     assert steps == [1]
     kept = first.rate_mmh_HW.copy()
@@ -62,4 +62,4 @@ def test_a_lead_is_computed_when_it_is_requested(monkeypatch):
 @pytest.mark.parametrize("wrong", [{"lead_steps": 0}, {"cadence_minutes": -5}, {"pixel_m": 0}])
 def test_a_wrong_number_is_an_error_before_the_first_lead(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
-        load_forecaster("native", device="cpu").leads(_blob(), **wrong)
+        load_forecaster("default", device="cpu").leads(_blob(), **wrong)

@@ -284,7 +284,7 @@ def test_a_checkpoint_gives_the_same_forecast(tmp_path, forecaster):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load_forecaster("native", device="cpu")
+    return load_forecaster("default", device="cpu")
 
 
 def test_a_dry_country_has_no_drizzle(shipped):

@@ -32,7 +32,7 @@ def _run(source, out, *more):
     return CliRunner().invoke(predict.app, ["--input", str(source), "--out", str(out), *more])
 
 
-@pytest.mark.parametrize("checkpoint", ["default", "persistence"])
+@pytest.mark.parametrize("checkpoint", ["guided", "persistence"])
 def test_a_file_in_and_a_file_out(tmp_path, checkpoint):
     source = _frames(tmp_path / "frames.nc", [0, 30, 60, 90, 120])
     result = _run(source, tmp_path / "forecast.nc", "--checkpoint", checkpoint, "--lead-steps", "3")
@@ -53,7 +53,7 @@ def test_a_file_in_and_a_file_out(tmp_path, checkpoint):
     ("minutes", "expected"), [([0, 10, 20, 30, 40], "30 minutes"), ([0, 30], "5"), ([0, 30, 60, 95, 125], "30 minutes")]
 )
 def test_frames_that_form_no_window_are_one_clear_line(tmp_path, minutes, expected):
-    result = _run(_frames(tmp_path / "frames.nc", minutes), tmp_path / "forecast.nc")
+    result = _run(_frames(tmp_path / "frames.nc", minutes), tmp_path / "forecast.nc", "--checkpoint", "guided")
     assert result.exit_code == 2
     assert expected in result.output
     assert not (tmp_path / "forecast.nc").exists()
@@ -66,7 +66,7 @@ def test_a_model_of_any_scale_takes_grid_and_cadence_of_the_file(tmp_path):
         (["--lead-minutes", "32"], range(5, 31, 5)),
         (["--lead-steps", "2"], (5, 10)),
     ):
-        result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", *more)
+        result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "default", *more)
         assert result.exit_code == 0, result.output
         with xr.open_dataset(tmp_path / "forecast.nc") as dataset:
             assert dataset.rainfall_rate.shape == (len(leads), 60, 50)
@@ -76,7 +76,7 @@ def test_a_model_of_any_scale_takes_grid_and_cadence_of_the_file(tmp_path):
 
 def test_a_coarser_cadence_of_a_file_is_a_choice(tmp_path):
     source = _frames(tmp_path / "frames.nc", range(0, 121, 10), size=(60, 50))
-    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", "--cadence-minutes", "30")
+    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "default", "--cadence-minutes", "30")
     assert result.exit_code == 0, result.output
     with xr.open_dataset(tmp_path / "forecast.nc") as dataset:
         assert _leads(dataset) == [30, 60, 90, 120, 150]
@@ -92,6 +92,6 @@ def test_a_coarser_cadence_of_a_file_is_a_choice(tmp_path):
 )
 def test_leads_and_cadences_that_a_file_cannot_have_are_one_clear_line(tmp_path, more, words):
     source = _frames(tmp_path / "frames.nc", range(0, 61, 5), size=(60, 50))
-    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "native", *more)
+    result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "default", *more)
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())

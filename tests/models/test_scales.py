@@ -14,7 +14,7 @@ CELLS_KM = (0.25, 0.5, 1.0, 2.0, 4.0, 7.0, 10.0)
 
 @pytest.fixture(scope="module")
 def native() -> Forecaster:
-    return load_forecaster("native", device="cpu")
+    return load_forecaster("default", device="cpu")
 
 
 def _rain(frames=5, rows=64, cols=72, *, east=1.0, south=0.0, seed=0, heavy=1.0):

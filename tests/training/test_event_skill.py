@@ -212,9 +212,9 @@ def test_a_run_from_the_journal_is_not_repeated(events, tmp_path, monkeypatch):
 def test_two_processes_give_the_numbers_of_one(events, tmp_path):
     """Long: each process imports the models."""
     plan, journal = EventPlan(tuple(events[:2]), QUICK, every_minutes=60), tmp_path / "journal"
-    shared = evaluate_events([*baselines(), load_forecaster("default")], plan, journal=journal, workers=2)
-    assert shared == evaluate_events([*baselines(), load_forecaster("default")], plan)
-    assert shared == evaluate_events([*baselines(), load_forecaster("default")], plan, journal=journal, workers=2)
+    shared = evaluate_events([*baselines(), load_forecaster("guided")], plan, journal=journal, workers=2)
+    assert shared == evaluate_events([*baselines(), load_forecaster("guided")], plan)
+    assert shared == evaluate_events([*baselines(), load_forecaster("guided")], plan, journal=journal, workers=2)
 
 
 def test_a_killed_run_goes_on_with_the_same_numbers(events, tmp_path, start_process):

@@ -203,10 +203,10 @@ def test_the_baselines_known_skill(unseen_table, model, threshold, csi):
     assert value_of("csi", evaluate.counts_over_leads(unseen_table, model, threshold)) == pytest.approx(csi, abs=0.002)
 
 
-def test_the_default_beats_both_baselines_on_weather_it_never_saw(unseen_table):
+def test_the_guided_model_beats_both_baselines_on_weather_it_never_saw(unseen_table):
     default, persistence, extrapolation = (
         value_of("csi", evaluate.counts_over_leads(unseen_table, name, 0.5)) or 0.0
-        for name in ("default", "persistence", "extrapolation")
+        for name in ("guided", "persistence", "extrapolation")
     )
     assert default >= 0.35
     assert default > persistence
@@ -221,7 +221,7 @@ def unseen_table(shared_data):
     event = shared_data / "events" / "opera_germany_20180824.nc"
     windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)
     assert len(windows) == 6
-    return evaluate.evaluate([load_forecaster(n) for n in ("default", "persistence", "extrapolation")], windows)
+    return evaluate.evaluate([load_forecaster(n) for n in ("guided", "persistence", "extrapolation")], windows)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own compiler, when it is imported

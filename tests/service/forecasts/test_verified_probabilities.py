@@ -38,7 +38,7 @@ def clock():
 @pytest.fixture(scope="module")
 def service_of_default(tmp_path_factory, clock):
     home = tmp_path_factory.mktemp("home")
-    settings = Settings(home=home, device="cpu", precision="float32")
+    settings = Settings(home=home, device="cpu", precision="float32", model="guided")
     made = NowcastService(
         settings,
         Store(home, clock=lambda: clock[0]),
@@ -52,7 +52,7 @@ def service_of_default(tmp_path_factory, clock):
 
 @pytest.fixture(scope="module")
 def default():
-    return load_forecaster("default", device="cpu", precision="float32")
+    return load_forecaster("guided", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def verified(service_of_default, clock):
     """Forecast by the worker's own task, what followed, and the scheduled verification."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.tasks.forecasts, "service", lambda: service_of_default)
-        forecast_id = service.tasks.forecasts.make_forecast_task.run(None, "default", True)
+        forecast_id = service.tasks.forecasts.make_forecast_task.run(None, "guided", True)
         clock[0] = lead_times()[-1]
         for frame in frames_at(lead_times()):
             service_of_default.store.put(frame)
@@ -72,7 +72,7 @@ def test_the_file_of_the_default_holds_the_result_of_the_model(verified, default
     with netCDF4.Dataset(verified.path) as file:
         names = [variable_name(mmh) for mmh in default.thresholds_mmh]
         found = np.stack([np.ma.filled(file[name][:].astype(np.float32), np.nan) for name in names])
-    assert (verified.method, verified.notes, verified.thresholds_mmh) == ("default", (), default.thresholds_mmh)
+    assert (verified.method, verified.notes, verified.thresholds_mmh) == ("guided", (), default.thresholds_mmh)
     window_THW = rain_THW([verified.reference_time - STEP * steps for steps in range(4, -1, -1)])
     fields = default.forecast(window_THW)
     np.testing.assert_allclose(found, as_stored(fields.exceedance_probability_KLHW), atol=1e-6)
@@ -81,9 +81,9 @@ def test_the_file_of_the_default_holds_the_result_of_the_model(verified, default
 
 def test_reliability_and_brier_of_the_default_are_in_the_answer(service_of_default, verified, default):
     with running(service_of_default) as client:
-        answer = client.get("/verification?model=default").json()
+        answer = client.get("/verification?model=guided").json()
     rows = answer["reliability"]
-    assert {row["model"] for row in rows} == {row["model"] for row in answer["brier"]} == {"default"}
+    assert {row["model"] for row in rows} == {row["model"] for row in answer["brier"]} == {"guided"}
     keys = {(row["lead_minutes"], row["threshold_mmh"]) for row in rows}
     assert keys == {(lead, rate_mmh) for lead in LEADS for rate_mmh in default.thresholds_mmh}
     assert {(row["lead_minutes"], row["threshold_mmh"]) for row in answer["brier"]} == keys

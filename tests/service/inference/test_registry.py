@@ -60,7 +60,7 @@ def add(registry: ModelRegistry, folder: Path, name: str = "rain"):
 
 
 def test_shipped_models_are_registered(registry):
-    assert registry.names() == ["default", "extrapolation", "native", "persistence"]
+    assert registry.names() == ["default", "extrapolation", "guided", "persistence"]
     shipped = registry.find("default")
     assert shipped.reference == f"default@{shipped.version}"
     assert registry.resolve(shipped.reference) == shipped.reference
@@ -111,7 +111,7 @@ def test_a_broken_checkpoint_is_not_added(registry, checkpoint, harm):
         shutil.rmtree(folder)
     with pytest.raises(InputError):
         add(registry, folder)
-    assert registry.names() == ["default", "extrapolation", "native", "persistence"]
+    assert registry.names() == ["default", "extrapolation", "guided", "persistence"]
 
 
 def test_two_processes_follow_an_alias_and_back_without_a_restart(tmp_path, registry, checkpoint):
