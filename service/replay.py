@@ -27,7 +27,7 @@ def pace_of(settings: Settings, speed: float) -> ReplayPace:
     def is_settled(scan_time: datetime) -> bool:
         return bool(store.scans(start=scan_time, end=scan_time)) and not schedule.pending()
 
-    return ReplayPace(settings.home, speed, is_settled, limit_s=2 * settings.task_limit_s, say=_print)
+    return ReplayPace(settings.home, speed, is_settled, limit_s=settings.task_limit_s, say=_print)
 
 
 def main(

@@ -30,7 +30,7 @@ class ReplayPace:
         home: live store, in which the pace is written.
         speed: replayed minutes per minute that were asked for.
         is_settled: whether the scan of a time is stored and its scheduled forecast too.
-        limit_s: longest wait for one forecast, after which the replay goes on without it; ten times as long for the
+        limit_s: longest wait for one forecast, after which the replay goes on without it; three times as long for the
             first one, which waits for the start of all processes.
         say: prints one line.
     """
@@ -47,7 +47,7 @@ class ReplayPace:
 
     def __call__(self, scan_time: datetime) -> None:
         """Return once the forecast of the scan is stored, or after the limit."""
-        began, limit_s = self.clock(), self.limit_s * (10 if self._is_first else 1)
+        began, limit_s = self.clock(), self.limit_s * (3 if self._is_first else 1)
         if self._is_first:
             self._write("waiting for the first forecast")
         while not (settled := self.is_settled(scan_time)) and self.clock() - began < limit_s:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Final
 
-import numpy as np
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
@@ -115,7 +114,7 @@ def _forecast(forecast: StoredForecast, layer: str, time: Time) -> tuple[Float32
         raise NoDataError(f"time: expected a lead of {first} to {last}, got {iso(time)}")
     lead, fields = forecast.valid_times.index(time), FIELDS.read(forecast)
     if quantity.threshold_mmh is None:
-        field_HW: Float32Field = np.asarray(fields.rate_mmh_THW[lead])
+        field_HW = fields.rate_mmh_HW(lead)
     else:
         field_HW = probability_field(forecast, lead, quantity.threshold_mmh)
     return field_HW, fields.known_HW(lead), forecast.grid
