@@ -52,7 +52,7 @@ class EventPlan:
         every_minutes: reference times are multiples of it in UTC; None is the protocol's own choice.
         all_leads: whether every lead of the source counts, not only the protocol's.
         ensemble_windows: most windows of a file that STEPS is run on.
-        most_windows: of all files together, evenly spread over them; None takes all.
+        most_windows: of all files together, one from the middle of each of that many equal parts; None takes all.
         only: families of sums (`verification.scores.families`); None takes every one.
     """
 
@@ -91,7 +91,8 @@ class EventPlan:
         every = [(path, place) for path, count in counts.items() for place in range(count)]
         if self.most_windows is None:
             return every
-        return [every[place] for place in sorted(chosen_places(len(every), self.most_windows))]
+        number = min(self.most_windows, len(every))
+        return [every[(2 * part + 1) * len(every) // (2 * number)] for part in range(number)]  # the middle of each part
 
     def windows(self, path: Path, shard: tuple[int, int] = (0, 1)) -> Iterator[EventWindow]:
         """Yield the windows of one file, or a share of them."""

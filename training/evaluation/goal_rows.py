@@ -164,8 +164,9 @@ def lags(cases: Sequence[SkillCase], model: str, mask: Mask = "known") -> Iterat
         groups.setdefault(scale, []).append(case)
         groups.setdefault(f"{scale}, {case.spell}", []).append(case)
     for name, chosen in groups.items():
-        for row in rows_of_group(name, chosen, model, mask):
-            yield from _lags_of(row, model)
+        if chosen not in [groups[other] for other in groups if name.startswith(f"{other}, ")]:
+            for row in rows_of_group(name, chosen, model, mask):
+                yield from _lags_of(row, model)
 
 
 def _lags_of(row: GoalRow, model: str) -> Iterator[Lag]:
