@@ -143,10 +143,10 @@ def links_out(forecast: StoredForecast) -> LinksOut:
 def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
     """Return the sequence of pictures: the input frames, then the leads."""
     kept = forecast.inputs_path.is_file()
-    step = forecast.lead_minutes[0]  # the first lead is one cadence of the window
+    cadence = _input_cadence(forecast)
     observed = []
     for index, time in enumerate(forecast.input_times):
-        lead = (index - len(forecast.input_times) + 1) * step
+        lead = (index - len(forecast.input_times) + 1) * cadence
         nominal_time = forecast.reference_time + timedelta(minutes=lead)
         href = f"{here}/observed/{index}.png" if kept and time else None
         observed.append(PictureOut(kind="observed", valid_time=time or nominal_time, lead_minutes=lead, href=href))
@@ -154,3 +154,13 @@ def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
         PictureOut(kind="forecast", valid_time=time, lead_minutes=lead, href=f"{here}/image/{lead}.png")
         for time, lead in zip(forecast.valid_times, forecast.lead_minutes, strict=True)
     ]
+
+
+def _input_cadence(forecast: StoredForecast) -> int:
+    """Return the spacing of the input frames in minutes, which the leads may have a multiple of."""
+    before = [(index, time) for index, time in enumerate(forecast.input_times[:-1]) if time]
+    if not before:
+        return forecast.lead_minutes[0]
+    index, time = before[0]
+    minutes = (forecast.reference_time - time) / timedelta(minutes=1)
+    return round(minutes / (len(forecast.input_times) - 1 - index))

@@ -1,11 +1,15 @@
 """The client as a command: `python -m service.client plot --out rain.png`.
 
-Commands: `latest`, `point LAT LON`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`, `models`, `events`.
+Commands: `latest`, `point LAT LON`, `motion`, `area FILE`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`,
+`models`, `events`.
 `NOWCAST_CLIENT_URL` and `NOWCAST_CLIENT_KEY` set the service and its API key.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +22,7 @@ from core.settings import settings_from_environment
 from service.client.client import Client
 from service.client.forecast import Forecast
 from service.schemas.forecasts import Time
-from service.schemas.places import PointLeadOut
+from service.schemas.places import PointLeadOut, PointOut
 from service.schemas.scores import MaskName, ScoreOut
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
@@ -36,18 +40,45 @@ def latest() -> None:
 
 
 @app.command(context_settings={"ignore_unknown_options": True})
-def point(lat: float, lon: float, forecast_id: Id = "latest") -> None:
+def point(
+    lat: float,
+    lon: float,
+    forecast_id: Id = "latest",
+    tz: Annotated[str, typer.Option(help="IANA time zone, such as Europe/Berlin")] = "UTC",
+) -> None:
     """Print the forecast at one place: latitude and longitude in degrees."""
     with _client() as client:
-        answer = client.point(lat, lon, forecast_id)
+        answer = client.point(lat, lon, forecast_id, tz)
         typer.echo(
             f"{answer.status}, {answer.radar_coverage}, radar {answer.data_age_s / 60:.0f} min old; {answer.outlook}"
         )
-        for row in answer.series:
-            rate = "unknown" if row.rate_mmh is None else f"{row.rate_mmh:.2f} mm/h"
-            inflow = "  inflow not observed" if row.known is False else ""
-            line = f"{row.valid_time:%Y-%m-%d %H:%M} UTC  +{row.lead_minutes:>3} min  {rate:>10}"
-            typer.echo(f"{line}{inflow}{_probabilities(row)}")
+        for line in (*_summary(answer), *map(partial(_lead, answer.time_zone), answer.series)):
+            typer.echo(line)
+
+
+@app.command()
+def motion(
+    every_km: Annotated[float, typer.Option(help="distance of two vectors in km")] = 50,
+    forecast_id: Id = "latest",
+) -> None:
+    """Print the motion of the rain, tab-separated: longitude, latitude, km/h, direction towards in degrees."""
+    with _client() as client:
+        answer = client.forecast(forecast_id).motion(every_km)
+    for note in answer.notes:
+        typer.echo(f"# {note}")
+    _row("# lon", "lat", "speed_kmh", "towards_degrees", "eastward_ms", "northward_ms")
+    for one in answer.vectors:
+        _row(one.lon, one.lat, one.speed_kmh, one.towards_degrees, one.eastward_ms, one.northward_ms)
+
+
+@app.command()
+def area(
+    polygon: Annotated[Path, typer.Argument(help="file with a GeoJSON polygon, or WKT")], forecast_id: Id = "latest"
+) -> None:
+    """Print the forecast over a polygon as JSON."""
+    text = polygon.read_text("utf-8").strip()
+    with _client() as client:
+        _print(client.forecast(forecast_id).area(json.loads(text) if text.startswith("{") else text))
 
 
 @app.command()
@@ -65,11 +96,15 @@ def plot(
     probability_of: Annotated[
         float | None, typer.Option(help="draw the exceedance probability of this threshold in mm/h")
     ] = None,
+    leads: Annotated[
+        str | None, typer.Option(help="minutes separated by commas; default: every lead, or six if there are more")
+    ] = None,
 ) -> None:
     """Draw a forecast as a picture."""
     with _client() as client:
+        wanted = None if leads is None else [int(minutes) for minutes in leads.split(",")]
         _echo(forecast := client.forecast(forecast_id))
-        typer.echo(forecast.plot(out, probability_of))
+        typer.echo(forecast.plot(out, probability_of, wanted))
 
 
 @app.command()
@@ -172,6 +207,40 @@ def _client() -> Iterator[Client]:
         key = settings.client_key.get_secret_value() if settings.client_key else None
         with Client(settings.client_url, key) as client:
             yield client
+
+
+def _summary(answer: PointOut) -> Iterator[str]:
+    """Yield lines on the newest scan, the next rain and the motion."""
+    if answer.observed is not None:
+        yield f"observed {_local(answer.observed.valid_time, answer.time_zone)}  {_rate(answer.observed.rate_mmh)}"
+    rain = answer.next_rain
+    if rain is not None:
+        start = "rain now" if rain.start_minutes == 0 else f"rain in {rain.start_minutes} min"
+        end = "" if rain.end_minutes is None else f", dry in {rain.end_minutes} min{_share(rain.end_probability)}"
+        yield f"{start}{_share(rain.start_probability)}{end}"
+    if answer.motion is not None:
+        yield f"moves towards {answer.motion.towards_degrees:.0f} degrees at {answer.motion.speed_kmh:.0f} km/h"
+    for amount in answer.amounts or ():
+        yield f"next {amount.minutes} min: {amount.q50:.1f} mm ({amount.q10:.1f} to {amount.q90:.1f} mm)"
+
+
+def _lead(zone: str, row: PointLeadOut) -> str:
+    inflow = "  inflow not observed" if row.known is False else ""
+    band = "" if row.q10 is None or row.q90 is None else f"  {row.q10:.2f} to {row.q90:.2f} mm/h"
+    line = f"{_local(row.valid_time, zone)}  +{row.lead_minutes:>3} min  {_rate(row.rate_mmh):>10}"
+    return f"{line}{band}{inflow}{_probabilities(row)}"
+
+
+def _local(time: datetime, zone: str) -> str:
+    return f"{time:%Y-%m-%d %H:%M} {zone}"
+
+
+def _rate(rate_mmh: float | None) -> str:
+    return "unknown" if rate_mmh is None else f"{rate_mmh:.2f} mm/h"
+
+
+def _share(probability: float | None) -> str:
+    return "" if probability is None else f" ({probability:.0%})"
 
 
 def _probabilities(row: PointLeadOut) -> str:

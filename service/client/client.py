@@ -123,9 +123,17 @@ class Client:
             job = self.job(job.job_id)
         return job
 
-    def point(self, lat: float, lon: float, forecast_id: str | UUID = "latest") -> PointOut:
-        """Return the forecast at one place: rates, probabilities, and when rain starts and ends."""
-        answer = self.connection.request("GET", f"/nowcast/{forecast_id}/point", params={"lat": lat, "lon": lon})
+    def point(self, lat: float, lon: float, forecast_id: str | UUID = "latest", tz: str = "UTC") -> PointOut:
+        """Return the forecast at one place: rates, quantiles, probabilities, and when rain starts and ends.
+
+        Args:
+            lat: degrees north.
+            lon: degrees east.
+            forecast_id: of a forecast.
+            tz: IANA name of the zone of all times.
+        """
+        params = {"lat": lat, "lon": lon, "tz": tz}
+        answer = self.connection.request("GET", f"/nowcast/{forecast_id}/point", params=params)
         return PointOut.model_validate_json(answer.content)
 
     def verification(

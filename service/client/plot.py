@@ -1,6 +1,7 @@
 """The picture of a forecast: one panel per lead, with cities, colours and the age of the data."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,9 @@ RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
 PROBABILITY: Final = "exceedance_probability_"
 OLD_PROBABILITY: Final = "probability_of_exceedance"
+USUAL_MINUTES: Final = (5, 15, 30, 60, 90, 150)
+"""Leads that are drawn of a forecast with more than these."""
+
 PANEL_INCHES: Final = 3.2
 PANEL_PIXELS: Final = 480
 EXTRA_INCHES: Final = 0.9
@@ -45,19 +49,36 @@ class Shown:
         return hatch(picture_HWC, np.isfinite(field_HW) & ~_enlarged(self.known_THW[lead]))
 
 
-def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability_of: float | None = None) -> Path:
-    """Draw the fields of the forecast's file: rain rates, or the exceedance probability of a threshold in mm/h.
+def draw(
+    answer: ForecastOut,
+    map_: MapOut,
+    file: bytes,
+    path: Path,
+    probability_of: float | None = None,
+    leads: Sequence[int] | None = None,
+) -> Path:
+    """Draw fields of the forecast's file: rain rates, or the exceedance probability of a threshold in mm/h.
+
+    Args:
+        answer: document of the forecast.
+        map_: cities and graticule.
+        file: CF-NetCDF.
+        path: picture to write.
+        probability_of: threshold; None draws rates.
+        leads: minutes of the panels; None: every lead, or six of more.
 
     Raises:
-        ServiceError: the forecast has no such threshold.
+        ServiceError: the forecast has no such threshold or lead.
     """
-    shown = _rate(file) if probability_of is None else _probability(file, answer, probability_of)
-    count = len(answer.leads)
+    chosen = chosen_leads([lead.lead_minutes for lead in answer.leads], leads)
+    shown = _rate(file, chosen) if probability_of is None else _probability(file, answer, probability_of, chosen)
+    count = len(chosen)
     size = (count * PANEL_INCHES, PANEL_INCHES * map_.height / map_.width + EXTRA_INCHES)
     with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, count, squeeze=False)[0]
-        for index, (axis, lead) in enumerate(zip(axes, answer.leads, strict=True)):
+        for index, axis in enumerate(axes):
+            lead = answer.leads[chosen[index]]
             title = f"{lead.valid_time:%H:%M} UTC  +{lead.lead_minutes} min"
             _panel(axis, shown.picture(index), map_, title)
         _legend(figure, list(axes), shown)
@@ -67,12 +88,33 @@ def draw(answer: ForecastOut, map_: MapOut, file: bytes, path: Path, probability
     return path
 
 
-def _rate(file: bytes) -> Shown:
+def chosen_leads(known: Sequence[int], wanted: Sequence[int] | None) -> list[int]:
+    """Return the indices of the leads to draw, ascending: every one of a few, else those next to `USUAL_MINUTES`.
+
+    Args:
+        known: minutes of the forecast's leads.
+        wanted: minutes; None for the usual ones.
+
+    Raises:
+        ServiceError: the forecast has no such lead.
+    """
+    if wanted is not None:
+        missing = [minutes for minutes in wanted if minutes not in known]
+        if missing or not wanted:
+            expected = ", ".join(map(str, known))
+            raise ServiceError(f"leads: expected some of {expected} minutes, got {missing[0] if missing else 'none'}")
+        return sorted({known.index(minutes) for minutes in wanted})
+    if len(known) <= len(USUAL_MINUTES):
+        return list(range(len(known)))
+    return sorted({min(range(len(known)), key=lambda at: abs(known[at] - minutes)) for minutes in USUAL_MINUTES})
+
+
+def _rate(file: bytes, leads: list[int]) -> Shown:
     labels = tuple(f"{edge:g}" for edge, _ in RAIN_COLOURS)
-    return Shown(_read(file, RATE), _read_known(file), RAIN_COLOURS, labels, "mm/h")
+    return Shown(_read(file, RATE, leads), _read_known(file, leads), RAIN_COLOURS, labels, "mm/h")
 
 
-def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Shown:
+def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float, leads: list[int]) -> Shown:
     known = answer.probability_thresholds_mmh
     found = [index for index, mmh in enumerate(known) if math.isclose(mmh, threshold_mmh, rel_tol=1e-6)]
     if not found:
@@ -80,31 +122,31 @@ def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float) -> Show
         raise ServiceError(f"probability_of: expected {expected}, got {threshold_mmh:g}")
     labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
     title = f"probability of {threshold_mmh:g} mm/h or more"
-    return Shown(_read_probability(file, found[0]), _read_known(file), CHANCE_COLOURS, labels, title)
+    return Shown(_read_probability(file, found[0], leads), _read_known(file, leads), CHANCE_COLOURS, labels, title)
 
 
-def _read(file: bytes, name: str) -> NDArray[np.float32]:
+def _read(file: bytes, name: str, leads: list[int]) -> NDArray[np.float32]:
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
-        return _values(dataset[name][:])
+        return _values(dataset[name][leads])
 
 
-def _read_probability(file: bytes, threshold: int) -> NDArray[np.float32]:
+def _read_probability(file: bytes, threshold: int, leads: list[int]) -> NDArray[np.float32]:
     """Return the probabilities of a threshold, by its index, also from a service of version 0.2.0 or earlier."""
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
         if OLD_PROBABILITY in dataset.variables:
-            return _values(dataset[OLD_PROBABILITY][threshold])
+            return _values(dataset[OLD_PROBABILITY][threshold, leads])
         found = [one for name, one in dataset.variables.items() if name.startswith(PROBABILITY)]
-        return _values(sorted(found, key=lambda one: float(one.threshold_mmh))[threshold][:])
+        return _values(sorted(found, key=lambda one: float(one.threshold_mmh))[threshold][leads])
 
 
 def _values(masked: Any) -> NDArray[np.float32]:
     return np.asarray(np.ma.filled(masked.astype(np.float32), np.nan), np.float32)
 
 
-def _read_known(file: bytes) -> NDArray[np.bool_] | None:
+def _read_known(file: bytes, leads: list[int]) -> NDArray[np.bool_] | None:
     """Return where the forecast rests on an observation; None from a service of version 0.1.0."""
     with netCDF4.Dataset("forecast.nc", memory=file) as dataset:
-        return np.asarray(dataset[KNOWN][:] == 1) if KNOWN in dataset.variables else None
+        return np.asarray(dataset[KNOWN][leads] == 1) if KNOWN in dataset.variables else None
 
 
 def _enlarged(cells_HW: NDArray[Any]) -> NDArray[Any]:

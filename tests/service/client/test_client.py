@@ -15,6 +15,7 @@ from PIL import Image
 
 from core.colours import CHANCE_COLOURS
 from service.client import Client, ServiceError
+from service.client.plot import chosen_leads
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import HERE, REFERENCE, fill, lead_times, netcdf, running, service_at, window_times
 from tests.service.live import served
@@ -62,6 +63,40 @@ def test_a_picture_of_probability_is_another(client, tmp_path):
     assert found[1] > 50
     with pytest.raises(ServiceError, match=r"probability_of: expected 0\.1, 0\.5, 5, got 3"):
         forecast.plot(tmp_path / "none.png", 3)
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted", "expected"),
+    [
+        (range(5, 151, 5), None, [5, 15, 30, 60, 90, 150]),
+        (range(30, 151, 30), None, [30, 60, 90, 120, 150]),
+        (range(15, 151, 15), None, [15, 30, 60, 90, 150]),
+        (range(5, 61, 5), None, [5, 15, 30, 60]),
+        (range(5, 151, 5), [60, 10], [10, 60]),
+    ],
+)
+def test_a_picture_of_many_leads_shows_six(known, wanted, expected):
+    assert [known[index] for index in chosen_leads(known, wanted)] == expected
+
+
+def test_a_picture_of_a_lead_that_does_not_exist_is_refused(client, tmp_path):
+    with pytest.raises(ServiceError, match="leads: expected some of 30, 60, 90, 120, 150 minutes, got 45"):
+        client.latest().plot(tmp_path / "rain.png", leads=[30, 45])
+    with Image.open(client.latest().plot(tmp_path / "two.png", leads=[30, 60])) as picture:
+        assert picture.width < 1000
+
+
+def test_places_motion_and_areas_of_a_forecast(client):
+    forecast = client.latest()
+    one, other = forecast.points([(51.0, 9.5), (52.52, 13.4)], tz="Europe/Berlin")
+    assert (one.lat, other.lon, one.time_zone) == (51.0, 13.4, "Europe/Berlin")
+    assert one.series[0].q90 == forecast.point(51.0, 9.5).series[0].q90
+    assert forecast.motion(100).vectors == []
+    wkt = "POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"
+    ring = [[9.2, 50.3], [11.1, 50.4], [10.4, 51.9], [9.2, 50.3]]
+    areas = [forecast.area(wkt), forecast.area({"type": "Polygon", "coordinates": [ring]})]
+    assert areas[0].leads == areas[1].leads
+    assert areas[0].cells > 10
 
 
 def test_two_lines_give_a_netcdf(client, service, tmp_path):
@@ -221,7 +256,8 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         (["models"], "persistence"),
         (["plot", "--out", "rain.png"], "rain.png"),
         (["plot", "--out", "chance.png", "--probability-of", "0.5"], "chance.png"),
-        (["point", "51", "9.5"], "probability of mm/h or more  0.1: "),
+        (["point", "51", "9.5", "--tz", "Europe/Berlin"], "probability of mm/h or more  0.1: "),
+        (["motion"], "# this forecast holds no motion"),
         (["save", "--out", "rain.nc"], "rain.nc"),
         (["nowcast", "--model", "persistence", "--time", "2024-06-01T12:00:00Z"], '"name": "persistence"'),
         (["verification"], ""),
