@@ -21,6 +21,7 @@ from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models.checkpoint import load_model, read_card, save_model
 from models.guided.cuts import ExpectedCuts
+from models.guided.levels import WINDOW
 from models.guided.pointwise import PIXELS_KM, PREDICTORS, PointwiseModel, nearness
 from training.datasets.event_table import load_table
 from training.native_samples import SampleFile, read_samples, write_samples
@@ -33,6 +34,8 @@ DECAY: Final = 1e-4
 """Penalty on squared weights; three times as much on differences between neighbouring lead times and cell sizes."""
 DECAY_BY_LEAD: Final = (0.1, 0.3, 1.0, 1.0, 1.0, 1.0)
 """Share of it by lead time of `KNOTS_MINUTES`: single cells count at short ones, so that there is more to learn."""
+DECAY_OF_WINDOW: Final = 30.0
+"""Factor of the penalty on the window's numbers: they have one value a window, and few spells to be learnt from."""
 STATISTICS_CELLS: Final = 200_000
 SCORED_MMH: Final = (0.5, 2.0, 5.0, 10.0)
 SCORED_MINUTES: Final = (5, 15, 30, 60, 90, 120, 150)
@@ -180,7 +183,8 @@ def _loss(model: PointwiseModel, part: dict[str, Tensor], minutes: float) -> Ten
 
 
 def _penalty(model: PointwiseModel) -> Tensor:
-    share_T = torch.tensor(DECAY_BY_LEAD)[:, None, None, None]
+    factor_F = torch.tensor([DECAY_OF_WINDOW if name in WINDOW else 1.0 for name in PREDICTORS])
+    share_T = torch.tensor(DECAY_BY_LEAD)[:, None, None, None] * factor_F[:, None]
     weight_TPFU = model.weight_TPFU
     by_lead, by_size = weight_TPFU.diff(dim=0).square() * share_T[:-1], weight_TPFU.diff(dim=1).square() * share_T
     return DECAY * ((weight_TPFU.square() * share_T).sum() / 3 + 3 * by_lead.sum() + 3 * by_size.sum())

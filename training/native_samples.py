@@ -42,7 +42,7 @@ class Samples:
     """Grid cells of one window.
 
     Attributes:
-        x_NF: carried predictors, predictors in place, coverage and the window's numbers, float16.
+        x_NF: carried predictors, coverage and the window's numbers, float16.
         minutes_N: lead time.
         rate_mmh_N: observed.
         weight_N: cells that a sample stands for, relative to all cells of its lead.
@@ -159,7 +159,6 @@ def predictors_at(
         found.append(_gathered(fields_CHW, *_origins(paths, step, level.factor, fields_CHW.shape[1:], rows, cols)))
         if only is not None:
             return found[0]
-    found.append(levels.place_CHW[:, rows, cols].T)
     seen = _gathered(
         np.pad(levels.seen_CHW, ((0, 0), (1, 1), (1, 1))),
         *(place + 1 for place in _origins(paths, step, 1, levels.seen_CHW.shape[1:], rows, cols)),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.arrays import Float32Field
-from models.guided.levels import COVERAGE, IN_PLACE, WindowLevels, names_of
+from models.guided.levels import COVERAGE, WindowLevels, names_of
 from models.guided.pointwise import PREDICTORS, PointwiseModel
 from models.guided.trajectories import Trajectories
 
@@ -92,7 +92,7 @@ class CarriedUnits:
         self.model, self.pixel_km, self.device = model, pixel_km, device
         self.shape = levels.shape
         self.back_LCHW, self.factor = torch.from_numpy(paths.back_LCHW).to(device), paths.factor
-        self.in_place, self.coverage, self.numbers = _parts(levels)
+        self.coverage, self.numbers = _parts(levels)
         self.grids: list[tuple[slice, CarriedGrid]] = []
         start = 0
         for level in levels.carried:
@@ -102,9 +102,6 @@ class CarriedUnits:
                 fields_FHW = torch.cat([fields_FHW, torch.from_numpy(levels.seen_CHW).to(device)])
             self.grids.append((which, CarriedGrid(fields_FHW, level.factor, zero=0 if start else len(COVERAGE))))
             start = which.stop
-        rows, cols = self.shape
-        place_FHW = self._scaled(levels.place_CHW[:, :rows, :cols], self.in_place.start)
-        self.place_HWF = place_FHW.permute(1, 2, 0).contiguous()
         self.window_F = self.model.scaled(torch.from_numpy(levels.window_G).to(device), self.numbers)
 
     def _scaled(self, fields_CHW: Float32Field, start: int) -> Tensor:
@@ -132,7 +129,6 @@ class CarriedUnits:
             carried_NF = grid.carried(back_CHW[:, band, :cols], top)
             sum_NU = _started(coarse_HWU, constant_U, band, cols)
             sum_NU.addmm_(carried_NF[:, :predictors], weight_FU[which])
-            sum_NU.addmm_(self.place_HWF[band].flatten(0, 1), weight_FU[self.in_place])
             seen_NF = carried_NF[:, predictors:]
             sum_NU.addmm_(self.model.scaled(seen_NF.T, self.coverage).T, weight_FU[self.coverage])
             yield UnitBand(band, sum_NU, seen_NF[:, 0])
@@ -153,15 +149,11 @@ class CarriedUnits:
         return F.interpolate(back_BCHW, grid.shape, mode="bilinear", align_corners=False)[0] / grid.factor
 
 
-def _parts(levels: WindowLevels) -> tuple[slice, slice, slice]:
-    """Return which predictors are those in place, of the coverage, and of the whole window."""
+def _parts(levels: WindowLevels) -> tuple[slice, slice]:
+    """Return which predictors are those of the coverage, and of the whole window."""
     carried = sum(len(names_of(scale)) for level in levels.carried for scale in level.scales_km)
-    coverage = carried + len(IN_PLACE)
-    return (
-        slice(carried, coverage),
-        slice(coverage, coverage + len(COVERAGE)),
-        slice(coverage + len(COVERAGE), len(PREDICTORS)),
-    )
+    window = carried + len(COVERAGE)
+    return slice(carried, window), slice(window, len(PREDICTORS))
 
 
 def _started(coarse_HWU: Tensor | None, constant_U: Tensor, rows: slice, cols: int) -> Tensor:

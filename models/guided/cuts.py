@@ -25,6 +25,7 @@ class ExpectedCuts:
         stated_heavy: the same from `heavy_mmh` up.
         smallest: lowest ratio of the shown area to the expected one, where cells with the least probability suffice.
         largest: highest ratio.
+        smallest_heavy, largest_heavy: the same from `heavy_mmh` up.
     """
 
     least: float = 0.1
@@ -34,6 +35,8 @@ class ExpectedCuts:
     stated_heavy: float = 0.1
     smallest: float = 0.8
     largest: float = 1.25
+    smallest_heavy: float = 1.0
+    largest_heavy: float = 1.5
 
     def cut(self, probability_N: Tensor, mmh: float, weight_N: Tensor | None = None) -> float:
         """Return the probability from which the expected CSI of one threshold is highest; above 1 if no cell is shown.
@@ -45,10 +48,12 @@ class ExpectedCuts:
             mmh: the threshold.
             weight_N: number of cells that each stands for; None: 1.
         """
-        least = self.least if mmh < self.heavy_mmh else self.least_heavy
+        bounds = (self.least, self.smallest, self.largest)
+        if mmh >= self.heavy_mmh:
+            bounds = (self.least_heavy, self.smallest_heavy, self.largest_heavy)
         bin_N = probability_N.mul(BINS).add_(1).nan_to_num_(nan=0.0).int().clamp_(max=BINS)
         counts_B = torch.bincount(bin_N, weight_N, BINS + 1)[1:]
-        return _best(counts_B.cpu().double().numpy(), least, self.smallest, self.largest)
+        return _best(counts_B.cpu().double().numpy(), *bounds)
 
     def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
         """Return the rates (N) of cells from their probabilities, which must not rise with the threshold.

@@ -21,7 +21,6 @@ SCALES_KM: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 SHARES_MMH: Final = (0.1, 0.5, 2.0, 5.0, 10.0, 20.0)
 """Thresholds of the shares of a neighbourhood at or above a rate."""
 HISTORY_KM: Final = (1.0, 4.0, 16.0)
-PLACE_KM: Final = (1.0, 8.0)
 HOUR: Final = 60.0
 FULLY_SEEN: Final = 0.3
 """Share of a neighbourhood that must be observed for its mean to count fully."""
@@ -39,8 +38,6 @@ def names_of(scale_km: float) -> tuple[str, ...]:
 
 CARRIED: Final = tuple(name for scale in SCALES_KM for name in names_of(scale))
 """Predictors that are carried along the motion, by scale."""
-IN_PLACE: Final = tuple(f"place_{scale:g}" for scale in PLACE_KM)
-"""Means of the last hour at the place itself, relative to the newest field carried nowhere."""
 COVERAGE: Final = ("origin_seen", "origin_seen_8")
 WINDOW: Final = ("log_pixel", "log_cadence", "log_wet", "log_heavy", "memory_1", "memory_4", "memory_16", "speed")
 """Numbers that describe the whole window."""
@@ -68,14 +65,12 @@ class WindowLevels:
     Attributes:
         shape: rows and columns of the input.
         carried: levels, finest first; their grids cover a whole number of the coarsest cells.
-        place_CHW: the predictors `IN_PLACE` on the padded grid.
         seen_CHW: the predictors `COVERAGE` before they are carried, on the padded grid.
         window_G: the numbers `WINDOW`.
     """
 
     shape: tuple[int, int]
     carried: tuple[ScaleLevel, ...]
-    place_CHW: Float32Field
     seen_CHW: Float32Field
     window_G: Float32Field
 
@@ -169,7 +164,6 @@ def window_levels(
     return WindowLevels(
         shape,
         carried,
-        _in_place(rate_mmh_THW, cadence_minutes, pixel_km),
         np.stack([weight_HW, soft_HW]),
         np.array([*numbers, paths.mean_speed_kmh(pixel_km) / 50], np.float32),
     )
@@ -237,13 +231,3 @@ def _memory(log_HW: Float32Field, older_HW: Float32Field | None, minutes: float,
             correlation = float(np.clip(np.corrcoef(now_N, then_N)[0, 1], 0.05, 0.999))
             found.append(correlation ** (10 / minutes))
     return tuple(found)
-
-
-def _in_place(rate_mmh_THW: Float32Field, cadence_minutes: float, pixel_km: float) -> Float32Field:
-    """Return the mean log rate of the last hour at each place, at the scales `PLACE_KM`, on the padded grid."""
-    steps = [0, *(step for step in _ages(cadence_minutes) if step < len(rate_mmh_THW))]
-    stack = log_rate(rate_mmh_THW[[-1 - step for step in steps]])
-    count_HW = np.isfinite(stack).sum(axis=0)
-    mean_HW = np.nansum(stack, axis=0) / np.maximum(count_HW, 1).astype(np.float32)
-    fields = smoothed_SCHW([mean_HW], count_HW > 0, PLACE_KM, pixel_km)
-    return np.concatenate([cv2.resize(field_CHW[0], mean_HW.shape[::-1])[None] for field_CHW in fields])

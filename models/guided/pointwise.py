@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from models.guided.levels import CARRIED, COVERAGE, IN_PLACE, WINDOW
+from models.guided.levels import CARRIED, COVERAGE, WINDOW
 from models.guided.network import RATES_MMH
 
 KNOTS_MINUTES: Final = (5.0, 15.0, 30.0, 60.0, 105.0, 150.0)
@@ -16,7 +16,7 @@ PIXELS_KM: Final = (1.0, 3.0, 10.0)
 """Cell sizes that have weights of their own, in the same way; beyond, those of the nearer one count."""
 LARGEST: Final = 6.0
 """Bound of the predictors, in standard deviations."""
-PREDICTORS: Final = (*CARRIED, *IN_PLACE, *COVERAGE, *WINDOW)
+PREDICTORS: Final = (*CARRIED, *COVERAGE, *WINDOW)
 
 
 class PointwiseModel(nn.Module):

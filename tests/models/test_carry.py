@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from models.guided import carry
 from models.guided.carry import CarriedGrid, CarriedUnits
-from models.guided.levels import COVERAGE, IN_PLACE, names_of, padded, window_levels
+from models.guided.levels import COVERAGE, names_of, padded, window_levels
 from models.guided.pointwise import PREDICTORS, PointwiseModel
 from models.guided.trajectories import trajectories
 
@@ -56,10 +56,8 @@ def _whole(levels, paths, model, step, minutes, pixel_km):
         if total.ndim == 3:
             own = own + F.interpolate(total[None], own.shape[1:], mode="bilinear", align_corners=False)[0]
         total = own
-    place, coverage = (slice(ends[-1], ends[-1] + len(IN_PLACE)), slice(len(IN_PLACE) + ends[-1], None))
-    coverage = slice(coverage.start, coverage.start + len(COVERAGE))
+    coverage = slice(ends[-1], ends[-1] + len(COVERAGE))
     seen = _sampled(torch.from_numpy(levels.seen_CHW), paths.back_CHW(step, levels.seen_CHW.shape[1:], 1), "zeros")
-    total = total + torch.einsum("fu,fhw->uhw", weight[place], model.scaled(torch.from_numpy(levels.place_CHW), place))
     total = total + torch.einsum("fu,fhw->uhw", weight[coverage], model.scaled(seen, coverage))
     numbers = slice(coverage.stop, len(PREDICTORS))
     total = total + (bias + model.scaled(torch.from_numpy(levels.window_G), numbers) @ weight[numbers])[:, None, None]
