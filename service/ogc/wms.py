@@ -22,7 +22,7 @@ from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
 from service.ogc.wms_exceptions import STATUS, NoSuchTimeError, ParameterError, exception_report, wants_problem
 from service.ogc.wms_query import PARAMETERS, REQUESTS, Parameters
 from service.ogc.wms_versions import VERSIONS
-from service.queries.amounts import AMOUNT, intervals_mm, totals_mm
+from service.queries.amounts import AMOUNT, intervals_mm, total_mm_HW, totals_mm
 from service.queries.maps import View, cells_of, legend_png, map_png
 from service.queries.point import point_series
 from service.queries.probabilities import probability_field
@@ -152,7 +152,7 @@ def _place(view: View, column: int, row: int) -> tuple[float, float]:
 
 def _properties(run: StoredForecast, layer: str, lead: int, lon: float, lat: float) -> dict[str, Any]:
     quantity, cell = quantities_of(run)[layer], run.grid.cell_of(lat, lon)
-    value = float("nan") if cell is None else float(_field(run, layer, lead)[cell])
+    value = float("nan") if cell is None else _value(run, layer, lead, cell)
     if quantity.threshold_mmh is not None:
         value = round(value, 3)
     return {
@@ -236,11 +236,16 @@ def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
     threshold_mmh = quantities_of(run)[layer].threshold_mmh
     if threshold_mmh is not None:
         return probability_field(run, lead, threshold_mmh)
-    fields = FIELDS.read(run)
     if layer == RATE:
-        return fields.rate_mmh_HW(lead)
-    whole = (slice(None), slice(None))
-    return np.asarray(totals_mm(intervals_mm(fields, run.lead_minutes, whole))[lead])
+        return FIELDS.read(run).rate_mmh_HW(lead)
+    return total_mm_HW(run, lead)
+
+
+def _value(run: StoredForecast, layer: str, lead: int, cell: tuple[int, int]) -> float:
+    """Return the value of one grid cell; NaN is unknown."""
+    if layer == AMOUNT:
+        return float(totals_mm(intervals_mm(FIELDS.read(run), run.lead_minutes, cell))[lead])
+    return float(_field(run, layer, lead)[cell])
 
 
 def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:

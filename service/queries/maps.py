@@ -92,11 +92,12 @@ def map_png(
         classes: the colours.
         known_HW: mask on the grid; grid cells with a value where it is False are hatched. None hatches none.
     """
-    flat_N4 = np.concatenate([colours(field_HW, classes).reshape(-1, 4), np.zeros((1, 4), np.uint8)])
-    pixels_HWC = flat_N4[cells_HW]  # -1 is the last one, transparent
+    outside_HW = cells_HW < 0
+    value_HW = np.where(outside_HW, np.float32(0), field_HW.reshape(-1)[cells_HW])  # 0 is transparent
+    pixels_HWC = colours(value_HW, classes)
     if known_HW is not None:
-        unknown_N = np.append(np.isfinite(field_HW) & ~known_HW, False)
-        pixels_HWC = hatch(pixels_HWC, unknown_N[cells_HW])
+        unknown_HW = np.isfinite(value_HW) & ~outside_HW & ~known_HW.reshape(-1)[cells_HW]
+        pixels_HWC = hatch(pixels_HWC, unknown_HW)
     picture = Image.fromarray(pixels_HWC)
     if background is not None:
         opaque = Image.new("RGBA", picture.size, (*background, 255))
