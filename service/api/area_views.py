@@ -1,7 +1,7 @@
 """Documents of boxes, polygons and rain amounts."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,21 +11,27 @@ from service.api.views import grid_out, run_fields
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
+from service.queries.area_members import QUANTILES, AreaEnsemble
 from service.queries.cells import BBox
 from service.queries.longitudes import Polygon
 from service.queries.point import point_series
 from service.queries.probabilities import box_probabilities
-from service.queries.regions import BoxField, area_series, rounded
+from service.queries.regions import AreaSeries, BoxField, area_series, rounded
 from service.schemas.areas import (
     AmountLeadOut,
     AreaLeadOut,
     AreaOut,
+    AreaShareOut,
     BoxAmountLeadOut,
     BoxAmountOut,
     BoxLeadOut,
     BoxOut,
     CellProbabilitiesOut,
     PlaceAmountOut,
+)
+
+NO_MEMBERS: Final = (
+    "area probabilities and quantiles are empty or null: ensemble members of this forecast are not available (yet)"
 )
 
 
@@ -95,34 +101,65 @@ def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon
     )
 
 
-def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon) -> AreaOut:
-    """Return means and totals over a polygon."""
+def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon, shares: Sequence[float] = ()) -> AreaOut:
+    """Return means, totals and probabilities over a polygon.
+
+    Args:
+        backend: of the request.
+        forecast: which one.
+        polygon: in longitude and latitude.
+        shares: of the polygon, whose probabilities are wanted at every threshold.
+    """
     area = area_series(forecast, polygon)
-    by_lead = list(zip(*area.probabilities, strict=True)) or [()] * len(forecast.lead_minutes)
-    leads = [
-        AreaLeadOut(
-            **when,
-            mean_mmh=rate.mean,
-            min_mmh=rate.smallest,
-            max_mmh=rate.largest,
-            coverage=rate.coverage,
-            total_mm=total.mean,
-            total_coverage=total.coverage,
-            cell_probabilities=[
-                CellProbabilitiesOut(threshold_mmh=mmh, mean=_thousandths(one.mean), largest=_thousandths(one.largest))
-                for mmh, one in zip(forecast.thresholds_mmh, probabilities, strict=True)
-            ],
-        )
-        for when, rate, total, probabilities in zip(_times(forecast), area.rates, area.totals, by_lead, strict=True)
-    ]
+    leads = [_area_lead(forecast, area, number, shares) | when for number, when in enumerate(_times(forecast))]
     return AreaOut.of(
         area,
         **run_fields(backend, forecast),
         reference_time=forecast.reference_time,
         radar_coverage=area.coverage,
+        members=area.ensemble and area.ensemble.members,
+        notes=[] if area.ensemble or not area.cells else [NO_MEMBERS],
         rule=RULE,
-        leads=leads,
+        leads=[AreaLeadOut(**lead) for lead in leads],
     )
+
+
+def _area_lead(forecast: StoredForecast, area: AreaSeries, lead: int, shares: Sequence[float]) -> dict[str, Any]:
+    rate, total = area.rates[lead], area.totals[lead]
+    cells = [
+        CellProbabilitiesOut(
+            threshold_mmh=mmh, mean=_thousandths(by_lead[lead].mean), largest=_thousandths(by_lead[lead].largest)
+        )
+        for mmh, by_lead in zip(forecast.thresholds_mmh, area.probabilities, strict=True)
+    ]
+    return {
+        "mean_mmh": rate.mean,
+        "min_mmh": rate.smallest,
+        "max_mmh": rate.largest,
+        "coverage": rate.coverage,
+        "total_mm": total.mean,
+        "total_coverage": total.coverage,
+        "cell_probabilities": cells,
+        **_of_members(forecast, area.ensemble, lead, shares),
+    }
+
+
+def _of_members(
+    forecast: StoredForecast, ensemble: AreaEnsemble | None, lead: int, shares: Sequence[float]
+) -> dict[str, Any]:
+    if ensemble is None:
+        return {}
+    found = [
+        AreaShareOut(
+            threshold_mmh=mmh, share=share, probability=_thousandths(ensemble.probability(lead, number, share))
+        )
+        for number, mmh in enumerate(forecast.thresholds_mmh)
+        for share in shares
+    ]
+    total_mm = ensemble.total_mm(lead)
+    names = (f"q{quantile * 100:.0f}" for quantile in QUANTILES)
+    quantiles = total_mm and dict(zip(names, map(_thousandths, total_mm), strict=True))
+    return {"area_probabilities": found, "total_quantiles_mm": quantiles}
 
 
 def _where(box: BoxField | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from core.errors import InputError, NoDataError, TooLargeError
 from service.api import caching
@@ -17,6 +17,7 @@ from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.lookup import ForecastDep, ProbabilityOf, place
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
+from service.forecasts.members import members_path
 from service.forecasts.netcdf import dataset_bytes
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.probabilities import threshold_index
@@ -58,6 +59,15 @@ PolygonText = Annotated[
         examples=["POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"],
     ),
 ]
+Shares = Annotated[
+    list[Annotated[float, Field(gt=0, le=1)]],
+    Query(
+        description="share of the polygon whose probability of reaching each threshold is wanted; may be repeated",
+        max_length=5,
+        examples=[[0.1, 0.5]],
+    ),
+]
+DEFAULT_SHARES: Final[list[float]] = [0.1, 0.5]
 
 
 @router.get(
@@ -92,21 +102,29 @@ def read_box(
     response_model=AreaOut,
     responses={304: FIELD[304], **documented(404, 413, 422)},
 )
-def read_area(polygon: PolygonText, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
+def read_area(
+    polygon: PolygonText,
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    share: Shares = DEFAULT_SHARES,
+) -> Response:
     """Return means weighted by the true area of the polygon in each grid cell, exact at its edge.
 
-    `cell_probabilities` are those of single cells, not of rain anywhere in the polygon.
+    `cell_probabilities` are those of single cells, not of rain anywhere in the polygon; `area_probabilities`, from
+    ensemble members, are those of a share of the polygon.
     """
     shape = parsed_polygon(polygon)
-    return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape), "area", polygon)
+    parts = ("area", polygon, str(share), str(members_path(forecast).is_file()))
+    return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape, share), *parts)
 
 
 @router.post(
     "/{forecast_id}/area", summary="The mean over a long polygon", responses=documented(401, 403, 404, 413, 422)
 )
-def post_area(polygon: GeoJson, forecast: ForecastDep, backend: BackendDep) -> AreaOut:
+def post_area(polygon: GeoJson, forecast: ForecastDep, backend: BackendDep, share: Shares = DEFAULT_SHARES) -> AreaOut:
     """Return the same as GET, for a GeoJSON outline in the body that is too long for a URL."""
-    return area_out(backend, forecast, polygon_of(polygon.model_dump()))
+    return area_out(backend, forecast, polygon_of(polygon.model_dump()), share)
 
 
 @router.get(

@@ -91,6 +91,40 @@ def read_members(
     return _on_grid(decoded(codes_MLHW, table), factor, inner)
 
 
+@dataclass(frozen=True, eq=False)
+class MemberBlock:
+    """Members of a block, as their file holds them.
+
+    Attributes:
+        codes_MLHW: of the rates, on the members' own cells.
+        table: rate in mm/h of each code, ascending over the wet ones; NaN is no data.
+        factor: edge of these cells in grid cells.
+        inner: the block among the grid cells of these cells.
+    """
+
+    codes_MLHW: Codes
+    table: Float32Field
+    factor: int
+    inner: tuple[slice, slice]
+
+
+def read_member_block(forecast: StoredForecast, rows: slice, cols: slice) -> MemberBlock | None:
+    """Read the codes of all members and leads around a block of grid cells; None where they are not (yet) made.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    try:
+        with NETCDF_C, _opened(members_path(forecast)) as dataset:
+            factor = int(dataset.getncattr(FACTOR))
+            part, inner = _cells((rows, cols), forecast.grid.shape, factor)
+            return MemberBlock(dataset[MEMBERS][:, :, *part], dataset[TABLE][:], factor, inner)
+    except FileNotFoundError:
+        return None
+    except (OSError, IndexError) as err:
+        raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
+
+
 def members_at(forecast: StoredForecast, cell: tuple[int, int]) -> Float32Field | None:
     """Read all members and leads of one grid cell, (M, L) in mm/h; None where they are not (yet) made.
 

@@ -14,6 +14,7 @@ from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.products import forecast_attributes
 from service.forecasts.records import StoredForecast
 from service.queries.amounts import intervals_mm, totals_mm
+from service.queries.area_members import AreaEnsemble, area_ensemble
 from service.queries.areas import AreaWeights, area_weights
 from service.queries.cells import BBox, Block, box_block
 from service.queries.longitudes import Polygon
@@ -63,6 +64,7 @@ class AreaSeries:
         rates: in mm/h by lead.
         totals: in mm since the reference time, by lead.
         probabilities: of the grid cells by threshold and lead; empty if the forecast has none.
+        ensemble: the members over the polygon; None where they are not (yet) made, or without data.
     """
 
     area_km2: float
@@ -71,6 +73,7 @@ class AreaSeries:
     rates: tuple[AreaLead, ...]
     totals: tuple[AreaLead, ...]
     probabilities: tuple[tuple[AreaLead, ...], ...] = ()
+    ensemble: AreaEnsemble | None = None
 
 
 def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
@@ -127,6 +130,7 @@ def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
         _leads(fields.rate[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
         _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
         _probabilities(forecast, weights.block, weights),
+        area_ensemble(forecast, weights),
     )
 
 

@@ -115,6 +115,22 @@ class CellProbabilitiesOut(Out):
     largest: Probability = Field(description="largest probability of a single grid cell")
 
 
+class AreaShareOut(Out):
+    """Probability that at least a share of a polygon is at or above a rate."""
+
+    threshold_mmh: float
+    share: float = Field(gt=0, le=1, description="share of the polygon's area with data")
+    probability: Probability = Field(description="share of the ensemble members, so in steps of 1 / `members`")
+
+
+class DepthQuantilesOut(Out):
+    """Quantiles over the ensemble members of a polygon's mean depth."""
+
+    q10: float
+    q50: float
+    q90: float
+
+
 class AreaLeadOut(Out):
     """A polygon at one time."""
 
@@ -131,6 +147,12 @@ class AreaLeadOut(Out):
     cell_probabilities: list[CellProbabilitiesOut] = Field(
         default=[], description="by threshold, over the grid cells with data; empty if the forecast has none"
     )
+    area_probabilities: list[AreaShareOut] = Field(
+        default=[], description="by threshold and `share`, from ensemble members; empty without them"
+    )
+    total_quantiles_mm: DepthQuantilesOut | None = Field(
+        None, description="quantiles of `total_mm` over the ensemble members; null without them, or where not known"
+    )
 
 
 class AreaOut(RunOut):
@@ -138,6 +160,8 @@ class AreaOut(RunOut):
 
     area_km2: float = Field(description="true area on the grid's ellipsoid")
     cells: int = Field(description="number of grid cells that the polygon touches")
+    members: int | None = Field(None, description="number of ensemble members; null where there are none (yet)")
+    notes: list[str] = Field(default=[], description="why parts of this response are null or empty")
     rule: str
     leads: list[AreaLeadOut]
 

@@ -10,6 +10,7 @@ import pytest
 import shapely
 from pyproj import Geod
 
+from service.forecasts.member_maker import make_members
 from service.queries.areas import cell_area_km2
 from tests.service.api_support import GRID, fill, running, service_at
 
@@ -203,3 +204,28 @@ def test_what_names_no_place(client, query):
 
 def test_areas_are_those_of_cells(forecast):
     assert cell_area_km2(forecast.grid).sum() > 700_000
+
+
+def test_a_polygon_has_probabilities_once_the_members_are_made(client, forecast):
+    outline = shapely.box(LON_HW[40, 20], LAT_HW[45, 20], LON_HW[40, 30], LAT_HW[38, 20]).wkt
+    before = client.get("/nowcast/latest/area", params={"polygon": outline})
+    body = before.json()
+    assert body["members"] is None
+    assert "ensemble members" in body["notes"][0]
+    assert body["leads"][0]["area_probabilities"] == []
+    assert body["leads"][0]["total_quantiles_mm"] is None
+    make_members(forecast, 5)
+    query = {"polygon": outline, "share": [0.05, 0.9]}
+    after = client.get("/nowcast/latest/area", params=query, headers={"If-None-Match": before.headers["ETag"]})
+    assert after.status_code == 200, "the response has changed, although the forecast is the same"
+    body = after.json()
+    assert (body["members"], body["notes"]) == (5, [])
+    for lead in body["leads"]:
+        found = {(one["threshold_mmh"], one["share"]): one["probability"] for one in lead["area_probabilities"]}
+        assert len(found) == 2 * len(forecast.thresholds_mmh)
+        assert all(found[mmh, 0.9] <= found[mmh, 0.05] for mmh in forecast.thresholds_mmh)
+        total = lead["total_quantiles_mm"]
+        assert 0 <= total["q10"] <= total["q50"] <= total["q90"]
+    refused = client.get("/nowcast/latest/area", params={"polygon": outline, "share": 1.5})
+    assert refused.status_code == 422
+    assert "share" in refused.text
