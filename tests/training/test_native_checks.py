@@ -78,10 +78,10 @@ def test_all_windows_of_a_spell_are_checked(tmp_path):
 
 def test_the_command_fails_on_a_ghost(tmp_path, monkeypatch):
     path = write_event(tmp_path / "bom_20201031.nc", 1)
-    result = CliRunner().invoke(app, ["--data", str(path), "--checkpoint", NATIVE, "--windows", "1"])
+    result = CliRunner().invoke(app, ["--data", str(path), "--checkpoint", NATIVE, "--windows", "2"])
     assert "contradictions, cells: 0.1 mm/h 0" in result.output
     monkeypatch.setattr("training.native_checks.MOST_GHOST", -3.0)
-    result = CliRunner().invoke(app, ["--data", str(path), "--checkpoint", NATIVE, "--windows", "1"])
+    result = CliRunner().invoke(app, ["--data", str(path), "--checkpoint", NATIVE, "--windows", "2"])
     assert "faults: 1 ghosts" in result.output
     assert result.exit_code == 1
 
