@@ -192,7 +192,8 @@ def _penalty(model: PointwiseModel) -> Tensor:
 
 def card_of(model: PointwiseModel, recipe: dict[str, Any]) -> dict[str, Any]:
     """Return the card of a fitted model."""
-    digest = hashlib.sha256(repr(sorted(recipe["windows"].items())).encode()).hexdigest()[:8]
+    weights = b"".join(part.detach().numpy().tobytes() for part in model.state_dict().values())
+    digest = hashlib.sha256(repr(sorted(recipe["windows"].items())).encode() + weights).hexdigest()[:8]
     table = load_table()
     return {
         "kind": "native",

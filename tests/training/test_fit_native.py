@@ -115,3 +115,14 @@ def test_a_fold_needs_a_checkpoint_that_leaves_a_spell_out(tmp_path):
     result = CliRunner().invoke(app, ["score", *options])
     assert result.exit_code != 0
     assert "leaves a spell out" in result.output
+
+
+def test_other_weights_are_another_version():
+    """Forecasts of one version are computed once; the same spells with other weights are not the same model."""
+    recipe = {"windows": {SPELLS[0]: 3}}
+    one, other = PointwiseModel(hidden=2), PointwiseModel(hidden=2)
+    other.load_state_dict(one.state_dict())
+    versions = [fit_native.card_of(one, recipe)["version"], fit_native.card_of(other, recipe)["version"]]
+    assert versions[0] == versions[1]
+    other.bias_TPU.data[0, 0, 0] += 0.1
+    assert fit_native.card_of(other, recipe)["version"] != versions[0]
