@@ -30,6 +30,7 @@ from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
 VERIFY_S: Final = 10.0
 """A verification task begins no further window after this time, so that a forecast never waits long."""
 
+MOST_LACKING: Final = 10
 LOG_REFUSAL_EVERY_S: Final = 3600
 log = logging.getLogger(__name__)
 
@@ -49,23 +50,22 @@ def service() -> NowcastService:
     throws=(InputError, NoDataError),
 )
 def make_forecast_task(reference_time: str | None, model: str, scheduled: bool = False) -> str:
-    """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id.
-
-    Its baselines follow in a task of their own, when no forecast waits: they have a time limit of their own, and what a
-    lost worker leaves is made before the verification counts.
-    """
+    """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
     time = datetime.fromisoformat(reference_time) if reference_time else None
-    forecast = service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False)
-    make_baselines_task.apply_async((forecast.id,), expires=get_settings().deadline_s, ignore_result=True)
-    return forecast.id
+    return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
 
 
-@queue.task(name=MAKE_BASELINES, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
-def make_baselines_task(forecast_id: str) -> None:
-    """Make persistence and extrapolation of the window of a forecast, unless they are stored."""
-    forecast = service().catalogue.find(forecast_id)
-    if forecast is not None:
-        service().baselines.compute(forecast)
+@queue.task(name=MAKE_BASELINES)
+def make_baselines_task() -> str | None:
+    """Make persistence and extrapolation of the newest forecast that lacks one of them; return its id.
+
+    What lacks them is read from the catalogue, so nothing is lost by a restart.
+    """
+    for forecast in service().baselines.missing(limit=MOST_LACKING):
+        if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):
+            service().baselines.compute(forecast)
+            return forecast.id
+    return None
 
 
 @queue.task(name=MAKE_MEMBERS, throws=(NoDataError,))

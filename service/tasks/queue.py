@@ -133,6 +133,7 @@ def schedule(settings: Settings) -> dict[str, Any]:
     verify_s = 6 * settings.cycle_s
     return {
         "forecast new scans": _every(settings.cycle_s, CYCLE),
+        "make the baselines of the newest forecasts": _every(2 * settings.cycle_s, MAKE_BASELINES),
         "make the members of the newest forecast": _every(2 * settings.cycle_s, MAKE_MEMBERS),
         "score what was observed since": _every(verify_s, VERIFY),
         "delete what is too old or too much": _every(SWEEP_S, SWEEP),

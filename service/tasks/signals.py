@@ -33,12 +33,12 @@ from core.logs import set_log_context, set_up_logs
 from core.settings import get_settings
 from ingest.store.schema import check_before_start
 from service.tasks.forecasts import service
-from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, own_queue, queue
+from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS, own_queue, queue
 from service.tasks.watchdog import Watchdog, late_after_s, send_heartbeat
 from service.telemetry.metric_files import keep_in_files
 from service.telemetry.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
 
-FREQUENT: Final = (CYCLE, HEARTBEAT)
+FREQUENT: Final = (CYCLE, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS)
 """Tasks that run every few seconds; they are logged only when they go wrong."""
 
 OUTCOMES: Final = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry"}
