@@ -55,7 +55,20 @@ SUBCOMMANDS: Final = (
     Subcommand("picture", "training.picture:app", "Draw a forecast next to the observations.", TRAINING),
     Subcommand("receptive-field", "training.receptive_field:app", "Show how far each layer of a model sees.", TRAINING),
     Subcommand("calibrate", "training.calibrate:app", "Fit the calibration of a checkpoint's probabilities.", TRAINING),
-    Subcommand("fit-native", "training.fit_native:app", "Draw cells, fit and score the native model.", TRAINING),
+    Subcommand("fit-native", "training.fit_native:app", "Draw cells and fit the native model.", TRAINING),
+    Subcommand(
+        "native-skill",
+        "training.native_skill:app",
+        "Gains of the native model by folds and on unseen spells.",
+        TRAINING,
+    ),
+    Subcommand(
+        "native-steps", "training.native_steps:app", "Probabilities of the native model against STEPS.", TRAINING
+    ),
+    Subcommand(
+        "native-checks", "training.native_checks:app", "Contradictions, ghosts and texture of forecasts.", TRAINING
+    ),
+    Subcommand("pictures", "training.pictures:app", "Pictures of observation, rate, member and probability.", TRAINING),
     Subcommand("digits", "training.datasets.fetch_digits:app", "Fetch the digits of Moving MNIST.", TRAINING),
     Subcommand("bench", "benchmarks.run:app", "Run the benchmarks (in a checkout only).", TRAINING),
     Subcommand(

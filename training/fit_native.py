@@ -1,12 +1,12 @@
 """`python -m training.fit_native samples --data EVENTS --out SAMPLES`, then `fit --samples SAMPLES --out CHECKPOINT`.
 
 The native model: drawn cells of every spell of weather that may be trained on, then one fit of all lead times and cell
-sizes. `fit --without SPELL` leaves one spell out, for scores on weather that the weights have not seen.
+sizes. `fit --without SPELL` leaves one spell out, for scores on weather that the weights have not seen
+(`training.native_skill --fold SPELL=CHECKPOINT`).
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -16,11 +16,9 @@ import torch
 import typer
 from torch import Tensor
 
-from core.arrays import Float32Field, Float64Field
 from core.command import errors_in_one_line
 from core.errors import ConfigError
-from models.checkpoint import load_model, read_card, save_model
-from models.guided.cuts import ExpectedCuts
+from models.checkpoint import save_model
 from models.guided.levels import WINDOW
 from models.guided.pointwise import PIXELS_KM, PREDICTORS, PointwiseModel, nearness
 from training.datasets.event_table import load_table
@@ -37,9 +35,6 @@ DECAY_BY_LEAD: Final = (0.1, 0.3, 1.0, 1.0, 1.0, 1.0)
 DECAY_OF_WINDOW: Final = 30.0
 """Factor of the penalty on the window's numbers: they have one value a window, and few spells to be learnt from."""
 STATISTICS_CELLS: Final = 200_000
-SCORED_MMH: Final = (0.5, 2.0, 5.0, 10.0)
-SCORED_MINUTES: Final = (5, 15, 30, 60, 90, 120, 150)
-SEEN: Final = PREDICTORS.index("origin_seen")
 
 
 @app.command()
@@ -83,33 +78,6 @@ def fit(
         }
         save_model(out, model, card_of(model, recipe))
         typer.echo(f"wrote the fit to {len(files)} windows of {len(spells)} spells into {out}, mean loss {loss:.4f}")
-
-
-@app.command()
-def score(
-    samples: Annotated[Path, typer.Option(help="folder of the samples")],
-    fold: Annotated[
-        list[Path], typer.Option(help="checkpoint of `fit --without SPELL`, which is scored on that spell")
-    ],
-    into: Annotated[Path, typer.Option(help="checkpoint whose card gets the scores")],
-) -> None:
-    """Score folds on the spell that each left out, on own grids and on coarser ones, and write them into a card."""
-    with errors_in_one_line():
-        files = read_samples(samples)
-        folds: dict[str, Any] = {}
-        for folder in fold:
-            spell = read_card(folder)["training"]["without"]
-            model = load_model(folder)
-            if spell is None or not isinstance(model, PointwiseModel):
-                raise ConfigError(f"fold: expected a native checkpoint that leaves a spell out, got {folder}")
-            own = [one for one in files if one.spell == spell]
-            folds[spell] = {
-                kind: scored(model, [one for one in own if one.own_grid == of_source])
-                for kind, of_source in (("own_grid", True), ("coarser", False))
-            }
-        model = load_model(into)
-        save_model(into, model, {**read_card(into), "folds": folds})
-        typer.echo(f"wrote the scores of {len(folds)} folds into {into}")
 
 
 def fitted(model: PointwiseModel, files: list[SampleFile], *, epochs: float, seed: int) -> float:
@@ -207,48 +175,6 @@ def card_of(model: PointwiseModel, recipe: dict[str, Any]) -> dict[str, Any]:
         "training": {"command": "python -m training.fit_native", **recipe},
         "attribution": sorted({table.spell(name).attribution for name in recipe["windows"]}),
     }
-
-
-def scored(model: PointwiseModel, files: Sequence[SampleFile]) -> list[dict[str, Any]]:
-    """Return the critical success index by threshold and lead, of cells whose origin was observed.
-
-    Counts are sums of weights over all windows; drawn cells stand for all cells of a window. Both forecasts have the
-    same cells.
-    """
-    counts: dict[tuple[float, int], Float64Field] = defaultdict(lambda: np.zeros((2, 3)))
-    for one in files:
-        for minutes in SCORED_MINUTES:
-            for mmh, added in _counts(model, one, minutes):
-                counts[mmh, minutes] += added
-    rows = []
-    for (mmh, minutes), (own, extrapolated) in sorted(counts.items()):
-        csi, baseline = (round(float(each[0] / each.sum()), 4) if each.sum() else None for each in (own, extrapolated))
-        rows.append({"threshold_mmh": mmh, "lead_minutes": minutes, "csi": csi, "csi_extrapolation": baseline})
-    return rows
-
-
-def _counts(model: PointwiseModel, one: SampleFile, minutes: int) -> list[tuple[float, Float64Field]]:
-    """Return hits, misses and false alarms of the model and of extrapolation by threshold."""
-    chosen_N = (one.samples.minutes_N == minutes) & (one.samples.x_NF[:, SEEN] >= 0.5)
-    if not chosen_N.any():
-        return []
-    columns = (one.samples.x_NF, one.samples.rate_mmh_N, one.samples.weight_N)
-    x_NF, rate_N, weight_N = (column[chosen_N] for column in columns)
-    with torch.inference_mode():
-        logits_NK = model(torch.from_numpy(x_NF).float(), float(minutes), one.pixel_km)
-        probability_KN = logits_NK.sigmoid().cummin(dim=1).values.T
-    carried_N = np.expm1(x_NF[:, 0].astype(np.float32)) * 0.1
-    found = []
-    for mmh in SCORED_MMH:
-        probability_N = probability_KN[model.rates_mmh.index(mmh)]
-        shown_N = (probability_N >= ExpectedCuts().cut(probability_N, mmh, torch.from_numpy(weight_N))).numpy()
-        both = [_sums(shown, rate_N >= mmh, weight_N) for shown in (shown_N, carried_N >= mmh * 0.999)]
-        found.append((mmh, np.array(both)))
-    return found
-
-
-def _sums(shown_N: Any, event_N: Any, weight_N: Float32Field) -> list[float]:
-    return [float(weight_N[each].sum()) for each in (shown_N & event_N, ~shown_N & event_N, shown_N & ~event_N)]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The fit of the native model: drawn cells, the optimiser, and scores of folds."""
+"""The fit of the native model: drawn cells, the optimiser, and folds."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -74,7 +74,7 @@ def _drawn(folder, spell, seed):
     np.savez(folder / f"{spell}_{seed}.npz", spell=spell, pixel_km=1.0, own_grid=True, **vars(columns))
 
 
-def test_a_fit_without_a_spell_is_scored_on_it(tmp_path, monkeypatch):
+def test_a_fit_without_a_spell_does_not_have_its_windows(tmp_path, monkeypatch):
     monkeypatch.setattr(fit_native, "PER_LEAD", 64)
     monkeypatch.setattr(fit_native, "LEARNING_RATE", 0.1)
     samples = tmp_path / "samples"
@@ -93,36 +93,3 @@ def test_a_fit_without_a_spell_is_scored_on_it(tmp_path, monkeypatch):
     assert isinstance(model, PointwiseModel)
     assert model.weight_TPFU[0, 0, 0, model.hidden :][2] > 0.1, "the logit rises with the carried rate"
     assert read_card(tmp_path / "fold")["training"]["windows"] == {SPELLS[1]: 1}
-    options = ["--samples", str(samples), "--fold", str(tmp_path / "fold"), "--into", str(tmp_path / "all")]
-    result = run(app, ["score", *options])
-    assert result.exit_code == 0, result.output
-    rows = read_card(tmp_path / "all")["folds"][SPELLS[0]]["own_grid"]
-    half = next(row for row in rows if row["threshold_mmh"] == 0.5 and row["lead_minutes"] == 5)
-    assert half["csi"] > 0.5
-    assert half["csi_extrapolation"] == pytest.approx(1, abs=0.01)
-    assert load_model(tmp_path / "all")
-
-
-def test_a_fold_needs_a_checkpoint_that_leaves_a_spell_out(tmp_path):
-    samples = tmp_path / "samples"
-    samples.mkdir()
-    _drawn(samples, SPELLS[0], 0)
-    fitted = CliRunner().invoke(
-        app, ["fit", "--samples", str(samples), "--out", str(tmp_path / "all"), "--epochs", "1"]
-    )
-    assert fitted.exit_code == 0
-    options = ["--samples", str(samples), "--fold", str(tmp_path / "all"), "--into", str(tmp_path / "all")]
-    result = CliRunner().invoke(app, ["score", *options])
-    assert result.exit_code != 0
-    assert "leaves a spell out" in result.output
-
-
-def test_other_weights_are_another_version():
-    """Forecasts of one version are computed once; the same spells with other weights are not the same model."""
-    recipe = {"windows": {SPELLS[0]: 3}}
-    one, other = PointwiseModel(hidden=2), PointwiseModel(hidden=2)
-    other.load_state_dict(one.state_dict())
-    versions = [fit_native.card_of(one, recipe)["version"], fit_native.card_of(other, recipe)["version"]]
-    assert versions[0] == versions[1]
-    other.bias_TPU.data[0, 0, 0] += 0.1
-    assert fit_native.card_of(other, recipe)["version"] != versions[0]
