@@ -105,12 +105,11 @@ def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVaria
         rate_mmh_HW: field of a lead, by its index; mm/h, NaN is no data.
     """
     attributes = {**RATE_ATTRIBUTES, "ancillary_variables": f"coverage {KNOWN}", "comment": ROUNDED}
-    return [
-        LeadVariable(RATE, "f4", attributes, lambda lead: rounded_rate(rate_mmh_HW(lead)), np.float32("nan")),
-        LeadVariable(
-            "coverage", "i1", COVERAGE_ATTRIBUTES, lambda lead: np.isfinite(rate_mmh_HW(lead)).astype(np.int8)
-        ),
-    ]
+    rounded = LeadVariable(RATE, "f4", attributes, lambda lead: rounded_rate(rate_mmh_HW(lead)), np.float32("nan"))
+    coverage = LeadVariable(
+        "coverage", "i1", COVERAGE_ATTRIBUTES, lambda lead: np.isfinite(rate_mmh_HW(lead)).astype(np.int8)
+    )
+    return [rounded, coverage]
 
 
 def read_known(path: Path, leads: Sequence[int] | None = None) -> NDArray[np.bool_] | None:
@@ -206,12 +205,14 @@ def read_usual_coverage(forecast: StoredForecast) -> NDArray[np.bool_]:
     return np.asarray(read_variable(forecast.inputs_path, USUAL) == 1)
 
 
-def write_observations(forecast: StoredForecast, observed_mmh_THW: Float32Field, sources: Sequence[str | None]) -> None:
+def write_observations(
+    forecast: StoredForecast, observed_HW: Callable[[int], Float32Field | None], sources: Sequence[str | None]
+) -> None:
     """Write the observations at a forecast's leads, on its grid; NaN where nothing was observed.
 
     Args:
         forecast: whose leads.
-        observed_mmh_THW: mm/h.
+        observed_HW: mm/h, by the index of a lead; None without an observation.
         sources: hashes of the scans behind the fields, by which a reader detects that scans were added since.
     """
     attributes = {
@@ -221,8 +222,18 @@ def write_observations(forecast: StoredForecast, observed_mmh_THW: Float32Field,
         "forecast_id": forecast.id,
         "sources": json.dumps(sources),
     }
-    dataset = rate_dataset(observed_mmh_THW, forecast.valid_times, forecast.grid, attributes=attributes)
-    write_dataset(dataset, observations_file(forecast.path))
+    header = axes_dataset(forecast.valid_times, forecast.grid, attributes=attributes)
+    nothing_HW = np.full(forecast.grid.shape, np.nan, np.float32)
+    covered: list[NDArray[np.int8]] = []
+
+    def rate_mmh_HW(lead: int) -> Float32Field:
+        found_HW = observed_HW(lead)
+        covered.append(np.isfinite(nothing_HW if found_HW is None else found_HW).astype(np.int8))
+        return nothing_HW if found_HW is None else found_HW
+
+    rate = LeadVariable(RATE, "f4", RATE_ATTRIBUTES, rate_mmh_HW, np.float32("nan"))
+    coverage = LeadVariable("coverage", "i1", COVERAGE_ATTRIBUTES, covered.__getitem__)
+    write_leads(header, [rate, coverage], observations_file(forecast.path))
 
 
 def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:

@@ -1,0 +1,99 @@
+"""Observations at the leads of forecasts: the scan of each lead, put on a forecast's grid once."""
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+
+from core.arrays import Float32Field
+from core.errors import NoDataError
+from ingest.store.live import Scan, Store
+from ingest.windows.regrid import onto
+from service.forecasts.netcdf import read_attributes
+from service.forecasts.products import write_observations
+from service.forecasts.records import StoredForecast, read_rate
+
+log = logging.getLogger(__name__)
+
+SCAN_TOLERANCE: Final = timedelta(minutes=2.5)
+"""A scan at most this far from a lead's valid time is its observation: half of the radar's own cadence."""
+
+HELD_FIELDS: Final = 12
+"""Scans on a grid that stay in memory: one scan verifies a lead of every forecast of the last hours."""
+
+
+class Observations:
+    """Scans that verify forecasts."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._held: OrderedDict[tuple[str, str], Float32Field | None] = OrderedDict()
+
+    def scans(self, forecast: StoredForecast) -> dict[int, Scan]:
+        """Return the scan of each lead that has one, by the lead's index."""
+        times = forecast.valid_times
+        scans = self._store.scans(
+            product=forecast.product, start=times[0] - SCAN_TOLERANCE, end=times[-1] + SCAN_TOLERANCE
+        )
+        found: dict[int, Scan] = {}
+        for index, time in enumerate(times):
+            off = [(abs(scan.valid_time - time), number) for number, scan in enumerate(scans)]
+            if off and min(off)[0] <= SCAN_TOLERANCE:
+                found[index] = scans[min(off)[1]]
+        return found
+
+    def field(self, forecast: StoredForecast, scan: Scan) -> Float32Field | None:
+        """Return a scan on the forecast's grid; None if its file is missing."""
+        key = (scan.sha256, forecast.grid.key)
+        if key not in self._held:
+            self._held[key] = self._load(forecast, scan)
+            while len(self._held) > HELD_FIELDS:
+                self._held.popitem(last=False)
+        return self._held[key]
+
+    def _load(self, forecast: StoredForecast, scan: Scan) -> Float32Field | None:
+        try:
+            frame = self._store.load(scan)
+        except NoDataError as err:
+            log.warning("not an observation: %s", err)
+            return None
+        return np.asarray(onto(frame.rate_mmh_HW[None], frame.grid, forecast.grid)[0], np.float32)
+
+    def fields(self, forecast: StoredForecast, scans: Mapping[int, Scan]) -> Iterator[tuple[int, Float32Field]]:
+        """Yield the observed leads, by their index, with the field of each."""
+        for index, scan in scans.items():
+            field_HW = self.field(forecast, scan)
+            if field_HW is not None:
+                yield index, field_HW
+
+    def keep(self, forecast: StoredForecast) -> list[str | None]:
+        """Write the scans of the leads to a file next to the forecast, anew when more are stored.
+
+        Returns:
+            the hash of the scan of each lead; None where there is none, and an empty list without any.
+        """
+        scans = self.scans(forecast)
+        sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
+        path = forecast.observations_path
+        if path is not None:
+            kept: list[str | None] = json.loads(read_attributes(path)["sources"])
+            if not scans or kept == sources:
+                return kept
+        there = {index: scan for index, scan in scans.items() if scan.path.is_file()}
+        if not there:
+            return []
+        sources = [sha256 if index in there else None for index, sha256 in enumerate(sources)]
+        write_observations(forecast, lambda lead: self.field(forecast, there[lead]) if lead in there else None, sources)
+        return sources
+
+
+def observed_leads(forecast: StoredForecast) -> Iterator[tuple[int, Float32Field]]:
+    """Yield the leads of the forecast's file of observations, by their index, with the field of each."""
+    path = forecast.observations_path
+    for index in range(0 if path is None else len(forecast.lead_minutes)):
+        assert path is not None
+        yield index, read_rate(path, [index])[0]
