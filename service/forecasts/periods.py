@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, Integer, and_, func, literal, select
-from sqlalchemy.sql.selectable import Select, Subquery
+from sqlalchemy import ColumnElement, Engine, Integer, func, literal, select, tuple_
+from sqlalchemy.orm import aliased
+from sqlalchemy.sql.selectable import Select
 
 from ingest.store.database import reading
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
@@ -26,7 +27,7 @@ SHARED: Final = ("product", "grid_key", "reference_time", "lead_minutes", "perio
 class Period:
     """The forecasts with valid times in (after, until].
 
-    Sums of hours (older than 7 days) and days (older than 90) belong to the period that contains their end, so that a
+    Sums of hours (older than 26 hours) and days (older than 90) belong to the period that contains their end, so that a
     period there is exact if it begins and ends at a full hour, or at 00:00 UTC.
 
     Attributes:
@@ -102,22 +103,21 @@ def _of_model(query: Select[Any], period: Period) -> Select[Any]:
     lead = ScoredLeadRow
     if period.model is None:
         return query if period.version is None else query.where(lead.version == period.version)
-    own = _own(period)
-    query = query.join(own, and_(*(own.c[name] == getattr(lead, name) for name in SHARED)))
     of_model = lead.model == period.model
     if period.version is not None:
         of_model &= lead.version == period.version
-    return query.where(of_model | lead.model.in_([name for name in BASELINES if name != period.model]))
+    others = lead.model.in_([name for name in BASELINES if name != period.model])
+    return query.where(of_model | (others & _scored_with(period)))
 
 
-def _own(period: Period) -> Subquery:
-    """Select the times and places where the model itself was scored."""
-    row = ScoredLeadRow
-    query = select(*(getattr(row, name) for name in SHARED)).distinct()
-    query = query.where(row.model == period.model, row.valid_time > period.after, row.valid_time <= period.until)
+def _scored_with(period: Period) -> ColumnElement[bool]:
+    """Return whether the model was scored at the time and place of a lead; the database makes their list once."""
+    lead, own = ScoredLeadRow, aliased(ScoredLeadRow)
+    query = select(*(getattr(own, name) for name in SHARED))
+    query = query.where(own.model == period.model, own.valid_time > period.after, own.valid_time <= period.until)
     if period.version is not None:
-        query = query.where(row.version == period.version)
-    return query.subquery()
+        query = query.where(own.version == period.version)
+    return tuple_(*(getattr(lead, name) for name in SHARED)).in_(query)
 
 
 def place_of(model: str) -> int:
