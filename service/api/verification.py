@@ -65,8 +65,8 @@ def read_verification(
 ) -> RollingOut:
     """Return sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
 
-    Sums older than 26 hours are kept by hour, those older than 90 days by day (UTC). A period there is exact if it starts
-    and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
+    Sums older than 26 hours are kept by hour, those older than 90 days by day (UTC). A period there is exact if it
+    starts and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
     """
     if model is not None:
         model = scored_model(service, model)

@@ -92,7 +92,7 @@ def forecast_variables(fields: "ForecastFields") -> list[LeadVariable]:
 
 def _on_grid(probability_LHW: Float32Field, factor: int, shape: tuple[int, int], lead: int) -> Float32Field:
     """Return the probabilities of a lead on the grid of the rates, where `factor` x `factor` cells share one value."""
-    if factor == 1:
+    if probability_LHW.shape[1:] == shape:
         return np.asarray(probability_LHW[lead])
     wide_HW = np.repeat(np.repeat(probability_LHW[lead], factor, axis=0), factor, axis=1)
     return np.asarray(wide_HW[: shape[0], : shape[1]])
