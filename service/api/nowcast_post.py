@@ -21,6 +21,7 @@ from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.uploads import Upload, decoded, read_body
 from service.api.views import forecast_out
+from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import StoredForecast
 from service.schemas.forecasts import ForecastOut, NowcastRequest
 from service.schemas.listings import JobOut
@@ -57,6 +58,11 @@ BODY: Final[dict[str, Any]] = {
                             "description": "frames after the reference time, to verify the forecast with",
                         },
                         "model": {"type": "string", "default": "default", "description": "a name from GET /models"},
+                        "members": {
+                            "type": "boolean",
+                            "default": False,
+                            "description": "make the ensemble members too, before the response",
+                        },
                     },
                 }
             },
@@ -136,7 +142,11 @@ def _from_upload(backend: Backend, upload: Upload) -> StoredForecast:
         frames, observations, notes = decoded(upload, backend.settings)
     if upload.observations and not observations:
         raise InputError("observations: expected frames after the reference time, got files without frames")
-    return backend.service.forecast_upload(frames, observations, upload.model, notes=notes)
+    forecast = backend.service.forecast_upload(frames, observations, upload.model, notes=notes)
+    if upload.members and lacks_members(forecast, backend.settings.members):
+        with timed(STAGE_SECONDS, "members"):
+            make_members(forecast, backend.settings.members)
+    return forecast
 
 
 def _answer(request: Request, backend: Backend, forecast: StoredForecast, media_type: str, *, verify: bool) -> Response:

@@ -20,7 +20,7 @@ from service.schemas.forecasts import NowcastRequest
 
 JSON_MAX_BYTES: Final = 64 * 1024
 FILE_FIELDS: Final = ("frames", "observations")
-TEXT_FIELDS: Final = ("model",)
+TEXT_FIELDS: Final = ("model", "members")
 ACCEPTED_BODIES: Final = "application/json, or multipart/form-data with the files `frames`"
 
 
@@ -31,6 +31,7 @@ class Upload:
     frames: tuple[UploadedFile, ...]
     observations: tuple[UploadedFile, ...]
     model: str
+    members: bool = False
 
 
 class WholeForm(MultiPartParser):
@@ -151,7 +152,7 @@ async def _read_form(request: Request, settings: Settings) -> Upload:
         await form.close()
     if not frames:
         raise InputError("frames: expected radar files or one NetCDF file, got none")
-    return Upload(frames, observations, str(form.get("model") or "default"))
+    return Upload(frames, observations, str(form.get("model") or "default"), _true_or_false(form, "members"))
 
 
 def _check_fields(form: FormData) -> None:
@@ -163,6 +164,13 @@ def _check_fields(form: FormData) -> None:
             raise InputError(f"{name}: expected a file, got text (curl: -F {name}=@FILE)")
         if name in TEXT_FIELDS and isinstance(value, UploadFile):
             raise InputError(f"{name}: expected text, got a file")
+
+
+def _true_or_false(form: FormData, name: str) -> bool:
+    value = str(form.get(name) or "false").strip().lower()
+    if value not in ("true", "false"):
+        raise InputError(f"{name}: expected true or false, got {shown(value)}")
+    return value == "true"
 
 
 async def _files(form: FormData, name: str) -> tuple[UploadedFile, ...]:

@@ -12,7 +12,7 @@ from pyproj import Geod
 
 from service.forecasts.member_maker import make_members
 from service.queries.areas import cell_area_km2
-from tests.service.api_support import GRID, fill, running, service_at
+from tests.service.api_support import GRID, REFERENCE, STEP, fill, netcdf, running, service_at, window_times
 
 NETCDF = "application/netcdf"
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -229,3 +229,17 @@ def test_a_polygon_has_probabilities_once_the_members_are_made(client, forecast)
     refused = client.get("/nowcast/latest/area", params={"polygon": outline, "share": 1.5})
     assert refused.status_code == 422
     assert "share" in refused.text
+
+
+def test_an_upload_has_members_on_request_alone(client, service, tmp_path):
+    outline = shapely.box(LON_HW[40, 20], LAT_HW[45, 20], LON_HW[40, 30], LAT_HW[38, 20]).wkt
+    content = netcdf(tmp_path, window_times(REFERENCE - 30 * STEP))
+    for wanted, made in ((None, False), ("false", False), ("true", True)):
+        data = {} if wanted is None else {"members": wanted}
+        answer = client.post("/nowcast", files={"frames": ("frames.nc", content)}, data=data)
+        assert answer.status_code == 200, answer.text
+        area = client.get(f"/nowcast/{answer.json()['forecast_id']}/area", params={"polygon": outline}).json()
+        assert area["members"] == (service.settings.members if made else None)
+    refused = client.post("/nowcast", files={"frames": ("frames.nc", content)}, data={"members": "many"})
+    assert refused.status_code == 422
+    assert "members: expected true or false" in refused.text
