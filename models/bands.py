@@ -21,14 +21,15 @@ def advanced(
     *diagonal_BCHW: Tensor | None,
     with_increments: bool = False,
 ) -> Step:
-    """Run one step of a cell; on a large field in bands of rows, if the cell's reach is bounded.
+    """Run one step of a cell; on a large field in bands of rows, if the cell's reach is bounded. On a CPU alone: a GPU
+    has no such cache, and each band would be further launches of small kernels.
 
     Each band is computed with `cell.reach` further rows on both sides, so that its own rows equal those of the whole
     field; increments, if requested, are computed for the whole field only.
     """
     pixels = x_BCHW.shape[0] * x_BCHW.shape[2] * x_BCHW.shape[3]
     plain = torch.is_grad_enabled() or torch.compiler.is_compiling() or pixels <= LARGE
-    if plain or with_increments or cell.reach is None:
+    if plain or with_increments or cell.reach is None or x_BCHW.device.type != "cpu":
         step: Step = cell(x_BCHW, state, memory_BCHW, *diagonal_BCHW)
         return step
     whole: list[Tensor] = []

@@ -278,8 +278,8 @@ class NetworkForecaster(Forecaster):
         del cadence_minutes, pixel_m
         newest_BTHW = np.ascontiguousarray(rate_mmh_BTHW[:, -self.input_steps :])
         with torch.inference_mode():
-            frames_BTCHW = self.transform.encode(torch.from_numpy(newest_BTHW)[:, :, None])
-            value_BTCHW = self.model(frames_BTCHW.to(self.device), lead_steps=lead_steps)
+            frames_BTCHW = self.transform.encode(torch.from_numpy(newest_BTHW).to(self.device)[:, :, None])
+            value_BTCHW = self.model(frames_BTCHW, lead_steps=lead_steps)
             rate_BLHW = np.array(self.transform.decode(value_BTCHW.float())[:, :, 0].cpu().numpy(), np.float32)
         pairs = zip(rate_BLHW, newest_BTHW, strict=True)
         return [ForecastFields.known_in_coverage(rate_LHW, each_THW[-1]) for rate_LHW, each_THW in pairs]

@@ -156,11 +156,12 @@ class RecurrentModel(nn.Module):
         return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss
 
     def _mixed(self, truth_BTCHW: Tensor, predictions: list[Tensor], t: int, use_truth_TB: Any) -> Tensor:
-        choice_B = torch.as_tensor(use_truth_TB[t], device=truth_BTCHW.device, dtype=torch.bool)
+        choice_B = torch.as_tensor(use_truth_TB[t], dtype=torch.bool)  # on the CPU: a GPU would have to be waited for
         if t == 0 or bool(choice_B.all()):
             return truth_BTCHW[:, t]
         if not bool(choice_B.any()):
             return predictions[-1]
+        choice_B = choice_B.to(truth_BTCHW.device, non_blocking=True)
         return torch.where(choice_B[:, None, None, None], truth_BTCHW[:, t], predictions[-1])
 
     def _check(self, frames_BTCHW: Tensor, lead_steps: int) -> None:

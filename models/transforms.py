@@ -50,7 +50,7 @@ class ReflectivityTransform(Transform):
     def encode(self, rate_mmh: Tensor) -> Tensor:
         """Return pixel values 0 to 1; NaN becomes 0."""
         dry = torch.nan_to_num(rate_mmh, nan=0.0).clamp_min(1e-9)
-        dbz = 10.0 * (torch.log10(dry) * self.b + torch.log10(dry.new_tensor(self.a)))
+        dbz = 10.0 * (torch.log10(dry) * self.b + torch.log10(dry.new_full((), self.a)))
         return pixel_from_dbz(dbz, self.lower_dbz, self.upper_dbz)
 
     def decode(self, value: Tensor) -> Tensor:

@@ -102,7 +102,8 @@ def _sampled(image_BCHW: Tensor, cell_N: Tensor, weights: tuple[Tensor, ...]) ->
     """Return the weighted sum of each cell's four corners, (N, C)."""
     columns = image_BCHW.shape[3] + 2 * BORDER
     table = F.pad(image_BCHW, (BORDER,) * 4).permute(0, 2, 3, 1).flatten(0, 2)
-    corners_N4 = cell_N[:, None] + cell_N.new_tensor([0, 1, columns, columns + 1])
+    corner_4 = torch.arange(4, dtype=cell_N.dtype, device=cell_N.device)  # nothing is copied to a GPU
+    corners_N4 = cell_N[:, None] + corner_4 % 2 + (corner_4 // 2) * columns
     weights_N4 = table.new_empty(corners_N4.shape)
     for corner, weight_N in enumerate(weights):
         weights_N4[:, corner] = weight_N.to(weights_N4.dtype)  # `stack` takes twice as long

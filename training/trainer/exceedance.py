@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.device import constants
 from models.guided.network import GuidedModel, build_guided
 from training.config import RunConfig
 from training.trainer.guided_items import GuidedItems, GuidedSample
@@ -64,9 +65,10 @@ class ExceedanceModule(pl.LightningModule):
     def loss(self, logits_BLKHW: Tensor, future_BLHW: Tensor) -> Tensor:
         """Return the mean over observed cells of the weighted sum over thresholds."""
         seen_BLHW = torch.isfinite(future_BLHW)
-        rates_K = future_BLHW.new_tensor(self.model.rates_mmh)[:, None, None]
+        rates_K = constants(self.model.rates_mmh, future_BLHW.dtype, future_BLHW.device)[:, None, None]
         event_BLKHW = (torch.nan_to_num(future_BLHW)[:, :, None] >= rates_K).to(logits_BLKHW.dtype)
-        weight_K = logits_BLKHW.new_tensor([RATE_WEIGHTS.get(mmh, 1.0) for mmh in self.model.rates_mmh])
+        weights = tuple(RATE_WEIGHTS.get(mmh, 1.0) for mmh in self.model.rates_mmh)
+        weight_K = constants(weights, logits_BLKHW.dtype, logits_BLKHW.device)
         entropy_BLKHW = F.binary_cross_entropy_with_logits(logits_BLKHW, event_BLKHW, reduction="none")
         entropy_BLHW = (entropy_BLKHW * weight_K[:, None, None]).sum(dim=2)
         return (entropy_BLHW * seen_BLHW).sum() / seen_BLHW.sum().clamp_min(1)

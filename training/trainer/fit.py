@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from core.errors import ConfigError, InputError, UnavailableError
+from models.device import with_whole_float32
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
 from training.trainer.callbacks import ForecastImages, Pace
@@ -125,6 +126,7 @@ def _loggers(config: RunConfig, folder: Path, metrics: MetricsFile) -> list[Logg
 def _trainer(
     config: RunConfig, folder: Path, metrics: MetricsFile, keeper: Keeper, *, validate_every: int, total_steps: int
 ) -> pl.Trainer:
+    with_whole_float32()
     here = processes_here() or config.devices
     callbacks = [*_callbacks(config, total_steps), keeper]  # the keeper is last: it writes the state of the others
     return pl.Trainer(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from core.registry import Registry
+from models.device import constants
 from verification.balanced import EDGES_MMH, WEIGHTS
 
 HEAVIEST_MMH: Final = 30.0
@@ -27,7 +28,7 @@ def weight_by_rate(rate_mmh: Tensor, balance: float) -> Tensor:
 def weight_by_class(rate_mmh: Tensor, balance: float = 0.0) -> Tensor:
     """Return the weight of the scores B-MSE and B-MAE (`verification.balanced`); 0 for NaN. `balance` is not used."""
     del balance
-    weights, edges_mmh = rate_mmh.new_tensor(WEIGHTS), rate_mmh.new_tensor(EDGES_MMH)
+    weights, edges_mmh = (constants(tuple(each), rate_mmh.dtype, rate_mmh.device) for each in (WEIGHTS, EDGES_MMH))
     weight = weights[torch.bucketize(rate_mmh.contiguous(), edges_mmh, right=True)]
     return torch.where(torch.isnan(rate_mmh), torch.zeros_like(weight), weight)
 
