@@ -15,7 +15,7 @@ from service.queries.area_members import QUANTILES, AreaEnsemble
 from service.queries.cells import BBox
 from service.queries.longitudes import Polygon
 from service.queries.point import point_series
-from service.queries.probabilities import box_probabilities
+from service.queries.probabilities import box_probability_THW
 from service.queries.regions import AreaSeries, BoxField, area_series, rounded
 from service.schemas.areas import (
     AmountLeadOut,
@@ -41,7 +41,7 @@ def box_out(
     """Return the rates of a box, with the exceedance probabilities of a threshold if one is requested."""
     probability_THW = None
     if box is not None and probability_of is not None:
-        probability_THW = box_probabilities(forecast, box, [probability_of]).probability_NTHW[0]
+        probability_THW = box_probability_THW(forecast, box, probability_of)
     rates = _fields(forecast, None if box is None else box.rate_mmh_THW)
     leads = [
         BoxLeadOut(**when, coverage=_share(rate_HW), rate_mmh=_rows(rate_HW), probability=_rows(probability_HW))

@@ -18,12 +18,11 @@ from service.api.lookup import ForecastDep, ProbabilityOf, place
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
 from service.forecasts.members import members_path
-from service.forecasts.netcdf import dataset_bytes
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.probabilities import threshold_index
-from service.queries.amounts import amount_dataset
+from service.queries.amounts import AMOUNT
 from service.queries.cells import BBox
-from service.queries.probabilities import whole_box
+from service.queries.quantities import quantities_file, quantities_of
 from service.queries.regions import BoxField, box_field
 from service.schemas.areas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 
@@ -93,7 +92,7 @@ def read_box(
         threshold_index(forecast.thresholds_mmh, probability_of)
     as_json = partial(box_out, probability_of=probability_of)
     part = "box" if probability_of is None else f"box-{probability_of:g}"
-    return _box_answer(request, backend, forecast, parsed_bbox(bbox), as_json, whole_box, part)
+    return _box_answer(request, backend, forecast, parsed_bbox(bbox), as_json, _whole_box, part)
 
 
 @router.get(
@@ -168,7 +167,7 @@ def _box_answer(
     forecast: StoredForecast,
     bbox: BBox,
     as_json: Callable[[Backend, StoredForecast, BBox, BoxField | None], BaseModel],
-    as_dataset: Callable[[StoredForecast, BoxField], Any],
+    as_file: Callable[[StoredForecast, BoxField], bytes],
     part: str,
 ) -> Response:
     """Return a box in the requested format.
@@ -193,12 +192,18 @@ def _box_answer(
     tag = caching.weak_etag(forecast, part, NETCDF, str(bbox))
     headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
     return caching.not_modified(request, headers) or Response(
-        dataset_bytes(as_dataset(forecast, box)), media_type=NETCDF, headers=headers
+        as_file(forecast, box), media_type=NETCDF, headers=headers
     )
 
 
-def _amounts(forecast: StoredForecast, box: BoxField) -> Any:
-    return amount_dataset(forecast, box.total_mm_THW, box.grid)
+def _whole_box(forecast: StoredForecast, box: BoxField) -> bytes:
+    """Return the file of a box with rates and probabilities."""
+    return quantities_file(forecast, box, [name for name in quantities_of(forecast) if name != AMOUNT])
+
+
+def _amounts(forecast: StoredForecast, box: BoxField) -> bytes:
+    """Return the file of a box with amounts."""
+    return quantities_file(forecast, box, [AMOUNT])
 
 
 def _answer(

@@ -1,6 +1,8 @@
 """Documents of forecasts: from the service's records to the responses of the interface."""
 
 from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +15,7 @@ from service.api.places import cities_of
 from service.api.proxies import public_prefix
 from service.api.score_views import score_rows
 from service.forecasts.nowcast import StoredForecast, Verification
+from service.forecasts.records import read_rate
 from service.queries.rain import RAIN_MMH
 from service.schemas.forecasts import (
     ForecastOut,
@@ -26,6 +29,7 @@ from service.schemas.forecasts import (
 )
 from service.schemas.scores import VerificationOut
 
+Statistics = tuple[float | None, float | None, float | None, float]
 INVENTED: Final = "Invented weather for demonstration: no real radar data."
 
 
@@ -80,21 +84,29 @@ def status_of(backend: Backend, forecast: StoredForecast) -> Status:
 
 def lead_rows(forecast: StoredForecast) -> list[LeadOut]:
     """Return statistics of each forecast field over its grid cells with data."""
-    rows = []
-    for time, lead, rate_mmh_HW in zip(forecast.valid_times, forecast.lead_minutes, forecast.rate_mmh_THW, strict=True):
+    statistics = _statistics(forecast.path, forecast.path.stat().st_mtime_ns, len(forecast.lead_minutes))
+    rows = zip(forecast.valid_times, forecast.lead_minutes, statistics, strict=True)
+    return [
+        LeadOut(valid_time=time, lead_minutes=lead, max=most, mean=mean, wet_fraction=wet, coverage=coverage)
+        for time, lead, (most, mean, wet, coverage) in rows
+    ]
+
+
+@lru_cache(maxsize=256)
+def _statistics(path: Path, changed_ns: int, leads: int) -> tuple[Statistics, ...]:
+    """Return maximum, mean, wet and covered share of each lead of a file; keyed by its time of change."""
+    del changed_ns
+    found: list[Statistics] = []
+    for lead in range(leads):  # of a large grid all leads at once would be 100 MB
+        rate_mmh_HW = read_rate(path, [lead])[0]
         known_N = rate_mmh_HW[np.isfinite(rate_mmh_HW)]
-        some = known_N.size > 0
-        rows.append(
-            LeadOut(
-                valid_time=time,
-                lead_minutes=lead,
-                max=float(known_N.max()) if some else None,
-                mean=float(known_N.mean(dtype=np.float64)) if some else None,
-                wet_fraction=float((known_N >= RAIN_MMH).mean()) if some else None,
-                coverage=known_N.size / rate_mmh_HW.size,
-            )
-        )
-    return rows
+        coverage = known_N.size / rate_mmh_HW.size
+        if not known_N.size:
+            found.append((None, None, None, coverage))
+            continue
+        mean, wet = float(known_N.mean(dtype=np.float64)), float((known_N >= RAIN_MMH).mean())
+        found.append((float(known_N.max()), mean, wet, coverage))
+    return tuple(found)
 
 
 def radar_coverage(forecast: StoredForecast, leads: list[LeadOut]) -> RadarCoverage:
@@ -127,7 +139,7 @@ def links_out(forecast: StoredForecast) -> LinksOut:
         observations=f"{here}/observations.nc" if forecast.observations_path else None,
         odim=f"{here}/file.h5",
         geotiff=f"{here}/file.tif",
-        point=f"{here}/point{{?lat,lon,tz}}",
+        point=f"{here}/point{{?lat,lon}}",
         motion=f"{here}/motion{{?every_km,bbox}}",
         box=f"{here}/box{{?bbox}}",
         area=f"{here}/area{{?polygon}}",

@@ -159,15 +159,9 @@ def _write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Pa
                     variable[lead] = codes_HW
 
 
-def dataset_bytes(dataset: xr.Dataset) -> bytes:
-    """Return a data set as the bytes of a compressed NetCDF4 file; NaN is missing."""
-    encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in dataset.coords}
-    for name, variable in dataset.data_vars.items():
-        fill = np.float32("nan") if variable.dtype == np.float32 else None
-        packed = {"zlib": True, "complevel": 1, "shuffle": True} if variable.ndim > 1 else {}
-        encoding[str(name)] = {"_FillValue": fill, **packed}
+def leads_bytes(header: xr.Dataset, variables: Sequence[LeadVariable]) -> bytes:
+    """Return the bytes of the file that `write_leads` writes."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "field.nc"
-        with NETCDF_C:
-            dataset.to_netcdf(path, format="NETCDF4", engine="netcdf4", encoding=encoding)
+        write_leads(header, variables, path)
         return path.read_bytes()

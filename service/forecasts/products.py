@@ -80,7 +80,7 @@ def forecast_variables(fields: "ForecastFields") -> list[LeadVariable]:
     rate_mmh_LHW, known_LHW = fields.rate_mmh_LHW, fields.known_LHW
     probability_KLHW = fields.exceedance_probability_KLHW
     found = rate_variables(lambda lead: rate_mmh_LHW[lead])
-    found.append(LeadVariable(KNOWN, "i1", KNOWN_ATTRIBUTES, lambda lead: known_LHW[lead].astype(np.int8)))
+    found.append(known_variable(lambda lead: known_LHW[lead]))
     if probability_KLHW is None:
         return found
     factor, shape = fields.probability_grid_factor, rate_mmh_LHW.shape[1:]
@@ -110,6 +110,11 @@ def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVaria
         "coverage", "i1", COVERAGE_ATTRIBUTES, lambda lead: np.isfinite(rate_mmh_HW(lead)).astype(np.int8)
     )
     return [rounded, coverage]
+
+
+def known_variable(known_HW: Callable[[int], NDArray[np.bool_]]) -> LeadVariable:
+    """Return the variable that says where a lead, by its index, rests on an observation."""
+    return LeadVariable(KNOWN, "i1", KNOWN_ATTRIBUTES, lambda lead: known_HW(lead).astype(np.int8))
 
 
 def read_known(path: Path, leads: Sequence[int] | None = None) -> NDArray[np.bool_] | None:

@@ -16,7 +16,6 @@ from service.api.geometry import parsed_bbox, parsed_wkt
 from service.api.lookup import LATEST, ForecastDep, ForecastId, chosen_forecast
 from service.api.negotiate import NETCDF
 from service.api.views import status_of
-from service.forecasts.netcdf import dataset_bytes
 from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
 from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
@@ -24,7 +23,7 @@ from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
 from service.ogc.edr_query import EdrQuery, QueryDep, chosen_leads, chosen_names
 from service.queries.areas import checked_polygon
 from service.queries.cells import Block
-from service.queries.quantities import quantities_dataset
+from service.queries.quantities import quantities_file
 from service.queries.regions import BoxField, box_field, cut, polygon_field
 
 router = APIRouter(tags=["OGC API-EDR"])
@@ -227,7 +226,7 @@ def _field(
 def _netcdf(run: StoredForecast, box: BoxField | None, names: Sequence[str], leads: list[int]) -> bytes:
     if box is None:
         raise NoDataError("the requested location is outside the grid; a NetCDF file has at least one cell")
-    return dataset_bytes(quantities_dataset(run, box, names).isel(time=leads))
+    return quantities_file(run, box, names, leads)
 
 
 def _json(document: Json) -> bytes:

@@ -1,17 +1,18 @@
 """Rain amounts since the reference time, integrated from snapshots of the rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import lru_cache
+from itertools import islice, pairwise
 from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from core.arrays import Float32Field
-from core.cf import EPOCH, RATE, rate_dataset
-from core.grid import Grid
+from core.cf import EPOCH
 from service.forecasts.fields import FIELDS, Fields
-from service.forecasts.products import forecast_attributes
+from service.forecasts.netcdf import LeadVariable
 from service.forecasts.records import StoredForecast
 
 AMOUNT: Final = "rainfall_amount"
@@ -58,38 +59,47 @@ def total_mm_HW(forecast: StoredForecast, lead: int) -> Float32Field:
 def _total_mm_HW(forecast: StoredForecast, changed_ns: int, lead: int) -> Float32Field:
     """Return a total; keyed by the file's time of change."""
     del changed_ns
-    fields = FIELDS.read(forecast)
-    total_mm_HW = np.zeros(forecast.grid.shape, np.float32)
-    analysis = fields.analysis_mmh_HW
-    before_mmh_HW = np.full_like(total_mm_HW, np.nan) if analysis is None else analysis
-    minutes = 0
-    for index in range(lead + 1):
-        rate_mmh_HW = fields.rate_mmh_HW(index)
-        hours = np.float32((forecast.lead_minutes[index] - minutes) / 60)
-        total_mm_HW += (before_mmh_HW + rate_mmh_HW) / np.float32(2) * hours
-        before_mmh_HW, minutes = rate_mmh_HW, forecast.lead_minutes[index]
+    total_mm_HW = next(islice(totals_by_lead(FIELDS.read(forecast), forecast.lead_minutes), lead, None))
     total_mm_HW.setflags(write=False)
     return total_mm_HW
 
 
-def amount_dataset(forecast: StoredForecast, total_mm_THW: Float32Field, grid: Grid) -> xr.Dataset:
-    """Return totals as CF data set, `lwe_thickness_of_precipitation_amount` with the bounds of its times."""
+def totals_by_lead(fields: Fields, lead_minutes: Sequence[int]) -> Iterator[Float32Field]:
+    """Yield the depth in mm from the reference time to each lead, (H, W); NaN is unknown.
+
+    Args:
+        fields: of the forecast, or of a block of it.
+        lead_minutes: of its leads.
+    """
+    total_mm_HW: Float32Field = np.zeros(fields.usual_HW.shape, np.float32)
+    analysis = fields.analysis_mmh_HW
+    before_mmh_HW = np.full_like(total_mm_HW, np.nan) if analysis is None else analysis
+    for lead, (start, end) in enumerate(pairwise((0, *lead_minutes))):
+        rate_mmh_HW = fields.rate_mmh_HW(lead)
+        part_mm_HW = (before_mmh_HW + rate_mmh_HW) * np.float32((end - start) / 120)
+        total_mm_HW = np.asarray(total_mm_HW + part_mm_HW, np.float32)
+        before_mmh_HW = rate_mmh_HW
+        yield total_mm_HW
+
+
+def amount_variable(totals_mm: Iterator[Float32Field]) -> LeadVariable:
+    """Return the variable of totals, which come lead by lead: `lwe_thickness_of_precipitation_amount`."""
     attributes = {
-        **forecast_attributes(forecast),
-        "title": f"Rain amount from {forecast.reference_time:%Y-%m-%d %H:%M} UTC",
+        "standard_name": "lwe_thickness_of_precipitation_amount",
+        "long_name": "liquid-equivalent depth since the reference time",
+        "units": "mm",
+        "cell_methods": "time: sum",
+        "grid_mapping": "crs",
+        "ancillary_variables": "coverage",
+        "comment": RULE,
     }
-    dataset = rate_dataset(
-        total_mm_THW, forecast.valid_times, grid, reference_time=forecast.reference_time, attributes=attributes
-    ).rename({RATE: AMOUNT})
-    dataset[AMOUNT].attrs.update(
-        standard_name="lwe_thickness_of_precipitation_amount",
-        long_name="liquid-equivalent depth since the reference time",
-        units="mm",
-        cell_methods="time: sum",
-        comment=RULE,
-    )
-    ends_T = np.array([time.timestamp() for time in forecast.valid_times])
+    return LeadVariable(AMOUNT, "f4", attributes, lambda _: next(totals_mm), np.float32("nan"))
+
+
+def with_bounds(header: xr.Dataset, forecast: StoredForecast, times: Sequence[datetime]) -> xr.Dataset:
+    """Add the bounds of the periods of totals to the axes of a file: from the reference time to each lead."""
+    ends_T = np.array([time.timestamp() for time in times])
     bounds_T2 = np.stack([np.full_like(ends_T, forecast.reference_time.timestamp()), ends_T], axis=1)
-    dataset["time_bnds"] = (("time", "bnds"), bounds_T2, {"units": EPOCH, "calendar": "standard"})
-    dataset["time"].attrs["bounds"] = "time_bnds"
-    return dataset
+    header["time_bnds"] = (("time", "bnds"), bounds_T2, {"units": EPOCH, "calendar": "standard"}, {"_FillValue": None})
+    header["time"].attrs["bounds"] = "time_bnds"
+    return header

@@ -1,20 +1,22 @@
 """The quantities of a forecast by name, for EDR and WMS: rate, amount, and an exceedance probability per threshold."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
-import xarray as xr
 
 from core.arrays import Float32Field
-from core.cf import RATE
+from core.cf import RATE, axes_dataset
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
-from service.forecasts.probabilities import OLD_VARIABLE, with_probabilities
+from service.forecasts.netcdf import leads_bytes
+from service.forecasts.probabilities import OLD_VARIABLE, probability_variable, threshold_index
+from service.forecasts.products import forecast_attributes, known_variable, rate_variables
 from service.forecasts.records import StoredForecast
-from service.queries.amounts import AMOUNT, RULE, amount_dataset
-from service.queries.probabilities import box_probabilities
-from service.queries.regions import BoxField, box_dataset
+from service.queries.amounts import AMOUNT, RULE, amount_variable, with_bounds
+from service.queries.probabilities import box_probability_THW
+from service.queries.regions import BoxField
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,49 @@ def quantity_THW(forecast: StoredForecast, box: BoxField, name: str) -> Float32F
     """Return the fields of a quantity that the forecast has."""
     threshold_mmh = quantities_of(forecast)[name].threshold_mmh
     if threshold_mmh is not None:
-        return np.asarray(box_probabilities(forecast, box, [threshold_mmh]).probability_NTHW[0])
+        return box_probability_THW(forecast, box, threshold_mmh)
     return np.asarray(box.rate_mmh_THW if name == RATE else box.total_mm_THW)
 
 
-def quantities_dataset(forecast: StoredForecast, box: BoxField, names: Sequence[str]) -> xr.Dataset:
-    """Return some quantities of a box as one CF data set; each probability is a variable."""
+def quantities_file(
+    forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int] | None = None
+) -> bytes:
+    """Return some quantities of a box as CF-NetCDF, written lead by lead; each probability is a variable.
+
+    Args:
+        forecast: which one.
+        box: of the forecast.
+        names: of quantities; coverage and `known` come with them, the coverage of the first one.
+        leads: their indices; None for all.
+    """
     known = quantities_of(forecast)
-    dataset = box_dataset(forecast, box)
+    leads = range(len(forecast.lead_minutes)) if leads is None else leads
+    times = [forecast.valid_times[lead] for lead in leads]
+    title = f"Part of the nowcast of {forecast.reference_time:%Y-%m-%d %H:%M}"
+    attributes = {**forecast_attributes(forecast), "title": title}
+    header = axes_dataset(times, box.grid, reference_time=forecast.reference_time, attributes=attributes)
+    rate, coverage = rate_variables(lambda index: box.rate_mmh_HW(leads[index]))
+    variables = [rate] if RATE in names else []
     if AMOUNT in names:
-        amount = amount_dataset(forecast, box.total_mm_THW, box.grid)
-        if names[0] == AMOUNT:
-            dataset = amount.merge(dataset.drop_vars("coverage"), compat="override", combine_attrs="override")
-        else:
-            dataset = dataset.merge(amount.drop_vars("coverage"), compat="override", combine_attrs="override")
-    thresholds = sorted(mmh for name in names if (mmh := known[name].threshold_mmh) is not None)
-    if thresholds:
-        dataset = with_probabilities(dataset, box_probabilities(forecast, box, thresholds))
-    return dataset if RATE in names else dataset.drop_vars(RATE)
+        header = with_bounds(header, forecast, times)
+        variables.append(amount_variable(_totals(box, leads)))
+    if names[0] == AMOUNT:
+        totals = _totals(box, leads)
+        coverage = replace(coverage, codes_HW=lambda _: np.isfinite(next(totals)).astype(np.int8))
+    variables.append(coverage)
+    if box.fields.known_bits is not None:
+        variables.append(known_variable(lambda index: box.known_HW(leads[index])))
+    for mmh in sorted(mmh for name in names if (mmh := known[name].threshold_mmh) is not None):
+        field = partial(_probability_HW, box, leads, threshold_index(forecast.thresholds_mmh, mmh))
+        variables.append(probability_variable(mmh, field))
+    return leads_bytes(header, variables)
+
+
+def _totals(box: BoxField, leads: Sequence[int]) -> Iterator[Float32Field]:
+    """Yield the totals of some leads, ascending."""
+    wanted = set(leads)
+    return (total_mm_HW for lead, total_mm_HW in enumerate(box.totals_mm()) if lead in wanted)
+
+
+def _probability_HW(box: BoxField, leads: Sequence[int], threshold: int, index: int) -> Float32Field:
+    return box.probability_HW(leads[index], threshold)

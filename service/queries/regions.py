@@ -1,19 +1,16 @@
 """A forecast in boxes and polygons; NaN is unknown everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
-from core.cf import rate_dataset, with_known
 from core.grid import Grid
 from service.forecasts.fields import FIELDS, Fields
-from service.forecasts.products import forecast_attributes
 from service.forecasts.records import StoredForecast
-from service.queries.amounts import intervals_mm, totals_mm
+from service.queries.amounts import totals_by_lead
 from service.queries.area_members import AreaEnsemble, area_ensemble
 from service.queries.areas import AreaWeights, area_weights
 from service.queries.cells import BBox, Block, box_block
@@ -21,26 +18,53 @@ from service.queries.longitudes import Polygon
 from service.queries.point import Coverage
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BoxField:
-    """A forecast in the grid cells of a box.
+    """A forecast in the grid cells of a box, unpacked lead by lead.
 
     Attributes:
         block: which cells of the forecast's grid.
         grid: of these cells.
-        rate_mmh_THW, total_mm_THW: rate at each lead, and depth since the reference time.
-        mask_HW: mask; False for grid cells around a polygon.
+        fields: of the forecast in these cells.
+        lead_minutes: of its leads.
+        mask_HW: mask; False for grid cells around a polygon, where all values are NaN.
         coverage: radar coverage in met.no's terms; grid cells that no radar ever observes do not count.
-        known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
     """
 
     block: Block
     grid: Grid
-    rate_mmh_THW: Float32Field
-    total_mm_THW: Float32Field
+    fields: Fields
+    lead_minutes: tuple[int, ...]
     mask_HW: NDArray[np.bool_]
     coverage: Coverage
-    known_THW: BoolField | None = None
+
+    def rate_mmh_HW(self, lead: int) -> Float32Field:
+        """Return the rate of one lead, by its index."""
+        return np.where(self.mask_HW, self.fields.rate_mmh_HW(lead), np.float32("nan"))
+
+    def probability_HW(self, lead: int, threshold: int) -> Float32Field:
+        """Return the exceedance probability of one lead and threshold, both by their index."""
+        return np.where(self.mask_HW, self.fields.probability_HW(lead, threshold), np.float32("nan"))
+
+    def known_HW(self, lead: int) -> BoolField:
+        """Return where one lead rests on an observation; False everywhere for files that do not hold it."""
+        known_HW = self.fields.known_HW(lead)
+        return np.zeros_like(self.mask_HW) if known_HW is None else known_HW & self.mask_HW
+
+    def totals_mm(self) -> Iterator[Float32Field]:
+        """Yield the depth from the reference time to each lead, one after the other."""
+        for total_mm_HW in totals_by_lead(self.fields, self.lead_minutes):
+            yield np.where(self.mask_HW, total_mm_HW, np.float32("nan"))
+
+    @property
+    def rate_mmh_THW(self) -> Float32Field:
+        """Return the rates of all leads; of a large box read one lead after the other."""
+        return np.stack([self.rate_mmh_HW(lead) for lead in range(len(self.lead_minutes))])
+
+    @property
+    def total_mm_THW(self) -> Float32Field:
+        """Return the depths of all leads; of a large box read one lead after the other."""
+        return np.stack(list(self.totals_mm()))
 
 
 @dataclass(frozen=True)
@@ -90,28 +114,11 @@ def box_field(forecast: StoredForecast, bbox: BBox) -> BoxField | None:
 
 def cut(forecast: StoredForecast, block: Block, mask_HW: NDArray[np.bool_] | None = None) -> BoxField:
     """Return the grid cells of a block; NaN where `mask_HW` is False."""
-    fields = FIELDS.read(forecast)
-    rates_mmh_THW = fields.rate[:, *block.slices]
-    totals_mm_THW = totals_mm(intervals_mm(fields, forecast.lead_minutes, block.slices))
+    fields = FIELDS.read(forecast).block(block.slices)
     if mask_HW is None:
         mask_HW = np.ones(block.shape, np.bool_)
-    coverage = _coverage(fields, block, mask_HW)
-    rates_mmh_THW, totals_mm_THW = (np.where(mask_HW, values, np.nan) for values in (rates_mmh_THW, totals_mm_THW))
-    known_THW = fields.block(block.slices).known_THW
-    known_THW = None if known_THW is None else known_THW & mask_HW
-    return BoxField(block, block.grid(forecast.grid), rates_mmh_THW, totals_mm_THW, mask_HW, coverage, known_THW)
-
-
-def box_dataset(forecast: StoredForecast, box: BoxField) -> xr.Dataset:
-    """Return the box as CF data set, with the attributes of the forecast's file."""
-    attributes = {
-        **forecast_attributes(forecast),
-        "title": f"Part of the nowcast of {forecast.reference_time:%Y-%m-%d %H:%M}",
-    }
-    dataset = rate_dataset(
-        box.rate_mmh_THW, forecast.valid_times, box.grid, reference_time=forecast.reference_time, attributes=attributes
-    )
-    return dataset if box.known_THW is None else with_known(dataset, box.known_THW)
+    coverage = _coverage(fields, mask_HW)
+    return BoxField(block, block.grid(forecast.grid), fields, forecast.lead_minutes, mask_HW, coverage)
 
 
 def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
@@ -120,16 +127,18 @@ def area_series(forecast: StoredForecast, polygon: Polygon) -> AreaSeries:
     if weights.block is None or not weights.km2_HW.any():
         none = (AreaLead(None, None, None, 0.0),) * len(forecast.lead_minutes)
         return AreaSeries(weights.area_km2, 0, "no coverage", none, none, (none,) * len(forecast.thresholds_mmh))
-    fields = FIELDS.read(forecast)
-    touched_HW = weights.km2_HW > 0
-    intervals_THW = intervals_mm(fields, forecast.lead_minutes, weights.block.slices)
+    box = cut(forecast, weights.block, weights.km2_HW > 0)
+    count = range(len(forecast.lead_minutes))
     return AreaSeries(
         weights.area_km2,
-        int(touched_HW.sum()),
-        _coverage(fields, weights.block, touched_HW),
-        _leads(fields.rate[:, *weights.block.slices], weights.km2_HW, weights.area_km2),
-        _leads(totals_mm(intervals_THW), weights.km2_HW, weights.area_km2),
-        _probabilities(forecast, weights.block, weights),
+        int(box.mask_HW.sum()),
+        box.coverage,
+        _leads(map(box.rate_mmh_HW, count), weights),
+        _leads(box.totals_mm(), weights),
+        tuple(
+            _leads((box.probability_HW(lead, threshold) for lead in count), weights)
+            for threshold in range(len(forecast.thresholds_mmh))
+        ),
         area_ensemble(forecast, weights),
     )
 
@@ -142,15 +151,8 @@ def polygon_field(forecast: StoredForecast, polygon: Polygon) -> BoxField | None
     return cut(forecast, weights.block, weights.km2_HW > 0)
 
 
-def _leads(values_THW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> tuple[AreaLead, ...]:
-    return tuple(_lead(values_HW, km2_HW, area_km2) for values_HW in values_THW)
-
-
-def _probabilities(forecast: StoredForecast, block: Block, weights: AreaWeights) -> tuple[tuple[AreaLead, ...], ...]:
-    if not forecast.thresholds_mmh:
-        return ()
-    probabilities = FIELDS.read(forecast).block(block.slices).probabilities
-    return tuple(_leads(one[...], weights.km2_HW, weights.area_km2) for one in probabilities)
+def _leads(values_HW: Iterable[Float32Field], weights: AreaWeights) -> tuple[AreaLead, ...]:
+    return tuple(_lead(each_HW, weights.km2_HW, weights.area_km2) for each_HW in values_HW)
 
 
 def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:
@@ -163,12 +165,14 @@ def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float)
     return AreaLead(mean, float(known_N.min()), float(known_N.max()), min(1.0, known_km2 / area_km2))
 
 
-def _coverage(fields: Fields, block: Block, mask_HW: NDArray[np.bool_]) -> Coverage:
-    known_THW = np.isfinite(fields.rate[:, *block.slices])
-    missing_HW = mask_HW & ~known_THW.all(axis=0)
-    if (missing_HW & (fields.usual_HW[block.slices] | known_THW.any(axis=0))).any():
+def _coverage(fields: Fields, mask_HW: NDArray[np.bool_]) -> Coverage:
+    some_HW, every_HW = np.zeros_like(mask_HW), np.ones_like(mask_HW)
+    for lead in range(fields.leads):
+        known_HW = np.isfinite(fields.rate_mmh_HW(lead))
+        some_HW, every_HW = some_HW | known_HW, every_HW & known_HW
+    if (mask_HW & ~every_HW & (fields.usual_HW | some_HW)).any():
         return "temporarily unavailable"
-    return "ok" if (known_THW & mask_HW).any() else "no coverage"
+    return "ok" if (some_HW & mask_HW).any() else "no coverage"
 
 
 def rounded(values_HW: Float32Field, decimals: int = 3) -> Sequence[Sequence[float | None]]:

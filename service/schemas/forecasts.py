@@ -134,7 +134,7 @@ class LinksOut(Out):
     )
     odim: str | None = Field(None, description="the forecast as ODIM_H5")
     geotiff: str | None = Field(None, description="the forecast as cloud-optimised GeoTIFF")
-    point: str = Field(description="URI template with lat, lon and tz")
+    point: str = Field(description="URI template with lat and lon")
     motion: str | None = Field(None, description="URI template with every_km and bbox")
     box: str | None = Field(None, description="URI template with bbox: west,south,east,north")
     area: str | None = Field(None, description="URI template with polygon: WKT or GeoJSON")

@@ -5,9 +5,11 @@ import pytest
 import xarray as xr
 
 from service.forecasts.fields import FIELDS, Fields
-from service.forecasts.netcdf import dataset_bytes
 from service.forecasts.packing import Packed
-from service.queries.amounts import RULE, amount_dataset, intervals_mm, totals_mm
+from service.queries.amounts import AMOUNT, RULE, intervals_mm, totals_by_lead, totals_mm
+from service.queries.cells import Block
+from service.queries.quantities import quantities_file
+from service.queries.regions import cut
 
 NAN = float("nan")
 
@@ -32,6 +34,8 @@ def test_the_trapezoid_rule_by_hand(analysis, rates, expected, totals):
     found = intervals_mm(fields(analysis, rates), (30, 60, 90), (0, 0))
     np.testing.assert_allclose(found, expected)
     np.testing.assert_allclose(totals_mm(found), totals)
+    by_lead = [float(total_HW[0, 0]) for total_HW in totals_by_lead(fields(analysis, rates), (30, 60, 90))]
+    np.testing.assert_allclose(by_lead, totals)
 
 
 def test_leads_of_unequal_spacing():
@@ -42,9 +46,9 @@ def test_the_amounts_are_cf(world, window_frames, tmp_path):
     world.put(*window_frames)
     forecast = world.service.forecast_stored()
     held = FIELDS.read(forecast)
-    totals = totals_mm(intervals_mm(held, forecast.lead_minutes, (slice(None), slice(None))))
+    whole = cut(forecast, Block(0, forecast.grid.height, 0, forecast.grid.width))
     path = tmp_path / "amount.nc"
-    path.write_bytes(dataset_bytes(amount_dataset(forecast, totals, forecast.grid)))
+    path.write_bytes(quantities_file(forecast, whole, [AMOUNT]))
     with xr.open_dataset(path, decode_cf=False) as raw:
         amount = raw["rainfall_amount"]
         assert amount.attrs["standard_name"] == "lwe_thickness_of_precipitation_amount"
