@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import pairwise
 from typing import ClassVar, Final
 
 import numpy as np
@@ -122,9 +121,7 @@ class NativeForecaster(Forecaster):
         probability_KHW = torch.empty(len(self.thresholds_mmh), rows, cols, device=self.device)
         known_HW = torch.empty(rows, cols, dtype=torch.bool, device=self.device)
         for band in units.bands(step, minutes):
-            own_KN = self.model.logits(band.sum_NU.T).sigmoid_()
-            for lower_N, higher_N in pairwise(own_KN):
-                torch.minimum(lower_N, higher_N, out=higher_N)
+            own_KN = self.model.calibrated_KN(self.model.logits(band.sum_NU.T))
             own_KN.masked_fill_(~covered_HW[band.rows].flatten(), torch.nan)
             probability_KHW[:, band.rows] = own_KN.view(len(own_KN), -1, cols)
             known_HW[band.rows] = (band.seen_N >= HALF_SEEN).view(-1, cols) & covered_HW[band.rows]

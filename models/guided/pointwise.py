@@ -1,5 +1,6 @@
 """Exceedance logits of a cell from its predictors; the weights are smooth functions of lead time and cell size."""
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,12 @@ PIXELS_KM: Final = (1.0, 3.0, 10.0)
 """Cell sizes that have weights of their own, in the same way; beyond, those of the nearer one count."""
 LARGEST: Final = 6.0
 """Bound of the predictors, in standard deviations."""
+LIGHT_MMH: Final = 1.0
+"""Below this threshold, logits under `LOW_LOGIT` (a probability of 0.03) are `LOW_STEEPNESS` times as far below it."""
+LOW_LOGIT: Final = -3.5
+LOW_STEEPNESS: Final = 1.5
+FLATTENED: Final = {2.0: 0.93, 5.0: 0.93}
+"""Factor of the logits by threshold. Both are from counts on spells left out of the fit, see decision 0062."""
 PREDICTORS: Final = (*CARRIED, *COVERAGE, *WINDOW)
 
 
@@ -62,6 +69,18 @@ class PointwiseModel(nn.Module):
         if not self.hidden:
             return units_UN
         return units_UN[self.hidden :] + self.head_UK.T @ units_UN[: self.hidden].relu()
+
+    def calibrated_KN(self, logits_KN: Tensor) -> Tensor:
+        """Turn logits into calibrated probabilities that do not rise with the threshold; the logits are overwritten."""
+        for logits_N, mmh in zip(logits_KN, self.rates_mmh, strict=True):
+            if mmh < LIGHT_MMH:
+                steeper_N = (logits_N - LOW_LOGIT).mul_(LOW_STEEPNESS).add_(LOW_LOGIT)
+                torch.minimum(logits_N, steeper_N, out=logits_N)
+            else:
+                logits_N.mul_(FLATTENED.get(mmh, 1.0))
+        for lower_N, higher_N in pairwise(logits_KN.sigmoid_()):
+            torch.minimum(lower_N, higher_N, out=higher_N)
+        return logits_KN
 
     def forward(self, x_NF: Tensor, minutes: float, pixel_km: float) -> Tensor:
         """Return the logits (N, K) of cells at one lead time and cell size."""

@@ -265,6 +265,20 @@ def test_memory_does_not_grow_with_leads(forecaster, monkeypatch):
     assert alive[3] <= alive[1] * 1.01
 
 
+def test_low_and_moderate_probabilities_are_calibrated():
+    model = PointwiseModel()
+    logits = torch.full((len(RATES_MMH), 4), -20.0)
+    logits[:6] = torch.tensor([-5.5, -3.5, -3.4, 3.0])
+    probability = torch.logit(model.calibrated_KN(logits.clone()).double())
+    expected = torch.tensor([-6.5, -3.5, -3.4, 3.0], dtype=torch.float64)
+    torch.testing.assert_close(probability[:4], expected.repeat(4, 1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        probability[4:6, 3], torch.full((2,), 0.93 * 3.0, dtype=torch.float64), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(probability[4:6, 0], torch.full((2,), -6.5, dtype=torch.float64), atol=1e-4, rtol=0)
+    assert (model.calibrated_KN(torch.randn(8, 500) * 4).diff(dim=0) <= 0).all()
+
+
 def test_weights_change_smoothly_with_lead_and_cell():
     model = PointwiseModel(hidden=2)
     with torch.no_grad():
@@ -318,12 +332,12 @@ def test_each_lead_has_the_weights_of_its_own_minutes():
     with torch.no_grad():
         model.weight_TPFU.zero_()
         model.bias_TPU.zero_()
-        model.bias_TPU[2:] = -5
+        model.bias_TPU[2:] = -3
     result = NativeForecaster(model, "native", "1", device="cpu").forecast(
         _showers(rows=48, cols=48), 3, cadence_minutes=15, pixel_m=1000.0
     )
     assert result.exceedance_probability_KLHW is not None
-    expected = [0.5, 1 / (1 + np.exp(5)), 1 / (1 + np.exp(5))]
+    expected = [0.5, 1 / (1 + np.exp(3)), 1 / (1 + np.exp(3))]
     np.testing.assert_allclose(result.exceedance_probability_KLHW[0, :, 20, 20], expected, rtol=1e-4)
 
 
