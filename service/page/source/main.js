@@ -23,7 +23,7 @@ const keep = (name, value) => { try { localStorage.setItem(name, value); } catch
 
 let words = new Words(stored("language") || navigator.language.slice(0, 2), stored("zone") === "utc");
 const state = { forecast: null, legend: null, scans: [], frames: [], layer: opened.layer || RATE, place: opened.place, point: null,
-  fetchedAt: 0, failure: "", ready: null, isAsking: false, timer: 0, held: 0, hasGrid: false, places: null };
+  fetchedAt: 0, failure: "", ready: null, isAsking: false, hasMotion: stored("motion") === "on", timer: 0, held: 0, hasGrid: false, places: null };
 const screen = new Screen();
 const map = new RainMap("map", { onState: (key, value) => { screen.mark(key, value); draw(); }, onClick: ({ lat, lng }) => choosePlace({ lat, lon: lng }), onView: () => { loadMore(); writeLink(); } });
 
@@ -93,6 +93,7 @@ async function showForecast(isNew) {
     }
     showLayers();
     setFrames();
+    showMotion();
     showPoint();
   }
   await Promise.allSettled([showScores(state.forecast), readiness().then((ready) => { state.ready = ready; showNotice(); })]);
@@ -218,6 +219,15 @@ function showLegend(asProbability) {
 
 // Light, moderate and heavy by the German weather service's classes of the rate: below 2.5, to 10, from 10 mm/h.
 const wordOf = (mmh) => (mmh === 0.1 ? words.text("light") : mmh === 2 ? words.text("moderate") : mmh === 10 ? words.text("heavy") : "");
+
+const ARROWS_KM = 60;
+
+async function showMotion() {
+  $("motion").setAttribute("aria-pressed", state.hasMotion);
+  const link = state.hasMotion && state.forecast && state.forecast.links.motion;
+  const found = link ? await get(`${relative(link).replace(/\{.*\}$/, "")}?every_km=${ARROWS_KM}`).catch(() => null) : null;
+  map.showMotion(found ? found.vectors : []);
+}
 
 /* ---------- a place ---------- */
 
@@ -400,6 +410,7 @@ $("play").addEventListener("click", () => (state.timer ? stop() : play()));
 $("slider").addEventListener("input", () => { stop(); show(Number($("slider").value)); });
 $("slider").addEventListener("change", writeLink);
 $("what").addEventListener("change", () => { state.layer = $("what").value; setFrames(); writeLink(); });
+$("motion").addEventListener("click", () => { state.hasMotion = !state.hasMotion; keep("motion", state.hasMotion ? "on" : "off"); showMotion(); });
 $("threshold").addEventListener("change", drawScores);
 $("other-score").addEventListener("change", drawScores);
 $("search").addEventListener("input", search);

@@ -8,9 +8,21 @@ const OPACITY = 0.85;
 const CELLS_PER_PIXEL = 0.5;
 const EQUATOR_PIXEL_M = 156_543;
 const SIDE = 512;
+const KM_PER_DEGREE = 111.2;
+const SLOWEST_KMH = 3;
 const LABEL_ROOM = { width: 96, height: 30 };
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+// Shaft and head of an arrow in degrees, from a place towards a direction.
+export function arrow(lat, lon, km, towards) {
+  const step = (from, length, degrees) => {
+    const angle = (degrees * Math.PI) / 180;
+    return [from[0] + (length * Math.cos(angle)) / KM_PER_DEGREE, from[1] + (length * Math.sin(angle)) / (KM_PER_DEGREE * Math.cos((lat * Math.PI) / 180))];
+  };
+  const tip = step([lat, lon], km, towards);
+  return [[[lat, lon], tip], [step(tip, km * 0.35, towards + 150), tip, step(tip, km * 0.35, towards - 150)]];
+}
 
 export class RainMap {
   // `onState(key, state)`: a frame's picture is "ready", "failed", or (undefined) gone since the map was moved.
@@ -117,6 +129,13 @@ export class RainMap {
       this.layers.delete(key);
       this.onState(key, undefined);
     }
+  }
+
+  // Arrows of the motion of the rain, as long as it moves in half an hour; none for an empty list.
+  showMotion(vectors) {
+    if (this.arrows) this.arrows.remove();
+    const lines = vectors.filter((one) => one.speed_kmh >= SLOWEST_KMH).map((one) => arrow(one.lat, one.lon, one.speed_kmh / 2, one.towards_degrees));
+    this.arrows = L.polyline(lines.flat(), { renderer: this.renderers.lines, pane: "lines", interactive: false, weight: 1.8, color: colour("--town"), opacity: 0.8 }).addTo(this.map);
   }
 
   mark(place) {

@@ -27,7 +27,7 @@ const ENGLISH = {
   coverage: "Area with radar", radars: "Missing radars", none: "none", theModel: "the model", notes: "Notes", download: "Download",
   cells: "Grid cells", every: "{km} km, every {minutes} minutes", ofGrid: "{percent} % of the grid",
   verification: "Verification", sources: "Sources", utc: "UTC", local: "Local time", switchZone: "Show times in {zone}", switchLanguage: "Deutsch",
-  legendTitle: "mm/h", legendProbability: "probability", moves: "Rain here moves towards {direction} at {speed} km/h.",
+  motion: "Arrows: motion of the rain in half an hour", legendTitle: "mm/h", legendProbability: "probability", moves: "Rain here moves towards {direction} at {speed} km/h.",
 };
 
 const GERMAN = {
@@ -57,7 +57,7 @@ const GERMAN = {
   coverage: "Fläche mit Radar", radars: "Fehlende Radare", none: "keine", theModel: "das Modell", notes: "Hinweise", download: "Herunterladen",
   cells: "Gitterzellen", every: "{km} km, alle {minutes} Minuten", ofGrid: "{percent} % des Gitters",
   verification: "Verifikation (englisch)", sources: "Quellen", utc: "UTC", local: "Ortszeit", switchZone: "Zeiten in {zone} zeigen", switchLanguage: "English",
-  legendTitle: "mm/h", legendProbability: "Wahrscheinlichkeit", moves: "Der Regen zieht hier nach {direction}, {speed} km/h.",
+  motion: "Pfeile: Zug des Regens in einer halben Stunde", legendTitle: "mm/h", legendProbability: "Wahrscheinlichkeit", moves: "Der Regen zieht hier nach {direction}, {speed} km/h.",
 };
 
 export const LANGUAGES = { en: ENGLISH, de: GERMAN };

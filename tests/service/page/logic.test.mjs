@@ -139,6 +139,11 @@ test("both languages have the same words, and a slowed replay is named in each",
   assert.equal(english.pace("waiting for the first forecast"), "Waiting for the first forecast.");
 });
 
+test("every number of a sentence is written by the reader's language", () => {
+  assert.equal(new Words("de", true).plain(0.5), "0,5");
+  assert.equal(english.plain(0.5), "0.5");
+});
+
 test("an unknown language is English, and directions have eight names", () => {
   assert.equal(new Words("fr", true).language, "en");
   assert.deepEqual([0, 44, 90, 359, -45].map((degrees) => english.direction(degrees)), ["N", "NE", "E", "N", "NW"]);
