@@ -1,4 +1,4 @@
-"""From noise and probabilities to rates: ranks over the members, and the quantile of the distribution at each rank."""
+"""From noise and probabilities to rates: strata over the members, and the quantile of the distribution in each."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,37 +14,44 @@ FAINT: Final = 1e-3
 
 
 def coupled_mmh(
-    order_MHW: Float32Field, within_MHW: Float32Field, probability_KHW: Float32Field, thresholds_mmh: Sequence[float]
+    noise_MHW: Float32Field, probability_KHW: Float32Field, thresholds_mmh: Sequence[float]
 ) -> Float32Field:
     """Return the rates of M members in mm/h, whose share at or above a threshold is its probability, within 1 / M.
 
     Args:
-        order_MHW: noise that ranks the members at each cell.
-        within_MHW: standard normal noise, the place within the stratum of a rank.
+        noise_MHW: standard normal, independent between members.
         probability_KHW: of reaching each threshold, not rising along K; NaN gives NaN.
         thresholds_mmh: ascending.
     """
-    rate_mmh_MHW = np.zeros(order_MHW.shape, np.float32)
+    rate_mmh_MHW = np.zeros(noise_MHW.shape, np.float32)
     lowest_HW = probability_KHW[0]
     wet_HW = lowest_HW >= FAINT
-    probability_KN = probability_KHW[:, wet_HW]
-    place_MN = ndtr(within_MHW[:, wet_HW])
-    place_MN += ranks(order_MHW[:, wet_HW])
-    exceeded_MN = np.float32(1) - place_MN / np.float32(len(order_MHW))
-    rate_mmh_MHW[:, wet_HW] = rate_at(exceeded_MN, probability_KN, thresholds_mmh)
+    exceeded_MN = 1 - stratified(ndtr(noise_MHW[:, wet_HW]))
+    rate_mmh_MHW[:, wet_HW] = rate_at(exceeded_MN, probability_KHW[:, wet_HW], thresholds_mmh)
     rate_mmh_MHW[:, np.isnan(lowest_HW)] = np.nan
     return rate_mmh_MHW
 
 
-def ranks(order_MN: Float32Field) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Return the rank of each member at each place, 0 for the lowest; equal ones in the order of the members."""
-    rank_MN = np.zeros(order_MN.shape, np.uint8 if len(order_MN) <= 256 else np.uint16)
-    for later in range(len(order_MN)):
-        for earlier in range(later):
-            above_N = order_MN[later] >= order_MN[earlier]
-            rank_MN[later] += above_N
-            rank_MN[earlier] += ~above_N
-    return rank_MN
+def stratified(uniform_MN: Float32Field) -> Float32Field:
+    """Return numbers in the same order at each place, one in each of M equal strata.
+
+    Each keeps its place between the next lower and the next higher one, which is uniform given these two: so the result
+    is uniform within its stratum, and fields that cross each other stay continuous.
+
+    Args:
+        uniform_MN: independent and uniform between 0 and 1.
+    """
+    members = len(uniform_MN)
+    order_MN = np.argsort(uniform_MN, axis=0)
+    sorted_MN = np.zeros((members + 2, uniform_MN.shape[1]), np.float32)
+    sorted_MN[1:-1] = np.take_along_axis(uniform_MN, order_MN, axis=0)
+    sorted_MN[-1] = 1.0
+    gap_MN = np.maximum(sorted_MN[2:] - sorted_MN[:-2], np.float32(1e-12))
+    place_MN = (sorted_MN[1:-1] - sorted_MN[:-2]) / gap_MN
+    place_MN += np.arange(members, dtype=np.float32)[:, None]
+    found_MN = np.empty_like(place_MN)
+    np.put_along_axis(found_MN, order_MN, place_MN / np.float32(members), axis=0)
+    return np.asarray(found_MN, np.float32)
 
 
 def rate_at(exceeded_MN: Float32Field, probability_KN: Float32Field, thresholds_mmh: Sequence[float]) -> Float32Field:

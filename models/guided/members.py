@@ -1,8 +1,8 @@
 """Ensemble members: fields with the observed texture whose distribution at each cell is the calibrated one.
 
-Ensemble copula coupling (Schefzik et al. 2013): Gaussian noise gives each member a rank at a cell, the ranks are the
-strata of a uniform number, and its quantile of the calibrated distribution is the member's rate. The share of members
-at or above a threshold is therefore its probability, to within one member.
+Ensemble copula coupling (Schefzik et al. 2013): Gaussian noise gives each member a rank at a cell, a rank is a stratum
+of the calibrated distribution, and a quantile in it is the member's rate. The share of members at or above a threshold
+is therefore its probability, to within one member.
 """
 
 import zlib
@@ -93,7 +93,7 @@ class EnsembleMembers:
             self._waiting = [each for each in self._waiting if each > minutes]
             self._matched = self._match.matched(self._matched, probability_KHW, thresholds_mmh, minutes)
             self._noise.retexture(self._matched)
-        rate_mmh_MHW = coupled_mmh(*self._carried(step), probability_KHW, thresholds_mmh)
+        rate_mmh_MHW = coupled_mmh(self._carried(step), probability_KHW, thresholds_mmh)
         self._sums.add(rate_mmh_MHW, minutes)
         return rate_mmh_MHW
 
@@ -107,18 +107,15 @@ class EnsembleMembers:
         older_mmh_HW = warped(coarse(rate_mmh_THW[-1 - age], self.factor), back_CHW)
         return observed_texture(self.newest_mmh_HW, older_mmh_HW, age * self.cadence_minutes, self.cell_km)
 
-    def _carried(self, step: int) -> tuple[Float32Field, Float32Field]:
-        """Return two independent noises of each member, carried along the motion, the nearest cell."""
+    def _carried(self, step: int) -> Float32Field:
+        """Return the noise of each member, carried along the motion, the nearest cell."""
         back_CHW = self.paths.back_CHW(step, self.shape, self.factor)
         rows, cols = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32)
         row_HW, col_HW = (rows + back_CHW[1]) % self._noise.shape[0], (cols + back_CHW[0]) % self._noise.shape[1]
-        first_MHW, second_MHW = (np.empty((self.members, *self.shape), np.float32) for _ in range(2))
-        for member in range(self.members):
-            field_HW = self._noise.field_HW(member)
-            for into_MHW, part_HW in ((first_MHW, field_HW.real), (second_MHW, field_HW.imag)):
-                whole_HW = np.ascontiguousarray(part_HW)
-                cv2.remap(whole_HW, col_HW, row_HW, cv2.INTER_NEAREST, into_MHW[member], borderMode=cv2.BORDER_WRAP)
-        return first_MHW, second_MHW
+        noise_MHW = np.empty((self.members, *self.shape), np.float32)
+        for member, field_HW in enumerate(self._noise.fields_HW()):
+            cv2.remap(field_HW, col_HW, row_HW, cv2.INTER_NEAREST, noise_MHW[member], borderMode=cv2.BORDER_WRAP)
+        return noise_MHW
 
 
 def seed_of(newest_mmh_HW: Float32Field) -> int:

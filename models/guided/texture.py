@@ -1,10 +1,10 @@
 """Texture of rain: power and lifetime by wavelength, measured in a window, and Gaussian fields that have them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import fftfreq, ifft2, next_fast_len, rfft2, rfftfreq
 
 from core.arrays import Float32Field, Float64Field
@@ -127,14 +127,14 @@ def _coherence(first_HW: Float32Field, second_HW: Float32Field, cell_km: float, 
 class GaussianWaves:
     """Periodic Gaussian fields whose waves live as long as those of a texture; they are born at time 0 and grow.
 
-    At any time a wave has the variance 1 - exp(-2 t / lifetime): what has changed since the newest observation. Each
-    field is complex: two independent fields in one transform.
+    At any time a wave has the variance 1 - exp(-2 t / lifetime): what has changed since the newest observation. Two
+    fields share a transform, as its real and its imaginary part.
 
     Args:
         texture: powers and lifetimes.
         shape: rows and columns that the fields cover at least.
         cell_km: edge of a cell.
-        count: number of complex fields.
+        count: number of fields.
         seed: of the random numbers.
     """
 
@@ -142,7 +142,7 @@ class GaussianWaves:
         self.shape = (next_fast_len(shape[0]), next_fast_len(shape[1]))
         self.cell_km, self.count = cell_km, count
         self._random = np.random.Generator(np.random.SFC64(seed))
-        self._wave_MHW = np.zeros((count, *self.shape), np.complex64)
+        self._wave_MHW = np.zeros((-(-count // 2), *self.shape), np.complex64)
         self._variance_HW = np.zeros(self.shape, np.float32)
         self._lifetime_HW = texture.waves(self.shape, cell_km)[1]
         self.retexture(texture)
@@ -161,8 +161,11 @@ class GaussianWaves:
             wave_HW += normal_HW2.view(np.complex64)[..., 0] * new_HW
         self._variance_HW = np.square(kept_HW) * self._variance_HW + np.square(new_HW)
 
-    def field_HW(self, number: int) -> NDArray[np.complex64]:
-        """Return one field; both parts have the variance 1."""
+    def fields_HW(self) -> Iterator[Float32Field]:
+        """Yield the fields, each with the variance 1."""
         variance = max(float((self._power_HW * self._variance_HW).sum(dtype=np.float64)), 1e-30)
         amplitude_HW = np.sqrt(self._power_HW * np.float32(self.shape[0] * self.shape[1] / variance))
-        return np.asarray(ifft2(self._wave_MHW[number] * amplitude_HW, norm="ortho", overwrite_x=True), np.complex64)
+        for number in range(self.count):
+            if number % 2 == 0:
+                both_HW = ifft2(self._wave_MHW[number // 2] * amplitude_HW, norm="ortho", overwrite_x=True)
+            yield np.ascontiguousarray(both_HW.imag if number % 2 else both_HW.real)

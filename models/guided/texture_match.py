@@ -1,4 +1,4 @@
-"""Noise whose members have the observed texture: thresholds and ranks change the spectrum, which is undone here."""
+"""Noise whose members have the observed texture: thresholds change the spectrum, which is undone here."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -83,8 +83,8 @@ class TextureMatch:
         rows, cols = probability_KHW.shape[1:]
         waves = GaussianWaves(noise, (rows, cols), self.cell_km, MEMBERS, SEED)
         waves.advance(minutes)
-        fields_MHW = np.stack([waves.field_HW(number)[:rows, :cols] for number in range(MEMBERS)])
-        rate_mmh_MHW = coupled_mmh(fields_MHW.real, fields_MHW.imag, probability_KHW, thresholds_mmh)
+        fields_MHW = np.stack([field_HW[:rows, :cols] for field_HW in waves.fields_HW()])
+        rate_mmh_MHW = coupled_mmh(fields_MHW, probability_KHW, thresholds_mmh)
         return np.asarray(np.median([self._powers_CB(rate_HW) for rate_HW in rate_mmh_MHW[:MEASURED]], axis=0))
 
     def _changed(self, noise: Texture, change_B: Float64Field) -> Texture:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.distribution import quantile_mmh
-from models.guided.coupling import coupled_mmh, ranks, rate_at
+from models.guided.coupling import coupled_mmh, rate_at, stratified
 from models.guided.member_amounts import AmountSums, member_quantiles
 from models.guided.members import EnsembleMembers, members_factor
 from models.guided.texture import GaussianWaves, Texture, band_edges_km, band_products, observed_texture
@@ -25,7 +25,8 @@ def _rain(rows=120, cols=130, seed=0, drift=0):
     texture = Texture(lengths, lengths**3, lengths)
     waves = GaussianWaves(texture, (rows, cols + drift), 1.0, 1, seed)
     waves.advance(1e6)
-    field = waves.field_HW(0).real[:rows, drift : cols + drift]
+    (whole,) = waves.fields_HW()
+    field = whole[:rows, drift : cols + drift]
     return np.where(field > 0.5, 0.3 * np.exp(1.5 * field), 0).astype(np.float32)
 
 
@@ -38,8 +39,8 @@ def _members(rate_THW, count=4, seed=0, **more):
 def test_the_share_of_members_is_the_probability(seed, members):
     random = np.random.default_rng(seed)
     probability = _probabilities(seed).reshape(len(RATES), 10, 20)
-    noise = random.standard_normal((2, members, 10, 20), np.float32)
-    rates = coupled_mmh(noise[0], noise[1], probability, RATES)
+    noise = random.standard_normal((members, 10, 20), np.float32)
+    rates = coupled_mmh(noise, probability, RATES)
     for number, mmh in enumerate(RATES):
         share = (rates >= np.float32(mmh)).mean(axis=0)
         assert np.abs(share - probability[number]).max() <= 1 / members + 1e-5
@@ -47,8 +48,8 @@ def test_the_share_of_members_is_the_probability(seed, members):
 
 def test_a_stratum_is_filled_evenly():
     """A probability of a fifth of a member is reached by one member in a fifth of the cells."""
-    noise = np.random.default_rng(0).standard_normal((2, 10, 100, 100), np.float32)
-    rates = coupled_mmh(noise[0], noise[1], np.full((1, 100, 100), 0.02, np.float32), (1.0,))
+    noise = np.random.default_rng(0).standard_normal((10, 100, 100), np.float32)
+    rates = coupled_mmh(noise, np.full((1, 100, 100), 0.02, np.float32), (1.0,))
     assert (rates >= 1).mean() == pytest.approx(0.02, rel=0.05)
     assert (rates >= 1).sum(axis=0).max() == 1
 
@@ -60,19 +61,27 @@ def test_the_distribution_is_that_of_the_quantiles(seed, quantile):
     np.testing.assert_allclose(found, quantile_mmh(probability, RATES, quantile), rtol=2e-3)
 
 
-def test_ranks_are_a_permutation_at_every_cell():
-    order = np.random.default_rng(0).integers(0, 4, (7, 300)).astype(np.float32)
-    found = ranks(order)
-    assert (np.sort(found, axis=0) == np.arange(7)[:, None]).all()
-    assert (np.take_along_axis(order, np.argsort(found, axis=0), 0)[1:] >= 0).all()
-    np.testing.assert_array_equal(np.take_along_axis(order, np.argsort(found, axis=0), 0), np.sort(order, axis=0))
+def test_every_stratum_has_one_member_uniform_in_it():
+    uniform = np.random.default_rng(0).random((7, 20_000), np.float32)
+    found = stratified(uniform)
+    np.testing.assert_array_equal(np.argsort(found, axis=0), np.argsort(uniform, axis=0))
+    np.testing.assert_array_equal(np.sort((found * 7).astype(int), axis=0), np.tile(np.arange(7)[:, None], 20_000))
+    within = np.sort(found, axis=0) * 7 % 1
+    np.testing.assert_allclose(
+        [np.mean(within < share, axis=1) for share in (0.1, 0.5, 0.9)], [[0.1], [0.5], [0.9]] * np.ones(7), atol=0.015
+    )
+
+
+def test_fields_that_cross_stay_continuous():
+    x = np.linspace(0.05, 1, 20_001, dtype=np.float32)
+    fields = 0.5 + 0.4 * np.sin(x * np.array([[3], [5], [8], [11]], np.float32))
+    assert np.abs(np.diff(stratified(fields.astype(np.float32)), axis=1)).max() < 0.02
 
 
 def test_no_probability_gives_no_member():
     probability = np.full((2, 3, 3), 0.5, np.float32)
     probability[:, 0, 0] = np.nan
-    noise = np.zeros((2, 5, 3, 3), np.float32)
-    rates = coupled_mmh(noise[0], noise[1], probability, (1.0, 2.0))
+    rates = coupled_mmh(np.zeros((5, 3, 3), np.float32), probability, (1.0, 2.0))
     assert np.isnan(rates[:, 0, 0]).all()
     assert np.isfinite(rates[:, 1:]).all()
 
@@ -83,14 +92,14 @@ def test_noise_has_the_powers_and_lives_as_long_as_its_texture():
     waves = GaussianWaves(texture, (128, 128), 2.0, 6, 0)
     waves.advance(1e5)
     edges = band_edges_km((128, 128), 2.0)
-    before = [waves.field_HW(number).real.copy() for number in range(6)]
+    before = list(waves.fields_HW())
     assert np.std(before) == pytest.approx(1, abs=0.1)
     power = np.mean([band_products(one, one, 2.0, edges) for one in before], axis=0)
     middles = np.sqrt(edges[1:] * edges[:-1])
     gradient = np.polyfit(np.log(middles[1:-2]), np.log(power[1:-2]), 1)[0]
     assert gradient == pytest.approx(2.5, abs=0.3)
     waves.advance(16)
-    after = [waves.field_HW(number).real for number in range(6)]
+    after = list(waves.fields_HW())
     kept = np.mean([band_products(*pair, 2.0, edges) for pair in zip(before, after, strict=True)], axis=0) / power
     np.testing.assert_allclose(kept[2:-2], np.exp(-16 / middles[2:-2]), atol=0.12)
 
@@ -101,7 +110,7 @@ def test_noise_of_the_first_minutes_is_fine():
     fine.advance(1)
     coarse.advance(1e5)
     edges = band_edges_km((128, 128), 2.0)
-    early, late = (band_products(one, one, 2.0, edges) for one in (fine.field_HW(0).real, coarse.field_HW(0).real))
+    early, late = (band_products(one, one, 2.0, edges) for one in map(next, (fine.fields_HW(), coarse.fields_HW())))
     assert (early / late)[0] > 5 * (early / late)[-2]
 
 
@@ -114,7 +123,7 @@ def test_lifetimes_are_measured_along_the_motion():
         base, new = GaussianWaves(shared, (128, 128), 2.0, 1, 0), GaussianWaves(own, (128, 128), 2.0, 1, seed)
         base.advance(1e5)
         new.advance(1e5)
-        field = base.field_HW(0).real + 0.3 * new.field_HW(0).real
+        field = next(base.fields_HW()) + 0.3 * next(new.fields_HW())
         fields.append((np.exp(np.maximum(field[:128, :128], 0)) - 1).astype(np.float32))
     found = observed_texture(fields[0], fields[1], 10.0, 2.0)
     assert found.lifetime_minutes_B[0] < 15
@@ -133,8 +142,8 @@ def test_matched_noise_gives_members_the_observed_spectrum():
     def distance(noise):
         waves = GaussianWaves(noise, newest.shape, 1.0, 12, 5)
         waves.advance(60)
-        fields = np.stack([waves.field_HW(number)[: newest.shape[0], : newest.shape[1]] for number in range(12)])
-        rates = coupled_mmh(fields.real, fields.imag, probability, RATES)
+        fields = np.stack([field[: newest.shape[0], : newest.shape[1]] for field in waves.fields_HW()])
+        rates = coupled_mmh(fields, probability, RATES)
         logs = [np.log1p(10 * one) for one in (newest, *rates)]
         power, *others = [band_products(one, one, 1.0, edges) for one in logs]
         return np.abs(np.log(np.median(others, axis=0) / power))[:-4].max()
