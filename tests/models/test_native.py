@@ -13,6 +13,7 @@ from models.checkpoint import save_model
 from models.guided.advection import warped
 from models.guided.carry import CarriedUnits
 from models.guided.cuts import ExpectedCuts
+from models.guided.inflow import bound_inflow
 from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
 from models.guided.members import coarse
 from models.guided.native import NativeForecaster
@@ -277,6 +278,34 @@ def test_low_and_moderate_probabilities_are_calibrated():
     )
     torch.testing.assert_close(probability[4:6, 0], torch.full((2,), -6.5, dtype=torch.float64), atol=1e-4, rtol=0)
     assert (model.calibrated_KN(torch.randn(8, 500) * 4).diff(dim=0) <= 0).all()
+
+
+def test_inflow_is_bounded_by_the_distance_from_the_known_area():
+    known = np.zeros((20, 200), np.bool_)
+    known[:, 150:] = True
+    probability = torch.full((len(RATES_MMH), 20, 200), 0.95)
+    probability[-1, :, :100] = 0.01
+    probability[:, 3, 7] = torch.nan
+    bound_inflow(probability, known, 2.0, RATES_MMH)
+    assert (probability[:7, :, 150:] == 0.95).all()
+    assert (probability[-1, 4:, 100:149] <= 0.35).all()
+    for number, at_edge in ((0, 0.65), (2, 0.65), (4, 0.5), (5, 0.35), (6, 0.35)):
+        assert float(probability[number, 10, 149]) == pytest.approx(at_edge * np.exp(-2 / 50), rel=0.01)
+        assert float(probability[number, 10, 100]) == pytest.approx(at_edge * np.exp(-100 / 50), rel=0.03)
+    assert torch.isnan(probability[:, 3, 7]).all()
+    assert (probability.nan_to_num().diff(dim=0) <= 0).all()
+    nothing = torch.full((len(RATES_MMH), 20, 200), 0.95)
+    bound_inflow(nothing, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH)
+    assert torch.isfinite(nothing).all()
+
+
+def test_a_forecast_of_inflow_is_bounded(forecaster):
+    fields = _showers(13, 64, 160, speed=4.0)
+    fields[:, :, :8] = 10.0  # heavy rain at the edge that everything flows away from
+    result = forecaster.forecast(fields, 12, cadence_minutes=5, pixel_m=1000.0)
+    inflow = ~result.known_LHW[-1]
+    assert inflow.any()
+    assert result.exceedance_probability_KLHW[0, -1][inflow].max() <= 0.65 + 1e-6
 
 
 def test_weights_change_smoothly_with_lead_and_cell():
