@@ -13,6 +13,9 @@ from core.arrays import Float32Field
 RAIN_MMH: Final = 0.1
 """Rain rate from which a place counts as wet."""
 
+ABOUT_MINUTES: Final = 15
+"""Time from the start, earlier or later, within which the rain of a member counts for its probability."""
+
 LEAST_PROBABILITY: Final = 0.2
 """Members that show rain more rarely make no start; the forecast rate shows none there either."""
 
@@ -25,9 +28,9 @@ class NextRain:
 
     Attributes:
         start_minutes: 0 where the newest scan has rain.
-        start_probability: of rain at the start; from members, of any rain within the leads.
+        start_probability: of rain at the start; from members, of rain within `ABOUT_MINUTES` of it.
         end_minutes: first dry time after the start.
-        end_probability: that it is dry then; from members, that the rain ends within the leads if it comes.
+        end_probability: that it is dry then.
         basis: what minutes and probabilities come from.
     """
 
@@ -39,9 +42,10 @@ class NextRain:
 
 
 def member_rain(rate_mmh_ML: Float32Field, lead_minutes: Sequence[int], observed_mmh: float | None) -> NextRain | None:
-    """Return start and end of the next rain from ensemble members; None where fewer than a fifth have rain.
+    """Return start and end of the next rain from ensemble members; None where fewer than a fifth have rain about then.
 
-    Minutes are medians: of the starts over members with rain, and of the ends over those in which it ends.
+    Minutes are medians: of the starts over members with rain, and of the ends over those in which it ends. The share of
+    members with any rain within the leads would say more than is known: in two hours nearly every member has a shower.
 
     Args:
         rate_mmh_ML: mm/h by member and lead, without NaN.
@@ -49,18 +53,23 @@ def member_rain(rate_mmh_ML: Float32Field, lead_minutes: Sequence[int], observed
         observed_mmh: newest scan; where it has rain, that is the start in every member.
     """
     rains_now = observed_mmh is not None and observed_mmh >= RAIN_MMH
-    wet_ML = rate_mmh_ML >= RAIN_MMH
+    wet_ML, minutes_L = rate_mmh_ML >= RAIN_MMH, np.array(lead_minutes)
     has_M = wet_ML.any(axis=1) | rains_now
-    probability = float(has_M.mean())
-    if probability < LEAST_PROBABILITY:
+    if not has_M.any():
         return None
     first_M = np.where(rains_now, -1, wet_ML.argmax(axis=1))[has_M]
-    dry_ML = ~wet_ML[has_M] & (np.arange(wet_ML.shape[1]) > first_M[:, None])
-    ends_M = dry_ML.any(axis=1)
-    minutes_L = np.array(lead_minutes)
     start = 0 if rains_now else _median(minutes_L[first_M])
-    end = _median(minutes_L[dry_ML.argmax(axis=1)[ends_M]]) if ends_M.any() else None
-    return NextRain(start, probability, end, float(ends_M.mean()), "members")
+    about_L = np.abs(minutes_L - start) <= ABOUT_MINUTES
+    probability = 1.0 if rains_now else float(wet_ML[:, about_L].any(axis=1).mean())
+    if probability < LEAST_PROBABILITY:
+        return None
+    dry_ML = ~wet_ML[has_M] & (np.arange(wet_ML.shape[1]) > first_M[:, None]) & (minutes_L > start)
+    ends_M = dry_ML.any(axis=1)
+    if not ends_M.any():
+        return NextRain(start, probability, None, None, "members")
+    end = _median(minutes_L[dry_ML.argmax(axis=1)[ends_M]])
+    dry_share = float((~wet_ML[:, minutes_L == end]).mean())
+    return NextRain(start, probability, end, dry_share, "members")
 
 
 def _median(minutes_N: NDArray[np.int_]) -> int:

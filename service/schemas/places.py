@@ -58,9 +58,9 @@ class NextRainOut(Out):
     end_minutes: Minutes
     end_probability: Probability = Field(description="probability that it is dry at the end; see `basis`")
     basis: Literal["members", "probabilities", "rates"] = Field(
-        description="`members`: from ensemble members, start and end are medians and the probabilities those of any "
-        "rain and of an end within the leads; `probabilities`: start and end of the forecast rate, with the "
-        "exceedance probability at these times; `rates`: the same without probabilities"
+        description="`members`: from ensemble members; start and end are medians, and `start_probability` is that of "
+        "rain within 15 minutes of the start; `probabilities`: start and end of the forecast rate, with the exceedance "
+        "probability at these times; `rates`: the same without probabilities"
     )
 
 

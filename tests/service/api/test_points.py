@@ -186,11 +186,18 @@ def test_the_next_rain_from_members_by_hand():
     members_ML[2, 0] = 1.0  # +5, dry at +10
     rain = member_rain(members_ML, LEADS, 0.0)
     assert rain is not None
-    assert (rain.start_minutes, rain.end_minutes, rain.basis) == (10, 10, "members")
-    assert (rain.start_probability, rain.end_probability) == pytest.approx((0.6, 2 / 3))
+    assert (rain.start_minutes, rain.end_minutes, rain.basis) == (10, 15, "members")
+    assert (rain.start_probability, rain.end_probability) == pytest.approx((0.6, 0.6))
     now = member_rain(members_ML, LEADS, 0.5)
     assert now is not None
-    assert (now.start_minutes, now.start_probability, now.end_minutes, now.end_probability) == (0, 1.0, 5, 1.0)
-    members_ML[1:] = 0.0
-    assert member_rain(members_ML, LEADS, 0.0) is not None
-    assert member_rain(np.concatenate([members_ML, members_ML[1:]]), LEADS, 0.0) is None
+    assert (now.start_minutes, now.start_probability, now.end_minutes, now.end_probability) == (0, 1.0, 5, 0.8)
+
+
+def test_showers_that_come_at_any_time_are_no_certain_rain_at_one():
+    """Every member rains once, each at another time: the probability is that of rain about the start."""
+    minutes = tuple(range(5, 151, 5))
+    members_ML = np.eye(30, dtype=np.float32)[::3]
+    rain = member_rain(members_ML, minutes, 0.0)
+    assert rain is not None
+    assert (rain.start_minutes, rain.start_probability) == pytest.approx((65, 0.3))  # those at 50, 65 and 80 minutes
+    assert member_rain(np.concatenate([members_ML, np.zeros_like(members_ML)]), minutes, 0.0) is None
