@@ -18,7 +18,6 @@ from core.arrays import Float32Field
 from ingest.synthetic import weather
 from models import load_forecaster
 from models.ensembles import StepsEnsemble
-from models.load import list_forecasters
 
 HOURS: Final = 2.0
 SCALE: Final[dict[str, Any]] = {"cadence_minutes": 5, "pixel_m": 1000.0}
@@ -46,11 +45,6 @@ class FirstForecast:
     by_lead_s: float
     by_lead_bytes: int
     with_members_s: float
-
-
-def native_model() -> str:
-    """Return the name of the model that runs on the source's own cells."""
-    return "native" if "native" in list_forecasters() else "default"
 
 
 def window_mmh(shape: tuple[int, int]) -> Float32Field:
@@ -93,7 +87,7 @@ def _row(grid: str, found: FirstForecast, members_s: float, setting: BenchmarkSe
 
 def first_forecast(shape: tuple[int, int], setting: BenchmarkSetting) -> FirstForecast:
     """Measure one grid; the process is a fresh one."""
-    forecaster, rate_mmh_THW = load_forecaster(native_model(), setting.device), window_mmh(shape)
+    forecaster, rate_mmh_THW = load_forecaster("default", setting.device), window_mmh(shape)
     leads = setting.native.leads
     forecast = partial(forecaster.forecast, rate_mmh_THW, leads, **SCALE)
     before_s = time.process_time()
@@ -111,7 +105,7 @@ def first_forecast(shape: tuple[int, int], setting: BenchmarkSetting) -> FirstFo
 def native_peers(setting: BenchmarkSetting) -> Section:
     """Time the first grid's forecast against extrapolation, and its members against STEPS."""
     sizes, shape = setting.native, setting.native.grids[0]
-    ours, rate_mmh_THW = load_forecaster(native_model(), setting.device), window_mmh(shape)
+    ours, rate_mmh_THW = load_forecaster("default", setting.device), window_mmh(shape)
     steps = StepsEnsemble(sizes.members)
     works: list[tuple[str, int, Side, Side]] = [
         (

@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.fresh import in_fresh_process, peak_resident_bytes
 from benchmarks.goals import goals_on
-from benchmarks.native import HOURS, native_model
+from benchmarks.native import HOURS
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.points import recent_weather
 from benchmarks.setting import BenchmarkSetting
@@ -45,7 +45,7 @@ def _of(row: Row, column: str) -> float:
 
 def newest_scan(home: Path, setting: BenchmarkSetting) -> Row:
     """Measure one live store; the process is a fresh one."""
-    service = NowcastService.from_settings(Settings(home=home, device=setting.device, model=native_model()))
+    service = NowcastService.from_settings(Settings(home=home, device=setting.device))
     *earlier, newest = recent_weather(HOURS + 1 / 12)
     for frame in earlier:
         service.store.put(frame)
