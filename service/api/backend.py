@@ -3,23 +3,27 @@
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from sqlite3 import Connection
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.errors import ConfigError, NowcastError, UnavailableError
+from core.errors import ConfigError, NoDataError, NowcastError, UnavailableError
 from core.settings import Settings
 from ingest.sandbox.pool import decoder_pool
 from ingest.store.database import open_idle_connection
 from service.api.admission import admission_of
+from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
 from service.process.responsive import LibraryThreads, gc_frozen_after, shorten_switch_interval
 
 log = logging.getLogger(__name__)
+
+FOLLOW_S: Final = 0.5
+"""Seconds between two looks for a newer forecast; a look is one `stat` of a file."""
 
 RETRY_S: Final = (1.0, 2.0, 5.0, 10.0)
 """Waits between attempts to open the store and warm the model; the last one repeats."""
@@ -94,6 +98,8 @@ class Backend:
                 with gc_frozen_after() if self._is_whole_process else nullcontext():
                     self._open()
                 self._after_warm("backfill of baselines failed", self.service.baselines.backfill)
+                if self._is_whole_process:
+                    threading.Thread(target=self._follow_newest, name="newest", daemon=True).start()
                 return
             except Exception as err:
                 # any failure to start is shown by /readyz to the operator, and tried again
@@ -105,6 +111,18 @@ class Backend:
                     return
             self._stop.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
+
+    def _follow_newest(self) -> None:
+        """Read each new forecast into memory when it appears, so that no request waits for its file."""
+        seen = None
+        while not self._stop.wait(FOLLOW_S):
+            if self.service.catalogue.version != seen:
+                seen = self.service.catalogue.version
+                self._after_warm("reading the newest forecast failed", self._hold_newest)
+
+    def _hold_newest(self) -> None:
+        with suppress(NoDataError):  # there is none yet
+            FIELDS.read(self.service.latest())
 
     def _open(self) -> None:
         self._service = self._service or self._build()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
-from core.cf import rate_dataset, with_known, write_dataset
+from core.cf import axes_dataset
 from core.errors import FrameError, NoDataError, NotAcceptableError
 from core.files import write_atomically, write_bytes_atomically
 from core.frame import RadarFrame
@@ -20,8 +20,9 @@ from core.registry import Registry
 from core.times import iso
 from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import odim_bytes
-from service.forecasts.fields import FIELDS
-from service.forecasts.products import forecast_attributes
+from service.forecasts.fields import FIELDS, Fields
+from service.forecasts.netcdf import write_leads
+from service.forecasts.products import forecast_attributes, known_variable, rate_variables
 from service.forecasts.records import StoredForecast
 
 SOURCE: Final = "source"
@@ -33,19 +34,38 @@ COG: Final = {"compress": "deflate", "predictor": 3, "level": 3, "blocksize": 25
 _write_lock = threading.Lock()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Field:
-    """Rates of a forecast to be written, (T, H, W) in mm/h, on its own grid or on the source's.
+    """Leads of a forecast to be written, on its own grid or on the source's; each is computed when it is written.
 
     Attributes:
-        known_THW: where the rates rest on an observation; None where the forecast's file does not hold it.
+        forecast: whose leads.
+        fields: its fields, packed.
+        grid: on which they are written.
+        leads: in minutes.
     """
 
     forecast: StoredForecast
+    fields: Fields
     grid: Grid
-    rate_mmh_THW: Float32Field
-    known_THW: BoolField | None
     leads: tuple[int, ...]
+
+    def rate_mmh_HW(self, index: int) -> Float32Field:
+        """Return the rate of a lead, by its index among those to be written."""
+        rate_mmh_HW = self.fields.rate_mmh_HW(self._lead(index))
+        if self.grid is self.forecast.grid:
+            return rate_mmh_HW
+        return np.asarray(on_source_grid(rate_mmh_HW[None], self.forecast.grid, self.grid)[0])
+
+    def known_HW(self, index: int) -> BoolField | None:
+        """Return where a lead rests on an observation; None where the forecast's file does not hold it."""
+        known_HW = self.fields.known_HW(self._lead(index))
+        if known_HW is None or self.grid is self.forecast.grid:
+            return known_HW
+        return np.asarray(known_HW[_own_cells(self.forecast.grid, self.grid)])
+
+    def _lead(self, index: int) -> int:
+        return self.forecast.lead_minutes.index(self.leads[index])
 
 
 WRITERS: Final[Registry[Callable[[Field, Path], None]]] = Registry("file format")
@@ -99,19 +119,11 @@ def _own_cells(grid: Grid, source: Grid) -> tuple[NDArray[np.int_], NDArray[np.i
 
 
 def _field(forecast: StoredForecast, *, source: bool, lead_minutes: int | None) -> Field:
-    fields, grid = FIELDS.read(forecast), forecast.grid
-    first = 0 if lead_minutes is None else forecast.lead_minutes.index(lead_minutes)
-    chosen = slice(first, None if lead_minutes is None else first + 1)
-    rate_mmh_THW, leads = fields.rate[chosen], forecast.lead_minutes[chosen]
-    known_THW = None if fields.known_THW is None else fields.known_THW[chosen]
-    if not source:
-        return Field(forecast, grid, rate_mmh_THW, known_THW, leads)
-    if forecast.source_grid is None:
+    leads = forecast.lead_minutes if lead_minutes is None else (lead_minutes,)
+    grid = forecast.source_grid if source else forecast.grid
+    if grid is None:
         raise NoDataError(f"the source grid of forecast {forecast.id} is not stored; only its own grid is available")
-    if known_THW is not None:
-        known_THW = known_THW[:, *_own_cells(grid, forecast.source_grid)]
-    fine_mmh_THW = on_source_grid(rate_mmh_THW, grid, forecast.source_grid)
-    return Field(forecast, forecast.source_grid, fine_mmh_THW, known_THW, leads)
+    return Field(forecast, FIELDS.read(forecast), grid, leads)
 
 
 def _is_current(path: Path, forecast: StoredForecast) -> bool:
@@ -129,10 +141,9 @@ def _write_netcdf(field: Field, path: Path) -> None:
     times = [
         time for time, lead in zip(forecast.valid_times, forecast.lead_minutes, strict=True) if lead in field.leads
     ]
-    dataset = rate_dataset(
-        field.rate_mmh_THW, times, field.grid, reference_time=forecast.reference_time, attributes=attributes
-    )
-    write_dataset(dataset if field.known_THW is None else with_known(dataset, field.known_THW), path)
+    header = axes_dataset(times, field.grid, reference_time=forecast.reference_time, attributes=attributes)
+    known = [] if field.known_HW(0) is None else [known_variable(lambda index: np.asarray(field.known_HW(index)))]
+    write_leads(header, [*rate_variables(field.rate_mmh_HW), *known], path)
 
 
 @WRITERS.register("h5")
@@ -141,8 +152,10 @@ def _write_odim(field: Field, path: Path) -> None:
     forecast = field.forecast
     times = dict(zip(forecast.lead_minutes, forecast.valid_times, strict=True))
     frames = [
-        RadarFrame(times[lead], field.grid, rate_mmh_HW, forecast.product, 0.0, lead, forecast.missing_radars)
-        for lead, rate_mmh_HW in zip(field.leads, field.rate_mmh_THW, strict=True)
+        RadarFrame(
+            times[lead], field.grid, field.rate_mmh_HW(index), forecast.product, 0.0, lead, forecast.missing_radars
+        )
+        for index, lead in enumerate(field.leads)
     ]
     try:
         content = odim_bytes(frames)
@@ -164,7 +177,8 @@ def _write_geotiff(field: Field, path: Path) -> None:
 
     def write(temporary: Path) -> None:
         with rasterio.open(temporary, "w", driver="COG", crs=crs, transform=transform, **shape, **COG) as raster:
-            raster.write(field.rate_mmh_THW)
+            for index in range(count):
+                raster.write(field.rate_mmh_HW(index), index + 1)
             raster.update_tags(
                 FORECAST_ID=field.forecast.id, REFERENCE_TIME=iso(field.forecast.reference_time), UNITS="mm h-1"
             )
