@@ -1,18 +1,22 @@
 """The stored sums of forecasts from scans: each lead is entered once, with all of its scores."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
+from core.files import write_bytes_atomically
 from ingest.store.database import reading, writing
 from service.forecasts.periods import place_of
 from service.forecasts.records import StoredForecast
 from service.forecasts.replacement import is_current
 from service.forecasts.tables import ForecastRow, ScoredLeadRow, ScoreSumsRow
+from verification.counts import Counts
 from verification.sums import MOST_COLUMNS
 from verification.table import SumRow
 
@@ -138,3 +142,45 @@ def _same(scored: type[ScoredLeadRow], forecast: type[ForecastRow]) -> ColumnEle
 def ranked(rows: Sequence[SumRow]) -> list[SumRow]:
     """Sort rows: models by name, then persistence and extrapolation; each by lead and threshold."""
     return sorted(rows, key=lambda row: (place_of(row.model), row.model, row.lead_minutes, row.threshold_mmh or NONE))
+
+
+def kept_counts(
+    forecast: StoredForecast,
+    together: Mapping[str, StoredForecast],
+    thresholds_mmh: Sequence[float],
+    count: Callable[[], list[SumRow]],
+) -> list[SumRow]:
+    """Return the counts of a forecast, from its file if neither the observations nor what is compared have changed.
+
+    Args:
+        forecast: with its file of observations; without one there are no counts.
+        together: the forecasts that are compared, by label.
+        thresholds_mmh: of the events.
+        count: counts anew.
+    """
+    if forecast.observations_path is None:
+        return []
+    path = forecast.path.with_name(f"{forecast.path.stem}.counts.json")
+    key = _counted(forecast.observations_path, together, thresholds_mmh)
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["of"] == key:
+            return [_count_row(*values) for values in kept["counts"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not there yet, or of another release: it is counted anew
+    rows = count()
+    write_bytes_atomically(path, json.dumps({"of": key, "counts": [_count_values(row) for row in rows]}).encode())
+    return rows
+
+
+def _counted(observations: Path, together: Mapping[str, StoredForecast], thresholds_mmh: Sequence[float]) -> list[Any]:
+    files = [observations, *(one.path for one in together.values())]
+    return [list(together), [path.stat().st_mtime_ns for path in files], list(thresholds_mmh)]
+
+
+def _count_values(row: SumRow) -> list[Any]:
+    return [row.model, row.version, row.lead_minutes, row.mask, row.threshold_mmh, *row.sums.flat()]
+
+
+def _count_row(model: str, version: str | None, lead_minutes: int, mask: Any, mmh: float, *counts: int) -> SumRow:
+    return SumRow(model, lead_minutes, "counts", Counts(*counts), mmh, None, mask, version)

@@ -18,12 +18,11 @@ from core.times import iso
 from ingest.store.live import Store
 from ingest.windows.window import observations_at
 from service.forecasts.catalogue import Catalogue
-from service.forecasts.kept_counts import kept_counts
 from service.forecasts.observed import SCAN_TOLERANCE, Observations, observed_leads
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import read_known, write_observations
 from service.forecasts.records import StoredForecast, read_rate
-from service.forecasts.scorebook import Scorebook, ranked
+from service.forecasts.scorebook import Scorebook, kept_counts, ranked
 from verification.baselines import BASELINES
 from verification.lead import Exceedance
 from verification.table import SumRow
