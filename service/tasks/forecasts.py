@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from core.times import iso
@@ -52,7 +54,16 @@ def service() -> NowcastService:
 def make_forecast_task(reference_time: str | None, model: str, scheduled: bool = False) -> str:
     """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
     time = datetime.fromisoformat(reference_time) if reference_time else None
-    return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
+    try:
+        return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
+    except SoftTimeLimitExceeded:
+        log.error(
+            "a forecast of %s took longer than NOWCAST_TASK_LIMIT_S (%.0f s): raise it, or set NOWCAST_GRID_M for "
+            "larger grid cells",
+            model,
+            get_settings().task_limit_s,
+        )
+        raise
 
 
 @queue.task(name=MAKE_BASELINES)
