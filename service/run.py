@@ -22,6 +22,7 @@ from core.settings import Settings, settings_from_environment
 from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
 from service.access.start import check_start
+from service.inference.leads import check_model
 from service.process.broker import Broker, check_port, embedded, free_port
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
 
@@ -225,6 +226,7 @@ def main(
         settings = settings.model_copy(update={name: value for name, value in options.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
+        check_model(settings)
         chosen = plan(
             settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
         )

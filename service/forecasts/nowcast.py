@@ -24,7 +24,7 @@ from service.forecasts.rollup import HOURS_AFTER, roll_up
 from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
 from service.forecasts.scoring import Scoring, check_observations
 from service.inference.inputs import Windows, noted
-from service.inference.leads import LeadPolicy
+from service.inference.leads import LeadPolicy, ModelScale, check_scale
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.telemetry.metrics import STAGE_SECONDS, timed
@@ -100,7 +100,9 @@ class NowcastService:
         Raises:
             ConfigError: it cannot; the message names the setting and the reason.
         """
-        self._windows.check(self.predictor.choose(self.settings.model).reference)
+        found = self.predictor.forecaster(self.settings.model)
+        scale = None if found.any_scale else ModelScale(found.pixel_m, round(found.cadence_minutes))
+        check_scale(self.settings, found.name, scale)
 
     def forecast_stored(
         self,

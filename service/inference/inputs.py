@@ -11,7 +11,6 @@ import numpy as np
 
 from core.arrays import Float32Field
 from core.cells import CellEdges
-from core.errors import ConfigError, ConflictError
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
@@ -148,27 +147,6 @@ class Windows:
         cells, steps, cadence_minutes = self._wanted(reference)
         window = build_window(frames, steps=steps, cadence_minutes=cadence_minutes, strict=True)
         return model_input(window, cells, self._policy.leads(cadence_minutes, of_upload=True))
-
-    def check(self, reference: str) -> None:
-        """Check that a model can honour the settings.
-
-        Raises:
-            ConfigError: it cannot; the message names the setting and the reason.
-        """
-        forecaster = self._predictor.forecaster(reference)
-        if forecaster.any_scale:
-            return
-        if self._cells_m is not None:
-            raise ConfigError(
-                f"NOWCAST_GRID_M: {forecaster.name} runs on cells of {forecaster.pixel_m:.0f} m alone; expected no "
-                f"value, got {self._cells_m:g}"
-            )
-        try:
-            self._policy.leads(round(forecaster.cadence_minutes))
-        except ConflictError as err:
-            raise ConfigError(
-                f"{forecaster.name} has a cadence of {forecaster.cadence_minutes} minutes: {err}"
-            ) from err
 
     def _any_scale(self, reference: str) -> bool:
         return self._predictor.forecaster(self._leading(reference)).any_scale

@@ -1,10 +1,12 @@
-"""The lead times of a forecast: multiples of the cadence of its window, up to the longest one of the settings."""
+"""The lead times of a forecast, multiples of its window's cadence, and whether a model can honour the settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
-from core.errors import ConfigError, ConflictError
+from core.errors import ConfigError, ConflictError, UnknownNameError
 from core.settings import Settings
+from service.inference.registry import ModelRegistry
 
 Leads = tuple[int, ...]
 
@@ -60,3 +62,51 @@ class LeadPolicy:
                 f"of {cadence_minutes} minutes"
             )
         return leads
+
+
+@dataclass(frozen=True)
+class ModelScale:
+    """The cells and the cadence that a model runs at; None for a model of any scale."""
+
+    pixel_m: float
+    cadence_minutes: int
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> "ModelScale | None":
+        """Return the scale of a checkpoint's card, which for a model of any scale names the length of its window."""
+        if not card or card.get("window_minutes") or "error" in card:
+            return None
+        return cls(float(card["pixel_m"]), int(card["cadence_minutes"]))
+
+
+def check_scale(settings: Settings, name: str, scale: ModelScale | None) -> None:
+    """Check that a model can honour the settings of grid and leads.
+
+    Raises:
+        ConfigError: it cannot; the message names the setting and the reason.
+    """
+    policy = LeadPolicy.of(settings)
+    if scale is None:
+        return
+    if settings.grid_m is not None:
+        raise ConfigError(
+            f"NOWCAST_GRID_M: {name} runs on cells of {scale.pixel_m:.0f} m alone; expected no value, got "
+            f"{settings.grid_m:g}"
+        )
+    try:
+        policy.leads(scale.cadence_minutes)
+    except ConflictError as err:
+        raise ConfigError(f"{name} has a cadence of {scale.cadence_minutes} minutes: {err}") from err
+
+
+def check_model(settings: Settings) -> None:
+    """Check the scheduled model by its card alone, without loading it.
+
+    Raises:
+        ConfigError: there is no such model, or it cannot honour the settings of grid and leads.
+    """
+    try:
+        found = ModelRegistry(settings.home, also=[settings.model]).find(settings.model)
+    except UnknownNameError as err:
+        raise ConfigError(f"NOWCAST_MODEL: {err}") from err
+    check_scale(settings, found.name, ModelScale.of_card(found.card))

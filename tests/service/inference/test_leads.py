@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import ConfigError, ConflictError
 from core.settings import Settings
-from service.inference.leads import LeadPolicy
+from service.inference.leads import LeadPolicy, check_model
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,23 @@ def test_a_cadence_longer_than_the_longest_lead_has_no_forecast():
 def test_a_step_beyond_the_longest_lead_stops_the_start():
     with pytest.raises(ConfigError, match=r"NOWCAST_LEAD_STEP_MINUTES: expected at most NOWCAST_LEAD_MINUTES \(60\)"):
         LeadPolicy.of(Settings(lead_minutes=60, lead_step_minutes=90))
+
+
+@pytest.mark.parametrize(
+    ("settings", "phrase"),
+    [
+        ({"model": "guided", "grid_m": 2000.0}, "NOWCAST_GRID_M: guided runs on cells of 7258 m alone"),
+        ({"model": "guided", "lead_step_minutes": 10}, "guided has a cadence of 30 minutes: NOWCAST_LEAD_STEP_MINUTES"),
+        ({"model": "gided"}, "NOWCAST_MODEL: .*did you mean guided"),
+        ({"lead_minutes": 30, "lead_step_minutes": 45}, "NOWCAST_LEAD_STEP_MINUTES: expected at most"),
+    ],
+)
+def test_a_setting_that_the_card_of_the_model_excludes_stops_the_start(settings, phrase, tmp_path):
+    with pytest.raises(ConfigError, match=phrase):
+        check_model(Settings(home=tmp_path, **settings))
+
+
+@pytest.mark.parametrize("settings", [{}, {"grid_m": 2000.0, "lead_step_minutes": 15}, {"model": "guided"}])
+def test_settings_that_a_model_can_honour_start(settings, tmp_path):
+    check_model(Settings(home=tmp_path, **settings))
+    check_model(Settings(home=tmp_path, model="persistence", lead_step_minutes=15))
