@@ -91,7 +91,7 @@ def test_vectors_are_thinned_and_cut(client):
     assert (off["vectors"], off["notes"]) == ([], ["the box is outside the grid"])
 
 
-def test_a_forecast_without_motion_says_so(client, service):
+def test_a_forecast_without_motion_has_a_note(client, service):
     baseline = service.forecast_stored(model="persistence")
     body = client.get(f"/nowcast/{baseline.id}/motion").json()
     assert body["vectors"] == []
