@@ -336,7 +336,7 @@ function showNotice() {
   const checks = state.ready ? state.ready.checks : {};
   const isReplay = "replay" in checks;
   const kind = forecast.invented ? [words.text("inventedBanner"), ...(forecast.grid.pixel_x_m > 1000 ? [words.text("coarse", { km: cellKm() })] : [])] : isReplay ? [words.text("replayBanner")] : [];
-  const pace = isReplay && checks.replay !== "ok" ? [words.pace(checks.replay)] : [];
+  const pace = isReplay && checks.replay !== "ok" && !checks.replay.startsWith("waiting") ? [words.pace(checks.replay)] : [];
   const fallback = forecast.method !== forecast.model.name ? [words.text("fallback", { method: forecast.method, model: forecast.model.name })] : [];
   const text = [...kind, ...pace, ...fallback].join(" ");
   $("notice").hidden = !text;

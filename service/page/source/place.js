@@ -28,10 +28,10 @@ export function sentences(point, words) {
   const rows = leadsOf(point);
   const last = rows[rows.length - 1];
   const found = [];
-  if (point.observed && point.observed.rate_mmh >= point.rain_from_mmh) found.push(words.text("rainNow"));
   if (point.outlook === "rain" && point.next_rain_start) {
     const end = point.next_rain_end ? words.text("until", { end: words.clock(point.next_rain_end) }) : words.text("rainOn");
-    found.push(`${words.text("rainFrom", { start: words.clock(point.next_rain_start) })} ${end}.`);
+    const isRaining = point.observed && point.observed.rate_mmh >= point.rain_from_mmh && point.next_rain_start === rows[0].valid_time;
+    found.push(isRaining ? words.text("rainNow", { end }) : `${words.text("rainFrom", { start: words.clock(point.next_rain_start) })} ${end}.`);
   } else if (point.outlook === "dry") {
     found.push(words.text("dry", { end: words.clock(last.valid_time) }));
   } else {

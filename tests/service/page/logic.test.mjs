@@ -90,7 +90,9 @@ test("sentences name start, end, probability and sum", () => {
     "Rain from about 12:20 until about 12:25.", "Highest probability of rain (≥ 0.1 mm/h): 80 %, at 12:20.", "About 0.5 mm in the next hour.",
   ]);
   assert.equal(likeliest(point).time, at(20));
-  assert.equal(sentences({ ...point, observed: { rate_mmh: 1 } }, english)[0], "It rains now.");
+  const now = { ...point, observed: { rate_mmh: 1 }, next_rain_start: at(5) };
+  assert.equal(sentences(now, english)[0], "It rains now, until about 12:25.");
+  assert.match(sentences({ ...now, next_rain_start: at(20) }, english)[0], /^Rain from about 12:20/); // a dry time comes first
   assert.match(sentences(point, new Words("de", true))[0], /^Regen ab etwa 12:20 bis etwa 12:25/);
 });
 
