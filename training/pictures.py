@@ -31,6 +31,7 @@ MOST_CELLS: Final = 400
 """Cells of a side that are drawn at most, where most rain was observed: in a larger part no shower is visible."""
 SHOWN_MMH: Final = 2.0
 WIDTH_PIXELS: Final = 1300
+PANEL_PIXELS: Final = 200
 PALETTE: Final = 96
 """Number of colours of the PNG: classes, letters and hatching need no more, and it is a third as large."""
 
@@ -167,9 +168,11 @@ def png_of(rows: Sequence[PanelRow], leads: Sequence[int], title: str) -> bytes:
     axes = figure.subplots(len(rows), len(leads), squeeze=False)
     for row, of_row in zip(rows, axes, strict=True):
         for number, (lead, axis) in enumerate(zip(leads, of_row, strict=True)):
-            picture_HWC = colours(row.fields_LHW[number], row.classes)
+            every = max(min(height, width) // PANEL_PIXELS, 1)  # finer lines of hatching than pixels make squares
+            field_HW = row.fields_LHW[number, ::every, ::every]
+            picture_HWC = colours(field_HW, row.classes)
             if row.known_LHW is not None:
-                picture_HWC = hatch(picture_HWC, ~row.known_LHW[number] & np.isfinite(row.fields_LHW[number]))
+                picture_HWC = hatch(picture_HWC, ~row.known_LHW[number, ::every, ::every] & np.isfinite(field_HW))
             axis.imshow(picture_HWC, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             axis.set_title(f"+{lead} min" if row is rows[0] else "", fontsize=9, pad=3)
