@@ -5,7 +5,12 @@ from datetime import timedelta
 import numpy as np
 import xarray as xr
 
+import service.forecasts.netcdf
+import service.forecasts.products
+import service.forecasts.scoring
 from core.units import THRESHOLDS_MMH
+from service.forecasts.netcdf import read_packed
+from service.forecasts.scoring import scores_at
 from verification.counts import Counts
 
 MODELS = ("fading", "persistence", "extrapolation")
@@ -204,3 +209,40 @@ def test_huge_sums_survive_the_database(world, window_frames, later_frames):
     world.now += timedelta(hours=1)
     row = world.service.rolling(model=forecast.model)[0]
     assert (row.sums.correct_negatives, row.sums.hits) == (2**40, 2**33 + 1)
+
+
+def test_leads_between_the_quarters_of_an_hour_have_fewer_scores():
+    assert [lead for lead in range(5, 65, 5) if scores_at(lead) is None] == [15, 30, 45, 60]
+    assert scores_at(5) == ("counts", "rate-mae", "brier")
+
+
+def test_one_lead_is_scored_from_its_chunk_alone(world, window_frames, later_frames, monkeypatch):
+    read: list[tuple[str, tuple[int, ...] | None]] = []
+
+    def counted(path, name, leads=None, **given):
+        read.append((name, None if leads is None else tuple(leads)))
+        return read_packed(path, name, leads, **given)
+
+    monkeypatch.setattr(service.forecasts.netcdf, "read_packed", counted)
+    monkeypatch.setattr(service.forecasts.products, "read_packed", counted)
+    world.put(*window_frames)
+    world.service.forecast_stored()
+    world.put(later_frames[2])
+    read.clear()
+    assert world.service.verify_observed() == 3 * len(THRESHOLDS_MMH)
+    assert {leads for name, leads in read if name in ("rainfall_rate", "known")} == {(2,)}
+
+
+def test_counts_of_a_forecast_are_kept_until_a_scan_is_added(world, window_frames, later_frames, monkeypatch):
+    world.put(*window_frames, *later_frames[:2])
+    forecast = world.service.forecast_stored(window_frames[-1].valid_time)
+    first = world.service.verification_of(forecast)
+    with monkeypatch.context() as patch:
+        patch.setattr(service.forecasts.scoring, "sums_of", None)  # counting anew would fail
+        assert world.service.verification_of(forecast) == first
+    world.put(later_frames[2])
+    again = world.service.verification_of(forecast)
+    assert len(again.scores) == len(first.scores) / 2 * 3
+    (kept,) = forecast.path.parent.glob("*.counts.json")
+    kept.write_text("{")
+    assert world.service.verification_of(forecast) == again
