@@ -1,5 +1,7 @@
 """The file of ensemble members: made once from the forecast's own files, read by place, block and lead."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,6 +12,7 @@ from service.forecasts.member_codes import NO_DATA, RateCodes, decoded
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.members import members_at, members_path, read_amounts, read_members
 from service.forecasts.probabilities import read_probabilities
+from service.forecasts.retention import IN_USE, sweep_forecasts
 from tests.service.api_support import chance_of
 from tests.service.conftest import Fading
 
@@ -105,6 +108,22 @@ def test_the_file_is_no_forecast_of_the_catalogue(world, forecast):
     make_members(forecast, 4)
     world.service.catalogue.rebuild()
     assert len(world.service.list()) == known
+
+
+def test_members_go_before_their_forecast_and_with_it(open_world, window_frames):
+    world = open_world(Fading(thresholds_mmh=RATES_MMH, chances=chances), exports_keep_days=0)
+    world.put(*window_frames)
+    world.now = datetime.now(UTC)
+    upload = world.service.forecast_upload(window_frames)
+    make_members(upload, 4)
+    later = datetime.now(UTC) + 2 * IN_USE
+    assert sweep_forecasts(world.service, later) == {"exports": 1}
+    assert not members_path(upload).is_file()
+    assert upload.path.is_file()
+    make_members(upload, 4)
+    sweep_forecasts(world.service, later + timedelta(days=400))
+    assert not upload.path.is_file()
+    assert not members_path(upload).is_file()
 
 
 def test_without_input_or_probabilities_there_are_no_members(world, forecast):
