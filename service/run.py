@@ -141,9 +141,9 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
         ),
     ]
     if chosen.plays:
-        played = ("--recorded", str(chosen.replay)) if chosen.replay else ()
-        speed = ("--speed", str(settings.replay_speed))
-        command = (*PYTHON, "service.replay", "--inbox", str(chosen.source), *speed, *played)
+        recorded = ("--recorded", str(chosen.replay)) if chosen.replay else ()
+        options = ("--inbox", str(chosen.source), "--speed", str(settings.replay_speed), *recorded)
+        command = (*PYTHON, "service.replay", *options)
         made.append(ProcessSpec("radar", command, environment, ends=True))
     return made
 
