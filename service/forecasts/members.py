@@ -27,8 +27,8 @@ from service.forecasts.member_file import (
 )
 from service.forecasts.records import StoredForecast
 
-HELD_TILES: Final = 256
-"""About 40 MB of 20 members and 30 leads."""
+HELD_TILES: Final = 800
+"""About 120 MB of 20 members and 30 leads: all of 900 x 900 grid cells, so that random places find theirs."""
 
 HELD_AMOUNTS: Final = 4
 """About 5 MB each for 900 x 900 grid cells."""
