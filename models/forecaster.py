@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.arrays import Float32Field
+from core.arrays import BoolField, Float32Field
 from core.cells import CellEdges
 from core.errors import ForecastError, InputError, shown
 from core.units import PAPER_PIXEL_M
@@ -148,7 +148,9 @@ class Forecaster(ABC):
         """
         minutes, size_m = self._spacings(lead_steps, cadence_minutes, pixel_m)
         fields_THW = self._checked(np.asarray(rate_mmh_THW))
-        return self._leads(fields_THW, int(lead_steps), minutes, size_m)
+        missing_HW = np.isnan(fields_THW[-1])
+        leads = self._leads(fields_THW, int(lead_steps), minutes, size_m)
+        return (replace(lead, rate_mmh_HW=self._finite(lead.rate_mmh_HW, missing_HW)) for lead in leads)
 
     def _leads(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
@@ -173,10 +175,8 @@ class Forecaster(ABC):
 
     def _finished(self, result: ForecastFields, newest_mmh_HW: Float32Field) -> ForecastFields:
         """Set grid cells outside the newest field's coverage to NaN and not known, and negative rates to 0."""
-        rate_mmh_LHW = np.maximum(result.rate_mmh_LHW, 0.0).astype(np.float32, copy=False)
         missing_HW = np.isnan(newest_mmh_HW)
-        if not np.isfinite(rate_mmh_LHW[:, ~missing_HW]).all():
-            raise ForecastError(f"{self.name} {self.version}: expected rain rates, got values that are not finite")
+        rate_mmh_LHW = self._finite(np.maximum(result.rate_mmh_LHW, np.float32(0.0)), missing_HW)
         rate_mmh_LHW[:, missing_HW] = np.nan
         probability_KLHW = result.exceedance_probability_KLHW
         if probability_KLHW is not None and missing_HW.any():
@@ -193,6 +193,11 @@ class Forecaster(ABC):
             exceedance_probability_KLHW=probability_KLHW,
             members_MLHW=members_MLHW,
         )
+
+    def _finite(self, rate_mmh: Float32Field, missing_HW: BoolField) -> Float32Field:
+        if not (np.isfinite(rate_mmh) | missing_HW).all():
+            raise ForecastError(f"{self.name} {self.version}: expected rain rates, got values that are not finite")
+        return np.asarray(rate_mmh, np.float32)
 
     def _spacings(self, lead_steps: int, cadence_minutes: float | None, pixel_m: float | None) -> tuple[float, float]:
         """Check the number of leads, and return minutes and metres, the forecaster's own for None."""

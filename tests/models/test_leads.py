@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
-from core.errors import InputError
+from core.errors import ForecastError, InputError
 from models.guided.native import NativeForecaster
+from models.guided.pointwise import PointwiseModel
 from models.leads import collected
 from models.load import load_forecaster
 
@@ -63,3 +65,12 @@ def test_a_lead_is_computed_when_it_is_requested(monkeypatch):
 def test_a_wrong_number_is_an_error_before_the_first_lead(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         load_forecaster("default", device="cpu").leads(_blob(), **wrong)
+
+
+def test_a_lead_that_is_not_finite_is_an_error_there():
+    model = PointwiseModel()
+    with torch.no_grad():
+        model.bias_TPU.fill_(torch.nan)
+    leads = NativeForecaster(model, "broken", "1", device="cpu").leads(_blob(), 3, cadence_minutes=5, pixel_m=2000.0)
+    with pytest.raises(ForecastError, match="broken 1: expected rain rates, got values that are not finite"):
+        next(leads)
