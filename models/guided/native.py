@@ -13,8 +13,7 @@ from models.device import pick_device
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
-from models.guided.cuts import ExpectedCuts
-from models.guided.inflow import bound_inflow
+from models.guided.cuts import ExpectedCuts, lower_inflow
 from models.guided.levels import padded, window_levels
 from models.guided.members import EnsembleMembers, seed_of
 from models.guided.pointwise import PointwiseModel
@@ -126,7 +125,7 @@ class NativeForecaster(Forecaster):
             own_KN.masked_fill_(~covered_HW[band.rows].flatten(), torch.nan)
             probability_KHW[:, band.rows] = own_KN.view(len(own_KN), -1, cols)
             known_HW[band.rows] = (band.seen_N >= HALF_SEEN).view(-1, cols) & covered_HW[band.rows]
-        bound_inflow(probability_KHW, known_HW.cpu().numpy(), units.pixel_km, self.thresholds_mmh)
+        lower_inflow(probability_KHW, known_HW.cpu().numpy(), units.pixel_km, self.thresholds_mmh)
         probability_KN = probability_KHW.flatten(1)
         rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh)
         self.cuts.raise_stated(probability_KN, rate_N, self.thresholds_mmh)

@@ -12,8 +12,7 @@ from models.baselines import Extrapolation
 from models.checkpoint import save_model
 from models.guided.advection import warped
 from models.guided.carry import CarriedUnits
-from models.guided.cuts import ExpectedCuts
-from models.guided.inflow import bound_inflow
+from models.guided.cuts import ExpectedCuts, lower_inflow
 from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
 from models.guided.members import coarse
 from models.guided.native import NativeForecaster
@@ -286,7 +285,7 @@ def test_inflow_is_bounded_by_the_distance_from_the_known_area():
     probability = torch.full((len(RATES_MMH), 20, 200), 0.95)
     probability[-1, :, :100] = 0.01
     probability[:, 3, 7] = torch.nan
-    bound_inflow(probability, known, 2.0, RATES_MMH)
+    lower_inflow(probability, known, 2.0, RATES_MMH)
     assert (probability[:7, :, 150:] == 0.95).all()
     assert (probability[:7, :, 149] == 0.95)[:, 4:].all(), "the first cell beyond the known area is next to it"
     for number, factor in ((0, 0.65), (2, 0.65), (4, 0.5), (5, 0.35), (6, 0.35)):
@@ -296,7 +295,7 @@ def test_inflow_is_bounded_by_the_distance_from_the_known_area():
     assert torch.isnan(probability[:, 3, 7]).all()
     assert (probability.nan_to_num().diff(dim=0) <= 0).all()
     nothing = torch.full((len(RATES_MMH), 20, 200), 0.95)
-    bound_inflow(nothing, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH)
+    lower_inflow(nothing, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH)
     assert torch.isfinite(nothing).all()
 
 
