@@ -100,10 +100,11 @@ def draw_window(window: EventWindow, forecaster: Forecaster, member: int, path: 
     leads = [lead for lead in LEADS_MINUTES if lead in window.lead_minutes][-MOST_COLUMNS:]
     rows = picture_rows(window, forecaster, leads, member)
     spell = load_table().spell_of(window.file)
+    owner = spell.attribution.removeprefix("Source: ")
     title = (
         f"{spell.region}, reference time {window.reference_time:%Y-%m-%d %H:%M} UTC, cells of {window.pixel_m:.0f} m "
         f"every {window.cadence_minutes} minutes; {forecaster.name} {forecaster.version}\n"
-        f"Data: {spell.attribution} ({spell.licence}). Grey: not observed; hatched: rain could flow in from outside."
+        f"Data: {owner} ({spell.licence}). Grey: not observed; hatched: rain could flow in from outside."
     )
     write_bytes_atomically(path, png_of(rows, leads, title))
 
