@@ -28,6 +28,9 @@ LARGEST_CELL_KM: Final = 4.0
 """Grid cells from half of this edge up are not joined."""
 PAIR_MINUTES: Final = 10.0
 """Approximate age of the field from which lifetimes are measured."""
+STRETCH_KM: Final = 120.0
+"""Smoothing of the displacement of the noise, which the differences of the motion would else stretch into threads."""
+COARSER: Final = 8
 MATCHED_MINUTES: Final = (0.0, 15.0, 30.0, 60.0, 105.0)
 """At the first lead after each of these the noise is matched to the observed texture again."""
 
@@ -108,14 +111,23 @@ class EnsembleMembers:
         return observed_texture(self.newest_mmh_HW, older_mmh_HW, age * self.cadence_minutes, self.cell_km)
 
     def _carried(self, step: int) -> Float32Field:
-        """Return the noise of each member, carried along the motion, the nearest cell."""
-        back_CHW = self.paths.back_CHW(step, self.shape, self.factor)
+        """Return the noise of each member, carried along the smoothed motion, the nearest cell."""
+        back_CHW = smoothed(self.paths.back_CHW(step, self.shape, self.factor), STRETCH_KM / self.cell_km)
         rows, cols = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32)
         row_HW, col_HW = (rows + back_CHW[1]) % self._noise.shape[0], (cols + back_CHW[0]) % self._noise.shape[1]
         noise_MHW = np.empty((self.members, *self.shape), np.float32)
         for member, field_HW in enumerate(self._noise.fields_HW()):
             cv2.remap(field_HW, col_HW, row_HW, cv2.INTER_NEAREST, noise_MHW[member], borderMode=cv2.BORDER_WRAP)
         return noise_MHW
+
+
+def smoothed(fields_CHW: Float32Field, cells: float) -> Float32Field:
+    """Return Gaussian means of smooth fields over neighbourhoods of many cells, computed on cells 8 times as large."""
+    size = fields_CHW.shape[:0:-1]
+    small = (max(size[0] // COARSER, 1), max(size[1] // COARSER, 1))
+    parts = [cv2.resize(part_HW, small, interpolation=cv2.INTER_AREA) for part_HW in fields_CHW]
+    blurs = [cv2.GaussianBlur(one, (0, 0), cells / COARSER, borderType=cv2.BORDER_REPLICATE) for one in parts]
+    return np.stack([cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in blurs]).astype(np.float32)
 
 
 def seed_of(newest_mmh_HW: Float32Field) -> int:

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from core.distribution import quantile_mmh
 from models.guided.coupling import coupled_mmh, rate_at, stratified
 from models.guided.member_amounts import AmountSums, member_quantiles
-from models.guided.members import EnsembleMembers, members_factor
+from models.guided.members import EnsembleMembers, members_factor, smoothed
 from models.guided.texture import GaussianWaves, Texture, band_edges_km, band_products, observed_texture
 from models.guided.texture_match import TextureMatch
+from models.guided.trajectories import Trajectories, traced_LCHW
 
 RATES = (0.1, 0.5, 2.0, 10.0)
 
@@ -23,7 +24,7 @@ def _rain(rows=120, cols=130, seed=0, drift=0):
     """Textured rain: the exponential of a Gaussian field, dry below a level."""
     lengths = np.geomspace(2.0, 60.0, 12)
     texture = Texture(lengths, lengths**3, lengths)
-    waves = GaussianWaves(texture, (rows, cols + drift), 1.0, 1, seed)
+    waves = GaussianWaves(texture, (rows, cols + 16), 1.0, 1, seed)
     waves.advance(1e6)
     (whole,) = waves.fields_HW()
     field = whole[:rows, drift : cols + drift]
@@ -57,7 +58,10 @@ def test_a_stratum_is_filled_evenly():
 @given(st.integers(0, 10_000), st.floats(0.01, 0.99))
 def test_the_distribution_is_that_of_the_quantiles(seed, quantile):
     probability = _probabilities(seed)
-    found = rate_at(np.full((1, 200), 1 - quantile, np.float32), probability, RATES)[0]
+    probability = probability[
+        :, (np.abs(probability - (1 - quantile)) > 1e-5).all(axis=0)
+    ]  # else either may be rounded
+    found = rate_at(np.full((1, probability.shape[1]), 1 - quantile, np.float32), probability, RATES)[0]
     np.testing.assert_allclose(found, quantile_mmh(probability, RATES, quantile), rtol=2e-3)
 
 
@@ -162,7 +166,8 @@ def test_the_same_seed_gives_the_same_members():
 def test_members_move_with_the_rain():
     rate = np.stack([_rain(120, 130, drift=t) for t in (12, 10, 8, 6, 4, 2, 0)])
     probability = np.stack([np.full((120, 130), p, np.float32) for p in (0.6, 0.4, 0.2, 0.05)])
-    ensemble = _members(rate, count=3)
+    motion = np.stack([np.full((128, 192), 2.0), np.zeros((128, 192))]).astype(np.float32)
+    ensemble = _members(rate, count=3, paths=Trajectories(1, motion / np.float32(5), traced_LCHW(motion, 13)))
     before = ensemble.at(12, probability, RATES)[0]
     after = ensemble.at(13, probability, RATES)[0]
     logs = [np.log1p(10 * one) for one in (before, after)]
@@ -170,7 +175,7 @@ def test_members_move_with_the_rain():
         np.corrcoef(logs[0][20:-20, 20:-20].ravel(), np.roll(logs[1], -shift, 1)[20:-20, 20:-20].ravel())[0, 1]
         for shift in (1, 0)
     )
-    assert moved > stayed + 0.02, "two grid cells a step are one cell of members"
+    assert moved > stayed + 0.1, "two grid cells a step are one cell of members"
 
 
 @pytest.mark.parametrize(
@@ -227,3 +232,12 @@ def test_quantiles_over_members():
     values = np.arange(20, dtype=np.float32)[::-1, None]
     assert member_quantiles(values, (0.1, 0.5, 0.9))[:, 0] == pytest.approx([1.5, 9.5, 17.5])
     assert member_quantiles(values[:1], (0.1, 0.9))[:, 0].tolist() == [19, 19]
+
+
+def test_noise_is_hardly_stretched_where_the_motion_changes():
+    x = np.arange(200, dtype=np.float32)
+    jump = np.broadcast_to(np.where(x < 100, -20.0, 20.0).astype(np.float32), (2, 160, 200)).copy()
+    found = smoothed(jump, 40.0)
+    assert found.shape == jump.shape
+    assert np.abs(np.diff(found, axis=2)).max() < 0.5
+    np.testing.assert_allclose(smoothed(np.full((2, 30, 5), 3.0, np.float32), 40.0), 3.0, rtol=1e-5)
