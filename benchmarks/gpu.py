@@ -109,7 +109,7 @@ def network_forecast(check: GpuCheck) -> Figures:
 
 
 def network_graph(check: GpuCheck) -> Figures:
-    """Capture the network as a CUDA graph: one launch instead of hundreds, for a fixed shape; the same numbers."""
+    """Run the network, and as a CUDA graph: one launch instead of hundreds for a fixed shape, the same numbers."""
     setting = check.setting
     built: Any = build_model(FIRST, hidden_channels=setting.hidden_channels)
     model = ready(built, check.device)
