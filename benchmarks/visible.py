@@ -56,8 +56,8 @@ def newest_scan(home: Path, setting: BenchmarkSetting) -> Row:
         rest_s = seconds(service.forecast_stored)
         peak_bytes = peak()
     forecast = service.forecast_stored()
-    own = {forecast.path, forecast.inputs_path}
-    others = [path for path in forecast.path.parent.iterdir() if path.is_file() and path not in own]
+    rows = service.catalogue.select(origin="scans", limit=10)
+    others = [one.path for one in rows if one.reference_time == forecast.reference_time and one.id != forecast.id]
     return {
         "leads": len(forecast.lead_minutes),
         "scan stored, s": stored_s,
