@@ -41,7 +41,7 @@ SUBCOMMANDS: Final = (
     Subcommand("archive", "ingest.archive.__main__:app", "Build, inspect or fetch a training archive.", RADAR),
     Subcommand("export", "ingest.export:main", "Write scans or forecasts as ODIM HDF5.", RADAR),
     Subcommand("synthetic", "ingest.synthetic:main", "Write RADOLAN files of synthetic weather.", RADAR),
-    Subcommand("replay", "ingest.sources.replay:main", "Play recorded radar files into a watched folder.", RADAR),
+    Subcommand("replay", "service.replay:main", "Play recorded radar files into a watched folder.", RADAR),
     Subcommand("decoder", "ingest.sandbox.decoder:main", "Decode uploads (internal).", RADAR, hidden=True),
     Subcommand("predict", "models.predict:app", "Make one forecast from a file.", MODELS),
     Subcommand("convert", "models.convert.command:app", "Convert a checkpoint of the reference code.", MODELS),
@@ -71,6 +71,7 @@ SUBCOMMANDS: Final = (
     Subcommand("pictures", "training.pictures:app", "Pictures of observation, rate, member and probability.", TRAINING),
     Subcommand("digits", "training.datasets.fetch_digits:app", "Fetch the digits of Moving MNIST.", TRAINING),
     Subcommand("bench", "benchmarks.run:app", "Run the benchmarks (in a checkout only).", TRAINING),
+    Subcommand("gpu-check", "benchmarks.gpu:app", "Check a machine's GPU (in a checkout only).", TRAINING),
     Subcommand(
         "structure", "benchmarks.structure:app", "Count the source (in a checkout only).", TRAINING, hidden=True
     ),

@@ -119,16 +119,11 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
     environment = chosen.environment(redis_url)
     settings = chosen.settings
     listen = ("--host", settings.host, "--port", str(settings.port))
-    ingest: tuple[str, ...] = ("--source", str(chosen.source)) if chosen.source else ()
-    if settings.source_kind in FETCHED:
-        ingest = (f"--{settings.source_kind}",)
-    elif settings.source_kind not in ("directory", "replay"):
-        ingest += ("--source-kind", settings.source_kind)
     celery = (*PYTHON, "celery", "--quiet", "-A", "service.worker")
     worker = (*celery, "worker", "--loglevel", settings.log_level)
     made = [
         ProcessSpec("api", (*PYTHON, "uvicorn", "service.app:app", *listen, *UVICORN), environment),
-        ProcessSpec("ingest", (*PYTHON, "ingest.run", *ingest), environment),
+        ProcessSpec("ingest", (*PYTHON, "ingest.run", *_ingest_options(chosen)), environment),
         ProcessSpec(
             "worker", worker, environment, before_start=broker.requeue_unacknowledged if broker else lambda: None
         ),
@@ -146,6 +141,15 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
         command = (*PYTHON, "service.replay", *options)
         made.append(ProcessSpec("radar", command, environment, ends=True))
     return made
+
+
+def _ingest_options(chosen: StackPlan) -> tuple[str, ...]:
+    """Return the options of the ingest worker: where its radar files are."""
+    kind = chosen.settings.source_kind
+    if kind in FETCHED:
+        return (f"--{kind}",)
+    folder: tuple[str, ...] = ("--source", str(chosen.source)) if chosen.source else ()
+    return folder if kind in ("directory", "replay") else (*folder, "--source-kind", kind)
 
 
 async def serve(chosen: StackPlan) -> None:

@@ -33,6 +33,20 @@ PICTURE: Final[dict[str, Any]] = {
     "content": {PNG: {"schema": {"type": "string", "format": "binary"}}},
 }
 
+Layer = Annotated[
+    str,
+    PathParameter(
+        description="`rainfall_rate`, or a probability as WMS names it: `probability_of_exceedance_0.5`",
+        examples=[RATE],
+    ),
+]
+ValidTime = Annotated[
+    Time,
+    PathParameter(
+        description="valid time, ISO 8601; up to the reference time it is observed", examples=["2024-06-01T12:00:00Z"]
+    ),
+]
+
 
 @router.get(
     "/tiles/{layer}/{time}/{z}/{x}/{y}.png",
@@ -43,20 +57,8 @@ PICTURE: Final[dict[str, Any]] = {
 def read_tile(
     backend: BackendDep,
     request: Request,
-    layer: Annotated[
-        str,
-        PathParameter(
-            description="`rainfall_rate`, or a probability as WMS names it: `probability_of_exceedance_0.5`",
-            examples=[RATE],
-        ),
-    ],
-    time: Annotated[
-        Time,
-        PathParameter(
-            description="valid time, ISO 8601; up to the reference time it is observed",
-            examples=["2024-06-01T12:00:00Z"],
-        ),
-    ],
+    layer: Layer,
+    time: ValidTime,
     z: Annotated[int, PathParameter(description="zoom level", examples=[5])],
     x: Annotated[int, PathParameter(description="column, from the west", examples=[16])],
     y: Annotated[int, PathParameter(description="row, from the north", examples=[10])],

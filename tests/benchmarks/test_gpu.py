@@ -21,7 +21,7 @@ def _run(*arguments):
     return CliRunner().invoke(gpu.app, list(arguments))
 
 
-def test_without_a_gpu_it_says_so(monkeypatch):
+def test_without_a_gpu_the_check_ends_with_a_reason(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     result = _run()
     assert result.exit_code == 2
