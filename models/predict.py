@@ -1,16 +1,19 @@
 """`python -m models.predict`: one forecast from a file of radar frames, written as CF-NetCDF."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from core import cf
+from core.arrays import BoolField, Float32Field
 from core.command import errors_in_one_line
 from core.errors import InputError
+from core.exceedance import probability_codes, with_probability_codes
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
@@ -20,6 +23,7 @@ from ingest.windows.regrid import bilinear, model_grid
 from ingest.windows.series import upload_window
 from ingest.windows.window import Window, build_window
 from models.forecaster import Forecaster
+from models.leads import ForecastLead
 from models.load import load_forecaster
 
 LEAD_MINUTES: Final = 150
@@ -67,7 +71,7 @@ def predict(
     lead_minutes: int | None = None,
     cadence_minutes: int | None = None,
 ) -> tuple[str, ...]:
-    """Write the forecast that follows the newest frames of a file.
+    """Write the forecast that follows the newest frames of a file, with its probabilities if the model has them.
 
     A model of any scale takes the grid and the cadence of the file, another one its own cell size over the file's area.
 
@@ -90,24 +94,45 @@ def predict(
     observed, notes = _input_frames(frames)
     window, grid = _window_of(forecaster, observed, cadence_minutes)
     steps = _steps(forecaster, window.cadence_minutes, lead_steps, lead_minutes)
-    leads = list(
-        forecaster.leads(
-            bilinear(window.rate_mmh_THW, *grid.shape),
-            steps,
-            cadence_minutes=window.cadence_minutes,
-            pixel_m=grid.pixel_m,
-        )
-    )
+    rate_mmh_THW = bilinear(window.rate_mmh_THW, *grid.shape)
+    leads = forecaster.leads(rate_mmh_THW, steps, cadence_minutes=window.cadence_minutes, pixel_m=grid.pixel_m)
+    fields = _collected(leads, forecaster.thresholds_mmh)
     times = [window.reference_time + timedelta(minutes=window.cadence_minutes * (n + 1)) for n in range(steps)]
     dataset = cf.rate_dataset(
-        np.stack([lead.rate_mmh_HW for lead in leads]),
+        fields.rate_mmh_LHW,
         times,
         grid,
         reference_time=window.reference_time,
         attributes=_attributes(forecaster, window, notes),
     )
-    cf.write_dataset(cf.with_known(dataset, np.stack([lead.known_HW for lead in leads])), out)
+    cf.write_dataset(with_probability_codes(cf.with_known(dataset, fields.known_LHW), fields.codes_LHW), out)
     return tuple(notes)
+
+
+class FileFields(NamedTuple):
+    """Fields of a forecast as its file holds them.
+
+    Attributes:
+        rate_mmh_LHW: rates.
+        known_LHW: whether they rest on an observation.
+        codes_LHW: packed probabilities by threshold in mm/h; empty from a forecaster without probabilities.
+    """
+
+    rate_mmh_LHW: Float32Field
+    known_LHW: BoolField
+    codes_LHW: dict[float, NDArray[np.uint8]]
+
+
+def _collected(leads: Iterable[ForecastLead], thresholds_mmh: Sequence[float]) -> FileFields:
+    """Collect the fields of all leads; probabilities are packed lead by lead, since unpacked they are most of all."""
+    rates, known, codes = [], [], []
+    for lead in leads:
+        rates.append(lead.rate_mmh_HW)
+        known.append(lead.known_HW)
+        if lead.exceedance_probability_KHW is not None:
+            codes.append(probability_codes(lead.exceedance_probability_KHW))
+    codes_LHW = dict(zip(thresholds_mmh, np.stack(codes, axis=1), strict=True)) if codes else {}
+    return FileFields(np.stack(rates), np.stack(known), codes_LHW)
 
 
 def _window_of(

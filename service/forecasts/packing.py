@@ -15,11 +15,6 @@ RATE_FILL: Final = np.uint16(65535)
 RATE_MOST_MMH: Final = 655.34
 """Largest rate that is rounded and packed."""
 
-PROBABILITY_STEP: Final = 0.005
-PROBABILITY_FILL: Final = np.uint8(255)
-PROBABILITY_ERROR: Final = 0.0125
-"""Largest error of a packed probability; 0.0025 below 0.1 and above 0.9."""
-
 ROUNDING: Final = 1e-6
 """Relative error of 32-bit numbers: a rate so little below a multiple of the step counts as that multiple."""
 
@@ -96,24 +91,6 @@ def _rate_codes(rate_mmh: Float32Field) -> NDArray[np.uint16]:
 
 def _rates() -> Float32Field:
     return _table(16, RATE_STEP_MMH, int(RATE_FILL))
-
-
-def probability_codes(probability_HW: Float32Field) -> NDArray[np.uint8]:
-    """Return probabilities in units of 0.005, with the precision of `_kept_codes`; NaN is no data."""
-    steps_HW = np.rint(probability_HW * np.float32(1 / PROBABILITY_STEP))
-    return _kept_codes()[np.where(np.isnan(steps_HW), PROBABILITY_FILL, steps_HW).astype(np.uint8)]
-
-
-@lru_cache(maxsize=1)
-def _kept_codes() -> NDArray[np.uint8]:
-    """Return which code of a probability is kept for each code: every fourth from 0.1 to 0.9, and every one outside.
-
-    Between 0.1 and 0.9 a step of 0.02 is far below what a calibration can tell apart, and files are a third smaller.
-    """
-    codes = np.arange(256)
-    kept = np.where((codes >= 20) & (codes <= 180), np.rint(codes / 4) * 4, codes).astype(np.uint8)
-    kept.setflags(write=False)
-    return kept
 
 
 @lru_cache(maxsize=8)

@@ -4,18 +4,22 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import xarray as xr
 
 from core.arrays import Float32Field
 from core.errors import NoDataError
+from core.exceedance import (
+    PREFIX,
+    PROBABILITY_FILL,
+    probability_attributes,
+    probability_codes,
+    threshold_of,
+    variable_name,
+)
 from service.forecasts.netcdf import LeadVariable, read_packed, read_variable, variables_of
-from service.forecasts.packing import PROBABILITY_FILL, PROBABILITY_STEP, Packed, probability_codes
-
-PREFIX: Final = "exceedance_probability_"
-THRESHOLD_ATTRIBUTE: Final = "threshold_mmh"
+from service.forecasts.packing import Packed
 
 OLD_VARIABLE: Final = "probability_of_exceedance"
 """All thresholds in one variable `(threshold, time, y, x)`, in files of 0.1.0 and 0.2.0."""
@@ -56,11 +60,6 @@ def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:
     raise NoDataError(f"threshold: expected one of {known} mm/h, got {wanted_mmh:g} mm/h")
 
 
-def variable_name(threshold_mmh: float) -> str:
-    """Return the name of the variable of a threshold: `exceedance_probability_0p5` is that of 0.5 mm/h."""
-    return f"{PREFIX}{threshold_mmh:g}".replace(".", "p")
-
-
 def probability_variable(threshold_mmh: float, probability_HW: Callable[[int], Float32Field]) -> LeadVariable:
     """Return the variable of a threshold, in units of 0.005 (CF, chapter 8.1).
 
@@ -71,31 +70,10 @@ def probability_variable(threshold_mmh: float, probability_HW: Callable[[int], F
     return LeadVariable(
         variable_name(threshold_mmh),
         "u1",
-        {**_attributes(threshold_mmh), "scale_factor": PROBABILITY_STEP},
+        probability_attributes(threshold_mmh),
         lambda lead: probability_codes(probability_HW(lead)),
         PROBABILITY_FILL,
     )
-
-
-def with_probabilities(dataset: xr.Dataset, probabilities: Probabilities) -> xr.Dataset:
-    """Add the variables of all thresholds to a `rate_dataset`."""
-    for mmh, found_THW in zip(probabilities.thresholds_mmh, probabilities.probability_NTHW, strict=True):
-        attributes = {**_attributes(mmh), "scale_factor": PROBABILITY_STEP, "_FillValue": PROBABILITY_FILL}
-        encoding = {"zlib": True, "complevel": 4, "chunksizes": (1, *found_THW.shape[1:])}
-        dataset[variable_name(mmh)] = (("time", "y", "x"), probability_codes(found_THW), attributes, encoding)
-    return dataset
-
-
-def _attributes(threshold_mmh: float) -> dict[str, Any]:
-    return {
-        "long_name": f"probability that the rain rate is at or above {threshold_mmh:g} mm h-1",
-        "comment": "of the rate of one cell at the valid time itself, not of any rain within an area or a period",
-        "units": "1",
-        THRESHOLD_ATTRIBUTE: float(threshold_mmh),
-        "grid_mapping": "crs",
-        "ancillary_variables": "coverage",
-        "valid_range": np.array([0, round(1 / PROBABILITY_STEP)], np.uint8),
-    }
 
 
 def read_probabilities(
@@ -128,8 +106,3 @@ def read_packed_probabilities(
     every_mmh = sorted(by_mmh)
     wanted_mmh = every_mmh if thresholds is None else [every_mmh[one] for one in thresholds]
     return tuple(wanted_mmh), [read_packed(path, by_mmh[mmh], leads) for mmh in wanted_mmh]
-
-
-def threshold_of(name: str) -> float:
-    """Return the threshold of a variable by its name: 0.5 of `exceedance_probability_0p5`."""
-    return float(name.removeprefix(PREFIX).replace("p", "."))

@@ -8,8 +8,10 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from core import cf
+from core.exceedance import PROBABILITY_ERROR
 from core.grid import DE1200
 from models import predict
+from models.load import load_forecaster
 
 START = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -72,6 +74,33 @@ def test_a_model_of_any_scale_takes_grid_and_cadence_of_the_file(tmp_path):
             assert dataset.rainfall_rate.shape == (len(leads), 60, 50)
             assert _leads(dataset) == list(leads)
             assert not dataset.known.values[:, :10].any()
+
+
+def test_probabilities_are_written_packed_and_agree_with_the_rate(tmp_path):
+    source, out = _frames(tmp_path / "frames.nc", range(0, 61, 5), size=(60, 50)), tmp_path / "forecast.nc"
+    assert _run(source, out, "--checkpoint", "default", "--lead-steps", "2").exit_code == 0
+    forecaster = load_forecaster("default")
+    with xr.open_dataset(source) as dataset:
+        pixel_m = DE1200.resized(60, 50).pixel_m
+        fields = forecaster.forecast(dataset.rainfall_rate.values, 2, cadence_minutes=5, pixel_m=pixel_m)
+    with xr.open_dataset(out, mask_and_scale=False) as dataset:
+        assert dataset["exceedance_probability_0p5"].dtype == np.uint8
+    with xr.open_dataset(out) as dataset:
+        for number, mmh in enumerate(forecaster.thresholds_mmh):
+            found = dataset[f"exceedance_probability_{mmh:g}".replace(".", "p")].values
+            expected = fields.exceedance_probability_KLHW[number]
+            np.testing.assert_allclose(found, expected, atol=PROBABILITY_ERROR)
+            shown = dataset.rainfall_rate.values >= mmh
+            assert (found[shown] >= (0.2 if mmh < 5 else 0.1) - 1e-6).all()
+        assert (found[:, :9] != found[:, :9]).all()
+        assert (dataset.exceedance_probability_2.values[:, 25:35, 25:35] > 0.5).all()
+
+
+def test_a_forecaster_without_probabilities_writes_none(tmp_path):
+    source, out = _frames(tmp_path / "frames.nc", range(0, 61, 5), size=(60, 50)), tmp_path / "forecast.nc"
+    assert _run(source, out, "--checkpoint", "persistence", "--cadence-minutes", "15").exit_code == 0
+    with xr.open_dataset(out) as dataset:
+        assert not [name for name in dataset if str(name).startswith("exceedance")]
 
 
 def test_a_coarser_cadence_of_a_file_is_a_choice(tmp_path):

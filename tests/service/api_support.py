@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from core.arrays import Float32Field
 from core.cells import CellEdges
 from core.cf import rate_dataset, write_dataset
+from core.exceedance import PROBABILITY_FILL, PROBABILITY_STEP, probability_codes
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, Grid
 from core.registry import Registry
@@ -24,7 +25,7 @@ from models.fields import ForecastFields
 from service.app import create_app
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
-from service.forecasts.packing import PROBABILITY_FILL, PROBABILITY_STEP, packed, probability_codes, rounded_rate
+from service.forecasts.packing import packed, rounded_rate
 from service.inference.predictor import Predictor
 from tests.service.fakes import FakeForecaster, fields_of
 from tests.waiting import PATIENCE_S

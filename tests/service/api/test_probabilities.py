@@ -10,7 +10,7 @@ import shapely
 from PIL import Image
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, colours
-from service.forecasts.probabilities import variable_name
+from core.exceedance import variable_name
 from service.queries.areas import area_weights, checked_polygon
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 

@@ -7,16 +7,9 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.forecasts.packing import (
-    PROBABILITY_ERROR,
-    PROBABILITY_STEP,
-    RATE_MOST_MMH,
-    packed_rate,
-    probability_codes,
-    rounded_rate,
-    unpacked_rate,
-)
-from service.forecasts.probabilities import read_probabilities, variable_name
+from core.exceedance import PROBABILITY_ERROR, PROBABILITY_STEP, probability_codes, variable_name
+from service.forecasts.packing import RATE_MOST_MMH, packed_rate, rounded_rate, unpacked_rate
+from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import read_known, write_forecast
 from service.forecasts.records import read_rate
 from tests.service.fakes import fields_of

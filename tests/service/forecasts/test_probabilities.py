@@ -9,7 +9,7 @@ import rasterio
 import xarray as xr
 
 from core.errors import ForecastError, NoDataError
-from service.forecasts.packing import PROBABILITY_ERROR, PROBABILITY_STEP
+from core.exceedance import PROBABILITY_ERROR, PROBABILITY_STEP
 from service.forecasts.probabilities import read_probabilities, threshold_index
 from service.forecasts.products import read_forecast, write_forecast
 from service.inference.batch import Batching

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 import service.tasks.forecasts
+from core.exceedance import variable_name
 from core.settings import Settings
 from ingest.store.live import Store
 from models import load_forecaster
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.packing import rounded_rate
-from service.forecasts.probabilities import variable_name
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from tests.service.api_support import (
