@@ -83,13 +83,14 @@ def test_probabilities_are_written_packed_and_agree_with_the_rate(tmp_path):
     with xr.open_dataset(source) as dataset:
         pixel_m = DE1200.resized(60, 50).pixel_m
         fields = forecaster.forecast(dataset.rainfall_rate.values, 2, cadence_minutes=5, pixel_m=pixel_m)
+    probability_KLHW = fields.exceedance_probability_KLHW
+    assert probability_KLHW is not None
     with xr.open_dataset(out, mask_and_scale=False) as dataset:
         assert dataset["exceedance_probability_0p5"].dtype == np.uint8
     with xr.open_dataset(out) as dataset:
         for number, mmh in enumerate(forecaster.thresholds_mmh):
             found = dataset[f"exceedance_probability_{mmh:g}".replace(".", "p")].values
-            expected = fields.exceedance_probability_KLHW[number]
-            np.testing.assert_allclose(found, expected, atol=PROBABILITY_ERROR)
+            np.testing.assert_allclose(found, probability_KLHW[number], atol=PROBABILITY_ERROR)
             shown = dataset.rainfall_rate.values >= mmh
             assert (found[shown] >= (0.2 if mmh < 5 else 0.1) - 1e-6).all()
         assert (found[:, :9] != found[:, :9]).all()
