@@ -18,6 +18,8 @@ LEAST_WET: Final = 0.002
 """Share of wet cells below which a field has no texture of its own."""
 LARGEST_MMH: Final = 60.0
 """Higher rates count as this: those of members are not higher, and single cells of clutter are."""
+LEAST_BAND: Final = 1e-9
+"""Power of log rates below which a band has no texture: rounding of a field without differences, or no wave at all."""
 LEAST_COHERENCE: Final = 0.02
 MOST_COHERENCE: Final = 0.995
 USUAL_EXPONENT: Final = 2.5
@@ -111,16 +113,26 @@ def observed_texture(
     if (newest_HW >= WET_MMH).mean() < LEAST_WET:
         return usual
     log_HW = log_rate(newest_HW)
-    found = usual.with_power(band_products(log_HW, log_HW, cell_km, edges_km))
+    power_B = band_products(log_HW, log_HW, cell_km, edges_km)
+    if power_B.min() < LEAST_BAND:
+        return usual
+    found = usual.with_power(power_B)
     if min((each >= WET_MMH).mean() for each in (shared_HW, carried_HW)) < LEAST_WET:
         return found
     coherence_B = _coherence(log_rate(shared_HW), log_rate(carried_HW), cell_km, edges_km)
+    if coherence_B is None:
+        return found
     lifetime_B = -minutes / np.log(np.clip(coherence_B, LEAST_COHERENCE, MOST_COHERENCE))
     return replace(found, lifetime_minutes_B=np.maximum.accumulate(lifetime_B))
 
 
-def _coherence(first_HW: Float32Field, second_HW: Float32Field, cell_km: float, edges_km: Float64Field) -> Float64Field:
+def _coherence(
+    first_HW: Float32Field, second_HW: Float32Field, cell_km: float, edges_km: Float64Field
+) -> Float64Field | None:
+    """Return the correlation of two fields in each band; None where one of them has no texture."""
     own = [band_products(each, each, cell_km, edges_km) for each in (first_HW, second_HW)]
+    if np.min(own) < LEAST_BAND:
+        return None
     return np.asarray(band_products(first_HW, second_HW, cell_km, edges_km) / np.sqrt(own[0] * own[1]))
 
 

@@ -195,6 +195,20 @@ def test_any_size_and_any_rain(shape, cadence, pixel_m, rain):
     assert np.isnan(found[:, : 9 // factor]).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (33, 17), (60, 60)])
+@pytest.mark.parametrize("older_mmh", [3.0, 0.0])
+def test_rain_without_differences_gives_members_their_share(shape, older_mmh):
+    """It has no texture: its bands hold nothing but rounding, or no wave at all."""
+    rate = np.full((4, *shape), 3.0, np.float32)
+    rate[:-1] = older_mmh
+    ensemble = _members(rate, count=20)
+    probability = np.stack([np.full(shape, p, np.float32) for p in (0.97, 0.8, 0.5, 0.1)])
+    for step in (1, 3):
+        found = ensemble.at(step, probability, RATES)
+    for mmh, p in zip(RATES, probability[:, 0, 0], strict=True):
+        assert np.abs((found >= np.float32(mmh)).mean(axis=0) - p).max() <= 1 / 20 + 1e-5
+
+
 def test_cells_of_members_are_at_most_four_kilometres():
     assert [members_factor(pixel_m) for pixel_m in (250.0, 1000.0, 2000.0, 2001.0, 7000.0)] == [2, 2, 2, 1, 1]
 
