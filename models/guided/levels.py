@@ -14,7 +14,7 @@ import numpy as np
 from core.arrays import BoolField, Float32Field
 from models.guided.advection import warped
 from models.guided.statistics import log_rate
-from models.guided.trajectories import Trajectories
+from models.guided.trajectories import WIDEST, Trajectories, cells_within
 
 SCALES_KM: Final = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Standard deviations of the Gaussian blurs; 0 is the field itself."""
@@ -24,8 +24,6 @@ HISTORY_KM: Final = (1.0, 4.0, 16.0)
 HOUR: Final = 60.0
 FULLY_SEEN: Final = 0.3
 """Share of a neighbourhood that must be observed for its mean to count fully."""
-WIDEST: Final = 64
-"""Largest edge of a coarse cell, in grid cells."""
 
 
 def names_of(scale_km: float) -> tuple[str, ...]:
@@ -76,8 +74,13 @@ class WindowLevels:
 
 
 def factor_of(width_km: float, pixel_km: float) -> int:
-    """Return the largest power of 2 of grid cells that is at most this wide, between 1 and `WIDEST`."""
-    return int(2 ** np.clip(np.floor(np.log2(max(width_km / pixel_km, 1.0))), 0, np.log2(WIDEST)))
+    """Return the edge of a cell of half the width of a scale, in grid cells: a power of 2, between 1 and `WIDEST`.
+
+    On grid cells below 0.125 km it is smaller, so that the grids of the scales stay 1, 2, 4, ... `WIDEST` cells wide.
+    """
+    if width_km == 0:
+        return 1
+    return min(cells_within(width_km, pixel_km), max(round(2 * WIDEST * width_km / SCALES_KM[-1]), 1))
 
 
 def padded(rate_mmh_THW: Float32Field, pixel_km: float) -> Float32Field:

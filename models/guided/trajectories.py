@@ -19,6 +19,8 @@ SMOOTHING_CELLS: Final = 5.0
 VECTOR_STEP: Final = 4
 FASTEST_KMH: Final = 160.0
 SUBSTEP_MINUTES: Final = 10.0
+WIDEST: Final = 64
+"""Largest edge of a coarse cell, in grid cells; fields are padded to whole ones."""
 FIELD_CELL_KM: Final = 16.0
 """Largest edge of a cell of the motion that a forecast states."""
 
@@ -46,7 +48,7 @@ class Trajectories:
 
     def stated(self, shape: tuple[int, int], pixel_km: float) -> MotionField:
         """Return the motion in m/s, as means over cells of about `FIELD_CELL_KM` that cover a grid of this shape."""
-        factor = self.factor * int(2 ** max(np.floor(np.log2(FIELD_CELL_KM / pixel_km / self.factor)), 0))
+        factor = max(cells_within(FIELD_CELL_KM, pixel_km), self.factor)
         rows, cols = (-(-size // factor) for size in shape)
         ms_CHW = self.motion_CHW * np.float32(pixel_km * 1000 / 60)
         right_HW, down_HW = (block_means(part_HW, factor // self.factor)[:rows, :cols] for part_HW in ms_CHW)
@@ -66,7 +68,7 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
         cadence_minutes: spacing of the fields.
         pixel_km: edge of a cell.
     """
-    factor = int(2 ** max(np.floor(np.log2(MOTION_CELL_KM / pixel_km)), 0))
+    factor = cells_within(MOTION_CELL_KM, pixel_km)
     every = max(round(PAIR_MINUTES / cadence_minutes), 1)
     count = min(int(MOTION_MINUTES // (every * cadence_minutes)), (len(rate_mmh_THW) - 1) // every)
     chosen = [-1 - every * k for k in range(max(count, 0), -1, -1)]
@@ -82,6 +84,11 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
     steps = max(lead_steps, round(MOTION_MINUTES / cadence_minutes))  # older fields are carried to the newest, too
     back_LCHW = traced_LCHW(per_step, steps * substeps)[substeps - 1 :: substeps]
     return Trajectories(factor, motion, back_LCHW * np.float32(factor))
+
+
+def cells_within(width_km: float, pixel_km: float) -> int:
+    """Return the largest power of 2 of grid cells that is at most this wide, between 1 and `WIDEST`."""
+    return int(2 ** np.clip(np.floor(np.log2(width_km / pixel_km)), 0, np.log2(WIDEST)))
 
 
 def traced_LCHW(motion_CHW: Displacement, steps: int) -> Displacement:

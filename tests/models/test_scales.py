@@ -59,6 +59,17 @@ def test_every_cadence_and_cell(native, cadence, pixel_km):
     assert np.nanmax(result.exceedance_probability_KLHW[0, 0]) > 0.5, "what is there now is there at the first lead"
 
 
+@pytest.mark.parametrize("pixel_km", [0.02, 0.1])
+def test_cells_below_a_quarter_of_a_kilometre_have_forecasts_too(native, pixel_km):
+    """Coarse grids stay 2, 4, ... 64 cells wide, and the motion's cells fit the same padding."""
+    fields = _rain(rows=70, cols=130)
+    result = native.forecast(fields, 3, cadence_minutes=5, pixel_m=1000 * pixel_km, members=2)
+    check(result, fields, native.thresholds_mmh)
+    assert result.motion is not None
+    assert result.motion.factor == 64
+    assert result.motion.eastward_ms_HW.shape == (2, 3)
+
+
 @pytest.mark.parametrize(("cadence", "pixel_km"), [(5, 0.5), (5, 1.0), (10, 2.0), (15, 4.0), (30, 7.0)])
 def test_a_shifted_window_has_a_shifted_forecast(native, cadence, pixel_km):
     """By a whole number of the coarsest cells; coarse means see the edge, hence the tolerance."""
