@@ -115,7 +115,9 @@ def read_area(
     """
     shape = parsed_polygon(polygon)
     parts = ("area", polygon, str(share), str(members_path(forecast).is_file()))
-    return _answer(request, backend, forecast, lambda: area_out(backend, forecast, shape, share), *parts)
+    lifetime_s = caching.with_members_s(forecast, backend.settings)
+    made = partial(area_out, backend, forecast, shape, share)
+    return _answer(request, backend, forecast, made, *parts, lifetime_s=lifetime_s)
 
 
 @router.post(
@@ -207,11 +209,18 @@ def _amounts(forecast: StoredForecast, box: BoxField) -> bytes:
 
 
 def _answer(
-    request: Request, backend: Backend, forecast: StoredForecast, made: Callable[[], BaseModel], *parts: str
+    request: Request,
+    backend: Backend,
+    forecast: StoredForecast,
+    made: Callable[[], BaseModel],
+    *parts: str,
+    lifetime_s: int | None = None,
 ) -> Response:
     """Return JSON with its validators; it is computed only if the client has no current copy."""
     tag = caching.weak_etag(forecast, *parts, status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    if lifetime_s is None:
+        lifetime_s = caching.until_next_run_s(forecast, backend.settings)
+    headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     return caching.not_modified(request, headers) or Response(
         made().model_dump_json(), media_type=JSON, headers=headers
     )

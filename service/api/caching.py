@@ -10,12 +10,16 @@ from fastapi import Request, Response
 
 from core.settings import Settings
 from service.api.lookup import LATEST
+from service.forecasts.members import members_path
 from service.forecasts.nowcast import StoredForecast
 
 SCAN_MINUTES: Final = 5
 """Cadence of DWD's composites, and so of scheduled forecasts."""
 
 SHORTEST_S: Final = 1
+WITHOUT_MEMBERS_S: Final = 10
+"""Longest lifetime of a response that has no ensemble members yet: they follow their forecast within a minute."""
+
 FOREVER_S: Final = 365 * 24 * 3600
 NOT_MODIFIED: Final[dict[str, Any]] = {"description": "not modified: the client holds this response (`If-None-Match`)"}
 
@@ -48,6 +52,13 @@ def until_next_run_s(forecast: StoredForecast, settings: Settings) -> int:
     pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
     next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
     return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
+
+
+def with_members_s(forecast: StoredForecast, settings: Settings) -> int:
+    """Return how long a response may be cached that ensemble members are part of, once they are made."""
+    lifetime_s = until_next_run_s(forecast, settings)
+    awaits = bool(settings.members and forecast.thresholds_mmh) and not members_path(forecast).is_file()
+    return min(lifetime_s, WITHOUT_MEMBERS_S) if awaits else lifetime_s
 
 
 def lifetime_s(forecast_id: str, forecast: StoredForecast, settings: Settings) -> int:

@@ -17,6 +17,7 @@ from service.api.negotiate import JSON, chosen_type
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv, zone_of
 from service.api.views import status_of
 from service.forecasts.fields import held
+from service.forecasts.members import members_path
 from service.forecasts.nowcast import StoredForecast
 from service.schemas.places import MotionOut, PointOut
 
@@ -81,8 +82,9 @@ async def read_point(
 
 
 def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, request: Request) -> Response:
-    tag = caching.weak_etag(forecast, query.text, status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    has_members = members_path(forecast).is_file()  # amounts and the next rain change with them
+    tag = caching.weak_etag(forecast, query.text, str(has_members), status_of(backend, forecast))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.settings))
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged

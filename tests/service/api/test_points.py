@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 from itertools import pairwise
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from core.distribution import quantile_mmh
+from service.forecasts.member_maker import make_members
+from service.forecasts.members import members_path
 from service.queries.rain import member_rain, rain_minutes
 from service.schemas.places import PointOut
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, fill, rain_THW, running, service_at
@@ -177,6 +180,23 @@ def test_a_table_and_a_document_have_validators_of_their_own(client):
     }
     assert len(tags) == 4
     assert client.get("/nowcast/latest/point", params=at(*WET), headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_a_response_without_members_is_not_kept_once_they_are_made(tmp_path):
+    service = service_at(tmp_path, clock=lambda: datetime.now(UTC))
+    fill(service)
+    forecast = service.forecast_stored()
+    with running(service) as client:
+        for path, more in (("point", at(*WET)), ("area", {"polygon": "POLYGON((9 50, 11 50, 10 52, 9 50))"})):
+            before = client.get(f"/nowcast/{forecast.id}/{path}", params=more)
+            assert int(before.headers["cache-control"].split("=")[1]) <= 10
+            make_members(forecast, 3)
+            held = {"If-None-Match": before.headers["etag"]}
+            after = client.get(f"/nowcast/{forecast.id}/{path}", params=more, headers=held)
+            assert after.status_code == 200
+            assert after.json() != before.json()
+            assert int(after.headers["cache-control"].split("=")[1]) > 10
+            members_path(forecast).unlink()
 
 
 def test_the_next_rain_from_members_by_hand():
