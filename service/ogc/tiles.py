@@ -10,6 +10,7 @@ from core.cf import RATE
 from core.errors import NoDataError
 from core.grid import Grid
 from core.times import iso
+from ingest.store.live import Scan
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
@@ -18,9 +19,10 @@ from service.forecasts.fields import FIELDS
 from service.forecasts.records import StoredForecast
 from service.ogc.wms_capabilities import PNG
 from service.queries.maps import cells_of
+from service.queries.observed import FRAMES
 from service.queries.probabilities import probability_field
 from service.queries.quantities import quantities_of
-from service.queries.tiles import SCANS, tile_png, tile_view
+from service.queries.tiles import tile_png, tile_view
 from service.schemas.forecasts import Time
 
 router = APIRouter(tags=["tiles"])
@@ -71,14 +73,15 @@ def read_tile(
     """
     view, recent = tile_view(z, x, y, scale), request.app.state.recent
     forecast = _run(backend, recent, run)
-    observed = time <= forecast.reference_time and layer == RATE
-    lifetime_s = OBSERVED_S if observed else caching.lifetime_s(run, forecast, backend.settings)
-    tag = caching.etag(forecast, layer, iso(time), f"{z}-{x}-{y}-{scale}")
+    scan = _scan(backend, forecast, time) if time <= forecast.reference_time and layer == RATE else None
+    lifetime_s = caching.lifetime_s(run, forecast, backend.settings) if scan is None else OBSERVED_S
+    content = iso(time) if scan is None else scan.sha256[:32]
+    tag = caching.etag(forecast, layer, content, f"{z}-{x}-{y}-{scale}")
     headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    field_HW, known_HW, grid = _observed(backend, forecast, time) if observed else _forecast(forecast, layer, time)
+    field_HW, known_HW, grid = _forecast(forecast, layer, time) if scan is None else _observed(backend, scan)
     classes = quantities_of(forecast)[layer].classes
     return Response(tile_png(field_HW, cells_of(view, grid), classes, known_HW), media_type=PNG, headers=headers)
 
@@ -87,17 +90,20 @@ def _run(backend: Backend, recent: RecentForecasts, run: str) -> StoredForecast:
     return recent.held(backend.service, run) or recent.find(backend.service, run)
 
 
-def _observed(backend: Backend, forecast: StoredForecast, time: Time) -> tuple[Float32Field, BoolField | None, Grid]:
+def _scan(backend: Backend, forecast: StoredForecast, time: Time) -> Scan:
     """Return the scan of a time.
 
     Raises:
         NoDataError: there is none.
     """
-    store = backend.service.store
-    scans = store.scans(product=forecast.product, start=time, end=time)
+    scans = backend.service.store.scans(product=forecast.product, start=time, end=time)
     if not scans:
         raise NoDataError(f"no scan of {forecast.product} at {iso(time)} is stored")
-    frame = SCANS.read(store, scans[-1])
+    return scans[-1]
+
+
+def _observed(backend: Backend, scan: Scan) -> tuple[Float32Field, BoolField | None, Grid]:
+    frame = FRAMES.read(backend.service.store, scan)
     return frame.rate_mmh_HW, None, frame.grid
 
 

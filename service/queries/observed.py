@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -36,12 +37,12 @@ class ObservedSeries:
 
 
 class HeldFrames:
-    """The most recently read frames, up to a number of bytes; safe to share between threads."""
+    """The most recently read frames, up to a number of bytes; a frame whose scan was replaced is read again."""
 
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._held: OrderedDict[str, RadarFrame] = OrderedDict()
-        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[Path, Scan], RadarFrame] = OrderedDict()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
 
     def read(self, store: Store, scan: Scan) -> RadarFrame:
         """Return the frame of a scan, read from its file at the first call.
@@ -49,14 +50,24 @@ class HeldFrames:
         Raises:
             NoDataError: its file is missing or damaged.
         """
+        key = (store.home, scan)
+        held = self._find(key)
+        if held is not None:
+            return held
+        with self._reading:  # one at a time: a map asks for all of its tiles at once
+            held = self._find(key)
+            return self._load(store, scan) if held is None else held
+
+    def _find(self, key: tuple[Path, Scan]) -> RadarFrame | None:
         with self._lock:
-            held = self._held.get(scan.sha256)
-            if held is not None:
-                self._held.move_to_end(scan.sha256)
-                return held
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def _load(self, store: Store, scan: Scan) -> RadarFrame:
         frame = store.load(scan)
         with self._lock:
-            self._held[scan.sha256] = frame
+            self._held[store.home, scan] = frame
             while len(self._held) > 1 and sum(one.rate_mmh_HW.nbytes for one in self._held.values()) > self._most_bytes:
                 self._held.popitem(last=False)
         return frame

@@ -1,10 +1,7 @@
-"""Map tiles: squares of Web Mercator as small pictures with a palette, and the observed scans that they show."""
+"""Map tiles: squares of Web Mercator as small pictures with a palette."""
 
 import io
 import math
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from threading import Lock
 from typing import Final
 
 import numpy as np
@@ -13,8 +10,6 @@ from PIL import Image
 from core.arrays import BoolField, Float32Field
 from core.colours import HATCH, HATCH_PIXELS, NO_DATA, Classes
 from core.errors import InputError
-from core.frame import RadarFrame
-from ingest.store.live import Scan, Store
 from service.queries.maps import MERCATOR_M, Indices, View
 
 DEEPEST: Final = 14
@@ -22,8 +17,6 @@ DEEPEST: Final = 14
 
 SIDE_PIXELS: Final = 256
 HATCH_NO_DATA: Final = (88, 88, 88, 200)
-HELD_SCANS: Final = 30
-"""Scans held in memory: the last two hours of a 5-minute source."""
 
 
 def tile_view(zoom: int, column: int, row: int, scale: int = 1) -> View:
@@ -68,33 +61,3 @@ def tile_png(field_HW: Float32Field, cells_HW: Indices, classes: Classes, known_
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG", compress_level=3, transparency=palette[:, 3].tobytes())
     return buffer.getvalue()
-
-
-@dataclass(eq=False)
-class ScanCache:
-    """The frames of recently shown scans; a scan whose file was replaced is read again."""
-
-    _held: OrderedDict[tuple[object, ...], RadarFrame] = field(default_factory=OrderedDict)
-    _lock: Lock = field(default_factory=Lock)
-
-    def read(self, store: Store, scan: Scan) -> RadarFrame:
-        """Return the frame of a scan.
-
-        Raises:
-            NoDataError: its file is missing or damaged.
-        """
-        key = (store.home, scan)
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        frame = store.load(scan)
-        with self._lock:
-            self._held[key] = frame
-            while len(self._held) > HELD_SCANS:
-                self._held.popitem(last=False)
-        return frame
-
-
-SCANS: Final = ScanCache()
-"""Scans of this process."""

@@ -3,6 +3,8 @@
 import io
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import Event
 
 import numpy as np
 import pytest
@@ -10,10 +12,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from core.colours import HATCH, NO_DATA, RAIN_COLOURS
+from core.frame import RadarFrame
 from core.times import iso
 from service.queries.maps import cells_of
+from service.queries.observed import HeldFrames
 from service.queries.tiles import HATCH_NO_DATA, tile_png, tile_view
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
+from tests.waiting import PATIENCE_S
 
 ZOOM = 7
 RATE = "rainfall_rate"
@@ -88,6 +93,43 @@ def test_scale_doubles_the_pixels_and_the_answer_is_kept_by_its_tag(client):
     large = client.get(path, params={"scale": 2})
     assert Image.open(io.BytesIO(large.content)).size == (512, 512)
     assert client.get(path, params={"scale": 2}, headers={"If-None-Match": large.headers["etag"]}).status_code == 304
+
+
+def test_a_tile_of_a_scan_that_was_replaced_is_drawn_again(tmp_path):
+    service = service_at(tmp_path)
+    fill(service)
+    service.forecast_stored()
+    x, y, *_ = tile_of(51.0, 10.0)
+    path = f"/tiles/{RATE}/{iso(REFERENCE)}/{ZOOM}/{x}/{y}.png"
+    with running(service) as client:
+        first = client.get(path)
+        service.store.put(RadarFrame(REFERENCE, GRID, np.full(GRID.shape, 7.5, np.float32), "RY"))
+        second = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert second.status_code == 200
+    assert second.content != first.content
+
+
+def test_two_requests_for_one_scan_read_it_once(tmp_path, monkeypatch):
+    service = service_at(tmp_path)
+    fill(service)
+    frames, (scan, *_), load, loaded = HeldFrames(), service.store.scans(), service.store.load, []
+    is_loading, may_go = Event(), Event()
+
+    def slow(one):
+        loaded.append(one)
+        is_loading.set()
+        assert may_go.wait(PATIENCE_S)
+        return load(one)
+
+    monkeypatch.setattr(service.store, "load", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(frames.read, service.store, scan)
+        assert is_loading.wait(PATIENCE_S)
+        second = pool.submit(frames.read, service.store, scan)
+        wait([second], timeout=0.2)
+        may_go.set()
+        assert second.result() is first.result()
+    assert len(loaded) == 1
 
 
 @pytest.mark.parametrize(
