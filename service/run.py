@@ -230,10 +230,10 @@ def main(
         settings = settings.model_copy(update={name: value for name, value in options.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
-        check_model(settings)
         chosen = plan(
             settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
         )
+        check_model(chosen.settings)
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):

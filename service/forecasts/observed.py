@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -27,11 +28,12 @@ HELD_FIELDS: Final = 12
 
 
 class Observations:
-    """Scans that verify forecasts."""
+    """Scans that verify forecasts; safe to share between threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._held: OrderedDict[tuple[str, str], Float32Field | None] = OrderedDict()
+        self._held: OrderedDict[tuple[str, str], Float32Field] = OrderedDict()
+        self._lock = threading.Lock()
 
     def scans(self, forecast: StoredForecast) -> dict[int, Scan]:
         """Return the scan of each lead that has one, by the lead's index."""
@@ -49,11 +51,17 @@ class Observations:
     def field(self, forecast: StoredForecast, scan: Scan) -> Float32Field | None:
         """Return a scan on the forecast's grid; None if its file is missing."""
         key = (scan.sha256, forecast.grid.key)
-        if key not in self._held:
-            self._held[key] = self._load(forecast, scan)
-            while len(self._held) > HELD_FIELDS:
-                self._held.popitem(last=False)
-        return self._held[key]
+        with self._lock:
+            held = self._held.get(key)
+        if held is not None:
+            return held
+        field_HW = self._load(forecast, scan)
+        if field_HW is not None:  # a missing file may be there at the next call
+            with self._lock:
+                self._held[key] = field_HW
+                while len(self._held) > HELD_FIELDS:
+                    self._held.popitem(last=False)
+        return field_HW
 
     def _load(self, forecast: StoredForecast, scan: Scan) -> Float32Field | None:
         try:

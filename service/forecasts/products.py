@@ -259,11 +259,12 @@ def lead_png(forecast: StoredForecast, lead_minutes: int, *, scale: int | None =
     Raises:
         NoDataError: the forecast has no such lead.
     """
-    lead, known_LHW = lead_index(forecast, lead_minutes), read_known(forecast.path)
+    lead = lead_index(forecast, lead_minutes)
+    known_LHW = read_known(forecast.path, [lead])
     return image_png(
-        forecast.rate_mmh_THW[lead],
+        read_rate(forecast.path, [lead])[0],
         scale=scale or visible_scale(forecast.grid.shape),
-        known_HW=None if known_LHW is None else known_LHW[lead],
+        known_HW=None if known_LHW is None else known_LHW[0],
     )
 
 
@@ -275,7 +276,8 @@ def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None)
     """
     if not forecast.inputs_path.is_file():
         raise NoDataError(f"the inputs of forecast {forecast.id} are not kept")
-    rate_mmh_THW = read_rate(forecast.inputs_path)
-    if not -len(rate_mmh_THW) <= step < len(rate_mmh_THW):
-        raise NoDataError(f"input step: expected 0 to {len(rate_mmh_THW) - 1}, got {step}")
-    return image_png(rate_mmh_THW[step], scale=scale or visible_scale(forecast.grid.shape))
+    steps = len(forecast.input_times)
+    if not -steps <= step < steps:
+        raise NoDataError(f"input step: expected 0 to {steps - 1}, got {step}")
+    rate_mmh_HW = read_rate(forecast.inputs_path, [step % steps])[0]
+    return image_png(rate_mmh_HW, scale=scale or visible_scale(forecast.grid.shape))

@@ -1,18 +1,23 @@
 """What `python -m service.run` decides before it starts anything."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import typer
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+import service.run
 from core.errors import ConfigError
 from core.settings import Settings
 from ingest.sources import SOURCES
-from service.run import alone_in, plan, process_specs
+from ingest.worker.served import INSTALLED
+from service.run import StackPlan, alone_in, main, plan, process_specs
 from tests.waiting import PATIENCE_S
 
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)
@@ -101,6 +106,29 @@ def test_two_trees_do_not_share_a_home(tmp_path: Path):
         assert (tmp_path / "run.lock").read_text() == f"{os.getpid()}\n"
     with alone_in(tmp_path):
         pass
+
+
+def test_a_model_that_the_replay_s_own_home_lacks_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    started: list[Path] = []
+
+    async def serve(chosen: StackPlan) -> None:
+        started.append(chosen.settings.home)
+
+    monkeypatch.setattr(service.run, "serve", serve)
+    monkeypatch.setenv("NOWCAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NOWCAST_PORT", "0")
+    monkeypatch.setenv("NOWCAST_MODEL", "mine@1")
+    added, recorded = tmp_path / "home" / "models" / "mine" / "1", tmp_path / "recorded"
+    added.parent.mkdir(parents=True)
+    recorded.mkdir()
+    shutil.copytree(INSTALLED / "guided", added)
+    app = typer.Typer()
+    app.command()(main)
+    assert CliRunner().invoke(app, ["--source", str(recorded)]).exit_code == 0
+    refused = CliRunner().invoke(app, ["--replay", str(recorded)])
+    assert refused.exit_code == 2
+    assert "cannot start: NOWCAST_MODEL: " in refused.output
+    assert started == [tmp_path / "home"]
 
 
 @pytest.mark.stack

@@ -11,13 +11,17 @@ import xarray as xr
 from PIL import Image
 from pyproj import Transformer
 
+import service.forecasts.netcdf
+import service.forecasts.products
 from core.colours import DRY, NO_DATA, RAIN_COLOURS, colours
 from core.errors import NoDataError
 from core.grid import RADOLAN_900
 from core.times import utc
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.maker import forecast_id
+from service.forecasts.netcdf import read_packed
 from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known, write_forecast
+from service.forecasts.records import read_rate
 from service.inference.inputs import model_input
 from tests.service.fakes import fields_of
 
@@ -152,6 +156,22 @@ def test_pictures_of_leads_and_inputs(forecast):
     forecast.inputs_path.unlink()
     with pytest.raises(NoDataError, match="not kept"):
         inputs_png(forecast, 0)
+
+
+def test_a_picture_reads_its_own_field_alone(forecast, monkeypatch):
+    leads = []
+
+    def counted(path, name, chosen=None, **more):
+        leads.append(None if chosen is None else list(chosen))
+        return read_packed(path, name, chosen, **more)
+
+    monkeypatch.setattr(service.forecasts.netcdf, "read_packed", counted)
+    monkeypatch.setattr(service.forecasts.products, "read_packed", counted)
+    last = np.asarray(Image.open(io.BytesIO(lead_png(forecast, 150, scale=1))))
+    oldest, newest = (inputs_png(forecast, step, scale=1) for step in (0, -1))
+    assert leads == [[4], [4], [0], [4]]
+    np.testing.assert_array_equal(last, colours(read_rate(forecast.path)[4]))
+    assert oldest != newest
 
 
 def test_files_are_plain_netcdf4(forecast, world, later_frames, window_frames):

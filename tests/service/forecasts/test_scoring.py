@@ -1,15 +1,19 @@
 """Scores equal counts from the files alone, are entered once, and survive restarts."""
 
+from collections import OrderedDict
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 import service.forecasts.netcdf
+import service.forecasts.observed
 import service.forecasts.products
 import service.forecasts.scoring
 from core.units import THRESHOLDS_MMH
 from service.forecasts.netcdf import read_packed
+from service.forecasts.observed import Observations
 from service.forecasts.scoring import scores_at
 from verification.counts import Counts
 
@@ -181,6 +185,39 @@ def test_rolling_of_a_model_compares_the_same_forecasts(world, rain):
     assert set(totals) == set(MODELS)
     of_all = {row.model: row.sums.total for row in world.service.rolling() if row.lead_minutes == 30}
     assert of_all["persistence"] == 2 * of_all["fading"]
+
+
+class Crowded(OrderedDict[Any, Any]):
+    """What is held while other threads load fields: each look is followed by an eviction."""
+
+    def __contains__(self, key):
+        found = super().__contains__(key)
+        self.clear()
+        return found
+
+    def get(self, key, default=None):
+        found = super().get(key, default)
+        self.clear()
+        return found
+
+
+def test_a_field_that_another_thread_evicts_is_returned(world, window_frames):
+    world.put(*window_frames)
+    forecast, scan = world.service.forecast_stored(with_baselines=False), world.service.store.scans()[0]
+    observations = Observations(world.service.store)
+    observations._held = Crowded()
+    first, second = (observations.field(forecast, scan) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_scan_whose_file_was_missing_is_looked_for_again(world, window_frames):
+    world.put(*window_frames)
+    forecast, scan = world.service.forecast_stored(with_baselines=False), world.service.store.scans()[0]
+    observations, content = Observations(world.service.store), scan.path.read_bytes()
+    scan.path.unlink()
+    assert observations.field(forecast, scan) is None
+    scan.path.write_bytes(content)
+    assert observations.field(forecast, scan) is not None
 
 
 def test_a_new_forecast_shows_its_model_s_last_day(world, rain):
