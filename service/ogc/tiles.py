@@ -18,11 +18,10 @@ from service.api.lookup import LATEST, RecentForecasts
 from service.forecasts.fields import FIELDS
 from service.forecasts.records import StoredForecast
 from service.ogc.wms_capabilities import PNG
-from service.queries.maps import cells_of
+from service.queries.maps import cells_of, tile_png, tile_view
 from service.queries.observed import FRAMES
 from service.queries.probabilities import probability_field
 from service.queries.quantities import quantities_of
-from service.queries.tiles import tile_png, tile_view
 from service.schemas.forecasts import Time
 
 router = APIRouter(tags=["tiles"])

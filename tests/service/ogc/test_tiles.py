@@ -14,9 +14,8 @@ from starlette.testclient import TestClient
 from core.colours import HATCH, NO_DATA, RAIN_COLOURS
 from core.frame import RadarFrame
 from core.times import iso
-from service.queries.maps import cells_of
+from service.queries.maps import HATCH_NO_DATA, cells_of, tile_png, tile_view
 from service.queries.observed import HeldFrames
-from service.queries.tiles import HATCH_NO_DATA, tile_png, tile_view
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
 from tests.waiting import PATIENCE_S
 
