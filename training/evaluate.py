@@ -46,7 +46,8 @@ TEST_OPTIONS = (
 )
 """Options that determine the test clips: taken from the checkpoint's training as well."""
 
-
+FRAMES: Final = 5
+"""Most given frames of a clip for a model of any scale, whose own number is one of 5-minute scans."""
 MOST_NAMED: Final = 5
 """Series that a message describes."""
 
@@ -185,7 +186,7 @@ def scored_set(
         path,
         "test",
         {**kept, **options},
-        input_steps=forecaster.input_steps,
+        input_steps=min(forecaster.input_steps, FRAMES) if forecaster.any_scale else forecaster.input_steps,
         lead_steps=int(forecaster.card.get("lead_steps", 5)),
         seed=0,
     )

@@ -14,6 +14,7 @@ from core.command import errors_in_one_line
 from core.errors import ConfigError
 from models import load_forecaster
 from training.datasets.germany import Germany, GermanyOptions
+from training.evaluation.clips import scale_of
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 LabelledFields = tuple[str, Float32Field]
@@ -43,10 +44,11 @@ def _rows(data: Path, checkpoint: str, window: int, size: tuple[int, int]) -> tu
     sample, chosen = windows[window], windows.windows[window]
     past_THW, future_THW = sample.past_TCHW[:, 0].numpy(), sample.future_TCHW[:, 0].numpy()
     reference = np.datetime64(chosen.begin + (windows.input_steps - 1) * chosen.cadence_minutes, "m")
+    scale = scale_of(windows) if forecaster.any_scale else {}
     rows = [
         ("observed before", past_THW),
         ("observed after", future_THW),
-        (f"forecast ({forecaster.name})", forecaster.forecast(past_THW).rate_mmh_LHW),
+        (f"forecast ({forecaster.name})", forecaster.forecast(past_THW, **scale).rate_mmh_LHW),
         ("extrapolation", load_forecaster("extrapolation").forecast(past_THW).rate_mmh_LHW),
     ]
     return rows, f"{data.stem}, reference time {reference} UTC, model version {forecaster.version}"

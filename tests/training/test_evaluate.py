@@ -15,8 +15,10 @@ from core.grid import RADOLAN_900
 from models import load_forecaster
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
+from models.guided.native import NativeForecaster
 from tests.training.small_runs import make_run
-from training import evaluate
+from tests.training.test_event_skill import write_event
+from training import evaluate, picture
 from training.datasets import DATASETS, NowcastDataset, Sample, build_dataset
 from training.evaluation.clips import chosen_clips, measures_of, predictions
 from training.evaluation.engine import Evaluation
@@ -133,6 +135,42 @@ def test_extrapolation_before_its_second_frame_is_the_newest_one():
 def test_a_forecast_that_is_not_finite_is_an_error():
     with pytest.raises(ForecastError, match="not finite"):
         evaluate.evaluate([Constant(NAN)], Fixed(ramp(), rain=False))
+
+
+def test_a_model_of_any_scale_gets_the_scale_of_the_frames():
+    seen: list[tuple[float, float]] = []
+
+    class OfAnyScale(Constant):
+        any_scale = True
+
+        def _forecast_batch(self, rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m):
+            seen.append((cadence_minutes, pixel_m))
+            return super()._forecast_batch(rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
+
+    model = OfAnyScale(1.0)
+    model.cadence_minutes, model.pixel_m = 5, 1000.0
+    evaluate.evaluate([model], Fixed(ramp(), rain=True))
+    assert set(seen) == {(30.0, 7258.0)}
+    seen.clear()
+    evaluate.evaluate([model], Fixed(ramp(), rain=False))
+    assert set(seen) == {(5.0, 1000.0)}, "pictures have none"
+
+
+def test_the_default_is_scored_and_drawn_at_the_scale_of_the_data(tmp_path, monkeypatch):
+    path = write_event(tmp_path / "event.nc", 1, fields=60)
+    seen: list[tuple[int, float, int]] = []
+    forecast = NativeForecaster._forecast_batch
+
+    def spied(self, rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m):
+        seen.append((rate_mmh_BTHW.shape[1], cadence_minutes, round(pixel_m)))
+        return forecast(self, rate_mmh_BTHW, lead_steps, cadence_minutes, pixel_m)
+
+    monkeypatch.setattr(NativeForecaster, "_forecast_batch", spied)
+    result = _evaluate("--checkpoint", "default", "--dataset", "germany", "--data", path, "--clips", 1)
+    assert result.exit_code == 0, result.output
+    drawn = CliRunner().invoke(picture.app, ["--data", str(path), "--out", str(tmp_path / "picture.png")])
+    assert drawn.exit_code == 0, drawn.output
+    assert seen == [(5, 30.0, 7258)] * 2
 
 
 def test_clips_are_spread_evenly():

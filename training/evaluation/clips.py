@@ -1,8 +1,9 @@
 """Scores of forecasters on a data set: sums over its clips by model and lead."""
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from training.evaluation.shared_work import added_up, own_share
 from verification.scores import SCORES
 
 BATCH = 8
+OWN_SCALE: Final[Mapping[str, Any]] = MappingProxyType({})
+ForecastSteps = Callable[[Float32Field, int], Float32Field]
 FSS_WINDOWS_KM = (20.0, 50.0)
 
 
@@ -67,7 +70,8 @@ def evaluate(
             unseen_BCHW = past_BTCHW.isnan().any(dim=1).numpy()
             true_BTCHW[np.broadcast_to(unseen_BCHW[:, None], true_BTCHW.shape)] = np.nan
             for one in forecasters:
-                frames_BTCHW = predictions(one, past_BTCHW, dataset.lead_steps, one_step=one_step)
+                scale = scale_of(dataset) if one.any_scale else {}
+                frames_BTCHW = predictions(one, past_BTCHW, dataset.lead_steps, one_step=one_step, scale=scale)
                 seen_BTCHW = true_BTCHW[:, -frames_BTCHW.shape[1] :]
                 if not np.isfinite(frames_BTCHW[np.isfinite(seen_BTCHW)]).all():
                     raise ForecastError(f"{one.name} {one.version} returned values that are not finite")
@@ -84,15 +88,39 @@ def chosen_clips(length: int, clips: int | None) -> list[int]:
     return [int(index) for index in np.linspace(0, length - 1, clips).round()]
 
 
-def predictions(forecaster: Forecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
+def scale_of(dataset: NowcastDataset) -> dict[str, Any]:
+    """Return cadence and cell size of a data set's frames, as forecasters take them; empty for pictures."""
+    found = {"cadence_minutes": float(dataset.cadence_minutes), "pixel_m": float(dataset.pixel_m)}
+    return {name: value for name, value in found.items() if value}
+
+
+def predictions(
+    forecaster: Forecaster,
+    past_BTCHW: Tensor,
+    lead_steps: int,
+    *,
+    one_step: bool,
+    scale: Mapping[str, Any] = OWN_SCALE,
+) -> Float32Field:
     """Return forecast frames (B, P, C, H, W): P = lead_steps, with `one_step` T - 1 one-step forecasts before them.
 
     A model without one-step forecasts (SimVP, Earthformer) has P = lead_steps in both cases.
+
+    Args:
+        forecaster: network or not.
+        past_BTCHW: given frames.
+        lead_steps: number of frames to forecast.
+        one_step: see above.
+        scale: of the frames (`scale_of`), for a forecaster that is no network; empty: its own.
     """
     if isinstance(forecaster, NetworkForecaster):
         return _of_network(forecaster, past_BTCHW, lead_steps, one_step=one_step)
-    clips = [_of_clip(forecaster, past_TCHW.numpy(), lead_steps, one_step=one_step) for past_TCHW in past_BTCHW]
-    return np.stack(clips)
+
+    def forecast(past_THW: Float32Field, steps: int) -> Float32Field:
+        return forecaster.forecast(np.maximum(past_THW, 0.0), steps, **scale).rate_mmh_LHW
+
+    fewest = forecaster.minimum_steps if one_step else None
+    return np.stack([_of_clip(forecast, past_TCHW.numpy(), lead_steps, fewest) for past_TCHW in past_BTCHW])
 
 
 def _of_network(forecaster: NetworkForecaster, past_BTCHW: Tensor, lead_steps: int, *, one_step: bool) -> Float32Field:
@@ -103,19 +131,16 @@ def _of_network(forecaster: NetworkForecaster, past_BTCHW: Tensor, lead_steps: i
         return np.array(transform.decode(value_BTCHW.float()).cpu().numpy(), np.float32)
 
 
-def _of_clip(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int, *, one_step: bool) -> Float32Field:
-    """Forecast each channel alone; where a forecaster needs more frames, its one step is the newest frame."""
-    forecasts = [_by_channel(forecaster, past_TCHW, lead_steps)]
-    for given in range(len(past_TCHW) - 1, 0, -1) if one_step else ():
+def _of_clip(forecast: ForecastSteps, past_TCHW: Float32Field, lead_steps: int, fewest: int | None) -> Float32Field:
+    """Forecast each channel alone; one-step forecasts before need `fewest` frames, else they are the newest frame."""
+    forecasts = [_by_channel(forecast, past_TCHW, lead_steps)]
+    for given in range(len(past_TCHW) - 1, 0, -1) if fewest is not None else ():
         known_TCHW = past_TCHW[:given]
-        enough = given >= forecaster.minimum_steps
-        forecasts.insert(0, _by_channel(forecaster, known_TCHW, 1) if enough else known_TCHW[-1:])
+        enough = fewest is not None and given >= fewest
+        forecasts.insert(0, _by_channel(forecast, known_TCHW, 1) if enough else known_TCHW[-1:])
     return np.concatenate(forecasts)
 
 
-def _by_channel(forecaster: Forecaster, past_TCHW: Float32Field, lead_steps: int) -> Float32Field:
-    by_channel = [
-        forecaster.forecast(np.maximum(past_THW, 0.0), lead_steps).rate_mmh_LHW
-        for past_THW in np.moveaxis(past_TCHW, 1, 0)
-    ]
+def _by_channel(forecast: ForecastSteps, past_TCHW: Float32Field, lead_steps: int) -> Float32Field:
+    by_channel = [forecast(past_THW, lead_steps) for past_THW in np.moveaxis(past_TCHW, 1, 0)]
     return np.stack(by_channel, axis=1)
