@@ -13,8 +13,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
+from core.settings import Settings
+from ingest.windows.series import SHORTEST_CADENCE_MINUTES
 from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
-from service.tasks.queue import SCHEDULE
+from service.tasks.queue import MAKE_FORECAST, RUN_JOB, SCHEDULE, schedule
 from service.tasks.watchdog import mark_completed
 from service.telemetry import metrics
 from tests.end_to_end.stack import ROOT
@@ -129,6 +131,22 @@ def test_alerts_have_what_prometheus_wants():
     expected = ("scan_age", "forecast_age", "heartbeat_age", "rejected_files", "disk_free", "nowcast_csi{")
     for part in expected:
         assert any(part in rule["expr"] for rule in RULES), part
+
+
+def test_a_look_of_the_schedule_may_expire():
+    """A worker that makes a forecast for half a minute leaves them in the queue, and each next one does the same."""
+    (rule,) = (rule for rule in RULES if rule["alert"] == "TasksFail")
+    (expired,) = re.findall(r'outcome="expired", task=~"([^"]+)"', rule["expr"])
+    looks = [entry["task"].rpartition(".")[2] for entry in schedule(Settings()).values()]
+    assert "cycle_task" in looks
+    assert not [name for name in looks if re.fullmatch(expired, name)]
+    assert {name.rpartition(".")[2] for name in (MAKE_FORECAST, RUN_JOB)} == set(expired.split("|"))
+
+
+def test_one_missing_scan_is_no_alert():
+    (rule,) = (rule for rule in RULES if rule["alert"] == "FramesMissing")
+    windows_an_hour = 60 / SHORTEST_CADENCE_MINUTES
+    assert float(rule["expr"].rpartition(">")[2]) >= 3 * windows_an_hour
 
 
 def test_the_dashboard_is_what_grafana_wants():
