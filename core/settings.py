@@ -132,10 +132,15 @@ class Settings(BaseSettings):
         20 * 2**30, ge=0, description="most bytes of forecasts; those of the newest six hours are kept"
     )
     exports_keep_days: float = Field(
-        2.0, ge=0, description="retention in days of forecasts in other formats and grids, since their last request"
+        2.0,
+        ge=0,
+        description="retention in days of forecasts in other formats and grids, and of ensemble members, since their "
+        "last request",
     )
     exports_max_bytes: int = Field(
-        5 * 2**30, ge=0, description="most bytes of exports; they are written again on request"
+        5 * 2**30,
+        ge=0,
+        description="most bytes of exports, which are written again on request, and of ensemble members, which are not",
     )
     quarantine_keep_days: float = Field(30.0, ge=0, description="retention of copies of files that could not be read")
     quarantine_max_bytes: int = Field(2**30, ge=0, description="most bytes of the quarantine")

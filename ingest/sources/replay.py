@@ -1,7 +1,4 @@
-"""Replay of radar files into the watched folder as if they were live: recorded files, or a synthetic radar day.
-
-`python -m service.replay --inbox DIR [--recorded DIR] --speed N`
-"""
+"""Replay of radar files into the watched folder as if they were live: recorded files, or a synthetic radar day."""
 
 import shutil
 import time
@@ -11,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Final
-
-import typer
+from typing import Final
 
 from core.errors import ConfigError, NowcastError
 from core.files import write_atomically, write_bytes_atomically
@@ -136,21 +131,3 @@ def _mark_history(inbox: Path, history: list[str]) -> None:
     if history:
         write_bytes_atomically(inbox / HISTORY_MARK, "\n".join(history).encode())
         history.clear()
-
-
-def main(
-    inbox: Annotated[Path, typer.Option(help="the watched folder to write into")],
-    speed: Annotated[float, typer.Option(min=0.01, help="replayed minutes per minute")] = 20.0,
-    recorded_in: Annotated[
-        Path | None,
-        typer.Option("--recorded", exists=True, file_okay=False, help="folder of radar files; default: synthetic ones"),
-    ] = None,
-) -> None:
-    """Play recorded radar files, or a synthetic radar day, into the watched folder."""
-    inbox.mkdir(parents=True, exist_ok=True)
-    if recorded_in:
-        played = play(recorded(recorded_in), inbox, speed)
-    else:
-        start = day_start(datetime.now(UTC))
-        played = play(invented(inbox, start), inbox, speed, start + HISTORY)
-    print(f"played to the end: {played} scans", flush=True)

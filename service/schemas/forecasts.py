@@ -44,7 +44,7 @@ class Problem(Out):
                     "type": "about:blank",
                     "title": "Frames do not fit together",
                     "status": 409,
-                    "detail": "expected 5 frames spaced 30 minutes apart, got 4",
+                    "detail": "expected frames of one product, got RV, RY",
                     "instance": "/nowcast",
                 }
             ]
