@@ -17,7 +17,7 @@ from service.api.negotiate import JSON, chosen_type
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv, zone_of
 from service.api.views import status_of
 from service.forecasts.fields import held
-from service.forecasts.members import members_path
+from service.forecasts.members import members_held, members_path
 from service.forecasts.nowcast import StoredForecast
 from service.schemas.places import MotionOut, PointOut
 
@@ -76,9 +76,14 @@ async def read_point(
     each place and time. A place outside the grid has `no coverage` and null values; it is not an error.
     """
     # from memory: starting a thread would take longer
-    if len(query.places) == 1 and needs_no_query(backend.settings) and held(forecast):
+    if len(query.places) == 1 and needs_no_query(backend.settings) and _is_held(forecast, *query.places[0]):
         return _point(query, forecast, backend, request)
     return await run_in_threadpool(_point, query, forecast, backend, request)
+
+
+def _is_held(forecast: StoredForecast, lat: float, lon: float) -> bool:
+    """Return whether the response for a place reads no file: one may wait for another request's long read."""
+    return held(forecast) and members_held(forecast, forecast.grid.cell_of(lat, lon))
 
 
 def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, request: Request) -> Response:

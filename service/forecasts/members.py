@@ -23,12 +23,9 @@ from service.forecasts.member_file import (
     PROBABILITY_STEP,
     QUANTILE,
     TABLE,
-    TILE,
 )
+from service.forecasts.member_tiles import TILES
 from service.forecasts.records import StoredForecast
-
-HELD_TILES: Final = 800
-"""About 120 MB of 20 members and 30 leads: all of 900 x 900 grid cells, so that random places find theirs."""
 
 HELD_AMOUNTS: Final = 4
 """About 5 MB each for 900 x 900 grid cells."""
@@ -133,17 +130,20 @@ def members_at(forecast: StoredForecast, cell: tuple[int, int]) -> Float32Field 
     Raises:
         NoDataError: the file is not readable.
     """
-    path = members_path(forecast)
     try:
-        changed_ns = path.stat().st_mtime_ns
-        factor, table = _head(path, changed_ns)
-        row, col = cell[0] // factor, cell[1] // factor
-        codes_MLHW = _tile(path, changed_ns, row // TILE, col // TILE)
+        return TILES.read(members_path(forecast), cell)
     except FileNotFoundError:
         return None
     except (OSError, IndexError) as err:
         raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
-    return decoded(codes_MLHW[:, :, row % TILE, col % TILE], table)
+
+
+def members_held(forecast: StoredForecast, cell: tuple[int, int] | None) -> bool:
+    """Return whether `members_at` reads no file: its chunk is in memory, or there are no members or no cell."""
+    try:
+        return cell is None or TILES.held(members_path(forecast), cell) is not None
+    except FileNotFoundError:
+        return True
 
 
 def read_amounts(
@@ -205,23 +205,6 @@ def _opened(path: Path) -> netCDF4.Dataset:
     dataset = netCDF4.Dataset(path)
     dataset.set_auto_maskandscale(False)
     return dataset
-
-
-@lru_cache(maxsize=64)
-def _head(path: Path, changed_ns: int) -> tuple[int, Float32Field]:
-    """Return the edge of the members' cells in grid cells, and the rate of each code; keyed by the time of change."""
-    del changed_ns
-    with NETCDF_C, _opened(path) as dataset:
-        return int(dataset.getncattr(FACTOR)), np.asarray(dataset[TABLE][:], np.float32)
-
-
-@lru_cache(maxsize=HELD_TILES)
-def _tile(path: Path, changed_ns: int, row: int, col: int) -> Codes:
-    """Return one chunk, with all members and leads; keyed by the file's time of change."""
-    del changed_ns
-    parts = (slice(row * TILE, (row + 1) * TILE), slice(col * TILE, (col + 1) * TILE))
-    with NETCDF_C, _opened(path) as dataset:
-        return np.asarray(dataset[MEMBERS][:, :, *parts])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from starlette.concurrency import run_in_threadpool
 from starlette.testclient import TestClient
 
 from core.distribution import quantile_mmh
+from service.api import points
+from service.forecasts.fields import FIELDS
 from service.forecasts.member_maker import make_members
 from service.forecasts.members import members_path
 from service.queries.rain import member_rain, rain_minutes
@@ -197,6 +200,26 @@ def test_a_response_without_members_is_not_kept_once_they_are_made(tmp_path):
             assert after.json() != before.json()
             assert int(after.headers["cache-control"].split("=")[1]) > 10
             members_path(forecast).unlink()
+
+
+def test_the_event_loop_reads_no_file_of_members(tmp_path, monkeypatch):
+    service = service_at(tmp_path)
+    fill(service)
+    forecast = service.forecast_stored()
+    make_members(forecast, 3)
+    FIELDS.read(forecast)
+    in_threads = []
+
+    async def counted(made, *arguments):
+        in_threads.append(arguments)
+        return await run_in_threadpool(made, *arguments)
+
+    monkeypatch.setattr(points, "run_in_threadpool", counted)
+    with running(service) as client:
+        found = [client.get(f"/nowcast/{forecast.id}/point", params=at(*WET)).json()["next_rain"] for _ in range(3)]
+    assert found[0] == found[1] == found[2]
+    assert found[0]["basis"] == "members"
+    assert len(in_threads) == 1
 
 
 def test_the_next_rain_from_members_by_hand():

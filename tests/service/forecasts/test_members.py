@@ -10,6 +10,7 @@ from core.errors import NoDataError
 from models.guided.members import coarse
 from service.forecasts.member_codes import NO_DATA, RateCodes, decoded
 from service.forecasts.member_maker import lacks_members, make_members
+from service.forecasts.member_tiles import MemberTiles
 from service.forecasts.members import members_at, members_path, read_amounts, read_members
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.retention import IN_USE, sweep_forecasts
@@ -93,6 +94,20 @@ def test_a_place_a_block_and_a_lead_are_parts_of_the_whole(forecast):
     np.testing.assert_array_equal(some.quantile_mm_SQHW, amounts.quantile_mm_SQHW[:, :, 3:20, 11:12])
     assert np.isnan(amounts.quantile_mm_SQHW[:, :, :4, :4]).all()
     assert (np.diff(amounts.quantile_mm_SQHW[:, :, 10:], axis=1) >= 0).all()
+
+
+def test_chunks_stay_in_memory_up_to_a_number_of_bytes(forecast):
+    path, (first, near, far) = make_members(forecast, 4), ((20, 20), (21, 27), (37, 37))
+    whole, leads = read_members(forecast), len(forecast.lead_minutes)
+    assert whole is not None
+    tiles = MemberTiles(most_bytes=4 * leads * (16 * 16 + 16 * 4))
+    assert tiles.held(path, first) is None
+    for cell in (first, far):
+        np.testing.assert_array_equal(tiles.read(path, cell), whole[:, :, *cell])
+    np.testing.assert_array_equal(tiles.held(path, near), whole[:, :, *near])
+    tiles.read(path, (3, 37))
+    assert tiles.held(path, far) is None
+    assert tiles.held(path, first) is not None
 
 
 def test_the_file_is_self_describing(forecast):
