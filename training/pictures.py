@@ -63,6 +63,7 @@ def main(
 ) -> None:
     """Draw six leads of each event: what was observed, the rate, one ensemble member, the probability of 2 mm/h."""
     with errors_in_one_line():
+        drawn: set[Path] = set()
         for text in event:
             name, _, time = text.partition("@")
             window = _window(Path(name), time)
@@ -70,6 +71,9 @@ def main(
             if not runs:
                 raise ConfigError(f"event: expected an unseen spell or one with a --fold, got {Path(name).name}")
             path = out / f"{window.spell}.png"
+            if path in drawn:
+                path = path.with_stem(f"{window.spell}_{window.reference_time:%Y%m%dT%H%M}")
+            drawn.add(path)
             draw_window(window, runs[0].forecaster, member, path)
             typer.echo(f"wrote {path}, {path.stat().st_size / 1000:.0f} kB")
 

@@ -49,3 +49,12 @@ def test_the_command_writes_a_picture_and_names_what_is_wrong(event, tmp_path):
     assert (tmp_path / "pictures" / "au-2020-10-31.png").stat().st_size > 10_000
     assert "expected FILE@TIME" in run(str(event)).output
     assert "an hour of scans before it" in run(f"{event}@2020-01-02T00:10").output
+
+
+def test_a_second_picture_of_a_spell_has_a_name_of_its_own(event, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.pictures.draw_window", lambda window, forecaster, member, path: path.touch())
+    events = [part for hour in (1, 2) for part in ("--event", f"{event}@2020-01-02T0{hour}:00")]
+    result = CliRunner().invoke(app, [*events, "--checkpoint", NATIVE, "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["au-2020-10-31.png", "au-2020-10-31_20200102T0200.png"]
