@@ -170,6 +170,8 @@ def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
 
 def _input_cadence(forecast: StoredForecast) -> int:
     """Return the spacing of the input frames in minutes, which the leads may have a multiple of."""
+    if forecast.cadence_minutes:
+        return forecast.cadence_minutes
     before = [(index, time) for index, time in enumerate(forecast.input_times[:-1]) if time]
     if not before:
         return forecast.lead_minutes[0]

@@ -81,21 +81,21 @@ class Observations:
     def keep(self, forecast: StoredForecast) -> list[str | None]:
         """Write the scans of the leads to a file next to the forecast, anew when more are stored.
 
+        The file of a forecast some of whose scans are deleted by now stays as it is.
+
         Returns:
             the hash of the scan of each lead; None where there is none, and an empty list without any.
         """
-        scans = self.scans(forecast)
+        scans = {index: scan for index, scan in self.scans(forecast).items() if scan.path.is_file()}
         sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
         path = forecast.observations_path
         if path is not None:
             kept: list[str | None] = json.loads(read_attributes(path)["sources"])
-            if not scans or kept == sources:
+            if kept == sources or any(before and not now for before, now in zip(kept, sources, strict=True)):
                 return kept
-        there = {index: scan for index, scan in scans.items() if scan.path.is_file()}
-        if not there:
+        if not scans:
             return []
-        sources = [sha256 if index in there else None for index, sha256 in enumerate(sources)]
-        write_observations(forecast, lambda lead: self.field(forecast, there[lead]) if lead in there else None, sources)
+        write_observations(forecast, lambda lead: self.field(forecast, scans[lead]) if lead in scans else None, sources)
         return sources
 
 

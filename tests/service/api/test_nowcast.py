@@ -3,6 +3,8 @@
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from core.settings import Settings
+from service.api.views import pictures_out
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import (
     GRID,
@@ -185,6 +188,15 @@ def test_netcdf_on_request(client, forecast, kind):
         file = xr.open_dataset(io.BytesIO(answer.content), engine="h5netcdf")
         assert file.attrs["forecast_id"] == forecast["forecast_id"]
         assert file.rainfall_rate.shape == (5, *GRID.shape)
+
+
+def test_input_frames_are_as_far_apart_as_the_record_says(service, forecast):
+    """A scan that is two minutes late says nothing of the cadence."""
+    stored = service.get(forecast["forecast_id"])
+    late = stored.reference_time - timedelta(minutes=3)
+    short = replace(stored, cadence_minutes=5, input_times=(None, None, late, stored.reference_time))
+    observed = [one.lead_minutes for one in pictures_out(short, "") if one.kind == "observed"]
+    assert observed == [-15, -10, -5, 0]
 
 
 def test_pictures_show_the_field_with_north_on_top(client, forecast):

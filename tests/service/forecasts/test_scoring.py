@@ -14,6 +14,7 @@ import service.forecasts.scoring
 from core.units import THRESHOLDS_MMH
 from service.forecasts.netcdf import read_packed
 from service.forecasts.observed import Observations
+from service.forecasts.records import read_rate
 from service.forecasts.scoring import scores_at
 from verification.counts import Counts
 
@@ -218,6 +219,18 @@ def test_a_scan_whose_file_was_missing_is_looked_for_again(world, window_frames)
     assert observations.field(forecast, scan) is None
     scan.path.write_bytes(content)
     assert observations.field(forecast, scan) is not None
+
+
+def test_observations_outlive_the_scans_that_they_are_of(world, rain):
+    world.put(*(rain(minutes) for minutes in range(0, 241, 30)))
+    forecast = world.service.forecast_stored(rain(120).valid_time, with_baselines=False)
+    observations = Observations(world.service.store)
+    kept = observations.keep(forecast)
+    assert [bool(source) for source in kept] == [True] * 4 + [False]
+    observations.scans(forecast)[0].path.unlink()
+    world.put(rain(270))
+    assert observations.keep(forecast) == kept
+    assert np.isfinite(read_rate(forecast.observations_path)[:4]).any(axis=(1, 2)).all()
 
 
 def test_a_new_forecast_shows_its_model_s_last_day(world, rain):
