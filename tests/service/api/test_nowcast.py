@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from core.settings import Settings
 from service.api.views import pictures_out
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.packing import rounded_rate
 from tests.service.api_support import (
     GRID,
     NOW,
@@ -91,7 +92,7 @@ def test_every_forecast_links_to_the_card_of_its_model(client, forecast):
 
 def test_leads_are_the_forecast_in_numbers(forecast):
     leads = forecast["leads"]
-    moved_HW = np.roll(np.nan_to_num(rain_THW([REFERENCE])[0]), 3, axis=1)
+    moved_HW = np.roll(rounded_rate(np.nan_to_num(rain_THW([REFERENCE])[0])), 3, axis=1)
     moved_HW[:8, :8] = np.nan
     assert [lead["lead_minutes"] for lead in leads] == [30, 60, 90, 120, 150]
     assert leads[0]["valid_time"] == "2024-06-01T12:30:00Z"
@@ -224,7 +225,7 @@ def test_point_gives_the_series_of_its_cell(client, forecast):
     answer = client.get("/nowcast/latest/point", params={"lat": lat_HW[row, col], "lon": lon_HW[row, col]}).json()
     assert (answer["row"], answer["col"]) == (row, col)
     assert answer["radar_coverage"] == "ok"
-    shower_HW = rain_THW([REFERENCE])[0]
+    shower_HW = rounded_rate(rain_THW([REFERENCE])[0])
     expected = [shower_HW[row, col - 3 * step] for step in range(1, 6)]
     assert [lead["rate_mmh"] for lead in answer["series"]] == pytest.approx(expected)
     assert answer["next_rain_start"] == "2024-06-01T12:30:00Z"
