@@ -98,9 +98,11 @@ def test_the_multipart_form_runs_as_described(client, tmp_path: Path):
     fields = SCHEMA["paths"]["/nowcast"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"][
         "properties"
     ]
-    assert set(fields) == {"frames", "observations", "model"}
+    assert set(fields) == {"frames", "observations", "model", "members"}
     files = {"frames": netcdf(tmp_path, window_times()), "observations": netcdf(tmp_path, lead_times())}
-    answer = client.post("/nowcast", files=files, data={"model": fields["model"]["default"]})
+    answer = client.post(
+        "/nowcast", files=files, data={name: str(fields[name]["default"]).lower() for name in ("model", "members")}
+    )
     assert answer.status_code == 200, answer.text
 
 

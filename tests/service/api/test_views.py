@@ -8,7 +8,7 @@ from service.schemas.forecasts import ForecastOut
 
 RENAMED = {"id": "forecast_id", "thresholds_mmh": "probability_thresholds_mmh"}
 WITHIN_OTHERS = {"version": "model", "lead_minutes": "leads", "path": "links"}
-NOT_ANSWERED = {"requested_model", "inputs_sha256", "source_grid"}
+NOT_ANSWERED = {"requested_model", "inputs_sha256", "source_grid", "cadence_minutes"}
 
 
 def test_every_field_of_a_forecast_is_in_its_answer_or_left_out_by_name():
