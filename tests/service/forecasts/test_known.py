@@ -115,8 +115,9 @@ def test_the_client_shows_it(service, forecast, monkeypatch, capsys, tmp_path):
             plain = client.latest().plot(tmp_path / "rain.png")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].endswith("unknown")
-    assert len(lines) == 6
-    assert all("inflow not observed" in line for line in lines[1:])
+    assert lines[1].startswith("observed ")
+    assert len(lines) == 7
+    assert all("inflow not observed" in line for line in lines[2:])
     assert (np.asarray(Image.open(plain).convert("RGB")) == HATCH[:3]).all(axis=-1).any()
 
 
