@@ -20,7 +20,7 @@ from core.times import iso
 from ingest.plausibility import field_notes
 from ingest.readers.read import analyses_of, read_frames
 from ingest.windows.regrid import bilinear, model_grid
-from ingest.windows.series import upload_window
+from ingest.windows.series import UPLOAD_FEWEST, upload_window
 from ingest.windows.window import Window, build_window
 from models.forecaster import Forecaster
 from models.leads import ForecastLead
@@ -92,12 +92,12 @@ def predict(
         InputError: both or too short leads.
     """
     observed, notes = _input_frames(frames)
-    window, grid = _window_of(forecaster, observed, cadence_minutes)
-    steps = _steps(forecaster, window.cadence_minutes, lead_steps, lead_minutes)
+    window, grid, cadence = _window_of(forecaster, observed, cadence_minutes)
+    steps = _steps(forecaster, cadence, lead_steps, lead_minutes)
     rate_mmh_THW = bilinear(window.rate_mmh_THW, *grid.shape)
-    leads = forecaster.leads(rate_mmh_THW, steps, cadence_minutes=window.cadence_minutes, pixel_m=grid.pixel_m)
+    leads = forecaster.leads(rate_mmh_THW, steps, cadence_minutes=cadence, pixel_m=grid.pixel_m)
     fields = _collected(leads, forecaster.thresholds_mmh)
-    times = [window.reference_time + timedelta(minutes=window.cadence_minutes * (n + 1)) for n in range(steps)]
+    times = [window.reference_time + timedelta(minutes=cadence * (n + 1)) for n in range(steps)]
     dataset = cf.rate_dataset(
         fields.rate_mmh_LHW,
         times,
@@ -135,16 +135,29 @@ def _collected(leads: Iterable[ForecastLead], thresholds_mmh: Sequence[float]) -
     return FileFields(np.stack(rates), np.stack(known), codes_LHW)
 
 
-def _window_of(
-    forecaster: Forecaster, observed: Sequence[RadarFrame], cadence_minutes: int | None
-) -> tuple[Window, Grid]:
+class InputWindow(NamedTuple):
+    """The input of a forecaster.
+
+    Attributes:
+        window: the fields.
+        grid: that the forecaster runs on.
+        cadence_minutes: of the leads; it is that of the fields where there are several.
+    """
+
+    window: Window
+    grid: Grid
+    cadence_minutes: int
+
+
+def _window_of(forecaster: Forecaster, observed: Sequence[RadarFrame], cadence_minutes: int | None) -> InputWindow:
     """Return the window of a forecaster's input, and the grid that it runs on."""
     if not forecaster.any_scale:
         cadence = cadence_minutes or forecaster.cadence_minutes
         window = build_window(
             observed, steps=forecaster.input_steps, cadence_minutes=cadence, tolerance_minutes=0, strict=True
         )
-        return window, model_grid(window.grid, forecaster.cell_edges.times(cadence / forecaster.cadence_minutes))
+        edges = forecaster.cell_edges.times(cadence / forecaster.cadence_minutes)
+        return InputWindow(window, model_grid(window.grid, edges), cadence)
     newest = max((frame.valid_time for frame in observed), default=None)
     kept = [
         frame
@@ -153,8 +166,12 @@ def _window_of(
         or newest is None
         or not (newest - frame.valid_time) % timedelta(minutes=cadence_minutes)
     ]
+    if len({frame.valid_time for frame in kept}) < UPLOAD_FEWEST and forecaster.minimum_steps == 1:
+        cadence = cadence_minutes or forecaster.cadence_minutes
+        window = build_window(kept, steps=1, cadence_minutes=cadence, strict=True)
+        return InputWindow(window, window.grid, cadence)
     window = upload_window(kept)
-    return window, window.grid
+    return InputWindow(window, window.grid, window.cadence_minutes)
 
 
 def _steps(forecaster: Forecaster, cadence_minutes: int, lead_steps: int | None, lead_minutes: int | None) -> int:

@@ -65,7 +65,7 @@ class BaselineBackfill:
         row = ForecastRow
         has_both = [func.max(case((row.model == name, 1), else_=0)) == 1 for name in BASELINES]
         lacks = ~has_both[0] | ~has_both[1]
-        query = select(func.min(row.id)).where(row.model.not_in(BASELINES), is_current())
+        query = select(func.min(row.id)).where(is_current())
         groups = select(row.inputs_sha256, row.origin, row.leads)
         if since is not None:
             groups = groups.where(row.reference_time >= since)

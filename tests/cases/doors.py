@@ -16,9 +16,9 @@ from core.frame import RadarFrame
 from core.grid import Grid
 from ingest.archive.build import build_archive
 from ingest.archive.settings import archive_settings
+from ingest.readers.read import analyses_of
 from ingest.store.intake import ingest_file
 from ingest.store.live import Store
-from ingest.windows.window import build_window
 from models import predict
 from models.baselines import Persistence
 from tests.ingest.archive.sources import read_archive
@@ -137,13 +137,14 @@ def outcome_of_predict(folder: Path, files: Files, monkeypatch: pytest.MonkeyPat
     """Make the persistence forecast of one file; its frames are those that the command has read."""
     seen: list[RadarFrame] = []
 
-    def spied(frames: Sequence[RadarFrame], **options: Any) -> Any:
-        seen.extend(frames)
-        return build_window(frames, **options)
+    def spied(frames: Sequence[RadarFrame]) -> Any:
+        observed, left_out = analyses_of(frames)
+        seen.extend(observed)
+        return observed, left_out
 
     refusals, notes = [], list[str]()
     with monkeypatch.context() as patch:
-        patch.setattr("models.predict.build_window", spied)
+        patch.setattr("models.predict.analyses_of", spied)
         for path in sorted(written(folder / "in", files).iterdir()):
             try:
                 notes += predict.predict(path, folder / "out.nc", Persistence(), lead_steps=1)

@@ -16,7 +16,7 @@ from tests.added_scores import OF_COUNTS, OWN, added_scores
 from tests.service.api_support import NOW, REFERENCE, fill, frames_at, lead_times, running, service_at
 from tests.service.live import served
 
-PAGE = Path(command.__file__).parents[1] / "page" / "static" / "page.js"
+PAGE = Path(command.__file__).parents[1] / "page" / "source" / "scores.js"
 MODELS = {"default", "persistence", "extrapolation"}
 
 

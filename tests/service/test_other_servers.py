@@ -34,7 +34,7 @@ from service.forecasts.periods import Period, sums_over
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from service.process.broker import free_port, server_program
 from service.tasks.jobbook import JobBook
-from service.tasks.queue import HEARTBEAT, MAKE_FORECAST, VERIFY, own_queue
+from service.tasks.queue import HEARTBEAT, MAKE_BASELINES, MAKE_FORECAST, VERIFY, own_queue
 from service.tasks.watchdog import last_heartbeats
 from tests.end_to_end.stack import ROOT, end, process_environment
 from tests.service.conftest import rain
@@ -157,6 +157,7 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
                 tasks: list[Any] = [app.send_task(MAKE_FORECAST, (reference, "persistence")) for _ in range(2)]
                 first, again = (task.get(timeout=PATIENCE_S) for task in tasks)
                 assert first == again
+                app.send_task(MAKE_BASELINES).get(timeout=PATIENCE_S)
                 scored = [app.send_task(VERIFY, queue="verification").get(timeout=PATIENCE_S) for _ in range(2)]
                 assert scored[0] > 0
                 assert scored[1] == 0
