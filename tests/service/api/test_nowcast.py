@@ -191,7 +191,7 @@ def test_netcdf_on_request(client, forecast, kind):
         assert file.rainfall_rate.shape == (5, *GRID.shape)
 
 
-def test_input_frames_are_as_far_apart_as_the_record_says(service, forecast):
+def test_input_frames_are_as_far_apart_as_in_the_record(service, forecast):
     """A scan that is two minutes late says nothing of the cadence."""
     stored = service.get(forecast["forecast_id"])
     late = stored.reference_time - timedelta(minutes=3)
