@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from core.cells import CellEdges
 from core.errors import ConflictError, NoDataError, UnavailableError
@@ -19,11 +18,11 @@ from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.retention import Keep
 from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
-from ingest.windows.window import Window, build_window, choose
+from ingest.windows.choice import TOLERANCE_MINUTES, choose
+from ingest.windows.window import Window, build_window
 
 __all__ = ["Scan", "Store"]
 
-TOLERANCE_MINUTES: Final = 5
 log = logging.getLogger(__name__)
 
 

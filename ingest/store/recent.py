@@ -9,7 +9,8 @@ from core.errors import NoDataError
 from core.times import iso
 from ingest.store.index import SUMS, Scan
 from ingest.store.live import Store
-from ingest.windows.series import TOLERANCE_MINUTES, WINDOW_MINUTES, choose_series, series_window
+from ingest.windows.choice import TOLERANCE_MINUTES
+from ingest.windows.series import WINDOW_MINUTES, choose_series, series_window
 from ingest.windows.window import Window
 
 BACK = timedelta(minutes=WINDOW_MINUTES + TOLERANCE_MINUTES)
@@ -31,5 +32,5 @@ def recent_window(store: Store, reference_time: datetime) -> Window:
     """
     chosen = recent_scans(store, reference_time)
     if not chosen:
-        raise NoDataError(f"no scan within {TOLERANCE_MINUTES:g} minutes of {iso(reference_time)}")
+        raise NoDataError(f"no scan within {TOLERANCE_MINUTES} minutes of {iso(reference_time)}")
     return series_window(list(store.loadable(chosen)), reference_time)

@@ -12,7 +12,16 @@ from core.arrays import Float32Field
 from core.errors import ConflictError
 from core.frame import RadarFrame
 from core.times import iso
-from ingest.windows.window import PREFERRED, Candidate, Slots, Window, checked_frames, nearest, spacing_text
+from ingest.windows.choice import PREFERRED, TOLERANCE_MINUTES, Candidate
+from ingest.windows.window import (
+    Slots,
+    Window,
+    between,
+    checked_frames,
+    nearest,
+    spacing_text,
+    window_of,
+)
 
 WINDOW_MINUTES: Final = 120
 SHORTEST_CADENCE_MINUTES: Final = 5
@@ -25,7 +34,6 @@ USABLE_MINUTES: Final = 30
 FEWEST: Final = 2
 """Fewest fields that a model starts from, and of which a motion can be estimated."""
 
-TOLERANCE_MINUTES: Final = 5.0
 UPLOAD_TOLERANCE_MINUTES: Final = 1.0
 UPLOAD_FEWEST: Final = 5
 IN_TIME: Final = timedelta(seconds=30)
@@ -150,22 +158,11 @@ def _window(
             f"{len(slots) - slots.count(None)} of {len(by_time)} frames ({spacing_text(by_time)})"
         )
     rate_mmh_THW, bridged, empty = _fields(slots, nominal)
-    used = [frame for frame in slots if frame is not None]
     notes = (*_shifts(slots, nominal), *_gaps(nominal, bridged, "bridged linearly in time", cadence))
     notes = (*notes, *_gaps(nominal, empty, "left empty", cadence))
     recent = round(max(USABLE_MINUTES, cadence) // cadence) + 1
-    return Window(
-        reference_time=nominal[-1],
-        grid=used[-1].grid,
-        rate_mmh_THW=rate_mmh_THW,
-        nominal_times=nominal,
-        input_times=tuple(frame.valid_time if frame else None for frame in slots),
-        product=used[-1].product,
-        status="degraded" if notes else "ok",
-        notes=notes,
-        missing_radars=tuple(dict.fromkeys(radar for frame in used for radar in frame.missing_radars)),
-        model_usable=sum(index not in empty for index in range(len(slots))[-recent:]) >= FEWEST,
-    )
+    usable = sum(index not in empty for index in range(len(slots))[-recent:]) >= FEWEST
+    return window_of(slots, nominal, rate_mmh_THW, notes, model_usable=usable)
 
 
 def _fields(slots: Slots, nominal: Sequence[datetime]) -> tuple[Float32Field, list[int], list[int]]:
@@ -178,8 +175,7 @@ def _fields(slots: Slots, nominal: Sequence[datetime]) -> tuple[Float32Field, li
         if frame is not None:
             rate_mmh_THW[index] = frame.rate_mmh_HW
         elif before is not None and after is not None:
-            weight = np.float32((nominal[index] - before.valid_time) / (after.valid_time - before.valid_time))
-            rate_mmh_THW[index] = (np.float32(1) - weight) * before.rate_mmh_HW + weight * after.rate_mmh_HW
+            rate_mmh_THW[index] = between(before, after, nominal[index])
             bridged.append(index)
         else:
             rate_mmh_THW[index] = np.nan

@@ -1,10 +1,10 @@
-"""The window of a forecast: the choice of its scans, and the policy for gaps."""
+"""The window of a forecast: its scans at equally spaced times, and the policy for gaps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final, Literal, Protocol, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 
@@ -19,8 +19,6 @@ Slots = list[RadarFrame | None]
 Found = TypeVar("Found")
 SAME_TIME: Final = timedelta(seconds=1)
 """Times of files that differ by less, or by as much, are equal: writers cut off fractions of a second."""
-PREFERRED: Final = ("RY", "YW", "RV")
-"""Order of products that fill a window equally: quality-checked 5-minute rates first, then by name."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +170,27 @@ def nearest(
 def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
     """Build the window from slots of which the last is filled."""
     rate_mmh_THW, notes = _fields(slots, nominal_times)
+    usable = None not in slots or _bridge(slots) is not None
+    return window_of(slots, nominal_times, rate_mmh_THW, notes, model_usable=usable)
+
+
+def window_of(
+    slots: Slots,
+    nominal_times: tuple[datetime, ...],
+    rate_mmh_THW: Float32Field,
+    notes: Sequence[str],
+    *,
+    model_usable: bool,
+) -> Window:
+    """Return the window of the frames of its nominal times, of which the last one is there.
+
+    Args:
+        slots: a frame for each time; None without one.
+        nominal_times: of the fields.
+        rate_mmh_THW: the fields, those of missing frames too.
+        notes: on fields that are not the scan of their time; with any of them the window is degraded.
+        model_usable: whether a model can start from the fields.
+    """
     used = [frame for frame in slots if frame is not None]
     return Window(
         reference_time=nominal_times[-1],
@@ -183,7 +202,7 @@ def _window(slots: Slots, nominal_times: tuple[datetime, ...]) -> Window:
         status="degraded" if notes else "ok",
         notes=tuple(notes),
         missing_radars=tuple(dict.fromkeys(radar for frame in used for radar in frame.missing_radars)),
-        model_usable=len(used) == len(slots) or _bridge(slots) is not None,
+        model_usable=model_usable,
     )
 
 
@@ -198,7 +217,7 @@ def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Fie
             if abs(frame.valid_time - time) > SAME_TIME:
                 notes.append(f"no scan for {iso(time)}: the scan of {iso(frame.valid_time)} is used instead")
         elif bridge := _bridge(slots):
-            rate_mmh_THW[index] = _between(*bridge, time)
+            rate_mmh_THW[index] = between(*bridge, time)
             ends = " and ".join(iso(end.valid_time) for end in bridge)
             notes.append(f"no scan for {iso(time)}: bridged linearly in time between {ends}")
         else:
@@ -215,7 +234,8 @@ def _bridge(slots: Slots) -> tuple[RadarFrame, RadarFrame] | None:
     return (before, after) if before and after else None
 
 
-def _between(before: RadarFrame, after: RadarFrame, time: datetime) -> Float32Field:
+def between(before: RadarFrame, after: RadarFrame, time: datetime) -> Float32Field:
+    """Return the field of a time between two frames, linear in time."""
     weight = np.float32((time - before.valid_time) / (after.valid_time - before.valid_time))
     return (np.float32(1) - weight) * before.rate_mmh_HW + weight * after.rate_mmh_HW
 
@@ -242,56 +262,3 @@ def spacing_text(by_time: Mapping[datetime, RadarFrame]) -> str:
 def _place(frame: RadarFrame) -> str:
     height, width = frame.grid.shape
     return f"{height} x {width} {frame.grid.name}".rstrip()
-
-
-class Timed(Protocol):
-    """The properties of a scan that the choice depends on."""
-
-    @property
-    def product(self) -> str: ...  # noqa: D102
-    @property
-    def grid_key(self) -> str: ...  # noqa: D102
-    @property
-    def valid_time(self) -> datetime: ...  # noqa: D102
-
-
-Candidate = TypeVar("Candidate", bound=Timed)
-
-
-def choose(scans: Sequence[Candidate], nominal_times: Sequence[datetime], tolerance: timedelta) -> list[Candidate]:
-    """Return the scans nearest to the nominal times, of the product and grid that fills them best.
-
-    Args:
-        scans: candidates of any product and grid.
-        nominal_times: the last one is the reference time, which needs a scan within the tolerance.
-        tolerance: largest time difference of a scan.
-
-    Returns:
-        Scans in ascending time; empty without a scan near the reference time.
-    """
-    families: dict[tuple[str, str], list[Candidate]] = {}
-    for scan in scans:
-        families.setdefault((scan.product, scan.grid_key), []).append(scan)
-    found = [_nearest_each(family, nominal_times, tolerance) for family in families.values()]
-    found = [slots for slots in found if slots[-1] is not None]
-    if not found:
-        return []
-    best = min(found, key=lambda slots: _rank(slots, nominal_times))
-    return list({scan.valid_time: scan for scan in best if scan is not None}.values())
-
-
-def _nearest_each(
-    family: Sequence[Candidate], nominal_times: Sequence[datetime], tolerance: timedelta
-) -> list[Candidate | None]:
-    slots: list[Candidate | None] = []
-    for time in nominal_times:
-        nearest = min(family, key=lambda scan: (abs(scan.valid_time - time), scan.valid_time))
-        slots.append(nearest if abs(nearest.valid_time - time) <= tolerance else None)
-    return slots
-
-
-def _rank(slots: Sequence[Candidate | None], nominal_times: Sequence[datetime]) -> tuple[int, timedelta, int, str]:
-    off = [abs(scan.valid_time - time) for scan, time in zip(slots, nominal_times, strict=True) if scan is not None]
-    product = next(scan.product for scan in slots if scan is not None)
-    preference = PREFERRED.index(product) if product in PREFERRED else len(PREFERRED)
-    return slots.count(None), sum(off, timedelta()), preference, product

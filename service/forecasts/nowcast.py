@@ -11,7 +11,8 @@ from core.frame import RadarFrame
 from core.settings import Settings
 from core.times import iso
 from ingest.plausibility import field_notes
-from ingest.store.live import TOLERANCE_MINUTES, Store
+from ingest.store.live import Store
+from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import Window
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue

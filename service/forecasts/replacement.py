@@ -11,7 +11,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, and_, exists
 from sqlalchemy.orm import aliased
 
-from ingest.store.live import TOLERANCE_MINUTES, Store
+from ingest.store.live import Store
+from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import nearest
 from service.forecasts.records import StoredForecast
 from service.forecasts.tables import ForecastRow
