@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from core.errors import InputError
 from core.grid import METRES_PER_DEGREE, Grid
 
@@ -71,3 +74,9 @@ def cell_edges_m(grid: Grid) -> tuple[float, float]:
         grid.pixel_y_m * METRES_PER_DEGREE,
         grid.pixel_x_m * METRES_PER_DEGREE * math.cos(math.radians(middle_lat)),
     )
+
+
+def on_grid(coarse_HW: NDArray[Any], factor: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return fields (..., H, W) of cells `factor` times as large on the grid cells themselves, each value repeated."""
+    repeated_HW = coarse_HW.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    return np.asarray(repeated_HW[..., : shape[0], : shape[1]])

@@ -5,27 +5,9 @@ from typing import Self
 
 import numpy as np
 
+from core.amounts import ForecastAmounts as ForecastAmounts
 from core.arrays import BoolField, Float32Field
-
-
-@dataclass(frozen=True, eq=False)
-class ForecastAmounts:
-    """Rain amounts from the newest scan on, from ensemble members, on their grid cells.
-
-    Attributes:
-        minutes: ends of the periods, ascending; only those within the leads.
-        thresholds_mm: ascending.
-        probability_SKHW: probability that the amount until the end of a period is at or above each threshold; NaN
-            where the newest field is not observed.
-        quantiles: ascending, as fractions.
-        quantile_mm_SQHW: amounts that are not exceeded with these probabilities.
-    """
-
-    minutes: tuple[int, ...]
-    thresholds_mm: tuple[float, ...]
-    probability_SKHW: Float32Field
-    quantiles: tuple[float, ...]
-    quantile_mm_SQHW: Float32Field
+from core.cells import on_grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +67,6 @@ class ForecastFields:
         if self.members_MLHW is None:
             raise ValueError("members: expected a forecast with members, got one without")
         return on_grid(self.members_MLHW[:, lead], self.probability_grid_factor, self.rate_mmh_LHW.shape[1:])
-
-
-def on_grid(coarse_HW: Float32Field, factor: int, shape: tuple[int, ...]) -> Float32Field:
-    """Return fields (..., H, W) of cells `factor` times as large on the grid cells themselves, each value repeated."""
-    repeated_HW = coarse_HW.repeat(factor, axis=-2).repeat(factor, axis=-1)
-    return repeated_HW[..., : shape[0], : shape[1]]
 
 
 def all_missing(missing_HW: BoolField, factor: int) -> BoolField:

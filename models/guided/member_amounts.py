@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
+from core.amounts import ForecastAmounts
 from core.arrays import Float32Field
-from models.fields import ForecastAmounts
 
 PERIODS_MINUTES: Final = (60, 120)
 THRESHOLDS_MM: Final = (1.0, 5.0, 10.0, 15.0, 25.0, 40.0)
@@ -72,14 +72,4 @@ def member_quantiles(values_M: Float32Field, quantiles: Sequence[float]) -> Floa
 
     Between two members it is linear, beyond them it is theirs. NaN in one member is NaN.
     """
-    ordered_M = np.sort(values_M, axis=0)
-    last = len(ordered_M) - 1
-    found = []
-    for quantile in quantiles:
-        place = min(max(quantile * len(ordered_M) - 0.5, 0.0), float(last))
-        lower = int(place)
-        upper, share = min(lower + 1, last), np.float32(place - lower)
-        found.append(ordered_M[lower] + share * (ordered_M[upper] - ordered_M[lower]))
-    quantile_mm = np.stack(found).astype(np.float32)
-    quantile_mm[:, np.isnan(ordered_M[-1])] = np.nan
-    return quantile_mm
+    return np.quantile(values_M, quantiles, axis=0, method="hazen").astype(np.float32)

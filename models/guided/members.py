@@ -12,15 +12,15 @@ from typing import Final
 import cv2
 import numpy as np
 
+from core.amounts import ForecastAmounts
 from core.arrays import Float32Field
-from models.fields import ForecastAmounts
 from models.guided.advection import warped
 from models.guided.coupling import coupled_mmh
 from models.guided.levels import padded
 from models.guided.member_amounts import AmountSums
 from models.guided.texture import GaussianWaves, Texture, observed_texture
 from models.guided.texture_match import TextureMatch
-from models.guided.trajectories import MOTION_MINUTES, Trajectories, block_means, trajectories
+from models.guided.trajectories import Trajectories, block_means, fields_used, trajectories
 
 FACTOR: Final = 2
 """Edge of the cells of members, in grid cells."""
@@ -69,7 +69,7 @@ class EnsembleMembers:
         self.newest_mmh_HW = coarse(rate_mmh_THW[-1], self.factor)
         self.shape = (self.newest_mmh_HW.shape[0], self.newest_mmh_HW.shape[1])
         if paths is None:
-            used_THW = rate_mmh_THW[-max(round(MOTION_MINUTES / cadence_minutes), 1) - 1 :]
+            used_THW = rate_mmh_THW[-fields_used(cadence_minutes) :]
             paths = trajectories(padded(used_THW, pixel_m / 1000), steps, cadence_minutes, pixel_m / 1000)
         self.paths, self._step = paths, 0
         self.observed = self._texture(rate_mmh_THW)

@@ -17,7 +17,7 @@ from models.guided.cuts import ExpectedCuts, lower_inflow
 from models.guided.levels import padded, window_levels
 from models.guided.members import EnsembleMembers, seed_of
 from models.guided.pointwise import PointwiseModel
-from models.guided.trajectories import MOTION_MINUTES, trajectories
+from models.guided.trajectories import Trajectories, fields_used, trajectories
 from models.leads import ForecastLead, collected
 
 HALF_SEEN: Final = 0.5
@@ -87,7 +87,7 @@ class NativeForecaster(Forecaster):
         members_MLHW = np.empty((members, lead_steps, *ensemble.shape), np.float32)
 
         def with_each() -> Iterator[ForecastLead]:
-            for lead in self._leads(rate_mmh_THW, lead_steps, cadence_minutes, pixel_m):
+            for lead in self._leads(rate_mmh_THW, lead_steps, cadence_minutes, pixel_m, ensemble.paths):
                 assert lead.exceedance_probability_KHW is not None  # the native model always has them
                 found = ensemble.at(lead.step, lead.exceedance_probability_KHW, self.thresholds_mmh)
                 members_MLHW[:, lead.step - 1] = found
@@ -103,11 +103,18 @@ class NativeForecaster(Forecaster):
 
     @torch.inference_mode()
     def _leads(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+        self,
+        rate_mmh_THW: Float32Field,
+        lead_steps: int,
+        cadence_minutes: float,
+        pixel_m: float,
+        paths: Trajectories | None = None,
     ) -> Iterator[ForecastLead]:
+        """Yield the leads; `paths` are the trajectories of the same input where they are known already."""
         shape, pixel_km = (rate_mmh_THW.shape[1], rate_mmh_THW.shape[2]), pixel_m / 1000
-        fields_THW = padded(rate_mmh_THW[-self._fields_used(cadence_minutes) :], pixel_km)
-        paths = trajectories(fields_THW, lead_steps, cadence_minutes, pixel_km)
+        fields_THW = padded(rate_mmh_THW[-fields_used(cadence_minutes) :], pixel_km)
+        if paths is None:
+            paths = trajectories(fields_THW, lead_steps, cadence_minutes, pixel_km)
         levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
         covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
@@ -132,8 +139,3 @@ class NativeForecaster(Forecaster):
         fields = rate_N.view(rows, cols), known_HW, probability_KHW
         rate_HW, known_HW, probability_KHW = (each.cpu() for each in fields)
         return ForecastLead(step, rate_HW.numpy(), known_HW.numpy(), probability_KHW.numpy())
-
-    @staticmethod
-    def _fields_used(cadence_minutes: float) -> int:
-        """Return how many of the newest fields count: those of the last hour, at least 2."""
-        return max(round(MOTION_MINUTES / cadence_minutes), 1) + 1

@@ -86,6 +86,11 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
     return Trajectories(factor, motion, back_LCHW * np.float32(factor))
 
 
+def fields_used(cadence_minutes: float) -> int:
+    """Return how many of the newest fields the motion rests on: those of the last hour, at least 2."""
+    return max(round(MOTION_MINUTES / cadence_minutes), 1) + 1
+
+
 def cells_within(width_km: float, pixel_km: float) -> int:
     """Return the largest power of 2 of grid cells that is at most this wide, between 1 and `WIDEST`."""
     return int(2 ** np.clip(np.floor(np.log2(width_km / pixel_km)), 0, np.log2(WIDEST)))

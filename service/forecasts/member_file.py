@@ -1,21 +1,19 @@
 """The file of ensemble members as a CF data set: one byte a rate, chunks of all members and leads of a few cells."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from core.amounts import ForecastAmounts
 from core.arrays import Float32Field
-from core.cf import RATE, rate_dataset
+from core.cf import axes_dataset
 from core.grid import Grid
 from core.times import iso
 from service.forecasts.member_codes import NO_DATA
 from service.forecasts.records import StoredForecast
-
-if TYPE_CHECKING:  # models imports torch, which the web process loads later
-    from models.fields import ForecastAmounts
 
 MEMBERS: Final = "member_rate_code"
 TABLE: Final = "rate_of_code"
@@ -63,7 +61,7 @@ class MembersContent:
     codes_MLHW: NDArray[np.uint8]
     table: Float32Field
     factor: int
-    amounts: "ForecastAmounts | None"
+    amounts: ForecastAmounts | None
 
 
 def members_dataset(forecast: StoredForecast, content: MembersContent) -> xr.Dataset:
@@ -92,13 +90,11 @@ def _axes(forecast: StoredForecast, factor: int, shape: tuple[int, int]) -> xr.D
         "forecast_id": forecast.id,
         FACTOR: factor,
     }
-    dry_LHW = np.broadcast_to(np.float32(0), (len(forecast.lead_minutes), *shape))
     grid, reference_time = _coarse(forecast.grid, factor, shape), forecast.reference_time
-    dataset = rate_dataset(dry_LHW, forecast.valid_times, grid, reference_time=reference_time, attributes=attributes)
-    return dataset.drop_vars([RATE, "coverage"])
+    return axes_dataset(forecast.valid_times, grid, reference_time=reference_time, attributes=attributes)
 
 
-def _with_amounts(dataset: xr.Dataset, amounts: "ForecastAmounts", shape: tuple[int, int]) -> xr.Dataset:
+def _with_amounts(dataset: xr.Dataset, amounts: ForecastAmounts, shape: tuple[int, int]) -> xr.Dataset:
     coordinates: dict[str, tuple[Any, str, str]] = {
         "period": (np.array(amounts.minutes, np.int32), "minutes", "period from the reference time on"),
         "amount_threshold": (np.array(amounts.thresholds_mm), "mm", "amount that is reached"),

@@ -1,16 +1,18 @@
 """Ensemble members and amounts of a forecast: a file of their own, which follows the forecast and may be missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
+from core.amounts import ForecastAmounts
 from core.arrays import Float32Field
+from core.cells import on_grid
 from core.cf import NETCDF_C
 from core.errors import NoDataError
 from service.forecasts.member_codes import NO_DATA, decoded
@@ -31,25 +33,7 @@ HELD_AMOUNTS: Final = 4
 """About 5 MB each for 900 x 900 grid cells."""
 
 Codes = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, eq=False)
-class StoredAmounts:
-    """Amounts since the reference time on grid cells of the forecast; NaN is no data.
-
-    Attributes:
-        minutes: ends of the periods.
-        thresholds_mm: ascending.
-        probability_SKHW: probability of at least each amount.
-        quantiles: ascending, as fractions.
-        quantile_mm_SQHW: amounts that are not exceeded with these probabilities.
-    """
-
-    minutes: tuple[int, ...]
-    thresholds_mm: tuple[float, ...]
-    probability_SKHW: Float32Field
-    quantiles: tuple[float, ...]
-    quantile_mm_SQHW: Float32Field
+Read = TypeVar("Read")
 
 
 def members_path(forecast: StoredForecast) -> Path:
@@ -74,18 +58,8 @@ def read_members(
     Raises:
         NoDataError: the file is not readable.
     """
-    path, shape = members_path(forecast), forecast.grid.shape
-    try:
-        with NETCDF_C, _opened(path) as dataset:
-            factor = int(dataset.getncattr(FACTOR))
-            part, inner = _cells((rows, cols), shape, factor)
-            chosen = slice(None) if leads is None else list(leads)
-            codes_MLHW, table = dataset[MEMBERS][:, chosen, *part], dataset[TABLE][:]
-    except FileNotFoundError:
-        return None
-    except (OSError, IndexError) as err:
-        raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
-    return _on_grid(decoded(codes_MLHW, table), factor, inner)
+    block = read_member_block(forecast, rows, cols, leads)
+    return None if block is None else _within(decoded(block.codes_MLHW, block.table), block.factor, block.inner)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,21 +79,29 @@ class MemberBlock:
     inner: tuple[slice, slice]
 
 
-def read_member_block(forecast: StoredForecast, rows: slice, cols: slice) -> MemberBlock | None:
-    """Read the codes of all members and leads around a block of grid cells; None where they are not (yet) made.
+def read_member_block(
+    forecast: StoredForecast, rows: slice, cols: slice, leads: Sequence[int] | None = None
+) -> MemberBlock | None:
+    """Read the codes of all members around a block of grid cells; None where they are not (yet) made.
+
+    Args:
+        forecast: which one.
+        rows: of the forecast's grid, without a step.
+        cols: as `rows`.
+        leads: their indices; None: all.
 
     Raises:
         NoDataError: the file is not readable.
     """
-    try:
-        with NETCDF_C, _opened(members_path(forecast)) as dataset:
+
+    def read(path: Path) -> MemberBlock:
+        with NETCDF_C, _opened(path) as dataset:
             factor = int(dataset.getncattr(FACTOR))
             part, inner = _cells((rows, cols), forecast.grid.shape, factor)
-            return MemberBlock(dataset[MEMBERS][:, :, *part], dataset[TABLE][:], factor, inner)
-    except FileNotFoundError:
-        return None
-    except (OSError, IndexError) as err:
-        raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
+            chosen = slice(None) if leads is None else list(leads)
+            return MemberBlock(dataset[MEMBERS][:, chosen, *part], dataset[TABLE][:], factor, inner)
+
+    return _read(forecast, read)
 
 
 def members_at(forecast: StoredForecast, cell: tuple[int, int]) -> Float32Field | None:
@@ -130,8 +112,17 @@ def members_at(forecast: StoredForecast, cell: tuple[int, int]) -> Float32Field 
     Raises:
         NoDataError: the file is not readable.
     """
+    return _read(forecast, lambda path: TILES.read(path, cell))
+
+
+def _read(forecast: StoredForecast, read: Callable[[Path], Read]) -> Read | None:
+    """Return what a function reads from the file of members; None where it is not (yet) made.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
     try:
-        return TILES.read(members_path(forecast), cell)
+        return read(members_path(forecast))
     except FileNotFoundError:
         return None
     except (OSError, IndexError) as err:
@@ -148,57 +139,33 @@ def members_held(forecast: StoredForecast, cell: tuple[int, int] | None) -> bool
 
 def read_amounts(
     forecast: StoredForecast, rows: slice = slice(None), cols: slice = slice(None)
-) -> StoredAmounts | None:
+) -> ForecastAmounts | None:
     """Read the amounts on grid cells of the forecast; None where they are not (yet) made, or no period fits the leads.
 
-    Raises:
-        NoDataError: the file is not readable.
-    """
-    try:
-        with NETCDF_C, _opened(members_path(forecast)) as dataset:
-            if PROBABILITY not in dataset.variables:
-                return None
-            factor = int(dataset.getncattr(FACTOR))
-            part, inner = _cells((rows, cols), forecast.grid.shape, factor)
-            minutes, thresholds, quantiles = (
-                dataset[name][:].tolist() for name in ("period", "amount_threshold", "quantile")
-            )
-            codes_SKHW, steps_SQHW = (dataset[name][:, :, *part] for name in (PROBABILITY, QUANTILE))
-    except FileNotFoundError:
-        return None
-    except (OSError, IndexError) as err:
-        raise NoDataError(f"the amounts of forecast {forecast.id} are not readable: {err}") from err
-    probability_SKHW, quantile_mm_SQHW = _amounts_of(codes_SKHW, steps_SQHW)
-    return StoredAmounts(
-        tuple(minutes),
-        tuple(thresholds),
-        _on_grid(probability_SKHW, factor, inner),
-        tuple(round(one, 6) for one in quantiles),
-        _on_grid(quantile_mm_SQHW, factor, inner),
-    )
-
-
-def amounts_at(forecast: StoredForecast, cell: tuple[int, int]) -> StoredAmounts | None:
-    """Read the amounts of one grid cell, as fields of one cell; None as `read_amounts`.
-
-    The codes of recent forecasts stay in memory.
+    The packed amounts of recent forecasts stay in memory.
 
     Raises:
         NoDataError: the file is not readable.
     """
-    path = members_path(forecast)
-    try:
-        held = _held_amounts(path, path.stat().st_mtime_ns)
-    except FileNotFoundError:
-        return None
-    except (OSError, IndexError) as err:
-        raise NoDataError(f"the amounts of forecast {forecast.id} are not readable: {err}") from err
+    held = _read(forecast, lambda path: _held_amounts(path, path.stat().st_mtime_ns))
     if held is None:
         return None
-    row, col = cell[0] // held.factor, cell[1] // held.factor
-    part = (..., slice(row, row + 1), slice(col, col + 1))
-    probability_SKHW, quantile_mm_SQHW = _amounts_of(held.codes_SKHW[part], held.steps_SQHW[part])
-    return StoredAmounts(held.minutes, held.thresholds_mm, probability_SKHW, held.quantiles, quantile_mm_SQHW)
+    part, inner = _cells((rows, cols), forecast.grid.shape, held.factor)
+    probability_SKHW, quantile_mm_SQHW = (
+        _within(values_HW, held.factor, inner)
+        for values_HW in _amounts_of(held.codes_SKHW[..., *part], held.steps_SQHW[..., *part])
+    )
+    return ForecastAmounts(held.minutes, held.thresholds_mm, probability_SKHW, held.quantiles, quantile_mm_SQHW)
+
+
+def amounts_at(forecast: StoredForecast, cell: tuple[int, int]) -> ForecastAmounts | None:
+    """Read the amounts of one grid cell, as fields of one cell; None as `read_amounts`.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    row, col = cell
+    return read_amounts(forecast, slice(row, row + 1), slice(col, col + 1))
 
 
 def _opened(path: Path) -> netCDF4.Dataset:
@@ -209,7 +176,7 @@ def _opened(path: Path) -> netCDF4.Dataset:
 
 @dataclass(frozen=True, eq=False)
 class PackedAmounts:
-    """The amounts of a forecast as its file holds them, on the members' cells; otherwise as `StoredAmounts`."""
+    """The amounts of a forecast as its file holds them, on the members' cells; otherwise as `ForecastAmounts`."""
 
     factor: int
     minutes: tuple[int, ...]
@@ -255,7 +222,6 @@ def _cells(
     return (outer[0], outer[1]), (inner[0], inner[1])
 
 
-def _on_grid(values_HW: NDArray[Any], factor: int, inner: tuple[slice, slice]) -> Float32Field:
-    """Return grid cells of fields (..., H, W), each value of a member's cell repeated."""
-    repeated_HW = values_HW.repeat(factor, axis=-2).repeat(factor, axis=-1)
-    return np.asarray(repeated_HW[..., *inner], np.float32)
+def _within(values_HW: Float32Field, factor: int, inner: tuple[slice, slice]) -> Float32Field:
+    """Return the block of grid cells `inner` of members' cells."""
+    return on_grid(values_HW, factor, tuple(part.stop for part in inner))[..., *inner]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.fields import ForecastAmounts, ForecastFields, all_missing, on_grid
+from core.cells import on_grid
+from models.fields import ForecastAmounts, ForecastFields, all_missing
 from models.forecaster import Forecaster
 
 

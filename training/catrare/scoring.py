@@ -11,8 +11,8 @@ from typing import Any, Final, Literal, NamedTuple
 import numpy as np
 
 from core.arrays import BoolField, Float32Field
+from core.cells import on_grid
 from models import Forecaster
-from models.fields import on_grid
 from training.catrare.folder import PIXEL_M
 from training.catrare.protocol import CADENCE_MINUTES, HOUR_STEPS
 from training.catrare.windows import HourWindow
