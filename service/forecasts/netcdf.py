@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from core.cf import NETCDF_C
+from core.arrays import Float32Field
+from core.cf import COVERAGE_ATTRIBUTES, NETCDF_C
 from core.files import write_atomically
 from service.forecasts.packing import Packed, packed
 
@@ -117,6 +118,30 @@ class LeadVariable:
     attributes: Mapping[str, Any]
     codes_HW: Callable[[int], NDArray[Any]]
     fill: Any = None
+
+
+def with_coverage(
+    rate: LeadVariable, stored: Callable[[Float32Field], Float32Field] = lambda rate_mmh_HW: rate_mmh_HW
+) -> list[LeadVariable]:
+    """Return the variable of a rate, and its coverage; a lead's field is asked for once, as it may take long.
+
+    Args:
+        rate: its codes are mm/h, NaN is no data.
+        stored: turns them into what is written.
+    """
+    covered: dict[int, NDArray[np.int8]] = {}
+
+    def field_HW(lead: int) -> Float32Field:
+        rate_mmh_HW = rate.codes_HW(lead)
+        covered[lead] = np.isfinite(rate_mmh_HW).astype(np.int8)
+        return stored(rate_mmh_HW)
+
+    def coverage_HW(lead: int) -> NDArray[np.int8]:
+        if lead not in covered:  # written without the rate
+            field_HW(lead)
+        return covered.pop(lead)
+
+    return [replace(rate, codes_HW=field_HW), LeadVariable("coverage", "i1", COVERAGE_ATTRIBUTES, coverage_HW)]
 
 
 def write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
+from core.cells import on_grid
 from core.cf import (
-    COVERAGE_ATTRIBUTES,
     KNOWN,
     KNOWN_ATTRIBUTES,
     RATE,
@@ -34,6 +34,7 @@ from service.forecasts.netcdf import (
     read_packed,
     read_variable,
     variables_of,
+    with_coverage,
     write_leads,
 )
 from service.forecasts.packing import rounded_rate
@@ -85,17 +86,16 @@ def forecast_variables(fields: "ForecastFields") -> list[LeadVariable]:
         return found
     factor, shape = fields.probability_grid_factor, rate_mmh_LHW.shape[1:]
     return found + [
-        probability_variable(mmh, partial(_on_grid, probability_LHW, factor, shape))
+        probability_variable(mmh, partial(_of_lead, probability_LHW, factor, shape))
         for mmh, probability_LHW in zip(fields.thresholds_mmh, probability_KLHW, strict=True)
     ]
 
 
-def _on_grid(probability_LHW: Float32Field, factor: int, shape: tuple[int, int], lead: int) -> Float32Field:
+def _of_lead(probability_LHW: Float32Field, factor: int, shape: tuple[int, int], lead: int) -> Float32Field:
     """Return the probabilities of a lead on the grid of the rates, where `factor` x `factor` cells share one value."""
     if probability_LHW.shape[1:] == shape:
         return np.asarray(probability_LHW[lead])
-    wide_HW = np.repeat(np.repeat(probability_LHW[lead], factor, axis=0), factor, axis=1)
-    return np.asarray(wide_HW[: shape[0], : shape[1]])
+    return on_grid(probability_LHW[lead], factor, shape)
 
 
 def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVariable]:
@@ -105,11 +105,7 @@ def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVaria
         rate_mmh_HW: field of a lead, by its index; mm/h, NaN is no data.
     """
     attributes = {**RATE_ATTRIBUTES, "ancillary_variables": f"coverage {KNOWN}", "comment": ROUNDED}
-    rounded = LeadVariable(RATE, "f4", attributes, lambda lead: rounded_rate(rate_mmh_HW(lead)), np.float32("nan"))
-    coverage = LeadVariable(
-        "coverage", "i1", COVERAGE_ATTRIBUTES, lambda lead: np.isfinite(rate_mmh_HW(lead)).astype(np.int8)
-    )
-    return [rounded, coverage]
+    return with_coverage(LeadVariable(RATE, "f4", attributes, rate_mmh_HW, np.float32("nan")), rounded_rate)
 
 
 def known_variable(known_HW: Callable[[int], NDArray[np.bool_]]) -> LeadVariable:
@@ -229,16 +225,13 @@ def write_observations(
     }
     header = axes_dataset(forecast.valid_times, forecast.grid, attributes=attributes)
     nothing_HW = np.full(forecast.grid.shape, np.nan, np.float32)
-    covered: list[NDArray[np.int8]] = []
 
     def rate_mmh_HW(lead: int) -> Float32Field:
         found_HW = observed_HW(lead)
-        covered.append(np.isfinite(nothing_HW if found_HW is None else found_HW).astype(np.int8))
         return nothing_HW if found_HW is None else found_HW
 
     rate = LeadVariable(RATE, "f4", RATE_ATTRIBUTES, rate_mmh_HW, np.float32("nan"))
-    coverage = LeadVariable("coverage", "i1", COVERAGE_ATTRIBUTES, covered.__getitem__)
-    write_leads(header, [rate, coverage], observations_file(forecast.path))
+    write_leads(header, with_coverage(rate), observations_file(forecast.path))
 
 
 def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:

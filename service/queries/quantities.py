@@ -1,7 +1,7 @@
 """The quantities of a forecast by name, for EDR and WMS: rate, amount, and an exceedance probability per threshold."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -10,7 +10,7 @@ import numpy as np
 from core.arrays import Float32Field
 from core.cf import RATE, axes_dataset
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes
-from service.forecasts.netcdf import leads_bytes
+from service.forecasts.netcdf import leads_bytes, with_coverage
 from service.forecasts.probabilities import OLD_VARIABLE, probability_variable, threshold_index
 from service.forecasts.products import forecast_attributes, known_variable, rate_variables
 from service.forecasts.records import StoredForecast
@@ -99,10 +99,9 @@ def quantities_file(
     variables = [rate] if RATE in names else []
     if AMOUNT in names:
         header = with_bounds(header, forecast, times)
-        variables.append(amount_variable(_totals(box, leads)))
-    if names[0] == AMOUNT:
-        totals = _totals(box, leads)
-        coverage = replace(coverage, codes_HW=lambda _: np.isfinite(next(totals)).astype(np.int8))
+        amount, amount_coverage = with_coverage(amount_variable(_totals(box, leads)))
+        variables.append(amount)
+        coverage = amount_coverage if names[0] == AMOUNT else coverage
     variables.append(coverage)
     if box.fields.known_bits is not None:
         variables.append(known_variable(lambda index: box.known_HW(leads[index])))
