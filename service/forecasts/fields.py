@@ -1,17 +1,15 @@
 """The fields of recently requested forecasts, packed in memory: the response for a place opens no file."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
 from core.errors import NoDataError
+from service.forecasts.held import HeldContents
 from service.forecasts.packing import Packed, packed_rate, unpacked_rate
 from service.forecasts.probabilities import read_packed_probabilities
 from service.forecasts.products import read_known, read_usual_coverage
@@ -22,17 +20,6 @@ Cells = tuple[slice, slice]
 
 HELD_BYTES: Final = 640 * 2**20
 """Most memory of all held fields: two forecasts of 900 x 900 cells, 30 leads, eight thresholds."""
-
-
-class Sized(Protocol):
-    """An object whose memory can be counted, as a cache needs it."""
-
-    @property
-    def nbytes(self) -> int:
-        """Return the memory in bytes."""
-
-
-Held = TypeVar("Held", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -150,56 +137,29 @@ class Fields:
         return sum(part.nbytes for part in parts)
 
 
-class FileCache(Generic[Held]):
-    """The most recently read contents of forecasts' files, up to a number of bytes; a replaced file is read again."""
+class FieldCache:
+    """The most recently read fields of forecasts, up to a number of bytes; a replaced file is read again."""
 
-    def __init__(self, read: Callable[[StoredForecast], Held], most_bytes: int) -> None:
-        self._read = read
-        self._most_bytes = most_bytes
-        self._held: OrderedDict[Key, Held] = OrderedDict()
-        self._lock, self._reading = threading.Lock(), threading.Lock()
+    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
+        self._fields: HeldContents[Key, Fields] = HeldContents(most_bytes, lambda fields: fields.nbytes)
 
-    def held(self, forecast: StoredForecast) -> Held | None:
-        """Return the contents if they are in memory, without opening a file."""
+    def held(self, forecast: StoredForecast) -> Fields | None:
+        """Return the fields if they are in memory, without opening a file."""
         try:
-            key = _key(forecast)
+            return self._fields.find(_key(forecast))
         except OSError:
             return None
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
 
-    def read(self, forecast: StoredForecast) -> Held:
-        """Return the contents, read from the file at the first call; other calls wait for it and take the same.
+    def read(self, forecast: StoredForecast) -> Fields:
+        """Return the fields, read from the file at the first call; other calls wait for it and take the same.
 
         Raises:
             NoDataError: the forecast's file is missing.
         """
-        held = self.held(forecast)
-        if held is not None:
-            return held
-        with self._reading:  # one at a time: several of a large grid would need the memory of all at once
-            held = self.held(forecast)
-            return self._load(forecast) if held is None else held
-
-    def _load(self, forecast: StoredForecast) -> Held:
         try:
-            key, fields = _key(forecast), self._read(forecast)
+            return self._fields.read(_key(forecast), lambda: _read(forecast))
         except OSError as err:
             raise NoDataError(f"the file of forecast {forecast.id} is not readable: {err}") from err
-        with self._lock:
-            self._held[key] = fields
-            while len(self._held) > 1 and sum(one.nbytes for one in self._held.values()) > self._most_bytes:
-                self._held.popitem(last=False)
-        return fields
-
-
-class FieldCache(FileCache[Fields]):
-    """Cache of the fields of forecasts."""
-
-    def __init__(self, most_bytes: int = HELD_BYTES) -> None:
-        super().__init__(_read, most_bytes)
 
 
 def _key(forecast: StoredForecast) -> Key:

@@ -1,7 +1,5 @@
 """Chunks of members' files that stay in memory, so that the response for a place near a recent one reads no file."""
 
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.cf import NETCDF_C
+from service.forecasts.held import HeldContents
 from service.forecasts.member_codes import decoded
 from service.forecasts.member_file import FACTOR, MEMBERS, TABLE, TILE
 
@@ -37,10 +36,8 @@ class MemberTiles:
     """The most recently read chunks, up to a number of bytes; safe to share between threads."""
 
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
-        self._most_bytes, self._bytes = most_bytes, 0
-        self._heads: OrderedDict[FileKey, MembersHead] = OrderedDict()
-        self._tiles: OrderedDict[tuple[FileKey, Cell], Codes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._heads: HeldContents[FileKey, MembersHead] = HeldContents(HELD_FILES, lambda _: 1)
+        self._tiles: HeldContents[tuple[FileKey, Cell], Codes] = HeldContents(most_bytes, lambda codes: codes.nbytes)
 
     def held(self, path: Path, cell: Cell) -> Float32Field | None:
         """Return all members and leads of a grid cell, (M, L) in mm/h; None where they are not in memory.
@@ -49,14 +46,9 @@ class MemberTiles:
             FileNotFoundError: there is no such file.
         """
         file = _key(path)
-        with self._lock:
-            head = self._heads.get(file)
-            codes_MLHW = None if head is None else self._tiles.get((file, _tile(head, cell)))
-            if head is None or codes_MLHW is None:
-                return None
-            self._heads.move_to_end(file)
-            self._tiles.move_to_end((file, _tile(head, cell)))
-        return _series(head, codes_MLHW, cell)
+        head = self._heads.find(file)
+        codes_MLHW = None if head is None else self._tiles.find((file, _tile(head, cell)))
+        return None if head is None or codes_MLHW is None else _series(head, codes_MLHW, cell)
 
     def read(self, path: Path, cell: Cell) -> Float32Field:
         """Return the same, with the chunk of the cell read where it is not in memory.
@@ -64,29 +56,23 @@ class MemberTiles:
         Raises:
             OSError, IndexError: the file is not readable.
         """
-        series_ML = self.held(path, cell)
-        if series_ML is not None:
-            return series_ML
         file = _key(path)
-        with NETCDF_C, netCDF4.Dataset(path) as dataset:
-            dataset.set_auto_maskandscale(False)
-            head = MembersHead(int(dataset.getncattr(FACTOR)), np.asarray(dataset[TABLE][:], np.float32))
-            row, col = _tile(head, cell)
-            parts = (slice(row * TILE, (row + 1) * TILE), slice(col * TILE, (col + 1) * TILE))
-            codes_MLHW = np.asarray(dataset[MEMBERS][:, :, *parts])
-        self._keep(file, head, (row, col), codes_MLHW)
-        return _series(head, codes_MLHW, cell)
+        head = self._heads.read(file, lambda: _head(path))
+        tile = _tile(head, cell)
+        return _series(head, self._tiles.read((file, tile), lambda: _codes(path, tile)), cell)
 
-    def _keep(self, file: FileKey, head: MembersHead, tile: Cell, codes_MLHW: Codes) -> None:
-        with self._lock:
-            self._heads[file] = head
-            while len(self._heads) > HELD_FILES:
-                self._heads.popitem(last=False)
-            before = self._tiles.pop((file, tile), None)
-            self._tiles[file, tile] = codes_MLHW
-            self._bytes += codes_MLHW.nbytes - (0 if before is None else before.nbytes)
-            while len(self._tiles) > 1 and self._bytes > self._most_bytes:
-                self._bytes -= self._tiles.popitem(last=False)[1].nbytes
+
+def _head(path: Path) -> MembersHead:
+    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+        dataset.set_auto_maskandscale(False)
+        return MembersHead(int(dataset.getncattr(FACTOR)), np.asarray(dataset[TABLE][:], np.float32))
+
+
+def _codes(path: Path, tile: Cell) -> Codes:
+    parts = (slice(index * TILE, (index + 1) * TILE) for index in tile)
+    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+        dataset.set_auto_maskandscale(False)
+        return np.asarray(dataset[MEMBERS][:, :, *parts])
 
 
 def _key(path: Path) -> FileKey:

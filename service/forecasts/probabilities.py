@@ -39,11 +39,6 @@ class Probabilities:
     thresholds_mmh: tuple[float, ...]
     probability_NTHW: Float32Field
 
-    @property
-    def nbytes(self) -> int:
-        """Return the memory of the array in bytes."""
-        return self.probability_NTHW.nbytes
-
 
 def threshold_index(thresholds_mmh: Sequence[float], wanted_mmh: float) -> int:
     """Return the index of a threshold among those of a forecast.

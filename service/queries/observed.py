@@ -1,7 +1,5 @@
 """The radar frames of the last two hours, whole and at a place."""
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,6 +12,7 @@ from core.errors import NoDataError
 from core.frame import RadarFrame
 from core.times import iso
 from ingest.store.live import Scan, Store
+from service.forecasts.held import HeldContents
 from service.queries.point import Coverage
 
 PERIOD: Final = timedelta(hours=2)
@@ -40,9 +39,9 @@ class HeldFrames:
     """The most recently read frames, up to a number of bytes; a frame whose scan was replaced is read again."""
 
     def __init__(self, most_bytes: int = HELD_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._held: OrderedDict[tuple[Path, Scan], RadarFrame] = OrderedDict()
-        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._frames: HeldContents[tuple[Path, Scan], RadarFrame] = HeldContents(
+            most_bytes, lambda frame: frame.rate_mmh_HW.nbytes
+        )
 
     def read(self, store: Store, scan: Scan) -> RadarFrame:
         """Return the frame of a scan, read from its file at the first call.
@@ -50,27 +49,7 @@ class HeldFrames:
         Raises:
             NoDataError: its file is missing or damaged.
         """
-        key = (store.home, scan)
-        held = self._find(key)
-        if held is not None:
-            return held
-        with self._reading:  # one at a time: a map asks for all of its tiles at once
-            held = self._find(key)
-            return self._load(store, scan) if held is None else held
-
-    def _find(self, key: tuple[Path, Scan]) -> RadarFrame | None:
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
-
-    def _load(self, store: Store, scan: Scan) -> RadarFrame:
-        frame = store.load(scan)
-        with self._lock:
-            self._held[store.home, scan] = frame
-            while len(self._held) > 1 and sum(one.rate_mmh_HW.nbytes for one in self._held.values()) > self._most_bytes:
-                self._held.popitem(last=False)
-        return frame
+        return self._frames.read((store.home, scan), lambda: store.load(scan))
 
 
 FRAMES: Final = HeldFrames()
