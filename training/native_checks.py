@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Final
 
 import torch
@@ -24,8 +23,8 @@ from training.evaluation.field_checks import (
     texture,
 )
 from training.native_samples import blocks
-from training.native_skill import SpellRun, folds_of, spell_runs
-from training.skill import command_line, event_files
+from training.native_skill import EventData, Folds, SpellRun, runs_of
+from training.skill import command_line
 from verification.scores.power_spectrum import PowerBands
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -68,18 +67,16 @@ class Checked:
 
 @app.command()
 def main(
-    data: Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")],
+    data: EventData,
     checkpoint: Annotated[str, typer.Option(help="of the unseen spells")] = "default",
-    fold: Annotated[list[str], typer.Option(help="SPELL=CHECKPOINT of a model that left the spell out")] = [],  # noqa: B006
+    fold: Folds = [],  # noqa: B006
     windows: Annotated[int, typer.Option(min=1, help="most windows of a spell, evenly chosen")] = 4,
     members: Annotated[int, typer.Option(min=0, help="ensemble members whose texture is checked")] = 0,
 ) -> None:
     """Count contradictions, ghosts of the newest scan, low probabilities and the members' texture; fail on a fault."""
     with errors_in_one_line():
         torch.set_num_threads(1)
-        runs = list(spell_runs(event_files(data), checkpoint, folds_of(fold)))
-        if not runs:
-            raise ConfigError("data: expected an unseen spell or one with a --fold, got none of them")
+        runs = runs_of(data, checkpoint, fold)
         typer.echo(f"```text\n{command_line('training.native_checks')}\n```\n")
         faults = 0
         for run in runs:

@@ -61,6 +61,10 @@ class Scale:
         return replace(ANY_LENGTH, cadence_minutes=self.cadence_minutes, cell_factor=self.factor)
 
 
+EventData = Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")]
+Folds = Annotated[list[str], typer.Option(help="SPELL=CHECKPOINT of a model that left the spell out")]
+
+
 @dataclass(frozen=True)
 class SpellRun:
     """One spell: its files on one grid, and the forecaster that has not seen it."""
@@ -73,9 +77,9 @@ class SpellRun:
 
 @app.command()
 def main(
-    data: Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")],
+    data: EventData,
     checkpoint: Annotated[str, typer.Option(help="of the unseen spells, and the name of the row")] = "default",
-    fold: Annotated[list[str], typer.Option(help="SPELL=CHECKPOINT of a model that left the spell out")] = [],  # noqa: B006
+    fold: Folds = [],  # noqa: B006
     scale: Annotated[list[str], typer.Option(help="own, or MINUTESxCELLS of the source such as 15x4")] = [OWN],  # noqa: B006
     windows: Annotated[int, typer.Option(min=1, help="most windows of a spell and scale, evenly chosen")] = 8,
     baseline: Annotated[list[Baseline], typer.Option(help="in addition to persistence and extrapolation")] = [],  # noqa: B006
@@ -87,9 +91,7 @@ def main(
     with errors_in_one_line():
         torch.set_num_threads(1)
         scales = [Scale.of(text) for text in scale]
-        runs = list(spell_runs(event_files(data), checkpoint, folds_of(fold)))
-        if not runs:
-            raise ConfigError("data: expected an unseen spell or one with a --fold, got none of them")
+        runs = runs_of(data, checkpoint, fold)
         rows = [load_forecaster(one) for one in (*REFERENCES, *(one.value for one in baseline))]
         every = [scored(run, each, rows, windows, journal, workers) for each in scales for run in runs]
         cases = [case for case in every if case is not None]
@@ -99,6 +101,18 @@ def main(
         if json_file is not None:
             versions = {run.spell: [run.forecaster.version, run.forecaster.card.get("sha256")] for run in runs}
             write_json(json_file, goal_document(cases, name, command) | {"versions": versions})
+
+
+def runs_of(data: Sequence[Path], checkpoint: str, folds: Sequence[str]) -> list[SpellRun]:
+    """Return the spells of some event files or folders, with the forecaster of each, from the options of a command.
+
+    Raises:
+        ConfigError: no spell is left, or an invalid fold.
+    """
+    runs = list(spell_runs(event_files(data), checkpoint, folds_of(folds)))
+    if not runs:
+        raise ConfigError("data: expected an unseen spell or one with a --fold, got none of them")
+    return runs
 
 
 def folds_of(texts: Sequence[str]) -> dict[str, Path]:

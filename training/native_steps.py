@@ -10,13 +10,12 @@ import torch
 import typer
 
 from core.command import errors_in_one_line
-from core.errors import ConfigError
 from models import load_forecaster
 from training.evaluation.event_run import EventPlan, evaluate_events
 from training.evaluation.event_windows import ANY_LENGTH
 from training.evaluation.skill_sums import RowKey, SkillSums, SumsByRow
-from training.native_skill import SpellRun, folds_of, spell_runs
-from training.skill import command_line, event_files
+from training.native_skill import EventData, Folds, SpellRun, runs_of
+from training.skill import command_line
 from verification.scores import SCORES
 from verification.scores.reliability import ReliabilityBins
 from verification.table import Mask
@@ -33,9 +32,9 @@ LEAST_CELLS: Final = 1000
 
 @app.command()
 def main(
-    data: Annotated[list[Path], typer.Option("--data", help="event files, or folders of them")],
+    data: EventData,
     checkpoint: Annotated[str, typer.Option(help="of the unseen spells")] = "default",
-    fold: Annotated[list[str], typer.Option(help="SPELL=CHECKPOINT of a model that left the spell out")] = [],  # noqa: B006
+    fold: Folds = [],  # noqa: B006
     windows: Annotated[int, typer.Option(min=1, help="most windows of a spell, evenly chosen")] = 2,
     most_cells: Annotated[int, typer.Option(min=64, help="longer sides are cut to so many in the middle")] = 400,
     journal: Annotated[Path | None, typer.Option(help="folder that keeps every window; a run goes on there")] = None,
@@ -43,9 +42,7 @@ def main(
     """Compare probabilities with those of STEPS at every lead and threshold; list where they are not better."""
     with errors_in_one_line():
         torch.set_num_threads(1)
-        runs = list(spell_runs(event_files(data), checkpoint, folds_of(fold)))
-        if not runs:
-            raise ConfigError("data: expected an unseen spell or one with a --fold, got none of them")
+        runs = runs_of(data, checkpoint, fold)
         sums = SkillSums()
         for run in runs:
             _add(sums, run, windows, most_cells, journal)
