@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.schemas.base import Out
-from service.schemas.forecasts import GridOut, ModelOut, Probability, RadarCoverage, Rate, Share, Status
+from service.schemas.forecasts import GridOut, Probability, RadarCoverage, Rate, RunOut, Share
 
 Depth = Annotated[float | None, Field(description="mm since the reference time; null is unknown")]
 Rows = Annotated[
@@ -18,15 +17,9 @@ Rows = Annotated[
 ]
 
 
-class RunOut(Out):
-    """The forecast, its status and the age of its data."""
+class AreaRunOut(RunOut):
+    """The forecast behind a box or an area, and its coverage by radars."""
 
-    forecast_id: UUID
-    status: Status
-    stale: bool
-    reference_time: datetime
-    data_age_s: float
-    model: ModelOut
     radar_coverage: RadarCoverage
 
 
@@ -43,7 +36,7 @@ class BoxLeadOut(Out):
     )
 
 
-class BoxOut(RunOut):
+class BoxOut(AreaRunOut):
     """Rain rates of the grid cells of a box."""
 
     bbox: tuple[float, float, float, float] = Field(description="as requested: west, south, east, north")
@@ -67,7 +60,7 @@ class BoxAmountLeadOut(Out):
     total_mm: Rows
 
 
-class BoxAmountOut(RunOut):
+class BoxAmountOut(AreaRunOut):
     """Accumulated rain of the grid cells of a box."""
 
     bbox: tuple[float, float, float, float]
@@ -89,7 +82,7 @@ class AmountLeadOut(Out):
     total_mm: Depth
 
 
-class PlaceAmountOut(RunOut):
+class PlaceAmountOut(AreaRunOut):
     """Accumulated rain at a place."""
 
     lat: float
@@ -155,7 +148,7 @@ class AreaLeadOut(Out):
     )
 
 
-class AreaOut(RunOut):
+class AreaOut(AreaRunOut):
     """A forecast over a polygon, for instance a catchment."""
 
     area_km2: float = Field(description="true area on the grid's ellipsoid")

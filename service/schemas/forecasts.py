@@ -79,6 +79,17 @@ class ModelOut(Out):
     version: str
 
 
+class RunOut(Out):
+    """The forecast, its status and the age of its data."""
+
+    forecast_id: UUID
+    status: Status
+    stale: bool
+    reference_time: datetime
+    data_age_s: float
+    model: ModelOut
+
+
 class CityOut(Out):
     """A city for orientation, and its grid cell."""
 

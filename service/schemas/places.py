@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from typing import Annotated, Literal
-from uuid import UUID
 
 from pydantic import Field
 
 from service.schemas.base import Out
-from service.schemas.forecasts import ModelOut, Probability, RadarCoverage, Rate, Status
+from service.schemas.forecasts import Probability, RadarCoverage, Rate, RunOut
 
 Quantile = Annotated[
     float | None, Field(description="mm/h, from the exceedance probabilities; null without them or without radar data")
@@ -88,15 +87,9 @@ class MotionAtOut(Out):
     towards_degrees: float = Field(ge=0, le=360, description="direction towards which it moves, clockwise from north")
 
 
-class PointOut(Out):
+class PointOut(RunOut):
     """The forecast at one place."""
 
-    forecast_id: UUID
-    status: Status
-    stale: bool
-    reference_time: datetime
-    data_age_s: float
-    model: ModelOut
     lat: float
     lon: float
     time_zone: str = Field("UTC", description="IANA name of the zone of all times, from `tz`")
@@ -130,15 +123,9 @@ class MotionVectorOut(MotionAtOut):
     northward_ms: float = Field(description="m/s towards the north")
 
 
-class MotionOut(Out):
+class MotionOut(RunOut):
     """Motion of the rain, as vectors on a coarse grid; areas without radar data have none."""
 
-    forecast_id: UUID
-    status: Status
-    stale: bool
-    reference_time: datetime
-    data_age_s: float
-    model: ModelOut
     every_km: float = Field(
         description="distance of two vectors: the multiple of the stored distance next to `every_km`"
     )
