@@ -1,4 +1,4 @@
-"""Colour classes of rain rates and of probabilities: transparent below the lowest class, grey without data."""
+"""Colour classes of rain rates, amounts and probabilities: transparent below the lowest class, grey without data."""
 
 from typing import Final
 
@@ -10,15 +10,19 @@ from core.arrays import BoolField, Float32Field
 Colour = tuple[int, int, int, int]
 
 RAIN_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
-    (0.1, (170, 220, 255, 255)),
-    (0.5, (90, 165, 255, 255)),
-    (1.0, (30, 95, 225, 255)),
-    (2.0, (30, 170, 70, 255)),
-    (5.0, (250, 220, 40, 255)),
-    (10.0, (240, 120, 20, 255)),
-    (30.0, (210, 20, 40, 255)),
+    (0.1, (174, 219, 245, 255)),
+    (0.5, (96, 173, 236, 255)),
+    (1.0, (38, 116, 208, 255)),
+    (2.0, (24, 62, 148, 255)),
+    (5.0, (255, 228, 92, 255)),
+    (10.0, (243, 132, 24, 255)),
+    (30.0, (178, 10, 84, 255)),
 )
-"""Colour (red, green, blue, opacity) of rates from each value in mm/h upwards."""
+"""Colour (red, green, blue, opacity) of rates from each value in mm/h upwards, and of amounts in mm.
+
+Light to dark blue, then light yellow to dark red: blue and yellow differ in every common colour vision deficiency, and
+within each half the lightness does.
+"""
 
 CHANCE_COLOURS: Final[tuple[tuple[float, Colour], ...]] = (
     (0.05, (226, 214, 240, 255)),
@@ -57,3 +61,9 @@ def hatch(picture_HWC: NDArray[np.uint8], unknown_HW: BoolField) -> NDArray[np.u
     rows_H, cols_W = (np.arange(size) for size in unknown_HW.shape)
     lines_HW = unknown_HW & ((rows_H[:, None] + cols_W) % HATCH_PIXELS == 0)
     return np.where(lines_HW[..., None], np.array(HATCH, np.uint8), picture_HWC)
+
+
+def css(colour: Colour) -> str:
+    """Return a colour as CSS has it: `rgba(174, 219, 245, 1.00)`."""
+    red, green, blue, opacity = colour
+    return f"rgba({red}, {green}, {blue}, {opacity / 255:.2f})"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Colour
+from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, css
 from service.api import caching
 from service.api.backend import BackendDep
 from service.api.errors import documented
@@ -133,11 +133,11 @@ def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep
         height=forecast.grid.height,
         cities=map_cities(forecast.grid),
         graticule=graticule(forecast.grid),
-        legend=[ColourOut(from_mmh=rate_mmh, colour=_css(colour)) for rate_mmh, colour in RAIN_COLOURS],
+        legend=[ColourOut(from_mmh=rate_mmh, colour=css(colour)) for rate_mmh, colour in RAIN_COLOURS],
         probability_legend=[
-            ProbabilityColourOut(from_probability=edge, colour=_css(colour)) for edge, colour in CHANCE_COLOURS
+            ProbabilityColourOut(from_probability=edge, colour=css(colour)) for edge, colour in CHANCE_COLOURS
         ],
-        no_data_colour=_css(NO_DATA),
+        no_data_colour=css(NO_DATA),
         attribution=attribution_text(forecast, backend.settings),
     )
 
@@ -155,8 +155,3 @@ def _picture(request: Request, forecast: StoredForecast, png: bytes, part: str, 
 
 def _row(forecast: StoredForecast) -> ForecastRowOut:
     return ForecastRowOut.of(forecast, forecast_id=forecast.id, href=f"{public_prefix()}/nowcast/{forecast.id}")
-
-
-def _css(colour: Colour) -> str:
-    red, green, blue, opacity = colour
-    return f"rgba({red}, {green}, {blue}, {opacity / 255:.2f})"

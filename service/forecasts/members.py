@@ -15,6 +15,7 @@ from core.arrays import Float32Field
 from core.cells import on_grid
 from core.cf import NETCDF_C
 from core.errors import NoDataError
+from service.forecasts.held import HeldContents
 from service.forecasts.member_codes import NO_DATA, decoded
 from service.forecasts.member_file import (
     AMOUNT_STEP_MM,
@@ -31,6 +32,9 @@ from service.forecasts.records import StoredForecast
 
 HELD_AMOUNTS: Final = 4
 """About 5 MB each for 900 x 900 grid cells."""
+
+HELD_MEMBER_BYTES: Final = 64 * 2**20
+"""Ten members of 30 leads and 900 x 900 grid cells."""
 
 Codes = NDArray[np.uint8]
 Read = TypeVar("Read")
@@ -127,6 +131,66 @@ def _read(forecast: StoredForecast, read: Callable[[Path], Read]) -> Read | None
         return None
     except (OSError, IndexError) as err:
         raise NoDataError(f"the members of forecast {forecast.id} are not readable: {err}") from err
+
+
+@dataclass(frozen=True, eq=False)
+class WholeMember:
+    """One member on all of its cells: codes by lead, and the rate of each code in mm/h."""
+
+    codes_LHW: Codes
+    table: Float32Field
+    factor: int
+
+
+_WHOLE: Final[HeldContents[tuple[Path, int, int], WholeMember]] = HeldContents(
+    HELD_MEMBER_BYTES, lambda member: member.codes_LHW.nbytes
+)
+
+
+def member_count(forecast: StoredForecast) -> int:
+    """Return the number of members; 0 where they are not (yet) made.
+
+    Raises:
+        NoDataError: the file is not readable.
+    """
+    return _read(forecast, lambda path: _count(path, path.stat().st_mtime_ns)) or 0
+
+
+@lru_cache(maxsize=256)
+def _count(path: Path, changed_ns: int) -> int:
+    """Return the number of members of a file; keyed by its time of change."""
+    del changed_ns
+    with NETCDF_C, _opened(path) as dataset:
+        return int(dataset[MEMBERS].shape[0])
+
+
+def member_field(forecast: StoredForecast, member: int, lead: int) -> Float32Field:
+    """Return one lead of a member on the forecast's grid, (H, W) in mm/h; NaN is no data.
+
+    All leads of the member stay in memory: its maps are requested one after the other, and every chunk of the file
+    holds all members.
+
+    Args:
+        forecast: which one.
+        member: its index.
+        lead: its index.
+
+    Raises:
+        NoDataError: there are no members, or the file is not readable.
+    """
+
+    def held(path: Path) -> WholeMember:
+        return _WHOLE.read((path, path.stat().st_mtime_ns, member), lambda: _whole(path, member))
+
+    found = _read(forecast, held)
+    if found is None:
+        raise NoDataError(f"forecast {forecast.id} has no ensemble members (yet)")
+    return on_grid(decoded(found.codes_LHW[lead], found.table), found.factor, forecast.grid.shape)
+
+
+def _whole(path: Path, member: int) -> WholeMember:
+    with NETCDF_C, _opened(path) as dataset:
+        return WholeMember(dataset[MEMBERS][member], dataset[TABLE][:], int(dataset.getncattr(FACTOR)))
 
 
 def members_held(forecast: StoredForecast, cell: tuple[int, int] | None) -> bool:

@@ -5,24 +5,18 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from core.arrays import BoolField, Float32Field
 from core.cf import RATE
-from core.errors import NoDataError
-from core.grid import Grid
-from core.times import iso
-from ingest.store.live import Scan
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import LATEST, RecentForecasts
-from service.forecasts.fields import FIELDS
 from service.forecasts.records import StoredForecast
+from service.ogc.tile_layers import layer_source
+from service.ogc.tile_list import layers_out
 from service.ogc.wms_capabilities import PNG
 from service.queries.maps import cells_of, tile_png, tile_view
-from service.queries.observed import FRAMES
-from service.queries.probabilities import probability_field
-from service.queries.quantities import quantities_of
 from service.schemas.forecasts import Time
+from service.schemas.tiles import TileLayersOut
 
 router = APIRouter(tags=["tiles"])
 
@@ -37,7 +31,8 @@ PICTURE: Final[dict[str, Any]] = {
 Layer = Annotated[
     str,
     PathParameter(
-        description="`rainfall_rate`, or a probability as WMS names it: `probability_of_exceedance_0.5`",
+        description="a layer of `/tiles`: `rainfall_rate`; a probability, such as `probability_of_exceedance_0.5`; "
+        "`member-1`, an ensemble member; `sum60`, the hour from the time on; `past60`, the hour up to it",
         examples=[RATE],
     ),
 ]
@@ -72,56 +67,36 @@ def read_tile(
     """
     view, recent = tile_view(z, x, y, scale), request.app.state.recent
     forecast = _run(backend, recent, run)
-    scan = _scan(backend, forecast, time) if time <= forecast.reference_time and layer == RATE else None
-    lifetime_s = caching.lifetime_s(run, forecast, backend.settings) if scan is None else OBSERVED_S
-    content = iso(time) if scan is None else scan.sha256[:32]
-    tag = caching.etag(forecast, layer, content, f"{z}-{x}-{y}-{scale}")
+    source = layer_source(backend.service.store, forecast, layer, time)
+    lifetime_s = OBSERVED_S if source.is_observed else caching.lifetime_s(run, forecast, backend.settings)
+    tag = caching.etag(forecast, layer, source.content, f"{z}-{x}-{y}-{scale}")
     headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    field_HW, known_HW, grid = _forecast(forecast, layer, time) if scan is None else _observed(backend, scan)
-    classes = quantities_of(forecast)[layer].classes
-    return Response(tile_png(field_HW, cells_of(view, grid), classes, known_HW), media_type=PNG, headers=headers)
+    drawn = source.read()
+    png = tile_png(drawn.field_HW, cells_of(view, drawn.grid), drawn.classes, drawn.known_HW)
+    return Response(png, media_type=PNG, headers=headers)
+
+
+@router.get("/tiles", summary="The layers of the tiles", responses={304: caching.NOT_MODIFIED, **documented(404, 422)})
+def read_layers(
+    backend: BackendDep,
+    request: Request,
+    response: Response,
+    run: Annotated[str, Query(description="`latest`, or the id of a forecast", examples=[LATEST])] = LATEST,
+) -> TileLayersOut:
+    """Return each layer with its times, its colours, and the template of its tiles.
+
+    A layer without times is not there (yet): ensemble members follow their forecast within a minute.
+    """
+    forecast = _run(backend, request.app.state.recent, run)
+    answer = layers_out(backend.service.store, forecast)
+    tag = caching.weak_etag(forecast, answer.model_dump_json())
+    lifetime_s = caching.with_members_s(forecast, backend.settings)
+    response.headers.update(caching.headers(forecast, tag, lifetime_s=lifetime_s))
+    return answer
 
 
 def _run(backend: Backend, recent: RecentForecasts, run: str) -> StoredForecast:
     return recent.held(backend.service, run) or recent.find(backend.service, run)
-
-
-def _scan(backend: Backend, forecast: StoredForecast, time: Time) -> Scan:
-    """Return the scan of a time.
-
-    Raises:
-        NoDataError: there is none.
-    """
-    scans = backend.service.store.scans(product=forecast.product, start=time, end=time)
-    if not scans:
-        raise NoDataError(f"no scan of {forecast.product} at {iso(time)} is stored")
-    return scans[-1]
-
-
-def _observed(backend: Backend, scan: Scan) -> tuple[Float32Field, BoolField | None, Grid]:
-    frame = FRAMES.read(backend.service.store, scan)
-    return frame.rate_mmh_HW, None, frame.grid
-
-
-def _forecast(forecast: StoredForecast, layer: str, time: Time) -> tuple[Float32Field, BoolField | None, Grid]:
-    """Return the field of a lead.
-
-    Raises:
-        NoDataError: no such layer, or no lead of that time.
-    """
-    quantity = quantities_of(forecast).get(layer)
-    if quantity is None or (layer != RATE and quantity.threshold_mmh is None):
-        known = ", ".join([RATE, *(name for name, one in quantities_of(forecast).items() if one.threshold_mmh)])
-        raise NoDataError(f"layer: expected one of {known}, got {layer!r}")
-    if time not in forecast.valid_times:
-        first, last = iso(forecast.valid_times[0]), iso(forecast.valid_times[-1])
-        raise NoDataError(f"time: expected a lead of {first} to {last}, got {iso(time)}")
-    lead, fields = forecast.valid_times.index(time), FIELDS.read(forecast)
-    if quantity.threshold_mmh is None:
-        field_HW = fields.rate_mmh_HW(lead)
-    else:
-        field_HW = probability_field(forecast, lead, quantity.threshold_mmh)
-    return field_HW, fields.known_HW(lead), forecast.grid
