@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench page clean
+.PHONY: help install run test test-long check lint bench page guide clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make install    the environment alone"
 	@echo "make page       the page's built files, from service/page/source (needs npm)"
+	@echo "make guide      the guide as web pages, in build/site"
 
 install: $(STAMP)
 
@@ -53,6 +54,10 @@ bench: install
 
 page:
 	cd service/page && npm ci && npm run build
+
+guide: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "open build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,7 @@
 """Write docs/events.md from training/datasets/events.yaml: `python docs/make_events.py`."""
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -95,7 +96,8 @@ def _files(table: EventTable) -> Iterator[str]:
     yield "## Files"
     yield ""
     for spell in table.spells():
-        yield f"- {spell.name}: {', '.join(f'`{name}`' for name in spell.files)}"
+        text = f"- {spell.name}: {', '.join(f'`{name}`' for name in spell.files)}"
+        yield from textwrap.wrap(text, 120, subsequent_indent="  ", break_on_hyphens=False)
 
 
 if __name__ == "__main__":

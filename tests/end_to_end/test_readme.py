@@ -1,4 +1,4 @@
-"""Every command of README.md, run.
+"""Every command of README.md and of docs/start.md, run.
 
 What is mapped, and nothing else:
 
@@ -32,9 +32,11 @@ from tests.waiting import PATIENCE_S
 pytestmark = pytest.mark.stack
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+START_PAGE = (ROOT / "docs" / "start.md").read_text()
+FENCED = re.compile(r"^```bash\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = FENCED.findall(START_PAGE)
 MAKE, CURL, SERVE, TRAIN = "make ", "curl", "-m service.run", "-m training.run"
-START = datetime(2026, 6, 1, tzinfo=UTC)
+BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
 QUICK = {
     "moving_mnist": "--max-steps 1 --batch-size 1 --set hidden_channels=2 --set num_layers=2",
     "germany": "--max-steps 10 --batch-size 1 --set hidden_channels=2",
@@ -42,7 +44,7 @@ QUICK = {
 
 
 def lines(mark: str) -> list[str]:
-    """The README's lines that hold `mark`."""
+    """The page's lines that hold `mark`."""
     return [line for block in BLOCKS for line in block.splitlines() if mark in line]
 
 
@@ -53,7 +55,8 @@ def test_every_block_is_run_by_a_test_below():
         SERVE,
         TRAIN,
     ]
-    assert README.index("make run") < README.index("make test") < README.index("curl")
+    assert FENCED.findall(README) == BLOCKS[:2], "the README has the two commands that a newcomer needs"
+    assert README.index("make run") < README.index("make test")
 
 
 def test_the_first_two_commands_set_up_run_and_test():
@@ -93,7 +96,7 @@ def test_the_requests(block: str, stack: Stack, tmp_path: Path):
 
 def test_the_lines_of_python(stack: Stack, tmp_path: Path):
     stack.first_forecast()
-    (block,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```python\n(.*?)^```", START_PAGE, re.MULTILINE | re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", block.replace("Client()", f"Client({stack.url!r})")],
         cwd=tmp_path,
@@ -110,7 +113,7 @@ def test_the_lines_of_python(stack: Stack, tmp_path: Path):
 
 @pytest.mark.parametrize("line", lines(SERVE))
 def test_the_ways_to_start(line: str, tmp_path: Path):
-    write_weather(tmp_path / "radar", START, hours=0.1)
+    write_weather(tmp_path / "radar", BEGIN, hours=0.1)
     arguments = shlex.split(line.split(SERVE)[1])
     nowhere = f"http://127.0.0.1:{free_port('127.0.0.1')}"
     environment = {"NOWCAST_MODEL": "persistence", "NOWCAST_DWD_URL": nowhere, "NOWCAST_ORD_URL": nowhere}
@@ -125,7 +128,7 @@ def test_the_ways_to_start(line: str, tmp_path: Path):
 def test_the_trainings(line: str, tmp_path: Path):
     events = tmp_path / "events"
     events.mkdir()
-    frames = list(weather(START, hours=8, step_minutes=30))
+    frames = list(weather(BEGIN, hours=8, step_minutes=30))
     rate_mmh_THW = np.stack([frame.rate_mmh_HW for frame in frames])
     dataset = rate_dataset(rate_mmh_THW, [frame.valid_time for frame in frames], frames[0].grid)
     dataset.to_netcdf(events / "invented.nc")
@@ -146,9 +149,8 @@ def test_the_trainings(line: str, tmp_path: Path):
 
 def test_every_file_that_the_readme_names_is_there():
     links = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"`([\w./-]+\.(?:py|yml|toml|txt)|deploy/\w+)`", README)
-    assert "docs/images/forecast_knmi.png" in links
-    produced = {"config.yaml", "metrics.csv"}
-    assert [name for name in links if not (ROOT / name).exists() and name not in produced] == []
+    assert {"docs/images/page.png", "docs/start.md", "docs/index.md"} <= set(links)
+    assert [name for name in links if not (ROOT / name).exists()] == []
 
 
 def mapped(text: str, url: str) -> str:

@@ -1,4 +1,4 @@
-"""Wrong versions of the verification each fail a test; `docs/verification.md` lists them."""
+"""Wrong versions of the verification each fail a test; `docs/reference/wrong_scores.md` lists them."""
 
 import json
 import shutil
