@@ -14,6 +14,7 @@ from ingest.sources import check_source_kind
 from ingest.store.schema import check_before_start
 from service.access.start import StartInOneLine, check_start
 from service.api import (
+    archive,
     areas,
     events,
     files,
@@ -25,6 +26,7 @@ from service.api import (
     nowcast_post,
     observed,
     points,
+    reliability,
     scans,
     verification,
 )
@@ -51,6 +53,8 @@ STRICT_PARTS: Final = (
     jobs,
     events,
     verification,
+    reliability,
+    archive,
     models,
     scans,
     tiles,

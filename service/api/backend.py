@@ -19,6 +19,7 @@ from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
 from service.process.responsive import LibraryThreads, gc_frozen_after, shorten_switch_interval
+from service.queries.zones import zone_at
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +137,7 @@ class Backend:
         self.admission.widen(batch_size(self.settings))
         self.service.predictor.warm("extrapolation")
         decoder_pool().start()
+        zone_at(0.0, 0.0)  # the first look-up reads the list of zones
 
     def _after_warm(self, what: str, work: Callable[[], object]) -> None:
         """Run a step that the first requests would otherwise wait for; a failure is logged only."""

@@ -1,5 +1,6 @@
 """GET /nowcast, /nowcast/latest and /nowcast/{id}: the list of forecasts, a forecast, its pictures."""
 
+import hashlib
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -17,12 +18,16 @@ from service.api.places import graticule, map_cities, outline
 from service.api.proxies import public_prefix
 from service.api.views import attribution_text, forecast_out
 from service.forecasts.nowcast import StoredForecast
+from service.forecasts.observed import observation_png
 from service.forecasts.products import inputs_png, lead_png
 from service.queries.probabilities import probability_png
 from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, ProbabilityColourOut, Time
 from service.schemas.listings import ForecastRowOut, ForecastsOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+
+OBSERVED_S: Final = 300
+"""Lifetime of the picture of an observation."""
 
 PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 
@@ -118,6 +123,24 @@ def read_observed(
     return _picture(
         request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.settings)
     )
+
+
+@router.get(
+    "/{forecast_id}/observations/{lead}.png",
+    summary="The picture of what was observed at a lead",
+    response_class=Response,
+    responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
+)
+def read_observation(
+    lead: Annotated[int, PathParameter(description="minutes after the reference time", examples=[30])],
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+) -> Response:
+    """Return the scan of the lead's time on the forecast's grid, in the same colours; 404 before it is stored."""
+    png = observation_png(backend.service.store, forecast, lead)
+    digest = hashlib.sha256(png).hexdigest()[:16]  # a late file with more radars may replace the scan
+    return _picture(request, forecast, png, f"observations-{lead}-{digest}", OBSERVED_S)
 
 
 @router.get(

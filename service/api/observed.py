@@ -110,15 +110,15 @@ def _recent(backend: Backend, newest: Scan) -> dict[str, Any]:
 
 
 def _point(backend: Backend, query: PlacesQuery, lat: float, lon: float, series: ObservedSeries) -> ObservedPointOut:
-    recent = _recent(backend, series.scans[-1])
+    recent, zone = _recent(backend, series.scans[-1]), query.zone_at(lat, lon)
     return ObservedPointOut(
-        **{**recent, "newest": recent["newest"].astimezone(query.zone)},
+        **{**recent, "newest": recent["newest"].astimezone(zone)},
         lat=lat,
         lon=lon,
-        time_zone=query.zone.key,
+        time_zone=zone.key,
         radar_coverage=series.coverage,
         series=[
-            ObservedNowOut(valid_time=scan.valid_time.astimezone(query.zone), rate_mmh=rate_mmh)
+            ObservedNowOut(valid_time=scan.valid_time.astimezone(zone), rate_mmh=rate_mmh)
             for scan, rate_mmh in zip(series.scans, series.rate_mmh, strict=True)
         ],
     )

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import InputError, shown
 from service.api.backend import Backend
 from service.api.views import run_fields
 from service.forecasts.members import amounts_at
@@ -19,6 +18,7 @@ from service.queries.cells import BBox, box_block
 from service.queries.motion import motion_at, motion_vectors, speed_kmh, towards_degrees
 from service.queries.point import PointSeries, point_series, rain_at
 from service.queries.rain import RAIN_MMH, NextRain
+from service.queries.zones import zone_at
 from service.schemas.places import MotionOut
 
 Document = dict[str, Any]
@@ -36,18 +36,6 @@ INFLOW: Final = (
 )
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone.
-
-    Raises:
-        InputError: no IANA name.
-    """
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as err:  # a folder of the data base is an OSError
-        raise InputError(f"tz: expected an IANA time zone such as Europe/Berlin, got {shown(name)}") from err
-
-
 def point_document(backend: Backend, forecast: StoredForecast, lat: float, lon: float, zone: ZoneInfo) -> Document:
     """Return the document of a forecast at one place (`PointOut`) as plain values, with its times in a zone.
 
@@ -63,6 +51,7 @@ def point_document(backend: Backend, forecast: StoredForecast, lat: float, lon: 
         "lat": lat,
         "lon": lon,
         "time_zone": zone.key,
+        "place_time_zone": zone_at(lat, lon).key,
         "row": row,
         "col": col,
         "radar_coverage": point.coverage,

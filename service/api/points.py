@@ -14,16 +14,18 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query
 from service.api.negotiate import JSON, chosen_type
-from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv, zone_of
+from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
 from service.forecasts.fields import held
 from service.forecasts.members import members_held, members_path
 from service.forecasts.nowcast import StoredForecast
+from service.queries.zones import zone_at, zone_of
 from service.schemas.places import MotionOut, PointOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
 CSV: Final = "text/csv"
+AUTO: Final = "auto"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "a document, a list of them for several places, or a table", "content": {CSV: {}}},
     304: caching.NOT_MODIFIED,
@@ -33,23 +35,32 @@ ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class PlacesQuery:
-    """The places of a request, the zone of its times, and the media type of the response."""
+    """The places of a request, the zone of its times (None: of each place), and the media type of the response."""
 
     places: list[tuple[float, float]]
-    zone: ZoneInfo
+    zone: ZoneInfo | None
     kind: str
 
     @property
     def text(self) -> str:
         """Return all of it as text, which distinguishes responses in their ETag."""
-        return f"{self.places} {self.zone.key} {self.kind}"
+        return f"{self.places} {AUTO if self.zone is None else self.zone.key} {self.kind}"
+
+    def zone_at(self, lat: float, lon: float) -> ZoneInfo:
+        """Return the zone of the times of a place."""
+        return zone_at(lat, lon) if self.zone is None else self.zone
 
 
 async def places_query(
     request: Request,
     places: PlacesDep,
     tz: Annotated[
-        str, Query(description="IANA time zone of all times", max_length=100, examples=["Europe/Berlin"])
+        str,
+        Query(
+            description="IANA time zone of all times; `auto` is that of the place",
+            max_length=100,
+            examples=["Europe/Berlin"],
+        ),
     ] = UTC_NAME,
 ) -> PlacesQuery:
     """Return the parameters of a request.
@@ -58,7 +69,9 @@ async def places_query(
         InputError: not places on Earth, or no such time zone.
         NotAcceptableError: neither JSON nor CSV.
     """
-    return PlacesQuery(places, zone_of(tz), chosen_type(request.headers.get("accept"), (JSON, CSV)))
+    return PlacesQuery(
+        places, None if tz == AUTO else zone_of(tz), chosen_type(request.headers.get("accept"), (JSON, CSV))
+    )
 
 
 @router.get(
@@ -93,7 +106,7 @@ def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, reque
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    points = [point_document(backend, forecast, lat, lon, query.zone) for lat, lon in query.places]
+    points = [point_document(backend, forecast, lat, lon, query.zone_at(lat, lon)) for lat, lon in query.places]
     if query.kind == CSV:
         return Response(points_csv(points, forecast.thresholds_mmh), media_type=CSV, headers=headers)
     return Response(

@@ -71,7 +71,7 @@ def read_verification(
     if model is not None:
         model = scored_model(service, model)
     until = end or service.now()
-    period = Period(_start(period_hours, start, until), until, model, version)
+    period = Period(start_of(period_hours, start, until), until, model, version)
     rows = sums_over(service.catalogue.engine, period)
     return _rolling(service, period, rows, mask)
 
@@ -95,11 +95,11 @@ def _rolling(service: NowcastService, period: Period, rows: Sequence[SumRow], ma
         brier=brier_rows(rows, detailed),
         means=mean_rows(rows, masks, cells),
         schedule=[ScheduleOut.of(one) for one in service.schedule.counts(period)],
-        empty_because=None if any(scores.values()) else _why_empty(service, period),
+        empty_because=None if any(scores.values()) else why_empty(service, period),
     )
 
 
-def _why_empty(service: NowcastService, period: Period) -> str:
+def why_empty(service: NowcastService, period: Period) -> str:
     """Return why a period has no scores, with the times that decide it."""
     found = service.list(model=period.model, origin="scans", limit=1)
     of_model = f" of {period.model}" if period.model else ""
@@ -113,7 +113,12 @@ def _why_empty(service: NowcastService, period: Period) -> str:
     )
 
 
-def _start(period_hours: float | None, start: datetime | None, until: datetime) -> datetime:
+def start_of(period_hours: float | None, start: datetime | None, until: datetime) -> datetime:
+    """Return the start of a period.
+
+    Raises:
+        InputError: two starts, or one that is not before the end.
+    """
     if start is None:
         return until - HOUR * (period_hours or 24.0)
     if period_hours is not None:

@@ -12,10 +12,12 @@ import numpy as np
 
 from core.arrays import Float32Field
 from core.errors import NoDataError
+from core.times import iso
 from ingest.store.live import Scan, Store
 from ingest.windows.regrid import onto
+from service.forecasts.image import image_png, visible_scale
 from service.forecasts.netcdf import read_attributes
-from service.forecasts.products import write_observations
+from service.forecasts.products import lead_index, write_observations
 from service.forecasts.records import StoredForecast, read_rate
 
 log = logging.getLogger(__name__)
@@ -97,6 +99,25 @@ class Observations:
             return []
         write_observations(forecast, lambda lead: self.field(forecast, scans[lead]) if lead in scans else None, sources)
         return sources
+
+
+def observation_png(store: Store, forecast: StoredForecast, lead_minutes: int) -> bytes:
+    """Draw what was observed at a lead of a forecast, on its grid: from its file of observations, or from the scan.
+
+    Raises:
+        NoDataError: the forecast has no such lead, or no scan of that time is stored (yet).
+    """
+    lead = lead_index(forecast, lead_minutes)
+    path, found_HW = forecast.observations_path, None
+    if path is not None:
+        found_HW = read_rate(path, [lead])[0]
+    if found_HW is None or not np.isfinite(found_HW).any():
+        observations = Observations(store)
+        scan = observations.scans(forecast).get(lead)
+        found_HW = None if scan is None else observations.field(forecast, scan)
+    if found_HW is None:
+        raise NoDataError(f"no scan of {forecast.product} at {iso(forecast.valid_times[lead])} is stored (yet)")
+    return image_png(found_HW, scale=visible_scale(forecast.grid.shape))
 
 
 def observed_leads(forecast: StoredForecast) -> Iterator[tuple[int, Float32Field]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Engine, Integer, func, literal, select, tuple_
@@ -12,12 +12,16 @@ from sqlalchemy.sql.selectable import Select
 from ingest.store.database import reading
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from verification.baselines import BASELINES
+from verification.counts import Counts
 from verification.scores import families
 from verification.sums import MOST_COLUMNS, Sums
 from verification.table import Mask, SumRow
 
 HALF_BITS: Final = 31
 """The upper and the lower bits are summed separately: SQLite raises an error if a sum exceeds 64 bits."""
+
+LONGEST_LEAD: Final = timedelta(hours=24)
+"""Limits a search by valid time, which has an index."""
 
 SHARED: Final = ("product", "grid_key", "reference_time", "lead_minutes", "period_minutes", "companions")
 """Columns that a scored lead of a model has in common with those of the baselines that are compared with it."""
@@ -123,3 +127,53 @@ def _scored_with(period: Period) -> ColumnElement[bool]:
 def place_of(model: str) -> int:
     """Return the place of a model in every list: models first, then the baselines in their order."""
     return BASELINES.index(model) + 1 if model in BASELINES else 0
+
+
+@dataclass(frozen=True)
+class ForecastCounts:
+    """The four counts of one lead of one forecast, as they are stored until they are summed by hours."""
+
+    product: str
+    grid_key: str
+    reference_time: datetime
+    model: str
+    version: str
+    lead_minutes: int
+    counts: Counts
+
+
+def counts_of_forecasts(
+    engine: Engine, start: datetime, end: datetime, threshold_mmh: float, *, every_minutes: int
+) -> list[ForecastCounts]:
+    """Return the counts of single forecasts with reference times from `start` to `end`, of the mask `all`.
+
+    Args:
+        engine: of the catalogue.
+        start: included.
+        end: included.
+        threshold_mmh: of the event; as stored.
+        every_minutes: leads that are multiples of it.
+    """
+    lead, row = ScoredLeadRow, ScoreSumsRow
+    columns = [getattr(row, f"value_{number}") for number in range(len(Counts.columns()))]
+    query = select(
+        lead.product, lead.grid_key, lead.reference_time, lead.model, lead.version, lead.lead_minutes, *columns
+    )
+    query = query.join_from(lead, row, row.scored_lead == lead.id)
+    query = query.where(
+        lead.reference_time >= start,
+        lead.reference_time <= end,
+        lead.valid_time > start,
+        lead.valid_time <= end + LONGEST_LEAD,
+        lead.lead_minutes % every_minutes == 0,
+        lead.period_minutes == 0,
+        row.family == "counts",
+        row.mask == "all",
+        row.threshold_mmh == threshold_mmh,
+    )
+    with reading(engine) as connection:
+        found = connection.execute(query).all()
+    names = ("product", "grid_key", "reference_time", "model", "version", "lead_minutes")
+    return [
+        ForecastCounts(**dict(zip(names, one[:6], strict=True)), counts=Counts(*map(int, one[6:]))) for one in found
+    ]

@@ -93,6 +93,7 @@ class PointOut(RunOut):
     lat: float
     lon: float
     time_zone: str = Field("UTC", description="IANA name of the zone of all times, from `tz`")
+    place_time_zone: str | None = Field(None, description="IANA name of the zone of the place, as `tz=auto` takes it")
     row: int | None = Field(description="row of the grid, from the north; null outside the grid")
     col: int | None = Field(description="column of the grid, from the west; null outside the grid")
     radar_coverage: RadarCoverage
