@@ -1,7 +1,9 @@
 """Rain-rate fields written as CF data sets: names, units, grid mapping and coverage."""
 
+import errno
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -10,13 +12,16 @@ import numpy as np
 import xarray as xr
 
 from core.arrays import BoolField, Float32Field, Float64Field
-from core.files import write_atomically
+from core.files import DamagedFileError, check_file, write_atomically
 from core.grid import Grid
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
 NETCDF_C: Final = threading.Lock()
 """Lock to hold around every use of netCDF-C, which is not thread-safe."""
+
+PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EINTR)
+"""Errors of the system rather than of a file: the same file may be readable later."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
 TIME_ATTRIBUTES: Final = {"units": EPOCH, "calendar": "standard"}
@@ -122,8 +127,31 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True
     }
     with NETCDF_C:
         write_atomically(
-            path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding)
+            path,
+            lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding),
+            checksum=True,
         )
+
+
+@contextmanager
+def reading_own(path: Path) -> Iterator[None]:
+    """Check one of our own files before it is opened in this block, and report its damage as one error.
+
+    Raises:
+        DamagedFileError: its checksum does not fit; or it has none, and netCDF-C or the decoding of it fails.
+        OSError: it is missing or cannot be read now.
+    """
+    has_checksum = check_file(path)
+    try:
+        yield
+    except DamagedFileError:
+        raise
+    except (RuntimeError, OSError, UnicodeError, AttributeError, ValueError, OverflowError) as err:
+        if not has_checksum and getattr(err, "errno", None) not in PASSING:
+            raise DamagedFileError(path, f"{type(err).__name__}: {err}") from err
+        if isinstance(err, RuntimeError):  # netCDF-C's own; the content is as it was written
+            raise OSError(f"{path.name} cannot be read now: {err}") from err
+        raise
 
 
 def _grid_mapping(grid: Grid) -> dict[str, Any]:

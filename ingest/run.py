@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -76,7 +77,8 @@ def build_worker(
 
 def open_store(settings: Settings) -> Store:
     """Open the live store of the settings; a source deletes its files once they are stored, so commits are synced."""
-    return Store(settings.home, settings.catalogue_url, synced=True)
+    ahead = timedelta(seconds=settings.ahead_max_s)
+    return Store(settings.home, settings.catalogue_url, synced=True, ahead=ahead)
 
 
 def named_kind(folder: Path | None, kind: str | None, *, dwd: bool, from_ord: bool) -> str | None:

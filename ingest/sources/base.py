@@ -7,10 +7,10 @@ A new kind is one file `ingest/sources/NAME.py` with a function `@SOURCES.regist
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from core.errors import ConfigError
 from core.registry import Registry
@@ -52,6 +52,14 @@ class Source(Protocol):
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """Yield once at the start and then whenever a look is worthwhile; end when `stop` is set."""
+
+
+@runtime_checkable
+class RepeatingSource(Protocol):
+    """A source that can yield a file once more whose stored scans were lost."""
+
+    def offer_again(self, names: Sequence[str]) -> None:
+        """Yield the files of these names at the next look, although they were done."""
 
 
 @dataclass(frozen=True)

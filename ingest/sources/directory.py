@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +108,11 @@ class DirectorySource:
             done = outcome.rejected is None or arrival.final
             again_s = outcome.again_at.timestamp() if outcome.again_at else math.inf
             self._states[arrival.path] = replace(state, offered=True, done=done, again_s=again_s)
+
+    def offer_again(self, names: Sequence[str]) -> None:
+        """Yield the files of these names at the next look, although they were done."""
+        for path in [path for path in self._states if path.name in set(names)]:
+            del self._states[path]
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """Yield at once, once more when change reports start, at every change in the folder, and every `poll_s`."""

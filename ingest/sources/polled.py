@@ -10,7 +10,7 @@ import os
 import random
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +50,9 @@ MAX_WAIT_S: Final = 300.0
 MAX_RETRY_AFTER_S: Final = 3600.0
 MARKS: Final = ".marks.json"
 """Name ending of the file next to the inbox that keeps the listing's entry of each file done."""
+
+LOST: Final = "lost"
+"""Mark of a file whose stored scans were lost: no listing has it, so that the file counts as changed."""
 
 MAX_FAILED_FILES: Final = 2
 """After this many failed downloads in one look the server is considered down."""
@@ -142,6 +145,13 @@ class PolledSource(ABC):
             if outcome.rejected is None or arrival.final:
                 self._done.set(arrival.path.name, self._marks.get(arrival.path.name, ""))
                 self._done.write()
+
+    def offer_again(self, names: Sequence[str]) -> None:
+        """Fetch the files of these names at the next look if the server still offers them."""
+        for name in names:
+            self._done.set(name, LOST)
+        self._tries = {key: tries for key, tries in self._tries.items() if key[0] not in set(names)}
+        self._done.write()
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """Yield at once, then every `poll_s`, or after growing waits while the server fails."""

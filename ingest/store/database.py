@@ -36,6 +36,15 @@ WAL_RETRY_S: Final = 0.02
 _CORRUPT_CODES: Final = (11, 26)
 """SQLITE_CORRUPT and SQLITE_NOTADB (sqlite.org/rescode.html)."""
 
+_GONE_CODES: Final = (522, 1032)
+"""SQLITE_IOERR_SHORT_READ, of a file that was cut, and SQLITE_READONLY_DBMOVED, of one that was deleted."""
+
+NO_TABLE: Final = "no such table"
+"""SQLite's message where the file was deleted, and the connection made an empty one."""
+
+ON_LOSS: Final = "nowcast_on_loss"
+"""Execution option of an engine: a function that repairs the database (`ingest.store.repair`)."""
+
 
 FULL: Final = "database or disk is full"
 """SQLite's message for SQLITE_FULL."""
@@ -84,6 +93,23 @@ def open_idle_connection(engine: Engine) -> sqlite3.Connection | None:
     return held
 
 
+class LostCatalogueError(UnavailableError):
+    """The file of the catalogue is damaged or gone; it is repaired, and the same call may succeed then."""
+
+
+@contextmanager
+def _repaired(engine: Engine) -> Iterator[None]:
+    """Repair the database of an engine that has the option `ON_LOSS` where the block finds it lost."""
+    try:
+        with translate_sql_errors():
+            yield
+    except LostCatalogueError:
+        on_loss = engine.get_execution_options().get(ON_LOSS)
+        if on_loss is not None:
+            on_loss()
+        raise
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Open a connection for reading.
@@ -91,7 +117,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     Raises:
         UnavailableError: the database does not respond.
     """
-    with translate_sql_errors(), engine.connect() as connection:
+    with _repaired(engine), engine.connect() as connection:
         yield connection
 
 
@@ -102,7 +128,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         UnavailableError: the database does not respond.
     """
-    with translate_sql_errors(), engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+    with _repaired(engine), engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         yield connection
 
 
@@ -114,7 +140,7 @@ def translate_sql_errors() -> Iterator[None]:
     except SQLAlchemyError as err:
         if _lacks_column(err):  # waiting does not help: the schema is another one than at the start
             raise ConfigError(f"the catalogue's schema does not fit this release: {type(err).__name__}: {err}") from err
-        kind = DiskFullError if FULL in str(err) else UnavailableError
+        kind = DiskFullError if FULL in str(err) else LostCatalogueError if _is_lost(err) else UnavailableError
         raise kind(f"the catalogue does not respond: {type(err).__name__}: {err}") from err
 
 
@@ -140,19 +166,24 @@ def upsert(
     return insert.values([dict(row) for row in rows]).on_conflict_do_update(index_elements=keys, set_=renewed)
 
 
-def is_sound(engine: Engine) -> bool:
+def is_sound(engine: Engine, *, thorough: bool = False) -> bool:
     """Return whether a SQLite file is intact (PRAGMA quick_check); True for PostgreSQL, which checks itself.
+
+    Args:
+        engine: of the database.
+        thorough: compare the indexes with their tables, too.
 
     Raises:
         UnavailableError: the database does not respond.
     """
     if engine.dialect.name != "sqlite":
         return True
+    check = "integrity_check" if thorough else "quick_check"
     try:
         with engine.connect() as connection:
-            return connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() == "ok"
+            return connection.exec_driver_sql(f"PRAGMA {check}(1)").scalar() == "ok"
     except DatabaseError as err:
-        if getattr(err.orig, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_CODES:
+        if _is_lost(err):
             return False
         raise UnavailableError(f"the catalogue does not respond: {err}") from err
 
@@ -160,6 +191,14 @@ def is_sound(engine: Engine) -> bool:
 def count(connection: Connection, model: type[DeclarativeBase]) -> int:
     """Return the number of rows of a table."""
     return int(connection.scalar(select(func.count()).select_from(model)) or 0)
+
+
+def _is_lost(err: SQLAlchemyError) -> bool:
+    """Return whether a statement failed because the file is damaged, cut or deleted."""
+    original = getattr(err, "orig", None)
+    code = getattr(original, "sqlite_errorcode", 0)
+    is_gone = isinstance(original, sqlite3.OperationalError) and NO_TABLE in str(original)
+    return code & 0xFF in _CORRUPT_CODES or code in _GONE_CODES or is_gone
 
 
 def _lacks_column(err: SQLAlchemyError) -> bool:

@@ -1,9 +1,9 @@
 """The catalogue of the ingest room: stored scans, ingested and rejected files, and counters."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, delete, func, select
 from core.errors import UnavailableError
 from core.records import RecordCodec
 from core.times import stamp
-from ingest.store.database import count, is_sound, open_engine, reading, upsert, writing
+from ingest.store.database import count, is_sound, reading, upsert, writing
 from ingest.store.locks import translate_os_errors
 from ingest.store.quality import QualityFacts
 from ingest.store.scanfile import ScanHeader
@@ -20,6 +20,10 @@ from ingest.store.schema import prepare
 from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
 
 ROWS_PER_STATEMENT: Final = 500
+MAX_AHEAD: Final = timedelta(minutes=10)
+"""Longest time ahead of the clock: a scan of a later time would remain the newest one until then."""
+
+NO_HORIZON: Final = datetime.max.replace(tzinfo=UTC)
 SUMS: Final = ("RW", "SF", "RQ")
 """Products that are sums of an hour or a day: no forecast starts from them."""
 
@@ -47,11 +51,16 @@ SCAN_ROW: Final = RecordCodec(Scan, omit=("path",), flatten=("facts",))
 
 
 class Index:
-    """The catalogue's tables of one live store; paths are kept relative to `home`, so that the folder can move."""
+    """The catalogue's tables of one live store; paths are kept relative to `home`, so that the folder can move.
 
-    def __init__(self, home: Path, database_url: str, *, synced: bool = False) -> None:
-        self.home = home
-        self.engine: Engine = open_engine(database_url, synced=synced)
+    Args:
+        home: the live store.
+        engine: of the catalogue.
+        horizon: time after which no scan is returned: it was dated ahead, or the clock was set back since.
+    """
+
+    def __init__(self, home: Path, engine: Engine, horizon: Callable[[], datetime] = lambda: NO_HORIZON) -> None:
+        self.home, self.engine, self._horizon = home, engine, horizon
 
     def open(self, now: datetime) -> None:
         """Create or upgrade the tables; a corrupt SQLite file is set aside first, and the tables are empty then.
@@ -61,7 +70,7 @@ class Index:
             UnavailableError: the database does not respond.
         """
         if not is_sound(self.engine):
-            self._set_aside(now)
+            self.set_aside(now)
         prepare(self.engine)
 
     def __len__(self) -> int:
@@ -72,17 +81,18 @@ class Index:
         self, *, product: str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> list[Scan]:
         """Return scans in ascending time, both ends included."""
+        horizon = self._horizon()
         query = select(ScanRow.__table__).order_by(ScanRow.valid_time, ScanRow.product)
+        query = query.where(ScanRow.valid_time <= (horizon if end is None else min(end, horizon)))
         query = query.where(ScanRow.product == product) if product is not None else query
         query = query.where(ScanRow.valid_time >= start) if start is not None else query
-        query = query.where(ScanRow.valid_time <= end) if end is not None else query
         with reading(self.engine) as connection:
             return [self._scan(row._mapping) for row in connection.execute(query)]
 
     def latest(self, product: str | None = None) -> Scan | None:
         """Return the newest scan, or None; an hourly or daily sum only where there is no other product."""
         newest = (ScanRow.product.in_(SUMS), ScanRow.valid_time.desc(), ScanRow.received_at.desc())
-        query = select(ScanRow.__table__).order_by(*newest).limit(1)
+        query = select(ScanRow.__table__).order_by(*newest).where(ScanRow.valid_time <= self._horizon()).limit(1)
         query = query.where(ScanRow.product == product) if product is not None else query
         with reading(self.engine) as connection:
             row = connection.execute(query).first()
@@ -95,8 +105,10 @@ class Index:
 
     def scan_of(self, product: str, valid_time: datetime) -> Scan | None:
         """Return the scan of a product and time."""
-        found = self.scans(product=product, start=valid_time, end=valid_time)
-        return found[0] if found else None
+        query = select(ScanRow.__table__).where(ScanRow.product == product, ScanRow.valid_time == valid_time)
+        with reading(self.engine) as connection:
+            row = connection.execute(query).first()
+        return self._scan(row._mapping) if row else None
 
     def enter(
         self,
@@ -144,6 +156,27 @@ class Index:
                 connection.execute(delete(ScanRow).where(ScanRow.path.in_(names[at : at + ROWS_PER_STATEMENT])))
             self._add(connection, counts)
 
+    def files_of(self, scan: Scan) -> list[str]:
+        """Return the names of the ingested files that a scan was in: both are entered with the same time."""
+        query = select(FileRow.name).where(FileRow.ingested_at == scan.received_at)
+        with reading(self.engine) as connection:
+            return list(connection.scalars(query))
+
+    def lose(self, scan: Scan) -> None:
+        """Delete the row of a scan whose file is lost, and those of the files it was in: these are read again."""
+        with writing(self.engine) as connection:
+            connection.execute(
+                delete(ScanRow).where(ScanRow.product == scan.product, ScanRow.valid_time == scan.valid_time)
+            )
+            connection.execute(delete(FileRow).where(FileRow.ingested_at == scan.received_at))
+            self._add(connection, {"lost": 1})
+
+    def times_rejected(self, name: str) -> int:
+        """Return how many contents of a file of that name were rejected."""
+        with reading(self.engine) as connection:
+            query = select(func.count()).select_from(RejectedRow).where(RejectedRow.name == name)
+            return int(connection.scalar(query) or 0)
+
     def counts(self) -> dict[str, int]:
         """Return the counters since the catalogue was created."""
         with reading(self.engine) as connection:
@@ -167,7 +200,7 @@ class Index:
         if rows:
             connection.execute(upsert(CountRow, rows, self.engine.dialect.name, add=True))
 
-    def _set_aside(self, now: datetime) -> None:
+    def set_aside(self, now: datetime) -> None:
         """Rename a corrupt SQLite file with its log files, for later inspection."""
         if not self.engine.url.database:
             raise UnavailableError("a SQLite catalogue without a file is corrupt; expected a path in the database URL")
@@ -175,7 +208,8 @@ class Index:
         path = Path(self.engine.url.database)
         log.error("the catalogue %s is corrupt; set aside, and rebuilt from the files", path)
         with translate_os_errors(self.home):
-            for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+            # the log first: SQLite would play it into a new file of that name
+            for part in (path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"), path):
                 if part.exists():
                     part.replace(part.with_name(f"{part.name}.corrupt-{stamp(now)}"))
 

@@ -24,8 +24,6 @@ MAX_FILE_BYTES: Final = 256 * 2**20
 
 KEPT_OF_TOO_LARGE_BYTES: Final = 4096
 AS_FILED: Final = Cleaning()
-MAX_AHEAD: Final = timedelta(minutes=5)
-"""Longest time ahead of the clock: a scan of a later time would remain the newest one until then."""
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +122,7 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
     notes: list[str] = []
-    in_time, again_at = _in_time(_frames(content, name, notes), name, notes)
+    in_time, again_at = _in_time(_frames(content, name, notes), name, notes, store.ahead)
     frames = [cleaning(frame) for frame in in_time]
     notes += field_notes(frames)
     newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)
@@ -153,22 +151,24 @@ def _frames(content: bytes, name: str, notes: list[str]) -> Sequence[RadarFrame]
         raise FrameError(f"{name}: the reader failed: {type(err).__name__}: {err}") from err
 
 
-def _in_time(frames: Sequence[RadarFrame], name: str, notes: list[str]) -> tuple[Sequence[RadarFrame], datetime | None]:
+def _in_time(
+    frames: Sequence[RadarFrame], name: str, notes: list[str], ahead: timedelta
+) -> tuple[Sequence[RadarFrame], datetime | None]:
     """Return the frames that are not ahead of the clock, and when the others are to be read again; these are noted.
 
     Raises:
         FutureError: all are ahead of the clock.
     """
-    latest_allowed = datetime.now(UTC) + MAX_AHEAD
+    latest_allowed = datetime.now(UTC) + ahead
     in_time = [frame for frame in frames if frame.reference_time <= latest_allowed]
     if len(in_time) == len(frames):
         return frames, None
     first = min(frame.reference_time for frame in frames if frame.reference_time > latest_allowed)
     reason = f"expected no scan after {iso(latest_allowed)}, got one of {iso(first)}"
     if not in_time:
-        raise FutureError(f"{name}: {reason}", first - MAX_AHEAD)
+        raise FutureError(f"{name}: {reason}", first - ahead)
     notes.append(f"{len(frames) - len(in_time)} of {len(frames)} scans are set aside until their time: {reason}")
-    return in_time, first - MAX_AHEAD
+    return in_time, first - ahead
 
 
 def _content(source: Path | bytes) -> tuple[bytes, int, datetime | None]:

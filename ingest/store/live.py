@@ -1,6 +1,5 @@
 """The live store: one file per scan in `home`, and an SQL catalogue that can be rebuilt from the files."""
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -8,13 +7,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from core.cells import CellEdges
-from core.errors import ConflictError, NoDataError, UnavailableError
+from core.errors import ConflictError, NoDataError
 from core.frame import RadarFrame
 from core.settings import sqlite_url
 from core.times import iso, stamp, utc_now
 from ingest.store import ready, retention, scanfile, status
-from ingest.store.index import Index, Scan
+from ingest.store.database import open_engine
+from ingest.store.healing import Healing
+from ingest.store.index import MAX_AHEAD, Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
+from ingest.store.repair import repair_when_lost
 from ingest.store.retention import Keep
 from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
@@ -37,6 +39,7 @@ class Store:
         database_url: of the catalogue; None: SQLite in the folder.
         clock: returns the current time.
         synced: commits survive a power failure, as the process that takes the sources' files needs it.
+        ahead: a scan later than the clock by more than this is never returned, and so is never the newest.
 
     Raises:
         ConfigError: an invalid database URL, or a schema that this release cannot use.
@@ -50,18 +53,22 @@ class Store:
         *,
         clock: Callable[[], datetime] = utc_now,
         synced: bool = False,
+        ahead: timedelta = MAX_AHEAD,
     ) -> None:
         self.home = Path(home).resolve()
-        self._clock = clock
+        self._clock, self.ahead = clock, ahead
         with translate_os_errors(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
-        self._index = Index(self.home, database_url or sqlite_url(self.home), synced=synced)
+        engine = open_engine(database_url or sqlite_url(self.home), synced=synced)
+        self._index = Index(self.home, engine, lambda: clock() + ahead)
         self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine
+        self.healing = Healing(self.home, self._index, clock)
         with write_lock(self.home):
             self._index.open(clock())
             if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
                 log.warning("the catalogue is empty although scans are stored; rebuilt from %d files", self._rebuild())
+        repair_when_lost(engine, self.home, clock)
 
     def put(
         self,
@@ -131,9 +138,14 @@ class Store:
         """Read the frame of a scan.
 
         Raises:
-            NoDataError: its file is missing or damaged.
+            NoDataError: its file is missing or damaged; it is set aside, and its source is read again.
+            UnavailableError: it cannot be read now.
         """
-        return scanfile.read_scan(scan.path)
+        try:
+            return scanfile.read_scan(scan.path)
+        except scanfile.LostScanError as err:
+            self.healing.set_aside(scan, str(err))
+            raise
 
     def window(
         self,
@@ -229,10 +241,7 @@ class Store:
         """
         with translate_os_errors(self.home):
             content = path_or_bytes if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).read_bytes()
-            path = self._shelf.keep_rejected(content, name, reason, self._clock())
-        sha256 = hashlib.sha256(content).hexdigest()
-        self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})
-        return path
+        return self.healing.quarantine(content, name, reason, kind)
 
     def count(self, counts: Mapping[str, int]) -> None:
         """Add to the catalogue's counters."""
@@ -240,16 +249,7 @@ class Store:
 
     def ingest_status(self) -> status.IngestStatus:
         """Return the state of ingest: counters, the newest scans with their flags, and the sources."""
-        now, beat = self._clock(), status.read_beat(self.home)
-        try:
-            newest = [scan for product in self.products() if (scan := self.latest(product)) is not None]
-            recent = {
-                scan.product: self.scans(product=scan.product, start=scan.valid_time - status.LOOK_BACK)
-                for scan in newest
-            }
-            return status.status_of(recent, self._index.counts(), beat, now)
-        except UnavailableError as err:
-            return status.IngestStatus(now, {}, (), beat, catalogue_error=str(err))
+        return status.current_status(self, self._index.counts, status.read_beat(self.home), self._clock())
 
     def sweep(self, keep: Keep) -> dict[str, int]:
         """Apply the retention rules of the ingest room; return the number of deleted files by kind.

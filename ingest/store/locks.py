@@ -13,6 +13,11 @@ from core.errors import UnavailableError
 
 FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 NO_ROOM_BYTES: Final = 2**20
+WRITE_LOCK: Final = ".turn.lock"
+"""Lock of those that write scans."""
+
+REPAIR_LOCK: Final = ".repair.lock"
+"""Lock of the one that replaces the catalogue: a writer of scans may find the damage while it holds its own lock."""
 
 
 class DiskFullError(UnavailableError):
@@ -43,14 +48,14 @@ def _has_no_room(home: Path) -> bool:
 
 
 @contextmanager
-def write_lock(home: Path) -> Iterator[None]:
-    """Hold the store's write lock, which one thread of one process can hold; the lock of a killed process is released.
+def write_lock(home: Path, name: str = WRITE_LOCK) -> Iterator[None]:
+    """Hold a lock of the store, which one thread of one process can hold; the lock of a killed process is released.
 
     Raises:
         UnavailableError: the lock file cannot be opened.
     """
     with translate_os_errors(home):
-        handle = os.open(home / ".turn.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        handle = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with translate_os_errors(home):
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -13,14 +13,21 @@ import netCDF4
 import numpy as np
 import xarray as xr
 
-from core.cf import NETCDF_C, RATE, rate_dataset, write_dataset
-from core.errors import InputError, NoDataError
+from core.cf import NETCDF_C, RATE, rate_dataset, reading_own, write_dataset
+from core.errors import InputError, NoDataError, UnavailableError
+from core.files import DamagedFileError
 from core.frame import RadarFrame
 from core.records import RecordCodec
 from core.times import iso
 from ingest.store.quality import QualityFacts, facts_of
 
 CLUTTER: Final = "clutter"
+
+
+class LostScanError(NoDataError):
+    """A stored file is missing, or its content is not what was written."""
+
+
 CLUTTER_ATTRIBUTES: Final = {
     "long_name": "flagged as clutter by the source",
     "flag_values": np.array([0, 1], np.int8),
@@ -108,15 +115,20 @@ def read_scan(path: Path) -> RadarFrame:
     """Read the frame of a stored file.
 
     Raises:
-        NoDataError: the file is missing, damaged or not a scan.
+        LostScanError: the file is missing, damaged or not a scan.
+        UnavailableError: it cannot be read now.
     """
     try:
-        with NETCDF_C, xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False) as dataset:
+        with (
+            reading_own(path),
+            NETCDF_C,
+            xr.open_dataset(path, engine="netcdf4", decode_times=False, cache=False) as dataset,
+        ):
             attributes = _listed(dataset.attrs)
             rate_mmh_HW = np.asarray(dataset[RATE].values[0], np.float32)
             clutter_HW = dataset[CLUTTER].values[0] == 1 if CLUTTER in dataset.variables else None
         return FRAME.from_attributes(attributes, rate_mmh_HW=rate_mmh_HW, clutter_HW=clutter_HW)
-    except (OSError, KeyError, ValueError, IndexError, NoDataError, InputError) as err:
+    except (OSError, KeyError, ValueError, IndexError, TypeError, NoDataError, InputError) as err:
         raise _unreadable(path, err) from err
 
 
@@ -124,15 +136,16 @@ def read_header(path: Path) -> ScanHeader:
     """Read the header of a stored file, in about a millisecond.
 
     Raises:
-        NoDataError: the file is missing, damaged or not a scan.
+        LostScanError: the file is missing, damaged or not a scan.
+        UnavailableError: it cannot be read now.
     """
     try:
-        with NETCDF_C, netCDF4.Dataset(path) as dataset:
+        with reading_own(path), NETCDF_C, netCDF4.Dataset(path) as dataset:
             attributes = _listed({name: dataset.getncattr(name) for name in dataset.ncattrs()})
         if "field_digest" not in attributes:  # a file from before the catalogue kept the field's figures
             attributes |= asdict(facts_of(read_scan(path).rate_mmh_HW))
         return HEADER.from_attributes({"issued_at": attributes.get("received_at"), **attributes})
-    except (OSError, KeyError, ValueError, NoDataError) as err:
+    except (OSError, KeyError, ValueError, TypeError, NoDataError) as err:
         raise _unreadable(path, err) from err
 
 
@@ -148,5 +161,9 @@ def _listed(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {**attributes, "missing_radars": json.dumps(names)}
 
 
-def _unreadable(path: Path, err: Exception) -> NoDataError:
-    return NoDataError(f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}")
+def _unreadable(path: Path, err: Exception) -> NoDataError | UnavailableError:
+    """Return the error of an unreadable file; one of the system (no memory, no free handle) passes."""
+    text = f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}"
+    if isinstance(err, OSError) and not isinstance(err, DamagedFileError | FileNotFoundError):
+        return UnavailableError(text)
+    return LostScanError(text)

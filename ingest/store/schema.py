@@ -60,6 +60,17 @@ def prepare(engine: Engine) -> None:
     check_columns(engine)
 
 
+def is_complete(engine: Engine) -> bool:
+    """Return whether a database has the tables of this release's revision.
+
+    Raises:
+        UnavailableError: the database does not respond.
+    """
+    with reading(engine) as connection:
+        there = set(inspect(connection).get_table_names())
+        return revision_of(connection) == known_revisions()[-1] and there >= set(Base.metadata.tables)
+
+
 def check_before_start(database_url: str) -> None:
     """Check that this release can use or upgrade a database, and change no table.
 

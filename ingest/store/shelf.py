@@ -24,6 +24,17 @@ COVERAGE_MARGIN: Final = 0.02
 log = logging.getLogger(__name__)
 
 
+def keep_rejected(home: Path, content: bytes, name: str, reason: str, at: datetime) -> Path:
+    """Copy a file that could not be read to the quarantine, with its reason; each content and name is kept once."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = home / "quarantine" / f"{sha256[:12]}_{safe_name(name)}"
+    if not path.exists():
+        write_bytes_atomically(path, content)
+    text = f"{reason}\nname: {name}\nsha256: {sha256}\nbytes: {len(content)}\nat: {iso(at)}\n"
+    write_bytes_atomically(path.with_name(f"{path.name}.reason.txt"), text.encode())
+    return path
+
+
 class Shelf:
     """The files of one store; the caller holds the `write_lock` and inserts the rows of written files afterwards."""
 
@@ -64,16 +75,6 @@ class Shelf:
     def scan_files(self) -> Iterator[Path]:
         """Return the complete files of scans."""
         return (path for path in (self._home / "scans").rglob("*.nc") if not path.name.startswith("."))
-
-    def keep_rejected(self, content: bytes, name: str, reason: str, at: datetime) -> Path:
-        """Copy a file that could not be read to the quarantine, with its reason; each content and name is kept once."""
-        sha256 = hashlib.sha256(content).hexdigest()
-        path = self._home / "quarantine" / f"{sha256[:12]}_{safe_name(name)}"
-        if not path.exists():
-            write_bytes_atomically(path, content)
-        text = f"{reason}\nname: {name}\nsha256: {sha256}\nbytes: {len(content)}\nat: {iso(at)}\n"
-        write_bytes_atomically(path.with_name(f"{path.name}.reason.txt"), text.encode())
-        return path
 
     def _is_late(self, frame: RadarFrame) -> bool:
         newest = self._index.latest(frame.product)

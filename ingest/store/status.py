@@ -1,14 +1,15 @@
 """State of ingest: counters, flags of the newest scans, and the last response of each source."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from core.errors import UnavailableError
 from core.records import RecordCodec
 from core.times import iso
 from ingest.store.index import Scan
@@ -105,6 +106,28 @@ def status_of(
     """Return the status from the last scans of each product (ascending), the counters and the worker's heartbeat."""
     products = tuple(_product(scans, now) for _, scans in sorted(recent.items()) if scans)
     return IngestStatus(now, dict(counts), products, dict(beat))
+
+
+class Lookup(Protocol):
+    """What the status looks up in a catalogue."""
+
+    def products(self) -> list[str]: ...  # noqa: D102
+    def latest(self, product: str | None = None) -> Scan | None: ...  # noqa: D102
+    def scans(self, *, product: str | None = None, start: datetime | None = None) -> list[Scan]: ...  # noqa: D102
+
+
+def current_status(
+    lookup: Lookup, counts: Callable[[], Mapping[str, int]], beat: Mapping[str, Any], now: datetime
+) -> IngestStatus:
+    """Return the status from the catalogue; without its part where the catalogue does not respond."""
+    try:
+        newest = [scan for product in lookup.products() if (scan := lookup.latest(product)) is not None]
+        recent = {
+            scan.product: lookup.scans(product=scan.product, start=scan.valid_time - LOOK_BACK) for scan in newest
+        }
+        return status_of(recent, counts(), beat, now)
+    except UnavailableError as err:
+        return IngestStatus(now, {}, (), dict(beat), catalogue_error=str(err))
 
 
 def read_beat(home: Path) -> dict[str, Any]:

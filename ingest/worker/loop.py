@@ -8,7 +8,7 @@ from typing import Final
 
 from core.errors import UnavailableError
 from core.times import utc_now
-from ingest.sources.base import Arrival, Source
+from ingest.sources.base import Arrival, RepeatingSource, Source
 from ingest.store.cleaning import Cleaning
 from ingest.store.intake import AS_FILED, ingest_file
 from ingest.store.live import Store
@@ -102,6 +102,8 @@ class IngestWorker:
         try:
             self._sweep()
             self._check_space()
+            if isinstance(self._source, RepeatingSource):
+                self._store.healing.offer_again(self._source.offer_again)
             self._ingest()
         except DiskFullError as err:
             if self._pause.begin(self._clock(), str(err)):

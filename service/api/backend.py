@@ -122,7 +122,7 @@ class Backend:
                 self._after_warm("reading the newest forecast failed", self._hold_newest)
 
     def _hold_newest(self) -> None:
-        with suppress(NoDataError):  # there is none yet
+        with suppress(NoDataError), self.service.healing.noticing():  # there is none yet
             FIELDS.read(self.service.latest())
 
     def _open(self) -> None:

@@ -6,12 +6,14 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from core.errors import InputError, NowcastError, UnavailableError, shown
+from core.files import DamagedFileError, damage_in
 from service.schemas.forecasts import Problem
 
 log = logging.getLogger(__name__)
@@ -57,6 +59,7 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def handle_errors(app: FastAPI) -> None:
     """Register the handlers that answer errors with problem documents."""
     app.add_exception_handler(NowcastError, _nowcast_error)
+    app.add_exception_handler(DamagedFileError, _damaged_file)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -64,7 +67,19 @@ def handle_errors(app: FastAPI) -> None:
 
 async def _nowcast_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, NowcastError)
-    return error_answer(request, error)
+    damaged = damage_in(error)
+    return await _damaged_file(request, damaged) if damaged else error_answer(request, error)
+
+
+async def _damaged_file(request: Request, error: Exception) -> ProblemResponse:
+    """Set the file aside, so that it is made or fetched again, and ask the client to repeat its request."""
+    assert isinstance(error, DamagedFileError)
+    healing = request.app.state.backend.service.healing
+    try:
+        await run_in_threadpool(healing.set_aside, error)
+    except UnavailableError as err:
+        log.warning("%s; not set aside: %s", error, err)
+    return error_answer(request, UnavailableError(f"{error}; it is set aside and made again"))
 
 
 def error_answer(request: Request, error: NowcastError) -> ProblemResponse:

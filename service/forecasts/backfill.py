@@ -17,8 +17,10 @@ from typing import Final
 from sqlalchemy import case, func, select
 
 from core.errors import NoDataError, NowcastError
+from core.files import damage_in
 from ingest.store.database import reading
 from service.forecasts.catalogue import Catalogue
+from service.forecasts.healing import ForecastHealing
 from service.forecasts.maker import Maker
 from service.forecasts.products import kept_input
 from service.forecasts.records import StoredForecast
@@ -37,6 +39,7 @@ class BaselineBackfill:
     def __init__(self, catalogue: Catalogue, maker: Maker) -> None:
         self._catalogue = catalogue
         self._maker = maker
+        self._healing = ForecastHealing(catalogue)
         self._queue: SimpleQueue[StoredForecast] = SimpleQueue()
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -56,6 +59,8 @@ class BaselineBackfill:
         try:
             inputs = kept_input(forecast)
         except NoDataError as err:
+            if damaged := damage_in(err):
+                self._healing.set_aside(damaged)
             log.warning("no baselines for forecast %s: %s", forecast.id, err)
             return
         self._maker.make_baselines(inputs, forecast.origin)
@@ -95,6 +100,19 @@ class BaselineBackfill:
             self.compute(forecast)
             done += 1
         return done
+
+    def make_again(self) -> int:
+        """Make the forecasts again whose files were lost, from their kept inputs; return their number."""
+        made = 0
+        for forecast in self._healing.to_make_again():
+            try:
+                inputs = kept_input(forecast)
+            except NoDataError as err:
+                log.warning("forecast %s is not made again: %s", forecast.id, err)
+                continue
+            self._maker.make_again(inputs, forecast)
+            made += 1
+        return made
 
     def _serve(self) -> None:
         while True:

@@ -15,7 +15,8 @@ from core.errors import NoDataError
 from core.settings import sqlite_url
 from core.times import utc
 from ingest.store.database import count, open_engine, reading, upsert, writing
-from ingest.store.locks import write_lock
+from ingest.store.locks import REPAIR_LOCK, write_lock
+from ingest.store.repair import MARK, repair_when_lost
 from ingest.store.schema import prepare
 from service.forecasts.products import forecast_attributes, read_forecast
 from service.forecasts.records import FORECAST, Origin, StoredForecast
@@ -57,10 +58,12 @@ class Catalogue:
         self.folder = home / FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(database_url or sqlite_url(home))
+        self._lost = home / MARK
         with write_lock(home):
             prepare(self.engine)
             if self._is_empty() and next(self._own_files(), None) is not None:
                 log.warning("the catalogue of forecasts is empty; rebuilt from %d files", self.rebuild())
+        repair_when_lost(self.engine, home)
 
     def put(self, forecast: StoredForecast) -> None:
         """Add a forecast whose file is written; adding it again changes nothing."""
@@ -139,6 +142,13 @@ class Catalogue:
             query = query.where((row.reference_time < after[0]) | later)
         return self._read(query.limit(limit))
 
+    def row_of(self, forecast_id: str) -> tuple[str, dict[str, Any]] | None:
+        """Return path and attributes of a forecast's row, whether or not its file exists."""
+        query = select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id)
+        with reading(self.engine) as connection:
+            found = connection.execute(query).one_or_none()
+        return None if found is None else (found.path, found.attributes)
+
     def entries(self) -> Sequence[CatalogueEntry]:
         """Return every row, without opening a file."""
         row = ForecastRow
@@ -160,7 +170,7 @@ class Catalogue:
         self._changed()
 
     def rebuild(self) -> int:
-        """Add every forecast file anew and delete rows without one; return the number of forecasts."""
+        """Enter every forecast file, and delete rows without one; return the number of forecasts."""
         rows = []
         for path in sorted(self._own_files()):
             try:
@@ -168,11 +178,23 @@ class Catalogue:
             except (OSError, NoDataError) as err:
                 log.warning("%s cannot be read as a forecast file: %s: %s", path, type(err).__name__, err)
         with writing(self.engine) as connection:
-            connection.execute(delete(ForecastRow))
+            known = connection.execute(select(ForecastRow.id, ForecastRow.path)).all()
+            gone = [name for name, path in known if not (self.folder / path).is_file()]
+            for start in range(0, len(gone), IDS_PER_STATEMENT):
+                some = gone[start : start + IDS_PER_STATEMENT]
+                connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))
             for row in rows:
                 connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
         self._changed()
         return len(rows)
+
+    def _rebuild_when_lost(self) -> None:
+        """Enter the files of forecasts again after a process has replaced the catalogue."""
+        if self._lost.exists():
+            with write_lock(self._lost.parent, REPAIR_LOCK):
+                if self._lost.exists():
+                    log.warning("the catalogue was replaced; entered again: %d forecasts", self.rebuild())
+                    self._lost.unlink(missing_ok=True)
 
     def _own_files(self) -> Iterator[Path]:
         """Return the files of forecasts, without their inputs, observations, members and exports (`ID.PART.nc`)."""
@@ -191,6 +213,7 @@ class Catalogue:
             stamp.replace(self.folder / STAMP)  # another file, so that two changes within a clock's tick differ
 
     def _read(self, query: Select[tuple[str, dict[str, Any]]]) -> Sequence[StoredForecast]:
+        self._rebuild_when_lost()
         with reading(self.engine) as connection:
             rows = connection.execute(query).all()
         return [FORECAST.from_attributes(attributes, path=self.folder / path) for path, attributes in rows]

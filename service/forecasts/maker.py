@@ -92,6 +92,10 @@ class Maker:
         )
         return prediction if every == 1 else replace(prediction, fields=every_nth(prediction.fields, every))
 
+    def make_again(self, inputs: ModelInput, lost: StoredForecast) -> StoredForecast:
+        """Make a forecast again whose file was lost."""
+        return self.make(inputs, self._predictor.choose(lost.requested_model), lost.origin)
+
     def make_baselines(self, inputs: ModelInput, origin: Origin) -> None:
         """Make persistence and extrapolation of an input, unless they are stored already."""
         for baseline in BASELINES:

@@ -53,7 +53,9 @@ def make_members(forecast: StoredForecast, members: int) -> Path:
     content = MembersContent(codes_MLHW, codes.table, ensemble.factor, ensemble.amounts())
     dataset = members_dataset(forecast, content)
     with NETCDF_C:
-        write_atomically(path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4"))
+        write_atomically(
+            path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4"), checksum=True
+        )
     return path
 
 

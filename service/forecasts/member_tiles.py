@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.cf import NETCDF_C
+from core.cf import NETCDF_C, reading_own
 from service.forecasts.held import HeldContents
 from service.forecasts.member_codes import decoded
 from service.forecasts.member_file import FACTOR, MEMBERS, TABLE, TILE
@@ -63,14 +63,14 @@ class MemberTiles:
 
 
 def _head(path: Path) -> MembersHead:
-    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+    with reading_own(path), NETCDF_C, netCDF4.Dataset(path) as dataset:
         dataset.set_auto_maskandscale(False)
         return MembersHead(int(dataset.getncattr(FACTOR)), np.asarray(dataset[TABLE][:], np.float32))
 
 
 def _codes(path: Path, tile: Cell) -> Codes:
     parts = (slice(index * TILE, (index + 1) * TILE) for index in tile)
-    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+    with reading_own(path), NETCDF_C, netCDF4.Dataset(path) as dataset:
         dataset.set_auto_maskandscale(False)
         return np.asarray(dataset[MEMBERS][:, :, *parts])
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.amounts import ForecastAmounts
 from core.arrays import Float32Field
 from core.cells import on_grid
-from core.cf import NETCDF_C
+from core.cf import NETCDF_C, reading_own
 from core.errors import NoDataError
 from service.forecasts.held import HeldContents
 from service.forecasts.member_codes import NO_DATA, decoded
@@ -99,7 +99,7 @@ def read_member_block(
     """
 
     def read(path: Path) -> MemberBlock:
-        with NETCDF_C, _opened(path) as dataset:
+        with reading_own(path), NETCDF_C, _opened(path) as dataset:
             factor = int(dataset.getncattr(FACTOR))
             part, inner = _cells((rows, cols), forecast.grid.shape, factor)
             chosen = slice(None) if leads is None else list(leads)
@@ -254,7 +254,7 @@ class PackedAmounts:
 def _held_amounts(path: Path, changed_ns: int) -> PackedAmounts | None:
     """Return the packed amounts of a file; keyed by its time of change."""
     del changed_ns
-    with NETCDF_C, _opened(path) as dataset:
+    with reading_own(path), NETCDF_C, _opened(path) as dataset:
         if PROBABILITY not in dataset.variables:
             return None
         minutes, thresholds, quantiles = (

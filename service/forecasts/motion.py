@@ -11,7 +11,7 @@ import xarray as xr
 from pyproj import Geod
 
 from core.arrays import Float32Field, Float64Field
-from core.cf import NETCDF_C
+from core.cf import NETCDF_C, reading_own
 from core.grid import Grid
 from service.forecasts.records import StoredForecast
 
@@ -82,7 +82,7 @@ def centres_lon_lat(grid: Grid, motion: StoredMotion) -> tuple[Float64Field, Flo
 def _read(path: Path, changed_ns: int) -> StoredMotion | None:
     """Read the motion of a file; keyed by its time of change."""
     del changed_ns
-    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+    with reading_own(path), NETCDF_C, netCDF4.Dataset(path) as dataset:
         if EASTWARD not in dataset.variables:
             return None
         found = [np.ma.filled(np.ma.asarray(dataset[name][:], np.float32), np.nan) for name in (EASTWARD, NORTHWARD)]

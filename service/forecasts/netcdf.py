@@ -13,14 +13,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.cf import COVERAGE_ATTRIBUTES, NETCDF_C
+from core.cf import COVERAGE_ATTRIBUTES, NETCDF_C, reading_own
 from core.files import write_atomically
 from service.forecasts.packing import Packed, packed
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[netCDF4.Dataset]:
-    with NETCDF_C, netCDF4.Dataset(path) as dataset:
+    with reading_own(path), NETCDF_C, netCDF4.Dataset(path) as dataset:
         dataset.set_auto_mask(False)
         yield dataset
 
@@ -62,7 +62,7 @@ def read_packed(path: Path, name: str, leads: Sequence[int] | None = None, *, ax
     Raises:
         OSError, IndexError: not a NetCDF file, or it has no such variable.
     """
-    with _shared(path) as dataset:
+    with reading_own(path), _shared(path) as dataset:
         with NETCDF_C:
             variable = dataset[name]
             variable.set_auto_maskandscale(False)
@@ -154,7 +154,7 @@ def write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Pat
         variables: on its axes.
         path: of the file.
     """
-    write_atomically(path, lambda temporary: _write_leads(header, variables, temporary))
+    write_atomically(path, lambda temporary: _write_leads(header, variables, temporary), checksum=True)
 
 
 def _write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:

@@ -9,13 +9,14 @@ from typing import Final, Self
 from core.errors import NoDataError
 from core.frame import RadarFrame
 from core.settings import Settings
-from core.times import iso
+from core.times import iso, utc_now
 from ingest.plausibility import field_notes
 from ingest.store.live import Store
 from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import Window
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue
+from service.forecasts.healing import ForecastHealing
 from service.forecasts.maker import Maker
 from service.forecasts.periods import Period, counts_over
 from service.forecasts.records import Origin
@@ -38,6 +39,9 @@ INVENTED_CELLS_M: Final = 2000.0
 """Edge of the forecast's cells over invented weather, a quarter of the cells of its scans: with two cores the first
 forecast of a trial is then there within a minute. The page says so, and `NOWCAST_GRID_M` changes it."""
 
+LOOKED_AT: Final = 5
+"""Newest forecasts among which one with a file is found."""
+
 NEAR: Final = timedelta(minutes=TOLERANCE_MINUTES)
 
 
@@ -50,11 +54,6 @@ def _with_notes(forecast: StoredForecast, window: Window) -> StoredForecast:
     return replace(forecast, notes=(*forecast.notes, *more), status=status)
 
 
-def utcnow() -> datetime:
-    """Return the time of the wall clock."""
-    return datetime.now(UTC)
-
-
 class NowcastService:
     """Computes, stores, finds and scores forecasts; safe to share between threads and to run in several processes."""
 
@@ -64,7 +63,7 @@ class NowcastService:
         store: Store,
         catalogue: Catalogue,
         predictor: Predictor,
-        clock: Clock = utcnow,
+        clock: Clock = utc_now,
         *,
         registry: ModelRegistry | None = None,
     ) -> None:
@@ -83,6 +82,7 @@ class NowcastService:
             stored_cells_m=INVENTED_CELLS_M if settings.invented else None,
         )
         self._maker = Maker(catalogue, predictor, clock, write_source_grid=settings.write_source_grid)
+        self.healing = ForecastHealing(catalogue)
         self.baselines = BaselineBackfill(catalogue, self._maker)
         self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
@@ -90,7 +90,7 @@ class NowcastService:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Open the service on the live store of the settings; models are loaded at their first use."""
-        store = Store(settings.home, settings.catalogue_url)  # first, since it sets a corrupt catalogue aside
+        store = Store(settings.home, settings.catalogue_url, ahead=timedelta(seconds=settings.ahead_max_s))
         registry = ModelRegistry(settings.home, also=[settings.model])
         predictor = Predictor.from_settings(settings, registry)
         return cls(settings, store, Catalogue(settings.home, settings.catalogue_url), predictor, registry=registry)
@@ -177,12 +177,12 @@ class NowcastService:
         other = None if model in (None, self.settings.model) else model
         wanted = other or (self.settings.model if self.settings.model in BASELINES else None)
         found = self.catalogue.select(
-            origin="scans", model=wanted, baselines=wanted is not None, replaced=False, limit=1
+            origin="scans", model=wanted, baselines=wanted is not None, replaced=False, limit=LOOKED_AT
         )
-        found = found or (() if other else self.catalogue.select(origin="scans", replaced=False, limit=1))
-        if not found:
+        found = found or (() if other else self.catalogue.select(origin="scans", replaced=False, limit=LOOKED_AT))
+        if not (there := next((one for one in found if one.path.is_file()), None)):
             raise NoDataError(f"no forecast{f' of {model}' if model else ''} from stored scans exists yet")
-        return self._aged(found[0])
+        return self._aged(there)
 
     def get(self, forecast_id: str) -> StoredForecast:
         """Return the forecast with that id.

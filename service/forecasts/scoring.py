@@ -11,13 +11,15 @@ from typing import Final
 import numpy as np
 
 from core.arrays import BoolField, Float32Field
-from core.errors import ConflictError
+from core.errors import ConflictError, NoDataError, UnavailableError
+from core.files import damage_in
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
 from ingest.store.live import Store
 from ingest.windows.window import observations_at
 from service.forecasts.catalogue import Catalogue
+from service.forecasts.healing import ForecastHealing
 from service.forecasts.observed import SCAN_TOLERANCE, Observations, observed_leads
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import read_known, write_observations
@@ -49,6 +51,7 @@ class Scoring:
         self._observations = Observations(store)
         self._fss_windows_km = tuple(fss_windows_km)
         self._catalogue = catalogue
+        self._healing = ForecastHealing(catalogue)
         self._thresholds_mmh = tuple(thresholds_mmh)
         self.book = Scorebook(catalogue.engine)
 
@@ -86,16 +89,29 @@ class Scoring:
         for inputs_sha256 in self.book.unscored_inputs(since):
             if inputs_sha256 in skip:
                 continue
-            new += self._verify(inputs_sha256)
+            new += self._verify_alone(inputs_sha256)
             if new and monotonic() >= ends_at:
                 break
         return new
+
+    def _verify_alone(self, inputs_sha256: str) -> int:
+        """Score one window; a file of it that cannot be read is set aside and keeps no other window waiting."""
+        try:
+            with self._healing.noticing():
+                return self._verify(inputs_sha256)
+        except (UnavailableError, NoDataError, OSError, LookupError, ValueError, RuntimeError) as err:
+            if isinstance(err, UnavailableError) and damage_in(err) is None:
+                raise  # the catalogue does not respond: no other window can be scored
+            log.warning("window %s is not scored: %s: %s", inputs_sha256[:12], type(err).__name__, err)
+            return 0
 
     def _verify(self, inputs_sha256: str) -> int:
         by_leads: dict[tuple[int, ...], dict[str, StoredForecast]] = {}
         for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans", replaced=False):
             if forecast.path.is_file():
                 by_leads.setdefault(forecast.lead_minutes, {})[forecast.id] = forecast
+            else:
+                self._healing.lose(forecast)
         return sum(self._verify_together(forecasts) for forecasts in by_leads.values())
 
     def _verify_together(self, forecasts: Mapping[str, StoredForecast]) -> int:

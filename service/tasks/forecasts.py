@@ -11,6 +11,7 @@ from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from core.times import iso
 from ingest.store.locks import translate_os_errors
+from service.access.copies import copy_when_old
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import sweep_forecasts
@@ -55,7 +56,8 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
     """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
     time = datetime.fromisoformat(reference_time) if reference_time else None
     try:
-        return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
+        with service().healing.noticing():
+            return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
     except SoftTimeLimitExceeded:
         log.error(
             "a forecast of %s took longer than NOWCAST_TASK_LIMIT_S (%.0f s): raise it, or set NOWCAST_GRID_M for "
@@ -95,22 +97,27 @@ def make_members_task() -> str | None:
         return None
     if not is_first(f"members:{forecast.id}", round(settings.task_limit_s)):
         return None
-    with timed(STAGE_SECONDS, "members"), translate_os_errors(settings.home):
+    with timed(STAGE_SECONDS, "members"), translate_os_errors(settings.home), service().healing.noticing():
         make_members(forecast, settings.members)
     return forecast.id
 
 
 @queue.task(name=VERIFY, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=10, max_retries=2)
 def verify_task() -> int:
-    """Score forecasts whose observations have been stored since, for some seconds; return the number of counts."""
+    """Score forecasts whose observations have been stored since, for some seconds; return the number of counts.
+
+    Before it, forecasts are made again whose files were found to be lost.
+    """
+    service().baselines.make_again()
     return service().verify_observed(VERIFY_S)
 
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)
 def sweep_task() -> int:
-    """Delete forecasts and exports by age and size, and sum old scores; return the number of files."""
+    """Delete forecasts and exports by age and size, sum old scores, copy the databases; return the number of files."""
     deleted = sum(sweep_forecasts(service()).values())
     service().roll_up_scores()
+    copy_when_old(get_settings())
     return deleted
 
 

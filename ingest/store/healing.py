@@ -1,0 +1,87 @@
+"""Stored scans that are missing or damaged: they are set aside, and the files they were in are read again, once."""
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from core.errors import NoDataError
+from core.files import write_bytes_atomically
+from ingest.store.index import Index, Scan
+from ingest.store.locks import translate_os_errors, write_lock
+from ingest.store.scanfile import read_scan, safe_name
+from ingest.store.shelf import keep_rejected
+
+FOLDER: Final = "again"
+"""One small file for each source file that is to be read again; any process writes them, ingest takes them."""
+
+LOST: Final = "lost"
+"""Category of a stored file that is missing or damaged."""
+
+log = logging.getLogger(__name__)
+
+
+class Healing:
+    """Repairs one store scan by scan; any process may find a lost scan, the ingest worker reads its source again."""
+
+    def __init__(self, home: Path, index: Index, clock: Callable[[], datetime]) -> None:
+        self._home, self._index, self._clock = home, index, clock
+
+    def quarantine(self, content: bytes, name: str, reason: str, kind: str) -> Path:
+        """Keep a copy of a rejected file with the reason, and count it by its kind, once for each content and name.
+
+        Raises:
+            UnavailableError: the disk or the database failed.
+        """
+        with translate_os_errors(self._home):
+            path = keep_rejected(self._home, content, name, reason, self._clock())
+        sha256 = hashlib.sha256(content).hexdigest()
+        self._index.reject({"sha256": sha256, "name": name, "kind": kind, "reason": reason, "at": self._clock()})
+        return path
+
+    def set_aside(self, scan: Scan, reason: str) -> bool:
+        """Move a scan's damaged file to the quarantine, delete its row, and ask for its source file once.
+
+        Returns:
+            False where nothing is to be done: the scan was deleted or replaced meanwhile, or can be read again.
+
+        Raises:
+            UnavailableError: the disk or the database failed; a repetition is safe.
+        """
+        with write_lock(self._home), translate_os_errors(self._home):
+            if self._index.scan_of(scan.product, scan.valid_time) != scan or _is_readable(scan.path):
+                return False
+            is_first = self._index.times_rejected(scan.path.name) == 0
+            content = scan.path.read_bytes() if scan.path.exists() else b""
+            names = self._index.files_of(scan) if is_first else []
+            for name in names:
+                write_bytes_atomically(self._home / FOLDER / safe_name(name), name.encode())
+            self.quarantine(content, scan.path.name, reason, LOST)
+            self._index.lose(scan)
+            scan.path.unlink(missing_ok=True)
+        log.error("set aside: %s; %s", reason, f"{', '.join(names)} is read again" if names else "not read again")
+        return True
+
+    def offer_again(self, offer: Callable[[Sequence[str]], object]) -> None:
+        """Call `offer` with the names of the source files that are to be read again, each once.
+
+        Raises:
+            UnavailableError: the disk failed.
+        """
+        folder = self._home / FOLDER
+        with translate_os_errors(self._home):
+            wanted = {path: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+            if wanted:
+                offer(list(wanted.values()))
+            for path in wanted:  # after the source has noted it: a kill in between repeats it
+                path.unlink(missing_ok=True)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_scan(path)
+    except NoDataError:
+        return False
+    return True

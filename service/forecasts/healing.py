@@ -1,0 +1,111 @@
+"""Files of forecasts that are missing or damaged: they are set aside, and the forecasts are made again, once.
+
+Any process may find one. The worker makes the forecasts again from the inputs that were kept with them.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from core.errors import NoDataError, NowcastError, UnavailableError
+from core.files import DamagedFileError, check_file, damage_in, write_bytes_atomically
+from ingest.store.locks import translate_os_errors, write_lock
+from ingest.store.shelf import keep_rejected
+from service.forecasts.catalogue import Catalogue
+from service.forecasts.records import FORECAST, StoredForecast
+
+FOLDER: Final = ".again"
+"""One file for each forecast that is to be made again, with its record."""
+
+log = logging.getLogger(__name__)
+
+
+class ForecastHealing:
+    """Sets aside what is lost of the forecasts of one live store."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._folder = catalogue.folder / FOLDER
+
+    def set_aside(self, damaged: DamagedFileError) -> bool:
+        """Move a damaged file to the quarantine; a forecast loses its row, and is to be made again.
+
+        Returns:
+            False where nothing is to be done: the file is of no forecast, or was replaced or deleted meanwhile.
+
+        Raises:
+            UnavailableError: the disk or the database failed; a repetition is safe.
+        """
+        path, home = damaged.path, self._catalogue.folder.parent
+        if self._catalogue.folder not in path.parents:
+            return False
+        with write_lock(home), translate_os_errors(home):
+            if not _is_damaged(path):
+                return False
+            keep_rejected(home, path.read_bytes(), path.name, str(damaged), datetime.now(UTC))
+            self._lose(path.stem)
+            path.unlink(missing_ok=True)
+        log.error("set aside: %s", damaged)
+        return True
+
+    def lose(self, forecast: StoredForecast) -> None:
+        """Note that a forecast is to be made again, since its file is missing although it has a row."""
+        home = self._catalogue.folder.parent
+        with write_lock(home), translate_os_errors(home):
+            if not forecast.path.exists() and self._lose(forecast.id):
+                log.error("the file of forecast %s is missing", forecast.id)
+
+    @contextmanager
+    def noticing(self) -> Iterator[None]:
+        """Set aside the damaged file that a failure of the block is about.
+
+        Raises:
+            UnavailableError: instead of that failure: a repetition may succeed.
+        """
+        try:
+            yield
+        except (NowcastError, OSError) as err:
+            damaged = damage_in(err)
+            if damaged is None:
+                raise
+            self.set_aside(damaged)
+            raise UnavailableError(f"{damaged}; it was set aside") from err
+
+    def to_make_again(self) -> Iterator[StoredForecast]:
+        """Yield the forecasts that are to be made again; each is yielded once, whatever becomes of it."""
+        for note in sorted(self._folder.glob("[!.]*")) if self._folder.is_dir() else ():
+            try:
+                found = json.loads(note.read_text())
+                forecast = FORECAST.from_attributes(found["attributes"], path=self._catalogue.folder / found["path"])
+            except (OSError, ValueError, KeyError, TypeError, NoDataError) as err:
+                log.warning("%s is no note of a forecast: %s", note, err)
+                note.unlink(missing_ok=True)
+                continue
+            note.unlink(missing_ok=True)
+            yield forecast
+
+    def _lose(self, forecast_id: str) -> bool:
+        """Note a forecast that is to be made again, and delete its row; False for any other file."""
+        found = self._catalogue.row_of(forecast_id)
+        if found is None:
+            return False
+        path, attributes = found
+        write_bytes_atomically(
+            self._folder / forecast_id, json.dumps({"path": path, "attributes": attributes}).encode()
+        )
+        self._catalogue.forget([forecast_id])
+        return True
+
+
+def _is_damaged(path: Path) -> bool:
+    """Return whether a file that was reported as damaged still is; one without a checksum is."""
+    try:
+        return not check_file(path)
+    except DamagedFileError:
+        return True
+    except OSError:
+        return False

@@ -1,0 +1,95 @@
+"""Damaged and missing files of forecasts: set aside, made again once, and no other window waits for them."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from core.errors import NoDataError, UnavailableError
+from core.files import DamagedFileError
+from ingest.store.repair import repair
+from service.forecasts.fields import FIELDS
+from service.forecasts.products import read_forecast
+from tests.ingest.store.test_healing import flip
+from tests.service.conftest import START
+
+MINUTES = range(0, 301, 30)
+
+
+def filled(open_world, rain):
+    world = open_world()
+    world.put(*(rain(minutes) for minutes in MINUTES))
+    return world
+
+
+def test_a_damaged_forecast_is_made_again_alike(open_world, rain):
+    world = filled(open_world, rain)
+    forecast = world.service.forecast_stored(START + timedelta(hours=2))
+    whole = forecast.rate_mmh_THW
+    flip(forecast.path, forecast.path.stat().st_size // 2)
+    with pytest.raises(DamagedFileError):
+        read_forecast(forecast.path)
+    with pytest.raises(UnavailableError, match="set aside"), world.service.healing.noticing():
+        FIELDS.read(forecast)
+    assert world.service.catalogue.find(forecast.id) is None
+    assert list((world.home / "quarantine").glob(f"*{forecast.id}.nc"))
+    assert world.service.baselines.make_again() == 1
+    again = world.service.get(forecast.id)
+    np.testing.assert_array_equal(again.rate_mmh_THW, whole)
+    assert world.service.baselines.make_again() == 0
+
+
+def test_the_newest_forecast_that_is_whole_is_the_latest(open_world, rain):
+    world = filled(open_world, rain)
+    before = world.service.forecast_stored(START + timedelta(hours=3))
+    newest = world.service.forecast_stored(START + timedelta(hours=4))
+    newest.path.unlink()
+    assert world.service.latest().id == before.id
+    flip(before.path, 900)
+    with pytest.raises(UnavailableError), world.service.healing.noticing():
+        FIELDS.read(world.service.latest())
+    with pytest.raises(NoDataError):
+        world.service.latest()
+
+
+def test_one_damaged_window_keeps_no_other_from_being_verified(open_world, rain):
+    world = filled(open_world, rain)
+    times = [START + timedelta(hours=hours) for hours in (2, 2.5, 3)]
+    bad, missing, good = (world.service.forecast_stored(time) for time in times)
+    clean = filled_counts(world, good)
+    flip(bad.path, bad.path.stat().st_size // 2)
+    missing.path.unlink()
+    assert world.service.verify_observed() > 0
+    assert world.service._scoring.book.scored_leads(good) == clean
+    assert world.service.baselines.make_again() == 2
+    world.service.verify_observed()
+    for one in (bad, missing):
+        assert world.service._scoring.book.scored_leads(one), one.reference_time
+        assert world.service.get(one.id).path.is_file()
+
+
+def filled_counts(world, forecast) -> set[int]:
+    """The leads of a forecast whose scans are stored."""
+    return {forecast.lead_minutes[index] for index in world.service._scoring._observations.scans(forecast)}
+
+
+def test_a_damaged_input_costs_the_baselines_of_its_window_alone(open_world, rain):
+    world = filled(open_world, rain)
+    bad = world.service.forecast_stored(START + timedelta(hours=2), with_baselines=False)
+    good = world.service.forecast_stored(START + timedelta(hours=3), with_baselines=False)
+    flip(bad.inputs_path, bad.inputs_path.stat().st_size // 2)
+    world.service.verify_observed()
+    assert not bad.inputs_path.exists()
+    assert world.service._scoring.book.scored_leads(good)
+    assert len(world.service.catalogue.select(inputs_sha256=good.inputs_sha256)) == 3
+
+
+def test_forecasts_are_entered_again_after_another_process_repaired_the_catalogue(open_world, rain):
+    world = filled(open_world, rain)
+    forecast = world.service.forecast_stored(START + timedelta(hours=2))
+    database = world.home / "catalogue.sqlite"
+    database.write_bytes(b"\x5a" * database.stat().st_size)
+    assert repair(world.store.engine, world.home, world.now)
+    assert world.service.get(forecast.id).id == forecast.id
+    assert len(world.service.catalogue.select()) == 3
+    assert not repair(world.store.engine, world.home, world.now)
