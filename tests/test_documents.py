@@ -56,6 +56,12 @@ def test_the_page_of_settings_is_the_script_s():
     assert (ROOT / "docs" / "settings.md").read_text("utf-8") == made, "run: python docs/make_settings.py"
 
 
+def test_the_pages_of_reference_are_the_script_s():
+    made = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))["PAGES"]
+    for name, page in made.items():
+        assert (ROOT / "docs" / "reference" / name).read_text("utf-8") == page(), "run: python docs/make_reference.py"
+
+
 def test_every_setting_has_a_meaning():
     rows = [line.split(" | ") for line in (ROOT / "docs" / "settings.md").read_text("utf-8").splitlines()]
     assert [row[0] for row in rows if row[0].startswith("| `NOWCAST") and not row[-1].strip(" |")] == []
