@@ -10,6 +10,7 @@ from core.times import iso
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
+from service.api.waiting import waiting_for
 from service.forecasts.pace import replay_state
 from service.schemas.listings import ReadyOut
 from service.tasks.watchdog import last_heartbeats, late_after_s
@@ -45,7 +46,11 @@ def ready(backend: BackendDep) -> ReadyOut:
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
     if backend.settings.source_kind == "replay":
         more["replay"] = replay_state(backend.settings.home)
-    return ReadyOut(status="stale" if data.startswith("stale") else "ready", checks={**checks, **more})
+    return ReadyOut(
+        status="stale" if data.startswith("stale") else "ready",
+        checks={**checks, **more},
+        waiting_for=waiting_for(backend),
+    )
 
 
 def _worker(backend: Backend) -> str:

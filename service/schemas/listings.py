@@ -151,11 +151,22 @@ class ForecastsOut(Out):
     next: str | None = Field(description="the next page; null on the last")
 
 
+class WaitingOut(Out):
+    """Why there is no forecast yet, and what to do about it."""
+
+    kind: Literal["first scan", "second scan", "recent scans", "first forecast"] = Field(
+        description="what is missing: `recent scans` does not end by itself where the files are old recordings"
+    )
+    detail: str = Field(description="the reason, in a sentence")
+    command: str | None = Field(None, description="a command that shows the files nevertheless; null if none is needed")
+
+
 class ReadyOut(Out):
     """All components respond; `stale` if the newest scan is older than a live forecast may be."""
 
     status: Literal["ready", "stale"] = "ready"
     checks: dict[str, str]
+    waiting_for: WaitingOut | None = Field(None, description="why there is no forecast yet; null once there is one")
 
 
 class RecentOut(Out):
