@@ -12,8 +12,9 @@ from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox
-from service.api.lookup import ForecastDep, PlacesDep, needs_no_query
+from service.api.lookup import ForecastDep, PlacesDep, needs_no_query, place
 from service.api.negotiate import JSON, chosen_type
+from service.api.point_picture import PointPicture
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
 from service.forecasts.fields import held
@@ -21,6 +22,7 @@ from service.forecasts.members import members_held, members_path
 from service.forecasts.nowcast import StoredForecast
 from service.queries.zones import zone_at, zone_of
 from service.schemas.places import MotionOut, PointOut
+from service.schemas.sentence import Language
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
@@ -112,6 +114,44 @@ def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, reque
     return Response(
         to_json(points[0] if len(points) == 1 else points, inf_nan_mode="null"), media_type=JSON, headers=headers
     )
+
+
+@router.get(
+    "/{forecast_id}/point.png",
+    summary="The forecast at a place as a picture",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+        304: caching.NOT_MODIFIED,
+        **documented(404, 422),
+    },
+)
+def read_point_picture(
+    where: Annotated[tuple[float, float], Depends(place)],
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    lang: Annotated[Language, Query(description="language of the words", examples=["de"])] = "en",
+    tz: Annotated[str, Query(description="IANA time zone; `auto` is that of the place", max_length=100)] = AUTO,
+    width: Annotated[int, Query(description="in pixels", ge=200, le=1600, examples=[300])] = 480,
+    dark: Annotated[bool, Query(description="light letters on a dark ground")] = False,
+) -> Response:
+    """Return bars of the rate with their 10 to 90 % band, the chance of rain, and a sentence; for use in other pages.
+
+    Lines instead of a bar mark what no radar observes, or where rain can flow in from there.
+    """
+    zone = zone_at(*where) if tz == AUTO else zone_of(tz)
+    has_members = members_path(forecast).is_file()
+    look = f"png {where} {zone.key} {lang} {width} {dark} {has_members}"
+    tag = caching.weak_etag(forecast, look, status_of(backend, forecast))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.settings))
+    unchanged = caching.not_modified(request, headers)
+    if unchanged is not None:
+        return unchanged
+    point = PointOut.model_validate(point_document(backend, forecast, *where, zone))
+    invented = backend.settings.invented and forecast.origin == "scans"
+    png = PointPicture(point, lang, width, dark=dark, invented=invented).png()
+    return Response(png, media_type="image/png", headers=headers)
 
 
 @router.get(

@@ -1,0 +1,109 @@
+"""The forecast of a place as a picture and as a sentence."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from core.colours import RAIN_COLOURS
+from service.api.point_picture import DARK, LIGHT, PointPicture
+from service.schemas.places import PointOut
+from service.schemas.sentence import Language, hour_sum, sentence
+from tests.service.api_support import fill, running, service_at
+from tests.service.point_documents import AMOUNTS, DRY, WET, point_of, rain
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    service = service_at(tmp_path_factory.mktemp("home"), invented=True)
+    fill(service)
+    service.forecast_stored()
+    with running(service) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("more", "rates", "english", "german"),
+    [
+        ({}, DRY, "Dry until 16:30.", "Trocken bis 16:30."),
+        ({"outlook": "rain"}, WET, "Probably dry until 16:30.", "Wohl trocken bis 16:30."),
+        ({"outlook": "unknown"}, DRY, "Not known: rain can flow in", "Nicht bekannt: Regen kann"),
+        ({"outlook": "unknown"}, [None] * 30, "No radar covers this place.", "Kein Radar sieht diesen Ort."),
+        (
+            {"next_rain": rain(25, 0.8, 70)},
+            WET,
+            "Rain from 14:25 to about 15:10, 80 %.",
+            "Regen von 14:25 bis etwa 15:10, 80 %.",
+        ),
+        ({"next_rain": rain(25, None, None)}, WET, "Rain from about 14:25, possible.", "Regen ab etwa 14:25, möglich."),
+        ({"next_rain": rain(0, 1.0, 70)}, WET, "Rain now, until about 15:10.", "Regen jetzt, bis etwa 15:10."),
+        ({"next_rain": rain(0, 1.0, None)}, WET, "Rain now, at least until 16:30.", "Regen jetzt, mindestens bis"),
+    ],
+)
+def test_a_sentence_says_when_it_rains(more: dict[str, Any], rates: list[Any], english: str, german: str):
+    rates = (rates + DRY)[:30]
+    point = point_of(rates, **more)
+    assert sentence(point).startswith(english)
+    assert sentence(point, "de").startswith(german)
+
+
+def test_the_sum_of_the_hour_is_a_range():
+    point = point_of(WET, amounts=AMOUNTS)
+    assert (hour_sum(point), hour_sum(point, "de")) == ("Next hour: 0.4 to 2.1 mm", "Nächste Stunde: 0,4 bis 2,1 mm")
+    assert hour_sum(point_of(WET)) is None
+
+
+def drawn(point: PointOut, language: Language = "en", width: int = 300, *, dark: bool = False) -> Any:
+    png = PointPicture(point, language, width, dark=dark, invented=False).png()
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def share(picture: Any, colour: tuple[int, ...]) -> float:
+    return float((picture == np.array(colour[:3])).all(axis=-1).mean())
+
+
+def test_bars_have_the_colours_of_the_map_and_dry_has_none():
+    wet, dry = drawn(point_of(WET)), drawn(point_of(DRY))
+    assert wet.shape[1] == 300
+    for rate_mmh, colour in RAIN_COLOURS[:6]:
+        assert share(wet, colour) > 0, rate_mmh
+        assert share(dry, colour) == 0, rate_mmh
+
+
+def test_unknown_leads_are_marked_and_the_ground_may_be_dark():
+    known, unknown = drawn(point_of(DRY)), drawn(point_of(DRY, known=10))
+    assert share(unknown, LIGHT.unknown) > 0.01 > share(known, LIGHT.unknown)
+    dark = drawn(point_of(WET), dark=True)
+    assert share(dark, DARK.paper) > 0.5
+    assert share(dark, LIGHT.paper) == 0
+
+
+def test_old_data_are_loud():
+    assert share(drawn(point_of(WET)), LIGHT.alarm) == 0
+    assert share(drawn(point_of(WET, stale=True, status="stale")), LIGHT.alarm) > 0
+
+
+def test_it_is_served_as_an_image_that_may_be_kept(client):
+    query = {"lat": 51.0, "lon": 10.0, "lang": "de", "width": 320}
+    answer = client.get("/nowcast/latest/point.png", params=query)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert Image.open(io.BytesIO(answer.content)).width == 320
+    assert "max-age" in answer.headers["cache-control"]
+    held = {"If-None-Match": answer.headers["etag"]}
+    assert client.get("/nowcast/latest/point.png", params=query, headers=held).status_code == 304
+    assert client.get("/nowcast/latest/point.png", params=query | {"dark": True}, headers=held).status_code == 200
+    assert client.get("/nowcast/latest/point.png", params={"lat": 10, "lon": 10}).status_code == 200  # no radar there
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [({"lat": 95}, "lat within -90 to 90"), ({"lang": "fr"}, "lang"), ({"width": 5000}, "width"), ({"tz": "x"}, "tz")],
+)
+def test_a_wrong_picture_is_a_clear_error(client, query: dict[str, Any], expected: str):
+    answer = client.get("/nowcast/latest/point.png", params={"lat": 51.0, "lon": 10.0} | query)
+    assert answer.status_code == 422
+    assert expected in answer.json()["detail"]
