@@ -33,6 +33,7 @@ class Subcommand:
 SERVICE, RADAR, MODELS, TRAINING = "Service", "Radar data", "Models", "Training and evaluation"
 SUBCOMMANDS: Final = (
     Subcommand("run", "service.run:main", "Run the whole service.", SERVICE),
+    Subcommand("point", "service.client.bars:app", "Draw the rain of the next hours at a place as bars.", SERVICE),
     Subcommand("client", "service.client.__main__:app", "Query a running service.", SERVICE),
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),

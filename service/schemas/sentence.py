@@ -23,6 +23,7 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "invented": "INVENTED WEATHER",
         "degraded": "fewer data than usual",
         "chance": "chance of rain",
+        "short chance": "rain",
         "rate": "mm/h",
     },
     "de": {
@@ -41,6 +42,7 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "invented": "ERFUNDENES WETTER",
         "degraded": "weniger Daten als sonst",
         "chance": "Regenwahrscheinlichkeit",
+        "short chance": "Regen",
         "rate": "mm/h",
     },
 }
