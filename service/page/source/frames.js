@@ -2,32 +2,44 @@
 
 const PAST_MINUTES = 120;
 const MINUTE_MS = 60_000;
+const RATE = "rainfall_rate";
+export const HOUR_AHEAD = "sum60";
+export const HOUR_BEFORE = "past60";
+export const CAME = "observed"; // of an archived forecast: what was observed at its times
 
 const isoAt = (ms) => new Date(ms).toISOString().replace(".000Z", "Z");
+const setOf = (times) => new Set((times || []).map((time) => Date.parse(time)));
+const tilesOf = (layer, time, run) => `tiles/${layer}/${time}/{z}/{x}/{y}.png?run=${run}&scale=2`;
 
-// Frames in order of time; `scanTimes` are the valid times (ISO) of stored scans. Without a scan a frame has no `time`d
-// picture (`href` null) but keeps its place, so that equal distances on the slider are equal times.
-export function framesOf(forecast, scanTimes, layer = "rainfall_rate") {
+// Frames in order of time; `scanTimes` are the valid times (ISO) of stored scans, `listed` the layers of `/tiles` by name.
+// A frame without a picture (no such scan, no such sum) has no `tiles` but keeps its place, so that equal distances on the
+// slider are equal times.
+export function framesOf(forecast, scanTimes, layer = RATE, listed = {}) {
   const reference = Date.parse(forecast.reference_time);
   const step = forecast.leads.length ? forecast.leads[0].lead_minutes : 5;
-  const stored = new Set(scanTimes.map((time) => Date.parse(time)));
-  stored.add(reference);
-  const frames = [];
-  for (let minutes = -Math.floor(PAST_MINUTES / step) * step; minutes <= 0; minutes += step) {
-    const at = reference + minutes * MINUTE_MS;
+  const id = forecast.forecast_id;
+  const scans = setOf(scanTimes).add(reference);
+  const [ahead, before] = [setOf(listed[HOUR_AHEAD]?.forecast_times), setOf(listed[HOUR_BEFORE]?.observed_times)];
+  const frame = (at, lead, kind, name, isThere, run = id) => {
     const time = isoAt(at);
-    const tiles = stored.has(at) ? `tiles/rainfall_rate/${time}/{z}/{x}/{y}.png?run=${forecast.forecast_id}&scale=2` : null;
-    frames.push({ kind: "observed", time, lead: minutes, tiles, key: `observed ${time} ${tiles !== null}` });
+    return { kind, time, lead, layer: name, tiles: isThere ? tilesOf(name, time, run) : null, key: `${kind} ${name} ${time} ${kind === "observed" ? isThere : id}` };
+  };
+  const frames = [];
+  for (let lead = -Math.floor(PAST_MINUTES / step) * step; lead <= 0; lead += step) {
+    const at = reference + lead * MINUTE_MS;
+    if (layer !== HOUR_AHEAD) frames.push(frame(at, lead, "observed", RATE, scans.has(at)));
+    else frames.push(lead < 0 ? frame(at, lead, "observed", HOUR_BEFORE, before.has(at)) : frame(at, lead, "forecast", HOUR_AHEAD, ahead.has(at)));
   }
-  for (const lead of forecast.leads) {
-    const tiles = `tiles/${layer}/${lead.valid_time}/{z}/{x}/{y}.png?run=${forecast.forecast_id}&scale=2`;
-    frames.push({ kind: "forecast", time: lead.valid_time, lead: lead.lead_minutes, tiles, key: `${layer} ${lead.valid_time} ${forecast.forecast_id}` });
+  for (const { valid_time: time, lead_minutes: lead } of forecast.leads) {
+    const at = Date.parse(time);
+    if (layer === CAME) frames.push(frame(at, lead, "observed", RATE, scans.has(at), "latest"));
+    else frames.push(frame(at, lead, "forecast", layer, layer !== HOUR_AHEAD || ahead.has(at)));
   }
   return frames;
 }
 
-// Index of the newest scan: where observed ends and the forecast begins.
-export const nowIndex = (frames) => frames.findLastIndex((frame) => frame.kind === "observed");
+// Index of the newest scan: where the forecast begins.
+export const nowIndex = (frames) => frames.findLastIndex((frame) => frame.lead <= 0);
 
 // Index of the frame with the time nearest to the one that was shown, so that a new forecast does not jump.
 export function sameTime(frames, time) {

@@ -63,18 +63,45 @@ export class RainMap {
   }
 
   async showLand() {
-    this.world ||= await get("page/basemap.json");
+    this.base ||= await get("page/basemap.json");
     for (const layer of this.land || []) layer.remove();
-    const countries = this.world.objects.countries;
-    const style = { interactive: false, smoothFactor: 0.7 };
-    const coast = feature(this.world, this.world.objects.land);
-    const borders = mesh(this.world, countries, (a, b) => a !== b);
+    const { world, near, states, waters } = this.base;
+    const [far, coarse] = [world.objects.far, world.objects.near].map((object) => new Set(object.geometries));
+    const countries = { type: "GeometryCollection", geometries: [...far, ...coarse] };
+    const fill = (part, object, name) => this.shape(feature(part, object), "land", { stroke: false, fillColor: colour(name), fillOpacity: 1 });
+    const outline = (geometry, pane, name, weight, more = {}) => this.shape(geometry, pane, { fill: false, color: colour(name), weight, ...more });
+    const isFar = (a, b) => far.has(a) && far.has(b);
     document.getElementById("map").style.background = colour("--sea");
     this.land = [
-      L.geoJSON(coast, { ...style, pane: "land", renderer: this.renderers.land, style: { stroke: false, fillColor: colour("--land"), fillOpacity: 1 } }),
-      L.geoJSON(coast, { ...style, pane: "lines", renderer: this.renderers.lines, style: { weight: 0.8, color: colour("--coast"), fill: false } }),
-      L.geoJSON(borders, { ...style, pane: "lines", renderer: this.renderers.lines, style: { weight: 1.1, color: colour("--border"), fill: false } }),
-    ].map((layer) => layer.addTo(this.map));
+      fill(world, world.objects.land, "--land"),
+      fill(near, near.objects.countries, "--land"),
+      fill(waters, waters.objects.lakes, "--sea"),
+      outline(feature(waters, waters.objects.rivers), "land", "--river", 1.4),
+      outline(feature(waters, waters.objects.rivers), "lines", "--river", 0.6),
+      outline(mesh(states, states.objects.states, (a, b) => a !== b), "lines", "--state", 0.9, { dashArray: "4 3" }),
+      outline(mesh(world, countries, (a, b) => a === b && far.has(a)), "lines", "--coast", 0.8),
+      outline(mesh(world, countries, (a, b) => a !== b && isFar(a, b)), "lines", "--border", 1),
+      outline(mesh(near, near.objects.countries, (a, b) => a === b), "lines", "--coast", 0.9),
+      outline(mesh(near, near.objects.countries, (a, b) => a !== b), "lines", "--border", 1.4),
+    ];
+  }
+
+  shape(geometry, pane, style) {
+    return L.geoJSON(geometry, { interactive: false, smoothFactor: 0.7, pane, renderer: this.renderers[pane], style }).addTo(this.map);
+  }
+
+  // Draw land and lines again in the colours of the page, which are others in the dark.
+  recolour() {
+    if (this.base) this.showLand();
+    if (this.outside) this.outside.setStyle({ color: colour("--outside-line"), fillColor: colour("--outside") });
+  }
+
+  translate(zoomIn, zoomOut) {
+    for (const [name, words] of [["in", zoomIn], ["out", zoomOut]]) {
+      const button = this.map.getContainer().querySelector(`.leaflet-control-zoom-${name}`);
+      button.title = words;
+      button.setAttribute("aria-label", words);
+    }
   }
 
   setPlaces(places) {

@@ -1,6 +1,7 @@
 // What the forecast says about one place: sentences, and bars of every lead with band and probabilities.
 
 export const HOUR_MINUTES = 60;
+const UNLIKELY = 0.05;
 
 const known = (row) => row.rate_mmh !== null && row.rate_mmh !== undefined;
 export const leadsOf = (point) => point.series.filter((row) => row.lead_minutes > 0);
@@ -18,29 +19,54 @@ export function likeliest(point) {
   let best = null;
   for (const row of leadsOf(point)) {
     const first = (row.probabilities || []).find((one) => one.probability !== null);
-    if (first && (!best || first.probability > best.probability)) best = { ...first, time: row.valid_time };
+    if (first && (!best || first.probability > best.probability)) best = { ...first, time: row.valid_time, lead_minutes: row.lead_minutes };
   }
   return best;
+}
+
+const timeAfter = (point, minutes) => new Date(Date.parse(point.reference_time) + minutes * 60_000).toISOString();
+
+// Start and end of the next rain with the probability of the start: those of `next_rain`, which belong together, else the
+// leads' own without a probability.
+export function nextRain(point) {
+  const next = point.next_rain;
+  if (!next || typeof next.start_minutes !== "number") return { start: point.next_rain_start, end: point.next_rain_end, probability: null };
+  const end = typeof next.end_minutes === "number" ? timeAfter(point, next.end_minutes) : null;
+  return { start: timeAfter(point, next.start_minutes), end, probability: next.start_minutes > 0 ? next.start_probability : null };
+}
+
+function rainSentence(point, words) {
+  const { start, end, probability } = nextRain(point);
+  const until = end ? words.text("until", { end: words.clock(end) }) : words.text("rainOn");
+  const isWet = point.observed && point.observed.rate_mmh >= point.rain_from_mmh;
+  if (isWet && (start === leadsOf(point)[0].valid_time || Date.parse(start) <= Date.parse(point.reference_time))) return words.text("rainNow", { end: until });
+  const sureness = typeof probability === "number" ? words.text("sureness", { percent: Math.round(100 * probability) }) : "";
+  return `${words.text("rainFrom", { start: words.clock(start) })} ${until}${sureness}.`;
+}
+
+// The sum of the next hour: with a band where the members give one.
+function sumSentence(point, words) {
+  const amount = (point.amounts || []).find((one) => one.minutes === HOUR_MINUTES);
+  if (amount && typeof amount.q50 === "number") {
+    const [low, mm, high] = [amount.q10, amount.q50, amount.q90].map((value) => words.number(value, 1));
+    return amount.q90 > 0 ? words.text("sumBand", { mm, low, high }) : null;
+  }
+  const sum = sumOfHour(point);
+  return sum !== null && point.outlook === "rain" ? words.text("sum", { mm: words.number(sum, 1) }) : null;
 }
 
 export function sentences(point, words) {
   if (point.radar_coverage === "no coverage") return [words.text("outside")];
   const rows = leadsOf(point);
-  const last = rows[rows.length - 1];
   const found = [];
-  if (point.outlook === "rain" && point.next_rain_start) {
-    const end = point.next_rain_end ? words.text("until", { end: words.clock(point.next_rain_end) }) : words.text("rainOn");
-    const isRaining = point.observed && point.observed.rate_mmh >= point.rain_from_mmh && point.next_rain_start === rows[0].valid_time;
-    found.push(isRaining ? words.text("rainNow", { end }) : `${words.text("rainFrom", { start: words.clock(point.next_rain_start) })} ${end}.`);
-  } else if (point.outlook === "dry") {
-    found.push(words.text("dry", { end: words.clock(last.valid_time) }));
-  } else {
-    found.push(words.text("unknown"));
-  }
+  if (point.outlook === "rain" && nextRain(point).start) found.push(rainSentence(point, words));
+  else if (point.outlook === "dry") found.push(words.text("dry", { end: words.clock(rows[rows.length - 1].valid_time) }));
+  else found.push(words.text("unknown"));
   const best = likeliest(point);
-  if (best) found.push(words.text("likely", { mmh: words.plain(best.threshold_mmh), percent: Math.round(100 * best.probability), time: words.clock(best.time) }));
-  const sum = sumOfHour(point);
-  if (sum !== null && point.outlook === "rain") found.push(words.text("sum", { mm: words.number(sum, 1) }));
+  if (best && best.probability < UNLIKELY) found.push(words.text("unlikely", { mmh: words.plain(best.threshold_mmh), percent: 100 * UNLIKELY }));
+  else if (best) found.push(words.text("likely", { mmh: words.plain(best.threshold_mmh), percent: Math.round(100 * best.probability), time: words.clock(best.time) }));
+  const sum = sumSentence(point, words);
+  if (sum) found.push(sum);
   if (point.motion && point.motion.speed_kmh) {
     found.push(words.text("moves", { direction: words.direction(point.motion.towards_degrees), speed: Math.round(point.motion.speed_kmh) }));
   }
@@ -80,7 +106,7 @@ export function bars(point, words, selected = null) {
   parts.push(line(LEFT, bottom, WIDTH, bottom, "axis"));
   rows.forEach((row, index) => {
     const x = LEFT + index * width;
-    const isSelected = selected !== null && row.valid_time === selected;
+    const isSelected = Boolean(selected) && Date.parse(row.valid_time) === Date.parse(selected);
     if (isSelected) parts.push(rect(x, RATES.top - 6, width, CHANCES.top + CHANCES.height - RATES.top + 6, "selected"));
     if (!known(row)) parts.push(rect(x, RATES.top, width, RATES.height, "nothing"));
     else {

@@ -5,6 +5,8 @@ import test from "node:test";
 import { readAddress, writeAddress } from "../../../service/page/source/address.js";
 import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
 import { axisTop, bars, likeliest, sentences, sumOfHour } from "../../../service/page/source/place.js";
+import { reliabilityChart, scoreChart } from "../../../service/page/source/charts.js";
+import { recordOf, recordWords, reliabilityBins, skillSentences } from "../../../service/page/source/skill.js";
 import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
 import { LANGUAGES, Words } from "../../../service/page/source/words.js";
 
@@ -126,9 +128,9 @@ test("places are found without accents, by other names, and by later words", () 
 });
 
 test("an address holds place, view, time and layer, and nonsense in it is left out", () => {
-  const shown = { place: { lat: 52.52, lon: 13.405 }, view: { lat: 51, lon: 10.5, zoom: 7 }, time: at(60), layer: "probability_of_exceedance_0.5" };
+  const shown = { place: { lat: 52.52, lon: 13.405 }, view: { lat: 51, lon: 10.5, zoom: 7 }, time: at(60), layer: "probability_of_exceedance_0.5", run: "d0145b4d-23a6-5f12-846c-fcbfad6fc7d1" };
   assert.deepEqual(readAddress(writeAddress(shown)), shown);
-  assert.deepEqual(readAddress("#lat=99&lon=3&view=a,b&time=soon"), { place: null, view: null, time: null, layer: null });
+  assert.deepEqual(readAddress("#lat=99&lon=3&view=a,b&time=soon&run=x"), { place: null, view: null, time: null, layer: null, run: null });
 });
 
 test("both languages have the same words, and a slowed replay is named in each", () => {
@@ -149,4 +151,83 @@ test("every number of a sentence is written by the reader's language", () => {
 test("an unknown language is English, and directions have eight names", () => {
   assert.equal(new Words("fr", true).language, "en");
   assert.deepEqual([0, 44, 90, 359, -45].map((degrees) => english.direction(degrees)), ["N", "NE", "E", "N", "NW"]);
+});
+
+test("the sum of an hour is that before a past scan and that after now, where the service has one", () => {
+  const listed = { sum60: { forecast_times: [at(0), at(5)] }, past60: { observed_times: [at(-5)] } };
+  const frames = framesOf(forecastOf(5, 2), scansOf(5), "sum60", listed);
+  const shown = frames.filter((frame) => frame.tiles).map((frame) => [frame.lead, frame.kind, frame.layer]);
+  assert.deepEqual(shown, [[-5, "observed", "past60"], [0, "forecast", "sum60"], [5, "forecast", "sum60"]]);
+  assert.equal(frames[nowIndex(frames)].lead, 0);
+});
+
+test("an archived forecast can be laid beside what was observed at its times", () => {
+  const frames = framesOf(forecastOf(5, 3), [...scansOf(5), at(5), at(15)], "observed");
+  assert.deepEqual(frames.slice(25).map((frame) => [frame.kind, Boolean(frame.tiles)]), [["observed", true], ["observed", false], ["observed", true]]);
+  assert.ok(frames[25].tiles.includes("tiles/rainfall_rate/") && frames[25].tiles.includes("run=latest"));
+  assert.equal(nowIndex(frames), 24);
+});
+
+test("start and end of the rain belong to its probability", () => {
+  const series = [row(5, 0), row(10, 0.4), row(15, 0)];
+  const next_rain = { start_minutes: 20, start_probability: 0.8, end_minutes: 70, end_probability: 0.6, basis: "members" };
+  const point = pointOf(series, { reference_time: REFERENCE, next_rain, next_rain_start: at(10), next_rain_end: at(15) });
+  assert.equal(sentences(point, english)[0], "Rain from about 12:20 until about 13:10, 80 %.");
+  const wet = { ...point, observed: { rate_mmh: 1 }, next_rain: { ...next_rain, start_minutes: 0 } };
+  assert.equal(sentences(wet, english)[0], "It rains now, until about 13:10.");
+  assert.match(sentences({ ...point, next_rain: { ...next_rain, end_minutes: null } }, english)[0], /until the end of the forecast, 80 %\.$/);
+});
+
+test("the sum of the hour has the band of the members where there is one", () => {
+  const amounts = [{ minutes: 60, q10: 0.2, q50: 0.5, q90: 1.44 }, { minutes: 120, q10: 9, q50: 9, q90: 9 }];
+  assert.ok(sentences(pointOf([row(5, 1)], { next_rain_start: at(5), amounts }), english).includes("0.5 mm in the next hour (10 to 90 %: 0.2 to 1.4 mm)."));
+});
+
+test("times of a place are in its own zone, whatever the reader's", () => {
+  const berlin = new Words("en", false, "Europe/Berlin");
+  assert.equal(berlin.clock(REFERENCE), "14:00");
+  assert.equal(new Words("en", false).inZone("Asia/Tokyo").clock(REFERENCE), "21:00");
+  assert.equal(new Words("en", true).inZone("Asia/Tokyo").clock(REFERENCE), "12:00"); // UTC was asked for
+});
+
+const score = (model, lead, csi, enough = true) => ({ model, lead_minutes: lead, threshold_mmh: 0.5, csi, enough });
+
+test("the verification is told in sentences, with both baselines", () => {
+  const rows = [score("default", 30, 0.6), score("persistence", 30, 0.4), score("extrapolation", 30, 0.55), score("default", 60, 0.3, false), score("persistence", 60, 0.2), score("extrapolation", 60, 0.35)];
+  const [half, hour, ahead] = skillSentences(rows, 0.5, english);
+  assert.equal(half, "30 minutes ahead, 60 % of the grid cells with rain of 0.5 mm/h or more, forecast or observed, were right (persistence: 40 %, extrapolation: 55 %).");
+  assert.match(hour, /too little rain to compare/);
+  assert.equal(ahead, "Better than both baselines at 1 of 2 lead times.");
+  assert.deepEqual(skillSentences(rows, 5, english), []);
+});
+
+const bin = (tenth, cells, events, stated) => ({ from_probability: tenth / 10, to_probability: (tenth + 1) / 10, cells, events, stated, observed: events / cells, enough: cells >= 2000 });
+const group = (to, ...bins) => ({ threshold_mmh: 0.1, to_minutes: to, bins });
+
+test("reliability pools the cells of the leads, and not their ratios", () => {
+  const groups = [group(30, bin(8, 1000, 1000, 0.8)), group(60, bin(8, 3000, 600, 0.88)), { ...group(60, bin(8, 9, 9, 0.8)), threshold_mmh: 5 }];
+  const [one] = reliabilityBins(groups, 0.1);
+  assert.equal(one.cells, 4000);
+  assert.equal(one.seen, 0.4);
+  assert.ok(Math.abs(one.stated - 0.86) < 1e-9);
+  assert.ok(reliabilityChart(reliabilityBins(groups, 0.1), english).includes("<polyline"));
+});
+
+test("the record of a statement is that of its tenth, threshold and lead, and needs enough cells", () => {
+  const groups = [group(150, bin(8, 9000, 900, 0.85)), group(30, bin(7, 199, 100, 0.75), bin(8, 5000, 4000, 0.85), bin(9, 2000, 1900, 0.97))];
+  const record = (probability, lead_minutes) => recordOf(groups, { threshold_mmh: 0.1, probability, lead_minutes });
+  assert.equal(record(0.8, 20).observed, 0.8);
+  assert.equal(record(0.85, 120).observed, 0.1);
+  assert.equal(record(1, 5).observed, 0.95);
+  assert.equal(record(0.75, 20), null);
+  assert.equal(record(0.3, 20), null);
+  assert.equal(record(0.8, 155), null);
+  assert.match(recordWords(groups, { threshold_mmh: 0.1, probability: 0.8, lead_minutes: 20 }, english), /said 80 to 90 % .* right in 80 % of 5,000 grid cells/);
+  assert.match(recordWords(groups, { threshold_mmh: 0.1, probability: 0.75, lead_minutes: 20 }, english), /not known yet/);
+});
+
+test("curves leave out undefined scores and never leave the diagram", () => {
+  const chart = scoreChart([{ model: "default", points: [[5, 1], [150, 0]] }], english);
+  const [, points] = /points="([^"]+)"/.exec(chart);
+  for (const pair of points.split(" ")) assert.ok(pair.split(",").every((value, axis) => value >= 0 && value <= [360, 190][axis]));
 });

@@ -11,11 +11,16 @@ globalThis.document = {
   createElement: made,
   getElementById: (id) => (nodes[id] ??= { parentElement: {}, classList: { toggle: (_, on) => (nodes[id].on = on) }, value: "", replaceChildren: (...all) => (nodes[id].all = all) }),
 };
-globalThis.fetch = async () => ({ ok: true, json: async () => JSON.parse(answer) });
-const { drawScores, showScores } = await import("../../../service/page/source/scores.js");
+globalThis.location = { hash: "" };
+globalThis.navigator ??= { language: "en" };
+const { state } = await import("../../../service/page/source/shared.js");
+const { Words } = await import("../../../service/page/source/words.js");
+const { drawScores, useAnswer } = await import("../../../service/page/source/skillpanel.js");
 const line = "\n";
 const text = (one) => (one.children ? one.children.map(text).join(one.name === "tr" ? "|" : line) : String(one));
-await showScores({ model: { name: "default" }, verification: null });
+state.words = new Words("en", true);
+state.forecast = { model: { name: "default" } };
+useAnswer(JSON.parse(answer), null);
 document.getElementById("threshold").value = "0.5";
 drawScores();
 console.log(JSON.stringify({ text: nodes.scores.all.map(text).join(line), schedule: nodes.schedule.textContent, warned: nodes.schedule.on }));

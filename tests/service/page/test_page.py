@@ -19,7 +19,7 @@ from tests.service.api_support import NOW, REFERENCE, STEP, fill, frames_at, run
 
 PAGE = Path(__file__).resolve().parents[3] / "service" / "page"
 STATIC = PAGE / "static"
-HTML, CSS, BUNDLE = ((STATIC / name).read_text() for name in ("index.html", "page.css", "page.js"))
+HTML, CSS, BUNDLE, EMBED = ((STATIC / name).read_text() for name in ("index.html", "page.css", "page.js", "embed.html"))
 JS = "\n".join(path.read_text() for path in sorted((PAGE / "source").glob("*.js")))
 NODE = shutil.which("node")
 BEFORE_RAIN_BYTES = 400_000
@@ -42,13 +42,14 @@ def test_the_page_and_its_parts_are_served(client):
         assert client.get(f"/{part}").status_code == 200
     assert {"page/page.css", "page/page.js"} <= set(re.findall(r'(?:src|href)="([^"]+)"', page.text))
     files = set(re.findall(r'"(page/[^"]+)"', JS))
-    assert files == {"page/basemap.json", "page/places.json"}
+    kept_for_offline = {"page/page.css", "page/page.js", "page/manifest.webmanifest", "page/icon.svg"}
+    assert files == {"page/basemap.json", "page/places.json", *kept_for_offline}
     for part in files:
-        assert client.get(f"/{part}").json()
+        assert client.get(f"/{part}").content
 
 
 def test_nothing_comes_from_elsewhere():
-    for text in (HTML, CSS, BUNDLE):
+    for text in (HTML, CSS, BUNDLE, EMBED, *(path.read_text() for path in STATIC.glob("embed.*s*"))):
         addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]+", text)) - {"http://www.w3.org"}  # SVG's name
         assert not addresses
     assert "@import" not in CSS
@@ -56,7 +57,7 @@ def test_nothing_comes_from_elsewhere():
 
 
 def test_the_script_names_only_elements_that_there_are():
-    ids = set(re.findall(r'\bid="([^"]+)"', HTML))
+    ids = set(re.findall(r'\bid="([^"]+)"', HTML + EMBED))
     assert set(re.findall(r'\$\("([^"]+)"\)', JS)) <= ids
 
 
@@ -90,7 +91,7 @@ def test_every_field_that_the_script_reads_is_in_the_answer(client):
 def test_the_tiles_that_the_script_requests_exist(client):
     forecast = client.get("/nowcast/latest").json()
     assert 'PROBABILITY = "probability_of_exceedance_"' in JS
-    assert "?run=${forecast.forecast_id}&scale=2" in JS
+    assert "?run=${run}&scale=2" in JS
     query = {"run": forecast["forecast_id"], "scale": 2}
     layers = [
         "rainfall_rate",

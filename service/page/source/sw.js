@@ -1,0 +1,70 @@
+// The service worker: answers come from the service; what it answered last is kept for times without a connection, and
+// says by `X-Cached-At` when it was received. Tiles never change for one forecast: a kept one is not requested again.
+
+const FILES = "files-1";
+const ANSWERS = "answers-1";
+const TILES = "tiles-1";
+const SHELL = ["./", "page/page.css", "page/page.js", "page/manifest.webmanifest", "page/icon.svg"];
+const LARGE = ["page/basemap.json", "page/places.json"];
+const KEPT = /^(nowcast\/latest(\/map|\/point|\/motion)?|nowcast\/[0-9a-f-]{36}\/(map|point|motion)|scans|verification(\/reliability)?|tiles|readyz)$/;
+const TILE = /^tiles\/.+\.png$/;
+
+const pathOf = (url) => url.href.slice(self.registration.scope.length).split(/[?#]/)[0];
+
+self.addEventListener("install", (event) => event.waitUntil(caches.open(FILES).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting())));
+self.addEventListener("activate", (event) => event.waitUntil(clean().then(() => self.clients.claim())));
+
+async function clean() {
+  const names = await caches.keys();
+  await Promise.all(names.filter((name) => ![FILES, ANSWERS, TILES].includes(name)).map((name) => caches.delete(name)));
+}
+
+self.addEventListener("fetch", (event) => {
+  const url = new URL(event.request.url);
+  if (event.request.method !== "GET" || !url.href.startsWith(self.registration.scope)) return;
+  const path = pathOf(url);
+  if (TILE.test(path) && url.searchParams.get("run") !== "latest") event.respondWith(tile(event.request));
+  else if (KEPT.test(path)) event.respondWith(newest(event.request, ANSWERS));
+  else if (path === "" || SHELL.includes(path) || LARGE.includes(path)) event.respondWith(newest(event.request, FILES));
+});
+
+async function newest(request, name) {
+  const cache = await caches.open(name);
+  try {
+    const answer = await fetch(request);
+    if (answer.ok) await cache.put(request.url, answer.clone());
+    return answer;
+  } catch (error) {
+    const kept = await cache.match(request.url, { ignoreSearch: name === FILES });
+    if (!kept) throw error;
+    return dated(kept);
+  }
+}
+
+async function dated(kept) {
+  const headers = new Headers(kept.headers);
+  headers.set("X-Cached-At", new Date(headers.get("Date") || Date.now()).toISOString());
+  return new Response(await kept.blob(), { status: kept.status, headers });
+}
+
+async function tile(request) {
+  const cache = await caches.open(TILES);
+  const kept = await cache.match(request.url);
+  if (kept) return kept;
+  const answer = await fetch(request);
+  if (answer.ok) await cache.put(request.url, answer.clone());
+  return answer;
+}
+
+self.addEventListener("message", (event) => {
+  if (event.data?.keep) event.waitUntil(forget(event.data.keep));
+});
+
+async function forget(id) {
+  const cache = await caches.open(TILES);
+  const requests = await cache.keys();
+  await Promise.all(requests.filter((request) => new URL(request.url).searchParams.get("run") !== id).map((request) => cache.delete(request)));
+  const answers = await caches.open(ANSWERS);
+  const others = (await answers.keys()).filter(({ url }) => /[0-9a-f]{8}-[0-9a-f-]{27}/.test(url) && !url.includes(id));
+  await Promise.all(others.map((request) => answers.delete(request)));
+}

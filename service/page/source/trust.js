@@ -1,0 +1,73 @@
+// How far the forecast can be trusted: its age, its status, what is not live radar, and the facts about it.
+
+import { relative } from "./api.js";
+import { $, element } from "./dom.js";
+import { isFallback, state } from "./shared.js";
+
+export function showFacts() {
+  const { forecast, words } = state;
+  for (const [id, time] of [["reference", forecast.reference_time], ["issued", forecast.issued_at]]) {
+    $(id).textContent = words.dayAndClock(time);
+    $(id).dateTime = time;
+  }
+  $("model").textContent = forecast.model.name;
+  $("version").textContent = forecast.model.version;
+  $("method").textContent = isFallback(forecast) ? words.text("fallback", { method: forecast.method, model: forecast.model.name }) : words.text("theModel");
+  $("method").classList.toggle("warned", isFallback(forecast));
+  $("product").textContent = forecast.product;
+  $("cells").textContent = words.text("every", { km: cellKm(forecast, words), minutes: forecast.leads.length ? forecast.leads[0].lead_minutes : "–" });
+  $("coverage").textContent = words.text("ofGrid", { percent: Math.round(100 * (forecast.leads.length ? forecast.leads[0].coverage : 0)) });
+  $("missing").textContent = forecast.missing_radars.length ? forecast.missing_radars.join(", ") : words.text("none");
+  $("missing").classList.toggle("warned", forecast.missing_radars.length > 0);
+  $("notes-box").hidden = forecast.notes.length === 0;
+  $("notes").replaceChildren(...forecast.notes.map((note) => element("li", {}, note)));
+  $("file").href = relative(forecast.links.file);
+  $("json").href = relative(forecast.links.self);
+  $("source").textContent = $("credit").textContent = state.legend ? state.legend.attribution : "";
+  showNotice();
+}
+
+const cellKm = (forecast, words) => words.number(forecast.grid.pixel_x_m / 1000, forecast.grid.pixel_x_m % 1000 ? 1 : 0);
+
+// What is not live radar, not the model asked for, not the newest, or slowed down stands above the map at all times.
+export function noticeOf(forecast, checks, isArchived, words) {
+  const isReplay = "replay" in checks;
+  const invented = [words.text("inventedBanner"), ...(forecast.grid.pixel_x_m > 1000 ? [words.text("coarse", { km: cellKm(forecast, words) })] : [])];
+  const kind = forecast.invented ? invented : isReplay ? [words.text("replayBanner")] : [];
+  const pace = isReplay && checks.replay !== "ok" && !checks.replay.startsWith("waiting") ? [words.pace(checks.replay)] : [];
+  const fallback = isFallback(forecast) ? [words.text("fallback", { method: forecast.method, model: forecast.model.name })] : [];
+  const degraded = forecast.status === "degraded" ? [words.text("degradedBanner")] : [];
+  const archived = isArchived ? [words.text("archivedBanner", { time: words.dayAndClock(forecast.reference_time) })] : [];
+  return [...archived, ...kind, ...pace, ...fallback, ...degraded].join(" ");
+}
+
+export function showNotice() {
+  const text = noticeOf(state.forecast, state.ready ? state.ready.checks : {}, Boolean(state.run), state.words);
+  $("notice").hidden = !text;
+  $("newest").hidden = !state.run;
+  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
+}
+
+// Seconds since the newest scan: the answer's own age, plus the time since it was received, here or by the service worker.
+function ageSeconds() {
+  const since = state.cachedAt ? (Date.now() - Date.parse(state.cachedAt)) / 1000 : (performance.now() - state.fetchedAt) / 1000;
+  return state.forecast.data_age_s + Math.max(0, since);
+}
+
+export function showAge() {
+  const { forecast, words } = state;
+  if (!forecast) return;
+  const age = ageSeconds();
+  const stale = !state.run && (forecast.stale || age > forecast.stale_after_s);
+  const status = stale ? "stale" : forecast.status === "stale" ? "ok" : forecast.status;
+  $("age").classList.toggle("stale", stale);
+  $("scan-time").textContent = words.clock(forecast.reference_time);
+  $("scan-time").dateTime = forecast.reference_time;
+  $("age-value").textContent = state.run ? words.day(forecast.reference_time) : words.text("age", { age: words.duration(age) });
+  $("status").className = `chip ${state.run ? "" : status}`;
+  $("status").textContent = words.text(state.run ? "archived" : status);
+  const kept = state.cachedAt ? words.text("offline", { time: words.dayAndClock(state.cachedAt) }) : "";
+  const warning = [state.failure, kept, stale ? words.text("staleBanner") : ""].filter(Boolean).join(" ");
+  $("banner").hidden = !warning;
+  if ($("banner").textContent !== warning) $("banner").textContent = warning; // unchanged text is not set again: a screen reader would repeat it every second
+}
