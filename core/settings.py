@@ -158,6 +158,15 @@ class Settings(BaseSettings):
     allow_no_keys: bool = Field(
         False, description="start on any address without an API key; only GET works without one"
     )
+    rules_per_key: int = Field(10_000, ge=1, description="most rules of one API key")
+    regions: Path | None = Field(
+        None, description="GeoJSON file of further named regions of rules: a FeatureCollection of polygons with ids"
+    )
+    alert_networks: tuple[str, ...] = Field(
+        (),
+        description="networks of private addresses to which alerts may be sent, such as 10.1.0.0/16 or 127.0.0.1/32; "
+        "default: public addresses alone",
+    )
     limit_per_key: str = Field("1200/minute", description="rate limit per API key")
     limit_per_address: str = Field(
         "300/minute", description="rate limit per client address without an API key; loopback is exempt"

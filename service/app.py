@@ -26,7 +26,11 @@ from service.api import (
     nowcast_post,
     observed,
     points,
+<<<<<<< HEAD
     reliability,
+=======
+    rules,
+>>>>>>> 7cb259c (Rules raise alerts: evaluation once a forecast, outbox, webhook, ntfy)
     scans,
     verification,
 )
@@ -58,6 +62,7 @@ STRICT_PARTS: Final = (
     models,
     scans,
     tiles,
+    rules,
 )
 OTHER_PARTS: Final = (edr, wms, health, metrics)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""

@@ -36,6 +36,7 @@ SUBCOMMANDS: Final = (
     Subcommand("point", "service.client.bars:app", "Draw the rain of the next hours at a place as bars.", SERVICE),
     Subcommand("client", "service.client.__main__:app", "Query a running service.", SERVICE),
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
+    Subcommand("rules", "service.rules:app", "List, test and erase rules of alerts.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),
     Subcommand("watchdog", "service.watchdog:main", "Check that a worker completes a task.", SERVICE),
     Subcommand("ingest", "ingest.run:app", "Run the ingest worker on a folder or on DWD's open data.", RADAR),

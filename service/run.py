@@ -25,6 +25,7 @@ from service.access.start import check_start
 from service.inference.leads import check_model
 from service.process.broker import Broker, check_port, embedded, free_port
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
+from service.tasks.queue import ALERTS
 
 FETCHED: Final = {"dwd": "DWD's open data", "ord": "EUMETNET's open radar data"}
 """Kinds of sources with an option of their own, which need no folder."""
@@ -39,6 +40,8 @@ UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-s
 """Options of the web server: our own code finds the client's address, and open event streams do not delay the end."""
 
 PYTHON: Final = (sys.executable, "-m")
+ALERTER: Final = ("worker", "--queues", ALERTS, "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING")
+"""Options of the process of rules: one thread may wait for receivers while the other evaluates."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ def process_specs(chosen: StackPlan, redis_url: str, broker: Broker | None) -> l
         ProcessSpec(
             "worker", worker, environment, before_start=broker.requeue_unacknowledged if broker else lambda: None
         ),
+        ProcessSpec("alerts", (*PYTHON, "celery", "--quiet", "-A", "service.alerter", *ALERTER), environment),
         ProcessSpec(
             "beat",
             (*celery, "beat", "--loglevel", "WARNING"),

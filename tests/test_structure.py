@@ -20,13 +20,14 @@ FUNCTION_LINES = 30
 HELPER_LINES = 70
 PLUG_INS = (
     *("models/cells/", "training/datasets/", "ingest/readers/", "ingest/sources/", "verification/scores/"),
-    "benchmarks/peers/",
+    *("benchmarks/peers/", "service/alerts/channels/"),
 )
 
 IDEAS: Mapping[str, str] = {
     "service/api/metrics.py": "one router a resource",
     "service/api/scans.py": "one router a resource",
     "service/page/router.py": "one router a resource",
+    "service/alerts/verification.py": "how good the alerts are, a resource of its own",
     "benchmarks/reading.py": "one benchmark a file",
     "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
     "models/bands.py": "a large field goes through any cell in bands of rows",

@@ -15,6 +15,9 @@ from kombu import Exchange, Queue
 from core.logs import current_log_context
 from core.settings import Settings, get_settings
 
+ALERTS: Final = "alerts"
+"""Rules and their messages, for processes of their own (`service.alerter`): no receiver keeps a forecast waiting."""
+
 BEAT: Final = "beat"
 """Synthetic tasks for any worker; those for one worker alone are in `own_queue`."""
 
@@ -39,13 +42,20 @@ SWEEP: Final = "service.tasks.sweep_task"
 HEARTBEAT: Final = "service.tasks.heartbeat_task"
 RUN_JOB: Final = "service.jobs.job_tasks.run_job_task"
 FIND_LOST_JOBS: Final = "service.jobs.job_tasks.find_lost_jobs_task"
+EVALUATE_RULES: Final = "service.tasks.evaluate_rules_task"
+DELIVER_ALERTS: Final = "service.tasks.deliver_alerts_task"
+CLEAR_ALERTS: Final = "service.tasks.clear_alerts_task"
 TASK_NAMES: Final = (
     *(MAKE_FORECAST, MAKE_BASELINES, MAKE_MEMBERS, CYCLE, VERIFY, SWEEP, HEARTBEAT),
     *(RUN_JOB, FIND_LOST_JOBS),
 )
+ALERT_TASKS: Final = (EVALUATE_RULES, DELIVER_ALERTS, CLEAR_ALERTS)
+"""Tasks of `service.alerter`."""
+
 
 ROUTES: Final = {
     **{task: {"queue": VERIFICATION} for task in (MAKE_BASELINES, MAKE_MEMBERS, VERIFY, SWEEP)},
+    **{task: {"queue": ALERTS} for task in ALERT_TASKS},
     HEARTBEAT: {"queue": BEAT},
 }
 HEADER: Final = "nowcast"
@@ -137,6 +147,9 @@ def schedule(settings: Settings) -> dict[str, Any]:
         "make the members of the newest forecast": _every(2 * settings.cycle_s, MAKE_MEMBERS),
         "score what was observed since": _every(verify_s, VERIFY),
         "delete what is too old or too much": _every(SWEEP_S, SWEEP),
+        "evaluate the rules with new forecasts": _every(settings.cycle_s, EVALUATE_RULES),
+        "deliver alerts": _every(settings.cycle_s, DELIVER_ALERTS),
+        "delete old alerts": _every(SWEEP_S, CLEAR_ALERTS),
         "find lost jobs": _every(verify_s, FIND_LOST_JOBS),
         "prove that tasks are completed": _every(settings.heartbeat_s, HEARTBEAT, SCHEDULE),
     }

@@ -25,6 +25,7 @@ from ingest.store.live import Store
 from ingest.store.schema import MIGRATIONS, check_before_start, known_revisions, prepare, revision_of
 from ingest.store.tables import Base
 from service.access.keybook import KeyBook
+from service.alerts.tables import RuleRow as RuleRow
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.tables import HeartbeatRow
 from service.tasks.jobbook import JobBook

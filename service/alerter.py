@@ -1,0 +1,39 @@
+"""The process of rules on the command line: `celery -A service.alerter worker --queues alerts --pool threads`.
+
+Importing it registers the tasks of rules and the log; it loads no model.
+"""
+
+import logging
+
+from celery.signals import setup_logging, worker_init
+
+from core.errors import ConfigError
+from core.logs import set_up_logs
+from core.settings import get_settings
+from ingest.store.schema import check_before_start
+from service.alerts.regions import regions_of
+from service.alerts.rulebook import rules_url
+from service.tasks import alerts as alerts
+from service.tasks.queue import queue as queue
+from service.telemetry.metric_files import keep_in_files
+
+
+@setup_logging.connect
+def set_up_logging(loglevel: int | str, **_: object) -> None:
+    """Write log lines of our format in place of Celery's own."""
+    level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
+    set_up_logs("alerts", level, get_settings().log_format)
+
+
+@worker_init.connect
+def check_start(**_: object) -> None:
+    """Check databases and regions before the first task."""
+    settings = get_settings()
+    keep_in_files(settings.home)
+    try:
+        for url in (settings.catalogue_url, rules_url(settings)):
+            check_before_start(url)
+        len(regions_of(settings.regions).names)
+    except ConfigError as err:
+        # Celery logs an exception of a handler and starts all the same; SystemExit ends the process.
+        raise SystemExit(f"cannot start: {err}") from err

@@ -1,0 +1,1 @@
+"""Rules of users, the alerts that forecasts raise by them, and the delivery of these alerts."""

@@ -1,0 +1,170 @@
+"""HTTP to receivers that users name: no private address unless allowed, no redirect, and a limit to the whole time.
+
+The address is checked where the connection is made, so that a name that resolves to another address a moment later,
+and a redirect, cannot lead into the server's own network.
+"""
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpcore2
+
+from core.errors import InputError, shown
+from core.retry import retry_after_s
+from core.settings import Settings
+from service.access.callers import Network, is_in, trusted_networks
+from service.alerts.channels.base import DeliveryError
+
+WHOLE_S: Final = 10.0
+"""Longest time of one request, however slowly the receiver answers."""
+
+GONE: Final = 410
+Resolve = Callable[[str, int], Sequence[str]]
+
+
+def resolved(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host."""
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def is_public(address: str, allowed: Sequence[Network]) -> bool:
+    """Return whether alerts may be sent to an address: one of the public internet, or one that is allowed."""
+    if is_in(address, allowed):
+        return True
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
+    return bool(parsed.is_global and not parsed.is_multicast and (inner is None or inner.is_global))
+
+
+def check_url(url: str, settings: Settings, field: str = "targets.url") -> None:
+    """Check a URL as far as that is possible without a connection.
+
+    Raises:
+        InputError: not https (or http to an allowed address), or a private address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as err:
+        raise InputError(f"{field}: expected a URL, got {shown(url)}") from err
+    if parts.scheme not in ("https", "http") or not host or parts.username or parts.password:
+        raise InputError(f"{field}: expected https://HOST/... without a user name, got {shown(url)}")
+    allowed = trusted_networks(settings.alert_networks)
+    with suppress(ValueError):
+        ipaddress.ip_address(host)
+        if not is_public(host, allowed):
+            raise InputError(f"{field}: expected a public address, or one of NOWCAST_ALERT_NETWORKS, got {host}")
+    if host.lower() == "localhost" and not any(is_in(one, allowed) for one in ("127.0.0.1", "::1")):
+        raise InputError(f"{field}: expected a public address, or one of NOWCAST_ALERT_NETWORKS, got {host}")
+
+
+class LimitedStream(httpcore2.NetworkStream):
+    """A connection whose reads and writes end by a deadline."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline_s: float) -> None:
+        self._stream, self._deadline_s = stream, deadline_s
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline counts
+        """Read some bytes."""
+        return self._stream.read(max_bytes, self._left_s())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        """Write bytes."""
+        self._stream.write(buffer, self._left_s())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore2.NetworkStream:
+        """Return the encrypted connection."""
+        return LimitedStream(self._stream.start_tls(ssl_context, server_hostname, self._left_s()), self._deadline_s)
+
+    def get_extra_info(self, info: str) -> Any:
+        """Return what is known of the connection."""
+        return self._stream.get_extra_info(info)
+
+    def _left_s(self) -> float:
+        left_s = self._deadline_s - monotonic()
+        if left_s <= 0:
+            raise httpcore2.ReadTimeout(f"not done within {WHOLE_S:.0f} s")
+        return left_s
+
+
+class PublicBackend(httpcore2.NetworkBackend):
+    """Connects to public and allowed addresses alone."""
+
+    def __init__(self, allowed: Sequence[Network], deadline_s: float, resolve: Resolve = resolved) -> None:
+        self._allowed, self._deadline_s, self._resolve = allowed, deadline_s, resolve
+        self._plain = httpcore2.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        """Connect to the address of a host that was checked, not to one that is resolved again."""
+        try:
+            found = self._resolve(host, port)
+        except OSError as err:
+            raise httpcore2.ConnectError(f"{host} has no address") from err
+        for address in found:
+            if not is_public(address, self._allowed):
+                raise PrivateAddressError(f"{host} has the private address {address}")
+        left_s = max(0.1, self._deadline_s - monotonic())
+        stream = self._plain.connect_tcp(found[0], port, left_s, local_address, socket_options)
+        return LimitedStream(stream, self._deadline_s)
+
+
+class PrivateAddressError(httpcore2.ConnectError):
+    """The host has an address of the server's own network."""
+
+
+def post(
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    settings: Settings,
+    *,
+    method: str = "POST",
+    resolve: Resolve = resolved,
+) -> None:
+    """Send a request, and take any answer of 200 to 299 for success; the answer's body is not read.
+
+    Raises:
+        DeliveryError: any other answer, or none.
+    """
+    backend = PublicBackend(trusted_networks(settings.alert_networks), monotonic() + WHOLE_S, resolve)
+    sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+    sent.append((b"Host", urlsplit(url).netloc.encode()))
+    try:
+        with (
+            httpcore2.ConnectionPool(network_backend=backend) as pool,
+            pool.stream(method, url, headers=sent, content=body) as answer,
+        ):
+            status, found = answer.status, answer.headers
+    except PrivateAddressError as err:
+        raise DeliveryError(f"{err}, which NOWCAST_ALERT_NETWORKS does not allow", is_final=True) from err
+    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as err:
+        raise DeliveryError(f"no answer: {type(err).__name__}: {err}", blocks_host=True) from err
+    except httpcore2.UnsupportedProtocol as err:
+        raise DeliveryError(f"not a URL: {err}", is_final=True) from err
+    if 200 <= status < 300:
+        return
+    known = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in found}
+    what = "a redirect, which is not followed" if 300 <= status < 400 else f"status {status}"
+    raise DeliveryError(f"the receiver answered {what}", is_final=status == GONE, retry_after_s=retry_after_s(known))

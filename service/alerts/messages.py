@@ -1,0 +1,151 @@
+"""The documents of events: what happened, in numbers and in a sentence, with the record of such alerts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+from zoneinfo import ZoneInfo
+
+from core.times import iso
+from service.alerts.machine import Finding, RuleEvent, RuleState
+from service.alerts.rule import SUM, AlertRule
+from service.schemas.rules import Language
+
+ENOUGH: Final = 10
+"""Alerts with a known outcome from which a rule has a record of its own; else that of all rules of its quantity."""
+
+NAMES: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {
+        "rate": "rain of {threshold} mm/h or more",
+        SUM: "{threshold} mm of rain or more within 60 minutes",
+        "start": "rain begins",
+        "end": "the rain ends",
+    },
+    "de": {
+        "rate": "Regen ab {threshold} mm/h",
+        SUM: "{threshold} mm Regen oder mehr in 60 Minuten",
+        "start": "Regenbeginn",
+        "end": "Regenende",
+    },
+}
+SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
+    "en": {
+        "raised": "{name}: {what}, expected {when} with a probability of {percent} %.",
+        "updated": "{name}: the forecast has changed: {what}, expected {when} with a probability of {percent} %.",
+        "over": "{name}: {what}: over.",
+        "stale": "{name}: {what}: we do not know any more, since no new radar data arrive. The alert is cancelled.",
+        "no_data": "{name}: {what}: we do not know any more, since no radar observes the area. The alert is cancelled.",
+        "rule_changed": "{name}: the rule was changed. The alert is cancelled.",
+        "now": "now",
+        "at": "at {time}",
+        "record": "Of {alerts} such alerts {hits} were right.",
+        "no_record": "There is no record of such alerts yet.",
+    },
+    "de": {
+        "raised": "{name}: {what}, erwartet {when} mit einer Wahrscheinlichkeit von {percent} %.",
+        "updated": "{name}: Die Vorhersage hat sich geändert: {what}, erwartet {when} mit einer Wahrscheinlichkeit von "
+        "{percent} %.",
+        "over": "{name}: {what}: vorbei.",
+        "stale": "{name}: {what}: Wir wissen es nicht mehr, da neue Radardaten fehlen. Die Warnung ist zurückgenommen.",
+        "no_data": "{name}: {what}: Wir wissen es nicht mehr, da kein Radar das Gebiet beobachtet. Die Warnung ist "
+        "zurückgenommen.",
+        "rule_changed": "{name}: Die Regel wurde geändert. Die Warnung ist zurückgenommen.",
+        "now": "jetzt",
+        "at": "um {time}",
+        "record": "Von {alerts} solchen Warnungen trafen {hits} zu.",
+        "no_record": "Noch ist nicht bekannt, wie oft solche Warnungen zutreffen.",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """Outcomes of past alerts.
+
+    Attributes:
+        of: rule, or quantity: all rules of the same one.
+    """
+
+    alerts: int
+    hits: int
+    of: str
+
+
+def event_id_of(event: RuleEvent) -> str:
+    """Return the id of an event: the same in any process."""
+    return str(uuid5(NAMESPACE_URL, f"event:{event.alert_id}:{event.kind}:{event.time.isoformat()}"))
+
+
+def record_of(state: RuleState, pooled: Mapping[str, tuple[int, int]], rule: AlertRule) -> Record | None:
+    """Return the record to show with an alert; None before there are enough outcomes.
+
+    Args:
+        state: of the rule.
+        pooled: alerts and hits of all rules by quantity.
+        rule: whose record.
+    """
+    own = state.hits + state.false_alarms
+    if own >= ENOUGH:
+        return Record(own, state.hits, "rule")
+    alerts, hits = pooled.get(rule.quantity, (0, 0))
+    return Record(alerts, hits, "quantity") if alerts >= ENOUGH else None
+
+
+def document_of(
+    rule: AlertRule, event: RuleEvent, found: Finding | None, record: Record | None, basis: str | None
+) -> dict[str, Any]:
+    """Return the document of an event; it has the rule's name and no coordinates.
+
+    Args:
+        rule: whose event.
+        event: which one.
+        found: the conditions behind it; None where it rests on none.
+        record: of past alerts.
+        basis: what the probability comes from: probabilities, or rates, which make 0 and 1 of it.
+    """
+    return {
+        "event_id": event_id_of(event),
+        "event": event.kind,
+        "reason": event.reason,
+        "rule_id": rule.id,
+        "revision": rule.revision,
+        "name": rule.name,
+        "alert_id": event.alert_id,
+        "quantity": rule.quantity,
+        "threshold": rule.threshold,
+        "unit": "mm" if rule.quantity == SUM else "mm/h",
+        "reference_time": iso(event.time),
+        "probability": None if found is None or found.probability is None else round(found.probability, 4),
+        "basis": basis,
+        "expected_at": iso(found.expected_at) if found and found.expected_at else None,
+        "peak_mmh": None if found is None or found.peak_mmh is None else round(found.peak_mmh, 2),
+        "record": vars(record).copy() if record else None,
+        "language": rule.language,
+        "message": sentence(rule, event, found, record),
+    }
+
+
+def sentence(rule: AlertRule, event: RuleEvent, found: Finding | None, record: Record | None) -> str:
+    """Return the message in the language of the rule."""
+    words = SENTENCES[rule.language]
+    what = NAMES[rule.language][rule.quantity].format(threshold=f"{rule.threshold:g}")
+    kind = event.kind if event.kind in ("raised", "updated") else event.reason
+    percent = round(100 * found.probability) if found and found.probability is not None else 0
+    text = words[kind].format(name=rule.name, what=what, when=_when(rule, found), percent=percent)
+    if event.kind != "raised":
+        return text
+    closing = words["record"].format(**vars(record)) if record else words["no_record"]
+    return f"{text} {closing}"
+
+
+def _when(rule: AlertRule, found: Finding | None) -> str:
+    words = SENTENCES[rule.language]
+    if found is None or found.expected_at is None or (found.seen and rule.quantity != "end"):
+        return words["now"]
+    return words["at"].format(time=_local(rule, found.expected_at))
+
+
+def _local(rule: AlertRule, time: datetime) -> str:
+    tz = rule.quiet[2] if rule.quiet else "UTC"
+    return f"{time.astimezone(ZoneInfo(tz)):%H:%M %Z}"

@@ -1,0 +1,71 @@
+"""Tasks of rules: evaluation once for each forecast, cancellation of stale alerts, and clearing."""
+
+import logging
+from datetime import UTC, datetime
+
+from core.errors import NoDataError, UnavailableError
+from core.settings import get_settings
+from ingest.store.locks import translate_os_errors
+from service.access.keybook import KeyBook
+from service.alerts import channels as channels
+from service.alerts.cells import cells_of
+from service.alerts.delivery import deliver
+from service.alerts.evaluation import Part, cancel_all, evaluate
+from service.alerts.pending import clear, pending
+from service.alerts.regions import regions_of
+from service.alerts.rulebook import rule_book
+from service.tasks.forecasts import service
+from service.tasks.queue import CLEAR_ALERTS, DELIVER_ALERTS, EVALUATE_RULES, is_first, queue
+from service.telemetry.metrics import STAGE_SECONDS, timed
+
+PARTS: tuple[Part, ...] = ("rates", "sums")
+log = logging.getLogger(__name__)
+
+
+@queue.task(name=EVALUATE_RULES, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
+def evaluate_rules_task() -> int:
+    """Evaluate all rules with each forecast that is new since, and cancel alerts of stale data; return the events.
+
+    Which forecasts these are is read from the databases, so nothing is lost by a restart.
+    """
+    settings = get_settings()
+    book, cells = rule_book(settings), cells_of(regions_of(settings.regions))
+    revoked = [key.id for key in KeyBook.from_settings(settings).list() if key.revoked_at is not None]
+    count = 0
+    for part in PARTS:
+        for forecast in pending(service(), book.engine, part, datetime.now(UTC), settings):
+            with timed(STAGE_SECONDS, f"rules_{part}"), translate_os_errors(settings.home):
+                done = evaluate(book, forecast, cells, part, service().now(), revoked)
+            if done is not None:
+                count += done.events
+                log.info("%d rules, %d events in %.2f s (%s)", done.rules, done.events, done.seconds, part)
+    return count + _cancel_stale()
+
+
+@queue.task(name=DELIVER_ALERTS, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
+def deliver_alerts_task() -> int:
+    """Send the messages that wait; return how many were delivered."""
+    done = deliver(rule_book(get_settings()).engine, get_settings())
+    if done.failed:
+        log.warning("%d messages of alerts delivered, %d not, %d postponed", done.sent, done.failed, done.postponed)
+    return done.sent
+
+
+@queue.task(name=CLEAR_ALERTS)
+def clear_alerts_task() -> int:
+    """Delete old events and messages; return the number of rows."""
+    return clear(rule_book(get_settings()).engine, datetime.now(UTC))
+
+
+def _cancel_stale() -> int:
+    """Cancel all alerts where the newest forecast is stale; return their number."""
+    try:
+        newest = service().latest()
+    except NoDataError:
+        return 0
+    if newest.status != "stale":
+        return 0
+    cancelled = cancel_all(rule_book(get_settings()), service().now(), newest.reference_time)
+    if cancelled and is_first("stale alerts", 60):
+        log.warning("%d alerts cancelled: the newest radar data are stale", cancelled)
+    return cancelled
