@@ -26,11 +26,8 @@ from service.api import (
     nowcast_post,
     observed,
     points,
-<<<<<<< HEAD
     reliability,
-=======
     rules,
->>>>>>> 7cb259c (Rules raise alerts: evaluation once a forecast, outbox, webhook, ntfy)
     scans,
     verification,
 )

@@ -96,7 +96,9 @@ def checked_definition(sent: RuleIn) -> dict[str, Any]:
         InputError: not usable; the message names the field.
         TooLargeError: too many vertices.
     """
-    found = sent.model_dump(mode="json")
+    found = sent.model_dump(mode="json", exclude={"polygon", "targets"})
+    found["polygon"] = None if sent.polygon is None else _geometry(sent.polygon)
+    found["targets"] = list(sent.targets)
     given = [name for name in AREAS if found[name] is not None]
     if len(given) != 1:
         raise InputError(f"expected exactly one of {', '.join(AREAS)}, got {', '.join(given) or 'none'}")
@@ -104,8 +106,6 @@ def checked_definition(sent: RuleIn) -> dict[str, Any]:
         found["place"]["lon"] = at_most_180(sent.place.lon)
     if sent.bbox is not None:
         found["bbox"] = list(checked_bbox(sent.bbox))
-    if sent.polygon is not None:
-        polygon_of(sent.polygon)
     found["threshold"] = _threshold(sent)
     _check_leads(sent)
     if sent.quiet_hours is not None:
@@ -113,6 +113,17 @@ def checked_definition(sent: RuleIn) -> dict[str, Any]:
             raise InputError(f"quiet_hours: expected an end that is not the start, got {sent.quiet_hours.end} twice")
         _zone(sent.quiet_hours.tz)
     return found
+
+
+def _geometry(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the two members of a GeoJSON polygon that are stored; the check comes first, since nesting is unlimited.
+
+    Raises:
+        InputError: not a usable polygon.
+        TooLargeError: too many vertices.
+    """
+    polygon_of(sent)
+    return {"type": sent["type"], "coordinates": sent["coordinates"]}
 
 
 def polygon_of(geometry: Mapping[str, Any]) -> Polygon:
@@ -129,8 +140,8 @@ def polygon_of(geometry: Mapping[str, Any]) -> Polygon:
     if count > MOST_VERTICES:
         raise TooLargeError(f"polygon: expected at most {MOST_VERTICES} vertices, got {count}")
     try:
-        found = shapely.from_geojson(dumps(geometry))
-    except (GEOSException, ValueError, TypeError) as err:
+        found = shapely.from_geojson(dumps({name: geometry.get(name) for name in ("type", "coordinates")}))
+    except (GEOSException, ValueError, TypeError, RecursionError) as err:
         raise InputError(f"polygon: expected GeoJSON coordinates, got {shown(str(err))}") from err
     return checked_polygon(shapely.force_2d(found))
 

@@ -31,7 +31,13 @@ def test_a_watched_folder_uses_the_home_itself(tmp_path: Path):
     chosen = plan(settings(tmp_path), tmp_path, dwd=False, replay=None, now=NOW)
     assert chosen.settings.home == tmp_path / "home"
     assert chosen.environment("redis://x")["NOWCAST_SOURCE_KIND"] == "directory"
-    assert [spec.name for spec in process_specs(chosen, "redis://x", None)] == ["api", "ingest", "worker", "beat"]
+    assert [spec.name for spec in process_specs(chosen, "redis://x", None)] == [
+        "api",
+        "ingest",
+        "worker",
+        "alerts",
+        "beat",
+    ]
     assert process_specs(chosen, "redis://x", None)[1].command[1:] == ("-m", "ingest.run", "--source", str(tmp_path))
 
 

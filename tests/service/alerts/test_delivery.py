@@ -29,6 +29,7 @@ from service.alerts.messages import document_of
 from service.alerts.outbox import MOST_ATTEMPTS, MOST_OPEN, claim, deliveries_of, mark_failed
 from service.alerts.rulebook import RuleBook
 from service.alerts.tables import DeliveryRow
+from service.schemas.rules import EventKind
 from tests.service.alerts.playing import stored
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
@@ -81,13 +82,13 @@ def book(tmp_path) -> RuleBook:
     return RuleBook(open_engine(f"sqlite:///{tmp_path / 'rules.sqlite'}"))
 
 
-def happen(book: RuleBook, rule_id: str, *kinds: str, now: datetime | None = None) -> None:
+def happen(book: RuleBook, rule_id: str, *kinds: EventKind, now: datetime | None = None) -> None:
     """Enter events of one alert, one after the other."""
     rule = book.get(rule_id).rule
     for index, kind in enumerate(kinds):
         event = RuleEvent(
             kind, "condition" if kind == "raised" else "over", f"alert of {rule_id}", NOW + timedelta(minutes=index)
-        )  # type: ignore[arg-type]
+        )
         with writing(book.engine) as connection:
             enter_events(
                 connection,
@@ -205,7 +206,8 @@ def test_a_message_older_than_six_hours_is_given_up(book):
 
 def test_the_messages_that_wait_for_a_target_are_bounded(book):
     rule_id = stored(book, with_webhook("http://127.0.0.1:1/"))
-    happen(book, rule_id, "raised", *(["updated"] * (MOST_OPEN + 9)))
+    many: list[EventKind] = ["updated"] * (MOST_OPEN + 9)
+    happen(book, rule_id, "raised", *many)
     deliver(book.engine, SETTINGS)
     assert states(book)["dead"] == 10
     assert sum(states(book).values()) == MOST_OPEN + 10
