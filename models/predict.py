@@ -28,6 +28,7 @@ from models.load import load_forecaster
 
 LEAD_MINUTES: Final = 150
 FIXED_STEPS: Final = 5
+MOST_MAPS: Final = 6
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -46,6 +47,7 @@ def main(
     cadence_minutes: Annotated[
         int | None, typer.Option(min=1, help="of the input; default: the file's, or that of the model if it has one")
     ] = None,
+    plot: Annotated[Path | None, typer.Option(help="also draw maps of the forecast into this picture")] = None,
 ) -> None:
     """Forecast from the newest frames of a file, on their own grid and cadence if the model is made for any."""
     with errors_in_one_line():
@@ -56,6 +58,7 @@ def main(
             lead_steps=lead_steps,
             lead_minutes=lead_minutes,
             cadence_minutes=cadence_minutes,
+            plot=plot,
         )
         for note in notes:
             typer.echo(f"note: {note}", err=True)
@@ -70,6 +73,7 @@ def predict(
     lead_steps: int | None = None,
     lead_minutes: int | None = None,
     cadence_minutes: int | None = None,
+    plot: str | Path | None = None,
 ) -> tuple[str, ...]:
     """Write the forecast that follows the newest frames of a file, with its probabilities if the model has them.
 
@@ -82,6 +86,7 @@ def predict(
         lead_steps: number of leads, or
         lead_minutes: the longest lead; None: 150 minutes, or five leads of a model with a cadence of its own.
         cadence_minutes: of the input and of the leads.
+        plot: picture to write, in a format of matplotlib.
 
     Returns:
         Notes on what was left out of the file and on implausible fields.
@@ -106,7 +111,22 @@ def predict(
         attributes=_attributes(forecaster, window, notes),
     )
     cf.write_dataset(with_probability_codes(cf.with_known(dataset, fields.known_LHW), fields.codes_LHW), out)
+    if plot is not None:
+        title = f"{forecaster.name} {forecaster.version}, radar until {iso(window.reference_time)}"
+        _draw(fields, [cadence * (n + 1) for n in range(steps)], times, grid, title, Path(plot))
     return tuple(notes)
+
+
+def _draw(
+    fields: "FileFields", minutes: Sequence[int], times: Sequence[datetime], grid: Grid, title: str, path: Path
+) -> None:
+    """Write maps of some leads, the first and the last among them."""
+    from core.map_plot import forecast_figure  # matplotlib takes a second to import
+
+    chosen = sorted({round(n) for n in np.linspace(0, len(minutes) - 1, min(len(minutes), MOST_MAPS))})
+    titles = [f"{times[lead]:%H:%M} UTC  +{minutes[lead]} min" for lead in chosen]
+    rates, known = fields.rate_mmh_LHW[chosen], fields.known_LHW[chosen]
+    forecast_figure(list(rates), titles, grid, title=title, known_LHW=list(known)).savefig(path, dpi=120)
 
 
 class FileFields(NamedTuple):

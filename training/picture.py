@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Annotated
 
-import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib.figure import Figure
 
 from core.arrays import Float32Field
-from core.colours import RAIN_COLOURS, colours
+from core.colours import RAIN_COLOURS
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.map_plot import add_legend, draw_field
 from models import load_forecaster
 from training.datasets.germany import Germany, GermanyOptions
 from training.evaluation.clips import scale_of
@@ -67,17 +67,11 @@ def draw(rows: list[LabelledFields], out: str | Path, *, title: str, note: str, 
         for c, field_HW in enumerate(fields_THW):
             minutes = step_minutes * (c - len(fields_THW) + 1) if r == 0 else step_minutes * (c + 1)
             axis = axes[r, c]
-            axis.imshow(colours(field_HW), interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
+            draw_field(axis, field_HW)
             axis.set_title(f"{minutes:+d} min" if minutes else "reference time", fontsize=8, pad=3)
         axes[r, 0].set_ylabel(label, fontsize=9)
-    bounds = [edge for edge, _ in RAIN_COLOURS]
-    shades = ["#" + bytes(colour[:3]).hex() for _, colour in RAIN_COLOURS]
-    palette = mpl.colors.ListedColormap(shades[:-1]).with_extremes(over=shades[-1])
-    scale = mpl.cm.ScalarMappable(mpl.colors.BoundaryNorm(bounds, palette.N), palette)
-    bar = figure.colorbar(scale, ax=axes, orientation="horizontal", shrink=0.5, aspect=40, pad=0.02, extend="max")
-    bar.set_label("mm/h; white is dry, grey not observed", fontsize=8)
-    bar.ax.tick_params(labelsize=8)
+    label = "mm/h; white is dry, grey not observed"
+    add_legend(figure, axes.flat, RAIN_COLOURS, label, orientation="horizontal", shrink=0.5, aspect=40, pad=0.02)
     figure.suptitle(f"{title}\n{note}" if note else title, fontsize=9)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out)

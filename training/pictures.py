@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Final
 
-import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes, colours, hatch
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
+from core.map_plot import add_legend
 from models import Forecaster
 from training.datasets.event_table import load_table
 from training.evaluation.event_windows import ANY_LENGTH, EventWindow, event_windows
@@ -183,25 +183,13 @@ def png_of(rows: Sequence[PanelRow], leads: Sequence[int], title: str) -> bytes:
             axis.set_title(f"+{lead} min" if row is rows[0] else "", fontsize=9, pad=3)
         of_row[0].set_ylabel(row.label, fontsize=9)
     for classes, label in ((RAIN_COLOURS, "mm/h"), (CHANCE_COLOURS, "probability")):
-        _legend(figure, axes, classes, label)
+        add_legend(figure, axes.flat, classes, label, orientation="horizontal", shrink=0.4, aspect=50, pad=0.01)
     figure.suptitle(title, fontsize=9)
     content = BytesIO()
     figure.savefig(content)
     small = BytesIO()
     Image.open(content).convert("RGB").quantize(PALETTE).save(small, "PNG", optimize=True)
     return small.getvalue()
-
-
-def _legend(
-    figure: Figure, axes: np.ndarray[tuple[int, ...], np.dtype[np.object_]], classes: Classes, label: str
-) -> None:
-    bounds = [edge for edge, _ in classes]
-    shades = ["#" + bytes(colour[:3]).hex() for _, colour in classes]
-    palette = mpl.colors.ListedColormap(shades[:-1]).with_extremes(over=shades[-1])
-    scale = mpl.cm.ScalarMappable(mpl.colors.BoundaryNorm(bounds, palette.N), palette)
-    bar = figure.colorbar(scale, ax=axes, orientation="horizontal", shrink=0.4, aspect=50, pad=0.01, extend="max")
-    bar.set_label(label, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
 
 
 if __name__ == "__main__":

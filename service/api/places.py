@@ -7,34 +7,10 @@ from typing import Final
 import numpy as np
 
 from core.arrays import Float64Field
+from core.borders import CITIES
 from core.grid import Grid
 from service.queries.longitudes import at_most_180
 from service.schemas.forecasts import CityOut, MapCityOut, MapLineOut
-
-CITIES: Final = (
-    ("Hamburg", 53.55, 10.00),
-    ("Berlin", 52.52, 13.405),
-    ("Munich", 48.137, 11.575),
-    ("Cologne", 50.938, 6.96),
-    ("Frankfurt", 50.11, 8.68),
-    ("Stuttgart", 48.776, 9.18),
-    ("Leipzig", 51.34, 12.375),
-    ("Hanover", 52.375, 9.735),
-    ("Amsterdam", 52.37, 4.9),
-    ("Prague", 50.088, 14.42),
-    ("Zurich", 47.37, 8.54),
-    ("Strasbourg", 48.58, 7.75),
-    ("Vienna", 48.21, 16.37),
-    ("Paris", 48.857, 2.352),
-    ("London", 51.507, -0.128),
-    ("Copenhagen", 55.676, 12.568),
-    ("Warsaw", 52.23, 21.01),
-    ("Milan", 45.464, 9.19),
-    ("Helsinki", 60.17, 24.94),
-    ("Tampere", 61.498, 23.76),
-    ("Brisbane", -27.47, 153.02),
-)
-"""Name, latitude and longitude (degrees) of city centres."""
 
 STEPS_DEG: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 MOST_LINES: Final = 6

@@ -1,4 +1,4 @@
-"""The picture of a forecast: one panel per lead, with cities, colours and the age of the data."""
+"""The picture of a forecast: one panel per lead, with borders, cities, colours and the age of the data."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ import matplotlib as mpl
 import netCDF4
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes, colours, hatch
+from core.borders import CREDIT
+from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, Classes
+from core.grid import Grid
+from core.map_plot import STYLE, add_legend, draw_field
 from service.client.connection import ServiceError
 from service.schemas.forecasts import ForecastOut, MapOut
 
@@ -26,27 +28,17 @@ USUAL_MINUTES: Final = (5, 15, 30, 60, 90, 150)
 """Leads that are drawn of a forecast with more than these."""
 
 PANEL_INCHES: Final = 3.2
-PANEL_PIXELS: Final = 480
 EXTRA_INCHES: Final = 0.9
 
 
 @dataclass(frozen=True)
 class Shown:
-    """Fields to draw by lead, with their colours and the labels of these."""
+    """Fields to draw by lead, with their colours and what these say."""
 
     field_THW: NDArray[np.float32]
     known_THW: NDArray[np.bool_] | None
     classes: Classes
-    labels: tuple[str, ...]
     title: str
-
-    def picture(self, lead: int) -> NDArray[np.uint8]:
-        """Return the pixels of a lead, by its index; hatched where rain can flow in from outside the observed area."""
-        field_HW = _enlarged(self.field_THW[lead])
-        picture_HWC = colours(field_HW, self.classes)
-        if self.known_THW is None:
-            return picture_HWC
-        return hatch(picture_HWC, np.isfinite(field_HW) & ~_enlarged(self.known_THW[lead]))
 
 
 def draw(
@@ -61,7 +53,7 @@ def draw(
 
     Args:
         answer: document of the forecast.
-        map_: cities and graticule.
+        map_: size of the pictures and attribution.
         file: CF-NetCDF.
         path: picture to write.
         probability_of: threshold; None draws rates.
@@ -74,16 +66,17 @@ def draw(
     shown = _rate(file, chosen) if probability_of is None else _probability(file, answer, probability_of, chosen)
     count = len(chosen)
     size = (count * PANEL_INCHES, PANEL_INCHES * map_.height / map_.width + EXTRA_INCHES)
-    with mpl.rc_context({"font.size": 8}):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, count, squeeze=False)[0]
         for index, axis in enumerate(axes):
             lead = answer.leads[chosen[index]]
-            title = f"{lead.valid_time:%H:%M} UTC  +{lead.lead_minutes} min"
-            _panel(axis, shown.picture(index), map_, title)
+            known_HW = None if shown.known_THW is None else shown.known_THW[index]
+            draw_field(axis, shown.field_THW[index], classes=shown.classes, known_HW=known_HW, grid=_grid(answer))
+            axis.set_title(f"{lead.valid_time:%H:%M} UTC  +{lead.lead_minutes} min")
         _legend(figure, list(axes), shown)
         figure.suptitle(_words(answer))
-        figure.text(0.995, 0.005, map_.attribution, ha="right", va="bottom", fontsize=6)
+        figure.text(0.995, 0.005, f"{map_.attribution}  {CREDIT}.", ha="right", va="bottom", fontsize=6)
         figure.savefig(path, dpi=120)
     return path
 
@@ -110,8 +103,7 @@ def chosen_leads(known: Sequence[int], wanted: Sequence[int] | None) -> list[int
 
 
 def _rate(file: bytes, leads: list[int]) -> Shown:
-    labels = tuple(f"{edge:g}" for edge, _ in RAIN_COLOURS)
-    return Shown(_read(file, RATE, leads), _read_known(file, leads), RAIN_COLOURS, labels, "mm/h")
+    return Shown(_read(file, RATE, leads), _read_known(file, leads), RAIN_COLOURS, "mm/h")
 
 
 def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float, leads: list[int]) -> Shown:
@@ -120,9 +112,8 @@ def _probability(file: bytes, answer: ForecastOut, threshold_mmh: float, leads: 
     if not found:
         expected = ", ".join(f"{mmh:g}" for mmh in known) or "a forecast with probabilities"
         raise ServiceError(f"probability_of: expected {expected}, got {threshold_mmh:g}")
-    labels = tuple(f"{edge:.0%}" for edge, _ in CHANCE_COLOURS)
     title = f"probability of {threshold_mmh:g} mm/h or more"
-    return Shown(_read_probability(file, found[0], leads), _read_known(file, leads), CHANCE_COLOURS, labels, title)
+    return Shown(_read_probability(file, found[0], leads), _read_known(file, leads), CHANCE_COLOURS, title)
 
 
 def _read(file: bytes, name: str, leads: list[int]) -> NDArray[np.float32]:
@@ -149,30 +140,15 @@ def _read_known(file: bytes, leads: list[int]) -> NDArray[np.bool_] | None:
         return np.asarray(dataset[KNOWN][leads] == 1) if KNOWN in dataset.variables else None
 
 
-def _enlarged(cells_HW: NDArray[Any]) -> NDArray[Any]:
-    """Repeat rows and columns of a small grid, so that the lines of the hatching are thin."""
-    scale = max(1, PANEL_PIXELS // max(cells_HW.shape))
-    return np.repeat(np.repeat(cells_HW, scale, axis=0), scale, axis=1)
-
-
-def _panel(axis: Axes, picture_HWC: NDArray[np.uint8], map_: MapOut, title: str) -> None:
-    axis.imshow(picture_HWC, extent=(0, map_.width, map_.height, 0), interpolation="nearest")
-    for line in map_.graticule:
-        x, y = zip(*line.points, strict=True)
-        axis.plot(x, y, color="0.75", linewidth=0.4)
-    for city in map_.cities:
-        axis.plot(city.x, city.y, "k.", markersize=2)
-        axis.annotate(city.name, (city.x, city.y), (2, 2), textcoords="offset points", fontsize=5)
-    axis.set(title=title, xticks=[], yticks=[], xlim=(0, map_.width), ylim=(map_.height, 0))
+def _grid(answer: ForecastOut) -> Grid:
+    """Return the grid of a forecast from its document."""
+    grid = answer.grid
+    size = grid.pixel_x_m, grid.pixel_y_m, grid.height, grid.width
+    return Grid(grid.crs, grid.west_m, grid.north_m, *size, grid.name)
 
 
 def _legend(figure: Figure, axes: list[Axes], shown: Shown) -> None:
-    edges = [edge for edge, _ in shown.classes]
-    *between, above = (f"#{bytes(colour).hex()}" for _, colour in shown.classes)
-    palette = ListedColormap(between).with_extremes(over=above)
-    scale = mpl.cm.ScalarMappable(BoundaryNorm(edges, len(edges) - 1), palette)
-    bar = figure.colorbar(scale, ax=axes, extend="max", shrink=0.8, ticks=edges, label=shown.title)
-    bar.ax.set_yticklabels(shown.labels)
+    add_legend(figure, axes, shown.classes, shown.title, shrink=0.8)
     grey = f"#{bytes(NO_DATA).hex()}"
     words = "no radar data (hatched: rain can flow in from there)"
     axes[0].text(0.01, 0.01, words, transform=axes[0].transAxes, fontsize=5, backgroundcolor=grey)

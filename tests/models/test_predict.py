@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 from typer.testing import CliRunner
 
 from core import cf
+from core.colours import RAIN_COLOURS
 from core.exceedance import PROBABILITY_ERROR
 from core.grid import DE1200
 from models import predict
@@ -32,6 +34,17 @@ def _leads(dataset):
 
 def _run(source, out, *more):
     return CliRunner().invoke(predict.app, ["--input", str(source), "--out", str(out), *more])
+
+
+def test_the_picture_shows_the_forecast_in_the_colours_of_the_map(tmp_path):
+    source = _frames(tmp_path / "frames.nc", [0, 30, 60, 90, 120])
+    more = ("--checkpoint", "persistence", "--lead-steps", "2", "--plot", str(tmp_path / "rain.png"))
+    result = _run(source, tmp_path / "forecast.nc", *more)
+    assert result.exit_code == 0, result.output
+    picture = np.asarray(Image.open(tmp_path / "rain.png").convert("RGB"))
+    colour = [colour for edge, colour in RAIN_COLOURS if edge <= 3.0][-1][:3]
+    assert 0.01 < (picture == np.array(colour)).all(axis=-1).mean() < 0.2
+    assert picture.shape[1] > 1.5 * picture.shape[0]
 
 
 @pytest.mark.parametrize("checkpoint", ["guided", "persistence"])

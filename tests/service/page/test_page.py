@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from core.borders import CITIES
 from core.colours import RAIN_COLOURS
 from core.grid import DE1200, RADOLAN_900, Grid
-from service.api.places import CITIES, cities_of, graticule, map_cities, outline, to_picture
+from service.api.places import cities_of, graticule, map_cities, outline, to_picture
 from tests.service.api_support import NOW, REFERENCE, STEP, fill, frames_at, running, service_at
 
 PAGE = Path(__file__).resolve().parents[3] / "service" / "page"
