@@ -34,6 +34,7 @@ SERVICE, RADAR, MODELS, TRAINING = "Service", "Radar data", "Models", "Training 
 SUBCOMMANDS: Final = (
     Subcommand("run", "service.run:main", "Run the whole service.", SERVICE),
     Subcommand("point", "service.client.bars:app", "Draw the rain of the next hours at a place as bars.", SERVICE),
+    Subcommand("animate", "service.client.__main__:animate", "Write a forecast as an animated picture.", SERVICE),
     Subcommand("client", "service.client.__main__:app", "Query a running service.", SERVICE),
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
     Subcommand("rules", "service.rules:app", "List, test and erase rules of alerts.", SERVICE),

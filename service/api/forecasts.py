@@ -11,21 +11,28 @@ from service.api import caching
 from service.api.backend import BackendDep
 from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
-from service.api.lookup import ForecastDep, ForecastId, ProbabilityOf
+from service.api.lookup import LATEST, ForecastDep, ForecastId, ProbabilityOf
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.places import graticule, map_cities, outline
 from service.api.proxies import public_prefix
-from service.api.views import attribution_text, forecast_out
+from service.api.views import attribution_text, forecast_out, is_stale
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.observed import observation_png
 from service.forecasts.products import inputs_png, lead_png
+from service.queries.animation import AnimationKind, AnimationStyle, animation
 from service.queries.probabilities import probability_png
+from service.queries.zones import zone_of
 from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, ProbabilityColourOut, Time
 from service.schemas.listings import ForecastRowOut, ForecastsOut
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
+ANIMATION: Final[dict[str, Any]] = {
+    "content": {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("webp", "gif", "png")}
+}
+INVENTED_WORDS: Final = "INVENTED WEATHER"
+OLD_WORDS: Final = "OLD DATA"
 OBSERVED_S: Final = 300
 """Lifetime of the picture of an observation."""
 
@@ -123,6 +130,34 @@ def read_observed(
     return _picture(
         request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.settings)
     )
+
+
+@router.get(
+    "/{forecast_id}/animation.{kind}",
+    summary="An animated picture of a forecast",
+    response_class=Response,
+    responses={200: ANIMATION, 304: caching.NOT_MODIFIED, **documented(404, 422)},
+)
+def read_animation(
+    kind: Annotated[AnimationKind, PathParameter(description="`png` is an animated PNG", examples=["webp"])],
+    forecast: ForecastDep,
+    backend: BackendDep,
+    request: Request,
+    width: Annotated[int, Query(description="in pixels", ge=200, le=1200, examples=[300])] = 480,
+    tz: Annotated[str, Query(description="IANA time zone of the times", max_length=100)] = "UTC",
+) -> Response:
+    """Return the scans that the forecast starts from, then its leads, with coasts, borders and cities."""
+    invented = backend.settings.invented and forecast.origin == "scans"
+    alarms = [
+        words for words, applies in ((INVENTED_WORDS, invented), (OLD_WORDS, is_stale(backend, forecast))) if applies
+    ]
+    zone = zone_of(tz).key
+    style = AnimationStyle(kind, width, zone, attribution_text(forecast, backend.settings), " ".join(alarms))
+    tag = caching.etag(forecast, "animation", kind, f"{width}-{zone.replace('/', '.')}", *(str(len(alarms)),))
+    lifetime_s = caching.lifetime_s(LATEST, forecast, backend.settings)  # an old one becomes stale
+    headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
+    unchanged = caching.not_modified(request, headers)
+    return unchanged or Response(animation(forecast, style), media_type=f"image/{kind}", headers=headers)
 
 
 @router.get(

@@ -4,22 +4,18 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
 from core.colours import RAIN_COLOURS
-from core.errors import UnavailableError
+from service.forecasts.image import picture_font
 from service.schemas.places import PointLeadOut, PointOut
 from service.schemas.sentence import WORDS, Language, hour_sum, percent, sentence
 
 Font = ImageFont.FreeTypeFont
 Rgb = tuple[int, int, int]
 
-FONT: Final = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 LABEL_EVERY_MINUTES: Final = 30
 LINES_MMH: Final = (0.5, 2.0, 5.0, 10.0, 30.0, 100.0)
 LEAST_TOP_MMH: Final = 5.0
@@ -62,8 +58,8 @@ class PointPicture:
         self._point, self._language, self._words = point, language, WORDS[language]
         self._style = DARK if dark else LIGHT
         self._size = max(11, min(22, round(width / 27)))
-        self._title, self._text = _font(round(1.15 * self._size)), _font(self._size)
-        self._small = _font(max(10, round(0.85 * self._size)))
+        self._title, self._text = picture_font(round(1.15 * self._size)), picture_font(self._size)
+        self._small = picture_font(max(10, round(0.85 * self._size)))
         self._pad = max(6, round(0.6 * self._size))
         self._image = Image.new("RGB", (width, self._height(width, invented)), self._style.paper)
         self._draw = ImageDraw.Draw(self._image)
@@ -217,16 +213,3 @@ def _wrapped(text: str, font: Font, room: float) -> Sequence[str]:
         else:
             lines[-1] = longer
     return lines
-
-
-@lru_cache(maxsize=32)
-def _font(size: int) -> Font:
-    """Return the font of every picture of the project: the one that comes with matplotlib, which is not imported.
-
-    Raises:
-        UnavailableError: matplotlib is not installed.
-    """
-    found = find_spec("matplotlib")
-    if found is None or found.origin is None:
-        raise UnavailableError("the font of the pictures is missing: matplotlib is not installed")
-    return ImageFont.truetype(Path(found.origin).parent / FONT, size)

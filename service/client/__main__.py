@@ -1,7 +1,7 @@
 """The client as a command: `python -m service.client plot --out rain.png`.
 
-Commands: `latest`, `point LAT LON`, `motion`, `area FILE`, `save`, `plot`, `nowcast`, `upload FILE...`, `verification`,
-`models`, `events`.
+Commands: `latest`, `point LAT LON`, `motion`, `area FILE`, `save`, `plot`, `animate`, `nowcast`, `upload FILE...`,
+`verification`, `models`, `events`.
 `NOWCAST_CLIENT_URL` and `NOWCAST_CLIENT_KEY` set the service and its API key.
 """
 
@@ -87,6 +87,19 @@ def save(out: Out = Path("nowcast.nc"), forecast_id: Id = "latest") -> None:
     with _client() as client:
         _echo(forecast := client.forecast(forecast_id))
         typer.echo(forecast.save(out))
+
+
+@app.command()
+def animate(
+    out: Out = Path("nowcast.webp"),
+    forecast_id: Id = "latest",
+    width: Annotated[int, typer.Option(help="in pixels", min=200, max=1200)] = 480,
+    tz: Annotated[str, typer.Option(help="IANA time zone of the times")] = "UTC",
+) -> None:
+    """Write a forecast as an animated picture (.webp, .gif or .png)."""
+    with _client() as client:
+        _echo(forecast := client.forecast(forecast_id))
+        typer.echo(forecast.animate(out, width=width, tz=tz))
 
 
 @app.command()

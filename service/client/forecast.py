@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from service.client.connection import Connection
+from service.client.connection import Connection, ServiceError
 from service.schemas.areas import AreaOut
 from service.schemas.forecasts import ForecastOut, MapOut
 from service.schemas.places import MotionOut, PointOut
@@ -50,6 +50,23 @@ class Forecast:
 
         map_ = MapOut.model_validate_json(self._linked(self.answer.links.map))
         return draw(self.answer, map_, self.netcdf(), Path(path), probability_of, leads)
+
+    def animate(self, path: Path | str, *, width: int = 480, tz: str = "UTC") -> Path:
+        """Write an animated picture, and return its path.
+
+        Args:
+            path: file to write; its name ends in .webp, .gif or .png.
+            width: in pixels.
+            tz: IANA name of the zone of its times.
+
+        Raises:
+            ServiceError: another ending.
+        """
+        kind = Path(path).suffix.removeprefix(".").lower()
+        if kind not in ("webp", "gif", "png"):
+            raise ServiceError(f"path: expected a name that ends in .webp, .gif or .png, got {path}")
+        Path(path).write_bytes(self._part(f"animation.{kind}", {"width": width, "tz": tz}))
+        return Path(path)
 
     def point(self, lat: float, lon: float, tz: str = "UTC") -> PointOut:
         """Return this forecast at one place, with its times in a zone."""

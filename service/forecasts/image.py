@@ -1,14 +1,20 @@
 """PNG pictures of rain rates and probabilities on a grid."""
 
 import io
-from typing import Any
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFont
 
 from core.arrays import BoolField, Float32Field
 from core.colours import RAIN_COLOURS, Classes, colours, hatch
+from core.errors import UnavailableError
+
+FONT: Final = "mpl-data/fonts/ttf/DejaVuSans.ttf"
 
 
 def image_png(
@@ -34,6 +40,19 @@ def image_png(
 def visible_scale(shape: tuple[int, int], *, wanted_pixels: int = 480) -> int:
     """Return the pixels per grid cell that make the longer side about `wanted_pixels`, at least 1."""
     return max(1, round(wanted_pixels / max(shape)))
+
+
+@lru_cache(maxsize=32)
+def picture_font(size: int) -> ImageFont.FreeTypeFont:
+    """Return the font of every picture of the project: the one that comes with matplotlib, which is not imported.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
+    found = find_spec("matplotlib")
+    if found is None or found.origin is None:
+        raise UnavailableError("the font of the pictures is missing: matplotlib is not installed")
+    return ImageFont.truetype(Path(found.origin).parent / FONT, size)
 
 
 def _enlarged(cells: NDArray[Any], scale: int) -> NDArray[Any]:
