@@ -1,25 +1,33 @@
 """From a scan that is stored to all of its forecast visible: the model's, its file, and both baselines."""
 
 import tempfile
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from benchmarks.fresh import in_fresh_process, peak_resident_bytes
 from benchmarks.goals import goals_on
-from benchmarks.native import HOURS
+from benchmarks.native import HOURS, window_mmh
 from benchmarks.page import BENCHMARKS, Goal, Row, Section
 from benchmarks.points import recent_weather
 from benchmarks.setting import BenchmarkSetting
 from benchmarks.timing import seconds
 from core.settings import Settings
+from service.forecasts.member_maker import make_members
 from service.forecasts.nowcast import NowcastService
 
+LARGEST: Final = (1900, 2200)
 TEXT: Final = (
     "Two hours of invented RADOLAN scans of 900 x 900 cells every 5 minutes and the forecast before the newest one are "
     "there, as in a worker that runs. The newest scan is stored; the time counts until the model's forecast is in the "
     "catalogue, with its file, and until persistence and extrapolation of the same window are, too. Sizes are those of "
     "the files on disk: the model's, both baselines', and the window's."
+)
+MEMORY: Final = (
+    "The same in a fresh process for each grid, whose weather repeats beyond 900 x 900 cells: the peak of the process, "
+    "with everything that it imports, while it makes and writes the forecast, then both baselines, then the members."
 )
 
 
@@ -68,3 +76,40 @@ def newest_scan(home: Path, setting: BenchmarkSetting) -> Row:
         "baselines, MB": sum(path.stat().st_size for path in others) / 1e6,
         "window, MB": forecast.inputs_path.stat().st_size / 1e6,
     }
+
+
+@BENCHMARKS.register("service-memory")
+def service_memory(setting: BenchmarkSetting) -> Section:
+    """Measure the memory of the process that makes forecasts of each grid."""
+    rows: list[Row] = []
+    for shape in (*setting.native.grids, *((LARGEST,) if setting.scale == 1 else ())):
+        with tempfile.TemporaryDirectory() as name:
+            rows.append(in_fresh_process(one_grid, Path(name), shape, setting))
+    most_gb = goals_on(setting.device).large_gb
+    goals = [
+        Goal(f"forecast in the service, {row['cells']}, memory", most_gb, _of(row, "forecast, peak GB"), "GB", False)
+        for row in rows
+    ]
+    return Section("Memory of a forecast in the service", MEMORY, rows, goals if setting.scale == 1 else ())
+
+
+def one_grid(home: Path, shape: tuple[int, int], setting: BenchmarkSetting) -> Row:
+    """Measure one live store with scans of a grid; the process is a fresh one."""
+    service = NowcastService.from_settings(Settings(home=home, device=setting.device))
+    first = next(iter(recent_weather(HOURS)))
+    grid = replace(first.grid, height=shape[0], width=shape[1])
+    for index, rate_mmh_HW in enumerate(window_mmh(shape)):
+        time = first.valid_time + index * timedelta(minutes=5)
+        service.store.put(replace(first, valid_time=time, grid=grid, rate_mmh_HW=rate_mmh_HW))
+    row: Row = {"cells": f"{shape[0]}x{shape[1]}"}
+    with peak_resident_bytes() as peak:
+        row["forecast, s"] = seconds(partial(service.forecast_stored, with_baselines=False))
+        row["forecast, peak GB"] = peak() / 1e9
+    with peak_resident_bytes() as peak:
+        row["baselines, s"] = seconds(service.forecast_stored)
+        row["baselines, peak GB"] = peak() / 1e9
+    forecast = service.forecast_stored()
+    with peak_resident_bytes() as peak:
+        row["members, s"] = seconds(partial(make_members, forecast, setting.native.members))
+        row["members, peak GB"] = peak() / 1e9
+    return {**row, "file, MB": forecast.path.stat().st_size / 1e6}

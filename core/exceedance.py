@@ -15,8 +15,11 @@ THRESHOLD_ATTRIBUTE: Final = "threshold_mmh"
 
 PROBABILITY_STEP: Final = 0.005
 PROBABILITY_FILL: Final = np.uint8(255)
-PROBABILITY_ERROR: Final = 0.0125
-"""Largest error of a packed probability; 0.0025 below 0.1 and above 0.9."""
+PROBABILITY_ERROR: Final = 0.0275
+"""Largest error of a packed probability."""
+
+CODES_APART: Final = ((2, 20, 2), (20, 40, 4), (40, 160, 10), (160, 180, 4), (180, 200, 2))
+"""First code, last code, and how far apart the kept ones between them are."""
 
 
 def variable_name(threshold_mmh: float) -> str:
@@ -65,11 +68,14 @@ def probability_codes(probability_HW: Float32Field) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _kept_codes() -> NDArray[np.uint8]:
-    """Return which code of a probability is kept for each code: every fourth from 0.1 to 0.9, and every one outside.
+    """Return which code of a probability is kept for each code (decision 0077).
 
-    Between 0.1 and 0.9 a step of 0.02 is far below what a calibration can tell apart, and files are a third smaller.
+    Steps are 0.01 up to 0.1 and from 0.9, 0.02 to 0.2 and from 0.8, and 0.05 between. That is below what a calibration
+    can tell apart, and the files of wet windows are a quarter smaller.
     """
-    codes = np.arange(256)
-    kept = np.where((codes >= 20) & (codes <= 180), np.rint(codes / 4) * 4, codes).astype(np.uint8)
+    kept = np.arange(256, dtype=np.uint8)
+    for first, last, apart in CODES_APART:
+        codes = np.arange(first, last + 1)
+        kept[codes] = np.rint(codes / apart) * apart
     kept.setflags(write=False)
     return kept

@@ -117,7 +117,10 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="CPU threads of one model call; 0 leaves it to torch")
     task_limit_s: float = Field(
-        240.0, ge=20, description="longest run of one task; the task of a lost worker is retried later than that"
+        240.0,
+        ge=20,
+        description="longest run of one task; a model that takes three fifths of it is given up for extrapolation, and "
+        "the task of a lost worker is retried later than that",
     )
     cycle_s: float = Field(5.0, gt=0, description="seconds between two checks for new scans")
     scans_keep_days: float = Field(14.0, ge=1, description="retention of scans in days, counted from the newest one")
@@ -132,18 +135,16 @@ class Settings(BaseSettings):
         description="retention of forecasts in days; those still to be verified are kept, and so are all scores",
     )
     forecasts_max_bytes: int = Field(
-        20 * 2**30, ge=0, description="most bytes of forecasts; those of the newest six hours are kept"
+        20 * 2**30,
+        ge=0,
+        description="most bytes of forecasts with baselines and ensemble members; above it these two go first, then "
+        "forecasts older than a day between half hours, then the oldest; those of the newest six hours are kept",
     )
     exports_keep_days: float = Field(
-        2.0,
-        ge=0,
-        description="retention in days of forecasts in other formats and grids, and of ensemble members, since their "
-        "last request",
+        2.0, ge=0, description="retention in days of forecasts in other formats and grids since their last request"
     )
     exports_max_bytes: int = Field(
-        5 * 2**30,
-        ge=0,
-        description="most bytes of exports, which are written again on request, and of ensemble members, which are not",
+        5 * 2**30, ge=0, description="most bytes of exports, which are written again on request"
     )
     quarantine_keep_days: float = Field(30.0, ge=0, description="retention of copies of files that could not be read")
     quarantine_max_bytes: int = Field(2**30, ge=0, description="most bytes of the quarantine")

@@ -22,6 +22,7 @@ from training.evaluation.event_run import EventPlan, evaluate_events
 from training.evaluation.event_windows import ANY_LENGTH, WindowProtocol
 from training.evaluation.goal_rows import REFERENCES, SkillCase, counts_of
 from training.evaluation.goal_text import goal_document, goal_text
+from training.evaluation.journal import forecaster_key
 from training.skill import Baseline, command_line, event_files
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -183,8 +184,7 @@ def scored(
     plan = EventPlan(run.files, scale.protocol, most_windows=windows, only=("counts",))
     if not plan.found():
         return None
-    weights = str(run.forecaster.card.get("sha256", ""))[:8]
-    name = f"{run.files[0].stem}_{scale.cadence_minutes or cadence}x{scale.factor}_{weights}"
+    name = f"{run.files[0].stem}_{scale.cadence_minutes or cadence}x{scale.factor}_{forecaster_key(run.forecaster)}"
     kept = None if journal is None else journal / f"{name}.journal"
     sums = evaluate_events([*baselines, run.forecaster], plan, journal=kept, workers=workers)
     number = sum(sums.windows["every", path.name] for path in run.files)

@@ -13,6 +13,7 @@ from core.command import errors_in_one_line
 from models import load_forecaster
 from training.evaluation.event_run import EventPlan, evaluate_events
 from training.evaluation.event_windows import ANY_LENGTH
+from training.evaluation.journal import forecaster_key
 from training.evaluation.skill_sums import RowKey, SkillSums, SumsByRow
 from training.native_skill import EventData, Folds, SpellRun, runs_of
 from training.skill import command_line
@@ -58,8 +59,8 @@ def main(
 def _add(sums: SkillSums, run: SpellRun, windows: int, most_cells: int, journal: Path | None) -> None:
     protocol = replace(ANY_LENGTH, most_cells=most_cells)
     plan = EventPlan(run.files, protocol, ensemble_windows=10**6, most_windows=windows, only=FAMILIES)
-    weights = str(run.forecaster.card.get("sha256", ""))[:8]
-    kept = None if journal is None else journal / f"steps_{run.files[0].stem}_{weights}.journal"
+    name = f"steps_{run.files[0].stem}_{forecaster_key(run.forecaster)}"
+    kept = None if journal is None else journal / f"{name}.journal"
     rows = [load_forecaster("extrapolation"), load_forecaster("steps"), run.forecaster]
     found = evaluate_events(rows, plan, journal=kept, cache=None if journal is None else journal / "cache")
     for key, value in found.totals.items():

@@ -115,7 +115,7 @@ def read_area(
     """
     shape = parsed_polygon(polygon)
     parts = ("area", polygon, str(share), str(members_path(forecast).is_file()))
-    lifetime_s = caching.with_members_s(forecast, backend.settings)
+    lifetime_s = caching.with_members_s(forecast, backend.service)
     made = partial(area_out, backend, forecast, shape, share)
     return _answer(request, backend, forecast, made, *parts, lifetime_s=lifetime_s)
 
@@ -192,7 +192,7 @@ def _box_answer(
             f"bbox {','.join(f'{edge:g}' for edge in bbox)} is outside the grid; a file has at least one cell"
         )
     tag = caching.weak_etag(forecast, part, NETCDF, str(bbox))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.service))
     return caching.not_modified(request, headers) or Response(
         as_file(forecast, box), media_type=NETCDF, headers=headers
     )
@@ -219,7 +219,7 @@ def _answer(
     """Return JSON with its validators; it is computed only if the client has no current copy."""
     tag = caching.weak_etag(forecast, *parts, status_of(backend, forecast))
     if lifetime_s is None:
-        lifetime_s = caching.until_next_run_s(forecast, backend.settings)
+        lifetime_s = caching.until_next_run_s(forecast, backend.service)
     headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     return caching.not_modified(request, headers) or Response(
         made().model_dump_json(), media_type=JSON, headers=headers

@@ -98,7 +98,7 @@ class Backend:
             try:
                 with gc_frozen_after() if self._is_whole_process else nullcontext():
                     self._open()
-                self._after_warm("backfill of baselines failed", self.service.baselines.backfill)
+                self._after_warm("backfill of baselines failed", self._backfill)
                 if self._is_whole_process:
                     threading.Thread(target=self._follow_newest, name="newest", daemon=True).start()
                 return
@@ -128,10 +128,13 @@ class Backend:
     def _open(self) -> None:
         self._service = self._service or self._build()
         self._held = self._held or open_idle_connection(self._service.catalogue.engine)
-        self._service.check_settings()
+        self._service.setting_checks.check()
         self._service.predictor.warm(self.settings.model)
         self.warm = True
         self._after_warm("warming up for uploads failed", self._load_for_uploads)
+
+    def _backfill(self) -> None:
+        self.service.baselines.backfill(self.service.verified_since())
 
     def _load_for_uploads(self) -> None:
         self.admission.widen(batch_size(self.settings))

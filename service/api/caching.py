@@ -8,13 +8,12 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from core.settings import Settings
 from service.api.lookup import LATEST
 from service.forecasts.members import members_path
-from service.forecasts.nowcast import StoredForecast
+from service.forecasts.nowcast import NowcastService, StoredForecast
 
-SCAN_MINUTES: Final = 5
-"""Cadence of DWD's composites, and so of scheduled forecasts."""
+SCANS_APART: Final = timedelta(minutes=5)
+"""Cadence of most composites, for a source of which one scan alone is known."""
 
 SHORTEST_S: Final = 1
 WITHOUT_MEMBERS_S: Final = 10
@@ -47,23 +46,24 @@ def headers(forecast: StoredForecast, tag: str, *, lifetime_s: int) -> dict[str,
     }
 
 
-def until_next_run_s(forecast: StoredForecast, settings: Settings) -> int:
-    """Return the seconds until the next run: one scan interval after the issue time, at the speed of a replay."""
+def until_next_run_s(forecast: StoredForecast, service: NowcastService) -> int:
+    """Return the seconds until the next run: one interval of the scans after the issue time, at a replay's speed."""
+    settings = service.settings
     pace = settings.replay_speed if settings.source_kind == "replay" else 1.0
-    next_run = forecast.issued_at + timedelta(minutes=SCAN_MINUTES) / pace
+    next_run = forecast.issued_at + (service.schedule.cadence(forecast.product) or SCANS_APART) / pace
     return max(SHORTEST_S, round((next_run - datetime.now(UTC)).total_seconds()))
 
 
-def with_members_s(forecast: StoredForecast, settings: Settings) -> int:
+def with_members_s(forecast: StoredForecast, service: NowcastService) -> int:
     """Return how long a response may be cached that ensemble members are part of, once they are made."""
-    lifetime_s = until_next_run_s(forecast, settings)
-    awaits = bool(settings.members and forecast.thresholds_mmh) and not members_path(forecast).is_file()
+    lifetime_s = until_next_run_s(forecast, service)
+    awaits = bool(service.settings.members and forecast.thresholds_mmh) and not members_path(forecast).is_file()
     return min(lifetime_s, WITHOUT_MEMBERS_S) if awaits else lifetime_s
 
 
-def lifetime_s(forecast_id: str, forecast: StoredForecast, settings: Settings) -> int:
+def lifetime_s(forecast_id: str, forecast: StoredForecast, service: NowcastService) -> int:
     """Return how long a response may be cached: for an id it never changes, for `latest` until the next run."""
-    return until_next_run_s(forecast, settings) if forecast_id == LATEST else FOREVER_S
+    return until_next_run_s(forecast, service) if forecast_id == LATEST else FOREVER_S
 
 
 def not_modified(request: Request, answer_headers: dict[str, str]) -> Response | None:

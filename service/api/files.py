@@ -133,5 +133,5 @@ def _file(
 ) -> Response:
     path = exported(forecast, suffix, source=grid == SOURCE, lead_minutes=lead)
     parts = [suffix, grid, str(lead or "all")] if path != forecast.path else []
-    lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
+    lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.service)
     return file_answer(request, forecast, path, *parts, lifetime_s=lifetime_s)

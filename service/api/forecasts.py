@@ -76,12 +76,12 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     """Return the forecast as JSON, or as the CF-NetCDF file with `Accept: application/netcdf`."""
     if chosen_type(request.headers.get("accept")) == NETCDF:
         return file_answer(
-            request, forecast, forecast.path, lifetime_s=caching.lifetime_s(forecast_id, forecast, backend.settings)
+            request, forecast, forecast.path, lifetime_s=caching.lifetime_s(forecast_id, forecast, backend.service)
         )
     answer = forecast_out(backend, forecast)
     scores = answer.verification.model_dump_json() if answer.verification else ""
     tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
-    lifetime_s = caching.until_next_run_s(forecast, backend.settings)  # scores of an old forecast change with a new run
+    lifetime_s = caching.until_next_run_s(forecast, backend.service)  # scores of an old forecast change with a new run
     return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
 
 
@@ -109,7 +109,7 @@ def read_image(
         png, part = lead_png(forecast, lead), f"image-{lead}"
     else:
         png, part = probability_png(forecast, lead, probability_of), f"image-{lead}-{probability_of:g}"
-    return _picture(request, forecast, png, part, caching.lifetime_s(forecast_id, forecast, backend.settings))
+    return _picture(request, forecast, png, part, caching.lifetime_s(forecast_id, forecast, backend.service))
 
 
 @router.get(
@@ -128,7 +128,7 @@ def read_observed(
     """Return the picture of an input frame of the model, on the forecast's grid, in the same colours."""
     png = inputs_png(forecast, index)
     return _picture(
-        request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.settings)
+        request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.service)
     )
 
 
@@ -183,7 +183,7 @@ def read_observation(
 )
 def read_map(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, response: Response) -> MapOut:
     """Return cities, graticule and legend in the coordinates of the pictures."""
-    lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.settings)
+    lifetime_s = caching.lifetime_s(forecast_id, forecast, backend.service)
     response.headers.update(caching.headers(forecast, caching.etag(forecast, "map"), lifetime_s=lifetime_s))
     return MapOut(
         outline_lon_lat=outline(forecast.grid),

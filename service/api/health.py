@@ -42,8 +42,9 @@ def ready(backend: BackendDep) -> ReadyOut:
     if missing:
         raise UnavailableError("; ".join(missing))
     data = _data(backend)
-    # neither makes the service unready: without the device, models run on the CPU
+    # none makes the service unready: without the device, models run on the CPU
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
+    more["settings"] = backend.service.setting_checks.trouble or "ok"
     if backend.settings.source_kind == "replay":
         more["replay"] = replay_state(backend.settings.home)
     return ReadyOut(

@@ -104,7 +104,7 @@ def _is_held(forecast: StoredForecast, lat: float, lon: float) -> bool:
 def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, request: Request) -> Response:
     has_members = members_path(forecast).is_file()  # amounts and the next rain change with them
     tag = caching.weak_etag(forecast, query.text, str(has_members), status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.settings))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.service))
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
@@ -144,7 +144,7 @@ def read_point_picture(
     has_members = members_path(forecast).is_file()
     look = f"png {where} {zone.key} {lang} {width} {dark} {has_members}"
     tag = caching.weak_etag(forecast, look, status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.settings))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.service))
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
@@ -175,7 +175,7 @@ def read_motion(
     """Return vectors of the motion in the last hour, which the forecast extends; none where there is no radar data."""
     box = None if bbox is None else parsed_bbox(bbox)
     tag = caching.weak_etag(forecast, f"motion {every_km} {bbox}", status_of(backend, forecast))
-    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.settings))
+    headers = caching.headers(forecast, tag, lifetime_s=caching.until_next_run_s(forecast, backend.service))
     return caching.not_modified(request, headers) or Response(
         motion_document(backend, forecast, every_km, box).model_dump_json(), media_type=JSON, headers=headers
     )

@@ -25,6 +25,7 @@ from service.forecasts.maker import Maker
 from service.forecasts.products import kept_input
 from service.forecasts.records import StoredForecast
 from service.forecasts.replacement import is_current
+from service.forecasts.scorebook import lacks_scores
 from service.forecasts.tables import ForecastRow
 from verification.baselines import BASELINES
 
@@ -66,7 +67,10 @@ class BaselineBackfill:
         self._maker.make_baselines(inputs, forecast.origin)
 
     def missing(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[StoredForecast]:
-        """Return one forecast of each window that lacks a baseline, the newest first."""
+        """Return one forecast of each window that lacks a baseline, the newest first.
+
+        A window of which all leads are scored needs none any more: retention may have deleted them.
+        """
         row = ForecastRow
         has_both = [func.max(case((row.model == name, 1), else_=0)) == 1 for name in BASELINES]
         lacks = ~has_both[0] | ~has_both[1]
@@ -74,7 +78,7 @@ class BaselineBackfill:
         groups = select(row.inputs_sha256, row.origin, row.leads)
         if since is not None:
             groups = groups.where(row.reference_time >= since)
-        groups = groups.group_by(row.inputs_sha256, row.origin, row.leads).having(lacks)
+        groups = groups.group_by(row.inputs_sha256, row.origin, row.leads).having(lacks, lacks_scores())
         with reading(self._catalogue.engine) as connection:
             windows = connection.execute(groups.order_by(func.max(row.reference_time).desc()).limit(limit)).all()
             found = [

@@ -39,6 +39,7 @@ class CatalogueEntry:
 
     id: str
     path: Path
+    model: str
     inputs_sha256: str
     origin: str
     reference_time: datetime
@@ -153,12 +154,12 @@ class Catalogue:
         """Return every row, without opening a file."""
         row = ForecastRow
         issued_at = row.attributes["issued_at"].as_string()
-        query = select(row.id, row.path, row.inputs_sha256, row.origin, row.reference_time, issued_at)
+        query = select(row.id, row.path, row.model, row.inputs_sha256, row.origin, row.reference_time, issued_at)
         with reading(self.engine) as connection:
             found = connection.execute(query).all()
         return [
-            CatalogueEntry(name, self.folder / path, sha256, origin, at, utc(issued))
-            for name, path, sha256, origin, at, issued in found
+            CatalogueEntry(name, self.folder / path, model, sha256, origin, at, utc(issued))
+            for name, path, model, sha256, origin, at, issued in found
         ]
 
     def forget(self, ids: Sequence[str]) -> None:

@@ -6,28 +6,30 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from time import perf_counter
+from typing import Any, Final
 from uuid import UUID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.cells import cell_edges_m, mean_edge_m
+from core.files import write_atomically
 from core.logs import log_context
 from core.times import iso
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
-from service.forecasts.products import forecast_path, read_usual_coverage, write_forecast, write_inputs
+from service.forecasts.lead_file import WrittenLeads, write_lead_stream, write_record
+from service.forecasts.products import forecast_path, read_usual_coverage, write_inputs
 from service.forecasts.records import Origin, StoredForecast
+from service.inference.engine import LeadStream
 from service.inference.inputs import ModelInput
 from service.inference.predictor import Choice, Prediction, Predictor
 from service.inference.warm import AnyForecaster
-from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS, timed
+from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS
 from verification.baselines import BASELINES
-
-if TYPE_CHECKING:  # models imports torch, which the web process loads later
-    from models.fields import ForecastFields
 
 NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
 """Namespace of all forecast ids; a new one would change the id of every forecast."""
@@ -66,31 +68,44 @@ class Maker:
             known = self._catalogue.find(name)
             if known is not None:
                 return known
-            with timed(STAGE_SECONDS, forecaster.name if forecaster.name in BASELINES else "model"):
-                prediction = self._predict(choice, inputs)
-            forecast = self._record(name, inputs, choice, forecaster, prediction, origin)
-            with timed(STAGE_SECONDS, "write"):
-                self._keep_inputs(forecast, inputs)
-                write_forecast(forecast, prediction.fields)
-                if self._write_source_grid and origin == "scans" and forecast.model not in BASELINES:
-                    # Before the row, so that the export exists wherever the forecast is found.
-                    exported(forecast, "nc", source=True)
-                self._catalogue.put(forecast)
-            _count_and_log(forecast)
-            return forecast
+            return self._made(self._draft(name, inputs, choice, forecaster, origin), inputs, choice)
 
-    def _predict(self, choice: Choice, inputs: ModelInput) -> Prediction:
-        """Return the forecast at the input's leads, of which a model computes every multiple of the cadence."""
-        every = inputs.lead_minutes[0] // inputs.cadence_minutes
-        prediction = self._predictor.predict(
+    def _made(self, draft: StoredForecast, inputs: ModelInput, choice: Choice) -> StoredForecast:
+        """Compute the leads into the file of a forecast, and enter it into the catalogue."""
+        made: list[StoredForecast] = []
+
+        def write(temporary: Path) -> None:
+            began = perf_counter()
+            prediction = self._predict(choice, inputs, partial(write_lead_stream, temporary, draft))
+            written, computed_s = prediction.result, perf_counter() - began - prediction.result.writing_s
+            STAGE_SECONDS.labels(draft.model if draft.model in BASELINES else "model").observe(computed_s)
+            STAGE_SECONDS.labels("write").observe(written.writing_s)
+            made.append(_completed(draft, prediction, self._clock()))
+            self._keep_inputs(made[0], inputs)
+            write_record(temporary, made[0])
+
+        write_atomically(draft.path, write, checksum=True)
+        forecast = made[0]
+        if self._write_source_grid and forecast.origin == "scans" and forecast.model not in BASELINES:
+            # Before the row, so that the export exists wherever the forecast is found.
+            exported(forecast, "nc", source=True)
+        self._catalogue.put(forecast)
+        _count_and_log(forecast)
+        return forecast
+
+    def _predict(
+        self, choice: Choice, inputs: ModelInput, take: Callable[[LeadStream], WrittenLeads]
+    ) -> Prediction[WrittenLeads]:
+        """Compute every multiple of the cadence up to the longest lead of the input."""
+        return self._predictor.predict(
             choice.reference,
             inputs.rate_mmh_THW,
             inputs.lead_minutes[-1] // inputs.cadence_minutes,
             inputs.cadence_minutes,
+            take=take,
             pixel_m=mean_edge_m(*cell_edges_m(inputs.grid)),
             model_usable=inputs.window.model_usable,
         )
-        return prediction if every == 1 else replace(prediction, fields=every_nth(prediction.fields, every))
 
     def make_again(self, inputs: ModelInput, lost: StoredForecast) -> StoredForecast:
         """Make a forecast again whose file was lost."""
@@ -101,30 +116,23 @@ class Maker:
         for baseline in BASELINES:
             self.make(inputs, Choice(baseline, baseline), origin)
 
-    def _record(
-        self,
-        name: str,
-        inputs: ModelInput,
-        choice: Choice,
-        forecaster: AnyForecaster,
-        prediction: Prediction,
-        origin: Origin,
+    def _draft(
+        self, name: str, inputs: ModelInput, choice: Choice, forecaster: AnyForecaster, origin: Origin
     ) -> StoredForecast:
+        """Return the record of a forecast without what its computation adds: method, notes, probabilities, time."""
         window = inputs.window
-        notes = (*choice.notes, *prediction.notes)
         return StoredForecast(
             id=name,
-            status="degraded" if window.status == "degraded" or notes else "ok",
-            method=prediction.method,
+            status="degraded" if window.status == "degraded" or choice.notes else "ok",
+            method=forecaster.name,
             issued_at=self._clock(),
             requested_model=choice.requested,
             model=forecaster.name,
             version=forecaster.version,
-            notes=(*window.notes, *notes),
+            notes=(*window.notes, *choice.notes),
             lead_minutes=inputs.lead_minutes,
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
-            thresholds_mmh=prediction.fields.thresholds_mmh,
             **_of_inputs(inputs),
         )
 
@@ -150,6 +158,18 @@ class Maker:
             return seen_HW
         path, usual_HW = self._usual or (None, seen_HW)
         return seen_HW | (usual_HW if path == same[0].inputs_path else read_usual_coverage(same[0]))
+
+
+def _completed(draft: StoredForecast, prediction: Prediction[WrittenLeads], issued_at: datetime) -> StoredForecast:
+    """Return the record of a forecast that is computed."""
+    return replace(
+        draft,
+        status="degraded" if prediction.notes else draft.status,
+        method=prediction.method,
+        issued_at=issued_at,
+        notes=(*draft.notes, *prediction.notes),
+        thresholds_mmh=prediction.result.thresholds_mmh,
+    )
 
 
 def _count_and_log(forecast: StoredForecast) -> None:
@@ -183,15 +203,3 @@ def forecast_id(inputs: ModelInput, model: str, version: str, origin: Origin) ->
     """
     parts = [inputs.sha256, model, version, len(inputs.lead_minutes), inputs.lead_minutes[0], origin]
     return str(uuid5(NAMESPACE, json.dumps(parts)))
-
-
-def every_nth(fields: "ForecastFields", n: int) -> "ForecastFields":
-    """Return every n-th lead of a forecast, beginning with the n-th one."""
-    probability_KLHW, members_MLHW = fields.exceedance_probability_KLHW, fields.members_MLHW
-    return replace(
-        fields,
-        rate_mmh_LHW=fields.rate_mmh_LHW[n - 1 :: n],
-        known_LHW=fields.known_LHW[n - 1 :: n],
-        exceedance_probability_KLHW=None if probability_KLHW is None else probability_KLHW[:, n - 1 :: n],
-        members_MLHW=None if members_MLHW is None else members_MLHW[:, n - 1 :: n],
-    )

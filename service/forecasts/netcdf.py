@@ -79,6 +79,13 @@ def read_packed(path: Path, name: str, leads: Sequence[int] | None = None, *, ax
     return packed(codes, attributes)
 
 
+def set_attributes(path: Path, attributes: Mapping[str, Any]) -> None:
+    """Set global attributes of a file; those that are None are left out."""
+    header = xr.Dataset(attrs={name: value for name, value in attributes.items() if value is not None})
+    with NETCDF_C:
+        header.to_netcdf(path, mode="a", format="NETCDF4", engine="netcdf4")
+
+
 def variables_of(path: Path) -> frozenset[str]:
     """Return the names of the variables of a file.
 
@@ -145,43 +152,52 @@ def with_coverage(
 
 
 def write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:
-    """Write a file whole or not at all, with one compressed chunk for each variable and lead.
+    """Write a file by `write_leads_to`, whole or not at all."""
+    write_atomically(path, lambda temporary: write_leads_to(temporary, header, variables), checksum=True)
 
-    No more than the codes of one lead are in memory, and other threads read and write files between two leads.
+
+def write_leads_to(path: Path, header: xr.Dataset, variables: Sequence[LeadVariable]) -> None:
+    """Write a file with one compressed chunk for each variable and lead; a caller that fails leaves a part of it.
+
+    No more than the codes of one lead are in memory, and other threads read and write files between two leads. All
+    variables of a lead are written before those of the next one.
 
     Args:
+        path: of the file.
         header: of `core.cf.axes_dataset`: times, axes, projection, global attributes.
         variables: on its axes.
-        path: of the file.
     """
-    write_atomically(path, lambda temporary: _write_leads(header, variables, temporary), checksum=True)
-
-
-def _write_leads(header: xr.Dataset, variables: Sequence[LeadVariable], path: Path) -> None:
     extra = [str(name) for name in header.coords if name not in header.dims]
     encoding: dict[str, dict[str, Any]] = {str(name): {"_FillValue": None} for name in header.coords}
     with NETCDF_C:
         header.reset_coords(extra).to_netcdf(path, format="NETCDF4", engine="netcdf4", encoding=encoding)
     count, height, width = (header.sizes[axis] for axis in ("time", "y", "x"))
     with _shared(path, "a") as dataset:
-        for one in variables:
-            with NETCDF_C:
-                variable = dataset.createVariable(
-                    one.name,
-                    one.dtype,
-                    ("time", "y", "x"),
-                    compression="zlib",
-                    complevel=4,
-                    shuffle=False,  # values are few: without it they are a third smaller
-                    chunksizes=(1, height, width),
-                    fill_value=one.fill,
-                )
-                variable.set_auto_maskandscale(False)
-                variable.setncatts({**one.attributes, **({"coordinates": " ".join(extra)} if extra else {})})
-            for lead in range(count):
+        with NETCDF_C:
+            made = [_created(dataset, one, (height, width), extra) for one in variables]
+        for lead in range(count):
+            for one, variable in zip(variables, made, strict=True):
                 codes_HW = one.codes_HW(lead)
                 with NETCDF_C:
                     variable[lead] = codes_HW
+
+
+def _created(
+    dataset: netCDF4.Dataset, one: LeadVariable, shape: tuple[int, int], coordinates: Sequence[str]
+) -> "netCDF4.Variable[Any]":
+    variable = dataset.createVariable(
+        one.name,
+        one.dtype,
+        ("time", "y", "x"),
+        compression="zlib",
+        complevel=5,
+        shuffle=False,  # values are few: without it they are a third smaller
+        chunksizes=(1, *shape),
+        fill_value=one.fill,
+    )
+    variable.set_auto_maskandscale(False)
+    variable.setncatts({**one.attributes, **({"coordinates": " ".join(coordinates)} if coordinates else {})})
+    return variable
 
 
 def leads_bytes(header: xr.Dataset, variables: Sequence[LeadVariable]) -> bytes:

@@ -25,8 +25,9 @@ from service.forecasts.records import Verification as Verification
 from service.forecasts.rollup import HOURS_AFTER, roll_up
 from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
 from service.forecasts.scoring import Scoring, check_observations
+from service.forecasts.setting_checks import SettingChecks
 from service.inference.inputs import Windows, noted
-from service.inference.leads import LeadPolicy, ModelScale, check_scale
+from service.inference.leads import LeadPolicy
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.telemetry.metrics import STAGE_SECONDS, timed
@@ -85,6 +86,7 @@ class NowcastService:
         self.healing = ForecastHealing(catalogue)
         self.baselines = BaselineBackfill(catalogue, self._maker)
         self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)
+        self.setting_checks = SettingChecks(settings, store, predictor, self.schedule)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
 
     @classmethod
@@ -94,16 +96,6 @@ class NowcastService:
         registry = ModelRegistry(settings.home, also=[settings.model])
         predictor = Predictor.from_settings(settings, registry)
         return cls(settings, store, Catalogue(settings.home, settings.catalogue_url), predictor, registry=registry)
-
-    def check_settings(self) -> None:
-        """Check that the scheduled model can honour the settings of grid and leads, before anything is served.
-
-        Raises:
-            ConfigError: it cannot; the message names the setting and the reason.
-        """
-        found = self.predictor.forecaster(self.settings.model)
-        scale = None if found.any_scale else ModelScale(found.pixel_m, round(found.cadence_minutes))
-        check_scale(self.settings, found.name, scale)
 
     def forecast_stored(
         self,
@@ -221,14 +213,14 @@ class NowcastService:
         Args:
             within_s: about how long it may take, and as long again for missing baselines; the next call continues.
         """
-        since = self._verified_since()
+        since = self.verified_since()
         self.baselines.backfill(since, within_s)
         without = {forecast.inputs_sha256 for forecast in self.baselines.missing(since)}
         return self._scoring.verify_observed(within_s, since, skip=without)
 
     def unverified(self) -> Sequence[str]:
         """Return windows, by their `inputs_sha256`, with a lead that `verify_observed` may still score."""
-        return self._scoring.book.unscored_inputs(self._verified_since())
+        return self._scoring.book.unscored_inputs(self.verified_since())
 
     def roll_up_scores(self) -> int:
         """Sum the scores of old forecasts by hours and days; return the number of summed leads."""
@@ -238,7 +230,7 @@ class NowcastService:
         self.schedule.forget(newest.valid_time - TIMES_KEPT)
         return roll_up(self.catalogue.engine, newest.valid_time)
 
-    def _verified_since(self) -> datetime | None:
+    def verified_since(self) -> datetime | None:
         """Return the oldest time that is still scored: older scans may be deleted, and older hours have their sums."""
         newest = self.store.latest()
         most = min(timedelta(days=self.settings.scans_keep_days + 1), HOURS_AFTER)

@@ -3,15 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.arrays import Float32Field
-from core.cells import on_grid
 from core.cf import (
     KNOWN,
     KNOWN_ATTRIBUTES,
@@ -27,7 +25,6 @@ from core.times import iso
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
 from service.forecasts.image import visible_scale
-from service.forecasts.motion import with_motion
 from service.forecasts.netcdf import (
     LeadVariable,
     read_attributes,
@@ -38,12 +35,8 @@ from service.forecasts.netcdf import (
     write_leads,
 )
 from service.forecasts.packing import rounded_rate
-from service.forecasts.probabilities import probability_variable
 from service.forecasts.records import FORECAST, StoredForecast, observations_file, read_rate
 from service.inference.inputs import ModelInput
-
-if TYPE_CHECKING:  # models imports torch, which the web process loads later
-    from models.fields import ForecastFields
 
 INSTITUTION: Final = "MS-RNN nowcasting service"
 USUAL: Final = "usual_coverage"
@@ -61,41 +54,6 @@ WINDOW: Final = RecordCodec(
 def forecast_path(forecasts: Path, reference_time: datetime, forecast_id: str) -> Path:
     """Return `YYYY/MM/DD/ID.nc` below the folder of forecasts."""
     return forecasts / f"{reference_time:%Y/%m/%d}" / f"{forecast_id}.nc"
-
-
-def write_forecast(forecast: StoredForecast, fields: "ForecastFields") -> None:
-    """Write the forecast's file; its global attributes hold all that the catalogue knows."""
-    header = axes_dataset(
-        forecast.valid_times,
-        forecast.grid,
-        reference_time=forecast.reference_time,
-        attributes=forecast_attributes(forecast),
-    )
-    if fields.motion is not None:
-        header = with_motion(header, forecast.grid, fields.motion)
-    write_leads(header, forecast_variables(fields), forecast.path)
-
-
-def forecast_variables(fields: "ForecastFields") -> list[LeadVariable]:
-    """Return the variables of a forecast's file."""
-    rate_mmh_LHW, known_LHW = fields.rate_mmh_LHW, fields.known_LHW
-    probability_KLHW = fields.exceedance_probability_KLHW
-    found = rate_variables(lambda lead: rate_mmh_LHW[lead])
-    found.append(known_variable(lambda lead: known_LHW[lead]))
-    if probability_KLHW is None:
-        return found
-    factor, shape = fields.probability_grid_factor, rate_mmh_LHW.shape[1:]
-    return found + [
-        probability_variable(mmh, partial(_of_lead, probability_LHW, factor, shape))
-        for mmh, probability_LHW in zip(fields.thresholds_mmh, probability_KLHW, strict=True)
-    ]
-
-
-def _of_lead(probability_LHW: Float32Field, factor: int, shape: tuple[int, int], lead: int) -> Float32Field:
-    """Return the probabilities of a lead on the grid of the rates, where `factor` x `factor` cells share one value."""
-    if probability_LHW.shape[1:] == shape:
-        return np.asarray(probability_LHW[lead])
-    return on_grid(probability_LHW[lead], factor, shape)
 
 
 def rate_variables(rate_mmh_HW: Callable[[int], Float32Field]) -> list[LeadVariable]:

@@ -1,13 +1,11 @@
 """Retention of forecasts and their exports, by age and by size.
 
 Kept in any case: the newest hours, forecasts that are still to be verified, files read a moment ago, and the counts of
-all forecasts. The forecasts of one window are deleted together: after the deletion of a baseline alone, the backfill
-would compute it again.
+all forecasts. Forecasts over their limit of bytes are thinned before the oldest ones are deleted (`thinning`).
 """
 
 import logging
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +20,14 @@ from ingest.store.retention import NEEDED, PART_AGE, Rule, StoredFile, delete
 from service.forecasts.catalogue import Catalogue, CatalogueEntry
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import inputs_file
+from service.forecasts.thinning import (
+    WindowForecasts,
+    between_half_hours,
+    is_export,
+    owner_of,
+    spare_parts,
+    windows_of,
+)
 from service.telemetry.metrics import DELETED_BYTES, DELETED_FILES
 
 IN_USE: Final = timedelta(minutes=10)
@@ -33,6 +39,7 @@ AT_ONCE: Final = 100
 MOST: Final = 5000
 """The largest number of windows in one sweep; the next sweep continues."""
 
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 log = logging.getLogger(__name__)
 
 
@@ -76,16 +83,6 @@ class Clocks:
         return self.now - age
 
 
-@dataclass(frozen=True)
-class WindowForecasts:
-    """All forecasts of one window: they are deleted together."""
-
-    at: datetime
-    size: int
-    entries: tuple[CatalogueEntry, ...]
-    files: tuple[StoredFile, ...]
-
-
 class ForecastRetention:
     """Retention for the forecasts of one live store; may run in several processes at once."""
 
@@ -107,10 +104,18 @@ class ForecastRetention:
         entries = self._catalogue.entries()
         newest = _newest(entries)
         old_parts = Rule[StoredFile](clocks.now - PART_AGE).expired(file for file in found.values() if _is_part(file))
+        open_windows = frozenset(unverified)
+        never = {entry.id for entry in newest} | {
+            entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in open_windows
+        }
         deleted = {
             "parts": self._delete("parts", old_parts),
             "exports": self._delete("exports", self._old_exports(found, newest, clocks)),
-            "forecasts": self._forget(self._old_windows(found, entries, newest, unverified, clocks)),
+            "thinned": self._thin(found, entries, never, clocks),
+        }
+        entries = self._catalogue.entries() if deleted["thinned"] else entries
+        deleted |= {
+            "forecasts": self._forget("forecasts", self._old_windows(found, entries, never, clocks)),
             "leftovers": self._delete("leftovers", self._leftovers(found, entries, clocks)),
         }
         return {kind: number for kind, number in deleted.items() if number}
@@ -123,35 +128,50 @@ class ForecastRetention:
             clocks.now - self._keep.exports,
             self._keep.exports_bytes,
             clocks.now - IN_USE,
-            lambda file: _owner(file.path) in kept,
+            lambda file: owner_of(file.path) in kept,
         )
-        return rule.expired(file for file in found.values() if _is_export(file.path))
+        return rule.expired(file for file in found.values() if is_export(file.path))
+
+    def _thin(
+        self, found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], never: Collection[str], clocks: Clocks
+    ) -> int:
+        """Delete what is missed least while the forecasts are over their limit of bytes; forget it in `found`."""
+        number = 0
+        for choose in (spare_parts, between_half_hours):
+            windows = windows_of(found, entries, clocks.at)
+            free = [one for one in windows if not self._is_kept(one, never, clocks)]
+            chosen = choose(free, clocks.now)
+            others_bytes = sum(one.size for one in windows) - sum(one.size for one in chosen)
+            rule = Rule[WindowForecasts](LONG_AGO, self._keep.forecasts_bytes - others_bytes)
+            expired = rule.expired(chosen)[:MOST]
+            number += self._forget("thinned", expired)
+            for path in {file.path for one in expired for file in one.files if not file.path.is_file()}:
+                del found[path]
+            entries = self._catalogue.entries() if expired else entries
+        return number
 
     def _old_windows(
-        self,
-        found: dict[Path, StoredFile],
-        entries: Sequence[CatalogueEntry],
-        newest: Collection[CatalogueEntry],
-        unverified: Collection[str],
-        clocks: Clocks,
+        self, found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], never: Collection[str], clocks: Clocks
     ) -> list[WindowForecasts]:
-        never = {entry.id for entry in newest} | {
-            entry.id for entry in entries if entry.origin == "scans" and entry.inputs_sha256 in set(unverified)
-        }
         rule = Rule[WindowForecasts](
             clocks.now - self._keep.forecasts,
             self._keep.forecasts_bytes,
             clocks.now - NEEDED,
-            lambda one: any(entry.id in never for entry in one.entries) or _is_read(one, clocks),
+            lambda one: self._is_kept(one, never, clocks),
         )
-        return rule.expired(_windows(found, entries, clocks))[:MOST]
+        return rule.expired(windows_of(found, entries, clocks.at))[:MOST]
 
-    def _forget(self, windows: Sequence[WindowForecasts]) -> int:
+    def _is_kept(self, one: WindowForecasts, never: Collection[str], clocks: Clocks) -> bool:
+        return any(entry.id in never for entry in one.entries) or any(
+            file.at >= clocks.now - IN_USE for file in one.files
+        )
+
+    def _forget(self, kind: str, windows: Sequence[WindowForecasts]) -> int:
         number = 0
         for start in range(0, len(windows), AT_ONCE):
             some = windows[start : start + AT_ONCE]
             ids = [entry.id for one in some for entry in one.entries]
-            number += self._delete("forecasts", self._files_of(some), partial(self._catalogue.forget, ids))
+            number += self._delete(kind, self._files_of(some), partial(self._catalogue.forget, ids))
         return number
 
     def _files_of(self, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
@@ -169,7 +189,7 @@ class ForecastRetention:
         return [
             file
             for file in found.values()
-            if not (_is_part(file) or _is_export(file.path) or file.path in inputs or _owner(file.path) in known)
+            if not (_is_part(file) or is_export(file.path) or file.path in inputs or owner_of(file.path) in known)
             and clocks.at(file.at, _day_after(file.path)) < clocks.now - self._keep.forecasts
         ]
 
@@ -211,46 +231,11 @@ def _is_part(file: StoredFile) -> bool:
     return file.path.name.startswith(".") and file.path.suffix == ".part"
 
 
-def _is_export(path: Path) -> bool:
-    """Return whether the file can be written again from the forecast's own file."""
-    parts = path.name.split(".")
-    own = parts[0].startswith("inputs-") or parts[1:] in (["nc"], ["observations", "nc"])
-    return not own and not path.name.startswith(".")
-
-
-def _owner(path: Path) -> str:
-    """Return the id of the forecast to which the file belongs."""
-    return path.name.split(".")[0]
-
-
 def _newest(entries: Sequence[CatalogueEntry]) -> list[CatalogueEntry]:
     """Return the forecasts from scans of the last hours before the newest one."""
     scheduled = [entry for entry in entries if entry.origin == "scans"]
     last = max((entry.reference_time for entry in scheduled), default=None)
     return [entry for entry in scheduled if last is not None and entry.reference_time >= last - NEEDED]
-
-
-def _windows(found: dict[Path, StoredFile], entries: Sequence[CatalogueEntry], clocks: Clocks) -> list[WindowForecasts]:
-    by_owner: dict[str, list[StoredFile]] = defaultdict(list)
-    for file in found.values():
-        by_owner[_owner(file.path)].append(file)
-    by_window: dict[tuple[str, str], list[CatalogueEntry]] = defaultdict(list)
-    for entry in entries:
-        by_window[entry.inputs_sha256, entry.origin].append(entry)
-    windows = []
-    for together in by_window.values():
-        inputs = {inputs_file(entry.path, entry.inputs_sha256) for entry in together}
-        files = [file for entry in together for file in by_owner[entry.id]]
-        files += [found[path] for path in inputs if path in found]
-        made_at, first = max(entry.issued_at for entry in together), together[0]
-        at = clocks.at(made_at, first.reference_time if first.origin == "scans" else None)
-        own = [file for file in files if not _is_export(file.path)]  # exports have a limit of their own
-        windows.append(WindowForecasts(at, sum(file.size for file in own), tuple(together), tuple(files)))
-    return windows
-
-
-def _is_read(one: WindowForecasts, clocks: Clocks) -> bool:
-    return any(file.at >= clocks.now - IN_USE for file in one.files)
 
 
 def _day_after(path: Path) -> datetime:

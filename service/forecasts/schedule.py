@@ -8,6 +8,7 @@ from itertools import pairwise
 from math import floor
 from pathlib import Path
 from statistics import mode
+from time import monotonic
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
@@ -31,6 +32,9 @@ SKIPPED_SINCE: Final = timedelta(minutes=10)
 
 CADENCE_FROM: Final = timedelta(days=1)
 """Scans this far back say how often a forecast is expected; a shorter time may lie in an outage."""
+
+CADENCE_HELD_S: Final = 60.0
+"""How long the cadence is not looked up again for the lifetimes of responses."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,15 @@ class ForecastSchedule:
         self._store = store
         self._engine = engine
         self._now = now
+        self._cadences: dict[str, tuple[float, timedelta | None]] = {}
+
+    def cadence(self, product: str) -> timedelta | None:
+        """Return the cadence of a product's scans, as it was at most a minute ago; None if one scan alone is known."""
+        looked_up_at, found = self._cadences.get(product, (-CADENCE_HELD_S, None))
+        if found is None or monotonic() - looked_up_at > CADENCE_HELD_S:
+            found = self._cadence(product)
+            self._cadences[product] = monotonic(), found
+        return found
 
     def refusal_of(self, scan_time: datetime) -> Refusal | None:
         """Return why no scheduled forecast starts from a scan; None unless it is too old."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, case, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -64,11 +64,9 @@ class Scorebook:
 
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
         """Return windows (`inputs_sha256`) where a current forecast from scans lacks sums of leads, oldest first."""
-        scored = aliased(ScoredLeadRow)
-        leads = select(func.count()).select_from(scored).where(_same(scored, ForecastRow)).scalar_subquery()
         query = (
             select(ForecastRow.inputs_sha256)
-            .where(ForecastRow.origin == "scans", leads < ForecastRow.leads, is_current())
+            .where(ForecastRow.origin == "scans", _lacks_leads(), is_current())
             .group_by(ForecastRow.inputs_sha256)
             .order_by(func.min(ForecastRow.reference_time), ForecastRow.inputs_sha256)
         )
@@ -126,6 +124,18 @@ def _stored(row: SumRow, lead_ids: Mapping[tuple[str, int], int]) -> list[dict[s
         }
         for number, values in row.sums.rows()
     ]
+
+
+def lacks_scores() -> ColumnElement[bool]:
+    """Return the condition of a group of forecasts that one of them lacks sums of leads."""
+    return func.max(case((_lacks_leads(), 1), else_=0)) == 1
+
+
+def _lacks_leads() -> ColumnElement[bool]:
+    """Return the condition that a forecast lacks sums of leads."""
+    scored = aliased(ScoredLeadRow)
+    leads = select(func.count()).select_from(scored).where(_same(scored, ForecastRow)).scalar_subquery()
+    return leads < ForecastRow.leads
 
 
 def _same(scored: type[ScoredLeadRow], forecast: type[ForecastRow]) -> ColumnElement[bool]:

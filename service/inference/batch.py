@@ -11,7 +11,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from core.errors import BusyError, ClientDisconnectedError
+from core.errors import BusyError, ClientDisconnectedError, ForecastError
 from service.inference.request_scope import DISCONNECTED, current_scope
 
 Given = TypeVar("Given")
@@ -75,10 +75,13 @@ class Lane(Generic[Given, Made]):
         Raises:
             BusyError: the queue is full, or the request's deadline has passed.
             ClientDisconnectedError: the client disconnected before the call was started.
+            ForecastError: the time that the scope gives a model has passed.
         """
         scope = current_scope()
-        call: QueuedCall[Given, Made] = QueuedCall(kind, given, scope.wait_until)
+        call: QueuedCall[Given, Made] = QueuedCall(kind, given, scope.give_up_at)
         left_s = scope.remaining_s("the model was called")
+        if scope.model_until is not None and scope.give_up_at == scope.model_until:
+            left_s = max(0.0, scope.model_until - time.monotonic())
         with self._changed:
             if len(self._waiting) >= self._batching.queue_size:
                 raise BusyError(f"the queue of the model is full ({len(self._waiting)} forecasts wait); retry later")
@@ -94,6 +97,8 @@ class Lane(Generic[Given, Made]):
             if call.made.done():  # a timeout that the model itself raised
                 raise
             what = "had not finished" if call.made.running() else "was not free"
+            if scope.give_up_at == scope.model_until:
+                raise ForecastError(f"the model {what} within {left_s:.0f} s (NOWCAST_TASK_LIMIT_S)") from err
             raise BusyError(f"the model {what} within {left_s:.0f} s (NOWCAST_REQUEST_LIMIT_S); retry later") from err
         finally:
             if call.made.cancel():  # its client no longer waits: the place in the queue is free at once

@@ -1,26 +1,45 @@
-"""Runs models: calls of one kind as a batch, on the CPU where the device fails, and checks what they return."""
+"""Runs models: calls of one kind as a batch, on the CPU where the device fails; leads are taken one by one."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from core.arrays import BoolField, Float32Field
+from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
 from service.inference.batch import Batching, Lane
-from service.inference.warm import AnyForecaster, WarmModels
+from service.inference.lead_checks import Expected, checked_leads
+from service.inference.request_scope import current_scope
+from service.inference.warm import AnyForecaster, Place, WarmModels
 from service.telemetry.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
 
 if TYPE_CHECKING:  # models imports torch, which the web process loads later
     from models.fields import ForecastFields
-
-ROUNDING: Final = 1e-5
-"""Largest rise of a probability with its threshold that counts as rounding."""
+    from models.leads import ForecastLead
 
 Notes = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LeadStream:
+    """The checked leads of one forecast, each computed when it is taken.
+
+    Attributes:
+        leads: in order, to be taken to the end.
+        lead_steps: their number.
+        thresholds_mmh: of their probabilities; empty without.
+    """
+
+    leads: Iterator["ForecastLead"]
+    lead_steps: int
+    thresholds_mmh: tuple[float, ...]
+
+
+Take = Callable[[LeadStream], Any]
+"""What becomes of the leads; it is called again from the first lead on after a failure."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +47,11 @@ class Made:
     """Result of one run of a model.
 
     Attributes:
-        fields: of the forecast.
-        notes: remarks on how they were made, for the forecast's record.
+        result: of the caller's `Take`.
+        notes: remarks on how the leads were made, for the forecast's record.
     """
 
-    fields: "ForecastFields"
+    result: Any
     notes: Notes = ()
 
 
@@ -45,6 +64,20 @@ class Kind:
     lead_steps: int
     cadence_minutes: int
     pixel_m: float | None = None
+    probabilities: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class ModelCall:
+    """One input, what becomes of its leads, and when (on `time.monotonic`) no caller waits for them any more."""
+
+    rate_mmh_THW: Float32Field
+    take: Take
+    give_up_at: float | None = None
+
+
+class DeviceFailedError(ForecastError):
+    """The device failed during a forecast; the CPU may make it."""
 
 
 class Engine:
@@ -52,19 +85,19 @@ class Engine:
 
     def __init__(self, warm: WarmModels, batching: Batching) -> None:
         self._warm = warm
-        self._lane = Lane[Float32Field, Made](self._run_alike, batching, QUEUE_SECONDS.labels("inference").observe)
+        self._lane = Lane[ModelCall, Made](self._run_alike, batching, QUEUE_SECONDS.labels("inference").observe)
 
-    def run(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
-        """Wait for the models' thread and return the forecast.
+    def run(self, kind: Kind, rate_mmh_THW: Float32Field, take: Take) -> Made:
+        """Wait for the models' thread, in which `take` is called too, and return its result.
 
         Raises:
-            ForecastError: the model failed, whatever it raised.
+            ForecastError: the model failed, whatever it raised, or took longer than the scope allows a model.
             InputError: the fields are invalid.
             BusyError: the queue is full, or the request's deadline has passed.
         """
-        return self._lane.call(kind, rate_mmh_THW)
+        return self._lane.call(kind, ModelCall(rate_mmh_THW, take, current_scope().give_up_at))
 
-    def run_here(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
+    def run_here(self, kind: Kind, call: ModelCall) -> Made:
         """Forecast in the calling thread.
 
         Raises:
@@ -73,115 +106,103 @@ class Engine:
         """
         place, forecaster = self._warm.place(), self._warm.get(kind.reference)
         try:
-            try:
-                return self._forecast(forecaster, kind, rate_mmh_THW)
-            except Exception as err:
-                if place == "cpu" or not self._warm.device_failed(err):
-                    raise
-            return self._forecast(self._warm.load(kind.reference, "cpu"), kind, rate_mmh_THW)
-        except (ForecastError, InputError):
-            raise
-        except Exception as err:  # any failure of a model ends in a fallback forecast
-            raise ForecastError(f"{type(err).__name__}: {err}") from err
+            return self._forecast(forecaster, kind, call, place)
+        except DeviceFailedError:
+            return self._forecast(self._on_cpu(kind.reference), kind, call, "cpu")
 
-    def _run_alike(self, kind: Hashable, given: Sequence[Float32Field]) -> Sequence[Made | Exception]:
+    def _on_cpu(self, reference: str) -> AnyForecaster:
+        try:
+            return self._warm.load(reference, "cpu")
+        except Exception as err:
+            raise _failure(err) from err
+
+    def _run_alike(self, kind: Hashable, calls: Sequence[ModelCall]) -> Sequence[Made | Exception]:
         """Run all calls as one batch, in the lane's thread; if that fails, run each alone to keep errors apart."""
         assert isinstance(kind, Kind)
-        if len(given) > 1:
+        made: Sequence[ForecastFields] = ()
+        if len(calls) > 1:
             with suppress(Exception):  # each run alone below raises its own error
-                return self._together(self._warm.get(kind.reference), kind, given)
-        return [self._alone(kind, rate_mmh_THW) for rate_mmh_THW in given]
+                made = self._together(self._warm.get(kind.reference), kind, calls)
+        if not made:
+            return [self._alone(kind, call) for call in calls]
+        return [self._taken(kind, *each) for each in zip(calls, made, strict=True)]
 
-    def _together(self, forecaster: AnyForecaster, kind: Kind, given: Sequence[Float32Field]) -> Sequence[Made]:
+    def _together(
+        self, forecaster: AnyForecaster, kind: Kind, calls: Sequence[ModelCall]
+    ) -> Sequence["ForecastFields"]:
         with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            made = forecaster.forecast_batch(
-                np.stack(given), kind.lead_steps, cadence_minutes=kind.cadence_minutes, pixel_m=kind.pixel_m
+            made: Sequence[ForecastFields] = forecaster.forecast_batch(
+                np.stack([call.rate_mmh_THW for call in calls]),
+                kind.lead_steps,
+                cadence_minutes=kind.cadence_minutes,
+                pixel_m=kind.pixel_m,
             )
-        BATCH_SIZE.labels(forecaster.name).observe(len(given))
-        return [Made(fields, self._notes(kind)) for fields in made]
+        BATCH_SIZE.labels(forecaster.name).observe(len(calls))
+        return made
 
-    def _alone(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made | Exception:
+    def _taken(self, kind: Kind, call: ModelCall, fields: "ForecastFields") -> Made | Exception:
+        """Return what the caller makes of the leads of a forecast that was made in a batch."""
+        from models.leads import lead_of
+
+        leads = (lead_of(fields, index) for index in range(len(fields.rate_mmh_LHW)))
         try:
-            made = self.run_here(kind, rate_mmh_THW)
+            return Made(call.take(_stream(kind, call, leads, fields.thresholds_mmh)), self._notes(kind))
+        except Exception as err:
+            return err
+
+    def _alone(self, kind: Kind, call: ModelCall) -> Made | Exception:
+        try:
+            made = self.run_here(kind, call)
         except Exception as err:
             return err
         BATCH_SIZE.labels(self._warm.get(kind.reference).name).observe(1)
         return made
 
-    def _forecast(self, forecaster: AnyForecaster, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
-        with timed(INFERENCE_SECONDS, forecaster.name, forecaster.version):
-            fields = forecaster.forecast(
-                rate_mmh_THW, kind.lead_steps, cadence_minutes=kind.cadence_minutes, pixel_m=kind.pixel_m
-            )
-        return Made(fields, self._notes(kind))
+    def _forecast(self, forecaster: AnyForecaster, kind: Kind, call: ModelCall, place: Place) -> Made:
+        leads = self._leads(forecaster, kind, call, place)
+        return Made(call.take(_stream(kind, call, leads, forecaster.thresholds_mmh)), self._notes(kind))
+
+    def _leads(self, forecaster: AnyForecaster, kind: Kind, call: ModelCall, place: Place) -> Iterator["ForecastLead"]:
+        """Yield a forecaster's leads as it computes them; what it raises becomes one of our errors."""
+        spent_s, leads = 0.0, None
+        while True:
+            began = perf_counter()
+            if call.give_up_at is not None and monotonic() > call.give_up_at:
+                raise ForecastError("it took longer than NOWCAST_TASK_LIMIT_S or NOWCAST_REQUEST_LIMIT_S allows")
+            try:
+                if leads is None:
+                    leads = forecaster.leads(
+                        call.rate_mmh_THW,
+                        kind.lead_steps,
+                        cadence_minutes=kind.cadence_minutes,
+                        pixel_m=kind.pixel_m,
+                    )
+                lead = next(leads, None)
+            except (ForecastError, InputError):
+                raise
+            except Exception as err:  # any failure of a model ends in a fallback forecast
+                if place != "cpu" and self._warm.device_failed(err):
+                    raise DeviceFailedError(str(err)) from err
+                raise _failure(err) from err
+            spent_s += perf_counter() - began
+            if lead is None:
+                INFERENCE_SECONDS.labels(forecaster.name, forecaster.version).observe(spent_s)
+                return
+            yield lead
+            del lead  # freed before the next one is computed
 
     def _notes(self, kind: Kind) -> Notes:
         trouble = self._warm.trouble
         return (f"{kind.reference} ran on the CPU: {trouble}",) if trouble else ()
 
 
-def checked(
-    fields: "ForecastFields", newest_mmh_HW: Float32Field, lead_steps: int
-) -> tuple["ForecastFields", tuple[str, ...]]:
-    """Return the fields, NaN and not known where the newest input is not observed, and notes.
-
-    Unusable probabilities are left out with a note; the rates stay. The arrays are changed in place, one lead after the
-    other, since copies of all leads and thresholds of a large grid do not fit into memory.
-
-    Raises:
-        ForecastError: the rates have another shape, or are not finite or negative where the newest input has a rate.
-    """
-    observed_HW = np.isfinite(newest_mmh_HW)
-    shape = (lead_steps, *newest_mmh_HW.shape)
-    for name, found_LHW in (("rates", fields.rate_mmh_LHW), ("known", fields.known_LHW)):
-        if found_LHW.shape != shape:
-            raise ForecastError(f"{name}: expected fields of {shape}, got {found_LHW.shape}")
-    rate_mmh_LHW, known_LHW, bad = _own(fields.rate_mmh_LHW), _own(fields.known_LHW), 0
-    for rate_mmh_HW, known_HW in zip(rate_mmh_LHW, known_LHW, strict=True):
-        bad += int((~(np.isfinite(rate_mmh_HW) & (rate_mmh_HW >= 0)) & observed_HW).sum())
-        rate_mmh_HW[~observed_HW] = np.nan
-        known_HW &= observed_HW
-    if bad:
-        raise ForecastError(f"expected rain rates where the newest input has one, got {bad} other values")
-    fields = replace(fields, rate_mmh_LHW=rate_mmh_LHW, known_LHW=known_LHW)
-    if fields.exceedance_probability_KLHW is None:
-        return replace(fields, thresholds_mmh=()), ()
-    try:
-        return replace(fields, exceedance_probability_KLHW=_probabilities(fields, observed_HW)), ()
-    except ForecastError as err:
-        without = replace(fields, exceedance_probability_KLHW=None, thresholds_mmh=())
-        return without, (f"probabilities omitted: {err}",)
+def _stream(
+    kind: Kind, call: ModelCall, leads: Iterator["ForecastLead"], thresholds_mmh: tuple[float, ...]
+) -> LeadStream:
+    thresholds_mmh = thresholds_mmh if kind.probabilities else ()
+    expected = Expected(call.rate_mmh_THW[-1], kind.lead_steps, thresholds_mmh)
+    return LeadStream(checked_leads(leads, expected), kind.lead_steps, thresholds_mmh)
 
 
-def _probabilities(fields: "ForecastFields", observed_HW: BoolField) -> Float32Field:
-    """Return the probabilities, NaN where the newest input is not observed.
-
-    Raises:
-        ForecastError: they are not probabilities of these thresholds.
-    """
-    thresholds, found_KLHW = fields.thresholds_mmh, fields.exceedance_probability_KLHW
-    assert found_KLHW is not None
-    shape = (len(thresholds), *fields.rate_mmh_LHW.shape)
-    if found_KLHW.shape != shape or not thresholds or list(thresholds) != sorted(set(thresholds)):
-        raise ForecastError(
-            f"expected fields of {shape} and ascending thresholds, got {found_KLHW.shape} for {thresholds} mm/h"
-        )
-    found_KLHW, bad, rising = _own(found_KLHW), 0, 0
-    for lead in range(shape[1]):
-        below_HW = None
-        for field_HW in found_KLHW[:, lead]:
-            bad += int((~((field_HW >= 0) & (field_HW <= 1)) & observed_HW).sum())
-            if below_HW is not None:
-                rising += int(((field_HW - below_HW > ROUNDING) & observed_HW).sum())
-            field_HW[~observed_HW] = np.nan
-            below_HW = field_HW
-    if bad:
-        raise ForecastError(f"expected values within 0 to 1 where the newest input has a rate, got {bad} others")
-    if rising:
-        raise ForecastError(f"expected values that do not rise with the threshold, got {rising} that do")
-    return found_KLHW
-
-
-def _own(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that may be changed: a model may return a read-only view of its input."""
-    return array if array.flags.writeable else array.copy()
+def _failure(err: Exception) -> ForecastError:
+    return ForecastError(f"{type(err).__name__}: {err}")

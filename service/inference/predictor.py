@@ -1,9 +1,10 @@
 """Which model makes a forecast, and the fallbacks where it fails: the CPU, extrapolation, persistence."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import numpy as np
 
@@ -11,31 +12,32 @@ from core.arrays import Float32Field
 from core.errors import ForecastError, InputError, UnavailableError
 from core.settings import Settings
 from service.inference.batch import Batching
-from service.inference.engine import Engine, Kind, Made, Notes, checked
+from service.inference.engine import Engine, Kind, LeadStream, Made, ModelCall, Notes
+from service.inference.lead_checks import ProbabilityError
 from service.inference.registry import ModelRegistry, ModelVersion
 from service.inference.warm import AnyForecaster, Place, Unloadable, WarmModels
 from service.telemetry.metrics import FALLBACKS
 from verification.baselines import BASELINES
 
 if TYPE_CHECKING:  # models imports torch, which the web process loads later
-    from models.fields import ForecastFields
     from models.forecaster import Forecaster
 
+Result = TypeVar("Result")
 WARM_CELLS: Final = 64
 GPU_BATCH: Final = 8
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Forecast fields, and the method that made them.
+class Prediction(Generic[Result]):
+    """What the caller made of the leads, and the method that made these.
 
     Attributes:
-        fields: checked; NaN exactly where the newest input is NaN.
-        method: name of the forecaster that made them.
+        result: of the caller's function.
+        method: name of the forecaster that made the leads.
         notes: why it was not the requested one on its device; empty if it was.
     """
 
-    fields: "ForecastFields"
+    result: Result
     method: str
     notes: Notes = ()
 
@@ -134,7 +136,7 @@ class Predictor:
         dry_THW = np.zeros((2 * forecaster.input_steps, WARM_CELLS, WARM_CELLS), np.float32)
         kind = Kind(self._resolve(name), dry_THW.shape, 1, round(forecaster.cadence_minutes), forecaster.pixel_m)
         try:
-            self._run(kind, dry_THW)
+            self._run(kind, dry_THW, lambda stream: deque(stream.leads, maxlen=0))
         except (ForecastError, InputError) as err:
             raise UnavailableError(f"model {name} does not run: {err}") from err
 
@@ -171,9 +173,10 @@ class Predictor:
         lead_steps: int,
         cadence_minutes: int,
         *,
+        take: Callable[[LeadStream], Result],
         pixel_m: float | None = None,
         model_usable: bool = True,
-    ) -> Prediction:
+    ) -> Prediction[Result]:
         """Forecast with a model; where it fails with extrapolation, then persistence, with a note of it.
 
         Args:
@@ -181,6 +184,8 @@ class Predictor:
             rate_mmh_THW: the window on the model's grid.
             lead_steps: number of fields to forecast.
             cadence_minutes: of the window.
+            take: takes the checked leads one by one (NaN exactly where the newest input is NaN); it is called again,
+                from the first lead on, for each fallback.
             pixel_m: cell size of the window; None: that of the model's training.
             model_usable: False if fields of the window are missing; then only a baseline may run.
 
@@ -197,9 +202,8 @@ class Predictor:
             chain.remove(reference)
         for candidate in chain:
             try:
-                made = self._run(
-                    Kind(candidate, rate_mmh_THW.shape, lead_steps, cadence_minutes, pixel_m), rate_mmh_THW
-                )
+                kind = Kind(candidate, rate_mmh_THW.shape, lead_steps, cadence_minutes, pixel_m)
+                made = self._made(kind, rate_mmh_THW, take)
             except ForecastError as err:
                 notes.append(f"{name if candidate == reference else candidate} failed: {err}")
                 continue
@@ -207,17 +211,22 @@ class Predictor:
             if notes:
                 FALLBACKS.labels(self._warm.get(reference).name, method).inc()
             fallback = (*notes, f"forecast by {candidate}") if notes else ()
-            return Prediction(made.fields, method, fallback + made.notes)
+            return Prediction(made.result, method, fallback + made.notes)
         raise ForecastError("; ".join(notes))
 
-    def _run(self, kind: Kind, rate_mmh_THW: Float32Field) -> Made:
-        if kind.reference in BASELINES:
-            with self._baseline_locks[kind.reference]:
-                made = self._engine.run_here(kind, rate_mmh_THW)
-        else:
-            made = self._engine.run(kind, rate_mmh_THW)
-        fields, notes = checked(made.fields, rate_mmh_THW[-1], kind.lead_steps)
-        return Made(fields, made.notes + notes)
+    def _made(self, kind: Kind, rate_mmh_THW: Float32Field, take: Callable[[LeadStream], object]) -> Made:
+        """Forecast with one model; where its probabilities cannot be used again without them, with a note."""
+        try:
+            return self._run(kind, rate_mmh_THW, take)
+        except ProbabilityError as err:
+            made = self._run(replace(kind, probabilities=False), rate_mmh_THW, take)
+            return replace(made, notes=(*made.notes, f"probabilities omitted: {err}"))
+
+    def _run(self, kind: Kind, rate_mmh_THW: Float32Field, take: Callable[[LeadStream], object]) -> Made:
+        if kind.reference not in BASELINES:
+            return self._engine.run(kind, rate_mmh_THW, take)
+        with self._baseline_locks[kind.reference]:
+            return self._engine.run_here(kind, ModelCall(rate_mmh_THW, take))
 
 
 def batch_size(settings: Settings) -> int:

@@ -66,10 +66,18 @@ class RequestScope:
     Attributes:
         client: whether the client is connected; outside of requests one that never disconnects.
         wait_until: on the clock `time.monotonic`; None without a limit.
+        model_until: on the same clock, when a model that has not finished is given up, so that a baseline can still be
+            made within the limit of a task; None without a limit.
     """
 
     client: ClientPresence = field(default_factory=ClientPresence)
     wait_until: float | None = None
+    model_until: float | None = None
+
+    @property
+    def give_up_at(self) -> float | None:
+        """Return when no caller waits for a model any more; None without a limit."""
+        return min((until for until in (self.wait_until, self.model_until) if until is not None), default=None)
 
     def remaining_s(self, step: str) -> float | None:
         """Return the seconds that this request may still wait; None without a limit.
@@ -99,18 +107,23 @@ def current_scope() -> RequestScope:
 
 
 @contextmanager
-def request_scope(*, client: ClientPresence | None = None, limit_s: float | None = None) -> Iterator[None]:
+def request_scope(
+    *, client: ClientPresence | None = None, limit_s: float | None = None, model_s: float | None = None
+) -> Iterator[None]:
     """Set the scope of the request within this block; arguments that are None leave the outer scope's value.
 
     Args:
         client: of the request.
         limit_s: the longest time to wait from now on.
+        model_s: the longest time from now on that a model may take, before a baseline is the fallback.
     """
     scope = current_scope()
     if client is not None:
         scope = replace(scope, client=client)
     if limit_s is not None:
         scope = replace(scope, wait_until=time.monotonic() + limit_s)
+    if model_s is not None:
+        scope = replace(scope, model_until=time.monotonic() + model_s)
     token = _SCOPE.set(scope)
     try:
         yield

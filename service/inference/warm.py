@@ -57,7 +57,7 @@ class Unloadable:
         """
         raise ForecastError(f"{self.name} did not load: {self.reason}")
 
-    forecast_batch = forecast
+    forecast_batch = leads = forecast
 
 
 class WarmModels:

@@ -237,5 +237,5 @@ def _answer(
     request: Request, backend: Backend, run: StoredForecast, part: str, query: EdrQuery, content: Callable[[], bytes]
 ) -> Response:
     tag = caching.weak_etag(run, part, query.text, status_of(backend, run))
-    headers = caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))
+    headers = caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.service))
     return caching.not_modified(request, headers) or Response(content(), media_type=query.kind, headers=headers)

@@ -68,7 +68,7 @@ def read_tile(
     view, recent = tile_view(z, x, y, scale), request.app.state.recent
     forecast = _run(backend, recent, run)
     source = layer_source(backend.service.store, forecast, layer, time)
-    lifetime_s = OBSERVED_S if source.is_observed else caching.lifetime_s(run, forecast, backend.settings)
+    lifetime_s = OBSERVED_S if source.is_observed else caching.lifetime_s(run, forecast, backend.service)
     tag = caching.etag(forecast, layer, source.content, f"{z}-{x}-{y}-{scale}")
     headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     unchanged = caching.not_modified(request, headers)
@@ -93,7 +93,7 @@ def read_layers(
     forecast = _run(backend, request.app.state.recent, run)
     answer = layers_out(backend.service.store, forecast)
     tag = caching.weak_etag(forecast, answer.model_dump_json())
-    lifetime_s = caching.with_members_s(forecast, backend.settings)
+    lifetime_s = caching.with_members_s(forecast, backend.service)
     response.headers.update(caching.headers(forecast, tag, lifetime_s=lifetime_s))
     return answer
 

@@ -258,4 +258,4 @@ def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:
 
 def _headers(backend: Backend, run: StoredForecast, request: Request) -> dict[str, str]:
     tag = caching.weak_etag(run, request.url.query, status_of(backend, run))
-    return caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.settings))
+    return caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.service))

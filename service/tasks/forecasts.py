@@ -16,6 +16,7 @@ from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.schedule import ScheduledTime
+from service.inference.request_scope import request_scope
 from service.tasks.queue import (
     CYCLE,
     HEARTBEAT,
@@ -25,6 +26,7 @@ from service.tasks.queue import (
     SWEEP,
     VERIFY,
     is_first,
+    model_limit_s,
     queue,
 )
 from service.tasks.watchdog import mark_completed
@@ -56,7 +58,7 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
     """Forecast from the stored scans up to `reference_time` (ISO 8601; None: the newest); return the forecast's id."""
     time = datetime.fromisoformat(reference_time) if reference_time else None
     try:
-        with service().healing.noticing():
+        with service().healing.noticing(), request_scope(model_s=model_limit_s(get_settings())):
             return service().forecast_stored(time, model, scheduled=scheduled, with_baselines=False).id
     except SoftTimeLimitExceeded:
         log.error(
@@ -74,7 +76,7 @@ def make_baselines_task() -> str | None:
 
     What lacks them is read from the catalogue, so nothing is lost by a restart.
     """
-    for forecast in service().baselines.missing(limit=MOST_LACKING):
+    for forecast in service().baselines.missing(service().verified_since(), limit=MOST_LACKING):
         if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):
             service().baselines.compute(forecast)
             return forecast.id
@@ -140,6 +142,7 @@ def cycle_task() -> int:
         REFUSED.labels("too_old").inc()
         log.warning("no scheduled forecast: %s", refusal.reason)
     _report_skipped()
+    _report_settings()
     return int(any(_queue_forecast(one) for one in service().schedule.queued()))
 
 
@@ -149,6 +152,13 @@ def _report_skipped() -> None:
         if is_first(f"skipped:{time}", LOG_REFUSAL_EVERY_S):
             REFUSED.labels("skipped").inc()
             log.warning("the scan of %s got no forecast in time; the newest scans go first", iso(time))
+
+
+def _report_settings() -> None:
+    """Log which setting the scans do not allow: at the start there may have been none."""
+    trouble = service().setting_checks.trouble
+    if trouble is not None and is_first(f"setting:{trouble}", LOG_REFUSAL_EVERY_S):
+        log.error("a setting cannot be honoured: %s", trouble)
 
 
 def _queue_forecast(one: ScheduledTime) -> bool:

@@ -10,9 +10,10 @@ from celery.exceptions import SoftTimeLimitExceeded
 from core.errors import NowcastError, UnavailableError
 from core.settings import get_settings
 from service.forecasts.nowcast import NowcastService
+from service.inference.request_scope import request_scope
 from service.tasks.forecasts import service
 from service.tasks.jobbook import JobBook
-from service.tasks.queue import FIND_LOST_JOBS, REDELIVERY_AFTER_LIMIT_S, RUN_JOB, queue
+from service.tasks.queue import FIND_LOST_JOBS, REDELIVERY_AFTER_LIMIT_S, RUN_JOB, model_limit_s, queue
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
         return
     try:
         time = datetime.fromisoformat(job.reference_time) if job.reference_time else None
-        forecast = service.forecast_stored(time, job.model)
+        with request_scope(model_s=model_limit_s(service.settings)):
+            forecast = service.forecast_stored(time, job.model)
     except UnavailableError:
         jobs.mark_waiting(job_id)
         raise

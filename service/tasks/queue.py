@@ -64,6 +64,9 @@ HEADER: Final = "nowcast"
 LOCAL_REDIS_URL: Final = "redis://127.0.0.1:6379/0"
 SOFT_BEFORE_HARD_S: Final = 10.0
 REDELIVERY_AFTER_LIMIT_S: Final = 15.0
+MODEL_SHARE: Final = 0.6
+"""Share of a task's time after which a model is given up: extrapolation takes less than half as long."""
+
 SWEEP_S: Final = 600.0
 SCHEDULE: Final = "schedule"
 """Sender of the synthetic tasks of the schedule."""
@@ -136,6 +139,11 @@ def task_settings(settings: Settings) -> dict[str, Any]:
         "beat_scheduler": "service.tasks.beat:OnceScheduler",
         "beat_max_loop_interval": settings.cycle_s,
     }
+
+
+def model_limit_s(settings: Settings) -> float:
+    """Return how long a model may take within a task, so that a baseline can still be made as its fallback."""
+    return MODEL_SHARE * max(0.0, settings.task_limit_s - SOFT_BEFORE_HARD_S)
 
 
 def schedule(settings: Settings) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def warm_up(**_: object) -> None:
     keep_in_files(get_settings().home)
     try:
         check_before_start(get_settings().catalogue_url)
-        service().check_settings()
+        service().setting_checks.check()
     except ConfigError as err:
         # Celery logs an exception of a handler and starts all the same; SystemExit ends the worker.
         raise SystemExit(f"cannot start: {err}") from err

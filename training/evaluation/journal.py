@@ -1,6 +1,8 @@
 """The journal and the progress of an evaluation: a run that ends early goes on where it stopped."""
 
 import base64
+import hashlib
+import inspect
 import json
 import os
 import sys
@@ -11,6 +13,7 @@ from time import perf_counter
 from typing import Any, BinaryIO, Final, Self
 
 from core.errors import ConfigError
+from models import Forecaster
 
 LINE_EVERY_S: Final = 10.0
 
@@ -137,3 +140,14 @@ class Progress:
 def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     key = next(key for key in [*new, *old] if old.get(key) != new.get(key))
     return f"{key} was {str(old.get(key))[:120]}, is {str(new.get(key))[:120]}"
+
+
+def forecaster_key(forecaster: Forecaster) -> str:
+    """Return a short name of what a forecaster's results depend on: its weights, and the code of its package.
+
+    Calibration and cuts are code, so a change of them alone makes another journal.
+    """
+    digest = hashlib.sha256(str(forecaster.card.get("sha256", "")).encode())
+    for path in sorted(Path(inspect.getfile(type(forecaster))).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -34,6 +34,7 @@ def test_a_warm_service_is_ready(tmp_path: Path):
             "broker": "not configured",
             "data": "no scan is stored yet",
             "device": "ok",
+            "settings": "ok",
         }
         assert client.get("/nowcast/latest").status_code == 404  # ready, though there is nothing yet
 

@@ -79,7 +79,9 @@ def test_a_date_counts_where_no_tag_comes(client, path):
 def test_the_latest_forecast_expires_at_the_next_run(client, service, path):
     headers = client.get(path).headers
     expires, now = parsedate_to_datetime(headers["expires"]), datetime.now(UTC)
-    assert expires <= max(now + timedelta(seconds=2), service.latest().issued_at + timedelta(minutes=5, seconds=1))
+    scans_apart = service.schedule.cadence(service.latest().product)
+    assert scans_apart == timedelta(minutes=30)
+    assert expires <= max(now + timedelta(seconds=2), service.latest().issued_at + scans_apart + timedelta(seconds=1))
     assert headers["cache-control"].startswith("public, max-age=")
 
 

@@ -10,10 +10,9 @@ from service.api.lookup import LATEST, RecentForecasts
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.fields import FIELDS, FieldCache
 from service.forecasts.packing import rounded_rate
-from service.forecasts.products import write_forecast
 from service.queries.point import point_series
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, write_fields
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_fields_are_read_once_and_anew_where_the_file_is_another(service, monkey
     assert fields.analysis_mmh_HW is not None
     with pytest.raises(ValueError, match="read-only"):
         fields.rate_mmh_THW[0, 0, 0] = 1
-    write_forecast(forecast, fields_of(fields.rate_mmh_THW + 1))
+    write_fields(forecast, fields_of(fields.rate_mmh_THW + 1))
     assert cache.held(forecast) is None
     np.testing.assert_array_equal(cache.read(forecast).rate_mmh_THW, rounded_rate(fields.rate_mmh_THW + 1))
     forecast.path.unlink()
@@ -95,18 +94,18 @@ def test_a_lead_without_data_leaves_the_others(service):
     row, col = 20, 50
     rates = forecast.rate_mmh_THW.copy()
     rates[:3, row, col], rates[3:, row, col] = [0.0, 1.5, 0.0], np.nan
-    write_forecast(forecast, fields_of(rates))
+    write_fields(forecast, fields_of(rates))
     lon_HW, lat_HW = GRID.lon_lat_HW()
     point = point_series(forecast, float(lat_HW[row, col]), float(lon_HW[row, col]))
     assert point.rate_mmh == (0.0, 1.5, 0.0, None, None)
     assert (point.coverage, point.outlook) == ("temporarily unavailable", "rain")
     assert (point.next_rain_start, point.next_rain_end) == forecast.valid_times[1:3]
     rates[:3, row, col] = 0.0
-    write_forecast(forecast, fields_of(rates))
+    write_fields(forecast, fields_of(rates))
     point = point_series(forecast, float(lat_HW[row, col]), float(lon_HW[row, col]))
     assert (point.outlook, point.next_rain_start) == ("unknown", None)
     rates[:, 2, 3] = [0.0, 0.0, 0.0, np.nan, np.nan]  # where no radar ever sees, but the model does
-    write_forecast(forecast, fields_of(rates))
+    write_fields(forecast, fields_of(rates))
     assert point_series(forecast, float(lat_HW[2, 3]), float(lon_HW[2, 3])).coverage == "temporarily unavailable"
 
 

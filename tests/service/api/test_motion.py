@@ -7,9 +7,8 @@ from pyproj import Geod
 
 from models.fields import MotionField
 from service.forecasts.motion import read_motion
-from service.forecasts.products import write_forecast
 from tests.service.api_support import GRID, fill, running, service_at
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, write_fields
 
 FACTOR = 8
 LON_HW, LAT_HW = GRID.lon_lat_HW()
@@ -30,7 +29,7 @@ def service(tmp_path_factory):
     forecast = made.forecast_stored()
     fields = fields_of(forecast.rate_mmh_THW)
     object.__setattr__(fields, "motion", field(20.0, 0.0))
-    write_forecast(forecast, fields)
+    write_fields(forecast, fields)
     return made
 
 

@@ -15,9 +15,8 @@ from core.errors import NoDataError, NotAcceptableError
 from core.grid import Grid
 from service.forecasts.exports import WRITERS, export_path, exported, on_source_grid
 from service.forecasts.fields import FIELDS
-from service.forecasts.products import write_forecast
 from tests.service.api_support import GRID, fill, running, service_at
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, write_fields
 
 WET = 17, 24
 """Of the world's forecast: not symmetrical, so that a flip is seen."""
@@ -105,7 +104,7 @@ def test_a_file_is_written_once_and_anew_after_its_forecast(forecast, monkeypatc
     for thread in threads:
         thread.join()
     assert calls == ["tif"]
-    write_forecast(forecast, fields_of(forecast.rate_mmh_THW * 2))
+    write_fields(forecast, fields_of(forecast.rate_mmh_THW * 2))
     later = forecast.path.stat().st_mtime_ns + 10**9
     os.utime(forecast.path, ns=(later, later))
     with rasterio.open(exported(forecast, "tif")) as raster:
@@ -121,7 +120,7 @@ def test_what_cannot_be(forecast):
         exported(replace(forecast, source_grid=None), "nc", source=True)
     grid = Grid("EPSG:4326", 8.0, 52.0, 0.1, 0.1, *forecast.grid.shape)
     degrees = replace(forecast, grid=grid, path=forecast.path.with_name("degrees.nc"))
-    write_forecast(degrees, fields_of(forecast.rate_mmh_THW))
+    write_fields(degrees, fields_of(forecast.rate_mmh_THW))
     with pytest.raises(NotAcceptableError, match="metres"):
         exported(degrees, "h5")
     assert not list(forecast.path.parent.glob("*.part"))

@@ -12,10 +12,10 @@ from service.client import Client
 from service.client.__main__ import app as client_app
 from service.forecasts.exports import exported
 from service.forecasts.probabilities import read_probabilities
-from service.forecasts.products import read_known, write_forecast
+from service.forecasts.products import read_known
 from service.queries.point import point_series
 from tests.service.api_support import GRID, fill, running, service_at
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, write_fields
 from tests.service.live import served
 
 INFLOW = np.s_[:, 50:, 40:]
@@ -42,7 +42,7 @@ def forecast(service):
     known_LHW[INFLOW] = False
     chances = read_probabilities(made.path)
     assert chances is not None
-    write_forecast(made, fields_of(rate_mmh_LHW, chances.probability_NTHW, chances.thresholds_mmh, known_LHW))
+    write_fields(made, fields_of(rate_mmh_LHW, chances.probability_NTHW, chances.thresholds_mmh, known_LHW))
     return made
 
 

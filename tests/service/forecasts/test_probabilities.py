@@ -11,13 +11,13 @@ import xarray as xr
 from core.errors import ForecastError, NoDataError
 from core.exceedance import PROBABILITY_ERROR, PROBABILITY_STEP
 from service.forecasts.probabilities import read_probabilities, threshold_index
-from service.forecasts.products import read_forecast, write_forecast
+from service.forecasts.products import read_forecast
 from service.inference.batch import Batching
-from service.inference.engine import checked
+from service.inference.lead_checks import Expected, ProbabilityError, checked_leads
 from service.inference.predictor import Predictor
 from tests.service.api_support import as_stored, chance_of
 from tests.service.conftest import Fading
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, leads_of, whole, write_fields
 
 RATES_MMH = (0.1, 0.5, 5.0)
 
@@ -62,10 +62,10 @@ def forecast(world, window_frames):
 
 
 def test_one_call_makes_rates_and_probabilities(world, rates):
-    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    prediction = world.service.predictor.predict("default", rates, 5, 30, take=whole)
     assert world.model.calls == 1
     assert prediction.notes == ()
-    fields = prediction.fields
+    fields = prediction.result
     assert fields.thresholds_mmh == RATES_MMH
     np.testing.assert_array_equal(fields.exceedance_probability_KLHW, chances(fields.rate_mmh_LHW))
     assert np.isnan(fields.exceedance_probability_KLHW[:, :, :4, :4]).all()
@@ -93,19 +93,30 @@ def test_bad_probabilities_are_omitted_and_the_forecast_stays(world, window_fram
     assert np.isfinite(forecast.rate_mmh_THW[:, 10:]).all()
 
 
+def kept(rates, found, thresholds_mmh):
+    """The leads that pass the checks."""
+    fields = fields_of(rates, found, thresholds_mmh)
+    return list(checked_leads(leads_of(fields), Expected(rates[-1], len(rates), thresholds_mmh)))
+
+
 def test_probabilities_where_nothing_was_observed_do_not_matter(rates):
     found = chances(rates)
     found[:, :, :4, :4] = 7.0
-    kept, notes = checked(fields_of(rates, found, RATES_MMH), rates[-1], 5)
-    assert kept.exceedance_probability_KLHW is not None
-    assert notes == ()
-    assert np.isnan(kept.exceedance_probability_KLHW[:, :, :4, :4]).all()
+    for lead in kept(rates, found, RATES_MMH):
+        assert lead.exceedance_probability_KHW is not None
+        assert np.isnan(lead.exceedance_probability_KHW[:, :4, :4]).all()
 
 
 def test_thresholds_that_do_not_rise_are_refused(rates):
-    for thresholds_mmh, found in (((0.5, 0.1, 5.0), chances(rates)), ((), chances(rates)[:0])):
-        kept, _ = checked(fields_of(rates, found, thresholds_mmh), rates[-1], 5)
-        assert (kept.exceedance_probability_KLHW, kept.thresholds_mmh) == (None, ())
+    with pytest.raises(ProbabilityError, match="ascending thresholds"):
+        kept(rates, chances(rates), (0.5, 0.1, 5.0))
+    assert all(lead.exceedance_probability_KHW is None for lead in kept(rates, chances(rates)[:0], ()))
+
+
+def test_a_model_must_return_every_lead(rates):
+    fields = fields_of(rates)
+    with pytest.raises(ForecastError, match="expected 6 leads, got 5"):
+        list(checked_leads(leads_of(fields), Expected(rates[-1], 6, ())))
 
 
 def test_neither_a_baseline_nor_a_fallback_has_probabilities(world, window_frames):
@@ -131,10 +142,13 @@ def test_a_batch_carries_the_probabilities_of_each(rates):
     predictor = Predictor(lambda _: model, batching=Batching(size=3, wait_s=20))
     given = [rates, rates * 2, rates * 3]
     with ThreadPoolExecutor(3) as pool:
-        made = [each.result(30) for each in [pool.submit(predictor.predict, "default", one, 3, 30) for one in given]]
+        made = [
+            each.result(30)
+            for each in [pool.submit(predictor.predict, "default", one, 3, 30, take=whole) for one in given]
+        ]
     assert batches == [3]
     for prediction, one in zip(made, given, strict=True):
-        found, own = prediction.fields.exceedance_probability_KLHW, chances(model.forecast(one, 3).rate_mmh_LHW)
+        found, own = prediction.result.exceedance_probability_KLHW, chances(model.forecast(one, 3).rate_mmh_LHW)
         assert found is not None
         np.testing.assert_array_equal(found, own, err_msg="of another input")
 
@@ -152,7 +166,7 @@ def test_the_file_holds_them_with_a_known_error(forecast):
 def test_all_and_nothing_stay_just_that(world, forecast):
     certain = np.ones((3, 5, *forecast.grid.shape), np.float32)
     certain[1:] = 0.0
-    write_forecast(forecast, fields_of(forecast.rate_mmh_THW, certain, RATES_MMH))
+    write_fields(forecast, fields_of(forecast.rate_mmh_THW, certain, RATES_MMH))
     np.testing.assert_array_equal(of_file(forecast).probability_NTHW, certain)
 
 

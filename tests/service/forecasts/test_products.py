@@ -20,10 +20,10 @@ from core.times import utc
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.maker import forecast_id
 from service.forecasts.netcdf import read_packed
-from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known, write_forecast
+from service.forecasts.products import inputs_png, lead_png, read_forecast, read_known
 from service.forecasts.records import read_rate
 from service.inference.inputs import model_input
-from tests.service.fakes import fields_of
+from tests.service.fakes import fields_of, write_fields
 
 LEADS = (30, 60, 90, 120, 150)
 CITIES = {"Berlin": (52.52, 13.405), "Munich": (48.137, 11.576), "Hamburg": (53.551, 9.994)}
@@ -60,7 +60,7 @@ def test_xarray_opens_the_forecast(forecast, reference_time):
 def test_known_comes_back_and_is_cf(forecast):
     known_LHW = np.isfinite(forecast.rate_mmh_THW)
     known_LHW[:, 10:20, :5] = False
-    write_forecast(forecast, fields_of(forecast.rate_mmh_THW, known_LHW=known_LHW))
+    write_fields(forecast, fields_of(forecast.rate_mmh_THW, known_LHW=known_LHW))
     np.testing.assert_array_equal(read_known(forecast.path), known_LHW)
     with xr.open_dataset(forecast.path) as dataset:
         known = dataset.known
@@ -86,7 +86,7 @@ def test_rasterio_finds_the_cities(forecast, city):
     field_HW = np.zeros(RADOLAN_900.shape, np.float32)
     field_HW[row, col] = 10
     wide = replace(forecast, grid=RADOLAN_900, path=forecast.path.with_name("wide.nc"), lead_minutes=(30,))
-    write_forecast(wide, fields_of(field_HW[None]))
+    write_fields(wide, fields_of(field_HW[None]))
     with rasterio.open(f"netcdf:{wide.path}:rainfall_rate") as raster:
         to_raster = Transformer.from_crs(RADOLAN_900.projection.geodetic_crs, raster.crs, always_xy=True)
         found = raster.index(*to_raster.transform(lon, lat))

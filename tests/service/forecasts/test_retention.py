@@ -109,9 +109,14 @@ def test_what_is_still_to_be_verified_stays(open_world):
 def test_too_many_bytes_take_the_oldest_first(world):
     sizes = sum(path.stat().st_size for path in world.home.glob("forecasts/*/*/*/*.nc"))
     assert sweep(world, KeepForecasts(400 * DAY, sizes, 400 * DAY, 10**12)) == {}
-    assert sweep(world, KeepForecasts(400 * DAY, sizes - 1, 400 * DAY, 10**12)) == {"forecasts": 4}
+    assert sweep(world, KeepForecasts(400 * DAY, sizes - 1, 400 * DAY, 10**12)) == {"thinned": 2}
+    thinned = sum(path.stat().st_size for path in world.home.glob("forecasts/*/*/*/*.nc"))
+    assert sweep(world, KeepForecasts(400 * DAY, thinned - 5000, 400 * DAY, 10**12)) == {"thinned": 2}
+    assert hours_of(world) == list(HOURS)
+    thinned = sum(path.stat().st_size for path in world.home.glob("forecasts/*/*/*/*.nc"))
+    assert sweep(world, KeepForecasts(400 * DAY, thinned - 1, 400 * DAY, 10**12)) == {"forecasts": 2}
     assert hours_of(world) == [4, 6, 8, 10, 12]
-    assert sweep(world, KeepForecasts(400 * DAY, 0, 400 * DAY, 10**12)) == {"forecasts": 4}
+    assert sweep(world, KeepForecasts(400 * DAY, 0, 400 * DAY, 10**12)) == {"forecasts": 2}
     assert hours_of(world) == [6, 8, 10, 12]
 
 
@@ -218,3 +223,49 @@ def test_the_settings_rule_and_the_schedule_asks(open_world, tmp_path):
     exported(upload, "tif")
     assert sweep_forecasts(world.service) == {}
     assert sweep_forecasts(world.service, datetime.now(UTC) + 2 * IN_USE) == {"exports": 1}
+
+
+def bytes_of(world: World, pattern: str = "*") -> int:
+    return sum(path.stat().st_size for path in world.home.glob(f"forecasts/*/*/*/{pattern}"))
+
+
+def test_too_many_bytes_take_scored_baselines_and_members_first(world):
+    """Their scores stay, they are not made again, and each can be requested again."""
+    counts = world.service.rolling(24 * 400)
+    oldest = world.service.list(limit=1000, end=START + timedelta(hours=2), model="fading")[0]
+    members = oldest.path.with_name(f"{oldest.id}.members.nc")
+    members.write_bytes(b"x" * 5000)
+    put_times(world, world.now - timedelta(hours=1))
+    before = bytes_of(world)
+    assert sweep(world, KeepForecasts(400 * DAY, before, 400 * DAY, 0)) == {}, "members are no export"
+    assert sweep(world, KeepForecasts(400 * DAY, before - 1, 400 * DAY, 10**12)) == {"thinned": 3}
+    assert (members.is_file(), oldest.path.is_file(), oldest.inputs_path.is_file()) == (False, True, True)
+    assert in_line(world)
+    assert world.service.baselines.missing() == []
+    assert world.service.verify_observed() == 0
+    assert world.service.rolling(24 * 400) == counts
+    assert sweep(world, KeepForecasts(400 * DAY, bytes_of(world), 400 * DAY, 10**12)) == {}
+    put_times(world, world.now - timedelta(hours=1))
+    limit = bytes_of(world) - oldest.path.stat().st_size // 2
+    sweep(world, KeepForecasts(400 * DAY, limit, 400 * DAY, 10**12))
+    assert bytes_of(world) <= limit
+    assert hours_of(world) == list(HOURS), "the next window's baselines were enough"
+    again = world.service.forecast_stored(oldest.reference_time, "persistence")
+    assert again.path.is_file()
+
+
+def test_then_forecasts_between_half_hours_go_before_the_oldest_ones(open_world):
+    world = open_world()
+    world.put(*[rain(minutes) for minutes in range(0, 5 * 60 + 1, 15)])
+    times = [START + timedelta(minutes=minutes) for minutes in (120, 135, 150, 165)]
+    for time in times:
+        world.service.forecast_stored(time, with_baselines=False)
+    world.put(*[rain(minutes) for minutes in range(58 * 60, 60 * 60 + 1, 30)])
+    world.now = START + timedelta(hours=60)
+    world.service.forecast_stored(with_baselines=False)  # the newest hours are others
+    put_times(world, world.now - timedelta(hours=1))
+    left = []
+    for _ in times:
+        sweep(world, KeepForecasts(400 * DAY, bytes_of(world) - 1, 400 * DAY, 10**12))
+        left.append(sorted(one.reference_time for one in world.service.list(limit=1000, end=times[-1])))
+    assert left == [times[::1][:1] + times[2:], [times[0], times[2]], [times[2]], []]

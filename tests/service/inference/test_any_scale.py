@@ -117,9 +117,21 @@ def test_fields_of_the_last_half_hour_are_needed(opened, rain):
 )
 def test_a_setting_that_a_model_cannot_honour_is_named(open_world, settings, phrase):
     with pytest.raises(ConfigError, match=phrase):
-        open_world(**settings).service.check_settings()
-    open_world().service.check_settings()
+        open_world(**settings).service.setting_checks.check()
+    open_world().service.setting_checks.check()
+
+
+def test_settings_that_the_stored_scans_do_not_allow_are_named(opened, rain):
+    every_15 = [rain(minutes) for minutes in range(0, 121, 15)]
+    for settings, phrase in (
+        ({"lead_step_minutes": 20}, "scans are 15 minutes apart: NOWCAST_LEAD_STEP_MINUTES"),
+        ({"grid_m": 500.0}, "NOWCAST_GRID_M: expected at least the edge of the scans' cells, 1000 m, got 500"),
+    ):
+        opened(**settings).put(*every_15)
+        with pytest.raises(ConfigError, match=phrase):
+            opened(**settings).service.setting_checks.check()
+    opened(grid_m=1000.0, lead_step_minutes=30).service.setting_checks.check()
 
 
 def test_a_model_of_any_scale_honours_them(opened):
-    opened(grid_m=2000.0, lead_step_minutes=45).service.check_settings()
+    opened(grid_m=2000.0, lead_step_minutes=45).service.setting_checks.check()

@@ -11,7 +11,7 @@ from models import Forecaster, build_model
 from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
 from service.inference.request_scope import request_scope
-from tests.service.fakes import FakeForecaster
+from tests.service.fakes import FakeForecaster, whole
 from tests.waiting import PATIENCE_S, wait_until
 
 
@@ -144,16 +144,16 @@ def test_concurrent_forecasts_of_one_shape_share_a_call(network):
     rates[3] = np.full_like(rates[3], np.nan)
     lane = predictor._engine._lane
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(predictor.predict, "default", rates[0], 3, 30)
+        first = pool.submit(predictor.predict, "default", rates[0], 3, 30, take=whole)
         wait_until(lambda: calls == [1], "first call")
-        rest = [pool.submit(predictor.predict, "default", rate, 3, 30) for rate in rates[1:]]
+        rest = [pool.submit(predictor.predict, "default", rate, 3, 30, take=whole) for rate in rates[1:]]
         wait_until(lambda: len(lane._waiting) == 4, "waiting requests")
         gate.set()
         made = [each.result(30) for each in (first, *rest)]
     assert calls == [1, 4]
     for prediction, rate in zip(made, rates, strict=True):
         alone = network.forecast(rate, 3).rate_mmh_LHW
-        np.testing.assert_allclose(prediction.fields.rate_mmh_LHW, alone, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(prediction.result.rate_mmh_LHW, alone, rtol=1e-4, atol=1e-4)
 
 
 def test_one_bad_input_of_a_batch_harms_no_other(network):
@@ -162,6 +162,6 @@ def test_one_bad_input_of_a_batch_harms_no_other(network):
     rates[1][0, 0, 0] = -1
     predictor = Predictor(lambda _: network, batching=Batching(size=3, wait_s=20))
     with ThreadPoolExecutor(3) as pool:
-        made = [pool.submit(predictor.predict, "default", rate, 3, 30) for rate in rates]
+        made = [pool.submit(predictor.predict, "default", rate, 3, 30, take=whole) for rate in rates]
         assert "below 0" in str(made[1].exception(30))
         assert [made[n].result(30).notes for n in (0, 2)] == [(), ()]

@@ -12,7 +12,7 @@ from models.baselines import Persistence
 from models.device import device_failure
 from service.inference.predictor import Predictor
 from tests.service.api_support import fill, running, service_at
-from tests.service.fakes import FakeForecaster, fields_of
+from tests.service.fakes import FakeForecaster, fields_of, whole
 
 OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 GONE = torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
@@ -51,10 +51,10 @@ def predictor(gpu):
 
 @pytest.mark.parametrize(("error", "word"), [(OUT_OF_MEMORY, "out of memory"), (GONE, "gone")])
 def test_the_cpu_makes_the_forecast_with_a_note(predictor, gpu, error, word):
-    assert predictor.predict("default", RATES, 2, 30).notes == ()
+    assert predictor.predict("default", RATES, 2, 30, take=whole).notes == ()
     gpu.fails = error
-    prediction = predictor.predict("default", RATES, 2, 30)
-    assert (prediction.method, prediction.fields.rate_mmh_LHW[0, 0, 0]) == ("default", 3.0)
+    prediction = predictor.predict("default", RATES, 2, 30, take=whole)
+    assert (prediction.method, prediction.result.rate_mmh_LHW[0, 0, 0]) == ("default", 3.0)
     assert len(prediction.notes) == 1
     assert f"ran on the CPU: the device is {word}" in prediction.notes[0]
     assert word in predictor.trouble
@@ -62,18 +62,20 @@ def test_the_cpu_makes_the_forecast_with_a_note(predictor, gpu, error, word):
 
 def test_a_lack_of_memory_passes_and_a_lost_device_does_not(predictor, gpu, monkeypatch):
     gpu.fails = OUT_OF_MEMORY
-    predictor.predict("default", RATES, 2, 30)
+    predictor.predict("default", RATES, 2, 30, take=whole)
     gpu.fails = None
-    assert predictor.predict("default", RATES, 2, 30).fields.rate_mmh_LHW[0, 0, 0] == 3.0, "not tried again at once"
+    assert predictor.predict("default", RATES, 2, 30, take=whole).result.rate_mmh_LHW[0, 0, 0] == 3.0, (
+        "not tried again at once"
+    )
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + service.inference.warm.TRY_DEVICE_AGAIN_S + 1)
-    prediction = predictor.predict("default", RATES, 2, 30)
-    assert (prediction.fields.rate_mmh_LHW[0, 0, 0], prediction.notes, predictor.trouble) == (2.0, (), None)
+    prediction = predictor.predict("default", RATES, 2, 30, take=whole)
+    assert (prediction.result.rate_mmh_LHW[0, 0, 0], prediction.notes, predictor.trouble) == (2.0, (), None)
     gpu.fails = GONE
-    predictor.predict("default", RATES, 2, 30)
+    predictor.predict("default", RATES, 2, 30, take=whole)
     gpu.fails, calls = None, gpu.calls
     monkeypatch.setattr(time, "monotonic", lambda: now + 1e6)
-    assert predictor.predict("default", RATES, 2, 30).fields.rate_mmh_LHW[0, 0, 0] == 3.0
+    assert predictor.predict("default", RATES, 2, 30, take=whole).result.rate_mmh_LHW[0, 0, 0] == 3.0
     assert gpu.calls == calls
 
 
@@ -83,7 +85,7 @@ def test_a_model_that_does_not_fit_at_loading_is_loaded_on_the_cpu():
 
     predictor = Predictor(load, on_cpu=lambda _: OnCpu())
     predictor.warm("default")
-    assert "ran on the CPU" in predictor.predict("default", RATES, 2, 30).notes[0]
+    assert "ran on the CPU" in predictor.predict("default", RATES, 2, 30, take=whole).notes[0]
 
 
 def test_a_missing_device_counts_as_lost():
@@ -105,12 +107,12 @@ def test_when_the_cpu_fails_too_the_baselines_follow(gpu):
         return model if name == "default" else Persistence()
 
     predictor = Predictor(lambda name: load(name, gpu), on_cpu=lambda name: load(name, Broken()))
-    assert predictor.predict("default", RATES, 2, 30).method == "persistence"
+    assert predictor.predict("default", RATES, 2, 30, take=whole).method == "persistence"
 
 
 def test_a_model_failure_is_not_a_device_failure(predictor, gpu):
     gpu.fails = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
-    assert predictor.predict("default", RATES, 2, 30).method == "persistence"
+    assert predictor.predict("default", RATES, 2, 30, take=whole).method == "persistence"
     assert predictor.trouble is None
 
 

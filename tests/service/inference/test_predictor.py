@@ -6,6 +6,7 @@ import pytest
 from core.errors import ForecastError, InputError, UnavailableError, UnknownNameError
 from models.baselines import Persistence
 from service.inference.predictor import Predictor
+from tests.service.fakes import whole
 
 
 @pytest.fixture
@@ -14,9 +15,9 @@ def rates(window_frames):
 
 
 def test_a_good_model_serves_itself(world, rates):
-    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    prediction = world.service.predictor.predict("default", rates, 5, 30, take=whole)
     assert (prediction.method, prediction.notes) == ("fading", ())
-    np.testing.assert_array_equal(np.isnan(prediction.fields.rate_mmh_LHW), np.isnan(rates[[-1] * 5]))
+    np.testing.assert_array_equal(np.isnan(prediction.result.rate_mmh_LHW), np.isnan(rates[[-1] * 5]))
 
 
 @pytest.mark.parametrize(
@@ -32,10 +33,10 @@ def test_a_good_model_serves_itself(world, rates):
 def test_a_failing_model_is_replaced_by_extrapolation(world, rates, window_frames, spoilt, reason):
     for name, value in spoilt.items():
         setattr(world.model, name, value)
-    prediction = world.service.predictor.predict("default", rates, 5, 30)
+    prediction = world.service.predictor.predict("default", rates, 5, 30, take=whole)
     assert prediction.method == "extrapolation"
     assert reason in prediction.notes[0]
-    assert np.isfinite(prediction.fields.rate_mmh_LHW[:, 10:, 10:]).all()
+    assert np.isfinite(prediction.result.rate_mmh_LHW[:, 10:, 10:]).all()
     forecast = world.service.forecast_upload(window_frames)
     assert (forecast.method, forecast.model) == ("extrapolation", "fading")
     world.put(*window_frames)
@@ -47,22 +48,22 @@ def test_a_failing_model_is_replaced_by_extrapolation(world, rates, window_frame
 def test_values_where_nothing_was_observed_do_not_matter(world, rates):
     world.model.spoils = np.nan
     rates[-1, 10, 10] = np.nan
-    assert world.service.predictor.predict("default", rates, 5, 30).method == "fading"
+    assert world.service.predictor.predict("default", rates, 5, 30, take=whole).method == "fading"
 
 
 def test_persistence_is_the_last_resort(world, rates):
     world.model.fails = ForecastError("it diverged")
     rates[:-1] = np.nan  # too little for a motion
-    prediction = world.service.predictor.predict("default", rates, 3, 30)
+    prediction = world.service.predictor.predict("default", rates, 3, 30, take=whole)
     assert prediction.method == "persistence"
     assert len(prediction.notes) == 3
-    np.testing.assert_array_equal(prediction.fields.rate_mmh_LHW, rates[[-1] * 3])
+    np.testing.assert_array_equal(prediction.result.rate_mmh_LHW, rates[[-1] * 3])
 
 
 def test_an_invalid_request_is_not_a_model_failure(world, rates):
     rates[-1, 0, 0] = -1
     with pytest.raises(InputError, match="below 0"):
-        world.service.predictor.predict("persistence", rates, 5, 30)
+        world.service.predictor.predict("persistence", rates, 5, 30, take=whole)
 
 
 def test_a_model_that_does_not_load_has_a_fallback_and_is_retried(rates):

@@ -24,6 +24,7 @@ from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
 from service.models import app, checked_version
 from tests.service.api_support import NOW, fill, running
+from tests.service.fakes import whole
 
 RATES = np.full((5, 24, 24), 1.5, np.float32)
 Make = Callable[..., Path]
@@ -125,13 +126,13 @@ def test_two_processes_follow_an_alias_and_back_without_a_restart(tmp_path, regi
     before = served()
     registry.set_alias("default", one)
     assert served() == {"1"}
-    first = predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW
+    first = predictors[0].predict("default", RATES, 2, 30, take=whole).result.rate_mmh_LHW
     registry.set_alias("default", two)
     assert served() == {"2"}
-    assert not np.array_equal(predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW, first)
+    assert not np.array_equal(predictors[0].predict("default", RATES, 2, 30, take=whole).result.rate_mmh_LHW, first)
     registry.set_alias("default", one)
     assert served() == {"1"}
-    np.testing.assert_array_equal(predictors[0].predict("default", RATES, 2, 30).fields.rate_mmh_LHW, first)
+    np.testing.assert_array_equal(predictors[0].predict("default", RATES, 2, 30, take=whole).result.rate_mmh_LHW, first)
     assert registry.aliases()["default"].before == (f"default@{before.pop()}", "rain@1", "rain@2")
 
 
