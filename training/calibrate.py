@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.progress import followed
 from models import load_forecaster
 from models.checkpoint import load_model, read_card, save_model
 from models.guided.calibration import Calibration, CalibrationByCell, fitted_knots
@@ -91,7 +92,7 @@ def _uncalibrated(checkpoint: str, correction: float | None) -> GuidedForecaster
 def collected(forecaster: GuidedForecaster, windows: Iterable[SkillWindow]) -> Pairs:
     """Return probabilities (N, K) and observed rates (N,) by lead."""
     found: dict[int, list[tuple[NDArray[Any], NDArray[Any]]]] = {}
-    for window in windows:
+    for window in followed(windows, "window"):
         fields = forecaster.forecast(window.past_THW, LEADS, cadence_minutes=30.0)
         probability_KLHW = fields.exceedance_probability_KLHW
         assert probability_KLHW is not None  # a guided model always has probabilities

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.progress import followed
 from models.checkpoint import save_model
 from models.guided.levels import WINDOW
 from models.guided.pointwise import PIXELS_KM, PREDICTORS, PointwiseModel, nearness
@@ -100,7 +101,7 @@ def fitted(model: PointwiseModel, files: list[SampleFile], *, epochs: float, see
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps + 1, pct_start=0.2)
     mean = 0.0
-    for step in range(steps):
+    for step in followed(range(steps), "step"):
         losses = []
         for minutes, members in leads.items():
             chosen = members[torch.randint(len(members), (PER_LEAD,))]

@@ -21,6 +21,7 @@ from training.trainer.build import build_datasets, build_module, card
 from training.trainer.exceedance import ExceedanceModule, build_exceedance
 from training.trainer.fit import Items, fit
 from training.trainer.guided_items import guided_items
+from training.trainer.keeper import StoppedError
 from training.trainer.metrics_file import last_values
 from training.trainer.module import NowcastModule
 from training.trainer.run_folder import (
@@ -123,6 +124,8 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         module.load_state_dict(saved["state_dict"])
         log.info("the run already ended at step %d", done)
     else:
+        if is_first_process():
+            log.info("%d training windows; %d of %d steps to do", len(items[0]), total_steps - done, total_steps)
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():
@@ -137,6 +140,9 @@ def _one_line_errors() -> Iterator[None]:
     """Print failures with a cause outside of the program as one line; others keep their traceback."""
     try:
         yield
+    except StoppedError as err:
+        _say(err, kind="")
+        raise typer.Exit(STOPPED) from err
     except UnavailableError as err:
         _say(err)
         raise typer.Exit(STOPPED) from err
@@ -156,9 +162,9 @@ def _one_line_errors() -> Iterator[None]:
         raise typer.Exit(2) from err
 
 
-def _say(problem: object) -> None:
+def _say(problem: object, kind: str = "error: ") -> None:
     if is_first_process():
-        typer.echo(f"error: {problem}", err=True)
+        typer.echo(f"{kind}{problem}", err=True)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,12 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from core import cf_reading as cf
 from core.arrays import Float64Field
 from core.errors import ConfigError, FrameError
 from core.files import write_atomically
+from core.progress import followed
 from core.units import WET_MMH
 from ingest.archive.gaps import gap_report
 
@@ -135,7 +134,7 @@ def _read(rate: xr.DataArray, chosen: NDArray[np.int_]) -> Iterator[NDArray[np.f
     factor = np.float32(cf.mmh_per_unit(rate))
     y_name = str(rate.dims[-2])
     rows = slice(None, None, -1 if rate[y_name].values[-1] > rate[y_name].values[0] else 1)
-    for index in track(chosen.tolist(), "reading", console=Console(stderr=True)):
+    for index in followed(chosen.tolist(), "field"):
         yield np.asarray(rate[index].values, np.float32)[rows] * factor
 
 

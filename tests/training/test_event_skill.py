@@ -23,7 +23,7 @@ from models.forecaster import Forecaster
 from training import evaluate, skill, skill_page
 from training.evaluation.event_run import EventPlan, chosen_places, evaluate_events
 from training.evaluation.event_windows import NATIVE, PAPER, EventWindow, event_windows
-from training.evaluation.journal import Progress, WindowJournal
+from training.evaluation.journal import WindowJournal
 from training.evaluation.skill_rows import common_leads, groups_of, skill_tables
 from training.evaluation.skill_sums import (
     RowKey,
@@ -305,15 +305,6 @@ def test_no_window_is_an_error_that_names_what_there_is(events, tmp_path):
         evaluate_events(baselines(), EventPlan((short,), NATIVE))
     some = evaluate_events(baselines(), EventPlan((short, events[0]), QUICK))
     assert set(some.spells) == {"event_1.nc"}
-
-
-def test_progress_has_an_estimate():
-    lines: list[str] = []
-    progress = Progress(4, 2, lines.append)
-    progress.step("x.nc")
-    progress.step("x.nc")
-    assert lines[0] == "2 of 4 windows are in the journal"
-    assert lines[-1].startswith("window 4 of 4 (x.nc), about 0 s left")
 
 
 def table_sums() -> SkillSums:

@@ -202,7 +202,7 @@ def test_a_signal_ends_the_run_after_the_step_and_one_line_explains_how_to_conti
             run.app, ["--dataset", "germany", "--data", str(event), "--out", str(folder), *SETS]
         )
     assert result.exit_code == run.STOPPED == 75
-    assert result.stderr == f"error: stopped after step 5 of {STEPS}; --resume {folder} continues\n"
+    assert result.stderr == f"stopped after step 5 of {STEPS}; --resume {folder} continues\n"
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 5
     assert not (folder / "checkpoint").exists()
     assert signal.getsignal(number) == handler

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ import typer
 
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
+from core.progress import Progress
 from core.records import RecordCodec
 from core.times import iso, utc
 from models import Forecaster, load_forecaster
@@ -107,11 +106,11 @@ def run_catrare(
     requested = [(one, 0 if one.name in BASELINES else members) for one in forecasters]
     run = _RunState(journal, _fingerprint(forecasters, catalogue, protocol, members))
     windows = HourWindows(folder, events, protocol, after=run.until, tally=run.tally)
-    with _progress(windows) as shown:
+    with Progress(windows.tally.planned, "window", before=windows.tally.complete) as progress:
         for window in windows:
             run.before(window.reference_time)
             run.scores.add(window, score_window(window, requested, protocol.thresholds_mm))
-            shown.update(1)
+            progress.step()
     run.finish()
     if not windows.tally.complete:
         raise ConfigError(_nothing(folder, windows.tally, len(events)))
@@ -184,15 +183,6 @@ def _fingerprint(
         json.dumps({"catalogue": digest, "protocol": asdict(protocol), "models": models, "members": members})
     )
     return found
-
-
-@contextmanager
-def _progress(windows: HourWindows) -> Iterator[Any]:
-    """Show the windows that are scored, of those that are planned, with the remaining time, on standard error."""
-    length = windows.tally.planned
-    with typer.progressbar(length=length, label=f"{length:,} windows", file=sys.stderr) as bar:
-        bar.update(windows.tally.complete)
-        yield bar
 
 
 def _nothing(folder: Path, tally: WindowTally, events: int) -> str:

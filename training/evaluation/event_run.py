@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from core.errors import ConfigError
+from core.progress import Progress
 from core.units import THRESHOLDS_MMH
 from models.forecaster import Forecaster
 from training.datasets.event_table import load_table
@@ -24,7 +26,7 @@ from training.evaluation.event_windows import (
     event_windows,
     spell_name,
 )
-from training.evaluation.journal import Progress, WindowJournal
+from training.evaluation.journal import WindowJournal
 from training.evaluation.skill_sums import (
     WINDOWS_KM,
     Part,
@@ -170,7 +172,8 @@ class WindowWork:
 def _evaluated(work: WindowWork, done: set[tuple[str, int]], workers: int) -> Iterator[dict[str, Any]]:
     """Yield what the journal keeps of each window that is not done, and show the progress."""
     places = work.plan.places(work.counts)
-    progress = Progress(len(places), len(done))
+    if done:
+        print(f"{len(done)} of {len(places)} windows are in the journal", file=sys.stderr, flush=True)
     left = [(path, place) for path, place in places if (path.name, place) not in done]
     lines: Iterator[dict[str, Any]]
     if workers > 1:
@@ -179,9 +182,10 @@ def _evaluated(work: WindowWork, done: set[tuple[str, int]], workers: int) -> It
         lines = (line for path in work.counts for line in work.lines(path, done))
     else:
         lines = (line for path, place in left for line in work.lines(path, done, place))
-    for line in lines:
-        yield line
-        progress.step(line["file"])
+    with Progress(len(places), "window", before=len(done)) as progress:
+        for line in lines:
+            yield line
+            progress.step(line["file"])
 
 
 def _shared(work: WindowWork, left: list[tuple[Path, int]], workers: int) -> Iterator[dict[str, Any]]:

@@ -1,21 +1,17 @@
-"""The journal and the progress of an evaluation: a run that ends early goes on where it stopped."""
+"""The journal of an evaluation: a run that ends early goes on where it stopped."""
 
 import base64
 import hashlib
 import inspect
 import json
 import os
-import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Self
 
 from core.errors import ConfigError
 from models import Forecaster
-
-LINE_EVERY_S: Final = 10.0
 
 
 class WindowJournal:
@@ -107,34 +103,6 @@ class WindowJournal:
         self._file.write(line + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-class Progress:
-    """Lines on stderr: windows done, and an estimate of the time that remains.
-
-    Args:
-        total: number of windows.
-        before: those that an earlier run has evaluated.
-        write: takes a line.
-    """
-
-    def __init__(self, total: int, before: int = 0, write: Callable[[str], object] | None = None) -> None:
-        self.total, self.before, self.done = total, before, before
-        self._write = write or (lambda line: print(line, file=sys.stderr, flush=True))
-        self._began = self._line_at = perf_counter()
-        if before:
-            self._write(f"{before} of {total} windows are in the journal")
-
-    def step(self, file: str) -> None:
-        """Count one window; a line is written every ten seconds, and after the last one."""
-        self.done += 1
-        now = perf_counter()
-        if now - self._line_at < LINE_EVERY_S and self.done < self.total:
-            return
-        self._line_at = now
-        left_s = (now - self._began) / (self.done - self.before) * (self.total - self.done)
-        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
-        self._write(f"window {self.done} of {self.total} ({file}), about {left} left")
 
 
 def _first_difference(old: dict[str, Any], new: dict[str, Any]) -> str:

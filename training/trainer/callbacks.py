@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from core.colours import colours
+from core.progress import time_words
 
 log = logging.getLogger("training")
 LINE_EVERY_S: Final = 60.0
@@ -40,7 +41,8 @@ class Pace(Callback):
         self._ended = self._spent_s = self._waited_s = 0.0
         self._steps = 0
         self._restart()
-        self._line_at = perf_counter()
+        self._began = self._line_at = perf_counter()
+        self._done = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds of training so far."""
@@ -51,8 +53,9 @@ class Pace(Callback):
         self.seconds = float(state_dict["seconds"])
 
     def on_train_start(self, *_: Any) -> None:
-        """Start the clock of this part."""
+        """Start the clock of this part; the first line follows the first step."""
         self._restart()
+        self._began, self._line_at, self._done = perf_counter(), float("-inf"), 0
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Count the time since the last batch as waiting for data."""
@@ -65,8 +68,11 @@ class Pace(Callback):
         self._spent_s += now - self._ended
         self._ended = now
         self._steps += 1
+        self._done += 1
         if trainer.global_step % self.every == 0:
             self._log(trainer)
+        if self.lines and trainer.is_global_zero and now - self._line_at > LINE_EVERY_S:
+            self._line(trainer, now)
 
     def on_validation_end(self, *_: Any) -> None:
         """Leave the time of the validation out."""
@@ -84,18 +90,20 @@ class Pace(Callback):
         }
         for logger in trainer.loggers:
             logger.log_metrics(values, step=trainer.global_step - 1)  # Lightning counts steps from 0
-        if self.lines and trainer.is_global_zero and perf_counter() - self._line_at > LINE_EVERY_S:
-            self._line_at = perf_counter()
-            left_min = (self.total_steps - trainer.global_step) * self.batch_size / speed / 60
-            log.info(
-                "step %d of %d: loss %.4g, %.3g samples/s, %.0f min left",
-                trainer.global_step,
-                self.total_steps,
-                loss,
-                speed,
-                left_min,
-            )
         self._restart()
+
+    def _line(self, trainer: pl.Trainer, now: float) -> None:
+        """Log the loss, the speed, and an estimate of the remaining time."""
+        self._line_at = now
+        per_step_s = (now - self._began) / self._done
+        log.info(
+            "step %d of %d: loss %.4g, %.3g samples/s, about %s left",
+            trainer.global_step,
+            self.total_steps,
+            float(trainer.callback_metrics.get("train/loss", float("nan"))),
+            self.batch_size / max(per_step_s, 1e-9),
+            time_words((self.total_steps - trainer.global_step) * per_step_s),
+        )
 
     def _restart(self) -> None:
         self._ended = perf_counter()

@@ -16,14 +16,14 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from core.errors import ConfigError, InputError, UnavailableError
+from core.errors import ConfigError, InputError
 from models.device import with_whole_float32
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
 from training.trainer.callbacks import ForecastImages, Pace
 from training.trainer.exceedance import ExceedanceModule
 from training.trainer.guided_items import GuidedItems
-from training.trainer.keeper import AtomicCheckpointIO, Keeper, StopSignals
+from training.trainer.keeper import AtomicCheckpointIO, Keeper, StoppedError, StopSignals
 from training.trainer.loader import train_loader, validation_loader
 from training.trainer.metrics_file import MetricsFile
 from training.trainer.module import NowcastModule
@@ -89,7 +89,7 @@ def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
             warnings.filterwarnings("ignore", module="lightning_fabric")
             yield
     except SIGTERMException as err:
-        raise UnavailableError(f"stopped before the first step; --resume {folder} continues") from err
+        raise StoppedError(f"stopped before the first step; --resume {folder} continues") from err
     except MisconfigurationException as err:
         raise ConfigError(f"this machine cannot run this configuration: {' '.join(str(err).split())}") from err
     except InputError:

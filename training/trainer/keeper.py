@@ -30,7 +30,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         write_bytes_atomically(Path(path), content.getvalue())
 
 
-class TurnOverError(UnavailableError):
+class StoppedError(UnavailableError):
+    """The run stopped because it was asked to; it can be resumed."""
+
+
+class TurnOverError(StoppedError):
     """The run stopped after the steps of its turn (`turn_steps`); it can be resumed."""
 
 
@@ -170,8 +174,8 @@ class Keeper(Callback):
             ) from err
         self.written = trainer.global_step
 
-    def _stopped(self, trainer: pl.Trainer) -> UnavailableError:
-        return UnavailableError(
+    def _stopped(self, trainer: pl.Trainer) -> StoppedError:
+        return StoppedError(
             f"stopped after step {trainer.global_step} of {self.total_steps}; --resume {self.folder} continues"
         )
 
