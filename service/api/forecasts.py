@@ -154,7 +154,7 @@ def read_animation(
     zone = zone_of(tz).key
     style = AnimationStyle(kind, width, zone, attribution_text(forecast, backend.settings), " ".join(alarms))
     tag = caching.etag(forecast, "animation", kind, f"{width}-{zone.replace('/', '.')}", *(str(len(alarms)),))
-    lifetime_s = caching.lifetime_s(LATEST, forecast, backend.settings)  # an old one becomes stale
+    lifetime_s = caching.lifetime_s(LATEST, forecast, backend.service)  # an old one becomes stale
     headers = caching.headers(forecast, tag, lifetime_s=lifetime_s)
     unchanged = caching.not_modified(request, headers)
     return unchanged or Response(animation(forecast, style), media_type=f"image/{kind}", headers=headers)
