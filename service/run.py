@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -23,6 +24,7 @@ from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
 from service.access.start import check_start
 from service.inference.leads import check_model
+from service.process.announce import announce
 from service.process.broker import Broker, check_port, embedded, free_port
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
 from service.tasks.queue import ALERTS
@@ -164,6 +166,7 @@ async def serve(chosen: StackPlan) -> None:
     url = chosen.settings.redis_url
     broker = None if url else embedded(chosen.settings.home)
     running: list[SupervisedProcess] = []
+    starting: asyncio.Task[None] | None = None
     try:
         if broker:
             running.append(SupervisedProcess(ProcessSpec("queue", broker.command)))
@@ -171,10 +174,12 @@ async def serve(chosen: StackPlan) -> None:
         if not stop.is_set():
             redis_url = broker.url if broker else url.get_secret_value() if url else ""
             running += [SupervisedProcess(spec) for spec in process_specs(chosen, redis_url, broker)]
-            log_line("run", _greeting(chosen))
+            starting = asyncio.create_task(announce(_address(chosen), _greeting(chosen), partial(log_line, "run")))
         await stop.wait()
         log_line("run", "stopping")
     finally:
+        if starting is not None:
+            starting.cancel()
         await asyncio.gather(*(kept.stop() for kept in running[1 if broker else 0 :]))
         for kept in running[: 1 if broker else 0]:
             await kept.stop()
@@ -187,15 +192,19 @@ async def _until_it_answers(broker: Broker, stop: asyncio.Event) -> None:
                 await asyncio.wait_for(stop.wait(), 0.05)
 
 
+def _address(chosen: StackPlan) -> str:
+    host = "127.0.0.1" if chosen.settings.host in ("0.0.0.0", "::") else chosen.settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{chosen.settings.port}"
+
+
 def _greeting(chosen: StackPlan) -> str:
     settings = chosen.settings
-    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     radar = f"files in {chosen.source}" if chosen.source else f"the source {settings.source_kind!r}"
     radar = FETCHED.get(settings.source_kind, radar)
     if chosen.plays:
         radar = f"{chosen.replay or 'an invented radar day'}, {settings.replay_speed:g} times as fast"
         radar += " or as fast as its forecasts are ready"
-    return f"http://{host}:{settings.port} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
+    return f"{_address(chosen)} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
 
 
 @contextmanager
