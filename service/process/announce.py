@@ -9,6 +9,9 @@ from time import monotonic
 from typing import Any, Final
 
 LOOK_S: Final = 0.5
+STEP_S: Final = 3.0
+"""Time between two looks for the next step: each is a line of the access log."""
+
 TIMEOUT_S: Final = 5.0
 Fetch = Callable[[str], tuple[int, Any]]
 
@@ -32,7 +35,12 @@ def _document(err: urllib.error.HTTPError) -> Any:
 
 
 async def announce(
-    address: str, greeting: str, say: Callable[[str], object], fetch: Fetch = fetched, look_s: float = LOOK_S
+    address: str,
+    greeting: str,
+    say: Callable[[str], object],
+    fetch: Fetch = fetched,
+    look_s: float = LOOK_S,
+    step_s: float = STEP_S,
 ) -> None:
     """Print the greeting when the address answers, then each step until the first forecast is there.
 
@@ -41,7 +49,8 @@ async def announce(
         greeting: what it shows.
         say: prints one line.
         fetch: returns status and document of an address.
-        look_s: time between two looks.
+        look_s: time between two looks for an answer.
+        step_s: time between two looks for the next step.
     """
     began = monotonic()
     while (await asyncio.to_thread(fetch, f"{address}/livez"))[0] != 200:
@@ -56,7 +65,7 @@ async def announce(
         if words and words != shown:
             shown = words
             say(words)
-        await asyncio.sleep(look_s)
+        await asyncio.sleep(step_s)
 
 
 def step_words(status: int, document: Any) -> str | None:

@@ -26,7 +26,7 @@ def test_the_address_is_printed_when_it_answers_and_then_each_step_once():
         assert bool(lines) == (path == "readyz"), "nothing is printed before the address answers"
         return status, document
 
-    asyncio.run(announce("http://127.0.0.1:8000", "the address", lines.append, fetch, look_s=0.0))
+    asyncio.run(announce("http://127.0.0.1:8000", "the address", lines.append, fetch, look_s=0.0, step_s=0.0))
     assert not answers
     assert lines[:3] == [
         "the address",
