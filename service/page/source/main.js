@@ -207,4 +207,6 @@ refresh().then(async () => {
   if (state.place && !state.place.name) showPoint();
   startWorker();
 });
+for (const name of ["online", "offline"]) addEventListener(name, look);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
 if (window.EventSource) new EventSource("events").addEventListener("forecast", look); // reconnects automatically

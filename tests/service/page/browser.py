@@ -1,0 +1,86 @@
+"""Chromium for tests of the page: found on this machine, driven by Playwright."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from service.forecasts.nowcast import NowcastService
+from tests.service.api_support import NOW
+from tests.service.page.prepared import prepared
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS: Final = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""Without a sandbox, since tests also run as root; the others keep it from looking for other hosts."""
+PATIENCE_MS: Final = 60_000
+"""Longest wait for anything on the page: reached only where it never becomes true."""
+DESKTOP: Final[dict[str, Any]] = {"viewport": {"width": 1280, "height": 800}}
+PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+NARROW: Final[dict[str, Any]] = {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True}
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium on this machine, if there is one."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def browser_at(path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+class Clock:
+    """The service's time, which a test may move."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self):
+        return self.now
+
+    def later(self, **time: float) -> None:
+        self.now += timedelta(**time)
+
+
+@contextmanager
+def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
+    """A page of its own, with an English reader in Berlin; errors of its scripts fail the test."""
+    context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Europe/Berlin", **DESKTOP, **options})
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert not errors
+
+
+def shown(page: Page) -> Page:
+    """Return the page with a frame on the map."""
+    page.wait_for_function("document.getElementById('kind').textContent !== ''")
+    return page
+
+
+def text(page: Page, name: str) -> str:
+    return page.locator(f"#{name}").inner_text().strip()
+
+
+def with_forecast(home: Path, clock: Callable[[], Any], **settings: Any) -> NowcastService:
+    service = prepared(home, clock=clock, **settings)
+    service.forecast_stored(scheduled=True)
+    return service

@@ -1,0 +1,287 @@
+"""The page in headless Chromium, served by the API on a small store: what a visitor sees and does."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, FloatRect, Page, expect
+
+from tests.service.api_support import REFERENCE
+from tests.service.live import served
+from tests.service.page.browser import NARROW, PHONE, Clock, browser_at, chromium, opened, shown, text, with_forecast
+from tests.service.page.prepared import STEP, WET, prepared, weather
+
+CHROMIUM = chromium()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+MINIMUM_PX = 44
+PLACE = f"#lat={WET[0]}&lon={WET[1]}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with browser_at(str(CHROMIUM)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[str]:
+    with served(with_forecast(tmp_path_factory.mktemp("home"), clock)) as base:
+        yield f"{base}/"
+
+
+def slide(page: Page, index: int) -> None:
+    page.evaluate(
+        "(to) => { const s = document.getElementById('slider'); s.value = to; s.dispatchEvent(new Event('input')); }",
+        index,
+    )
+
+
+def box_of(page: Page, selector: str) -> FloatRect:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box
+
+
+def violations(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]
+
+
+def test_load_play_and_slide(browser, address):
+    with opened(browser, address) as page:
+        shown(page)
+        assert (text(page, "kind"), text(page, "offset")) == ("Observed", "now")
+        assert "14:00" in text(page, "when")
+        assert text(page, "status") == "degraded"  # a scan is missing
+        expect(page.locator("#notice")).to_contain_text("incomplete radar data")
+        assert text(page, "scan-time") == "14:00"
+        page.locator("#play").click()
+        expect(page.locator("#kind")).to_have_text("Forecast")
+        page.locator("#play").click()
+        slide(page, 24 + 12)
+        expect(page.locator("#offset")).to_have_text("+60 min")
+        slide(page, 24 - 8)  # the scan that is missing
+        expect(page.locator("#absent")).to_be_visible()
+        assert "No scan at 13:20" in text(page, "absent")
+
+
+def test_the_label_waits_for_the_picture_on_a_slow_line(browser, address):
+    with opened(browser, "about:blank") as page:
+        held = []
+
+        def hold(route):
+            held.append(route) if "T13:" in route.request.url else route.continue_()
+
+        page.route(re.compile(r"/tiles/.*\.png"), hold)
+        page.goto(address)
+        shown(page)
+        slide(page, 24 + 12)
+        expect(page.locator("#loading")).to_be_visible()
+        assert text(page, "offset") == "now"  # the frame on the map is still this one
+        panes = page.evaluate(
+            "[...document.querySelectorAll('.leaflet-rain-pane .leaflet-layer')]"
+            ".filter((one) => one.style.opacity !== '0').length"
+        )
+        assert panes == 1  # and its picture has not gone white
+        page.wait_for_function("document.getElementById('loading').textContent.includes('15:00')")
+        for route in held:
+            route.continue_()
+        page.unroute_all(behavior="ignoreErrors")
+        slide(page, 24 + 12)
+        expect(page.locator("#offset")).to_have_text("+60 min")
+
+
+def test_click_and_share_a_place(browser, address):
+    with opened(browser, address + PLACE) as page:
+        shown(page)
+        expect(page.locator("#place-words p").first).to_contain_text("ain")
+        assert page.locator("#bars rect.rate").count() > 0
+        assert page.locator("#bars rect.chance").count() > 0
+        box = box_of(page, "#map")
+        before = page.evaluate("location.hash")
+        page.mouse.click(box["x"] + 200, box["y"] + 300)
+        page.wait_for_function("(old) => location.hash !== old", arg=before)
+        place = page.evaluate("location.hash")
+        slide(page, 24 + 6)
+        page.locator("#what").select_option("probability_of_exceedance_1")
+        page.locator("#slider").dispatch_event("change")
+        link = page.evaluate("location.href")
+        assert "layer=probability_of_exceedance_1" in link
+        assert "time=2024-06-01T12:30:00Z" in link
+    with opened(browser, link) as page:
+        shown(page)
+        expect(page.locator("#offset")).to_have_text("+30 min")
+        assert page.locator("#what").input_value() == "probability_of_exceedance_1"
+        assert place.split("&view")[0] in page.evaluate("location.hash")
+
+
+@pytest.mark.long
+def test_zoom_and_search_with_the_keyboard(browser, address):
+    with opened(browser, address) as page:
+        shown(page)
+        page.locator(".leaflet-control-zoom-in").click()
+        page.wait_for_function("location.hash.includes('view=')")
+        page.locator("#search").fill("kassel")
+        page.locator("#results [role=option]").first.wait_for()
+        page.keyboard.press("ArrowDown")
+        assert page.locator("#search").get_attribute("aria-activedescendant") == "result-0"
+        page.keyboard.press("Enter")
+        expect(page.locator("#place-name")).to_have_text("Kassel")
+        page.locator("#search").fill("no such place")
+        expect(page.locator("#no-result")).to_have_text("No place found")
+
+
+@pytest.mark.long
+def test_languages_zones_and_colours(browser, address):
+    with opened(browser, address + PLACE, locale="de-DE") as page:
+        shown(page)
+        assert text(page, "kind") == "Gemessen"
+        assert page.evaluate("document.documentElement.lang") == "de"
+        page.locator("#zone").click()
+        expect(page.locator("#when")).to_have_text("12:00 UTC")
+        page.locator("#language").click()
+        expect(page.locator("#kind")).to_have_text("Observed")
+        light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page.locator("#theme").click()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        page.reload()
+        shown(page)
+        assert (text(page, "kind"), page.evaluate("document.documentElement.dataset.theme")) == ("Observed", "dark")
+
+
+@pytest.mark.long
+def test_where_no_radar_sees_it_is_not_dry(browser, address):
+    with opened(browser, address + "#lat=54.2&lon=3.5") as page:
+        shown(page)
+        expect(page.locator("#place-words")).to_contain_text("No radar coverage")
+        assert page.locator("#bars svg").count() == 0
+        assert page.locator("#legend .sign").count() == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "options", [{}, {"color_scheme": "dark", "locale": "de-DE"}, PHONE], ids=["day", "dark", "phone"]
+)
+def test_axe_finds_nothing(browser, address, options):
+    with opened(browser, address + PLACE, **options) as page:
+        shown(page)
+        page.locator("#bars svg").wait_for()
+        page.evaluate("document.querySelectorAll('aside > details').forEach((one) => (one.open = true))")
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("options", [PHONE, NARROW], ids=["390", "320"])
+def test_on_a_phone(browser, address, options):
+    with opened(browser, address + PLACE, **options) as page:
+        shown(page)
+        page.locator("#bars svg").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert box_of(page, ".top")["height"] < 3 * MINIMUM_PX
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        assert box_of(page, "#age")["y"] >= 0  # in view at the end of the page as well
+        small = page.evaluate(
+            "(least) => [...document.querySelectorAll('button, select, input, summary, [role=option]')]"
+            ".filter((one) => one.offsetParent && (one.offsetHeight < least || one.offsetWidth < least))"
+            ".map((one) => one.id || one.outerHTML)",
+            MINIMUM_PX,
+        )
+        assert small == []
+
+
+@pytest.mark.long
+def test_age_and_loss_of_the_service_are_loud(browser, tmp_path):
+    clock = Clock()
+    service = with_forecast(tmp_path / "home", clock)
+    with served(service) as base, opened(browser, f"{base}/", service_workers="block") as page:
+        shown(page)
+        assert not page.locator("#banner").is_visible()
+        clock.later(hours=1)
+        page.reload()
+        shown(page)
+        expect(page.locator("#banner")).to_contain_text("too old")
+        assert text(page, "status") == "stale"
+        page.route("**/nowcast/latest", lambda route: route.abort())
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#banner")).to_contain_text("does not respond")
+        assert text(page, "kind") == "Observed"  # the last forecast stays
+
+
+@pytest.mark.long
+def test_a_replay_and_invented_weather_are_called_so(browser, tmp_path):
+    for name, settings, words in (
+        ("replay", {"source_kind": "replay"}, "Replay of recorded radar data"),
+        ("invented", {"invented": True}, "Invented weather"),
+    ):
+        with served(with_forecast(tmp_path / name, Clock(), **settings)) as base, opened(browser, f"{base}/") as page:
+            shown(page)
+            expect(page.locator("#notice")).to_contain_text(words)
+
+
+def test_the_reason_of_waiting_is_named(browser, tmp_path):
+    clock = Clock()
+    service = prepared(tmp_path / "home", clock=clock, scans=1)
+    clock.later(days=700)
+    with served(service) as base, opened(browser, f"{base}/") as page:
+        expect(page.locator("#waiting-text")).to_contain_text("--replay instead of --source")
+        assert "1 Jun 2024" in text(page, "waiting-text")
+
+
+@pytest.mark.long
+def test_the_last_forecast_is_readable_offline_and_marked_as_old(browser, address):
+    with opened(browser, address + PLACE) as page:
+        shown(page)
+        page.wait_for_function("navigator.serviceWorker.controller !== null")
+        page.reload()
+        shown(page)
+        page.locator("#bars svg").wait_for()
+        page.wait_for_load_state("networkidle")
+        page.context.set_offline(True)
+        page.reload()
+        shown(page)
+        expect(page.locator("#banner")).to_contain_text("No connection")
+        page.locator("#bars svg").wait_for()
+
+
+@pytest.mark.long
+def test_the_widget(browser, address):
+    with opened(browser, f"{address}embed?lat={WET[0]}&lon={WET[1]}&lang=de&theme=dark") as page:
+        page.locator("#bars svg").wait_for()
+        assert "Regen" in text(page, "place-words") or "regnet" in text(page, "place-words")
+        assert violations(page) == []
+    with opened(browser, f"{address}embed?lat=x") as page:
+        expect(page.locator("#status")).to_contain_text("lat and lon")
+
+
+@pytest.mark.long
+def test_the_archive_shows_a_forecast_beside_what_came(browser, tmp_path):
+
+    clock = Clock()
+    service = with_forecast(tmp_path / "home", clock)
+    for number in range(1, 4):
+        service.store.put(weather(REFERENCE + STEP * number))
+    clock.later(minutes=15)
+    service.verify_observed()
+    service.forecast_stored(scheduled=True)
+    with served(service) as base, opened(browser, f"{base}/") as page:
+        shown(page)
+        page.locator("#verification > summary").click()
+        expect(page.locator("#curves svg polyline")).to_have_count(3)
+        page.locator("#archive > summary").click()
+        page.locator("#archive-time option").nth(1).wait_for(state="attached")
+        page.locator("#archive-time").select_option(index=1)
+        page.locator("#archive-show").click()
+        expect(page.locator("#notice")).to_contain_text("From the archive")
+        page.locator("#what").select_option("observed")
+        slide(page, 24 + 2)
+        expect(page.locator("#offset")).to_have_text("+10 min")
+        assert text(page, "kind") == "Observed"
+        slide(page, 24 + 5)
+        expect(page.locator("#absent")).to_be_visible()
+        page.locator("#newest").click()
+        expect(page.locator("#notice")).to_be_hidden()
