@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from time import monotonic, perf_counter
+from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
 from service.inference.batch import Batching, Lane
 from service.inference.lead_checks import Expected, checked_leads
-from service.inference.request_scope import current_scope
+from service.inference.request_scope import RequestScope, current_scope
 from service.inference.warm import AnyForecaster, Place, WarmModels
 from service.telemetry.metrics import BATCH_SIZE, INFERENCE_SECONDS, QUEUE_SECONDS, timed
 
@@ -69,11 +69,11 @@ class Kind:
 
 @dataclass(frozen=True, eq=False)
 class ModelCall:
-    """One input, what becomes of its leads, and when (on `time.monotonic`) no caller waits for them any more."""
+    """One input, what becomes of its leads, and the scope of the request or task that waits for them."""
 
     rate_mmh_THW: Float32Field
     take: Take
-    give_up_at: float | None = None
+    scope: RequestScope = field(default_factory=RequestScope)
 
 
 class DeviceFailedError(ForecastError):
@@ -95,7 +95,7 @@ class Engine:
             InputError: the fields are invalid.
             BusyError: the queue is full, or the request's deadline has passed.
         """
-        return self._lane.call(kind, ModelCall(rate_mmh_THW, take, current_scope().give_up_at))
+        return self._lane.call(kind, ModelCall(rate_mmh_THW, take, current_scope()))
 
     def run_here(self, kind: Kind, call: ModelCall) -> Made:
         """Forecast in the calling thread.
@@ -167,8 +167,7 @@ class Engine:
         spent_s, leads = 0.0, None
         while True:
             began = perf_counter()
-            if call.give_up_at is not None and monotonic() > call.give_up_at:
-                raise ForecastError("it took longer than NOWCAST_TASK_LIMIT_S or NOWCAST_REQUEST_LIMIT_S allows")
+            call.scope.check_waiting()
             try:
                 if leads is None:
                     leads = forecaster.leads(

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from core.errors import BusyError, ClientDisconnectedError
+from core.errors import BusyError, ClientDisconnectedError, ForecastError
 
 DISCONNECTED: Final = "the client disconnected before its forecast was started"
 
@@ -78,6 +78,19 @@ class RequestScope:
     def give_up_at(self) -> float | None:
         """Return when no caller waits for a model any more; None without a limit."""
         return min((until for until in (self.wait_until, self.model_until) if until is not None), default=None)
+
+    def check_waiting(self) -> None:
+        """Continue a model only if somebody waits for it.
+
+        Raises:
+            BusyError: the request's deadline has passed.
+            ForecastError: the time that a model may take has passed.
+        """
+        now = time.monotonic()
+        if self.wait_until is not None and now > self.wait_until:
+            raise BusyError("the request's time limit (NOWCAST_REQUEST_LIMIT_S) passed before the model had finished")
+        if self.model_until is not None and now > self.model_until:
+            raise ForecastError("the model took longer than NOWCAST_TASK_LIMIT_S allows")
 
     def remaining_s(self, step: str) -> float | None:
         """Return the seconds that this request may still wait; None without a limit.

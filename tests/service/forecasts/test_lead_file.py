@@ -1,12 +1,13 @@
 """A forecast is written while its leads are computed: one lead in memory, a whole file or none."""
 
 import weakref
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from core.errors import ForecastError
+from core.errors import BusyError, ForecastError
 from models.leads import ForecastLead
 from service.inference.request_scope import request_scope
 from tests.service.conftest import Fading, rain
@@ -93,14 +94,18 @@ def test_a_model_that_takes_too_long_is_stopped_between_two_leads(opened, monkey
     class Slow(OneByOne):
         def before(self, step):
             if step == 3:
-                monkeypatch.setattr("service.inference.engine.monotonic", lambda: 1e12)
+                monkeypatch.setattr("service.inference.request_scope.time", SimpleNamespace(monotonic=lambda: 1e12))
 
     world = opened(Slow())
+    with request_scope(limit_s=PATIENCE_S), pytest.raises(BusyError, match="REQUEST_LIMIT"):
+        world.service.forecast_stored(with_baselines=False)
+    assert world.service.list() == [], "a request is sent again, and gets the model's forecast then"
+    monkeypatch.undo()
     with request_scope(model_s=PATIENCE_S):
         forecast = world.service.forecast_stored(with_baselines=False)
     assert (forecast.model, forecast.method, forecast.status) == ("fading", "extrapolation", "degraded")
     assert "longer than NOWCAST_TASK_LIMIT_S" in forecast.notes[0]
-    assert world.model.computed == 3
+    assert world.model.computed == 3, "no further lead for a caller that has gone on"
 
 
 def test_a_model_that_is_not_free_in_time_is_not_waited_for(opened):
