@@ -39,6 +39,7 @@ from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadA
 from service.api.openapi import add_documentation
 from service.api.proxies import Proxied
 from service.forecasts.nowcast import NowcastService
+from service.foreign import brightsky, metno, minutes, openmeteo, rainviewer
 from service.ogc import edr, tiles, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
@@ -60,8 +61,9 @@ STRICT_PARTS: Final = (
     scans,
     tiles,
     rules,
+    minutes,
 )
-OTHER_PARTS: Final = (edr, wms, health, metrics)
+OTHER_PARTS: Final = (edr, wms, health, metrics, metno, openmeteo, brightsky, rainviewer)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
 
 PACKAGE: Final = "ms-rnn-nowcast"

@@ -20,7 +20,7 @@ FUNCTION_LINES = 30
 HELPER_LINES = 70
 PLUG_INS = (
     *("models/cells/", "training/datasets/", "ingest/readers/", "ingest/sources/", "verification/scores/"),
-    *("benchmarks/peers/", "service/alerts/channels/"),
+    *("benchmarks/peers/", "service/alerts/channels/", "service/foreign/"),
 )
 
 IDEAS: Mapping[str, str] = {

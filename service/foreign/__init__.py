@@ -1,0 +1,1 @@
+"""Interfaces that weather apps speak already, on our forecasts: one file each."""

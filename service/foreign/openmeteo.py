@@ -1,0 +1,143 @@
+"""GET /v1/forecast: `minutely_15` of Open-Meteo's forecast API, of the variables that we have.
+
+Fields by https://open-meteo.com/en/docs: a value is the depth of the 15 minutes before its time. Errors are those of
+that API: `{"error": true, "reason": ...}`.
+"""
+
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
+
+from core.errors import InputError, shown
+from service.api.backend import Backend, BackendDep
+from service.api.errors import documented
+from service.api.lookup import MOST_PLACES
+from service.forecasts.nowcast import StoredForecast
+from service.foreign.newest import NewestDep, depth_mm, point_at, rain_probability, rates_of
+from service.queries.zones import zone_at, zone_of
+from service.schemas.places import PointOut
+
+router = APIRouter(tags=["interfaces of others"])
+
+STEP: Final = timedelta(minutes=15)
+UNITS: Final = {"precipitation": "mm", "rain": "mm", "precipitation_probability": "%"}
+GMT: Final = ("GMT", "UTC")
+
+
+@router.get("/v1/forecast", summary="Depths of 15 minutes as Open-Meteo's API", responses=documented(404, 422))
+def read_forecast(
+    forecast: NewestDep,
+    backend: BackendDep,
+    latitude: Annotated[str, Query(description="degrees north; several places separated by commas", max_length=4000)],
+    longitude: Annotated[str, Query(description="degrees east, one for each latitude", max_length=4000)],
+    minutely_15: Annotated[
+        list[str] | None, Query(description="precipitation, rain, precipitation_probability; repeated or by commas")
+    ] = None,
+    timezone: Annotated[str, Query(description="IANA name, GMT, or auto", max_length=100)] = "GMT",
+    timeformat: Annotated[str, Query(description="iso8601 or unixtime", max_length=20)] = "iso8601",
+) -> Any:
+    """Return the variables of `minutely_15` from the reference time on; another one is an error that names it."""
+    began = perf_counter()
+    try:
+        names = _names(minutely_15 or [])
+        places = _places(latitude, longitude)
+        if timeformat not in ("iso8601", "unixtime"):
+            raise InputError(f"timeformat: expected iso8601 or unixtime, got {shown(timeformat)}")
+        zones = [zone_at(*place) if timezone == "auto" else _zone(timezone) for place in places]
+        found = [
+            _answer(backend, forecast, place, zone, names, timeformat)
+            for place, zone in zip(places, zones, strict=True)
+        ]
+    except InputError as err:
+        return JSONResponse({"error": True, "reason": str(err)}, 400)
+    for each in found:
+        each["generationtime_ms"] = round((perf_counter() - began) * 1000, 3)
+    return found[0] if len(found) == 1 else found
+
+
+def _names(sent: list[str]) -> list[str]:
+    names = [name.strip() for part in sent for name in part.split(",") if name.strip()]
+    unknown = [name for name in names if name not in UNITS]
+    if unknown:
+        raise InputError(f"minutely_15: expected some of {', '.join(UNITS)}, got {shown(unknown[0])}")
+    return list(dict.fromkeys(names))
+
+
+def _places(latitude: str, longitude: str) -> list[tuple[float, float]]:
+    try:
+        lats, lons = ([float(part) for part in text.split(",")] for text in (latitude, longitude))
+    except ValueError as err:
+        raise InputError("latitude, longitude: expected numbers of degrees") from err
+    if len(lats) != len(lons) or len(lats) > MOST_PLACES:
+        raise InputError(
+            f"latitude, longitude: expected as many, at most {MOST_PLACES}, got {len(lats)} and {len(lons)}"
+        )
+    for lat, lon in zip(lats, lons, strict=True):
+        if not (-90 <= lat <= 90 and -180 <= lon <= 360):
+            raise InputError(f"expected latitude within -90 to 90 and longitude within -180 to 360, got {lat}, {lon}")
+    return [(lat, lon - 360 if lon > 180 else lon) for lat, lon in zip(lats, lons, strict=True)]
+
+
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo("UTC") if name in GMT else zone_of(name)
+
+
+def _answer(
+    backend: Backend,
+    forecast: StoredForecast,
+    place: tuple[float, float],
+    zone: ZoneInfo,
+    names: list[str],
+    timeformat: str,
+) -> dict[str, Any]:
+    point = point_at(backend, forecast, *place, zone)
+    now = forecast.reference_time.astimezone(zone)
+    offset = now.utcoffset() or timedelta(0)
+    answer: dict[str, Any] = {
+        "latitude": place[0],
+        "longitude": place[1],
+        "utc_offset_seconds": int(offset.total_seconds()),
+        "timezone": "GMT" if zone.key == "UTC" else zone.key,
+        "timezone_abbreviation": "GMT" if zone.key == "UTC" else f"{now:%Z}",
+        "elevation": None,
+    }
+    if names:
+        times = _times(forecast)
+        columns = {name: _column(name, point, times) for name in names}
+        shown_times = [_text(time, offset, timeformat) for time in times]
+        answer["minutely_15_units"] = {"time": timeformat, **{name: UNITS[name] for name in names}}
+        answer["minutely_15"] = {"time": shown_times, **columns}
+    return answer
+
+
+def _times(forecast: StoredForecast) -> list[datetime]:
+    """Return the ends of the whole quarters of an hour within the leads."""
+    start, end = forecast.reference_time.astimezone(UTC), forecast.valid_times[-1]
+    late = timedelta(minutes=start.minute % 15, seconds=start.second, microseconds=start.microsecond)
+    time = start - late + (2 if late else 1) * STEP
+    times = []
+    while time <= end:
+        times.append(time)
+        time += STEP
+    return times
+
+
+def _column(name: str, point: PointOut, times: list[datetime]) -> list[float | None]:
+    if name != "precipitation_probability":
+        rates = rates_of(point)
+        depths = [depth_mm(rates, time - STEP, time) for time in times]
+        return [None if depth is None else round(depth, 2) for depth in depths]
+    found: list[float | None] = []
+    for time in times:
+        within = [rain_probability(lead) for lead in point.series if time - STEP < lead.valid_time <= time]
+        known = [one for one in within if one is not None]
+        found.append(round(100 * max(known)) if known else None)
+    return found
+
+
+def _text(time: datetime, offset: timedelta, timeformat: str) -> str | int:
+    return int(time.timestamp()) if timeformat == "unixtime" else f"{time + offset:%Y-%m-%dT%H:%M}"
