@@ -66,7 +66,7 @@ def read_rainviewer_tile(
         raise InputError(f"size: expected 256 or 512, got {size}")
     view = tile_view(z, x, y, SCALES[size])
     source = layer_source(backend.service.store, forecast, RATE, _time(frame))
-    lifetime_s = OBSERVED_S if source.is_observed else caching.lifetime_s("latest", forecast, backend.settings)
+    lifetime_s = OBSERVED_S if source.is_observed else caching.lifetime_s("latest", forecast, backend.service)
     headers = caching.headers(
         forecast, caching.etag(forecast, source.content, f"{z}-{x}-{y}-{size}"), lifetime_s=lifetime_s
     )

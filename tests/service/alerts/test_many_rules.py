@@ -19,11 +19,11 @@ from service.alerts.rule import checked_definition
 from service.alerts.rulebook import RuleBook
 from service.alerts.tables import RuleRow, RuleStateRow
 from service.forecasts.packing import rounded_rate
-from service.forecasts.products import write_forecast
 from service.forecasts.records import StoredForecast
 from service.schemas.rules import RuleIn
 from tests.service.alerts.playing import CHANCES_MMH, sent_rules
 from tests.service.api_support import chance_of
+from tests.service.fakes import write_fields
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 MOST_S = 5.0
@@ -50,7 +50,7 @@ def germany(folder) -> StoredForecast:
         thresholds_mmh=CHANCES_MMH,
         cadence_minutes=5,
     )
-    write_forecast(forecast, fields)
+    write_fields(forecast, fields)
     return forecast
 
 
