@@ -21,7 +21,7 @@ export const ENGLISH = {
   rainNow: "It rains now, {end}.", rainFrom: "Rain from about {start}", until: "until about {end}", rainOn: "until the end of the forecast",
   dry: "No rain expected until {end}.", unknown: "No statement: rain can flow in from where no radar sees it.",
   likely: "Highest probability of rain (≥ {mmh} mm/h): {percent} %, at {time}.",
-  sum: "About {mm} mm in the next hour.", unlikely: "Probability of rain (≥ {mmh} mm/h): below {percent} % at all times.", perHour: "mm/h", band: "line: 10 to 90 %", bars: "bars: forecast rate", share: "Copy link", copied: "Link copied",
+  sum: "About {mm} mm in the next hour.", sumLittle: "Less than 0.1 mm in the next hour.", unlikely: "Probability of rain (≥ {mmh} mm/h): below {percent} % at all times.", perHour: "mm/h", band: "line: 10 to 90 %", bars: "bars: forecast rate", share: "Copy link", copied: "Link copied",
   from: "{km} km from {name}", slow: "Slowed down to {speed} minutes per minute: a forecast takes {seconds} s.",
   facts: "About this forecast", reference: "Newest radar scan", issued: "Forecast issued", model: "Model", method: "Method", product: "Radar product",
   coverage: "Area with radar", radars: "Missing radars", none: "none", theModel: "the model", notes: "Notes", download: "Download",

@@ -21,7 +21,7 @@ export const GERMAN = {
   rainNow: "Es regnet, {end}.", rainFrom: "Regen ab etwa {start}", until: "bis etwa {end}", rainOn: "bis zum Ende der Vorhersage",
   dry: "Bis {end} kein Regen erwartet.", unknown: "Keine Aussage: Regen kann von dort kommen, wo kein Radar sieht.",
   likely: "Höchste Regenwahrscheinlichkeit (≥ {mmh} mm/h): {percent} %, um {time}.",
-  sum: "Etwa {mm} mm in der nächsten Stunde.", unlikely: "Regenwahrscheinlichkeit (≥ {mmh} mm/h): durchweg unter {percent} %.", perHour: "mm/h", band: "Linie: 10 bis 90 %", bars: "Balken: vorhergesagte Rate", share: "Link kopieren", copied: "Link kopiert",
+  sum: "Etwa {mm} mm in der nächsten Stunde.", sumLittle: "Weniger als 0,1 mm in der nächsten Stunde.", unlikely: "Regenwahrscheinlichkeit (≥ {mmh} mm/h): durchweg unter {percent} %.", perHour: "mm/h", band: "Linie: 10 bis 90 %", bars: "Balken: vorhergesagte Rate", share: "Link kopieren", copied: "Link kopiert",
   from: "{km} km von {name}", slow: "Verlangsamt auf {speed} Minuten je Minute: Eine Vorhersage dauert {seconds} s.",
   facts: "Zu dieser Vorhersage", reference: "Neuestes Radarbild", issued: "Erstellt", model: "Modell", method: "Verfahren", product: "Radarprodukt",
   coverage: "Fläche mit Radar", radars: "Fehlende Radare", none: "keine", theModel: "das Modell", notes: "Hinweise", download: "Herunterladen",

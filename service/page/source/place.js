@@ -2,6 +2,7 @@
 
 export const HOUR_MINUTES = 60;
 const UNLIKELY = 0.05;
+const LEAST_MM = 0.05; // less is written as less than 0.1 mm
 
 const known = (row) => row.rate_mmh !== null && row.rate_mmh !== undefined;
 export const leadsOf = (point) => point.series.filter((row) => row.lead_minutes > 0);
@@ -52,7 +53,8 @@ function sumSentence(point, words) {
     return amount.q90 > 0 ? words.text("sumBand", { mm, low, high }) : null;
   }
   const sum = sumOfHour(point);
-  return sum !== null && point.outlook === "rain" ? words.text("sum", { mm: words.number(sum, 1) }) : null;
+  if (sum === null || point.outlook !== "rain") return null;
+  return sum < LEAST_MM ? words.text("sumLittle") : words.text("sum", { mm: words.number(sum, 1) });
 }
 
 export function sentences(point, words) {

@@ -183,6 +183,11 @@ test("the sum of the hour has the band of the members where there is one", () =>
   assert.ok(sentences(pointOf([row(5, 1)], { next_rain_start: at(5), amounts }), english).includes("0.5 mm in the next hour (10 to 90 %: 0.2 to 1.4 mm)."));
 });
 
+test("a sum that rounds to nothing is not written as 0.0 mm", () => {
+  const point = pointOf([row(5, 0.1), row(10, 0)], { next_rain_start: at(5) });
+  assert.ok(sentences(point, english).includes("Less than 0.1 mm in the next hour."));
+});
+
 test("times of a place are in its own zone, whatever the reader's", () => {
   const berlin = new Words("en", false, "Europe/Berlin");
   assert.equal(berlin.clock(REFERENCE), "14:00");
