@@ -124,8 +124,6 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         module.load_state_dict(saved["state_dict"])
         log.info("the run already ended at step %d", done)
     else:
-        if is_first_process():
-            log.info("%d training windows; %d of %d steps to do", len(items[0]), total_steps - done, total_steps)
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():

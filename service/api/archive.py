@@ -97,26 +97,22 @@ def read_archive(
     Scores are null until the scan of the lead is stored; they count all observed grid cells of the newest scan.
     """
     zone, name = zone_of(tz), scored_model(service, model or service.settings.model)
-    chosen = day or service.now().astimezone(zone).date()
-    start, end = _bounds(chosen, zone)
+    chosen, start, end = _bounds(day or service.now().astimezone(zone).date(), zone)
     wanted = ArchiveQuery(_threshold(service, threshold_mmh), every_minutes, zone)
     found = service.list(model=name, origin="scans", start=start, end=end, after=position_of(cursor), limit=limit + 1)
     last = found[limit - 1] if len(found) > limit else None
     scores = DayScores.of(service, start, end, wanted)
     forecasts = [_forecast(service, one, scores, wanted) for one in found[:limit]]
     return ArchiveOut(
-        day=chosen,
-        time_zone=zone.key,
-        model=name,
-        threshold_mmh=wanted.threshold_mmh,
+        day=chosen, time_zone=zone.key, model=name, threshold_mmh=wanted.threshold_mmh,
         forecasts=forecasts,
         notes=[] if scores.counts or not forecasts else [NO_SCORES],
         next=next_link(request, response, (last.reference_time, last.id) if last else None),
     )
 
 
-def _bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the first and the last moment of a day in UTC.
+def _bounds(day: date, zone: ZoneInfo) -> tuple[date, datetime, datetime]:
+    """Return a day, and its first and last moment in UTC.
 
     Raises:
         InputError: too far from the present for arithmetic.
@@ -124,7 +120,7 @@ def _bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     if day.year not in YEARS:
         raise InputError(f"day: expected a year from {YEARS.start} to {YEARS.stop - 1}, got {day.year}")
     start, after = (datetime.combine(one, time(), zone).astimezone(UTC) for one in (day, day + DAY))
-    return start, after - timedelta(microseconds=1)
+    return day, start, after - timedelta(microseconds=1)
 
 
 def _threshold(service: NowcastService, wanted: float | None) -> float:

@@ -29,6 +29,7 @@ from training.trainer.metrics_file import MetricsFile
 from training.trainer.module import NowcastModule
 from training.trainer.run_folder import take_back, write_config
 
+log = logging.getLogger("training")
 BAR_EVERY = 10
 Items = NowcastDataset | GuidedItems
 
@@ -75,6 +76,7 @@ def fit(
         if is_first_process():  # nothing is written before all parts fit
             write_config(folder, config)
             metrics.go_on_after(done)
+            log.info("%d training windows; %d of %d steps to do", len(training), total_steps - done, total_steps)
         trainer.fit(module, loader, validation_loader(validation, config), ckpt_path=resume, weights_only=True)
     return int(trainer.global_step)
 

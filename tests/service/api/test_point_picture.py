@@ -44,7 +44,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         ({"next_rain": rain(0, 1.0, None)}, WET, "Rain now, at least until 16:30.", "Regen jetzt, mindestens bis"),
     ],
 )
-def test_a_sentence_says_when_it_rains(more: dict[str, Any], rates: list[Any], english: str, german: str):
+def test_a_sentence_has_start_and_end(more: dict[str, Any], rates: list[Any], english: str, german: str):
     rates = (rates + DRY)[:30]
     point = point_of(rates, **more)
     assert sentence(point).startswith(english)
