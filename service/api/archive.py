@@ -100,14 +100,16 @@ def read_archive(
     chosen, start, end = _bounds(day or service.now().astimezone(zone).date(), zone)
     wanted = ArchiveQuery(_threshold(service, threshold_mmh), every_minutes, zone)
     found = service.list(model=name, origin="scans", start=start, end=end, after=position_of(cursor), limit=limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
+    position = (found[limit - 1].reference_time, found[limit - 1].id) if len(found) > limit else None
     scores = DayScores.of(service, start, end, wanted)
-    forecasts = [_forecast(service, one, scores, wanted) for one in found[:limit]]
     return ArchiveOut(
-        day=chosen, time_zone=zone.key, model=name, threshold_mmh=wanted.threshold_mmh,
-        forecasts=forecasts,
-        notes=[] if scores.counts or not forecasts else [NO_SCORES],
-        next=next_link(request, response, (last.reference_time, last.id) if last else None),
+        day=chosen,
+        time_zone=zone.key,
+        model=name,
+        threshold_mmh=wanted.threshold_mmh,
+        forecasts=[_forecast(service, one, scores, wanted) for one in found[:limit]],
+        notes=[] if scores.counts or not found else [NO_SCORES],
+        next=next_link(request, response, position),
     )
 
 
