@@ -96,11 +96,7 @@ def service_memory(setting: BenchmarkSetting) -> Section:
 def one_grid(home: Path, shape: tuple[int, int], setting: BenchmarkSetting) -> Row:
     """Measure one live store with scans of a grid; the process is a fresh one."""
     service = NowcastService.from_settings(Settings(home=home, device=setting.device))
-    first = next(iter(recent_weather(HOURS)))
-    grid = replace(first.grid, height=shape[0], width=shape[1])
-    for index, rate_mmh_HW in enumerate(window_mmh(shape)):
-        time = first.valid_time + index * timedelta(minutes=5)
-        service.store.put(replace(first, valid_time=time, grid=grid, rate_mmh_HW=rate_mmh_HW))
+    fill_grid(service, shape)
     row: Row = {"cells": f"{shape[0]}x{shape[1]}"}
     with peak_resident_bytes() as peak:
         row["forecast, s"] = seconds(partial(service.forecast_stored, with_baselines=False))
@@ -113,3 +109,12 @@ def one_grid(home: Path, shape: tuple[int, int], setting: BenchmarkSetting) -> R
         row["members, s"] = seconds(partial(make_members, forecast, setting.native.members))
         row["members, peak GB"] = peak() / 1e9
     return {**row, "file, MB": forecast.path.stat().st_size / 1e6}
+
+
+def fill_grid(service: NowcastService, shape: tuple[int, int]) -> None:
+    """Store two hours of scans of a grid; a function of its own, so that nothing of them stays in memory."""
+    first = next(iter(recent_weather(HOURS)))
+    grid = replace(first.grid, height=shape[0], width=shape[1])
+    for index, rate_mmh_HW in enumerate(window_mmh(shape)):
+        time = first.valid_time + index * timedelta(minutes=5)
+        service.store.put(replace(first, valid_time=time, grid=grid, rate_mmh_HW=rate_mmh_HW))
