@@ -195,6 +195,7 @@ def _created(
         chunksizes=(1, *shape),
         fill_value=one.fill,
     )
+    variable.set_var_chunk_cache(1, 1, 0.0)  # whole chunks are written: 16 MB for each variable would be for nothing
     variable.set_auto_maskandscale(False)
     variable.setncatts({**one.attributes, **({"coordinates": " ".join(coordinates)} if coordinates else {})})
     return variable
