@@ -284,4 +284,5 @@ def test_the_archive_shows_a_forecast_beside_what_came(browser, tmp_path):
         slide(page, 24 + 5)
         expect(page.locator("#absent")).to_be_visible()
         page.locator("#newest").click()
-        expect(page.locator("#notice")).to_be_hidden()
+        expect(page.locator("#notice")).not_to_contain_text("From the archive")
+        expect(page.locator("#newest")).to_be_hidden()
