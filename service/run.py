@@ -42,7 +42,10 @@ UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-s
 """Options of the web server: our own code finds the client's address, and open event streams do not delay the end."""
 
 PYTHON: Final = (sys.executable, "-m")
-ALERTER: Final = ("worker", "--queues", ALERTS, "--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING")
+ALERTER: Final = (
+    *("worker", "--hostname", "alerts@%h", "--queues", ALERTS),
+    *("--pool", "threads", "--concurrency", "2", "--loglevel", "WARNING"),
+)
 """Options of the process of rules: one thread may wait for receivers while the other evaluates."""
 
 

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from time import perf_counter
 from typing import Any, Final, Literal
 
@@ -84,9 +84,9 @@ def evaluate(
     changes = _advance(rules, states, alerts, findings, basis, now)
     with writing(book.engine) as connection:
         seconds = perf_counter() - began
-        if not _mark(connection, forecast, part, now, len(rules), seconds):
+        if not _mark(connection, forecast, part, len(rules), seconds):
             return None
-        entered = _enter(connection, rules, changes, now)
+        entered = _enter(connection, rules, changes)
     return Evaluated(len(rules), entered, perf_counter() - began)
 
 
@@ -126,7 +126,7 @@ def cancel_all(book: RuleBook, now: datetime, time: datetime) -> int:
                 continue
             changes.states[rule.id], changes.ended[event.alert_id] = state, now
             changes.events.append(NewEvent(rule, event, document_of(rule, event, None, None, None)))
-        return _enter(connection, list(rules.values()), changes, now)
+        return _enter(connection, list(rules.values()), changes)
 
 
 def _basis(values: AreaValues, sums: bool) -> str:
@@ -194,23 +194,21 @@ def _new_event(
     return NewEvent(rule, event, document_of(rule, event, found, record, basis))
 
 
-def _mark(
-    connection: Connection, forecast: StoredForecast, part: Part, now: datetime, rules: int, seconds: float
-) -> bool:
+def _mark(connection: Connection, forecast: StoredForecast, part: Part, rules: int, seconds: float) -> bool:
     """Enter the evaluation; return False where it is there already."""
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row: dict[str, Any] = {
         "reference_time": forecast.reference_time,
         "part": part,
         "forecast_id": forecast.id,
-        "evaluated_at": now,
+        "evaluated_at": datetime.now(UTC),
         "rules": rules,
         "seconds": seconds,
     }
     return bool(connection.execute(insert_into(EvaluationRow).values(**row).on_conflict_do_nothing()).rowcount)
 
 
-def _enter(connection: Connection, rules: Sequence[AlertRule], changes: RuleChanges, now: datetime) -> int:
+def _enter(connection: Connection, rules: Sequence[AlertRule], changes: RuleChanges) -> int:
     """Enter the changes of rules that are still the same; one changed or deleted since then keeps its own state."""
     touched = {*changes.states, *(alert.rule_id for alert in changes.followed)}
     fresh = _unchanged(connection, {rule.id: rule.revision for rule in rules if rule.id in touched})
@@ -228,7 +226,7 @@ def _enter(connection: Connection, rules: Sequence[AlertRule], changes: RuleChan
     ended = [{"alert": alert, "ended_at": time} for alert, time in changes.ended.items()]
     if ended:
         connection.execute(by_id, ended)
-    enter_events(connection, events, now)
+    enter_events(connection, events, datetime.now(UTC))  # their age counts by the wall clock, also in a replay
     return len(events)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, delete, func, select
 from core.settings import Settings
 from ingest.store.database import reading, writing
 from service.alerts.evaluation import Part
-from service.alerts.tables import AlertRow, DeliveryRow, EvaluationRow, RuleEventRow
+from service.alerts.tables import DeliveryRow, EvaluationRow, RuleEventRow
 from service.forecasts.member_maker import lacks_members
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import StoredForecast
@@ -63,8 +63,7 @@ def clear(engine: Engine, now: datetime) -> int:
     old = (
         delete(DeliveryRow).where(DeliveryRow.state.in_(("sent", "dead")), DeliveryRow.created_at < before),
         delete(RuleEventRow).where(RuleEventRow.created_at < before),
-        delete(EvaluationRow).where(EvaluationRow.reference_time < before),
-        delete(AlertRow).where(AlertRow.outcome == "open", AlertRow.raised_at < before),
+        delete(EvaluationRow).where(EvaluationRow.evaluated_at < before),
     )
     with writing(engine) as connection:
         return sum(connection.execute(each).rowcount for each in old)
