@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 
 from core import cf_reading as cf
 from core.arrays import Float64Field
+from core.cf_axes import find_grid
 from core.errors import ConfigError, FrameError
 from core.files import write_atomically
+from core.grid import Grid
+from core.map_plot import draw_borders
 from core.progress import followed
 from core.units import WET_MMH
 from ingest.archive.gaps import gap_report
@@ -34,6 +37,7 @@ class Contents:
         observed_N, wet_N: share of observed cells, and of wet cells among them, of each field that was read.
         observed_HW: share of the fields in which a cell is observed.
         wet_HW: share of those in which it has 0.1 mm/h or more; NaN where it is never observed.
+        grid: of the fields; None where the archive does not say where they are.
     """
 
     report: dict[str, Any]
@@ -42,6 +46,7 @@ class Contents:
     wet_N: Float64Field
     observed_HW: Float64Field
     wet_HW: Float64Field
+    grid: Grid | None = None
 
 
 def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
@@ -78,7 +83,15 @@ def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
         "largest_mmh": round(largest_mmh, 2),
     }
     with np.errstate(invalid="ignore"):
-        return Contents(report, seconds[chosen], observed_N, wet_N, observed_HW / len(chosen), wet_HW / observed_HW)
+        return Contents(
+            report,
+            seconds[chosen],
+            observed_N,
+            wet_N,
+            observed_HW / len(chosen),
+            wet_HW / observed_HW,
+            _grid(dataset, rate),
+        )
 
 
 def contents_text(report: dict[str, Any]) -> str:
@@ -101,7 +114,12 @@ def draw(contents: Contents, path: str | Path) -> None:
         ("observed", contents.observed_HW, "share of fields in which a cell is observed"),
         ("wet", contents.wet_HW, "share of these with 0.1 mm/h or more"),
     ):
-        image = axes[name].imshow(field_HW, vmin=0, vmax=_top(field_HW), cmap="viridis", interpolation="nearest")
+        extent = (0, field_HW.shape[1], field_HW.shape[0], 0)
+        top = _top(field_HW)
+        image = axes[name].imshow(field_HW, vmin=0, vmax=top, cmap="viridis", interpolation="nearest", extent=extent)
+        if contents.grid is not None:
+            draw_borders(axes[name], contents.grid)
+            axes[name].set(xlim=extent[:2], ylim=extent[2:])
         axes[name].set_title(title, fontsize=10)
         axes[name].set_xticks([])
         axes[name].set_yticks([])
@@ -128,6 +146,13 @@ def _open(archive: Path) -> tuple[xr.Dataset, xr.DataArray]:
             f"{archive}: {rate.name}: expected (time, y, x) with at least one field, got the shape {rate.shape}"
         )
     return dataset, rate
+
+
+def _grid(dataset: xr.Dataset, rate: xr.DataArray) -> Grid | None:
+    try:
+        return find_grid(dataset, rate)[0]
+    except FrameError:
+        return None
 
 
 def _read(rate: xr.DataArray, chosen: NDArray[np.int_]) -> Iterator[NDArray[np.float32]]:
