@@ -59,8 +59,7 @@ def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
     dataset, rate = _open(archive)
     seconds = np.array([round(time.timestamp()) for time in cf.times_of(dataset, str(rate.dims[0]))], np.int64)
     chosen = np.unique(np.linspace(0, len(seconds) - 1, min(fields, len(seconds))).round().astype(int))
-    observed_N, wet_N = np.zeros((2, len(chosen)))
-    observed_HW, wet_HW = np.zeros((2, *rate.shape[1:]))
+    (observed_N, wet_N), (observed_HW, wet_HW) = np.zeros((2, len(chosen))), np.zeros((2, *rate.shape[1:]))
     histogram = np.zeros(len(BINS_MMH) - 1, np.int64)
     largest_mmh = 0.0
     for number, rate_mmh_HW in enumerate(_read(rate, chosen)):
@@ -83,15 +82,8 @@ def inspect_archive(archive: str | Path, *, fields: int = 500) -> Contents:
         "largest_mmh": round(largest_mmh, 2),
     }
     with np.errstate(invalid="ignore"):
-        return Contents(
-            report,
-            seconds[chosen],
-            observed_N,
-            wet_N,
-            observed_HW / len(chosen),
-            wet_HW / observed_HW,
-            _grid(dataset, rate),
-        )
+        shares = observed_HW / len(chosen), wet_HW / observed_HW
+    return Contents(report, seconds[chosen], observed_N, wet_N, *shares, _grid(dataset, rate))
 
 
 def contents_text(report: dict[str, Any]) -> str:
