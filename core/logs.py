@@ -101,7 +101,8 @@ def set_up_logs(part: str, level: str, log_format: LogFormat) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        library = logging.getLogger(name)
+        library.propagate = library.propagate or bool(library.handlers)  # `--no-access-log` leaves it without either
+        library.handlers.clear()
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

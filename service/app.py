@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from types import ModuleType
+from typing import Any, Final
 
 from fastapi import FastAPI
 
@@ -33,11 +34,13 @@ from service.api import (
 )
 from service.api.access import Guard
 from service.api.backend import Backend
+from service.api.bodies import BoundedBodies
 from service.api.errors import handle_errors
+from service.api.lanes import Lanes, in_lane
 from service.api.lookup import STRICT, RecentForecasts
 from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
-from service.api.proxies import Proxied
+from service.api.proxies import Proxied, ValidHost
 from service.forecasts.nowcast import NowcastService
 from service.foreign import brightsky, metno, minutes, openmeteo, rainviewer
 from service.ogc import edr, tiles, wms
@@ -63,6 +66,9 @@ STRICT_PARTS: Final = (
     rules,
     minutes,
 )
+LANES: Final = {areas: "areas", edr: "areas", wms: "maps", tiles: "maps", files: "files", metrics: "state"}
+"""Routes whose work is heavy, and the lane of each."""
+
 OTHER_PARTS: Final = (edr, wms, health, metrics, metno, openmeteo, brightsky, rainviewer)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
 
@@ -93,12 +99,13 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     )
     add_documentation(app)
     for part in STRICT_PARTS:
-        app.include_router(part.router, **STRICT)
+        app.include_router(part.router, **{**STRICT, "dependencies": [*_lane(part), *STRICT.get("dependencies", ())]})
     for part in OTHER_PARTS:
-        app.include_router(part.router)
+        app.include_router(part.router, dependencies=_lane(part))
     add_page(app, landing)
     # the last is the outermost
-    for layer in (Proxied, Conditional, Access, GZipForText, HeadAsGet, Cors, Observed, RequestId, StartInOneLine):
+    inner = (BoundedBodies, Proxied, Conditional, Access, GZipForText, HeadAsGet, Cors)
+    for layer in (*inner, Observed, RequestId, ValidHost, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app
@@ -117,12 +124,16 @@ async def _running(app: FastAPI, service: NowcastService | None, settings: Setti
     check_source_kind(chosen)
     if service is None:
         check_before_start(chosen.catalogue_url)
-    app.state.guard = Guard(chosen)
+    app.state.guard, app.state.lanes = Guard(chosen), Lanes()
     app.state.backend, app.state.recent = Backend(chosen, build, is_whole_process=is_whole_process), RecentForecasts()
     app.state.backend.start()
     yield
     app.state.backend.stop()
     await app.state.guard.close()
+
+
+def _lane(part: ModuleType) -> list[Any]:
+    return [in_lane(LANES[part])] if part in LANES else []
 
 
 def _version() -> str:

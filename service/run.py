@@ -38,7 +38,10 @@ HISTORY_WAIT_S: Final = 180.0
 
 REPLAY_CYCLE_S: Final = 1.0
 """Longest time between two looks for new scans of a replay, which stands still until their forecast is stored."""
-UVICORN: Final = ("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3")
+UVICORN: Final = (
+    *("--http", "service.process.connections:BoundedHttp"),
+    *("--no-access-log", "--no-proxy-headers", "--timeout-graceful-shutdown", "3"),
+)
 """Options of the web server: our own code finds the client's address, and open event streams do not delay the end."""
 
 PYTHON: Final = (sys.executable, "-m")

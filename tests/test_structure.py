@@ -24,6 +24,7 @@ PLUG_INS = (
 )
 
 IDEAS: Mapping[str, str] = {
+    "service/api/bodies.py": "the limits of bodies that are no uploads, a middleware by itself",
     "service/api/metrics.py": "one router a resource",
     "service/api/scans.py": "one router a resource",
     "service/page/router.py": "one router a resource",

@@ -16,6 +16,8 @@ from ingest.store.index import Scan
 from ingest.store.quality import JUMP_WITHIN, implausible, is_frozen
 
 STATUS_FILE: Final = "ingest-status.json"
+SOURCE_TEXTS: Final = ("last_look_at", "last_success_at", "outage_since", "error")
+TIMES: Final = ("updated_at", "paused_since", "last_look_at", "last_success_at", "outage_since")
 LOOK_BACK: Final = timedelta(minutes=150)
 """Gaps are reported as long as a window may need the missing scan."""
 
@@ -131,12 +133,33 @@ def current_status(
 
 
 def read_beat(home: Path) -> dict[str, Any]:
-    """Read the worker's latest heartbeat; empty if it never ran, or if its file is damaged."""
+    """Read the worker's latest heartbeat without what is not of its shape; empty if it never ran, or is damaged."""
     try:
         beat = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return beat if isinstance(beat, dict) else {}
+    if not isinstance(beat, dict):
+        return {}
+    sources = beat.pop("sources", {})
+    plain = {name: value for name, value in beat.items() if _fits(name, value)}
+    named = sources.items() if isinstance(sources, dict) else ()
+    return {**plain, "sources": {name: _state(one) for name, one in named if isinstance(one, dict)}}
+
+
+def _state(source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the known texts of one source."""
+    known = dict.fromkeys(SOURCE_TEXTS)
+    return {**known, **{name: source[name] for name in SOURCE_TEXTS if name in source and _fits(name, source[name])}}
+
+
+def _fits(name: str, value: object) -> bool:
+    """Return whether a value is plain, and a time where its name says so."""
+    if name not in TIMES or value is None:
+        return value is None or isinstance(value, str | int | float)
+    try:
+        return isinstance(value, str) and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _product(scans: Sequence[Scan], now: datetime) -> ProductStatus:

@@ -88,9 +88,12 @@ def is_loopback(host: str) -> bool:
 
 def _is_for_this_machine(headers: Headers) -> bool:
     """Return False for another site's page in a local browser, and for a foreign name that resolves to here."""
-    host = urlsplit(f"//{headers.get('host', '')}")
     origin = headers.get("origin")
-    return is_loopback(host.hostname or "") and (origin is None or urlsplit(origin).netloc == host.netloc)
+    try:
+        host = urlsplit(f"//{headers.get('host', '')}")
+        return is_loopback(host.hostname or "") and (origin is None or urlsplit(origin).netloc == host.netloc)
+    except ValueError:  # no address, such as "http://["
+        return False
 
 
 def _forwarded(fields: Sequence[str], peer: str, trusted: Sequence[Network]) -> str:

@@ -1,4 +1,4 @@
-"""The databases of an installation and their second copies; those of keys are restored on command alone."""
+"""The databases of an installation and their second copies; keys and rules are restored on command alone."""
 
 from pathlib import Path
 from typing import Final, Literal
@@ -11,7 +11,8 @@ from ingest.store.locks import translate_os_errors
 from service.access.keybook import FILE as KEYS
 
 CATALOGUE: Final = "catalogue.sqlite"
-Database = Literal["catalogue", "keys"]
+RULES: Final = "rules.sqlite"
+Database = Literal["catalogue", "keys", "rules"]
 
 
 def databases(settings: Settings) -> dict[Database, Path]:
@@ -19,7 +20,8 @@ def databases(settings: Settings) -> dict[Database, Path]:
     if settings.database_url is not None:
         return {}
     keys_home = (settings.keys_home or settings.home).resolve()
-    return {"catalogue": settings.home.resolve() / CATALOGUE, "keys": keys_home / KEYS}
+    home = settings.home.resolve()
+    return {"catalogue": home / CATALOGUE, "keys": keys_home / KEYS, "rules": home / RULES}
 
 
 def folder_of(settings: Settings) -> Path:
@@ -37,8 +39,8 @@ def copy_when_old(settings: Settings) -> None:
         backup.copy_when_old(database, folder_of(settings))
 
 
-def restore_keys(database: Path, folder: Path) -> Path:
-    """Put the newest sound copy in place of the file of the keys, which is kept under another name; return the copy.
+def restore_file(database: Path, folder: Path) -> Path:
+    """Put the newest sound copy in place of a database, which is kept under another name; return the copy.
 
     Raises:
         NoDataError: there is no sound copy.

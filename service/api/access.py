@@ -48,7 +48,7 @@ class Guard:
         self._book: KeyBook | None = None
         self._known: dict[str, tuple[float, Key | None]] = {}
         self._threads = CapacityLimiter(4)
-        self.listeners: set[object] = set()
+        self.listeners: set[tuple[str, object]] = set()
 
     async def caller(self, connection: Connection) -> Caller:
         """Return the sender of a request, identified by its API key or address.

@@ -13,6 +13,7 @@ from fastapi.sse import format_sse_event
 
 from core.errors import NoDataError, NowcastError
 from core.times import iso
+from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, problem
 from service.api.proxies import public_prefix
@@ -27,6 +28,10 @@ HEARTBEAT_S: Final = 15.0
 MOST_LISTENERS: Final = 100
 """Limit per process; further clients get 503 with `Retry-After`."""
 
+MOST_PER_CALLER: Final = 10
+"""Limit per API key or address, so that one client does not take all of them."""
+
+Listeners = set[tuple[str, object]]
 MOST_MISSED: Final = 100
 """Maximum number of missed forecasts that a returning client receives."""
 
@@ -49,23 +54,29 @@ MEDIA_TYPE: Final = "text/event-stream"
 async def listen(
     request: Request,
     backend: BackendDep,
+    caller: CallerDep,
     last_event_id: Annotated[
         UUID | None, Header(description="id of the last forecast received; those issued since then are sent first")
     ] = None,
 ) -> Response:
     """Send an event `forecast` for each new forecast, with its id, reference time, issue time, status and link."""
-    listeners = request.app.state.guard.listeners
+    listeners: Listeners = request.app.state.guard.listeners
     if len(listeners) >= MOST_LISTENERS:
         detail = f"{MOST_LISTENERS} clients are connected, the limit; retry later"
         return problem(request, 503, "Temporarily unavailable", detail, headers={"Retry-After": "30"})
+    if sum(name == caller.name for name, _ in listeners) >= MOST_PER_CALLER:
+        detail = f"expected at most {MOST_PER_CALLER} streams of one client, got more; close another"
+        return problem(request, 429, "Too many requests", detail, headers={"Retry-After": "30"})
     known = await run_in_threadpool(_known, backend, str(last_event_id) if last_event_id else None)
     return StreamingResponse(
-        _stream(backend, known, listeners), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+        _stream(backend, known, listeners, caller.name), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
     )
 
 
-async def _stream(backend: Backend, known: StoredForecast | None, listeners: set[object]) -> AsyncIterator[bytes]:
-    me = object()
+async def _stream(
+    backend: Backend, known: StoredForecast | None, listeners: Listeners, name: str
+) -> AsyncIterator[bytes]:
+    me = name, object()
     listeners.add(me)
     try:
         yield format_sse_event(comment="scheduled forecasts", retry=RETRY_MS)

@@ -49,7 +49,7 @@ def parsed_wkt(text: str) -> shapely.Geometry:
     """
     try:
         geometry = shapely.from_wkt(text)
-    except ShapelyError as err:
+    except (ShapelyError, NotImplementedError) as err:  # the latter of curves
         raise InputError(f"expected WKT such as POINT(13.4 52.5), got {shown(text)}: {err}") from err
     if geometry is None:
         raise InputError("expected WKT such as POINT(13.4 52.5), got an empty geometry")
@@ -71,7 +71,7 @@ def polygon_of(document: Any) -> Polygon:
         raise InputError(f"GeoJSON: expected a Polygon, a MultiPolygon or a Feature of one, got {shown(kind)}")
     try:
         made = shapely.force_2d(shape(geometry))
-    except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as err:
+    except (ShapelyError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as err:
         raise InputError(f"GeoJSON: expected the coordinates of a {geometry['type']}, got others: {err}") from err
     return checked_polygon(made)
 

@@ -5,7 +5,11 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from core.errors import InputError, shown
+from service.api.errors import error_answer
 
 SCHEMES: Final = ("http", "https")
 HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
@@ -17,6 +21,24 @@ _prefix: ContextVar[str] = ContextVar("public_prefix", default="")
 def public_prefix() -> str:
     """Return the path that a proxy has taken off the current request, to put before paths in links."""
     return _prefix.get()
+
+
+class ValidHost:
+    """Refuses a request whose `Host` is no name, address or port: no address can be made of it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        host = Headers(scope=scope).get("host") if scope["type"] == "http" else None
+        if not host or HOST.fullmatch(host):
+            await self.app(scope, receive, send)
+            return
+        others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        error = InputError(f"Host: expected a name or an address with or without a port, got {shown(host)}")
+        answer = error_answer(Request({**scope, "headers": others}), error)
+        await answer(scope, receive, send)
 
 
 class Proxied:

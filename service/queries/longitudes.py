@@ -66,9 +66,14 @@ def check_edges(polygon: Polygon) -> None:
 
 
 def near_grid(polygon: Polygon, grid: Grid) -> Polygon:
-    """Return what of a polygon is on the grid or close to it, in longitudes that go on over the grid; may be empty."""
+    """Return what of a polygon is on the grid or close to it, in longitudes that go on over the grid; may be empty.
+
+    One that is there with all its parts is returned as it is.
+    """
     west, south, east, north = _window(grid)
-    first, _, last, _ = polygon.bounds
+    first, low, last, high = polygon.bounds
+    if west <= first and last <= east and south <= low and high <= north:
+        return polygon
     turns = range(math.floor((first - east) / 360), math.ceil((last - west) / 360) + 1)
     pieces: list[shapely.Polygon] = []
     for turn in turns:

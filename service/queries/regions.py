@@ -10,6 +10,7 @@ from core.arrays import BoolField, Float32Field
 from core.grid import Grid
 from service.forecasts.fields import FIELDS, Fields
 from service.forecasts.records import StoredForecast
+from service.inference.request_scope import current_scope
 from service.queries.amounts import totals_by_lead
 from service.queries.area_members import AreaEnsemble, area_ensemble
 from service.queries.areas import AreaWeights, area_weights
@@ -152,7 +153,12 @@ def polygon_field(forecast: StoredForecast, polygon: Polygon) -> BoxField | None
 
 
 def _leads(values_HW: Iterable[Float32Field], weights: AreaWeights) -> tuple[AreaLead, ...]:
-    return tuple(_lead(each_HW, weights.km2_HW, weights.area_km2) for each_HW in values_HW)
+    client = current_scope().client
+    found = []
+    for each_HW in values_HW:
+        client.check()  # nobody waits for the rest
+        found.append(_lead(each_HW, weights.km2_HW, weights.area_km2))
+    return tuple(found)
 
 
 def _lead(values_HW: Float32Field, km2_HW: NDArray[np.float64], area_km2: float) -> AreaLead:

@@ -9,13 +9,13 @@ import fcntl
 import logging
 import os
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final
 
 from prometheus_client import CollectorRegistry, values
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.telemetry import metrics
+from service.telemetry.metric_store import SoundCollector, counts_in_files
 
 log = logging.getLogger(__name__)
 FOLDER: Final = "metrics"
@@ -71,7 +71,7 @@ def keep_in_files(home: Path) -> None:
     # The documented way, the variable alone, names files by process id: one more with every process that ever ran, and
     # reading gets slower and slower (client_python issue 509). There is no setting for `process_identifier`.
     library: Any = values
-    library.ValueClass = library.MultiProcessValue(slot)
+    library.ValueClass = counts_in_files(slot)
 
 
 def counted(home: Path) -> CollectorRegistry:
@@ -79,6 +79,6 @@ def counted(home: Path) -> CollectorRegistry:
     folder = home.resolve() / FOLDER
     if os.environ.get(WHERE) != str(folder):
         return metrics.COUNTED
-    registry, collector = CollectorRegistry(), cast(Any, MultiProcessCollector)
-    collector(registry, path=str(folder))
+    registry = CollectorRegistry()
+    SoundCollector(registry, path=str(folder))
     return registry

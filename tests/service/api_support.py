@@ -132,7 +132,7 @@ def service_at(
     **settings: Any,
 ) -> NowcastService:
     chosen = Settings(home=home, thresholds_mmh=(0.1, 0.5, 5.0), **settings)
-    store = Store(home, clock=clock)
+    store = Store(home, clock=clock, ahead=timedelta(days=1))  # tests store scans that follow a clock that stands still
     return NowcastService(chosen, store, Catalogue(home), Predictor(load), clock)
 
 

@@ -1,5 +1,7 @@
 """Boxes and polygons on a grid: true areas by another way, overlaps by hand."""
 
+import time
+
 import numpy as np
 import pytest
 import shapely
@@ -11,6 +13,7 @@ from core.errors import InputError, TooLargeError
 from core.grid import DE1200, RADOLAN_900, Grid
 from service.queries.areas import MOST_VERTICES, area_weights, cell_area_km2, checked_polygon
 from service.queries.cells import Block, box_block
+from service.queries.shares import shares_of
 
 DEGREES = Grid("EPSG:4326", 5.0, 56.0, 0.02, 0.02, 450, 550, "degrees")
 SMALL = RADOLAN_900.resized(72, 60)
@@ -148,3 +151,51 @@ def test_a_box_of_one_cell_and_boxes_off_the_grid():
 def test_what_is_no_box(bbox):
     with pytest.raises(InputError, match="bbox"):
         box_block(SMALL, bbox)
+
+
+def jagged(vertices: int, noise: float) -> shapely.Polygon:
+    angle_N = np.linspace(0, 2 * np.pi, vertices, endpoint=False)
+    rng = np.random.default_rng(24)
+    radius_N = 2.2 + 0.3 * np.sin(40 * angle_N) + noise * rng.standard_normal(vertices)
+    return shapely.Polygon(np.stack([10 + 1.4 * radius_N * np.cos(angle_N), 51 + radius_N * np.sin(angle_N)], axis=1))
+
+
+def test_the_covered_part_of_each_cell_is_that_of_exact_clipping():
+    rng = np.random.default_rng(24)
+    for _ in range(20):
+        angle_N = np.sort(rng.uniform(0, 2 * np.pi, 12))
+        radius_N = rng.uniform(3, 9, 12)
+        hole = shapely.Point(6, 5).buffer(0.3)
+        polygon = shapely.Polygon(np.stack([6 + radius_N * np.cos(angle_N), 5 + radius_N * np.sin(angle_N)], axis=1))
+        joined = shapely.union_all([polygon.difference(hole), shapely.box(15.5, 2.25, 20, 4)])
+        assert isinstance(joined, shapely.MultiPolygon)
+        shares = shares_of(joined, (11, 17))
+        x_HW, y_HW = np.meshgrid(np.arange(17), np.arange(11))
+        parts_HW = shapely.intersection(joined, shapely.box(x_HW, y_HW, x_HW + 1, y_HW + 1))
+        np.testing.assert_allclose(shares.share_HW, shapely.area(parts_HW), atol=1e-9)
+        some_HW = shares.share_HW > 1e-3
+        centres_N2 = shapely.get_coordinates(shapely.centroid(parts_HW[some_HW]))
+        np.testing.assert_allclose(shares.right_HW[some_HW] + x_HW[some_HW] + 0.5, centres_N2[:, 0], atol=1e-5)
+        np.testing.assert_allclose(shares.down_HW[some_HW] + y_HW[some_HW] + 0.5, centres_N2[:, 1], atol=1e-5)
+
+
+def test_a_polygon_of_the_most_vertices_takes_a_twentieth_of_a_second():
+    polygon = jagged(MOST_VERTICES - 1, 0.0)
+    used_s = []
+    for _ in range(5):
+        began = time.process_time()
+        weights = area_weights(RADOLAN_900, polygon)
+        used_s.append(time.process_time() - began)
+    dense = shapely.orient_polygons(shapely.segmentize(polygon, 0.01))
+    true_km2 = abs(Geod(a=6_370_040.0, b=6_370_040.0).geometry_area_perimeter(dense)[0]) / 1e6
+    assert weights.area_km2 == pytest.approx(true_km2, rel=1e-5)
+    assert min(used_s) < 0.05
+
+
+def test_the_work_of_a_polygon_is_bounded_by_its_vertices_and_the_cells():
+    def used_s(polygon: shapely.Polygon) -> float:
+        began = time.process_time()
+        area_weights(DE1200, polygon)
+        return time.process_time() - began
+
+    assert min(used_s(jagged(MOST_VERTICES - 1, 0.02)) for _ in range(3)) < 0.5, "an edge of 60,000 km"

@@ -1,0 +1,96 @@
+"""Lanes: how many requests of one heavy kind are worked on at a time, so that none of them takes the threads of others.
+
+A request waits for its lane before it takes a thread. It is refused where too many wait already, or when its time is
+over; a client that disconnects leaves the lane, and its work ends at the next lead.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from os import cpu_count
+from typing import Any, Final
+
+from anyio import CancelScope, CapacityLimiter, fail_after
+from fastapi import Depends, Request
+
+from core.errors import BusyError, ClientDisconnectedError
+from service.api.admission import while_present
+from service.inference.request_scope import DISCONNECTED, current_scope
+from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
+
+CORES: Final = max(2, cpu_count() or 1)
+AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1}
+"""Requests of each kind in progress; together far fewer than the 40 threads that all routes share."""
+
+WAITING: Final = 32
+WAIT_S: Final = 20.0
+
+
+class RequestLane:
+    """The requests of one kind; used from one event loop.
+
+    Args:
+        name: of the kind, for metrics and messages.
+        at_once: requests in progress.
+        waiting: requests that wait; more are refused.
+        wait_s: longest wait.
+    """
+
+    def __init__(self, name: str, at_once: int, waiting: int = WAITING, wait_s: float = WAIT_S) -> None:
+        self._name, self._waiting, self._wait_s = name, waiting, wait_s
+        self._limiter = CapacityLimiter(at_once)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place of the lane for the duration of the block.
+
+        Raises:
+            BusyError: too many requests wait, or the wait was too long.
+            ClientDisconnectedError: the client disconnected before its turn.
+        """
+        if self._limiter.statistics().tasks_waiting >= self._waiting:
+            REFUSED.labels("lane_full").inc()
+            raise BusyError(f"{self._waiting} requests for {self._name} wait already, the limit; retry later")
+        borrower = object()
+        await self._wait_for(borrower)
+        try:
+            yield
+        finally:
+            self._limiter.release_on_behalf_of(borrower)
+
+    async def _wait_for(self, borrower: object) -> None:
+        try:
+            with (
+                timed(QUEUE_SECONDS, self._name),
+                fail_after(self._wait_s),
+                CancelScope() as waiting,
+                current_scope().client.on_disconnect(waiting.cancel),
+            ):
+                await self._limiter.acquire_on_behalf_of(borrower)
+        except TimeoutError as err:
+            REFUSED.labels("too_late").inc()
+            raise BusyError(f"the request for {self._name} could not start within {self._wait_s:g} s") from err
+        if waiting.cancelled_caught:
+            raise ClientDisconnectedError(DISCONNECTED)
+
+
+class Lanes:
+    """The lanes of one application."""
+
+    def __init__(self) -> None:
+        self._lanes = {name: RequestLane(name, at_once) for name, at_once in AT_ONCE.items()}
+
+    def of(self, name: str) -> RequestLane:
+        """Return the lane of a kind."""
+        return self._lanes[name]
+
+
+def in_lane(name: str) -> Any:
+    """Return the dependency of routes that are worked on in a lane; it is left before the response is sent."""
+
+    async def hold(request: Request) -> AsyncIterator[None]:
+        lanes: Lanes = request.app.state.lanes
+        async with while_present(request), lanes.of(name).place():
+            yield
+
+    held: Callable[[Request], AsyncIterator[None]] = hold
+    return Depends(held, scope="function")
