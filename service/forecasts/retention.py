@@ -40,6 +40,9 @@ MOST: Final = 5000
 """The largest number of windows in one sweep; the next sweep continues."""
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+DAY: Final = f"{'[0-9]' * 4}/{'[0-9]' * 2}/{'[0-9]' * 2}/*"
+"""Pattern of the files in a day's folder; other folders are not of this service, and stay."""
+
 log = logging.getLogger(__name__)
 
 
@@ -220,7 +223,7 @@ def mark_used(path: Path) -> None:
 
 def _files(folder: Path) -> Iterator[StoredFile]:
     """Yield every file of the days' folders, with the time at which it was last written or read."""
-    for path in folder.glob("*/*/*/*"):
+    for path in folder.glob(DAY):
         with suppress(FileNotFoundError):
             status = path.stat()
             used = max(status.st_mtime, status.st_atime)

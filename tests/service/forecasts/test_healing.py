@@ -10,6 +10,7 @@ from core.files import DamagedFileError
 from ingest.store.repair import repair
 from service.forecasts.fields import FIELDS
 from service.forecasts.products import read_forecast
+from service.forecasts.retention import sweep_forecasts
 from tests.ingest.store.test_healing import flip
 from tests.service.conftest import START
 
@@ -93,3 +94,12 @@ def test_forecasts_are_entered_again_after_another_process_repaired_the_catalogu
     assert world.service.get(forecast.id).id == forecast.id
     assert len(world.service.catalogue.select()) == 3
     assert not repair(world.store.engine, world.home, world.now)
+
+
+def test_a_stray_folder_fails_no_sweep_and_stays(open_world, rain):
+    world = filled(open_world, rain)
+    stray = world.home / "forecasts" / "copy" / "of" / "mine" / "x.nc"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"x")
+    sweep_forecasts(world.service, world.now + timedelta(days=400))
+    assert stray.is_file()
