@@ -49,14 +49,15 @@ def events_in(book: RuleBook) -> dict[str, list[tuple[str, datetime]]]:
     return found
 
 
-def test_events_and_outcomes_are_those_of_a_plain_script(open_world, book, cells):
+@pytest.mark.parametrize(("rules", "scans"), [(40, 13), pytest.param(120, 22, marks=pytest.mark.long)])
+def test_events_and_outcomes_are_those_of_a_plain_script(open_world, book, cells, rules, scans):
     world = rainy_world(open_world)
-    sent = sent_rules(120)
+    sent = sent_rules(rules)
     ids = [stored(book, one) for one in sent]
     areas = {rule.id: cells.of(CENTRE_GRID, {rule.area_key: rule.area})[0] for rule in book.rules()}
     grid_cells = {each: [divmod(int(cell), CENTRE_GRID.width) for cell in found] for each, found in areas.items()}
     plain = {each: PlainRule(one, grid_cells[each]) for each, one in zip(ids, sent, strict=True)}
-    for forecast in play(world, 0, 22):
+    for forecast in play(world, 0, scans):
         assert forecast.grid.same_place(CENTRE_GRID)
         for part in ("rates", "sums"):
             assert evaluate(book, forecast, cells, part, world.now)
@@ -67,7 +68,8 @@ def test_events_and_outcomes_are_those_of_a_plain_script(open_world, book, cells
     expected = {each: one.events for each, one in plain.items() if one.events}
     assert events_in(book) == expected
     kinds = Counter(kind for events in expected.values() for kind, _ in events)
-    assert all(kinds[kind] > 3 for kind in ("raised", "updated", "ended", "cancelled")), kinds
+    wanted = ("raised", "updated", "ended", "cancelled") if scans > 20 else ("raised", "ended")
+    assert all(kinds[kind] > 3 for kind in wanted), kinds
     states = {rule_id: book.get(rule_id).state for rule_id in ids}
     for rule_id, one in plain.items():
         state = states[rule_id]
@@ -75,4 +77,4 @@ def test_events_and_outcomes_are_those_of_a_plain_script(open_world, book, cells
         assert found == one.outcomes, one.rule
         assert state.lead_gained_minutes == pytest.approx(one.gained)
     pooled = Counter({kind: sum(one.outcomes[kind] for one in plain.values()) for kind in one.outcomes})
-    assert all(pooled[kind] for kind in ("hit", "false_alarm", "miss")), pooled
+    assert all(pooled[kind] for kind in (("hit", "false_alarm", "miss") if scans > 20 else ("hit", "miss"))), pooled
