@@ -43,5 +43,7 @@ def test_a_notebook_runs(name, tmp_path):
 
 
 def test_every_notebook_of_the_guide_is_run():
-    found = [path.stem for path in sorted(RESEARCH.glob("*.md")) if path.read_text("utf-8").startswith("---\njupytext:")]
+    found = [
+        path.stem for path in sorted(RESEARCH.glob("*.md")) if path.read_text("utf-8").startswith("---\njupytext:")
+    ]
     assert found == list(NOTEBOOKS) == list(PRINTED)
