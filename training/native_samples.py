@@ -238,15 +238,22 @@ def write_samples(data: Path, out: Path, table: EventTable, *, part: int, parts:
     return done
 
 
-def reference_fields(data: Path, table: EventTable) -> list[tuple[RadarSeries, str, int]]:
-    """Return series, spell and index of the newest field of all windows, in a mixed order."""
+def reference_fields(data: Path, table: EventTable, offset: float = 0.0) -> list[tuple[RadarSeries, str, int]]:
+    """Return series, spell and index of the newest field of all windows, in a mixed order.
+
+    Args:
+        data: folder of the event files.
+        table: the spells.
+        offset: of the reference times, as a share of their spacing.
+    """
     found: list[tuple[RadarSeries, str, int]] = []
     for series in find_series(data):
         spell = table.spell_of(series.path)
         if spell.role != "train":
             continue
         last = series.minutes[-1] - SHORTEST_FUTURE
-        wanted = np.arange(series.minutes[0] + HISTORY_MINUTES, last + 1, SPACING_MINUTES.get(spell.name, CLOSEST))
+        spacing = SPACING_MINUTES.get(spell.name, CLOSEST)
+        wanted = np.arange(series.minutes[0] + HISTORY_MINUTES + int(offset * spacing), last + 1, spacing)
         places = np.unique(np.searchsorted(series.minutes, wanted))
         found += [(series, spell.name, int(place)) for place in places]
     found.sort(key=lambda one: (one[0].path.name, one[2]))

@@ -122,7 +122,7 @@ class CarriedUnits:
         coarse_HWU = self._coarse_HWU(step, weight_FU, constant_U)
         which, grid = self.grids[0]
         (rows, cols), predictors = self.shape, which.stop
-        back_CHW = self._back_CHW(step, grid)
+        back_CHW = self.back_CHW(step, grid)
         high = rows if self.device.type == "cuda" else max(BAND_CELLS // cols // 2 * 2, 2)
         for top in range(0, rows, high):
             band = slice(top, min(top + high, rows))
@@ -139,12 +139,12 @@ class CarriedUnits:
         for which, grid in reversed(self.grids[1:]):
             rows, cols = grid.shape
             sum_NU = _started(sum_HWU, constant_U, slice(0, rows), cols)
-            sum_NU.addmm_(grid.carried(self._back_CHW(step, grid)), weight_FU[which])
+            sum_NU.addmm_(grid.carried(self.back_CHW(step, grid)), weight_FU[which])
             sum_HWU = sum_NU.view(rows, cols, -1)
         return sum_HWU
 
-    def _back_CHW(self, step: int, grid: CarriedGrid) -> Tensor:
-        """Return the displacement of `step` steps in cells of a grid."""
+    def back_CHW(self, step: int, grid: CarriedGrid) -> Tensor:
+        """Return the displacement of `step` steps in cells of a grid (`CarriedGrid.carried`)."""
         back_BCHW = self.back_LCHW[step - 1 : step]
         return F.interpolate(back_BCHW, grid.shape, mode="bilinear", align_corners=False)[0] / grid.factor
 

@@ -13,9 +13,11 @@ from models.device import pick_device
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
+from models.guided.correction import LeadCorrections
 from models.guided.cuts import ExpectedCuts, lower_inflow
 from models.guided.levels import padded, window_levels
 from models.guided.members import EnsembleMembers, seed_of
+from models.guided.moving import corrected_KN
 from models.guided.pointwise import PointwiseModel
 from models.guided.trajectories import Trajectories, fields_used, trajectories
 from models.leads import ForecastLead, collected
@@ -119,16 +121,24 @@ class NativeForecaster(Forecaster):
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
         covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
         motion = paths.stated(shape, pixel_km)
+        has_network = self.model.network is not None
+        network = LeadCorrections(units, fields_THW, paths, cadence_minutes) if has_network else None
         for step in range(1, lead_steps + 1):
-            lead = self._lead(units, step, step * cadence_minutes, covered_HW)
+            lead = self._lead(units, network, step, step * cadence_minutes, covered_HW)
             yield replace(lead, motion=motion)
 
-    def _lead(self, units: CarriedUnits, step: int, minutes: float, covered_HW: Tensor) -> ForecastLead:
+    def _lead(
+        self, units: CarriedUnits, network: LeadCorrections | None, step: int, minutes: float, covered_HW: Tensor
+    ) -> ForecastLead:
         rows, cols = covered_HW.shape
+        own_GHW = None if network is None else network.at(step, minutes)
         probability_KHW = torch.empty(len(self.thresholds_mmh), rows, cols, device=self.device)
         known_HW = torch.empty(rows, cols, dtype=torch.bool, device=self.device)
         for band in units.bands(step, minutes):
-            own_KN = self.model.calibrated_KN(self.model.logits(band.sum_NU.T))
+            own_KN = self.model.logits(band.sum_NU.T)
+            if network is not None and own_GHW is not None:
+                own_KN = corrected_KN(own_KN, own_GHW[:, band.rows].flatten(1), network.mix_KG)
+            own_KN = self.model.calibrated_KN(own_KN)
             own_KN.masked_fill_(~covered_HW[band.rows].flatten(), torch.nan)
             probability_KHW[:, band.rows] = own_KN.view(len(own_KN), -1, cols)
             known_HW[band.rows] = (band.seen_N >= HALF_SEEN).view(-1, cols) & covered_HW[band.rows]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 from models.guided.levels import CARRIED, COVERAGE, WINDOW
+from models.guided.moving import MovingCorrection
 from models.guided.network import RATES_MMH
 
 KNOTS_MINUTES: Final = (5.0, 15.0, 30.0, 60.0, 105.0, 150.0)
@@ -35,9 +36,12 @@ class PointwiseModel(nn.Module):
     Args:
         hidden: number of hidden units.
         rates_mmh: thresholds, ascending.
+        network: options of the network that corrects the logits (`MovingCorrection`); None: there is none.
     """
 
-    def __init__(self, *, hidden: int = 0, rates_mmh: tuple[float, ...] = RATES_MMH) -> None:
+    def __init__(
+        self, *, hidden: int = 0, rates_mmh: tuple[float, ...] = RATES_MMH, network: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.rates_mmh, self.hidden = tuple(rates_mmh), hidden
         units, knots, sizes = hidden + len(self.rates_mmh), len(KNOTS_MINUTES), len(PIXELS_KM)
@@ -51,6 +55,7 @@ class PointwiseModel(nn.Module):
         with torch.no_grad():
             self.weight_TPFU[..., hidden:] = 0
             self.bias_TPU[..., hidden:] = torch.linspace(-2.5, -6.0, len(self.rates_mmh))
+        self.network = None if network is None else MovingCorrection(**network)
 
     def mixed(self, minutes: float, pixel_km: float) -> tuple[Tensor, Tensor]:
         """Return weights (F, U) and bias (U) of a lead time and a cell size, for scaled predictors."""
@@ -86,6 +91,17 @@ class PointwiseModel(nn.Module):
         """Return the logits (N, K) of cells at one lead time and cell size."""
         weight_FU, bias_U = self.mixed(minutes, pixel_km)
         return self.logits((self.scaled(x_NF.T).T @ weight_FU + bias_U).T).T
+
+
+def calibrated_logits(logits_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
+    """Return calibrated logits as `PointwiseModel.calibrated_KN` has them, without the order; for a gradient."""
+    found = []
+    for logits_N, mmh in zip(logits_KN, rates_mmh, strict=True):
+        if mmh < LIGHT_MMH:
+            found.append(torch.minimum(logits_N, LOW_LOGIT + LOW_STEEPNESS * (logits_N - LOW_LOGIT)))
+        else:
+            found.append(FLATTENED.get(mmh, 1.0) * logits_N)
+    return torch.stack(found)
 
 
 def nearness(knots: tuple[float, ...], value: float) -> Tensor:

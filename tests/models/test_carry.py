@@ -98,4 +98,4 @@ def test_displacements_are_those_of_the_trajectories(step):
     units = CarriedUnits(levels, paths, _model(), 1.0, CPU)
     for _, grid in units.grids:
         expected = paths.back_CHW(step, grid.shape, grid.factor)
-        np.testing.assert_allclose(units._back_CHW(step, grid).numpy(), expected, atol=1e-4)
+        np.testing.assert_allclose(units.back_CHW(step, grid).numpy(), expected, atol=1e-4)
