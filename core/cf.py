@@ -111,7 +111,7 @@ def with_known(dataset: xr.Dataset, known_THW: BoolField) -> xr.Dataset:
     return dataset
 
 
-def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True) -> None:
+def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True, checksum: bool = False) -> None:
     """Write a `rate_dataset` as compressed NetCDF4, whole or not at all.
 
     Args:
@@ -119,6 +119,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True
         path: of the file.
         shuffle: regroup the bytes of the rates, which helps where all values differ; fields of few distinct values, as
             radars deliver them, are a third smaller and written faster without.
+        checksum: append one, as files of the live store have (`core.files`).
     """
     encoding: dict[str, dict[str, Any]] = {
         RATE: {"zlib": True, "complevel": 1, "shuffle": shuffle, "_FillValue": np.float32("nan")},
@@ -129,7 +130,7 @@ def write_dataset(dataset: xr.Dataset, path: str | Path, *, shuffle: bool = True
         write_atomically(
             path,
             lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4", encoding=encoding),
-            checksum=True,
+            checksum=checksum,
         )
 
 

@@ -108,7 +108,7 @@ def write_scan(frame: RadarFrame, path: Path, header: ScanHeader) -> None:
     if frame.clutter_HW is not None:
         dataset[CLUTTER] = (("time", "y", "x"), frame.clutter_HW[np.newaxis].astype(np.int8), CLUTTER_ATTRIBUTES)
         dataset[CLUTTER].encoding = {"zlib": True, "complevel": 1}
-    write_dataset(dataset, path, shuffle=False)
+    write_dataset(dataset, path, shuffle=False, checksum=True)
 
 
 def read_scan(path: Path) -> RadarFrame:

@@ -124,7 +124,7 @@ def write_inputs(
         usual_HW.astype(np.int8),
         {"long_name": "observed in this window or an earlier one", "grid_mapping": "crs"},
     )
-    write_dataset(dataset, forecast.inputs_path)
+    write_dataset(dataset, forecast.inputs_path, checksum=True)
 
 
 def read_window(forecast: StoredForecast) -> Window:

@@ -130,7 +130,8 @@ def test_what_a_kill_left_half_written_goes_after_an_hour(store, clock):
     assert [path.exists() for path in parts] == [False, True]
 
 
-def test_empty_days_leave_no_folders(store):
+def test_empty_days_leave_no_folders(store, clock):
+    clock.now = T0 + timedelta(days=10)
     store.put(small_frame(10 * 288))
     store.sweep(rules(scans=timedelta(days=1)))
     assert [path.name for path in (store.home / "scans/RY/2024/07").iterdir()] == ["11"]
