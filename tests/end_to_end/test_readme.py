@@ -149,7 +149,7 @@ def test_the_trainings(line: str, tmp_path: Path):
 
 def test_every_file_that_the_readme_names_is_there():
     links = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"`([\w./-]+\.(?:py|yml|toml|txt)|deploy/\w+)`", README)
-    assert {"docs/images/page.png", "docs/start.md", "docs/index.md"} <= set(links)
+    assert {"docs/images/map.png", "docs/start.md", "docs/index.md"} <= set(links)
     assert [name for name in links if not (ROOT / name).exists()] == []
 
 
