@@ -14,13 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float32Field, Float64Field
+from core.arrays import BoolField, Float32Field, Float64Field
 from core.units import DWD_ZR, pixel_from_dbz
 
 Displacement = NDArray[np.float32]
 SMOOTHING_CELLS: Final = 10.0
 FORGETTING: Final = 0.7
 """Weight of a pair of fields relative to the pair one step newer."""
+FILL_CELLS: Final = 6.0
+"""Standard deviation of the Gaussian mean that continues the rain where it is not observed."""
+EDGE_CELLS: Final = 9
+"""Edge of the square around a vector of Lucas-Kanade in which each cell must be observed."""
 
 
 def motion_CHW(rate_mmh_THW: Float32Field, *, smoothing_cells: float = SMOOTHING_CELLS, step: int = 1) -> Displacement:
@@ -39,19 +43,49 @@ def motion_CHW(rate_mmh_THW: Float32Field, *, smoothing_cells: float = SMOOTHING
 
 
 def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int], step: int) -> Displacement:
-    """Return the motion of all fields if they are evenly spaced, else of the two newest."""
+    """Return the motion of all fields if they are evenly spaced, else of the two newest.
+
+    The edge of the observed area does not move. With `step` above 1 it is therefore hidden: the rain is continued
+    beyond it, and vectors next to it do not count. With 1 it stays, as the first edition's weights were fitted to it.
+    """
     chosen = present if len(set(np.diff(present))) == 1 else present[-2:]
-    picture_THW = _picture(rate_mmh_THW[chosen]).astype(np.float64)
+    picture_THW = _picture(rate_mmh_THW[chosen])
     shape = rate_mmh_THW.shape[1:]
     if not (picture_THW > 0).any():
         return np.zeros((2, *shape), np.float32)
+    seen_THW = np.isfinite(rate_mmh_THW[chosen])
+    if step > 1:
+        picture_THW = np.stack([_continued(*both) for both in zip(picture_THW, seen_THW, strict=True)])
     with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
         warnings.simplefilter("ignore")
-        found_CHW = library("motion.lucaskanade").dense_lucaskanade(picture_THW, dense=step == 1)
+        lucas_kanade = library("motion.lucaskanade").dense_lucaskanade
+        found_CHW = lucas_kanade(picture_THW.astype(np.float64), dense=step == 1)
     if step > 1:
         places_N2, vectors_N2 = found_CHW
-        found_CHW = _interpolated(places_N2, vectors_N2, shape, step)
+        inside_N = _far_from_missing(places_N2, np.asarray(seen_THW.all(axis=0)))
+        found_CHW = _interpolated(places_N2[inside_N], vectors_N2[inside_N], shape, step)
     return np.asarray(np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0) / (chosen[-1] - chosen[-2]), np.float32)
+
+
+def _continued(picture_HW: Float32Field, seen_HW: BoolField) -> Float32Field:
+    """Return a picture with Gaussian means of the observed cells where it is not observed, 0 far from these."""
+    if seen_HW.all():
+        return picture_HW
+    sum_HW, share_HW = (
+        cv2.GaussianBlur(part_HW, (0, 0), FILL_CELLS)
+        for part_HW in (np.where(seen_HW, picture_HW, np.float32(0.0)), seen_HW.astype(np.float32))
+    )
+    return np.where(seen_HW, picture_HW, sum_HW / np.maximum(share_HW, np.float32(1e-3)))
+
+
+def _far_from_missing(xy_N2: Float64Field, seen_HW: BoolField) -> NDArray[np.bool_]:
+    """Return which places, x first, have only observed cells in a square of `EDGE_CELLS` around them."""
+    near_HW = cv2.dilate((~seen_HW).astype(np.uint8), np.ones((EDGE_CELLS, EDGE_CELLS), np.uint8))
+    col_N, row_N = (
+        np.clip(axis_N.round().astype(int), 0, size - 1)
+        for axis_N, size in zip(xy_N2.T, seen_HW.shape[::-1], strict=True)
+    )
+    return np.asarray(near_HW[row_N, col_N] == 0)
 
 
 def _interpolated(

@@ -93,6 +93,42 @@ def test_motion_is_found_at_any_cadence_and_cell(cadence, pixel_km):
     assert np.median(paths.motion_CHW[0][wet[: size[0], : size[1]]]) * 60 * pixel_km == pytest.approx(kmh, rel=0.12)
 
 
+def _crossing_rain(right_kmh, down_kmh):
+    """Wide rain that crosses the whole of a grid of 1 km within the last hour, every 5 minutes."""
+    random = np.random.default_rng(9)
+    y, x = np.mgrid[:192, :192].astype(np.float32)
+    field = np.zeros((13, 192, 192), np.float32)
+    for _ in range(60):
+        col, row, size, peak = *random.uniform(-58, 250, 2), random.uniform(5, 25), random.lognormal(np.log(10), 0.7)
+        for hours, field_HW in zip(np.arange(-12, 1) / 12, field, strict=True):
+            off_HW = (x - col - right_kmh * hours) ** 2 + (y - row - down_kmh * hours) ** 2
+            field_HW += peak * np.exp(-off_HW / (2 * size**2))
+    return np.where(field < 1, 0, field)
+
+
+def _disc(y, x):
+    return np.hypot(y - 96, x - 96) < 80
+
+
+def _blocked_sector(y, x):
+    return (np.abs(x - 96 - 0.3 * (y - 96)) >= 8) | (y >= 96)
+
+
+def _slanting_border(y, x):
+    return (y > 40) & (x < 144 + 0.2 * y)
+
+
+@pytest.mark.parametrize("observed", [_disc, _blocked_sector, _slanting_border])
+def test_the_edge_of_the_observed_area_does_not_slow_the_motion(observed):
+    right_kmh, down_kmh = -30.0, -60.0
+    seen = observed(*np.mgrid[:192, :192])
+    fields = np.where(seen, _crossing_rain(right_kmh, down_kmh), np.float32(np.nan))
+    paths = trajectories(fields, 1, 5, 1.0)
+    found_CHW = paths.motion_CHW[:, seen[:: paths.factor, :: paths.factor]] * 60
+    error = np.hypot(found_CHW[0] - right_kmh, found_CHW[1] - down_kmh)
+    assert error.mean() < 4.5  # 19, 6 and 9 km/h with the edge in view
+
+
 @pytest.mark.parametrize(("cadence", "pixel_km", "factor"), [(5, 1.0, 16), (10, 2.0, 8), (30, 4.0, 4), (5, 0.5, 32)])
 def test_a_forecast_states_its_motion_in_metres_per_second(forecaster, cadence, pixel_km, factor):
     kmh = 36.0
