@@ -259,7 +259,7 @@ def test_the_widget(browser, address):
 
 
 @pytest.mark.long
-def test_the_archive_shows_a_forecast_beside_what_came(browser, tmp_path):
+def test_the_archive_shows_a_forecast_next_to_its_observations(browser, tmp_path):
 
     clock = Clock()
     service = with_forecast(tmp_path / "home", clock)
