@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core import cf
 from core.arrays import BoolField, Float32Field
 from core.command import errors_in_one_line
-from core.errors import InputError
+from core.errors import ConflictError, InputError
 from core.exceedance import probability_codes, with_probability_codes
 from core.frame import RadarFrame
 from core.grid import Grid
@@ -20,11 +20,12 @@ from core.times import iso
 from ingest.plausibility import field_notes
 from ingest.readers.read import analyses_of, read_frames
 from ingest.windows.regrid import bilinear, model_grid
-from ingest.windows.series import UPLOAD_FEWEST, upload_window
+from ingest.windows.series import FEWEST, UPLOAD_FEWEST, USABLE_MINUTES, recent_fields, upload_window
 from ingest.windows.window import Window, build_window
 from models.forecaster import Forecaster
 from models.leads import ForecastLead
 from models.load import load_forecaster
+from verification.baselines import BASELINES
 
 LEAD_MINUTES: Final = 150
 FIXED_STEPS: Final = 5
@@ -89,15 +90,18 @@ def predict(
         plot: picture to write, in a format of matplotlib.
 
     Returns:
-        Notes on what was left out of the file and on implausible fields.
+        Notes on what was left out of the file, on implausible fields, and on the window's gaps and blank scans.
 
     Raises:
         FrameError: the file holds no radar frames.
-        ConflictError: its frames do not form a window of the model's input at that cadence.
+        ConflictError: its frames do not form a window of the model's input at that cadence, or one with too many gaps
+            for anything but a baseline.
         InputError: both or too short leads.
     """
     observed, notes = _input_frames(frames)
     window, grid, cadence = _window_of(forecaster, observed, cadence_minutes)
+    _check_usable(forecaster, window)
+    notes += window.notes
     steps = _steps(forecaster, cadence, lead_steps, lead_minutes)
     rate_mmh_THW = bilinear(window.rate_mmh_THW, *grid.shape)
     leads = forecaster.leads(rate_mmh_THW, steps, cadence_minutes=cadence, pixel_m=grid.pixel_m)
@@ -192,6 +196,22 @@ def _window_of(forecaster: Forecaster, observed: Sequence[RadarFrame], cadence_m
         return InputWindow(window, window.grid, cadence)
     window = upload_window(kept)
     return InputWindow(window, window.grid, window.cadence_minutes)
+
+
+def _check_usable(forecaster: Forecaster, window: Window) -> None:
+    """Refuse a window whose gaps leave only baselines, as the service does.
+
+    Raises:
+        ConflictError: for a forecaster that is no baseline.
+    """
+    if window.model_usable or forecaster.name in BASELINES:
+        return
+    raise ConflictError(
+        f"{forecaster.name}: expected at least {FEWEST} fields with observed cells in the last "
+        f"{max(USABLE_MINUTES, window.cadence_minutes)} minutes up to {iso(window.reference_time)}, got "
+        f"{recent_fields(window.rate_mmh_THW, window.cadence_minutes)} ({'; '.join(window.notes)}); "
+        f"--checkpoint {' or '.join(BASELINES)} takes such a window"
+    )
 
 
 def _steps(forecaster: Forecaster, cadence_minutes: int, lead_steps: int | None, lead_minutes: int | None) -> int:

@@ -18,6 +18,7 @@ from ingest.windows.window import (
     Window,
     between,
     checked_frames,
+    is_observed,
     nearest,
     spacing_text,
     window_of,
@@ -85,8 +86,9 @@ def series_window(frames: Sequence[RadarFrame], reference_time: datetime | None 
     """Return the window of all scans of two hours, at their own cadence.
 
     Single missing inner fields are interpolated linearly in time; those of longer gaps and before the first scan are
-    left empty. Each is noted, and makes the window degraded. `model_usable` needs two fields of the last 30 minutes, or
-    of the last cadence where that is longer.
+    left empty. A scan without an observed cell, other than the newest one, counts as missing. Each is noted, and makes
+    the window degraded. `model_usable` needs two fields of the last 30 minutes, or of the last cadence where that is
+    longer, with observed cells.
 
     Args:
         frames: scans in any order; of two with the same time the last one is used.
@@ -157,12 +159,19 @@ def _window(
             f"expected at least {at_least} frames spaced {cadence} minutes apart up to {iso(nominal[-1])}, got "
             f"{len(slots) - slots.count(None)} of {len(by_time)} frames ({spacing_text(by_time)})"
         )
+    notes = [*_shifts(slots, nominal), *_blanks(slots[:-1])]
+    slots = [frame if frame is slots[-1] or (frame and is_observed(frame)) else None for frame in slots]
     rate_mmh_THW, bridged, empty = _fields(slots, nominal)
-    notes = (*_shifts(slots, nominal), *_gaps(nominal, bridged, "bridged linearly in time", cadence))
-    notes = (*notes, *_gaps(nominal, empty, "left empty", cadence))
-    recent = round(max(USABLE_MINUTES, cadence) // cadence) + 1
-    usable = sum(index not in empty for index in range(len(slots))[-recent:]) >= FEWEST
+    notes += _gaps(nominal, bridged, "bridged linearly in time", cadence)
+    notes += _gaps(nominal, empty, "left empty", cadence)
+    usable = recent_fields(rate_mmh_THW, cadence) >= FEWEST
     return window_of(slots, nominal, rate_mmh_THW, notes, model_usable=usable)
+
+
+def recent_fields(rate_mmh_THW: Float32Field, cadence_minutes: int) -> int:
+    """Return how many fields of the last `USABLE_MINUTES`, or of the last cadence, have an observed cell."""
+    recent = max(USABLE_MINUTES, cadence_minutes) // cadence_minutes + 1
+    return sum(not np.isnan(field_HW).all() for field_HW in rate_mmh_THW[-recent:])
 
 
 def _fields(slots: Slots, nominal: Sequence[datetime]) -> tuple[Float32Field, list[int], list[int]]:
@@ -174,7 +183,7 @@ def _fields(slots: Slots, nominal: Sequence[datetime]) -> tuple[Float32Field, li
         before, after = (slots[index - 1], slots[index + 1]) if 0 < index < len(slots) - 1 else (None, None)
         if frame is not None:
             rate_mmh_THW[index] = frame.rate_mmh_HW
-        elif before is not None and after is not None:
+        elif before is not None and after is not None and is_observed(after):
             rate_mmh_THW[index] = between(before, after, nominal[index])
             bridged.append(index)
         else:
@@ -190,6 +199,15 @@ def _shifts(slots: Slots, nominal: Sequence[datetime]) -> list[str]:
     if not off:
         return []
     return [f"{len(off)} scans are up to {max(off) / timedelta(minutes=1):.1f} minutes off their nominal times"]
+
+
+def _blanks(slots: Slots) -> list[str]:
+    """Return a note on the scans that have no observed cell."""
+    times = [iso(frame.valid_time) for frame in slots if frame is not None and not is_observed(frame)]
+    if not times:
+        return []
+    which = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]} ({len(times)} scans)"
+    return [f"no observed cell in the scan of {which}: taken as missing"]
 
 
 def _gaps(nominal: Sequence[datetime], missing: Sequence[int], filled: str, cadence: int) -> list[str]:

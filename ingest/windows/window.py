@@ -192,6 +192,8 @@ def window_of(
         model_usable: whether a model can start from the fields.
     """
     used = [frame for frame in slots if frame is not None]
+    if not is_observed(used[-1]):
+        notes = [*notes, f"no observed cell in the newest scan, {iso(used[-1].valid_time)}: the forecast is empty"]
     return Window(
         reference_time=nominal_times[-1],
         grid=used[-1].grid,
@@ -204,6 +206,11 @@ def window_of(
         missing_radars=tuple(dict.fromkeys(radar for frame in used for radar in frame.missing_radars)),
         model_usable=model_usable,
     )
+
+
+def is_observed(frame: RadarFrame) -> bool:
+    """Return whether a frame has any observed cell."""
+    return not np.isnan(frame.rate_mmh_HW).all()
 
 
 def _fields(slots: Slots, nominal_times: Sequence[datetime]) -> tuple[Float32Field, list[str]]:

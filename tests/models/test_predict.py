@@ -32,6 +32,15 @@ def _leads(dataset):
     return ((dataset.time - dataset.forecast_reference_time).values / np.timedelta64(60, "s")).tolist()
 
 
+def _with_blanks(path, minutes, blank):
+    """Frames of 60 x 50 cells, some of them without an observed cell."""
+    rate = np.ones((len(minutes), 60, 50), np.float32)
+    rate[[n for n, m in enumerate(minutes) if m in blank]] = np.nan
+    times = [START + timedelta(minutes=m) for m in minutes]
+    cf.write_dataset(cf.rate_dataset(rate, times, DE1200.resized(60, 50)), path)
+    return path
+
+
 def _run(source, out, *more):
     return CliRunner().invoke(predict.app, ["--input", str(source), "--out", str(out), *more])
 
@@ -138,3 +147,29 @@ def test_leads_and_cadences_that_a_file_cannot_have_are_one_clear_line(tmp_path,
     result = _run(source, tmp_path / "forecast.nc", "--checkpoint", "default", *more)
     assert result.exit_code == 2
     assert words in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("minutes", "blank", "note"),
+    [
+        ([*range(0, 30, 5), *range(35, 61, 5)], (), "no scan for 2024-06-01T00:30:00Z: bridged linearly in time"),
+        (range(0, 61, 5), (60,), "no observed cell in the newest scan, 2024-06-01T01:00:00Z: the forecast is empty"),
+        (range(0, 61, 5), range(5, 60), "no scan for 2024-06-01T00:05:00Z to 2024-06-01T00:55:00Z"),
+    ],
+)
+def test_notes_of_the_window_are_on_the_console_and_in_the_file(tmp_path, minutes, blank, note):
+    source, out = _with_blanks(tmp_path / "frames.nc", minutes, blank), tmp_path / "forecast.nc"
+    result = _run(source, out, "--checkpoint", "persistence", "--lead-steps", "2")
+    assert result.exit_code == 0, result.output
+    assert f"note: {note}" in result.output
+    with xr.open_dataset(out) as dataset:
+        assert note in dataset.attrs["comment"]
+
+
+def test_a_window_that_only_a_baseline_can_take_is_refused_for_a_model(tmp_path):
+    source, out = _with_blanks(tmp_path / "frames.nc", range(0, 61, 5), range(5, 60)), tmp_path / "forecast.nc"
+    result = _run(source, out, "--checkpoint", "default", "--lead-steps", "2")
+    assert result.exit_code == 2
+    words = "expected at least 2 fields with observed cells in the last 30 minutes up to 2024-06-01T01:00:00Z, got 1"
+    assert words in " ".join(result.output.split())
+    assert not out.exists()

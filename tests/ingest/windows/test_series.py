@@ -104,6 +104,36 @@ def test_a_longer_gap_is_left_empty_in_one_note():
     assert window.model_usable
 
 
+def blank(minutes: float) -> RadarFrame:
+    return replace(scan(minutes), rate_mmh_HW=np.full(GRID.shape, np.nan, np.float32))
+
+
+def test_a_scan_without_an_observed_cell_counts_as_missing():
+    frames = [blank(minutes) if minutes in (-60, -100, -95) else scan(minutes) for minutes in every(5)]
+    window = upload_window(frames)
+    assert window.notes == (
+        "no observed cell in the scan of 2026-06-01T10:20:00Z to 2026-06-01T11:00:00Z (3 scans): taken as missing",
+        "no scan for 2026-06-01T11:00:00Z: bridged linearly in time",
+        "no scan for 2026-06-01T10:20:00Z to 2026-06-01T10:25:00Z (2 fields 5 minutes apart): left empty",
+    )
+    assert rates(window)[12] == pytest.approx(180)
+    assert (window.input_times[12], window.status, window.model_usable) == (None, "degraded", True)
+
+
+def test_blank_scans_of_the_last_half_hour_leave_only_a_baseline():
+    window = upload_window([scan(minutes) if minutes in (-60, 0) else blank(minutes) for minutes in every(5, 60)])
+    assert not window.model_usable
+
+
+def test_a_blank_newest_scan_is_noted_and_bridges_nothing():
+    window = series_window([*scans(*every(5)[:-2]), blank(0)])
+    assert window.notes == (
+        "no scan for 2026-06-01T11:55:00Z: left empty",
+        "no observed cell in the newest scan, 2026-06-01T12:00:00Z: the forecast is empty",
+    )
+    assert (window.input_times[-1], window.status) == (at(0), "degraded")
+
+
 @pytest.mark.parametrize(
     ("minutes", "usable"),
     [
