@@ -213,6 +213,12 @@ def _greeting(chosen: StackPlan) -> str:
     return f"{_address(chosen)} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
 
 
+def make_inbox(chosen: StackPlan) -> None:
+    """Make the folder that this tree plays into: the ingest process may be ready before the replay."""
+    if chosen.plays and chosen.source:
+        chosen.source.mkdir(parents=True, exist_ok=True)
+
+
 @contextmanager
 def alone_in(home: Path) -> Iterator[None]:
     """Hold the live store for this tree alone.
@@ -256,6 +262,7 @@ def main(
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):
+            make_inbox(chosen)
             asyncio.run(serve(chosen))
     except (ConfigError, TimeoutError) as err:
         typer.echo(f"cannot start: {err or 'the queue server does not answer'}", err=True)

@@ -44,15 +44,16 @@ IN_TIME: Final = timedelta(seconds=30)
 def cadence_of(times: Sequence[datetime]) -> int | None:
     """Return the cadence in minutes of scans at these times; None for a single time.
 
-    It is the median of the newest spacings, in whole minutes or halves; of scans more frequent than every 5 minutes the
-    smallest multiple that is a whole number of at least 5 minutes.
+    It is the median or the mean of the newest spacings, in whole minutes or halves: the mean, over which times that are
+    off by half a minute even out, where more of the newest scans fit it. Of scans more frequent than every 5 minutes it
+    is the smallest multiple that is a whole number of at least 5 minutes.
     """
     spacings = [(later - earlier) / timedelta(minutes=1) for earlier, later in pairwise(sorted(set(times)))]
-    halves = [_half_minutes(minutes) for minutes in spacings]
-    halves = [half for half in halves if half][-SPACINGS:]
-    if not halves:
+    spacings = [minutes for minutes in spacings if _half_minutes(minutes)][-SPACINGS:]
+    if not spacings:
         return None
-    spacing = median_low(halves)
+    median = median_low(map(_half_minutes, spacings))
+    spacing = max(median, _mean_half_minutes(spacings, median), key=lambda half: _fitting(spacings, half))
     return next(
         spacing * n // 2 for n in count(1) if spacing * n % 2 == 0 and spacing * n >= 2 * SHORTEST_CADENCE_MINUTES
     )
@@ -126,6 +127,19 @@ def upload_window(frames: Sequence[RadarFrame]) -> Window:
 def _half_minutes(minutes: float) -> int:
     """Return a spacing in half minutes: a whole minute where it is within 20 seconds of one."""
     return 2 * round(minutes) if abs(minutes - round(minutes)) <= 1 / 3 else round(2 * minutes)
+
+
+def _mean_half_minutes(spacings: Sequence[float], median: int) -> int:
+    """Return the mean spacing in half minutes, where longer spacings count as several: a whole minute if nearer."""
+    mean = sum(spacings) / sum(round(2 * minutes / median) for minutes in spacings)
+    return 2 * round(mean) if abs(mean - round(mean)) < IN_TIME / timedelta(minutes=1) else round(2 * mean)
+
+
+def _fitting(spacings: Sequence[float], half_minutes: int) -> int:
+    """Return how many scans with these spacings are within `IN_TIME` of a whole number of steps before the last one."""
+    ages = np.cumsum(spacings[::-1])
+    off = np.abs(ages - np.round(2 * ages / half_minutes) * half_minutes / 2)
+    return int(np.count_nonzero(off <= IN_TIME / timedelta(minutes=1) + 1e-6))
 
 
 def _series(family: Sequence[Candidate], reference_time: datetime) -> list[Candidate]:

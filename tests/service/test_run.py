@@ -137,6 +137,26 @@ def test_a_model_that_the_replay_s_own_home_lacks_stops_the_start(tmp_path: Path
     assert started == [tmp_path / "home"]
 
 
+def test_the_folder_that_is_played_into_is_there_before_any_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    inboxes: list[tuple[str, bool]] = []
+
+    async def serve(chosen: StackPlan) -> None:
+        assert chosen.source is not None
+        inboxes.append((chosen.source.name, chosen.source.is_dir()))
+
+    monkeypatch.setattr(service.run, "serve", serve)
+    monkeypatch.setenv("NOWCAST_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NOWCAST_PORT", "0")
+    app = typer.Typer()
+    app.command()(main)
+    recorded = tmp_path / "recorded"
+    recorded.mkdir()
+    for arguments in ([], ["--replay", str(recorded)]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+    assert inboxes == [("inbox", True)] * 2
+
+
 @pytest.mark.stack
 @pytest.mark.parametrize(
     ("arguments", "environment", "expected"),

@@ -59,6 +59,10 @@ def test_a_complete_series_is_the_window_at_its_own_cadence(cadence):
         ([0, 2, 4, 6, 8], 6),
         ([0, 7.5, 15, 22.5], 15),
         ([0, 4.9, 10.1, 15, 20.2], 5),  # times of the sweeps' starts
+        ([0, 5.5, 10, 15.5, 20, 25.5, 30], 5),  # every second one 30 s late
+        ([0, 5.5, 10, 15.5, 20, 25.5, 31, 35], 5),
+        ([0, 5.5, 16, 20.5, 25.5, 31, 35], 5),  # and one missing
+        ([0, 10.5, 20, 30.5, 40, 50.5, 60], 10),
         ([0, 0, 15], 15),
         ([0, 45], 45),
         ([0], None),
