@@ -100,7 +100,6 @@ def predict(
     """
     observed, notes = _input_frames(frames)
     window, grid, cadence = _window_of(forecaster, observed, cadence_minutes)
-    _check_usable(forecaster, window)
     notes += window.notes
     steps = _steps(forecaster, cadence, lead_steps, lead_minutes)
     rate_mmh_THW = bilinear(window.rate_mmh_THW, *grid.shape)
@@ -195,6 +194,7 @@ def _window_of(forecaster: Forecaster, observed: Sequence[RadarFrame], cadence_m
         window = build_window(kept, steps=1, cadence_minutes=cadence, strict=True)
         return InputWindow(window, window.grid, cadence)
     window = upload_window(kept)
+    _check_usable(forecaster, window)
     return InputWindow(window, window.grid, window.cadence_minutes)
 
 
