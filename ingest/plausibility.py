@@ -8,7 +8,7 @@ Refused: other values below 0, fields of nothing but such numbers, and fields of
 Noted: rates above 500 mm/h, a high mean of the wet cells, one and the same rain everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -105,12 +105,21 @@ def remarks(rate_mmh_HW: Float32Field) -> tuple[str, ...]:
 
 
 def field_notes(frames: Sequence[RadarFrame]) -> list[str]:
-    """Return a note per implausible frame, the first ones of many."""
-    found = [
-        f"{frame.product} of {iso(frame.valid_time)}: {text}" for frame in frames for text in remarks(frame.rate_mmh_HW)
+    """Return the notes on implausible frames, equal ones as one, the first ones of many."""
+    found: dict[str, list[str]] = {}
+    for frame in frames:
+        for text in remarks(frame.rate_mmh_HW):
+            found.setdefault(f": {text}", []).append(f"{frame.product} of {iso(frame.valid_time)}")
+    left = sum(map(len, list(found.values())[MOST_NOTES:]))
+    return [*counted_notes(found)[:MOST_NOTES], *([f"{left} more fields are implausible"] if left else [])]
+
+
+def counted_notes(fields_by_text: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a note for each text: the first field that has it, how many have it, and the text."""
+    return [
+        f"{fields[0]}{f' (the first of {len(fields)} such fields)' if len(fields) > 1 else ''}{text}"
+        for text, fields in fields_by_text.items()
     ]
-    more = [f"{len(found) - MOST_NOTES} more fields are implausible"] if len(found) > MOST_NOTES else []
-    return found[:MOST_NOTES] + more
 
 
 def remarks_of(wet_mmh: Float32Field, observed: int) -> tuple[str, ...]:

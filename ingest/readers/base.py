@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 from core.errors import FrameError, TooLargeError
 from core.frame import RadarFrame
 from core.registry import Registry
+from ingest.plausibility import counted_notes
 from ingest.plausibility import rate_field as rate_field
 
 HEAD_BYTES: Final = 4096
@@ -51,16 +52,26 @@ class ReadLimits:
         self.max_bytes = self._bytes_left = max_bytes
         self.max_frames = max_frames
         self.max_cells = max_cells
-        self.notes: list[str] = []
+        self._fields_by_text: dict[str, list[str]] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """Return the remarks on what is read; an equal one on many fields is one note with their number."""
+        return counted_notes(self._fields_by_text)
 
     def leave_out(self, what: str, reason: object) -> None:
         """Note a part of a file that is left out while the others are taken."""
-        self.note(f"{what} is left out: {reason}")
+        self._keep(what, f" is left out: {reason}")
 
-    def note(self, text: str) -> None:
-        """Keep a remark on a file that is read, if there is a text and room for it, each text once."""
-        if text and text not in self.notes and len(self.notes) < MAX_NOTES:
-            self.notes.append(text)
+    def note(self, text: str, what: str = "") -> None:
+        """Keep a remark on a file, or on its field `what`, if there is a text and room for it."""
+        if text:
+            self._keep(what, f": {text}" if what else text)
+
+    def _keep(self, what: str, text: str) -> None:
+        if text in self._fields_by_text or len(self._fields_by_text) < MAX_NOTES:
+            fields = self._fields_by_text.setdefault(text, [])
+            fields += [what] if what not in fields else []
 
     def take_bytes(self, count: int, what: str) -> None:
         """Count bytes before or while they are unpacked.

@@ -114,7 +114,7 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
             limits.leave_out(f"{rain.name} of {iso(end)}", err)
             refused = refused or err
             continue
-        limits.note(f"{rain.name} of {iso(end)}: {note}" if note else "")
+        limits.note(note, f"{rain.name} of {iso(end)}")
         frame = RadarFrame(end, grid, rate_mmh_HW, product, interval_minutes=minutes, lead_minutes=leads[number])
         frames.append(replace(frame, missing_radars=missing_radars))
     if refused and not frames:

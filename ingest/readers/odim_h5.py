@@ -199,7 +199,7 @@ def _frame(root: Any, field: _Candidate, all_fields: Sequence[_Candidate], limit
         relation, note = relation_of(root, field.data, field.dataset)
         limits.note(note)
     rate_mmh_HW, note = rates(relation, field.dataset, field.data, field.quantity, grid.shape, field.minutes)
-    limits.note(f"{field.data.name}: {note}" if note else "")
+    limits.note(note, field.data.name)
     return RadarFrame(
         field.end,
         grid,

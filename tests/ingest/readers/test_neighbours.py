@@ -13,9 +13,10 @@ from pyproj import CRS
 from core import cf
 from core.errors import FrameError
 from core.grid import Grid
-from core.times import utc
+from core.times import iso, utc
 from ingest.archive.build import build_archive
 from ingest.archive.settings import archive_settings
+from ingest.plausibility import field_notes
 from ingest.readers import read_frames
 from tests.ingest.archive.sources import read_archive
 from tests.ingest.readers.odim_files import Dialect, odim_file
@@ -118,6 +119,22 @@ def test_bytes(stated: dict[str, Any], view: str, notes: int, tmp_path: Path) ->
     check(read_frames(tmp_path / "rain.nc", notes=found), field, MAP_GRID)
     assert len(found) == notes
     assert all("they hold 25.5, which no attribute states as missing" in note for note in found)
+
+
+def test_equal_notes_of_many_fields_are_one_with_their_number(tmp_path: Path) -> None:
+    field = np.ones((3, *MAP_GRID.shape), np.float32)
+    field[:2, 0, :4], field[2, 0, :5] = -9999.0, -9999.0
+    on_a_map(field).to_netcdf(tmp_path / "rain.nc")
+    found: list[str] = []
+    frames = read_frames(tmp_path / "rain.nc", notes=found)
+    first, _, last = (f"{RAIN} of {iso(frame.valid_time)}" for frame in frames)
+    reason = "which no attribute states as missing"
+    assert found == [
+        f"{first} (the first of 2 such fields): 4 cells are not observed: they hold -9999, {reason}",
+        f"{last}: 5 cells are not observed: they hold -9999, {reason}",
+    ]
+    (note,) = field_notes(frames)
+    assert note.startswith(f"{RAIN.upper()} of {iso(frames[0].valid_time)} (the first of 3 such fields): ")
 
 
 def test_the_smallest_count_of_a_packed_range_is_a_value(tmp_path: Path) -> None:
