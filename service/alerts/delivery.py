@@ -44,7 +44,7 @@ def deliver(engine: Engine, settings: Settings) -> Sent:
     """Send the messages that wait; return their numbers."""
     given_up = bound(engine)
     if given_up:
-        log.warning("%d messages of alerts given up: too many were waiting", given_up)
+        log.warning("%d messages of alerts given up: too old, or too many were waiting", given_up)
     lanes: dict[tuple[str, int], list[ClaimedDelivery]] = defaultdict(list)
     for each in claim(engine, AT_ONCE):
         lanes[_host(each), crc32(each.rule_id.encode()) % LANES].append(each)

@@ -62,6 +62,7 @@ def _delivery_row(each: NewEvent, target: int, number: int, now: datetime) -> di
         "event_id": each.document["event_id"],
         "rule_id": each.rule.id,
         "target": target,
+        "receiver": dict(each.rule.targets[target]),
         "number": number,
         "state": "waiting",
         "attempts": 0,

@@ -66,8 +66,8 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
     row, earlier = DeliveryRow, aliased(DeliveryRow)
     same = and_(earlier.rule_id == row.rule_id, earlier.target == row.target, earlier.number < row.number)
     query = (
-        select(row.id, row.attempts, row.created_at, row.rule_id, row.target)
-        .add_columns(RuleRow.secret, RuleRow.definition, RuleEventRow.document)
+        select(row.id, row.attempts, row.created_at, row.rule_id, row.receiver)
+        .add_columns(RuleRow.secret, RuleEventRow.document)
         .join(RuleRow, RuleRow.id == row.rule_id)
         .join(RuleEventRow, RuleEventRow.id == row.event_id)
         .where(row.state.in_(OPEN), or_(row.next_at <= now, row.next_at > now + CLOCK_STEP))
@@ -80,11 +80,9 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
         for each in connection.execute(query).all():
             mine = update(row).where(row.id == each.id, row.attempts == each.attempts, row.state.in_(OPEN))
             marks = {"state": "sending", "attempts": each.attempts + 1, "next_at": now + LEASE}
-            targets = each.definition["targets"]
-            if connection.execute(mine.values(**marks)).rowcount and each.target < len(targets):
-                target = dict(targets[each.target])
+            if connection.execute(mine.values(**marks)).rowcount:
                 known = (each.id, each.attempts, each.created_at, each.rule_id)
-                claimed.append(ClaimedDelivery(*known, each.secret, target, each.document))
+                claimed.append(ClaimedDelivery(*known, each.secret, dict(each.receiver), each.document))
     return claimed
 
 
@@ -118,15 +116,16 @@ def release(engine: Engine, claimed: Sequence[ClaimedDelivery], after_s: float) 
 
 
 def bound(engine: Engine) -> int:
-    """Give up the oldest messages of targets with too many of them; return their number."""
-    row = DeliveryRow
+    """Give up messages that are too old, and the oldest of targets with too many of them; return their number."""
+    row, now = DeliveryRow, datetime.now(UTC)
     crowded = select(row.rule_id, row.target, func.count()).where(row.state.in_(OPEN)).group_by(row.rule_id, row.target)
-    count = 0
+    late = update(row).where(row.state.in_(OPEN), row.next_at <= now, row.created_at < now - OLDEST)
     with writing(engine) as connection:
+        count = connection.execute(late.values(state="dead", ended_at=now, problem=f"older than {OLDEST}")).rowcount
         for rule_id, target, number in connection.execute(crowded.having(func.count() > MOST_OPEN)).all():
             mine = select(row.id).where(row.rule_id == rule_id, row.target == target, row.state.in_(OPEN))
             oldest = list(connection.scalars(mine.order_by(row.number).limit(number - MOST_OPEN)))
-            ended = {"state": "dead", "ended_at": datetime.now(UTC), "problem": f"more than {MOST_OPEN} were waiting"}
+            ended = {"state": "dead", "ended_at": now, "problem": f"more than {MOST_OPEN} were waiting"}
             count += connection.execute(update(row).where(row.id.in_(oldest)).values(**ended)).rowcount
     return count
 

@@ -40,6 +40,8 @@ def pending(
     found = service.list(model=settings.model, origin="scans", start=start)
     newest: dict[datetime, StoredForecast] = {}
     for forecast in found:  # of one reference time the last that was made counts
+        if not forecast.path.is_file():  # set aside as damaged: it keeps no later one waiting
+            continue
         known = newest.get(forecast.reference_time)
         if known is None or forecast.issued_at > known.issued_at:
             newest[forecast.reference_time] = forecast

@@ -23,6 +23,9 @@ from service.schemas.rules import Language, Quantity, RuleIn
 AREAS: Final = ("place", "bbox", "polygon", "region")
 SUM: Final = "sum_60min"
 SUM_MINUTES: Final = 60
+SHORTEST_WINDOW_MINUTES: Final = 5
+"""A shorter window may hold no lead at all: its rule would never raise an alert."""
+
 SUMS_MM: Final = (1.0, 5.0, 10.0, 15.0, 25.0, 40.0)
 """Depths of the next hour whose probabilities forecasts have."""
 
@@ -174,8 +177,9 @@ def _check_leads(sent: RuleIn) -> None:
     first, last = sent.lead_from_minutes, sent.lead_to_minutes
     if sent.quantity == SUM and (first, last) != (0, SUM_MINUTES):
         raise InputError(f"lead_from_minutes, lead_to_minutes: expected 0 and 60 for {SUM}, got {first} and {last}")
-    if last <= first:
-        raise InputError(f"lead_to_minutes: expected more than lead_from_minutes ({first}), got {last}")
+    if last < first + SHORTEST_WINDOW_MINUTES:
+        least = f"lead_from_minutes ({first}) by {SHORTEST_WINDOW_MINUTES} or more, for a window with a lead"
+        raise InputError(f"lead_to_minutes: expected more than {least}, got {last}")
 
 
 @lru_cache(maxsize=1024)

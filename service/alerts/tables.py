@@ -96,6 +96,8 @@ class DeliveryRow(Base):
 
     Attributes:
         id: made of the event and the target; receivers get it as the idempotency key.
+        target: position of the receiver in the rule at the time of the event.
+        receiver: that target itself, since the rule may have others by now.
         number: order of the messages of a target.
         state: waiting, sending, sent or dead.
         next_at: time of the next attempt; of a message that is being sent, when another process may send it.
@@ -111,6 +113,7 @@ class DeliveryRow(Base):
     event_id: Mapped[str] = mapped_column(String(36))
     rule_id: Mapped[str] = mapped_column(String(36))
     target: Mapped[int]
+    receiver: Mapped[dict[str, Any]] = mapped_column(JSON)
     number: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int]

@@ -196,6 +196,8 @@ def _checked(rule: RuleIn, backend: Backend) -> dict[str, object]:
     longest = backend.settings.lead_minutes
     if rule.lead_from_minutes >= longest:
         raise InputError(f"lead_from_minutes: expected less than {longest}, got {shown(rule.lead_from_minutes)}")
+    if rule.lead_to_minutes > longest:
+        raise InputError(f"lead_to_minutes: expected at most {longest}, as forecasts reach, got {rule.lead_to_minutes}")
     return definition
 
 

@@ -42,12 +42,19 @@ def is_public(address: str, allowed: Sequence[Network]) -> bool:
     return bool(parsed.is_global and not parsed.is_multicast and (inner is None or inner.is_global))
 
 
+def is_plain(text: str) -> bool:
+    """Return whether a text is printable ASCII without spaces, as URLs and the values of headers have to be."""
+    return all("!" <= letter <= "~" for letter in text)
+
+
 def check_url(url: str, settings: Settings, field: str = "targets.url") -> None:
     """Check a URL as far as that is possible without a connection.
 
     Raises:
         InputError: not https (or http to an allowed address), or a private address.
     """
+    if not is_plain(url):
+        raise InputError(f"{field}: expected ASCII without spaces (%-encoded; hosts as xn--...), got {shown(url)}")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
@@ -120,7 +127,7 @@ class PublicBackend(httpcore2.NetworkBackend):
         """Connect to the address of a host that was checked, not to one that is resolved again."""
         try:
             found = self._resolve(host, port)
-        except OSError as err:
+        except (OSError, UnicodeError) as err:  # a label of no or too many letters is a UnicodeError
             raise httpcore2.ConnectError(f"{host} has no address") from err
         for address in found:
             if not is_public(address, self._allowed):

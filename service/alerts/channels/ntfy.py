@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from core.errors import InputError, shown
 from core.settings import Settings
 from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, Target
-from service.alerts.channels.http import check_url, post
+from service.alerts.channels.http import check_url, is_plain, post
 
 SERVER: Final = "https://ntfy.sh"
 TAGS: Final = {"raised": "umbrella", "updated": "umbrella", "ended": "white_check_mark", "cancelled": "warning"}
@@ -25,6 +25,8 @@ class Ntfy(Channel):
         topic = str(target["topic"])
         if not (len(topic) <= 64 and topic.replace("-", "").replace("_", "").isalnum() and topic.isascii()):
             raise InputError(f"targets.topic: expected at most 64 letters, digits, - and _, got {shown(topic)}")
+        if not is_plain(str(target.get("token", ""))):
+            raise InputError("targets.token: expected ASCII without spaces, got another text")
         check_url(str(target.get("server", SERVER)), settings, "targets.server")
 
     def send(self, message: AlertMessage) -> None:

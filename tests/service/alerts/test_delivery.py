@@ -204,6 +204,35 @@ def test_a_message_older_than_six_hours_is_given_up(book):
     assert states(book) == {"dead": 1}
 
 
+def test_a_message_that_waited_through_an_outage_is_not_sent_hours_later(book):
+    with receiving() as receiver:
+        rule_id = stored(book, with_webhook(receiver.url))
+        happen(book, rule_id, "raised", now=datetime.now(UTC) - timedelta(hours=7))
+        assert deliver(book.engine, SETTINGS).sent == 0
+        assert receiver.got == []
+    (dead,) = deliveries_of(book.engine, rule_id, "dead", 10)
+    assert dead.problem == "older than 6:00:00"
+
+
+def test_receivers_of_an_alert_get_its_cancellation_when_the_rule_has_others_now(book):
+    with receiving() as before, receiving() as after:
+        rule_id = stored(book, with_webhook(before.url))
+        happen(book, rule_id, "raised", "cancelled")
+        book.change(rule_id, None, {**book.get(rule_id).definition, "targets": with_webhook(after.url)["targets"]})
+        deliver(book.engine, SETTINGS)
+        book.change(rule_id, None, {**book.get(rule_id).definition, "targets": []})
+        deliver(book.engine, SETTINGS)
+        assert [json.loads(body)["event"] for _, body in before.got] == ["raised", "cancelled"]
+        assert after.got == []
+    assert states(book) == {"sent": 2}
+
+
+def test_a_host_that_is_no_name_is_a_problem_and_not_an_error():
+    problem = send_test("rule", "Garden", "00", {"kind": "webhook", "url": "https://example..org/"}, SETTINGS)
+    assert problem is not None
+    assert "has no address" in problem
+
+
 def test_the_messages_that_wait_for_a_target_are_bounded(book):
     rule_id = stored(book, with_webhook("http://127.0.0.1:1/"))
     many: list[EventKind] = ["updated"] * (MOST_OPEN + 9)

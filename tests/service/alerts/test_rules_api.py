@@ -75,6 +75,8 @@ def test_pages_and_erasure_of_all(client):
         ({"probability": 1.5}, 422, "probability"),
         ({"probability": 0}, 422, "probability"),
         ({"lead_from_minutes": 60, "lead_to_minutes": 60}, 422, "lead_to_minutes: expected more than"),
+        ({"lead_from_minutes": 56, "lead_to_minutes": 59}, 422, "lead_to_minutes: expected more than"),
+        ({"lead_to_minutes": 360}, 422, "lead_to_minutes: expected at most 150"),
         ({"quantity": "sum_60min", "threshold": 5, "lead_to_minutes": 90}, 422, "expected 0 and 60"),
         ({"quantity": "snow"}, 422, "quantity"),
         ({"quiet_hours": {"start": "22:00", "end": "06:00", "tz": "Mars/Base"}}, 422, "quiet_hours.tz"),
@@ -93,7 +95,10 @@ def test_pages_and_erasure_of_all(client):
         ({"targets": [{"kind": "webhook", "url": "https://localhost/x"}]}, 422, "public address"),
         ({"targets": [{"kind": "webhook", "url": "https://me:pw@example.org/"}]}, 422, "without a user name"),
         ({"targets": [WEBHOOK] * 6}, 422, "targets"),
+        ({"targets": [{"kind": "webhook", "url": "https://example.org/a b"}]}, 422, "targets.url: expected ASCII"),
+        ({"targets": [{"kind": "webhook", "url": "https://example.org/ä"}]}, 422, "targets.url: expected ASCII"),
         ({"targets": [{"kind": "ntfy", "topic": "a b"}]}, 422, "targets.topic"),
+        ({"targets": [{"kind": "ntfy", "topic": "a", "token": "x\r\nHost: y"}]}, 422, "targets.token"),
     ],
 )
 def test_what_is_not_usable_is_refused(client, changes, status, words):

@@ -6,6 +6,7 @@ import pytest
 
 import service.tasks.alerts as tasks
 from service.alerts.events import events_of
+from service.alerts.pending import last_evaluated
 from service.alerts.rulebook import rule_book
 from tests.service.alerts.playing import STEP, play, rainy_world, showers, stored
 from tests.service.conftest import START
@@ -50,6 +51,15 @@ def test_every_forecast_counts_once_and_stale_data_cancel(world):
     assert book.get(loud).state.alert_id is None
     tasks.clear_alerts_task()
     assert len(events_of(book.engine, loud, 10)) == len(kinds) + 1
+
+
+def test_a_forecast_whose_file_is_gone_keeps_no_later_one_waiting(world):
+    book = rule_book(world.service.settings)
+    for index, forecast in enumerate(play(world, 0, 7)):
+        if index == 1:
+            forecast.path.unlink()
+    tasks.evaluate_rules_task()
+    assert last_evaluated(book.engine, "rates") == START + STEP * 6
 
 
 def test_a_change_cancels_the_alert_and_deletion_leaves_nothing(world):

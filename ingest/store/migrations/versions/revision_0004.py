@@ -69,6 +69,7 @@ TABLES = (
         sa.Column("event_id", ID, nullable=False),
         sa.Column("rule_id", ID, nullable=False),
         sa.Column("target", sa.Integer, nullable=False),
+        sa.Column("receiver", sa.JSON, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
