@@ -30,7 +30,9 @@ def read_complete(
     forecast: NewestDep,
     backend: BackendDep,
     where: Annotated[tuple[float, float], Depends(place)],
-    altitude: Annotated[float, Query(description="metres above sea level; it is repeated only")] = 0.0,
+    altitude: Annotated[
+        float, Query(description="metres above sea level; it is repeated only", allow_inf_nan=False)
+    ] = 0.0,
 ) -> dict[str, Any]:
     """Return a GeoJSON feature with the rate at each time, and the depth of the next hour at the first one."""
     lat, lon = where

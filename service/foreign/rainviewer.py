@@ -19,7 +19,7 @@ from service.foreign.newest import NewestDep
 from service.ogc.tile_layers import layer_source
 from service.ogc.tiles import OBSERVED_S, PICTURE
 from service.queries.maps import cells_of, tile_png, tile_view
-from service.queries.observed import recent_scans
+from service.queries.observed import PERIOD
 
 router = APIRouter(tags=["interfaces of others"])
 
@@ -29,8 +29,10 @@ SCALES: Final = {256: 1, 512: 2}
 
 @router.get("/public/weather-maps.json", summary="Frames as RainViewer's API", responses=documented(404))
 def read_weather_maps(forecast: NewestDep, backend: BackendDep, request: Request) -> dict[str, Any]:
-    """Return the scans of the last two hours and the leads of the newest forecast, each with the path of its tiles."""
-    past = [_frame(scan.valid_time, "") for scan in recent_scans(backend.service.store)]
+    """Return the scans of the two hours before the newest forecast and its leads, each with the path of its tiles."""
+    end = forecast.reference_time  # a newer scan has no tile before its forecast is made
+    scans = backend.service.store.scans(product=forecast.product, start=end - PERIOD, end=end)
+    past = [_frame(scan.valid_time, "") for scan in scans]
     return {
         "version": "2.0",
         "generated": int(forecast.issued_at.timestamp()),

@@ -127,7 +127,7 @@ def _member_of(forecast: StoredForecast, layer: str) -> int:
         NoDataError: there is no such member (yet).
     """
     count, number = member_count(forecast), layer.removeprefix(MEMBER)
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= count):
+    if not (number.isascii() and number.isdigit() and len(number) <= 4 and 1 <= int(number) <= count):
         expected = f"{MEMBER}1 to {MEMBER}{count}" if count else "a forecast with ensemble members"
         raise NoDataError(f"layer: expected {expected}, got {layer!r}")
     return int(number) - 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
+from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
 
 ROW, COL = 40, 24
 
@@ -21,10 +21,15 @@ PLACE = place_of(ROW, COL)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
+def service(tmp_path_factory):
     service = service_at(tmp_path_factory.mktemp("foreign"))
     fill(service)
     service.forecast_stored(with_baselines=False)
+    return service
+
+
+@pytest.fixture(scope="module")
+def client(service):
     with running(service) as opened:
         yield opened
 
@@ -170,3 +175,16 @@ def test_rainviewer_lists_frames_whose_tiles_are_there(client):
     for path in ("/v2/radar/soon/256/5/16/10/2/1_1.png", f"{past[-1]['path']}/300/5/16/10/2/1_1.png"):
         assert client.get(path).status_code == 422
     assert client.get("/v2/radar/1/256/5/16/10/2/1_1.png").status_code == 404
+
+
+@pytest.mark.parametrize("altitude", ["nan", "inf"])
+def test_an_altitude_that_json_does_not_have_is_refused(client, altitude):
+    answer = client.get("/weatherapi/nowcast/2.0/complete", params={**PLACE, "altitude": altitude})
+    assert answer.status_code == 422
+    assert "altitude" in answer.text
+
+
+def test_rainviewer_lists_no_scan_whose_tile_would_show_the_forecast(client, service):
+    service.store.put(*frames_at([REFERENCE + STEP]))  # its forecast is not made yet
+    past = client.get("/public/weather-maps.json").json()["radar"]["past"]
+    assert past[-1]["time"] == int(REFERENCE.timestamp())

@@ -115,6 +115,7 @@ def test_a_member_is_drawn_as_its_file_has_it(client):
     [
         (f"member-4/{iso(REFERENCE + STEP)}", "expected member-1 to member-3, got 'member-4'"),
         (f"member-0/{iso(REFERENCE + STEP)}", "expected member-1 to member-3"),
+        (f"member-00019999/{iso(REFERENCE + STEP)}", "expected member-1 to member-3"),
         (f"member-x/{iso(REFERENCE + STEP)}", "expected member-1 to member-3"),
         (f"member-1/{iso(REFERENCE)}", "expected a lead of"),
         (f"sum60/{iso(REFERENCE + 4 * STEP)}", "expected a start of 0, 30, 60, 90 minutes"),
