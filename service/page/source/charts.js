@@ -1,8 +1,9 @@
 // Two diagrams of the verification as SVG: a score by lead time, and reliability.
 
+import { LEAST_CELLS } from "./skill.js"; // a bin with fewer is drawn as a ring
+
 const SIZE = { width: 360, height: 190, left: 34, right: 8, top: 10, bottom: 30 };
 const SQUARE = { width: 260, height: 230, left: 40, right: 10, top: 10, bottom: 40 };
-const LEAST_CELLS = 200; // a bin with fewer is drawn as a ring
 
 const fixed = (value) => value.toFixed(1);
 const text = (x, y, words, anchor = "middle") => `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${words}</text>`;

@@ -37,14 +37,17 @@ async function refresh() {
 }
 
 async function look() {
+  const { run } = state;
   try {
-    const forecast = await get(`nowcast/${state.run || "latest"}`);
+    const forecast = await get(`nowcast/${run || "latest"}`);
     const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id;
-    if (isNew) await fetchParts(forecast);
-    Object.assign(state, { fetchedAt: performance.now(), cachedAt: cachedAt(forecast), failure: "", forecast });
+    const parts = isNew ? await fetchParts(forecast) : {};
+    if (run !== state.run) return; // another forecast was chosen meanwhile
+    Object.assign(state, parts, { fetchedAt: performance.now(), cachedAt: cachedAt(forecast), failure: "", forecast });
     await showForecast(isNew);
   } catch (error) {
-    await waitOrWarn(error);
+    if (run && run === state.run && error.status === 404) return showRun(null); // deleted since: an old link shows the newest
+    if (run === state.run) await waitOrWarn(error);
   }
 }
 
@@ -56,9 +59,7 @@ async function fetchParts(forecast) {
   const scans = get(`scans?product=${encodeURIComponent(forecast.product)}&start=${start}&end=${end}`);
   const layers = get(`tiles?run=${forecast.forecast_id}`).catch(() => ({ layers: [] }));
   const legend = get(relative(forecast.links.map));
-  state.legend = await legend;
-  state.scans = (await scans).scans.map((scan) => scan.valid_time);
-  state.layers = byName((await layers).layers);
+  return { legend: await legend, scans: (await scans).scans.map((scan) => scan.valid_time), layers: byName((await layers).layers) };
 }
 
 async function waitOrWarn(error) {

@@ -5,6 +5,7 @@ const FILES = "files-1";
 const ANSWERS = "answers-1";
 const TILES = "tiles-1";
 const SHELL = ["./", "page/page.css", "page/page.js", "page/manifest.webmanifest", "page/icon.svg"];
+const MOST_SCANS = 8; // lists of scans: each forecast requests one of other times
 const LARGE = ["page/basemap.json", "page/places.json"];
 const KEPT = /^(nowcast\/latest(\/map|\/point|\/motion)?|nowcast\/[0-9a-f-]{36}\/(map|point|motion)|scans|verification(\/reliability)?|tiles|readyz)$/;
 const TILE = /^tiles\/.+\.png$/;
@@ -65,6 +66,8 @@ async function forget(id) {
   const requests = await cache.keys();
   await Promise.all(requests.filter((request) => new URL(request.url).searchParams.get("run") !== id).map((request) => cache.delete(request)));
   const answers = await caches.open(ANSWERS);
-  const others = (await answers.keys()).filter(({ url }) => /[0-9a-f]{8}-[0-9a-f-]{27}/.test(url) && !url.includes(id));
-  await Promise.all(others.map((request) => answers.delete(request)));
+  const kept = await answers.keys(); // the oldest first
+  const others = kept.filter(({ url }) => /[0-9a-f]{8}-[0-9a-f-]{27}/.test(url) && !url.includes(id));
+  const scans = kept.filter(({ url }) => pathOf(new URL(url)) === "scans").slice(0, -MOST_SCANS);
+  await Promise.all([...others, ...scans].map((request) => answers.delete(request)));
 }

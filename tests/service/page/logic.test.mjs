@@ -6,7 +6,7 @@ import { readAddress, writeAddress } from "../../../service/page/source/address.
 import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
 import { axisTop, bars, likeliest, sentences, sumOfHour } from "../../../service/page/source/place.js";
 import { reliabilityChart, scoreChart } from "../../../service/page/source/charts.js";
-import { recordOf, recordWords, reliabilityBins, skillSentences } from "../../../service/page/source/skill.js";
+import { recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
 import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
 import { LANGUAGES, Words } from "../../../service/page/source/words.js";
 
@@ -235,4 +235,28 @@ test("curves leave out undefined scores and never leave the diagram", () => {
   const chart = scoreChart([{ model: "default", points: [[5, 1], [150, 0]] }], english);
   const [, points] = /points="([^"]+)"/.exec(chart);
   for (const pair of points.split(" ")) assert.ok(pair.split(",").every((value, axis) => value >= 0 && value <= [360, 190][axis]));
+});
+
+test("a bin with fewer cells than the interface claims a record from is a ring and no sentence", () => {
+  const bins = reliabilityBins([group(30, bin(7, 1999, 1400, 0.7))], 0.1);
+  assert.ok(reliabilityChart(bins, english).includes('class="few"'));
+  assert.match(reliabilitySentence(bins, 0.1, english), /not known yet/);
+  const enough = reliabilityBins([group(30, bin(7, 2000, 1400, 0.7))], 0.1);
+  assert.ok(reliabilityChart(enough, english).includes('class="many"'));
+  assert.doesNotMatch(reliabilitySentence(enough, 0.1, english), /not known yet/);
+});
+
+test("the service worker forgets lists of scans, of which each forecast requests another", async () => {
+  const listeners = {};
+  const urls = [...Array.from({ length: 30 }, (_, number) => `http://here/scans?start=${number}`), "http://here/readyz", "http://here/nowcast/latest"];
+  const cache = { keys: async () => urls.map((url) => ({ url })), delete: async ({ url }) => urls.splice(urls.indexOf(url), 1) };
+  globalThis.self = { registration: { scope: "http://here/" }, addEventListener: (name, listener) => { listeners[name] = listener; } };
+  globalThis.caches = { open: async (name) => (name.startsWith("answers") ? cache : { keys: async () => [] }) };
+  await import("../../../service/page/source/sw.js");
+  let done;
+  listeners.message({ data: { keep: "00000000-0000-0000-0000-000000000000" }, waitUntil: (promise) => { done = promise; } });
+  await done;
+  const scans = urls.filter((url) => url.includes("scans"));
+  assert.deepEqual([scans.length, scans.at(-1)], [8, "http://here/scans?start=29"]);
+  assert.ok(urls.includes("http://here/nowcast/latest"));
 });

@@ -195,6 +195,14 @@ def test_on_a_phone(browser, address, options):
 
 
 @pytest.mark.long
+def test_a_link_to_a_forecast_that_was_deleted_shows_the_newest(browser, address):
+    with opened(browser, f"{address}#run=00000000-0000-4000-8000-000000000000") as page:
+        shown(page)
+        assert not page.locator("#newest").is_visible()
+        page.wait_for_function("!location.hash.includes('run=')")
+
+
+@pytest.mark.long
 def test_age_and_loss_of_the_service_are_loud(browser, tmp_path):
     clock = Clock()
     service = with_forecast(tmp_path / "home", clock)
