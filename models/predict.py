@@ -96,8 +96,10 @@ def predict(
         FrameError: the file holds no radar frames.
         ConflictError: its frames do not form a window of the model's input at that cadence, or one with too many gaps
             for anything but a baseline.
-        InputError: both or too short leads.
+        InputError: both or too short leads, or a name of a picture whose format matplotlib does not have.
     """
+    if plot is not None:
+        _check_picture(Path(plot))
     observed, notes = _input_frames(frames)
     window, grid, cadence = _window_of(forecaster, observed, cadence_minutes)
     notes += window.notes
@@ -120,6 +122,14 @@ def predict(
     return tuple(notes)
 
 
+def _check_picture(path: Path) -> None:
+    from matplotlib.backend_bases import FigureCanvasBase  # takes half a second to import
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lower().removeprefix(".") not in known:
+        raise InputError(f"plot: expected a name that ends with one of .{', .'.join(sorted(known))}, got {path.name}")
+
+
 def _draw(
     fields: "FileFields", minutes: Sequence[int], times: Sequence[datetime], grid: Grid, title: str, path: Path
 ) -> None:
@@ -129,6 +139,7 @@ def _draw(
     chosen = sorted({round(n) for n in np.linspace(0, len(minutes) - 1, min(len(minutes), MOST_MAPS))})
     titles = [f"{times[lead]:%H:%M} UTC  +{minutes[lead]} min" for lead in chosen]
     rates, known = fields.rate_mmh_LHW[chosen], fields.known_LHW[chosen]
+    path.parent.mkdir(parents=True, exist_ok=True)
     forecast_figure(list(rates), titles, grid, title=title, known_LHW=list(known)).savefig(path, dpi=120)
 
 

@@ -7,7 +7,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import torch
 import typer
@@ -131,6 +131,17 @@ def folds_of(texts: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def check_fold(card: Mapping[str, Any], spell: str) -> None:
+    """Check that a checkpoint left a spell out.
+
+    Raises:
+        ConfigError: it did not.
+    """
+    without = card.get("training", {}).get("without")
+    if without != spell:
+        raise ConfigError(f"fold: expected a checkpoint that leaves out {spell}, got one without {without}")
+
+
 def spell_runs(files: Sequence[Path], checkpoint: str, folds: Mapping[str, Path]) -> Iterator[SpellRun]:
     """Yield the spells of some files with the forecaster of each; a training spell without a fold is left out.
 
@@ -152,11 +163,7 @@ def spell_runs(files: Sequence[Path], checkpoint: str, folds: Mapping[str, Path]
         if spell.role == "train":
             forecaster = copy.copy(load_forecaster(folds[spell.name]))
             forecaster.name = whole.name
-            without = forecaster.card.get("training", {}).get("without")
-            if without != spell.name:
-                raise ConfigError(
-                    f"fold: expected a checkpoint that leaves out {spell.name}, got one without {without}"
-                )
+            check_fold(forecaster.card, spell.name)
         grids: dict[tuple[int, int], list[Path]] = {}
         for path in own:
             series = open_series(path)

@@ -5,9 +5,10 @@ out, and writes a checkpoint once all steps are done. Stopped at any time, the s
 scores of a training as it is.
 """
 
+import json
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -17,12 +18,15 @@ import yaml
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.files import write_bytes_atomically
 from core.records import RecordCodec
 from models.checkpoint import load_model, read_card, save_model
 from models.guided.pointwise import PointwiseModel, build_pointwise
 from training.config import PRESETS
 from training.datasets.event_table import load_table
-from training.native_skill import Folds, folds_of
+from training.datasets.series import find_series
+from training.fit_native import card_of
+from training.native_skill import Folds, check_fold, folds_of
 from training.network_fit import NetworkFit, NetworkOptions
 from training.network_samples import read_windows, write_windows
 from training.network_score import network_table, scored_windows
@@ -30,6 +34,7 @@ from training.network_score import network_table, scored_windows
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 OPTIONS: Final = RecordCodec(NetworkOptions, extra="forbid", error=ConfigError)
 STATE: Final = "state.pt"
+ORIGIN: Final = "origin.json"
 SAVE_EVERY: Final = 250
 SCORED_PASS: Final = (0,)
 
@@ -54,8 +59,11 @@ def run(
     """Write windows, train the network on those of the spells that are not left out, score it, write a checkpoint."""
     with errors_in_one_line():
         torch.set_num_threads(1)
-        model = statistical_model(base)
-        folds = {spell: statistical_model(str(folder)) for spell, folder in folds_of(fold).items()}
+        model, folders = statistical_model(base), folds_of(fold)
+        for spell, folder in folders.items():
+            check_fold(read_card(folder), spell)
+        folds = {spell: statistical_model(str(folder)) for spell, folder in folders.items()}
+        check_origin(work / "windows", data, base, folders)
         number = write_windows(data, work / "windows", model, folds, load_table())
         typer.echo(f"{number} windows in {work / 'windows'}")
         fit = training_of(work, without, preset, steps)
@@ -89,6 +97,27 @@ def statistical_model(folder: str) -> PointwiseModel:
         raise ConfigError(f"base: expected a checkpoint of kind native, got {type(model).__name__} in {folder}")
     model.network = None
     return model
+
+
+def check_origin(windows: Path, data: Path, base: str, folds: Mapping[str, Path]) -> None:
+    """Write down what the windows of a folder are made of, since those that are there are used as they are.
+
+    Raises:
+        ConfigError: they were made of other event files or checkpoints.
+    """
+    cards = {"base": read_card(base), **{f"fold {spell}": read_card(folder) for spell, folder in folds.items()}}
+    origin: dict[str, Any] = {name: card["sha256"] for name, card in cards.items()}
+    origin["data"] = sorted(series.path.name for series in find_series(data))
+    path = windows / ORIGIN
+    if not path.is_file() and not any(windows.glob("pass_*/*.npz")):
+        write_bytes_atomically(path, json.dumps(origin, indent=2).encode())
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    changed = sorted(name for name in {*kept, *origin} if kept.get(name) != origin.get(name))
+    if changed:
+        raise ConfigError(
+            f"work: expected windows of the same event files and checkpoints in {windows}, got others for "
+            f"{', '.join(changed)}; name another folder"
+        )
 
 
 def options_of(preset: str, steps: int | None = None) -> NetworkOptions:
@@ -139,7 +168,9 @@ def trained(fit: NetworkFit, state: Path, minutes: float) -> None:
 def _print_scores(fit: NetworkFit, work: Path, without: list[str]) -> None:
     for spell in without:
         held = [one for one in read_windows(work / "windows", SCORED_PASS) if one.spell == spell]
-        if held:
+        if not held:
+            typer.echo(f"\n{spell}: no window in {work / 'windows'}")
+        else:
             typer.echo(f"\n{spell}, {len(held)} windows, step {fit.step}:\n")
             typer.echo("\n".join(network_table(scored_windows(fit.averaged, held))))
 
@@ -159,19 +190,22 @@ def save_network(out: Path, base: str, fit: NetworkFit, without: list[str]) -> N
     architecture = card["architecture"]
     options = architecture["options"] | {"network": fit.options.architecture}
     model = build_pointwise(architecture["name"], **options)
-    model.load_state_dict(load_model(base).state_dict(), strict=False)
+    model.load_state_dict(statistical_model(base).state_dict(), strict=False)
     assert model.network is not None
     model.network.load_state_dict(fit.average)
+    windows = dict(sorted(Counter(one.spell for one in fit.windows).items()))
+    whole = card_of(model, {"windows": windows})
     recipe = {
         "command": "python -m training.train_native",
         "options": vars(fit.options),
         "step": fit.step,
         "without": without,
-        "windows": dict(sorted(Counter(one.spell for one in fit.windows).items())),
+        "windows": windows,
         "base": card["version"],
     }
-    version = f"{datetime.now(UTC):%Y.%m.%d}+{card['sha256'][:4]}{fit.step}"
-    card |= {"architecture": {**architecture, "options": options}, "version": version}
+    attribution = sorted({*card.get("attribution", ()), *whole["attribution"]})
+    card |= {"architecture": {**architecture, "options": options}, "attribution": attribution}
+    card["version"] = whole["version"]
     save_model(out, model, card | {"training": card["training"] | {"network": recipe}})
 
 

@@ -56,6 +56,17 @@ def test_the_picture_shows_the_forecast_in_the_colours_of_the_map(tmp_path):
     assert picture.shape[1] > 1.5 * picture.shape[0]
 
 
+def test_a_picture_of_an_unknown_format_is_refused_before_the_forecast(tmp_path):
+    source = _frames(tmp_path / "frames.nc", [0, 30, 60, 90, 120])
+    more = ("--checkpoint", "persistence", "--lead-steps", "1")
+    result = _run(source, tmp_path / "forecast.nc", *more, "--plot", str(tmp_path / "rain.bmpp"))
+    assert result.exit_code == 2
+    assert "plot: expected" in result.output
+    assert not (tmp_path / "forecast.nc").exists()
+    assert _run(source, tmp_path / "forecast.nc", *more, "--plot", str(tmp_path / "new" / "rain.png")).exit_code == 0
+    assert (tmp_path / "new" / "rain.png").is_file()
+
+
 @pytest.mark.parametrize("checkpoint", ["guided", "persistence"])
 def test_a_file_in_and_a_file_out(tmp_path, checkpoint):
     source = _frames(tmp_path / "frames.nc", [0, 30, 60, 90, 120])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from training.fit_native import card_of
 from training.network_fit import NetworkFit, NetworkOptions, crop_of, turned
 from training.network_samples import LeadCells, NetworkWindow, read_windows, varied, window_columns
 from training.network_score import network_table, scored_windows
-from training.train_native import app, options_of
+from training.train_native import app, check_origin, options_of, save_network
 
 FILES = {
     "smhi_goteborg_20150723.nc": datetime(2015, 7, 23, tzinfo=UTC),
@@ -168,6 +169,55 @@ def test_one_command_from_files_to_a_checkpoint(events, tmp_path, monkeypatch):
     torch.testing.assert_close(stored.weight_TPFU, model.weight_TPFU)
     assert stored.network.head.weight.abs().max() > 0
     assert {one.spell for one in read_windows(tmp_path / "work" / "windows")} == {"nl-2010-08-26", "se-2015-07-23"}
+
+
+def _saved(folder, model, without=None):
+    save_model(folder, model, card_of(model, {"windows": {"nl-2010-08-26": 1}, "without": without}))
+    return str(folder)
+
+
+def test_windows_of_other_models_or_files_are_refused(events, tmp_path):
+    """They are used as they are, so that a training would learn from the logits of another model."""
+    first, other = (_saved(tmp_path / str(seed), PointwiseModel(hidden=seed)) for seed in (1, 2))
+    fold = {"nl-2010-08-26": Path(other)}
+    check_origin(tmp_path / "windows", events, first, fold)
+    check_origin(tmp_path / "windows", events, first, fold)
+    with pytest.raises(ConfigError, match="for base;"):
+        check_origin(tmp_path / "windows", events, other, fold)
+    with pytest.raises(ConfigError, match="for fold nl-2010-08-26;"):
+        check_origin(tmp_path / "windows", events, first, {})
+    (tmp_path / "events").mkdir()
+    name = next(iter(FILES))
+    (tmp_path / "events" / name).write_bytes((events / name).read_bytes())
+    with pytest.raises(ConfigError, match="for data;"):
+        check_origin(tmp_path / "windows", tmp_path / "events", first, fold)
+    (tmp_path / "older" / "pass_0").mkdir(parents=True)
+    (tmp_path / "older" / "pass_0" / "a.npz").touch()
+    with pytest.raises(ConfigError, match="base, data"):
+        check_origin(tmp_path / "older", events, first, {})
+
+
+def test_a_fold_that_has_seen_its_spell_is_refused(tmp_path):
+    base = _saved(tmp_path / "base", PointwiseModel(hidden=1))
+    options = ["--data", str(tmp_path), "--work", str(tmp_path), "--out", str(tmp_path / "out"), "--base", base]
+    result = CliRunner().invoke(app, ["run", *options, "--fold", f"nl-2010-08-26={base}"])
+    assert result.exit_code == 2
+    assert "expected a checkpoint that leaves out nl-2010-08-26" in result.output
+
+
+def test_a_network_replaces_that_of_its_base_and_has_a_version_of_its_own(tmp_path):
+    base = _saved(tmp_path / "base", PointwiseModel(hidden=1))
+    windows, versions = [_window(0, "se-2015-07-25", size=8)], set()
+    for number, options in enumerate((SMALL, replace(SMALL, seed=1), replace(SMALL, hidden_channels=6))):
+        save_network(tmp_path / str(number), base, NetworkFit(windows, options), [])
+        base = str(tmp_path / str(number))
+        versions.add(read_card(base)["version"])
+    assert len(versions) == 3
+    assert {"KNMI", "SMHI, OpenMRG"} <= set(read_card(base)["attribution"])
+    stored = load_model(base)
+    assert isinstance(stored, PointwiseModel)
+    assert stored.network is not None
+    assert stored.network.embed_lead.out_channels == 6
 
 
 def test_unknown_settings_are_refused(tmp_path):
