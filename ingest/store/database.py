@@ -6,7 +6,8 @@ then waits, instead of failing with "database is locked" when a reading transact
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.dml import Insert
@@ -78,7 +79,31 @@ def open_engine(database_url: str, *, synced: bool = False) -> Engine:
         raise ConfigError(f"database URL: expected one such as postgresql+psycopg://user@host/name: {err}") from err
     event.listen(engine, "connect", _prepare_synced_sqlite if synced else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    if synced and url.database:
+        _drop_when_replaced(engine, Path(url.database))
     return engine
+
+
+def _drop_when_replaced(engine: Engine, database: Path) -> None:
+    """Open a connection anew whose file another process has replaced: SQLite would go on writing to the old one."""
+
+    def identity() -> tuple[int, int] | None:
+        with suppress(OSError):
+            status = database.stat()
+            return status.st_dev, status.st_ino
+        return None
+
+    def note(_dialect: object, record: Any, *_: object) -> None:  # before it opens, so that a change then counts, too
+        if record is not None:
+            record.info["file"] = identity()
+
+    def check(_connection: object, record: Any, _proxy: object) -> None:
+        now = identity()
+        if (record.info.get("file") or now) != now:  # nothing was noted of a file that the connection has made
+            raise DisconnectionError(f"{database.name} was replaced")
+
+    event.listen(engine, "do_connect", note)
+    event.listen(engine, "checkout", check)
 
 
 def open_idle_connection(engine: Engine) -> sqlite3.Connection | None:

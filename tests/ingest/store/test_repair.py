@@ -14,6 +14,7 @@ from core.errors import NoDataError, UnavailableError
 from ingest.store import backup
 from ingest.store.database import LostCatalogueError
 from ingest.store.live import Store
+from ingest.store.repair import repair
 from service.access.keybook import KeyBook
 from service.backup import app
 from service.forecasts.catalogue import Catalogue
@@ -73,6 +74,15 @@ def test_a_lost_catalogue_is_entered_again_while_the_process_runs(store, fault, 
     assert len(running.scans()) == 4
     assert running.scans() == Store(store.home, clock=lambda: NOW).scans()
     assert fault is delete or list(store.home.glob(f"{FILE}.corrupt-*")) or fault is empty
+
+
+def test_ingest_writes_to_the_catalogue_that_another_process_has_put_in_place(store):
+    ingest = Store(store.home, clock=lambda: NOW, synced=True)
+    ingest.count({"files": 1})  # its connection stays open
+    store._index.set_aside(NOW)
+    assert repair(store.engine, store.home, NOW)
+    ingest.put(frame_at(NOW - timedelta(minutes=15)))
+    assert len(store.scans()) == 4
 
 
 def test_the_call_that_finds_the_damage_is_answered_by_an_error_that_passes(store):
