@@ -50,9 +50,8 @@ def make_copy(database: Path, folder: Path, now: datetime) -> Path:
     target = folder / f"{database.stem}-{stamp(now.replace(second=0, microsecond=0))}{database.suffix}"
 
     def write(temporary: Path) -> None:
-        address = f"file:{database}?mode=ro"
         with (
-            closing(sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S)) as source,
+            closing(sqlite3.connect(_address(database, "mode=ro"), uri=True, timeout=BUSY_TIMEOUT_S)) as source,
             closing(sqlite3.connect(temporary)) as copy,
         ):
             source.backup(copy)
@@ -88,7 +87,7 @@ def sound_copies(database: Path, folder: Path) -> Iterator[Path]:
     """Yield the copies that can be read, the newest first."""
     for copy in copies_of(database, folder):
         try:
-            with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as connection:
+            with closing(sqlite3.connect(_address(copy, "mode=ro&immutable=1"), uri=True)) as connection:
                 if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] == "ok":
                     yield copy
         except sqlite3.Error as err:
@@ -102,9 +101,11 @@ def restore_rows(database: Path, folder: Path) -> int:
         The number of rows.
 
     Raises:
-        NoDataError: there is no sound copy.
+        NoDataError: there is no sound copy, or no database: the start of a service makes it, and restores the rows.
         UnavailableError: the database does not respond.
     """
+    if not database.is_file():
+        raise NoDataError(f"there is no {database}: start the service, which makes it and restores the rows itself")
     copy = next(sound_copies(database, folder), None)
     if copy is None:
         raise NoDataError(f"no sound copy of {database.name} is in {folder}")
@@ -119,6 +120,11 @@ def restore_rows(database: Path, folder: Path) -> int:
         raise UnavailableError(f"{copy} is not restored: {type(err).__name__}: {err}") from err
     log.warning("%d rows of scores, jobs and settings were restored from %s", added, copy)
     return added
+
+
+def _address(database: Path, options: str) -> str:
+    """Return the URI of a database, in which a `#` of its path is quoted."""
+    return f"{database.absolute().as_uri()}?{options}"
 
 
 def _tables(connection: sqlite3.Connection) -> list[str]:

@@ -16,7 +16,7 @@ from ingest.store.database import open_engine
 from ingest.store.healing import Healing
 from ingest.store.index import MAX_AHEAD, Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
-from ingest.store.repair import repair_when_lost
+from ingest.store.repair import add_from_copy, repair_when_lost
 from ingest.store.retention import Keep
 from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
@@ -67,6 +67,7 @@ class Store:
         with write_lock(self.home):
             self._index.open(clock())
             if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
+                add_from_copy(engine, self.home)
                 log.warning("the catalogue is empty although scans are stored; rebuilt from %d files", self._rebuild())
         repair_when_lost(engine, self.home, clock)
 

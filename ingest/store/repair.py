@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from core.errors import ConfigError, NoDataError
 from core.times import utc_now
 from ingest.store import backup
-from ingest.store.database import ON_LOSS, LostCatalogueError, is_sound
+from ingest.store.database import ON_LOSS, is_sound
 from ingest.store.index import Index
 from ingest.store.locks import REPAIR_LOCK, translate_os_errors, write_lock
 from ingest.store.schema import is_complete, prepare
@@ -66,12 +66,7 @@ def repair(engine: Engine, home: Path, now: datetime) -> bool:
         if not is_whole:
             index.set_aside(now)
         prepare(engine)
-        database = backup.file_of(engine)
-        assert database is not None
-        try:
-            backup.restore_rows(database, home / backup.FOLDER)
-        except NoDataError as err:
-            log.error("scores and jobs are lost: %s", err)
+        add_from_copy(engine, home)
         files = Shelf(home, index).read_headers()
         index.enter(files)
         with translate_os_errors(home):
@@ -80,9 +75,16 @@ def repair(engine: Engine, home: Path, now: datetime) -> bool:
     return True
 
 
-def attempt(work: Callable[[], object]) -> None:
-    """Call a function once more if the catalogue had to be repaired at the first call."""
+def add_from_copy(engine: Engine, home: Path) -> None:
+    """Add what no file holds from the newest second copy of a SQLite catalogue that begins empty.
+
+    Raises:
+        UnavailableError: the database does not respond.
+    """
+    database = backup.file_of(engine)
+    if database is None:
+        return
     try:
-        work()
-    except LostCatalogueError:
-        work()
+        backup.restore_rows(database, home / backup.FOLDER)
+    except NoDataError as err:
+        log.error("scores and jobs are lost: %s", err)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final, Literal
 
-from core.errors import NoDataError
+from core.errors import NoDataError, UnavailableError
 from core.files import write_bytes_atomically
 from core.settings import Settings
 from ingest.store import backup
@@ -30,13 +30,19 @@ def folder_of(settings: Settings) -> Path:
 
 
 def copy_when_old(settings: Settings) -> None:
-    """Copy each database whose newest copy is a day old.
+    """Copy each database whose newest copy is a day old; one that fails keeps no other from being copied.
 
     Raises:
-        UnavailableError: a database is damaged or locked, or the disk refuses.
+        UnavailableError: a database is damaged or locked, or the disk refuses; the first such error.
     """
+    failed: list[UnavailableError] = []
     for database in databases(settings).values():
-        backup.copy_when_old(database, folder_of(settings))
+        try:
+            backup.copy_when_old(database, folder_of(settings))
+        except UnavailableError as err:
+            failed.append(err)
+    if failed:
+        raise failed[0]
 
 
 def restore_file(database: Path, folder: Path) -> Path:

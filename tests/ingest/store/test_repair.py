@@ -11,10 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 from core.errors import NoDataError, UnavailableError
+from core.settings import Settings
 from ingest.store import backup
 from ingest.store.database import LostCatalogueError
 from ingest.store.live import Store
 from ingest.store.repair import repair
+from service.access.copies import copy_when_old
 from service.access.keybook import KeyBook
 from service.backup import app
 from service.forecasts.catalogue import Catalogue
@@ -92,7 +94,17 @@ def test_the_call_that_finds_the_damage_is_answered_by_an_error_that_passes(stor
     assert len(store.scans()) == 3
 
 
-def test_what_no_file_holds_comes_back_from_the_second_copy(store):
+def the_same(store: Store) -> Store:
+    return store
+
+
+def a_new_one(store: Store) -> Store:
+    return Store(store.home, clock=lambda: NOW)
+
+
+@pytest.mark.parametrize("fault", [overwrite, delete], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("found", [the_same, a_new_one], ids=["while it runs", "at the start"])
+def test_what_no_file_holds_comes_back_from_the_second_copy(store, fault, found):
     Catalogue(store.home)
     store.count({"duplicates": 7})
     with store.engine.begin() as connection:
@@ -103,7 +115,8 @@ def test_what_no_file_holds_comes_back_from_the_second_copy(store):
     made = backup.copy_when_old(store.home / FILE, store.home / backup.FOLDER)
     assert made is not None
     assert backup.copy_when_old(store.home / FILE, store.home / backup.FOLDER) is None  # one a day
-    overwrite(checkpointed(store))
+    fault(checkpointed(store))
+    store = found(store)
     in_two_tries(store.scans)
     with store.engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT value_0 FROM score_sums JOIN scored_leads ON id = scored_lead").all()
@@ -129,6 +142,29 @@ def test_a_damaged_copy_is_passed_over(store):
     old.unlink()
     with pytest.raises(NoDataError):
         backup.restore_rows(database, folder)
+
+
+def test_a_folder_with_signs_of_addresses_in_its_name_has_copies(tmp_path):
+    store = Store(tmp_path / "home #1", clock=lambda: NOW)
+    made = backup.make_copy(store.home / FILE, store.home / backup.FOLDER, NOW)
+    assert list(backup.sound_copies(store.home / FILE, store.home / backup.FOLDER)) == [made]
+
+
+def test_a_catalogue_that_is_not_there_is_not_restored_into_an_empty_file(store):
+    backup.make_copy(store.home / FILE, store.home / backup.FOLDER, NOW)
+    (store.home / FILE).unlink()
+    with pytest.raises(NoDataError, match="start the service"):
+        backup.restore_rows(store.home / FILE, store.home / backup.FOLDER)
+    assert not (store.home / FILE).exists()
+
+
+def test_a_damaged_database_keeps_no_other_from_being_copied(store):
+    keys = store.home / "keys.sqlite"
+    KeyBook(f"sqlite:///{keys}")
+    overwrite(checkpointed(store))
+    with pytest.raises(UnavailableError):
+        copy_when_old(Settings(home=store.home))
+    assert backup.copies_of(keys, store.home / backup.FOLDER)
 
 
 def test_copies_are_few_and_those_of_keys_stay_private(tmp_path):
