@@ -27,7 +27,7 @@ class BoundedBodies:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or scope["path"].rstrip("/") in UPLOADS:
+        if scope["type"] != "http" or _path(scope) in UPLOADS:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
@@ -59,3 +59,8 @@ class _Bounded:
             detail = f"body: expected at most {self._most_bytes} bytes, got more"
             raise HTTPException(TooLargeError.status, detail, {"Connection": "close"})
         return message
+
+
+def _path(scope: Scope) -> str:
+    """Return the path of a route, without the prefix of a proxy."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", "")).rstrip("/")

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx2
@@ -298,3 +299,19 @@ def test_a_damaged_file_of_metrics_is_left_out(tmp_path):
     (tmp_path / "counter_1.db").write_bytes(b"\x7f" * 5000)
     AllocatedDict(str(tmp_path / "counter_1.db")).close()
     assert is_sound(tmp_path / "counter_1.db")
+
+
+@pytest.mark.parametrize("prefix", ["", "/weather"])
+def test_an_upload_has_limits_of_its_own_with_any_prefix_of_a_proxy(prefix):
+    served = []
+
+    async def app(_scope: object, receive: object, _send: object) -> None:
+        served.append(receive)
+
+    async def nothing(*_: object) -> Any:
+        return {}
+
+    length = (b"content-length", str(10 * bodies.MOST_BYTES).encode())
+    scope = {"type": "http", "method": "POST", "path": f"{prefix}/nowcast/", "root_path": prefix, "headers": [length]}
+    anyio.run(bodies.BoundedBodies(app), scope, nothing, nothing)
+    assert served == [nothing]
