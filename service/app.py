@@ -66,7 +66,15 @@ STRICT_PARTS: Final = (
     rules,
     minutes,
 )
-LANES: Final = {areas: "areas", edr: "areas", wms: "maps", tiles: "maps", files: "files", metrics: "state"}
+LANES: Final = {
+    areas: "areas",
+    edr: "areas",
+    wms: "maps",
+    tiles: "maps",
+    rainviewer: "maps",
+    files: "files",
+    metrics: "state",
+}
 """Routes whose work is heavy, and the lane of each."""
 
 OTHER_PARTS: Final = (edr, wms, health, metrics, metno, openmeteo, brightsky, rainviewer)

@@ -11,6 +11,7 @@ from service.api import caching
 from service.api.backend import BackendDep
 from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
+from service.api.lanes import in_lane
 from service.api.lookup import LATEST, ForecastDep, ForecastId, ProbabilityOf
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
@@ -136,6 +137,7 @@ def read_observed(
     "/{forecast_id}/animation.{kind}",
     summary="An animated picture of a forecast",
     response_class=Response,
+    dependencies=[in_lane("maps")],
     responses={200: ANIMATION, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_animation(

@@ -161,6 +161,14 @@ def test_a_lane_lets_few_work_some_wait_and_refuses_the_rest():
     assert anyio.run(crowd) == (2, 5)
 
 
+@pytest.mark.parametrize(
+    "path", ["nowcast/latest/animation.webp", "v2/radar/nowcast_0/256/5/17/10/2/1_1.png", "wms", "tiles"]
+)
+def test_whatever_draws_a_map_waits_in_its_lane(client, monkeypatch, path):
+    monkeypatch.setattr(client.app.state.lanes, "_lanes", {"maps": RequestLane("maps", 1, waiting=0)})
+    assert client.get(path).status_code == 429
+
+
 def test_one_that_waits_too_long_or_whose_client_has_gone_leaves_the_lane():
     async def wait() -> None:
         lane = RequestLane("areas", 1, wait_s=0.05)
