@@ -21,6 +21,7 @@ class RadarFrame:
         interval_minutes: length of the interval; 0 for an instantaneous value.
         lead_minutes: 0 for an observation; above 0 a provider's forecast, which is never stored as observed.
         missing_radars: sites listed as missing in the file, else derived from the product's usual list.
+        provider: whose data they are, as the file states it; None if it does not.
         clutter_HW: grid cells flagged as clutter in the file (NaN in `rate_mmh_HW`); None if it has no flags.
     """
 
@@ -31,6 +32,7 @@ class RadarFrame:
     interval_minutes: float = 5.0
     lead_minutes: int = 0
     missing_radars: tuple[str, ...] = ()
+    provider: str | None = None
     clutter_HW: BoolField | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:

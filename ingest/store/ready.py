@@ -48,6 +48,7 @@ class ReadyWindow:
     notes: tuple[str, ...]
     missing_radars: tuple[str, ...]
     nominal_times: tuple[datetime, ...] = ()
+    provider: str | None = None
     sources: tuple[str, ...] = ()
     """Content hashes (sha256) of its scans, oldest first; empty where the file has none."""
 
@@ -65,6 +66,7 @@ class ReadyWindow:
             missing_radars=self.missing_radars,
             model_usable=True,
             scan_grid=self.source_grid,
+            provider=self.provider,
         )
 
 
@@ -94,6 +96,7 @@ def write_ready(window: Window, pixel_m: float | CellEdges, path: Path, scans: S
         notes=window.notes,
         missing_radars=window.missing_radars,
         nominal_times=window.nominal_times,
+        provider=window.provider,
         sources=sources_of(scans) if len(scans) == len(window.input_times) - window.input_times.count(None) else (),
     )
     metadata = {name: str(value) for name, value in READY.to_attributes(ready).items()}

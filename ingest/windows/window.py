@@ -37,6 +37,7 @@ class Window:
         missing_radars: sites that are missing in at least one scan.
         model_usable: False where fields are missing, so that only extrapolation is possible.
         scan_grid: grid of the scans if `grid` is a different one; None: `grid` is the scans' own.
+        provider: whose data the newest scan is, as its file states it; None if it does not.
     """
 
     reference_time: datetime
@@ -50,6 +51,7 @@ class Window:
     missing_radars: tuple[str, ...]
     model_usable: bool
     scan_grid: Grid | None = None
+    provider: str | None = None
 
     @property
     def cadence_minutes(self) -> int:
@@ -205,6 +207,7 @@ def window_of(
         notes=tuple(notes),
         missing_radars=tuple(dict.fromkeys(radar for frame in used for radar in frame.missing_radars)),
         model_usable=model_usable,
+        provider=used[-1].provider,
     )
 
 

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import TypeAdapter
 
 from core.times import iso
-from ingest.sources import attribution_of
 from ingest.store.live import Scan
 from service.api import caching
 from service.api.backend import Backend, BackendDep
@@ -16,7 +15,7 @@ from service.api.errors import documented
 from service.api.negotiate import JSON
 from service.api.points import CSV, PlacesQuery, places_query
 from service.api.proxies import public_prefix
-from service.api.views import INVENTED, grid_out
+from service.api.views import INVENTED, credit, grid_out
 from service.forecasts.image import image_png, visible_scale
 from service.queries.observed import FRAMES, ObservedSeries, observed_series, recent_scans, scan_at
 from service.schemas.forecasts import Time
@@ -41,12 +40,12 @@ def read_observed_frames(backend: BackendDep) -> ObservedOut:
     scans = recent_scans(store)
     newest = scans[-1]
     invented = backend.settings.invented
-    provider = attribution_of(backend.settings.source_kind)
-    known = f"Radar product {newest.product}{': ' if provider else ''}{provider}."
+    frame = FRAMES.read(store, newest)
+    known = credit(newest.product, frame.provider, backend.settings.source_kind)
     return ObservedOut(
         **_recent(backend, newest),
         attribution=INVENTED if invented else known,
-        grid=grid_out(FRAMES.read(store, newest).grid),
+        grid=grid_out(frame.grid),
         frames=[
             RecentFrameOut.of(scan, href=f"{public_prefix()}/observed/image?time={iso(scan.valid_time)}")
             for scan in scans

@@ -53,12 +53,17 @@ def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = T
 
 
 def attribution_text(forecast: StoredForecast, settings: Settings) -> str:
-    """Return whose radar data a forecast shows, with their licence; an upload's provider is not known."""
+    """Return whose radar data a forecast shows: as their files state it, else by the source, with its licence."""
     of_scans = forecast.origin == "scans"
     if settings.invented and of_scans:
         return INVENTED
-    provider = attribution_of(settings.source_kind) if of_scans else ""
-    return f"Radar product {forecast.product}{': ' if provider else ''}{provider}."
+    return credit(forecast.product, forecast.provider, settings.source_kind if of_scans else None)
+
+
+def credit(product: str, provider: str | None, source_kind: str | None) -> str:
+    """Return the credit of a product: its provider by the file, else by the kind of source; None for an upload."""
+    provider = provider or (attribution_of(source_kind) if source_kind else "")
+    return f"Radar product {product}{': ' if provider else ''}{provider.rstrip('.')}."
 
 
 def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:

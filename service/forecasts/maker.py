@@ -191,6 +191,7 @@ def _of_inputs(inputs: ModelInput) -> dict[str, Any]:
         "source_grid": window.scan_grid or window.grid,
         "input_times": window.input_times,
         "missing_radars": window.missing_radars,
+        "provider": window.provider,
         "inputs_sha256": inputs.sha256,
         "cadence_minutes": inputs.cadence_minutes,
     }

@@ -38,6 +38,7 @@ class StoredForecast:
         source_grid: of the scans; None where an older version of the service did not keep it.
         thresholds_mmh: rates whose exceedance probabilities the file holds, ascending; empty if it holds none.
         cadence_minutes: spacing of the window's fields; None where an older version of the service did not keep it.
+        provider: whose data the newest scan is, as its file states it; None if it does not.
     """
 
     id: str
@@ -60,6 +61,7 @@ class StoredForecast:
     source_grid: Grid | None = None
     thresholds_mmh: tuple[float, ...] = ()
     cadence_minutes: int | None = None
+    provider: str | None = None
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:

@@ -18,6 +18,9 @@ from ingest.archive.build import build_archive
 from ingest.archive.settings import archive_settings
 from ingest.plausibility import field_notes
 from ingest.readers import read_frames
+from ingest.store.live import Store
+from ingest.store.ready import read_ready, write_ready
+from ingest.store.recent import recent_window
 from tests.ingest.archive.sources import read_archive
 from tests.ingest.readers.odim_files import Dialect, odim_file
 from tests.ingest.readers.test_cf_layouts import MAP_GRID, RAIN, check, field_THW, on_a_map
@@ -192,3 +195,30 @@ def test_rates_without_some_attributes_and_of_both_byte_orders(dialect: Dialect,
     (frame,) = read_frames(odim_file(replace(dialect, change=change), RATE_HW, END))
     assert (frame.valid_time, frame.lead_minutes) == (END, 0)
     np.testing.assert_allclose(frame.rate_mmh_HW, RATE_HW, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("stated", "provider"),
+    [
+        ({"institution": "Deutscher Wetterdienst\n (DWD)", "source": "radar"}, "Deutscher Wetterdienst (DWD)"),
+        ({"institution": " ", "source": "RY of DWD"}, "RY of DWD"),
+        ({"institution": "a" * 300}, "a" * 120),
+        ({}, None),
+    ],
+)
+def test_the_provider_is_the_one_that_a_file_states(
+    stated: dict[str, str], provider: str | None, tmp_path: Path
+) -> None:
+    on_a_map(field_THW(1, MAP_GRID.shape)).assign_attrs(stated).to_netcdf(tmp_path / "rain.nc")
+    assert {frame.provider for frame in read_frames(tmp_path / "rain.nc")} == {provider}
+
+
+def test_the_provider_stays_with_stored_scans_and_their_window(tmp_path: Path) -> None:
+    store, provider = Store(tmp_path / "home"), "Deutscher Wetterdienst"
+    on_a_map(field_THW(1, MAP_GRID.shape)).assign_attrs(institution=provider).to_netcdf(tmp_path / "rain.nc")
+    for frame in (frames := read_frames(tmp_path / "rain.nc")):
+        store.put(frame)
+    window = recent_window(store, frames[-1].valid_time)
+    assert window.provider == provider
+    write_ready(window, MAP_GRID.pixel_m, tmp_path / "ready.safetensors")
+    assert read_ready(tmp_path / "ready.safetensors").as_window().provider == provider

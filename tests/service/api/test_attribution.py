@@ -18,8 +18,16 @@ from service.api.views import INVENTED, attribution_text
     ],
 )
 def test_provider_and_licence_follow_the_source(kind, origin, expected):
-    forecast = SimpleNamespace(origin=origin, product="RATE")
+    forecast = SimpleNamespace(origin=origin, product="RATE", provider=None)
     assert attribution_text(forecast, Settings(source_kind=kind)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("origin", ["scans", "upload"])
+def test_a_provider_that_the_file_states_is_credited(origin):
+    forecast = SimpleNamespace(origin=origin, product="RATE", provider="Deutscher Wetterdienst (DWD)")
+    assert attribution_text(forecast, Settings(source_kind="replay")) == (  # type: ignore[arg-type]
+        "Radar product RATE: Deutscher Wetterdienst (DWD)."
+    )
 
 
 def test_invented_weather_has_no_provider():
