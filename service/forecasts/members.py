@@ -160,7 +160,7 @@ def member_count(forecast: StoredForecast) -> int:
 def _count(path: Path, changed_ns: int) -> int:
     """Return the number of members of a file; keyed by its time of change."""
     del changed_ns
-    with NETCDF_C, _opened(path) as dataset:
+    with reading_own(path), NETCDF_C, _opened(path) as dataset:
         return int(dataset[MEMBERS].shape[0])
 
 
@@ -189,7 +189,7 @@ def member_field(forecast: StoredForecast, member: int, lead: int) -> Float32Fie
 
 
 def _whole(path: Path, member: int) -> WholeMember:
-    with NETCDF_C, _opened(path) as dataset:
+    with reading_own(path), NETCDF_C, _opened(path) as dataset:
         return WholeMember(dataset[MEMBERS][member], dataset[TABLE][:], int(dataset.getncattr(FACTOR)))
 
 

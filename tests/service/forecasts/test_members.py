@@ -7,13 +7,22 @@ import pytest
 import xarray as xr
 
 from core.errors import NoDataError
+from core.files import damage_in
 from models.guided.members import coarse
 from service.forecasts.member_codes import NO_DATA, RateCodes, decoded
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.member_tiles import MemberTiles
-from service.forecasts.members import members_at, members_path, read_amounts, read_members
+from service.forecasts.members import (
+    member_count,
+    member_field,
+    members_at,
+    members_path,
+    read_amounts,
+    read_members,
+)
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.retention import IN_USE, sweep_forecasts
+from tests.ingest.store.test_healing import flip
 from tests.service.api_support import chance_of
 from tests.service.conftest import Fading
 
@@ -125,17 +134,15 @@ def test_the_file_is_no_forecast_of_the_catalogue(world, forecast):
     assert len(world.service.list()) == known
 
 
-def test_members_go_before_their_forecast_and_with_it(open_world, window_frames):
+def test_members_are_no_export_and_go_with_their_forecast(open_world, window_frames):
     world = open_world(Fading(thresholds_mmh=RATES_MMH, chances=chances), exports_keep_days=0)
     world.put(*window_frames)
     world.now = datetime.now(UTC)
     upload = world.service.forecast_upload(window_frames)
     make_members(upload, 4)
     later = datetime.now(UTC) + 2 * IN_USE
-    assert sweep_forecasts(world.service, later) == {"exports": 1}
-    assert not members_path(upload).is_file()
-    assert upload.path.is_file()
-    make_members(upload, 4)
+    assert sweep_forecasts(world.service, later) == {}
+    assert members_path(upload).is_file()
     sweep_forecasts(world.service, later + timedelta(days=400))
     assert not upload.path.is_file()
     assert not members_path(upload).is_file()
@@ -156,3 +163,15 @@ def test_a_damaged_file_is_an_error_that_names_the_forecast(forecast):
     for read in (read_members, read_amounts, lambda one: members_at(one, (1, 1))):
         with pytest.raises(NoDataError, match=forecast.id):
             read(forecast)
+
+
+def test_every_reader_finds_a_damaged_file_by_its_checksum(forecast):
+    path = make_members(forecast, 4)
+    flip(path, path.stat().st_size - 1)
+    readers = (read_members, read_amounts, lambda one: members_at(one, (1, 1)), member_count)
+    for read in (*readers, lambda one: member_field(one, 0, 0)):
+        with pytest.raises(NoDataError) as caught:
+            read(forecast)
+        found = damage_in(caught.value)
+        assert found is not None
+        assert found.path == path
