@@ -44,7 +44,7 @@ class ValidHost:
 class Proxied:
     """Applies X-Forwarded-Proto, -Host and -Prefix of requests from `trusted_proxies`; those of others are ignored.
 
-    It is the innermost middleware: access control, counting and validators use the request as it arrived.
+    Of the middleware only `BoundedBodies` is further inside: all others use the request as it arrived.
     """
 
     def __init__(self, app: ASGIApp) -> None:
