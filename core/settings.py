@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     )
     stale_after_s: float = Field(600.0, description="age of the newest scan above which a live forecast is stale")
     ahead_max_s: float = Field(
-        600.0, ge=0, le=86_400, description="a scan that is later than the clock by more than this is not taken yet"
+        300.0, ge=0, le=86_400, description="a scan that is later than the clock by more than this is not taken yet"
     )
     refuse_after_s: float = Field(1200.0, description="age of the newest scan above which no forecast is scheduled")
     upload_max_bytes: int = Field(64 * 2**20, description="largest request body of an upload")

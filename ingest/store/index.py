@@ -20,7 +20,7 @@ from ingest.store.schema import prepare
 from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
 
 ROWS_PER_STATEMENT: Final = 500
-MAX_AHEAD: Final = timedelta(minutes=10)
+MAX_AHEAD: Final = timedelta(minutes=5)
 """Longest time ahead of the clock: a scan of a later time would remain the newest one until then."""
 
 NO_HORIZON: Final = datetime.max.replace(tzinfo=UTC)
