@@ -73,6 +73,7 @@ LANES: Final = {
     tiles: "maps",
     rainviewer: "maps",
     files: "files",
+    brightsky: "files",
     metrics: "state",
 }
 """Routes whose work is heavy, and the lane of each."""

@@ -7,6 +7,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from service.app import LANES
+from service.foreign import brightsky, rainviewer
+from service.ogc import tiles
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, frames_at, running, service_at
 
 ROW, COL = 40, 24
@@ -188,3 +191,8 @@ def test_rainviewer_lists_no_scan_whose_tile_would_show_the_forecast(client, ser
     service.store.put(*frames_at([REFERENCE + STEP]))  # its forecast is not made yet
     past = client.get("/public/weather-maps.json").json()["radar"]["past"]
     assert past[-1]["time"] == int(REFERENCE.timestamp())
+
+
+def test_tiles_and_whole_fields_of_others_wait_in_the_lanes_of_ours():
+    assert LANES[rainviewer] == LANES[tiles]
+    assert LANES[brightsky] == "files"
