@@ -71,10 +71,12 @@ def receiving() -> Iterator[Receiver]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     receiver.url = f"http://127.0.0.1:{server.server_port}/rain"
-    yield receiver
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield receiver
+    finally:  # also where a test fails: a thread that goes on keeps the whole run from ending
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture
