@@ -98,8 +98,7 @@ def predict(
             for anything but a baseline.
         InputError: both or too short leads, or a name of a picture whose format matplotlib does not have.
     """
-    if plot is not None:
-        _check_picture(Path(plot))
+    _check_picture(plot)
     observed, notes = _input_frames(frames)
     window, grid, cadence = _window_of(forecaster, observed, cadence_minutes)
     notes += window.notes
@@ -117,27 +116,29 @@ def predict(
     )
     cf.write_dataset(with_probability_codes(cf.with_known(dataset, fields.known_LHW), fields.codes_LHW), out)
     if plot is not None:
-        title = f"{forecaster.name} {forecaster.version}, radar until {iso(window.reference_time)}"
-        _draw(fields, [cadence * (n + 1) for n in range(steps)], times, grid, title, Path(plot))
+        _draw(fields, window.reference_time, times, grid, f"{forecaster.name} {forecaster.version}", Path(plot))
     return tuple(notes)
 
 
-def _check_picture(path: Path) -> None:
+def _check_picture(path: str | Path | None) -> None:
+    if path is None:
+        return
     from matplotlib.backend_bases import FigureCanvasBase  # takes half a second to import
 
     known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in known:
-        raise InputError(f"plot: expected a name that ends with one of .{', .'.join(sorted(known))}, got {path.name}")
+    if (name := Path(path)).suffix.lower().removeprefix(".") not in known:
+        raise InputError(f"plot: expected a name that ends with one of .{', .'.join(sorted(known))}, got {name.name}")
 
 
 def _draw(
-    fields: "FileFields", minutes: Sequence[int], times: Sequence[datetime], grid: Grid, title: str, path: Path
+    fields: "FileFields", newest: datetime, times: Sequence[datetime], grid: Grid, model: str, path: Path
 ) -> None:
     """Write maps of some leads, the first and the last among them."""
     from core.map_plot import forecast_figure  # matplotlib takes a second to import
 
-    chosen = sorted({round(n) for n in np.linspace(0, len(minutes) - 1, min(len(minutes), MOST_MAPS))})
-    titles = [f"{times[lead]:%H:%M} UTC  +{minutes[lead]} min" for lead in chosen]
+    chosen = sorted({round(n) for n in np.linspace(0, len(times) - 1, min(len(times), MOST_MAPS))})
+    titles = [f"{times[n]:%H:%M} UTC  +{round((times[n] - newest) / timedelta(minutes=1))} min" for n in chosen]
+    title = f"{model}, radar until {iso(newest)}"
     rates, known = fields.rate_mmh_LHW[chosen], fields.known_LHW[chosen]
     path.parent.mkdir(parents=True, exist_ok=True)
     forecast_figure(list(rates), titles, grid, title=title, known_LHW=list(known)).savefig(path, dpi=120)
