@@ -47,9 +47,10 @@ def test_leads_collect_to_the_whole_forecast(name):
 def test_a_lead_is_computed_when_it_is_requested(monkeypatch):
     steps, compute = [], NativeForecaster._lead
 
-    def counted(self, units, step, *rest):
-        steps.append(step)
-        return compute(self, units, step, *rest)
+    def counted(self, *inputs):
+        lead = compute(self, *inputs)
+        steps.append(lead.step)
+        return lead
 
     monkeypatch.setattr(NativeForecaster, "_lead", counted)
     leads = load_forecaster("default", device="cpu").leads(_blob(), 5, cadence_minutes=10, pixel_m=2000.0)

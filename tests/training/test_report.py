@@ -243,7 +243,7 @@ def test_rain_has_its_own_table_and_colours(tmp_path):
     extrapolation = next(row for row in rows_of(tmp_path / "page", 8) if row["Model"] == "extrapolation")
     assert float(extrapolation["CSI-0.5, forecast"]) > 0.1
     pixels = np.asarray(Image.open(tmp_path / "page" / "figure9.png").convert("RGB")).reshape(-1, 3)
-    assert (pixels == (250, 220, 40)).all(axis=1).sum() > 100  # 5 to 10 mm/h
+    assert (pixels == (255, 228, 92)).all(axis=1).sum() > 100  # 5 to 10 mm/h
 
 
 def test_without_a_run_there_is_one_line(tmp_path):
