@@ -39,6 +39,7 @@ SUBCOMMANDS: Final = (
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
     Subcommand("rules", "service.rules:app", "List, test and erase rules of alerts.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),
+    Subcommand("backup", "service.backup:app", "Copy and restore catalogue, keys and rules.", SERVICE),
     Subcommand("watchdog", "service.watchdog:main", "Check that a worker completes a task.", SERVICE),
     Subcommand("ingest", "ingest.run:app", "Run the ingest worker on a folder or on DWD's open data.", RADAR),
     Subcommand("archive", "ingest.archive.__main__:app", "Build, inspect or fetch a training archive.", RADAR),
@@ -58,6 +59,7 @@ SUBCOMMANDS: Final = (
     Subcommand("picture", "training.picture:app", "Draw a forecast next to the observations.", TRAINING),
     Subcommand("receptive-field", "training.receptive_field:app", "Show how far each layer of a model sees.", TRAINING),
     Subcommand("calibrate", "training.calibrate:app", "Fit the calibration of a checkpoint's probabilities.", TRAINING),
+    Subcommand("train-native", "training.train_native:app", "Train the network of the native model.", TRAINING),
     Subcommand("fit-native", "training.fit_native:app", "Draw cells and fit the native model.", TRAINING),
     Subcommand(
         "native-skill",

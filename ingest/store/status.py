@@ -140,10 +140,10 @@ def read_beat(home: Path) -> dict[str, Any]:
         return {}
     if not isinstance(beat, dict):
         return {}
-    sources = beat.pop("sources", {})
     plain = {name: value for name, value in beat.items() if _fits(name, value)}
-    named = sources.items() if isinstance(sources, dict) else ()
-    return {**plain, "sources": {name: _state(one) for name, one in named if isinstance(one, dict)}}
+    if isinstance(sources := beat.get("sources"), dict):
+        plain["sources"] = {name: _state(one) for name, one in sources.items() if isinstance(one, dict)}
+    return plain
 
 
 def _state(source: Mapping[str, Any]) -> dict[str, Any]:
