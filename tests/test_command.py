@@ -102,7 +102,10 @@ def test_a_misspelt_subcommand_names_the_near_one():
     assert "train" in done.stderr
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+LATER = [pytest.param(shell, marks=pytest.mark.long) for shell in ("zsh", "fish")]
+
+
+@pytest.mark.parametrize("shell", ["bash", *LATER])
 def test_completion_knows_subcommands_and_their_options(shell):
     script = _nowcast("--show-completion", shell, environment={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
     assert "_NOWCAST_COMPLETE" in script.stdout

@@ -24,6 +24,7 @@ def _run(*arguments):
     return CliRunner().invoke(app, ["--quick", "--cell", "convlstm", *arguments])
 
 
+@pytest.mark.long
 def test_the_page_the_figures_and_the_picture_are_written(tmp_path, monkeypatch):
     page, figures = tmp_path / "page.md", tmp_path / "figures.json"
     monkeypatch.setattr(growth, "_saved_mb", lambda name, setting, layers: setting.batch * setting.height**2 * 1e-6)

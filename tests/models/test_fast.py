@@ -175,6 +175,7 @@ def test_another_module_runs_as_it_is():
     assert forecaster.model is module
 
 
+@pytest.mark.long
 def test_bfloat16_moves_no_score_of_the_guided_model_by_more_than_two_thousandths(shared_data):
     (event,) = (shared_data / "events").glob("opera_germany_20180824*")
     windows = build_dataset("germany", event, "test", {}, input_steps=5, lead_steps=5, seed=0)

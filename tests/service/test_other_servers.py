@@ -129,6 +129,7 @@ def _answers(url: str) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its_own(
     database_url: str, queue_server: str, tmp_path: Path
 ):

@@ -23,6 +23,7 @@ def mini(tmp_path_factory):
     return folder, [*TINY, *(f"{key}={value}" for key, value in Spells.miniature(folder).items())]
 
 
+@pytest.mark.long
 def test_runs_have_equal_steps_after_every_round_and_end_as_without_a_pause(mini, tmp_path, caplog):
     data, sets = mini
     caplog.set_level("INFO")
