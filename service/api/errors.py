@@ -23,6 +23,7 @@ REQUEST_ID: Final = "X-Request-ID"
 RETRY_AFTER_S: Final = 5
 
 WORDS: Final[Mapping[int, str]] = {
+    400: "Invalid input, in the form of that interface; the response names the parameter and what was expected",
     401: "No API key, or an invalid one",
     403: "The API key lacks the required scope",
     404: "The resource does not exist or is not stored (yet)",

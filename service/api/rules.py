@@ -44,7 +44,10 @@ router = APIRouter(prefix="/rules", tags=["rules"])
 LOCAL: Final = "local"
 """Owner of the rules of clients on this machine without a key."""
 
-RuleId = Annotated[str, PathParameter(description="id of a rule", max_length=36)]
+RuleId = Annotated[
+    str,
+    PathParameter(description="id of a rule", max_length=36, examples=["0f8fad5b-d9cb-469f-a165-70867728950e"]),
+]
 
 
 def owner_of(caller: CallerDep) -> str | None:

@@ -1,7 +1,7 @@
 """GET /v1/forecast: `minutely_15` of Open-Meteo's forecast API, of the variables that we have.
 
-Fields by https://open-meteo.com/en/docs: a value is the depth of the 15 minutes before its time. Errors are those of
-that API: `{"error": true, "reason": ...}`.
+Fields by https://open-meteo.com/en/docs: a value is the depth of the 15 minutes before its time. A problem document of
+status 400 has the members of that API's errors as well: `{"error": true, "reason": ...}`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,12 +9,11 @@ from time import perf_counter
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from fastapi import APIRouter, Query
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request
 
 from core.errors import InputError, shown
 from service.api.backend import Backend, BackendDep
-from service.api.errors import documented
+from service.api.errors import documented, problem
 from service.api.lookup import MOST_PLACES
 from service.forecasts.nowcast import StoredForecast
 from service.foreign.newest import NewestDep, depth_mm, point_at, rain_probability, rates_of
@@ -26,14 +25,23 @@ router = APIRouter(tags=["interfaces of others"])
 STEP: Final = timedelta(minutes=15)
 UNITS: Final = {"precipitation": "mm", "rain": "mm", "precipitation_probability": "%"}
 GMT: Final = ("GMT", "UTC")
+LATITUDE: Final = Query(
+    description="degrees north; several places separated by commas", max_length=4000, examples=["52.52"]
+)
+LONGITUDE: Final = Query(description="degrees east, one for each latitude", max_length=4000, examples=["13.4"])
 
 
-@router.get("/v1/forecast", summary="Depths of 15 minutes as Open-Meteo's API", responses=documented(404, 422))
+@router.get(
+    "/v1/forecast",
+    summary="Depths of 15 minutes as Open-Meteo's API",
+    responses=documented(400, 404, 422),
+)
 def read_forecast(
     forecast: NewestDep,
     backend: BackendDep,
-    latitude: Annotated[str, Query(description="degrees north; several places separated by commas", max_length=4000)],
-    longitude: Annotated[str, Query(description="degrees east, one for each latitude", max_length=4000)],
+    request: Request,
+    latitude: Annotated[str, LATITUDE],
+    longitude: Annotated[str, LONGITUDE],
     minutely_15: Annotated[
         list[str] | None, Query(description="precipitation, rain, precipitation_probability; repeated or by commas")
     ] = None,
@@ -53,7 +61,7 @@ def read_forecast(
             for place, zone in zip(places, zones, strict=True)
         ]
     except InputError as err:
-        return JSONResponse({"error": True, "reason": str(err)}, 400)
+        return problem(request, 400, err.title, str(err), error=True, reason=str(err))
     for each in found:
         each["generationtime_ms"] = round((perf_counter() - began) * 1000, 3)
     return found[0] if len(found) == 1 else found

@@ -25,6 +25,9 @@ router = APIRouter(tags=["interfaces of others"])
 
 AHEAD: Final = "nowcast_"
 SCALES: Final = {256: 1, 512: 2}
+FRAME: Final = PathParameter(
+    description="of `weather-maps.json`: Unix time, after `nowcast_` a forecast's", examples=["1717243200"]
+)
 
 
 @router.get("/public/weather-maps.json", summary="Frames as RainViewer's API", responses=documented(404))
@@ -52,15 +55,13 @@ def read_rainviewer_tile(
     forecast: NewestDep,
     backend: BackendDep,
     request: Request,
-    frame: Annotated[
-        str, PathParameter(description="of `weather-maps.json`: Unix time, after `nowcast_` a forecast's")
-    ],
-    size: Annotated[int, PathParameter(description="256 or 512 pixels")],
-    z: Annotated[int, PathParameter(description="zoom level")],
-    x: Annotated[int, PathParameter(description="column, from the west")],
-    y: Annotated[int, PathParameter(description="row, from the north")],
-    color: Annotated[int, PathParameter(description="colour scheme; ignored")],
-    options: Annotated[str, PathParameter(description="smooth_snow; ignored")],
+    frame: Annotated[str, FRAME],
+    size: Annotated[int, PathParameter(description="256 or 512 pixels", examples=[256])],
+    z: Annotated[int, PathParameter(description="zoom level", examples=[6])],
+    x: Annotated[int, PathParameter(description="column, from the west", examples=[34])],
+    y: Annotated[int, PathParameter(description="row, from the north", examples=[21])],
+    color: Annotated[int, PathParameter(description="colour scheme; ignored", examples=[2])],
+    options: Annotated[str, PathParameter(description="smooth_snow; ignored", examples=["1_1"])],
 ) -> Response:
     """Return a tile of the rain rate; colour scheme and options are ignored, since our colours are those of the map."""
     del color, options

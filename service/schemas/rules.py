@@ -40,6 +40,21 @@ class QuietHours(In):
 class RuleIn(In):
     """A rule: where, what, how likely, when, and who receives it. Exactly one of the four areas is set."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Rain at home",
+                    "place": {"lat": 52.52, "lon": 13.4},
+                    "quantity": "rate",
+                    "threshold": 1.0,
+                    "probability": 0.5,
+                    "lead_to_minutes": 60,
+                }
+            ]
+        }
+    )
+
     name: str = Field(min_length=1, max_length=100, description="name in the messages")
     place: Place | None = Field(None, description="one place")
     bbox: tuple[Degrees, Degrees, Degrees, Degrees] | None = Field(

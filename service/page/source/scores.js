@@ -2,6 +2,8 @@
 
 import { element } from "./dom.js";
 
+export { otherScores };
+
 const MOST_LEADS = 10;
 const CHOSEN_LEADS = [5, 10, 15, 30, 60, 90, 120, 150];
 const MASKS = [["all", "scores", "maskAll"], ["known", "scores_known", "maskKnown"]];
@@ -60,4 +62,15 @@ function scoreCells(values, marksBest) {
 
 function countCells(row, words) {
   return [element("td", { class: "count first" }, words.number(row.observed_cells) + (row.enough ? "" : " *")), element("td", { class: "count" }, words.number(row.cells))];
+}
+
+// Every score but CSI and HSS, by name: those of the four counts, and all others with their threshold and window.
+function otherScores(scores, values) {
+  const found = new Map();
+  const put = (name, row, value) => found.set(name, found.get(name) || []).get(name).push({ ...row, value });
+  for (const row of scores) {
+    for (const [name, value] of Object.entries(row.scores)) if (!["csi", "hss"].includes(name)) put(name, row, value);
+  }
+  for (const row of values) put(row.window_km === null ? row.score : `${row.score}, ${row.window_km} km`, row, row.value);
+  return found;
 }

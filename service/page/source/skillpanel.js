@@ -3,13 +3,12 @@
 import { get } from "./api.js";
 import { reliabilityChart, scoreChart } from "./charts.js";
 import { $, element } from "./dom.js";
-import { scoresTable } from "./scores.js";
+import { otherScores, scoresTable } from "./scores.js";
 import { state } from "./shared.js";
 import { curvesOf, modelsOf, reliabilityBins, reliabilitySentence, skillSentences } from "./skill.js";
 
 const DAY_HOURS = 24;
 const RECORD_HOURS = 168; // a week: one day has too few statements of each kind
-const COUNTS_SCORES = ["csi", "hss"];
 
 const panel = { answer: null, others: { all: new Map(), known: new Map() } };
 
@@ -79,15 +78,4 @@ function scheduleWords(schedule, words) {
   const row = schedule.find((each) => each.model === state.forecast.model.name);
   if (!row) return "";
   return words.text(row.missed ? "scheduleMissed" : "scheduleAll", { expected: words.number(row.expected), missed: words.number(row.missed), period: periodWords(panel.answer.hours, words) });
-}
-
-// Every score but CSI and HSS, by name: those of the four counts, and all others with their threshold and window.
-function otherScores(scores, values) {
-  const found = new Map();
-  const put = (name, row, value) => found.set(name, found.get(name) || []).get(name).push({ ...row, value });
-  for (const row of scores) {
-    for (const [name, value] of Object.entries(row.scores)) if (!COUNTS_SCORES.includes(name)) put(name, row, value);
-  }
-  for (const row of values) put(row.window_km === null ? row.score : `${row.score}, ${row.window_km} km`, row, row.value);
-  return found;
 }
