@@ -7,7 +7,7 @@ from service.schemas.base import Out
 from service.schemas.forecasts import ForecastOut
 
 RENAMED = {"id": "forecast_id", "thresholds_mmh": "probability_thresholds_mmh"}
-WITHIN_OTHERS = {"version": "model", "lead_minutes": "leads", "path": "links"}
+WITHIN_OTHERS = {"version": "model", "lead_minutes": "leads", "path": "links", "provider": "attribution"}
 NOT_ANSWERED = {"requested_model", "inputs_sha256", "source_grid", "cadence_minutes"}
 
 
