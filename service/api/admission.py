@@ -64,28 +64,44 @@ class Admission:
         for limiter in (self._limiter, self._threads):  # not in `widen`: only the event loop may change a limiter
             if limiter.total_tokens < self._at_once:
                 limiter.total_tokens = self._at_once
-        borrower = object()
+        late = f"the request could not start within {self._limit_s:g} s; retry later"
         with request_scope(limit_s=self._limit_s):
-            await self._wait_for(borrower)
-            try:
+            async with turn(self._limiter, "requests", self._limit_s, late):
                 return await to_thread.run_sync(work, limiter=self._threads)
-            finally:
-                self._limiter.release_on_behalf_of(borrower)
 
-    async def _wait_for(self, borrower: object) -> None:
-        try:
-            with (
-                timed(QUEUE_SECONDS, "requests"),
-                fail_after(self._limit_s),
-                CancelScope() as waiting,
-                current_scope().client.on_disconnect(waiting.cancel),
-            ):
-                await self._limiter.acquire_on_behalf_of(borrower)
-        except TimeoutError as err:
-            REFUSED.labels("too_late").inc()
-            raise BusyError(f"the request could not start within {self._limit_s:g} s; retry later") from err
-        if waiting.cancelled_caught:
-            raise ClientDisconnectedError(DISCONNECTED)
+
+@asynccontextmanager
+async def turn(limiter: CapacityLimiter, queue: str, wait_s: float, late: str) -> AsyncIterator[None]:
+    """Hold one of a limiter's tokens for the duration of the block; waits within the scope of the request.
+
+    Args:
+        limiter: of what runs at a time.
+        queue: name for the metric of waiting times.
+        wait_s: longest wait.
+        late: message of the refusal after it.
+
+    Raises:
+        BusyError: the wait was too long.
+        ClientDisconnectedError: the client disconnected before its turn.
+    """
+    borrower = object()
+    try:
+        with (
+            timed(QUEUE_SECONDS, queue),
+            fail_after(wait_s),
+            CancelScope() as waiting,
+            current_scope().client.on_disconnect(waiting.cancel),
+        ):
+            await limiter.acquire_on_behalf_of(borrower)
+    except TimeoutError as err:
+        REFUSED.labels("too_late").inc()
+        raise BusyError(late) from err
+    if waiting.cancelled_caught:
+        raise ClientDisconnectedError(DISCONNECTED)
+    try:
+        yield
+    finally:
+        limiter.release_on_behalf_of(borrower)
 
 
 def admission_of(settings: Settings) -> Admission:

@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from os import cpu_count
 from typing import Any, Final
 
-from anyio import CancelScope, CapacityLimiter, fail_after
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
-from core.errors import BusyError, ClientDisconnectedError
-from service.api.admission import while_present
-from service.inference.request_scope import DISCONNECTED, current_scope
-from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
+from core.errors import BusyError
+from service.api.admission import turn, while_present
+from service.telemetry.metrics import REFUSED
 
 CORES: Final = max(2, cpu_count() or 1)
 AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1}
@@ -50,27 +49,9 @@ class RequestLane:
         if self._limiter.statistics().tasks_waiting >= self._waiting:
             REFUSED.labels("lane_full").inc()
             raise BusyError(f"{self._waiting} requests for {self._name} wait already, the limit; retry later")
-        borrower = object()
-        await self._wait_for(borrower)
-        try:
+        late = f"the request for {self._name} could not start within {self._wait_s:g} s"
+        async with turn(self._limiter, self._name, self._wait_s, late):
             yield
-        finally:
-            self._limiter.release_on_behalf_of(borrower)
-
-    async def _wait_for(self, borrower: object) -> None:
-        try:
-            with (
-                timed(QUEUE_SECONDS, self._name),
-                fail_after(self._wait_s),
-                CancelScope() as waiting,
-                current_scope().client.on_disconnect(waiting.cancel),
-            ):
-                await self._limiter.acquire_on_behalf_of(borrower)
-        except TimeoutError as err:
-            REFUSED.labels("too_late").inc()
-            raise BusyError(f"the request for {self._name} could not start within {self._wait_s:g} s") from err
-        if waiting.cancelled_caught:
-            raise ClientDisconnectedError(DISCONNECTED)
 
 
 class Lanes:
