@@ -1,8 +1,9 @@
 """The baselines: persistence, and extrapolation along the observed motion by pysteps."""
 
 import warnings
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from itertools import repeat
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.advection import library
 
-PAPER_CADENCE_MINUTES = 30
+PAPER_CADENCE_MINUTES: Final = 30
+PART_LEADS: Final = 6
+"""Leads that pysteps carries in one call: it returns them all, in 16 bytes a cell and lead."""
 
 
 class Persistence(Forecaster):
@@ -32,8 +35,18 @@ class Persistence(Forecaster):
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Sequence[ForecastFields]:
         del cadence_minutes, pixel_m
-        repeated = [np.repeat(rate_mmh_THW[-1:], lead_steps, axis=0) for rate_mmh_THW in rate_mmh_BTHW]
-        return [ForecastFields.known_in_coverage(rate_mmh_LHW, rate_mmh_LHW[0]) for rate_mmh_LHW in repeated]
+        return [_persisted(rate_mmh_THW[-1], lead_steps) for rate_mmh_THW in rate_mmh_BTHW]
+
+    def _parts(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Iterator[ForecastFields]:
+        del cadence_minutes, pixel_m
+        yield from (_persisted(newest_HW, 1) for newest_HW in repeat(rate_mmh_THW[-1], lead_steps))
+
+
+def _persisted(rate_mmh_HW: Float32Field, lead_steps: int) -> ForecastFields:
+    rate_mmh_LHW = np.repeat(rate_mmh_HW[None], lead_steps, axis=0)
+    return ForecastFields.known_in_coverage(rate_mmh_LHW, rate_mmh_HW)
 
 
 class Extrapolation(Forecaster):
@@ -58,9 +71,16 @@ class Extrapolation(Forecaster):
         self, rate_mmh_BTHW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Sequence[ForecastFields]:
         del cadence_minutes, pixel_m
-        return [self._advected(rate_mmh_THW, lead_steps) for rate_mmh_THW in rate_mmh_BTHW]
+        return [carried(field_THW[-1], self._motion(field_THW), lead_steps) for field_THW in rate_mmh_BTHW]
 
-    def _advected(self, rate_mmh_THW: Float32Field, lead_steps: int) -> ForecastFields:
+    def _parts(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Iterator[ForecastFields]:
+        del cadence_minutes, pixel_m
+        yield from carried_parts(rate_mmh_THW[-1], self._motion(rate_mmh_THW), lead_steps)
+
+    def _motion(self, rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
+        """Return the displacement in grid cells per step of the input, (2, H, W), the component along x first."""
         present = [t for t, field_HW in enumerate(rate_mmh_THW) if np.isfinite(field_HW).any()]
         if len(present) < 2 or present[-1] != len(rate_mmh_THW) - 1:
             raise ForecastError(
@@ -71,12 +91,11 @@ class Extrapolation(Forecaster):
         if len(set(np.diff(chosen))) > 1:
             chosen = chosen[-2:]
         dry_THW = np.nan_to_num(rate_mmh_THW[chosen], nan=0.0)
-        motion_CHW = _motion(dry_THW) / (chosen[-1] - chosen[-2])
-        return carried(rate_mmh_THW[-1], motion_CHW, lead_steps)
+        return _displacement(dry_THW) / (chosen[-1] - chosen[-2])
 
 
-def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
-    """Estimate the displacement in grid cells per step, (2, H, W), the component along x first."""
+def _displacement(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
+    """Estimate the displacement in grid cells from one field to the next, (2, H, W), the component along x first."""
     dbz_THW = DWD_ZR.reflectivity_dbz(rate_mmh_THW)
     scaled_THW = pixel_from_dbz(dbz_THW)
     if not (scaled_THW > 0).any():
@@ -89,11 +108,36 @@ def _motion(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
 
 
 def carried(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> ForecastFields:
-    """Carry the newest field along the motion, 0 mm/h from outside; known where half of the origin is observed."""
+    """Return all parts of `carried_parts` as one forecast."""
+    shape, end = (lead_steps, *rate_mmh_HW.shape), 0
+    all_leads = ForecastFields(np.empty(shape, np.float32), np.empty(shape, np.bool_))
+    for part in carried_parts(rate_mmh_HW, motion_CHW, lead_steps):
+        begin, end = end, end + len(part.rate_mmh_LHW)
+        all_leads.rate_mmh_LHW[begin:end], all_leads.known_LHW[begin:end] = part.rate_mmh_LHW, part.known_LHW
+    return all_leads
+
+
+def carried_parts(
+    rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int
+) -> Iterator[ForecastFields]:
+    """Carry the newest field along the motion, 0 mm/h from outside; known where half of the origin is observed.
+
+    Yields consecutive parts of the leads. Each goes on from the displacements of the one before, so that the values are
+    those of one call for all leads.
+    """
     observed_HW = np.isfinite(rate_mmh_HW)
     # The mask is carried as the imaginary part: pysteps then traces the trajectories, its main work, once for both.
     both_HW = np.empty(rate_mmh_HW.shape, np.complex128)
     both_HW.real, both_HW.imag = np.where(observed_HW, rate_mmh_HW, 0.0), observed_HW
     extrapolate = library("extrapolation.semilagrangian").extrapolate
-    moved_LHW = extrapolate(both_HW, motion_CHW, lead_steps, outval=0.0)
-    return ForecastFields(moved_LHW.real.astype(np.float32), np.asarray(moved_LHW.imag >= 0.5))
+    displacement_CHW: NDArray[np.float64] | None = None
+    for begin in range(0, lead_steps, PART_LEADS):
+        moved_LHW, displacement_CHW = extrapolate(
+            both_HW,
+            motion_CHW,
+            min(PART_LEADS, lead_steps - begin),
+            outval=0.0,
+            displacement_prev=displacement_CHW,
+            return_displacement=True,
+        )
+        yield ForecastFields(moved_LHW.real.astype(np.float32), np.asarray(moved_LHW.imag >= 0.5))

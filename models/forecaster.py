@@ -156,9 +156,21 @@ class Forecaster(ABC):
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Iterator[ForecastLead]:
         """Yield the finished leads of a checked input."""
-        (result,) = self._forecast_batch(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)
-        finished = self._finished(result, rate_mmh_THW[-1])
-        yield from (lead_of(finished, index) for index in range(lead_steps))
+        step = 0
+        for part in self._parts(rate_mmh_THW, lead_steps, cadence_minutes, pixel_m):
+            finished = self._finished(part, rate_mmh_THW[-1])
+            for index in range(len(finished.rate_mmh_LHW)):
+                step += 1
+                yield replace(lead_of(finished, index), step=step)
+
+    def _parts(
+        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
+    ) -> Iterator[ForecastFields]:
+        """Yield consecutive parts of the leads, in new arrays; all leads at once unless a forecaster can do with less.
+
+        A part is computed when it is taken, so that only one of them is in memory.
+        """
+        yield from self._forecast_batch(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)
 
     @abstractmethod
     def _forecast_batch(

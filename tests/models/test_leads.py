@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from pysteps.extrapolation.semilagrangian import extrapolate
 
 from core.errors import ForecastError, InputError
+from models.baselines import PART_LEADS, carried, carried_parts
+from models.forecaster import Forecaster
 from models.guided.native import NativeForecaster
 from models.guided.pointwise import PointwiseModel
 from models.leads import collected
@@ -32,6 +35,38 @@ def test_leads_are_those_of_the_whole_forecast(name):
             assert lead.exceedance_probability_KHW is None
         else:
             np.testing.assert_array_equal(lead.exceedance_probability_KHW, whole.exceedance_probability_KLHW[:, index])
+
+
+def test_extrapolation_in_parts_is_one_call_of_pysteps():
+    rate, steps = _blob()[-1], 2 * PART_LEADS + 1
+    y, x = np.mgrid[:48, :56]
+    motion = np.stack([2 + np.sin(y / 9), np.cos(x / 7)])
+    observed = np.isfinite(rate)
+    (moved, mask) = (
+        extrapolate(field, motion, steps, outval=0.0) for field in (np.where(observed, rate, 0.0), 1.0 * observed)
+    )
+    parts = list(carried_parts(rate, motion, steps))
+    assert [len(part.rate_mmh_LHW) for part in parts] == [PART_LEADS, PART_LEADS, 1]
+    whole = carried(rate, motion, steps)
+    np.testing.assert_array_equal(whole.rate_mmh_LHW, moved.astype(np.float32))
+    np.testing.assert_array_equal(whole.known_LHW, mask >= 0.5)
+    np.testing.assert_array_equal(np.concatenate([part.rate_mmh_LHW for part in parts]), whole.rate_mmh_LHW)
+
+
+@pytest.mark.parametrize(("name", "most"), [("persistence", 1), ("extrapolation", PART_LEADS)])
+def test_a_baseline_computes_a_part_when_it_is_taken(monkeypatch, name, most):
+    computed, finish = [], Forecaster._finished
+
+    def counted(self, result, newest):
+        computed.append(len(result.rate_mmh_LHW))
+        return finish(self, result, newest)
+
+    monkeypatch.setattr(Forecaster, "_finished", counted)
+    leads = load_forecaster(name).leads(_blob(), 10, cadence_minutes=10, pixel_m=2000.0)
+    next(leads)
+    assert computed == [most]
+    assert [lead.step for lead in leads] == list(range(2, 11))
+    assert sum(computed) == 10
 
 
 @pytest.mark.parametrize("name", ["persistence", "default"])
