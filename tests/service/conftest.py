@@ -100,9 +100,8 @@ def reference_time() -> datetime:
     return START + timedelta(hours=2)
 
 
-@pytest.fixture
-def open_world(tmp_path) -> Callable[..., World]:
-    """Opens a live store, again and again if need be, with settings of choice."""
+def world_opener(home: Path) -> Callable[..., World]:
+    """Return what opens a live store in a folder, again and again if need be, with settings of choice."""
 
     def opened(model: Fading | None = None, **settings: object) -> World:
         fading = model or Fading()
@@ -117,7 +116,6 @@ def open_world(tmp_path) -> Callable[..., World]:
                 raise UnknownNameError(f"unknown model {name!r}")
             return made[name]()
 
-        home = tmp_path / "home"
         store, catalogue = Store(home), Catalogue(home)
         world: World
         service = NowcastService(
@@ -131,6 +129,11 @@ def open_world(tmp_path) -> Callable[..., World]:
         return world
 
     return opened
+
+
+@pytest.fixture
+def open_world(tmp_path) -> Callable[..., World]:
+    return world_opener(tmp_path / "home")
 
 
 @pytest.fixture

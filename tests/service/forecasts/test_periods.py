@@ -1,5 +1,6 @@
 """The sums of a replayed day: from the stored files by another library, over restarts, periods and versions."""
 
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -16,7 +17,7 @@ from service.forecasts.periods import Period, counts_over, sums_over
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.records import StoredForecast
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
-from tests.service.conftest import START, Fading, rain
+from tests.service.conftest import START, Fading, rain, world_opener
 from verification.counts import Counts
 from verification.scores.fss import FSS
 from verification.sums import PPM
@@ -55,9 +56,19 @@ def play(opened, *, until=LAST_MINUTE):
     return world
 
 
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A day that no test changes, on the scans' own grid."""
+    return play(world_opener(tmp_path_factory.mktemp("played") / "home"))
+
+
 @pytest.fixture
-def day(open_world):
-    return play(open_world)
+def day(played, tmp_path):
+    """The same day in a folder of its own."""
+    shutil.copytree(played.home, tmp_path / "home")
+    world = world_opener(tmp_path / "home")()
+    world.now = played.now
+    return world
 
 
 def rows(world, *families):
@@ -100,8 +111,8 @@ def pairs(world):
     return found
 
 
-def test_the_counts_of_a_day_equal_those_of_the_library_scores_exactly(open_world):
-    world = play(open_world)  # on the scans' own grid: nothing but the files is between us and the library
+def test_the_counts_of_a_day_equal_those_of_the_library_scores_exactly(played):
+    world = played  # nothing but the files is between us and the library
     found = pairs(world)
     assert {model for model, _ in found} == {"fading", "persistence", "extrapolation"}
     thresholds = world.service.settings.thresholds_mmh
@@ -121,8 +132,8 @@ def test_the_counts_of_a_day_equal_those_of_the_library_scores_exactly(open_worl
     assert any(one != other for one, other in zip(mine.values(), list(mine.values())[1:], strict=False))
 
 
-def test_fractions_are_summed_before_the_ratio(open_world):
-    world = play(open_world)
+def test_fractions_are_summed_before_the_ratio(played):
+    world = played
     found = pairs(world)
     engine = world.service.catalogue.engine
     table = sums_over(engine, Period(START, later(LAST_MINUTE)), family="fss")
@@ -163,8 +174,8 @@ def test_a_task_without_time_left_continues_with_the_next_call(day):
     assert rows(day, "counts") == before
 
 
-def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(day):
-    engine = day.service.catalogue.engine
+def test_any_period_holds_the_valid_times_after_its_start_up_to_its_end(played):
+    engine = played.service.catalogue.engine
     whole = counts_over(engine, Period(later(0), later(600)))
     parts = [counts_over(engine, Period(later(a), later(b))) for a, b in ((0, 300), (300, 450), (450, 600))]
     sums: dict[tuple[object, ...], Counts] = {}
