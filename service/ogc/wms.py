@@ -1,7 +1,7 @@
 """OGC Web Map Service 1.3.0 and 1.1.1 on the forecasts, for map clients such as QGIS, OpenLayers and Leaflet."""
 
 import json
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 
 from core.arrays import BoolField, Float32Field
 from core.cf import RATE
-from core.errors import MAX_SHOWN, InputError, NoDataError, shown
-from core.times import iso, utc, with_plus
+from core.errors import InputError, NoDataError
+from core.grid import Grid
+from core.times import iso
 from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
@@ -19,18 +20,19 @@ from service.api.views import attribution_text, status_of
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.wms_capabilities import INFO_FORMATS, PNG, capabilities
-from service.ogc.wms_exceptions import STATUS, NoSuchTimeError, ParameterError, exception_report, wants_problem
+from service.ogc.wms_exceptions import STATUS, ParameterError, exception_report, wants_problem
 from service.ogc.wms_query import PARAMETERS, REQUESTS, Parameters
+from service.ogc.wms_times import MOST_RUNS, Moment, moment_of, run_of
 from service.ogc.wms_versions import VERSIONS
 from service.queries.amounts import AMOUNT, intervals_mm, total_mm_HW, totals_mm
 from service.queries.maps import View, cells_of, legend_png, map_png
+from service.queries.observed import FRAMES
 from service.queries.point import point_series
 from service.queries.probabilities import probability_field
 from service.queries.quantities import QUANTITIES, quantities_of
 
 router = APIRouter(tags=["OGC WMS"])
 
-MOST_RUNS: Final = 100
 TEXT: Final[dict[str, Any]] = {"schema": {"type": "string"}}
 BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
@@ -83,19 +85,32 @@ def _answer(parameters: Parameters, backend: Backend, request: Request) -> Respo
     newest = _newest(backend, request)
     if operation == "GetCapabilities":
         return _capabilities(parameters, backend, request, newest)
-    run = _run(backend, newest, parameters.get("dim_reference_time") or parameters.get("reference_time"))
-    headers = _headers(backend, run, request)
+    return _picture_or_value(parameters, backend, request, newest, operation)
+
+
+def _picture_or_value(
+    parameters: Parameters, backend: Backend, request: Request, newest: StoredForecast, operation: str
+) -> Response:
+    reference_time = parameters.get("dim_reference_time") or parameters.get("reference_time")
+    known = quantities_of(run_of(backend.service, newest, reference_time))
+    name = "layers" if operation == "GetMap" else "query_layers"
+    layer = parameters.layer(known, name)
+    moment = moment_of(backend.service, newest, layer, parameters.get("time"), reference_time)
+    headers = _headers(backend, moment.run, request, moment.scan.sha256 if moment.scan else "")
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    return _map(parameters, run, headers) if operation == "GetMap" else _feature_info(parameters, run, headers)
+    shown = _shown(backend, moment, layer)
+    return (_map if operation == "GetMap" else _feature_info)(parameters, shown, headers)
 
 
 def _capabilities(parameters: Parameters, backend: Backend, request: Request, newest: StoredForecast) -> Response:
     service, version = backend.service, parameters.version
     runs = service.list(model=service.settings.model, origin="scans", limit=MOST_RUNS) or [newest]
     attribution = attribution_text(newest, service.settings)
-    document = capabilities(version, f"{request.base_url}wms", newest, runs, attribution)
+    scans = service.store.scans(product=newest.product, end=newest.reference_time)
+    observed = [scan.valid_time for scan in scans]
+    document = capabilities(version, f"{request.base_url}wms", newest, runs, attribution, observed)
     return Response(document, media_type=version.media_type, headers=_headers(backend, newest, request))
 
 
@@ -105,28 +120,53 @@ def _legend(parameters: Parameters, backend: Backend, request: Request) -> Respo
     return Response(legend_png(quantity.unit, quantity.classes), media_type=PNG)
 
 
-def _map(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -> Response:
-    known = quantities_of(run)
-    layer = parameters.layer(known)
-    parameters.check_picture(known[layer])
-    lead = _lead(run, parameters.get("time"))
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """The field of a map.
+
+    Attributes:
+        layer: its name.
+        moment: what it is of.
+        field_HW: on `grid`; NaN is unknown.
+        known_HW: where it rests on an observation; None if that is not known, or if it is an observation.
+        grid: of the field.
+    """
+
+    layer: str
+    moment: Moment
+    field_HW: Float32Field
+    known_HW: BoolField | None
+    grid: Grid
+
+
+def _shown(backend: Backend, moment: Moment, layer: str) -> Shown:
+    if moment.scan is not None:
+        frame = FRAMES.read(backend.service.store, moment.scan)
+        return Shown(layer, moment, frame.rate_mmh_HW, None, frame.grid)
+    run, lead = moment.run, moment.lead
+    if layer not in quantities_of(run):  # an earlier run may have had other thresholds
+        raise NoDataError(f"layers: the run of {iso(run.reference_time)}, the newest of that time, has no {layer}")
+    return Shown(layer, moment, _field(run, layer, lead), _known(run, layer, lead), run.grid)
+
+
+def _map(parameters: Parameters, shown: Shown, headers: dict[str, str]) -> Response:
+    quantity = quantities_of(shown.moment.run)[shown.layer]
+    parameters.check_picture(quantity)
     picture = map_png(
-        _field(run, layer, lead),
-        cells_of(parameters.view(), run.grid),
+        shown.field_HW,
+        cells_of(parameters.view(), shown.grid),
         background=parameters.background(),
-        classes=known[layer].classes,
-        known_HW=_known(run, layer, lead),
+        classes=quantity.classes,
+        known_HW=shown.known_HW,
     )
     return Response(picture, media_type=PNG, headers=headers)
 
 
-def _feature_info(parameters: Parameters, run: StoredForecast, headers: dict[str, str]) -> Response:
+def _feature_info(parameters: Parameters, shown: Shown, headers: dict[str, str]) -> Response:
     """Return the value of the grid cell at a pixel, as a GeoJSON point or as text."""
     kind = parameters.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
-    layer = parameters.layer(quantities_of(run), "query_layers")
-    view, lead = parameters.view(), _lead(run, parameters.get("time"))
-    lon, lat = _place(view, *parameters.pixel())
-    properties = _properties(run, layer, lead, lon, lat)
+    lon, lat = _place(parameters.view(), *parameters.pixel())
+    properties = _properties(shown, lon, lat)
     if kind == "text/plain":
         text = "".join(f"{name}: {'unknown' if entry is None else entry}\n" for name, entry in properties.items())
         return Response(text, media_type=kind, headers=headers)
@@ -143,93 +183,36 @@ def _place(view: View, column: int, row: int) -> tuple[float, float]:
     """
     if not (0 <= column < view.width and 0 <= row < view.height):
         raise ParameterError("i", f"i, j: expected a pixel of {view.width} x {view.height}, got {column}, {row}")
-    lons, lats = view.lon_lat()
-    lon, lat = float(lons[column]), float(lats[row])
+    lon, lat = view.place(column, row)
     if not (np.isfinite(lon) and np.isfinite(lat)):
         raise InputError(f"i, j: expected a pixel on Earth, got {column}, {row}")
     return lon, lat
 
 
-def _properties(run: StoredForecast, layer: str, lead: int, lon: float, lat: float) -> dict[str, Any]:
-    quantity, cell = quantities_of(run)[layer], run.grid.cell_of(lat, lon)
-    value = float("nan") if cell is None else _value(run, layer, lead, cell)
+def _properties(shown: Shown, lon: float, lat: float) -> dict[str, Any]:
+    moment, run, layer = shown.moment, shown.moment.run, shown.layer
+    quantity, cell = quantities_of(run)[layer], shown.grid.cell_of(lat, lon)
+    value = float("nan") if cell is None else _value(shown, cell)
     if quantity.threshold_mmh is not None:
         value = round(value, 3)
+    is_known = bool(np.isfinite(value))
+    is_observed, observed = moment.scan is not None, "ok" if is_known else "no coverage"
     return {
         "layer": layer,
-        "value": value if np.isfinite(value) else None,
+        "kind": "observed" if is_observed else "forecast",
+        "value": value if is_known else None,
         "unit": quantity.unit,
-        "time": iso(run.valid_times[lead]),
-        "reference_time": iso(run.reference_time),
-        "forecast_id": run.id,
-        "status": run.status,
-        "radar_coverage": point_series(run, lat, lon).coverage,
+        "time": iso(moment.valid_time),
+        "reference_time": None if is_observed else iso(run.reference_time),
+        "forecast_id": None if is_observed else run.id,
+        "status": None if is_observed else run.status,
+        "radar_coverage": observed if is_observed else point_series(run, lat, lon).coverage,
     }
 
 
 def _newest(backend: Backend, request: Request) -> StoredForecast:
     recent: RecentForecasts = request.app.state.recent
     return recent.held(backend.service, LATEST) or recent.find(backend.service, LATEST)
-
-
-def _run(backend: Backend, newest: StoredForecast, reference_time: str) -> StoredForecast:
-    """Return the run with a reference time; the newest one without a time.
-
-    Raises:
-        InputError: not a time.
-        NoDataError: no run with that time is stored.
-    """
-    if not reference_time:
-        return newest
-    try:
-        time = utc(with_plus(reference_time))
-        model = backend.service.settings.model
-        runs = backend.service.list(model=model, origin="scans", start=time, end=time, limit=1)
-    except (ValueError, OverflowError) as err:
-        message = f"reference_time: expected an ISO 8601 time, got {shown(reference_time)}"
-        raise ParameterError("reference_time", message) from err
-    if not runs:
-        raise NoSuchTimeError(
-            f"reference_time: no run of {reference_time[:MAX_SHOWN]}; GetCapabilities lists the stored runs"
-        )
-    return runs[0]
-
-
-def _lead(run: StoredForecast, time: str) -> int:
-    """Return the index of the lead with a valid time, or the first within START/END; the first one without a time.
-
-    Raises:
-        InputError: not a time.
-        NoDataError: no lead has that time.
-    """
-    if time in ("", "current"):
-        return 0
-    try:
-        return _lead_at(run, with_plus(time))
-    except OverflowError as err:
-        raise ParameterError("time", f"time: expected an ISO 8601 time, got {shown(time)}") from err
-    except ValueError as err:
-        leads = ", ".join(map(iso, run.valid_times))
-        raise NoSuchTimeError(f"time: expected one of {leads} or another reference_time, got {shown(time)}") from err
-
-
-def _lead_at(run: StoredForecast, text: str) -> int:
-    """Return the index of a lead; of an interval the first lead in it, else the nearest within half a step.
-
-    Raises:
-        ValueError: not a time or an interval, or no such lead.
-        OverflowError: a time outside the calendar.
-    """
-    if "/" not in text:
-        return run.valid_times.index(utc(text))
-    start, end = (utc(part) for part in text.split("/")[:2])
-    if start > end:
-        raise ValueError("the interval ends before it starts")
-    distances = [max(start - time, time - end, timedelta()) for time in run.valid_times]
-    nearest = distances.index(min(distances))
-    if distances[nearest] > timedelta(minutes=run.lead_minutes[0]) / 2:
-        raise ValueError("no lead is near the interval")
-    return nearest
 
 
 def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
@@ -241,11 +224,12 @@ def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
     return total_mm_HW(run, lead)
 
 
-def _value(run: StoredForecast, layer: str, lead: int, cell: tuple[int, int]) -> float:
+def _value(shown: Shown, cell: tuple[int, int]) -> float:
     """Return the value of one grid cell; NaN is unknown."""
-    if layer == AMOUNT:
+    run, lead = shown.moment.run, shown.moment.lead
+    if shown.layer == AMOUNT:
         return float(totals_mm(intervals_mm(FIELDS.read(run), run.lead_minutes, cell))[lead])
-    return float(_field(run, layer, lead)[cell])
+    return float(shown.field_HW[cell])
 
 
 def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:
@@ -256,6 +240,6 @@ def _known(run: StoredForecast, layer: str, lead: int) -> BoolField | None:
     return np.asarray(np.logical_and.reduce(found), np.bool_) if found else None
 
 
-def _headers(backend: Backend, run: StoredForecast, request: Request) -> dict[str, str]:
-    tag = caching.weak_etag(run, request.url.query, status_of(backend, run))
+def _headers(backend: Backend, run: StoredForecast, request: Request, content: str = "") -> dict[str, str]:
+    tag = caching.weak_etag(run, request.url.query, status_of(backend, run), content)
     return caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.service))

@@ -1,19 +1,22 @@
 """The capabilities document of WMS (OGC 06-042, annex E.1; OGC 01-068r3, annex A.1)."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element, SubElement, register_namespace, tostring
 
 import numpy as np
 
+from core.cf import RATE
 from core.grid import Grid
 from core.times import iso
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.edr_meta import DESCRIPTION, TITLE
 from service.ogc.wms_exceptions import PROBLEM
+from service.ogc.wms_times import extents
 from service.ogc.wms_versions import WMS_130, WMS_NAMESPACE, WmsVersion
 from service.queries.longitudes import bounds_of
-from service.queries.maps import MERCATOR_M, MOST_PIXELS
+from service.queries.maps import MERCATOR_M, MOST_PIXELS, PROJECTED, to_lon_lat
 from service.queries.quantities import Quantity, quantities_of
 
 XLINK: Final = "http://www.w3.org/1999/xlink"
@@ -29,9 +32,14 @@ register_namespace("xlink", XLINK)
 
 
 def capabilities(
-    version: WmsVersion, address: str, run: StoredForecast, runs: Sequence[StoredForecast], attribution: str
+    version: WmsVersion,
+    address: str,
+    run: StoredForecast,
+    runs: Sequence[StoredForecast],
+    attribution: str,
+    observed: Sequence[datetime] = (),
 ) -> bytes:
-    """Return the document with all layers, the times of the newest run and the reference times of the stored runs.
+    """Return the document with all layers, the times that are stored and the reference times of the runs.
 
     Args:
         version: of the standard.
@@ -39,6 +47,7 @@ def capabilities(
         run: the newest run.
         runs: all runs that `DIM_REFERENCE_TIME` may name, newest first.
         attribution: source of the radar data.
+        observed: times of the stored scans, which the layer of the rate shows too.
     """
     root = Element(version.root, version=version.number)
     _service(root, version, address)
@@ -56,7 +65,7 @@ def capabilities(
     for name, quantity in quantities_of(run).items():
         layer = _put(top, "Layer", queryable="1", opaque="0")
         _describe(layer, name, quantity)
-        _times(layer, version, run, runs)
+        _times(layer, version, runs, observed if name == RATE else (), iso(run.valid_times[0]))
         _style(layer, name, quantity, f"{address}?service=WMS&version={version.number}")
     document: bytes = tostring(root, encoding="utf-8", xml_declaration=not version.doctype)
     return version.doctype.encode() + document
@@ -95,7 +104,9 @@ def _bounds(layer: Element, version: WmsVersion, run: StoredForecast) -> None:
     else:
         _put(layer, "LatLonBoundingBox", minx=west, miny=south, maxx=east, maxy=north)
     for system, axes in version.axes.items():
-        _put(layer, "BoundingBox", **{version.system: system}, **_edges(run, system, axes))
+        edges = _edges(run, system, axes)
+        if edges is not None:
+            _put(layer, "BoundingBox", **{version.system: system}, **edges)
 
 
 def _west_to_east(grid: Grid) -> tuple[float, float, float, float]:
@@ -104,13 +115,17 @@ def _west_to_east(grid: Grid) -> tuple[float, float, float, float]:
     return (west, south, east, north) if west < east else (-180.0, south, 180.0, north)
 
 
-def _edges(run: StoredForecast, system: str, axes: tuple[str, str]) -> dict[str, str]:
-    """Return the edges of a run's grid in a reference system, as attributes of an element."""
+def _edges(run: StoredForecast, system: str, axes: tuple[str, str]) -> dict[str, str] | None:
+    """Return the edges of a run's grid in a reference system, as attributes; None where it has no coordinates there."""
     west, south, east, north = _west_to_east(run.grid)
     if system == "EPSG:3857":
         west, east = np.radians([west, east]) * MERCATOR_M
         lats = np.radians(np.clip([south, north], -MERCATOR_LAT, MERCATOR_LAT))
         south, north = np.arcsinh(np.tan(lats)) * MERCATOR_M
+    if system in PROJECTED:
+        west, south, east, north = to_lon_lat(system).transform_bounds(west, south, east, north, direction="INVERSE")
+        if not np.isfinite([west, south, east, north]).all():
+            return None
     edges = (south, west, north, east) if axes == ("y", "x") else (west, south, east, north)
     return dict(zip(("minx", "miny", "maxx", "maxy"), (f"{edge:.6f}" for edge in edges), strict=True))
 
@@ -122,20 +137,23 @@ def _describe(layer: Element, name: str, quantity: Quantity) -> None:
     _put(layer, "Abstract", quantity.description)
 
 
-def _times(layer: Element, version: WmsVersion, run: StoredForecast, runs: Sequence[StoredForecast]) -> None:
+def _times(
+    layer: Element, version: WmsVersion, runs: Sequence[StoredForecast], observed: Sequence[datetime], default: str
+) -> None:
     """Add the dimensions of a layer; 1.1.1 lists their values in separate elements, after all dimensions."""
+    reference_times = [iso(one.reference_time) for one in runs]
     times = {
-        "time": [iso(time) for time in run.valid_times],
-        "reference_time": [iso(one.reference_time) for one in runs],
+        "time": (extents([*observed, *(time for one in runs for time in one.valid_times)]), default),
+        "reference_time": (",".join(reference_times), reference_times[0]),
     }
-    for name, values in times.items():
+    for name, (text, default_value) in times.items():
         if version is WMS_130:
-            _put(layer, "Dimension", ",".join(values), name=name, units="ISO8601", default=values[0])
+            _put(layer, "Dimension", text, name=name, units="ISO8601", default=default_value)
         else:
             _put(layer, "Dimension", name=name, units="ISO8601")
     if version is not WMS_130:
-        for name, values in times.items():
-            _put(layer, "Extent", ",".join(values), name=name, default=values[0])
+        for name, (text, default_value) in times.items():
+            _put(layer, "Extent", text, name=name, default=default_value)
 
 
 def _style(layer: Element, name: str, quantity: Quantity, address: str) -> None:

@@ -39,8 +39,9 @@ DESCRIPTIONS: Final = {
     "format": PNG,
     "transparent": "TRUE (default) or FALSE",
     "bgcolor": "0xRRGGBB, the background where `transparent` is FALSE",
-    "time": "valid time of a lead, or START/END, which shows the first lead within it; the first lead if omitted",
-    "dim_reference_time": "reference time of a run; the newest run if omitted",
+    "time": "valid time of a scan (layer rainfall_rate) or a lead, or START/END, which shows the first one within it; "
+    "the first lead if omitted",
+    "dim_reference_time": "reference time of a run; the newest run that has the time if omitted",
     "query_layers": "layer for GetFeatureInfo",
     "info_format": ", ".join(INFO_FORMATS),
     "i": f"column for GetFeatureInfo, from the west (x in {OLDER})",

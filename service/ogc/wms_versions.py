@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from service.queries.maps import AXES
+from service.queries.maps import AXES, PROJECTED
 
 WMS_NAMESPACE: Final = "http://www.opengis.net/wms"
 X_FIRST: Final = ("x", "y")
@@ -64,7 +64,7 @@ WMS_111: Final = WmsVersion(
     '"http://schemas.opengis.net/wms/1.1.1/WMS_MS_Capabilities.dtd">\n',
     media_type="application/vnd.ogc.wms_xml",
     system="SRS",
-    axes={"EPSG:3857": X_FIRST, "EPSG:4326": X_FIRST},
+    axes=dict.fromkeys(("EPSG:3857", "EPSG:4326", *PROJECTED), X_FIRST),
     pixel=("x", "y"),
     exception_format="application/vnd.ogc.se_xml",
     exception_type="application/vnd.ogc.se_xml",

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from pyproj import Transformer
 
 from core.arrays import BoolField, Float32Field, Float64Field
 from core.colours import HATCH, HATCH_PIXELS, NO_DATA, RAIN_COLOURS, Classes, colours, hatch
@@ -26,7 +28,15 @@ MOST_PIXELS: Final = 2048
 HELD_PIXELS: Final = 512 * 512
 """Limit up to which the cells of a map are cached: tiles are requested again for each lead, large maps rarely."""
 
-AXES: Final = {"EPSG:3857": ("x", "y"), "EPSG:4326": ("y", "x"), "CRS:84": ("x", "y")}
+PROJECTED: Final[Mapping[str, tuple[str, str]]] = {"EPSG:25832": ("x", "y"), "EPSG:31467": ("y", "x")}
+"""Systems of Germany's authorities: ETRS89 / UTM 32N, and DHDN / Gauss-Krueger zone 3, which has northing first."""
+
+AXES: Final[Mapping[str, tuple[str, str]]] = {
+    "EPSG:3857": ("x", "y"),
+    "EPSG:4326": ("y", "x"),
+    "CRS:84": ("x", "y"),
+    **PROJECTED,
+}
 """Reference systems with the order of their axes in a box of WMS 1.3.0: EPSG:4326 has latitude first."""
 
 DEEPEST: Final = 14
@@ -67,14 +77,42 @@ class View:
                 f"width, height: expected at most {MOST_PIXELS} pixels each, got {self.width} x {self.height}"
             )
 
-    def lon_lat(self) -> tuple[Float64Field, Float64Field]:
-        """Return the longitudes of the columns and the latitudes of the rows, from the north; NaN is not on Earth."""
+    def place(self, column: int, row: int) -> tuple[float, float]:
+        """Return longitude and latitude of a pixel's centre; NaN is not on Earth."""
+        x, y = self._x_y()
+        lon, lat = self._lon_lat(x[column : column + 1], y[row : row + 1])
+        return float(lon[0]), float(lat[0])
+
+    def lon_lat_HW(self) -> tuple[Float64Field, Float64Field]:
+        """Return the longitudes and latitudes of all pixels, rows from the north; NaN is not on Earth."""
+        x, y = self._x_y()
+        if self.crs in PROJECTED:
+            return self._lon_lat(*np.meshgrid(x, y))
+        lon_W, lat_H = self._lon_lat(x, y)
+        lon_HW, lat_HW = np.meshgrid(lon_W, lat_H)
+        return lon_HW, lat_HW
+
+    def _x_y(self) -> tuple[Float64Field, Float64Field]:
         x = self.west + (np.arange(self.width) + 0.5) * (self.east - self.west) / self.width
         y = self.north - (np.arange(self.height) + 0.5) * (self.north - self.south) / self.height
+        return x, y
+
+    def _lon_lat(self, x: Float64Field, y: Float64Field) -> tuple[Float64Field, Float64Field]:
+        """Return coordinates in degrees; of a projected system, x and y are of the same pixels."""
+        if self.crs in PROJECTED:
+            lon, lat = to_lon_lat(self.crs).transform(x, y)
+            found = np.isfinite(lon) & np.isfinite(lat)
+            return np.where(found, lon, np.nan), np.where(found, lat, np.nan)
         if self.crs == "EPSG:3857":
             x, y = np.degrees(x / MERCATOR_M), np.degrees(np.arctan(np.sinh(np.clip(y / MERCATOR_M, -20, 20))))
         lon = np.where(np.abs(x) <= 180, x, (x + 180) % 360 - 180)  # a map goes on over the antimeridian
         return lon, np.where(np.abs(y) <= 90, y, np.nan)
+
+
+@lru_cache(maxsize=len(PROJECTED))
+def to_lon_lat(crs: str) -> Transformer:
+    """Return the way from a projected system to longitude and latitude, x always first."""
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
 
 
 def cells_of(view: View, grid: Grid) -> Indices:
@@ -176,7 +214,7 @@ def _held_cells(view: View, grid: Grid) -> Indices:
 
 
 def _cells(view: View, grid: Grid) -> Indices:
-    lon_HW, lat_HW = np.meshgrid(*view.lon_lat())
+    lon_HW, lat_HW = view.lon_lat_HW()
     x_HW, y_HW = grid.to_xy(lon_HW, lat_HW)
     with np.errstate(invalid="ignore"):
         row_HW = np.floor((grid.north_m - y_HW) / grid.pixel_y_m)

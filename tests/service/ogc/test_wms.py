@@ -2,7 +2,9 @@
 
 import io
 import json
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from functools import partial
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,6 +17,7 @@ from core.errors import UnavailableError
 from core.grid import RADOLAN_SPHERE, Grid
 from core.times import iso
 from service.queries.maps import View, cells_of, map_png
+from service.ogc.wms_times import extents
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 from tests.service.live import served
 
@@ -31,7 +34,15 @@ MAP = {
     "format": "image/png",
     "transparent": "true",
 }
+def _projected(system, west, south, east, north):
+    to_system = Transformer.from_crs("EPSG:4326", system, always_xy=True)
+    (x0, y0), (x1, y1) = to_system.transform(west, south), to_system.transform(east, north)
+    return (y0, x0, y1, x1) if system == "EPSG:31467" else (x0, y0, x1, y1)
+
+
 BOXES = {
+    "EPSG:25832": partial(_projected, "EPSG:25832"),
+    "EPSG:31467": partial(_projected, "EPSG:31467"),
     "EPSG:3857": lambda west, south, east, north: (*_mercator(west, south), *_mercator(east, north)),
     "EPSG:4326": lambda west, south, east, north: (south, west, north, east),
     "CRS:84": lambda west, south, east, north: (west, south, east, north),
@@ -207,7 +218,7 @@ def test_names_in_any_case_and_conditional_requests(client):
         ({"layers": "snow"}, 422),
         ({"layers": ""}, 422),
         ({"styles": "pink"}, 422),
-        ({"crs": "EPSG:25832"}, 422),
+        ({"crs": "EPSG:2154"}, 422),
         ({"bbox": "1,2,3"}, 422),
         ({"bbox": "3,2,1,4"}, 422),
         ({"bbox": "1,2,nan,4"}, 422),
@@ -274,7 +285,7 @@ def test_exceptions_of_both_versions(client, version, change, code):
     [("1.3.0", "crs", "InvalidCRS"), ("1.1.1", "srs", "InvalidSRS"), (None, "srs", "InvalidSRS")],
 )
 def test_a_system_that_there_is_not(client, version, system, code):
-    params = {**MAP, "version": version, system: "EPSG:25832", "bbox": "1,2,3,4", "width": "9", "height": "9"}
+    params = {**MAP, "version": version, system: "EPSG:2154", "bbox": "1,2,3,4", "width": "9", "height": "9"}
     answer = client.get("/wms", params={name: text for name, text in params.items() if text})
     assert ElementTree.fromstring(answer.content)[0].get("code") == code
 
@@ -374,7 +385,9 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast, ver
         assert found[chances[1]].title == "Probability of 0.5 mm/h or more"
         assert list(found[chances[1]].styles) == ["chance"]
         layer = found["rainfall_rate"]
-        assert layer.timepositions == [iso(time) for time in forecast.valid_times]
+        # from the first scan to the last lead, without a gap
+        start, end = REFERENCE - timedelta(hours=3), forecast.valid_times[-1]
+        assert layer.timepositions == [f"{iso(start)}/{iso(end)}/PT30M"]
         if version == "1.3.0":  # OWSLib reads no other extents of 1.1.1
             assert layer.dimensions["reference_time"]["default"] == "2024-06-01T12:00:00Z"
         west, south, east, north = layer.boundingBoxWGS84
@@ -382,7 +395,8 @@ def test_owslib_reads_the_capabilities_and_gets_the_value(service, forecast, ver
         assert south < LAT_HW.min() < LAT_HW.max() < north
         assert {"EPSG:3857", "EPSG:4326"} <= set(layer.crsOptions)
         lon, lat = float(LON_HW[WET]), float(LAT_HW[WET])
-        about = {"layers": ["rainfall_rate"], "size": (101, 101), "format": "image/png", "time": layer.timepositions[1]}
+        about = {"layers": ["rainfall_rate"], "size": (101, 101), "format": "image/png"}
+        about["time"] = iso(forecast.valid_times[1])
         for crs in ("EPSG:4326", "EPSG:3857"):
             corners = (lon - 0.2, lat - 0.1, lon + 0.2, lat + 0.1)  # OWSLib itself turns EPSG:4326 round for 1.3.0
             box = corners if crs == "EPSG:4326" else (*_mercator(*corners[:2]), *_mercator(*corners[2:]))
@@ -406,3 +420,85 @@ def test_a_grid_far_from_the_map_and_the_poles():
     assert (cells == -1).all()
     world = cells_of(View("EPSG:3857", -4e7, -4e7, 4e7, 4e7, 8, 8), GRID)
     assert (world[:, 0] == -1).all()
+
+
+AT = {**MAP, "crs": "CRS:84", "bbox": "5,47.5,14,54", "width": 60, "height": 60}
+
+
+def shown_by(client, **change):
+    answer = client.get("/wms", params={**AT, **change})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_a_time_before_the_newest_run_shows_the_scan_and_other_layers_an_earlier_run(client, service, forecast):
+    scan = service.store.scans(start=REFERENCE, end=REFERENCE)[0]
+    cells = cells_of(View("CRS:84", 5, 47.5, 14, 54, 60, 60), GRID)
+    assert shown_by(client, time=iso(REFERENCE)) == map_png(service.store.load(scan).rate_mmh_HW, cells)
+    assert shown_by(client, time=iso(REFERENCE)) != shown_by(client)
+    earlier = service.list(end=REFERENCE - timedelta(minutes=1), model="default")[0]
+    assert REFERENCE in earlier.valid_times
+    assert REFERENCE not in forecast.valid_times
+    layer = f"probability_of_exceedance_{CHANCES_MMH[1]:g}"
+    of_run = shown_by(client, layers=layer, time=iso(REFERENCE), dim_reference_time=iso(earlier.reference_time))
+    assert shown_by(client, layers=layer, time=iso(REFERENCE)) == of_run
+    info = {"request": "GetFeatureInfo", "info_format": "application/json", "i": 30, "j": 30}
+    for name, kind, run in (("rainfall_rate", "observed", None), (layer, "forecast", iso(earlier.reference_time))):
+        answer = client.get("/wms", params={**AT, **info, "layers": name, "query_layers": name, "time": iso(REFERENCE)})
+        found = answer.json()["features"][0]["properties"]
+        assert (found["time"], found["kind"], found["reference_time"]) == (iso(REFERENCE), kind, run)
+
+
+def test_every_time_of_the_capabilities_has_a_map(client, service, forecast):
+    root = ElementTree.fromstring(client.get("/wms?service=WMS&request=GetCapabilities").content)
+    space = "{http://www.opengis.net/wms}"
+    for layer in root.findall(f".//{space}Layer")[1:]:
+        dimension = layer.find(f"{space}Dimension[@name='time']")
+        assert dimension is not None
+        start, end, step = str(dimension.text).split("/")
+        assert step == "PT30M"
+        time, count = datetime.fromisoformat(start), 0
+        while time <= datetime.fromisoformat(end):
+            assert shown_by(client, layers=layer.findtext(f"{space}Name"), time=iso(time)).startswith(b"\x89PNG")
+            time, count = time + timedelta(minutes=30), count + 1
+        assert count >= 6
+        assert dimension.get("default") == iso(forecast.valid_times[0])
+
+
+def test_an_interval_shows_the_first_time_within_it(client):
+    first = shown_by(client, time="2024-06-01T11:31:00Z/2024-06-01T12:31:00Z")
+    assert first == shown_by(client, time="2024-06-01T12:00:00Z")
+    assert shown_by(client, time="2024-06-01T12:31:00Z/2024-06-01T14:00:00Z/PT30M") == shown_by(
+        client, time="2024-06-01T13:00:00Z"
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [
+        ([0], "{0}"),
+        ([0, 5], "{0},{5}"),
+        ([10, 0, 5, 5], "{0}/{10}/PT5M"),
+        ([0, 5, 10, 30, 45, 60], "{0}/{10}/PT5M,{30}/{60}/PT15M"),
+        ([0, 0.5, 1], "{0}/{1}/PT30S"),
+        ([], ""),
+    ],
+)
+def test_extents_by_hand(minutes, expected):
+    def at(found):
+        return iso(REFERENCE + timedelta(minutes=float(found[1])))
+
+    times = [REFERENCE + timedelta(minutes=minute) for minute in minutes]
+    assert extents(times) == re.sub(r"\{([\d.]+)\}", at, expected)
+
+
+def test_the_systems_of_germanys_authorities_are_in_the_capabilities(client):
+    for version, name in (("1.3.0", "CRS"), ("1.1.1", "SRS")):
+        text = client.get(f"/wms?service=WMS&request=GetCapabilities&version={version}").text
+        for system in ("EPSG:25832", "EPSG:31467"):
+            assert f"<{name}>{system}</{name}>" in text
+            assert f'BoundingBox {name}="{system}"' in text
+    root = ElementTree.fromstring(client.get("/wms?service=WMS&request=GetCapabilities").content)
+    boxes = {box.get("CRS"): box for box in root.iter("{http://www.opengis.net/wms}BoundingBox")}
+    assert 5_000_000 < float(boxes["EPSG:31467"].get("minx", "")) < 6_300_000  # northing first
+    assert 5_000_000 < float(boxes["EPSG:25832"].get("miny", "")) < 6_300_000
