@@ -1,5 +1,6 @@
 """CoverageJSON (OGC 21-069r2) of parts of a forecast: series at places, blocks on the grid, blocks as points."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -26,6 +27,23 @@ def parameter(quantity: Quantity) -> Json:
     return {"type": "Parameter", "description": {"en": quantity.description}, "unit": unit, "observedProperty": seen}
 
 
+def thinning(shape: tuple[int, int], resolution: tuple[int | None, int | None], most: int) -> tuple[int, int]:
+    """Return every how many rows and columns a block is answered.
+
+    Args:
+        shape: rows and columns.
+        resolution: requested numbers of them; None or 0 is all.
+        most: limit of the cells of an answer, which thins both alike.
+    """
+    wanted = [max(1, size // number) if number else 1 for size, number in zip(shape, resolution, strict=True)]
+    cells = math.prod(math.ceil(size / every) for size, every in zip(shape, wanted, strict=True))
+    more = 1
+    while cells > most:
+        more += 1
+        cells = math.prod(math.ceil(size / (every * more)) for size, every in zip(shape, wanted, strict=True))
+    return wanted[0] * more, wanted[1] * more
+
+
 def place_coverage(
     forecast: StoredForecast, lon: float, lat: float, box: BoxField | None, names: Sequence[str], leads: Sequence[int]
 ) -> Json:
@@ -37,22 +55,39 @@ def place_coverage(
     return _coverage(forecast, domain, ranges, box)
 
 
-def grid_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
-    """Return a block on the grid's own projection, rows from the north."""
+def grid_coverage(
+    forecast: StoredForecast,
+    box: BoxField,
+    names: Sequence[str],
+    leads: Sequence[int],
+    every: tuple[int, int] = (1, 1),
+) -> Json:
+    """Return a block on the grid's own projection, rows from the north; see `thinning` for `every`."""
+    rows, cols = (_middles(size, step) for size, step in zip(box.block.shape, every, strict=True))
     axes = {
-        "x": {"values": box.grid.x_centres_m.tolist()},
-        "y": {"values": box.grid.y_centres_m.tolist()},
+        "x": {"values": box.grid.x_centres_m[cols].tolist()},
+        "y": {"values": box.grid.y_centres_m[rows].tolist()},
         **_times(forecast, leads),
     }
     domain = _domain("Grid", axes, _projected(box.grid))
-    shape = [len(leads), *box.block.shape]
-    ranges = {name: _array(quantity_THW(forecast, box, name)[leads], ["t", "y", "x"], shape) for name in names}
-    return _coverage(forecast, domain, ranges, box)
+    shape = [len(leads), len(axes["y"]["values"]), len(axes["x"]["values"])]
+    ranges = {
+        name: _array(quantity_THW(forecast, box, name)[leads][:, rows, cols], ["t", "y", "x"], shape) for name in names
+    }
+    return _thinned(_coverage(forecast, domain, ranges, box), every)
 
 
-def centres_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[str], leads: Sequence[int]) -> Json:
+def centres_coverage(
+    forecast: StoredForecast,
+    box: BoxField,
+    names: Sequence[str],
+    leads: Sequence[int],
+    every: tuple[int, int] = (1, 1),
+) -> Json:
     """Return a block as points, the centres of its grid cells; for a polygon, of those that it touches."""
-    some_HW = box.mask_HW
+    rows, cols = (_middles(size, step) for size, step in zip(box.block.shape, every, strict=True))
+    some_HW = np.zeros_like(box.mask_HW)
+    some_HW[rows, cols] = box.mask_HW[rows, cols]
     lon_HW, lat_HW = box.grid.lon_lat_HW()
     places = np.stack([lon_HW[some_HW], lat_HW[some_HW]], axis=1).round(6).tolist()
     composite = {"dataType": "tuple", "coordinates": ["x", "y"], "values": places}
@@ -61,7 +96,16 @@ def centres_coverage(forecast: StoredForecast, box: BoxField, names: Sequence[st
     ranges = {
         name: _array(quantity_THW(forecast, box, name)[leads][:, some_HW], ["t", "composite"], shape) for name in names
     }
-    return _coverage(forecast, domain, ranges, box)
+    return _thinned(_coverage(forecast, domain, ranges, box), every)
+
+
+def _middles(size: int, every: int) -> slice:
+    """Return the middle one of each `every` rows or columns; at least one of them."""
+    return slice(min(every // 2, size - 1), None, every)
+
+
+def _thinned(coverage: Json, every: tuple[int, int]) -> Json:
+    return coverage if every == (1, 1) else {**coverage, "nowcast:every_cells": list(every)}
 
 
 def collection_of(coverages: Sequence[Json]) -> Json:

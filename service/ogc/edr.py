@@ -1,4 +1,4 @@
-"""OGC API - Environmental Data Retrieval 1.1: the forecasts as a collection, whose instances are the model runs."""
+"""OGC API - Environmental Data Retrieval 1.2: the forecasts as a collection, whose instances are the model runs."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -18,25 +18,26 @@ from service.api.negotiate import NETCDF
 from service.api.views import status_of
 from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
-from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage
+from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage, thinning
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
 from service.ogc.edr_query import EdrQuery, QueryDep, chosen_leads, chosen_names
+from service.ogc.edr_route import EdrRoute
 from service.queries.areas import checked_polygon
 from service.queries.cells import Block
 from service.queries.quantities import quantities_file
 from service.queries.regions import BoxField, box_field, cut, polygon_field
 
-router = APIRouter(tags=["OGC API-EDR"])
+router = APIRouter(tags=["OGC API-EDR"], route_class=EdrRoute)
 
 MOST_CELLS: Final = 10_000
-"""Limit for CoverageJSON, per field; NetCDF may hold the whole grid."""
+"""Limit for CoverageJSON, per field; NetCDF may hold the whole grid. A larger cube has every n-th row and column."""
 
 MOST_PLACES: Final = 100
 OF_COLLECTION: Final = "/collections/{collection_id}"
 INSTANCES: Final = OF_COLLECTION + "/instances"
 OF_RUN: Final = INSTANCES + "/{forecast_id}"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
-    **documented(404, 406, 413, 422),
+    **documented(400, 404, 406, 413),
     200: {
         "description": "CoverageJSON, or CF-NetCDF",
         "content": {
@@ -109,6 +110,16 @@ Outline = Annotated[
 Box = Annotated[str, Query(description="west,south,east,north", max_length=200, examples=["13.0,52.3,13.8,52.7"])]
 
 
+Columns = Annotated[
+    int | None,
+    Query(alias="resolution-x", ge=0, description="columns of the answer, about; 0 or omitted: all", examples=[50]),
+]
+Rows = Annotated[
+    int | None,
+    Query(alias="resolution-y", ge=0, description="rows of the answer, about; 0 or omitted: all", examples=[50]),
+]
+
+
 @router.get("/conformance", summary="Conformance classes of the OGC standards", responses=documented())
 async def read_conformance() -> dict[str, list[str]]:
     """Return the conformance classes that this service implements."""
@@ -128,7 +139,7 @@ async def read_collections(request: Request, backend: BackendDep) -> dict[str, A
 @router.get(
     OF_COLLECTION,
     summary="The forecasts as a collection",
-    responses=documented(404, 422),
+    responses=documented(400, 404),
     dependencies=[InCollection],
 )
 def read_collection(request: Request, newest: NewestDep) -> dict[str, Any]:
@@ -136,7 +147,7 @@ def read_collection(request: Request, newest: NewestDep) -> dict[str, Any]:
     return edr_meta.collection(str(request.base_url), newest)
 
 
-@router.get(INSTANCES, summary="Runs of the model", responses=documented(404, 422), dependencies=[InCollection])
+@router.get(INSTANCES, summary="Runs of the model", responses=documented(400, 404), dependencies=[InCollection])
 def read_instances(
     request: Request,
     service: ServiceDep,
@@ -147,7 +158,7 @@ def read_instances(
     return edr_meta.instances(str(request.base_url), runs)
 
 
-@router.get(OF_RUN, summary="One run", responses=documented(404, 422), dependencies=[InCollection])
+@router.get(OF_RUN, summary="One run", responses=documented(400, 404), dependencies=[InCollection])
 def read_instance(request: Request, run: ForecastDep) -> dict[str, Any]:
     """Return a run with its times, quantities and queries."""
     return edr_meta.instance(str(request.base_url), run)
@@ -185,10 +196,23 @@ def read_area(coords: Outline, query: QueryDep, run: RunDep, backend: BackendDep
 
 @router.get(OF_RUN + "/cube", summary="A run in a box", dependencies=[InCollection, InRun], **FIELD)
 @router.get(OF_COLLECTION + "/cube", summary="The newest run in a box", dependencies=[InCollection], **FIELD)
-def read_cube(bbox: Box, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
-    """Return the smallest rectangle of grid cells that contains the box."""
+def read_cube(
+    bbox: Box,
+    query: QueryDep,
+    run: RunDep,
+    backend: BackendDep,
+    request: Request,
+    resolution_x: Columns = None,
+    resolution_y: Rows = None,
+) -> Response:
+    """Return the smallest rectangle of grid cells that contains the box.
+
+    As CoverageJSON, a rectangle of more than 10,000 cells has every n-th column and row (`nowcast:every_cells`), those
+    in the middle of each n: the values are of these cells alone. NetCDF has all cells.
+    """
     box = parsed_bbox(bbox)
-    return _field(request, backend, run, f"cube {bbox}", query, lambda: box_field(run, box))
+    part = f"cube {bbox} {resolution_x} {resolution_y}"
+    return _field(request, backend, run, part, query, lambda: box_field(run, box), (resolution_y, resolution_x))
 
 
 def _cell(run: StoredForecast, lon: float, lat: float) -> BoxField | None:
@@ -203,7 +227,9 @@ def _field(
     part: str,
     query: EdrQuery,
     cells: Callable[[], BoxField | None],
+    resolution: tuple[int | None, int | None] | None = None,
 ) -> Response:
+    """Answer with the cells of a box or polygon; those of a box are thinned to a `resolution` (rows, columns)."""
     leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
 
     def content() -> bytes:
@@ -212,13 +238,14 @@ def _field(
             return _netcdf(run, box, names, leads)
         if box is None:
             raise NoDataError(f"{part[:MAX_SHOWN]} is outside the grid; see `extent` of the collection")
-        if box.block.cells > MOST_CELLS:
+        every = (1, 1) if resolution is None else thinning(box.block.shape, resolution, MOST_CELLS)
+        if resolution is None and box.block.cells > MOST_CELLS:
             raise TooLargeError(
                 f"expected at most {MOST_CELLS} cells for CoverageJSON, got {box.block.cells}: reduce the area, or "
                 "request f=NetCDF"
             )
         as_json = grid_coverage if query.native else centres_coverage
-        return _json(as_json(run, box, names, leads))
+        return _json(as_json(run, box, names, leads, every))
 
     return _answer(request, backend, run, part, query, content)
 

@@ -18,17 +18,24 @@ COVERAGE_JSON: Final = "application/prs.coverage+json"
 FORMATS: Final[Mapping[str, str]] = {"CoverageJSON": COVERAGE_JSON, "NetCDF": NETCDF}
 NATIVE: Final = "native"
 QUERIES: Final = ("position", "area", "cube")
-OPENAPI: Final = "application/vnd.oai.openapi+json;version=3.0"
+OPENAPI_30: Final = "application/vnd.oai.openapi+json;version=3.0"
+OPENAPI_31: Final = "application/vnd.oai.openapi+json;version=3.1"
 CONFORMANCE: Final = tuple(
     f"http://www.opengis.net/spec/{part}"
     for part in (
         "ogcapi-common-1/1.0/conf/core",
         "ogcapi-common-2/1.0/conf/collections",
-        "ogcapi-edr-1/1.1/conf/core",
-        "ogcapi-edr-1/1.1/conf/oas30",
-        "ogcapi-edr-1/1.1/conf/json",
-        "ogcapi-edr-1/1.1/conf/covjson",
-        "ogcapi-edr-1/1.1/conf/queries",
+        "ogcapi-common-1/1.0/conf/landing-page",
+        "ogcapi-common-1/1.0/conf/json",
+        "ogcapi-common-1/1.0/conf/oas30",
+        *(
+            f"ogcapi-edr-1/{version}/{kind}"
+            for version, openapi in (("1.1", "oas30"), ("1.2", "oas31"))
+            for kind in (
+                *("conf/core", "conf/collections", "conf/json", "conf/covjson", "conf/queries"),
+                *(f"conf/{openapi}", f"req/{openapi}"),
+            )
+        ),
     )
 )
 TIMES: Final = 'TIMECRS["DateTime",TDATUM["Gregorian Calendar"],CS[TemporalDateTime,1],AXIS["Time (T)",unspecified]]'
@@ -46,7 +53,8 @@ def landing(base: str) -> Json:
         "links": [
             _link(f"{base}?f=json", "self", title="this document"),
             _link(f"{base}", "alternate", "text/html", "the page"),
-            _link(f"{base}openapi.json", "service-desc", OPENAPI, "OpenAPI document"),
+            _link(f"{base}openapi-3.0.json", "service-desc", OPENAPI_30, "OpenAPI 3.0 document"),
+            _link(f"{base}openapi.json", "service-desc", OPENAPI_31, "OpenAPI 3.1 document"),
             _link(f"{base}docs", "service-doc", "text/html", "API documentation"),
             _link(f"{base}conformance", "conformance", title="conformance classes"),
             _link(f"{base}collections", "data", title="the collections"),
