@@ -114,10 +114,20 @@ class NoDataError(NowcastError):
 
 
 class UnavailableError(NowcastError):
-    """A component does not respond now; the same call may succeed later."""
+    """A component does not respond now; the same call may succeed later.
+
+    Args:
+        text: what does not respond.
+        private: what a driver or the system says of it (hosts, ports, paths): part of the message, which logs have, and
+            not of `public`, which clients are sent.
+    """
 
     status = 503
     title = "Temporarily unavailable"
+
+    def __init__(self, text: str = "", *, private: str = "") -> None:
+        super().__init__(f"{text}: {private}" if private else text)
+        self.public = text
 
 
 class BusyError(UnavailableError):

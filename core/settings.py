@@ -12,6 +12,9 @@ from core.errors import ConfigError
 from core.units import THRESHOLDS_MMH
 
 PREFIX = "NOWCAST_"
+PUBLIC_URL: Final = (
+    r"^https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?(?:/[A-Za-z0-9._~-]{1,64}){0,8}/?$"
+)
 REPLACED: Final = {
     "CADENCE_MINUTES": "the scans decide the cadence; LEAD_STEP_MINUTES is the spacing of the leads",
     "LEAD_STEPS": "LEAD_MINUTES is the longest lead time",
@@ -168,15 +171,39 @@ class Settings(BaseSettings):
         description="networks of private addresses to which alerts may be sent, such as 10.1.0.0/16 or 127.0.0.1/32; "
         "default: public addresses alone",
     )
-    limit_per_key: str = Field("1200/minute", description="rate limit per API key")
+    local_without_key: bool | None = Field(
+        None,
+        description="whether programs of this machine may do all but administration without an API key, and have no "
+        "rate limit; default: under `nowcast run` without trusted_proxies and public_url, else not",
+    )
+    limit_per_key: str = Field("1200/minute", description="rate limit per API key, without pictures and tiles")
     limit_per_address: str = Field(
-        "300/minute", description="rate limit per client address without an API key; loopback is exempt"
+        "300/minute",
+        description="rate limit per client address without an API key, without pictures and tiles; see "
+        "local_without_key for this machine",
+    )
+    limit_pictures_per_key: str = Field("12000/minute", description="rate limit of pictures and tiles per API key")
+    limit_pictures_per_address: str = Field(
+        "3000/minute", description="rate limit of pictures, tiles and files of the page per client address"
+    )
+    limit_monitoring: str = Field(
+        "120/minute", description="rate limit of /readyz and /metrics together per client address"
+    )
+    public_url: str | None = Field(
+        None,
+        pattern=PUBLIC_URL,
+        description="address at which clients reach the service, such as https://example.org/rain: all links and "
+        "redirects begin with it; default: what trusted_proxies state, else the address of the request",
     )
     trusted_proxies: tuple[str, ...] = Field(
-        (), description="addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix are trusted"
+        (),
+        description="addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix, or Forwarded, "
+        "are trusted",
     )
     cors_origins: tuple[str, ...] = Field(
-        (), description='web origins that may call the API: ["https://example.org"], or ["*"]'
+        ("*",),
+        description='web origins whose scripts may call the API: ["https://example.org"] may read and write, ["*"] '
+        "lets all of them read, [] none",
     )
     client_url: str = Field("http://127.0.0.1:8000", description="service that the client connects to")
     client_key: SecretStr | None = Field(None, description="API key that the client sends")

@@ -1,5 +1,6 @@
 """The REST interface and the page: `uvicorn service.app:app`. Importing it opens nothing."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from core.logs import set_up_logs
 from core.settings import Settings, get_settings
 from ingest.sources import check_source_kind
 from ingest.store.schema import check_before_start
-from service.access.start import StartInOneLine, check_start
+from service.access.start import StartInOneLine, check_start, local_access_text, with_local_access
 from service.api import (
     archive,
     areas,
@@ -35,10 +36,11 @@ from service.api import (
 from service.api.access import Guard
 from service.api.backend import Backend
 from service.api.bodies import BoundedBodies
+from service.api.browsers import Cors, SecurityHeaders
 from service.api.errors import handle_errors
 from service.api.lanes import Lanes, in_lane
 from service.api.lookup import STRICT, RecentForecasts
-from service.api.middleware import Access, Conditional, Cors, GZipForText, HeadAsGet, Observed, RequestId
+from service.api.middleware import Access, Conditional, GZipForText, HeadAsGet, Observed, RequestId
 from service.api.openapi import add_documentation
 from service.api.proxies import Proxied, ValidHost
 from service.forecasts.nowcast import NowcastService
@@ -47,6 +49,8 @@ from service.ogc import edr, tiles, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
 from service.telemetry.metric_files import keep_in_files
+
+log = logging.getLogger(__name__)
 
 STRICT_PARTS: Final = (
     nowcast_post,
@@ -114,7 +118,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     add_page(app, landing)
     # the last is the outermost
     inner = (BoundedBodies, Proxied, Conditional, Access, GZipForText, HeadAsGet, Cors)
-    for layer in (*inner, Observed, RequestId, ValidHost, StartInOneLine):
+    for layer in (*inner, SecurityHeaders, Observed, RequestId, ValidHost, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app
@@ -126,7 +130,9 @@ async def _running(app: FastAPI, service: NowcastService | None, settings: Setti
     chosen = settings or (service.settings if service else get_settings())
     is_whole_process = service is None and settings is None
     if is_whole_process:
+        chosen = with_local_access(chosen, embedded=False)
         set_up_logs("api", chosen.log_level, chosen.log_format)
+        log.info("%s", local_access_text(chosen))
         keep_in_files(chosen.home)
     build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
     check_start(chosen)

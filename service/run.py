@@ -22,7 +22,7 @@ from core.errors import ConfigError
 from core.settings import Settings, settings_from_environment
 from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
-from service.access.start import check_start
+from service.access.start import check_start, local_access_text, with_local_access
 from service.inference.leads import check_model
 from service.process.announce import announce
 from service.process.broker import Broker, check_port, embedded, free_port
@@ -86,6 +86,8 @@ class StackPlan:
         }
         if self.source:
             variables["SOURCE"] = self.source
+        if self.settings.local_without_key is not None:
+            variables["LOCAL_WITHOUT_KEY"] = self.settings.local_without_key
         return {f"NOWCAST_{name}": str(value) for name, value in variables.items()}
 
 
@@ -255,10 +257,12 @@ def main(
         settings = settings.model_copy(update={name: value for name, value in options.items() if value is not None})
         if settings.port == 0:
             settings = settings.model_copy(update={"port": free_port(settings.host)})
+        settings = with_local_access(settings, embedded=True)
         chosen = plan(
             settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
         )
         check_model(chosen.settings)
+        log_line("run", local_access_text(settings))
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):

@@ -166,7 +166,7 @@ def translate_sql_errors() -> Iterator[None]:
         if _lacks_column(err):  # waiting does not help: the schema is another one than at the start
             raise ConfigError(f"the catalogue's schema does not fit this release: {type(err).__name__}: {err}") from err
         kind = DiskFullError if FULL in str(err) else LostCatalogueError if _is_lost(err) else UnavailableError
-        raise kind(f"the catalogue does not respond: {type(err).__name__}: {err}") from err
+        raise kind("the catalogue does not respond", private=f"{type(err).__name__}: {err}") from err
 
 
 def upsert(
@@ -210,7 +210,7 @@ def is_sound(engine: Engine, *, thorough: bool = False) -> bool:
     except DatabaseError as err:
         if _is_lost(err):
             return False
-        raise UnavailableError(f"the catalogue does not respond: {err}") from err
+        raise UnavailableError("the catalogue does not respond", private=str(err)) from err
 
 
 def count(connection: Connection, model: type[DeclarativeBase]) -> int:

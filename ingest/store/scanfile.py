@@ -163,7 +163,7 @@ def _listed(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unreadable(path: Path, err: Exception) -> NoDataError | UnavailableError:
     """Return the error of an unreadable file; one of the system (no memory, no free handle) passes."""
-    text = f"stored scan {path.name} cannot be read: {type(err).__name__}: {err}"
+    text, reason = f"stored scan {path.name} cannot be read", f"{type(err).__name__}: {err}"
     if isinstance(err, OSError) and not isinstance(err, DamagedFileError | FileNotFoundError):
-        return UnavailableError(text)
-    return LostScanError(text)
+        return UnavailableError(text, private=reason)
+    return LostScanError(f"{text}: {reason}")

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope as Connection
 
 from core.errors import ConfigError
+from service.access.forwarded import Hop, hops
 from service.access.keybook import Key, Scope
 
 FORWARDING: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host")
@@ -65,9 +66,21 @@ def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
     peer = (connection.get("client") or ("?", 0))[0]
     is_forwarded = any(name in headers for name in FORWARDING)
     if is_in(peer, trusted):
-        return Caller(_forwarded(headers.getlist("x-forwarded-for"), peer, trusted), is_local=False)
-    is_local = is_loopback(peer) and not is_forwarded and _is_for_this_machine(headers)
-    return Caller(peer, is_local)
+        return Caller(_forwarded(headers, peer, trusted), is_local=False)
+    # HTTP/1.0 is what nginx speaks to a server by default; programs of this machine speak 1.1
+    is_direct = not is_forwarded and connection.get("http_version") != "1.0"
+    return Caller(peer, is_direct and is_loopback(peer) and _is_for_this_machine(headers))
+
+
+def outermost_hop(headers: Headers, trusted: Sequence[Network]) -> Hop | None:
+    """Return what the outermost trusted proxy states in `Forwarded`: what precedes it is the client's invention.
+
+    None without that header, and where a proxy states its own in `X-Forwarded-*`: `Forwarded` is then the client's.
+    """
+    if any(f"x-forwarded-{name}" in headers for name in ("for", "proto", "host", "prefix")):
+        return None
+    found = hops(headers.getlist("forwarded"))
+    return next((hop for hop in reversed(found) if not is_in(hop.address, trusted)), found[0] if found else None)
 
 
 def key_in(headers: Headers) -> str | None:
@@ -96,9 +109,12 @@ def _is_for_this_machine(headers: Headers) -> bool:
         return False
 
 
-def _forwarded(fields: Sequence[str], peer: str, trusted: Sequence[Network]) -> str:
+def _forwarded(headers: Headers, peer: str, trusted: Sequence[Network]) -> str:
     """Return the last address of the chain that is no trusted proxy: its sender could have invented those before it."""
-    chain = [each.strip() for field in fields for each in field.split(",")]
+    hop = outermost_hop(headers, trusted)
+    if hop is not None:
+        return hop.address or peer
+    chain = [each.strip() for field in headers.getlist("x-forwarded-for") for each in field.split(",")]
     return next((each for each in reversed(chain) if not is_in(each, trusted)), peer)
 
 

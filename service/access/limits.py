@@ -24,19 +24,23 @@ REDIS_AGAIN_AFTER_S: Final = 5.0
 
 @dataclass(frozen=True)
 class Allowance:
-    """What a caller has left: `remaining` of `limit` requests in `window_s`; after `reset_s` there is more."""
+    """What a caller has left: `remaining` of `limit` requests in `window_s`; after `reset_s` there is more.
+
+    `policy` is the kind of requests that are counted.
+    """
 
     allowed: bool
     limit: int
     window_s: int
     remaining: int
     reset_s: int
+    policy: str = "default"
 
     def headers(self) -> dict[str, str]:
         """Return the fields of draft-ietf-httpapi-ratelimit-headers, with `Retry-After` where nothing is left."""
         fields = {
-            "RateLimit-Policy": f'"default";q={self.limit};w={self.window_s}',
-            "RateLimit": f'"default";r={self.remaining};t={self.reset_s}',
+            "RateLimit-Policy": f'"{self.policy}";q={self.limit};w={self.window_s}',
+            "RateLimit": f'"{self.policy}";r={self.remaining};t={self.reset_s}',
         }
         return fields if self.allowed else {**fields, "Retry-After": str(self.reset_s)}
 
@@ -71,15 +75,15 @@ class Limiter:
             )
             self._shared = SlidingWindowCounterRateLimiter(storage)
 
-    async def count(self, limit: RateLimitItem, caller: str) -> Allowance:
-        """Count one request of `caller` against `limit`; return what is left."""
+    async def count(self, limit: RateLimitItem, caller: str, policy: str = "default") -> Allowance:
+        """Count one request of `caller` against the `limit` of a policy; return what is left."""
         if self._shared and time.monotonic() >= self._own_until:
             try:
-                return await _count(self._shared, limit, caller)
+                return await _count(self._shared, limit, caller, policy)
             except (RedisError, OSError) as err:
                 self._own_until = time.monotonic() + REDIS_AGAIN_AFTER_S
                 log.warning("rate limits count in this process alone for now: %s", type(err).__name__)
-        return await _count(self._own, limit, caller)
+        return await _count(self._own, limit, caller, policy)
 
     async def close(self) -> None:
         """Close the connections to Redis."""
@@ -87,8 +91,8 @@ class Limiter:
             await self._pool.disconnect()
 
 
-async def _count(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> Allowance:
+async def _count(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str, policy: str) -> Allowance:
     allowed = await limiter.hit(limit, caller)
     reset_time, remaining = await limiter.get_window_stats(limit, caller)
     reset_s = max(1, math.ceil(reset_time - time.time()))
-    return Allowance(allowed, limit.amount, limit.get_expiry(), remaining if allowed else 0, reset_s)
+    return Allowance(allowed, limit.amount, limit.get_expiry(), remaining if allowed else 0, reset_s, policy)

@@ -33,6 +33,35 @@ def check_start(settings: Settings, host: str | None = None) -> None:
     )
 
 
+def with_local_access(settings: Settings, *, embedded: bool) -> Settings:
+    """Return the settings with a decision whether this machine needs no API key.
+
+    A proxy on this machine that states no client makes every request look like one of this machine. So only a service
+    that is started as one tree for this machine lets it in without a key, unless the setting says so.
+
+    Args:
+        settings: of the service.
+        embedded: whether `service.run` starts it.
+    """
+    if settings.local_without_key is not None:
+        return settings
+    is_alone = embedded and not settings.trusted_proxies and settings.public_url is None
+    return settings.model_copy(update={"local_without_key": is_alone})
+
+
+def local_access_text(settings: Settings) -> str:
+    """Return the line that a start prints about access from this machine."""
+    if settings.local_without_key:
+        return (
+            "programs of this machine may make forecasts without an API key: set NOWCAST_LOCAL_WITHOUT_KEY=false "
+            "where a proxy on this machine passes on requests of others"
+        )
+    return (
+        "programs of this machine need an API key to make forecasts, as all others; without a proxy on it "
+        "NOWCAST_LOCAL_WITHOUT_KEY=true lets them in"
+    )
+
+
 def uvicorn_host(argv: list[str]) -> str | None:
     """Return the host of a `uvicorn ...` command, as uvicorn reads its arguments; None for other programs."""
     program = Path(argv[0])

@@ -5,25 +5,49 @@ administrative operation depends on `AdminDep` (or `Depends(admin)`); for all ot
 `service.api.middleware`.
 """
 
+import re
 import time
 from dataclasses import replace
+from enum import Enum
 from typing import Annotated, Final
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
-from limits import RateLimitItem
 from starlette.datastructures import Headers
 from starlette.types import Scope as Connection
 
 from core.errors import AuthenticationError, PermissionDeniedError
 from core.settings import Settings
-from service.access.callers import Caller, caller_from, is_in, key_in, trusted_networks
+from service.access.callers import Caller, caller_from, is_in, key_in, outermost_hop, trusted_networks
+from service.access.forwarded import Hop
 from service.access.keybook import Key, KeyBook, Scope
 from service.access.limits import Allowance, Limiter, parsed_limit
 
 SAFE: Final = ("GET", "HEAD", "OPTIONS")
-UNCOUNTED: Final = ("/livez", "/readyz", "/metrics")
-"""Paths that monitoring uses; they need no key and have no rate limit."""
+ALIVE: Final = "/livez"
+UNCOUNTED: Final = (ALIVE, "/readyz", "/metrics")
+"""Paths that monitoring uses; they need no key."""
+
+PICTURES: Final = re.compile(
+    r"/(tiles/.+|v2/radar/.+|wms|page/.+|docs/viewer/.+|radar|.+\.(png|webp|gif)|nowcast/[^/]+/map)"
+)
+"""Paths of which a map or a page requests many at a time."""
+
+
+class RequestKind(Enum):
+    """Kinds of requests, each with a count and a limit of its own."""
+
+    DEFAULT = "default"
+    PICTURES = "pictures"
+    MONITORING = "monitoring"
+
+
+def kind_of(path: str) -> RequestKind | None:
+    """Return the kind of a request, by its path; None for the check of a process, which nobody may use up."""
+    if path in UNCOUNTED:
+        return None if path == ALIVE else RequestKind.MONITORING
+    return RequestKind.PICTURES if PICTURES.fullmatch(path) else RequestKind.DEFAULT
+
 
 KEYS_KEPT_S: Final = 5.0
 """Seconds for which a key that was read is cached, and for which a revoked one may still be accepted."""
@@ -41,9 +65,15 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._trusted = trusted_networks(settings.trusted_proxies)
-        self._limits: dict[str, RateLimitItem] = {}
-        self._per_key = parsed_limit(settings.limit_per_key)
-        self._per_address = parsed_limit(settings.limit_per_address)
+        self._per_key = {
+            RequestKind.DEFAULT: parsed_limit(settings.limit_per_key),
+            RequestKind.PICTURES: parsed_limit(settings.limit_pictures_per_key),
+        }
+        self._per_address = {
+            RequestKind.DEFAULT: parsed_limit(settings.limit_per_address),
+            RequestKind.PICTURES: parsed_limit(settings.limit_pictures_per_address),
+            RequestKind.MONITORING: parsed_limit(settings.limit_monitoring),
+        }
         self._limiter = Limiter(settings.redis_url.get_secret_value() if settings.redis_url else None)
         self._book: KeyBook | None = None
         self._known: dict[str, tuple[float, Key | None]] = {}
@@ -65,18 +95,25 @@ class Guard:
 
     def stranger(self, connection: Connection) -> Caller:
         """Return the sender by its address alone, ignoring any API key."""
-        return caller_from(connection, self._trusted)
+        caller = caller_from(connection, self._trusted)
+        return caller if self._settings.local_without_key is not False else replace(caller, is_local=False)
+
+    def outermost_hop(self, connection: Connection) -> Hop | None:
+        """Return what the outermost trusted proxy states in `Forwarded`, see `callers.outermost_hop`."""
+        return outermost_hop(Headers(scope=connection), self._trusted)
 
     def is_from_proxy(self, connection: Connection) -> bool:
         """Return whether a request comes from one of the trusted proxies."""
         return is_in((connection.get("client") or ("?", 0))[0], self._trusted)
 
-    async def allowance(self, caller: Caller) -> Allowance | None:
-        """Count this request; return None for a client without a rate limit (local, without a key)."""
+    async def allowance(self, caller: Caller, kind: RequestKind = RequestKind.DEFAULT) -> Allowance | None:
+        """Count this request among those of its kind; return None for a client without a rate limit (local, no key)."""
+        name = caller.name if kind is RequestKind.DEFAULT else f"{caller.name}:{kind.value}"
         if caller.key is None:
-            return None if caller.is_local else await self._limiter.count(self._per_address, caller.name)
-        limit = parsed_limit(caller.key.rate_limit) if caller.key.rate_limit else self._per_key
-        return await self._limiter.count(limit, caller.name)
+            return None if caller.is_local else await self._limiter.count(self._per_address[kind], name, kind.value)
+        has_own = kind is RequestKind.DEFAULT and caller.key.rate_limit
+        limit = parsed_limit(str(caller.key.rate_limit)) if has_own else self._per_key[kind]
+        return await self._limiter.count(limit, name, kind.value)
 
     async def close(self) -> None:
         """Close the connections to the rate limiter."""

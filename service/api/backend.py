@@ -15,6 +15,7 @@ from core.settings import Settings
 from ingest.sandbox.pool import decoder_pool
 from ingest.store.database import open_idle_connection
 from service.api.admission import admission_of
+from service.api.errors import public_reason
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import NowcastService
 from service.inference.predictor import batch_size
@@ -104,10 +105,9 @@ class Backend:
                 return
             except Exception as err:
                 # any failure to start is shown by /readyz to the operator, and tried again
-                self._reason = (
-                    f"the model failed to warm up: {err}" if self._service else f"the store failed to open: {err}"
-                )
-                log.error("%s", self._reason, exc_info=not isinstance(err, NowcastError))
+                failed = "the model failed to warm up" if self._service else "the store failed to open"
+                self._reason = f"{failed}: {public_reason(err)}"
+                log.error("%s: %s", failed, err, exc_info=not isinstance(err, NowcastError))
                 if isinstance(err, ConfigError):
                     return
             self._stop.wait(RETRY_S[min(attempt, len(RETRY_S) - 1)])

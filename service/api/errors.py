@@ -88,20 +88,36 @@ def error_answer(request: Request, error: NowcastError) -> ProblemResponse:
     headers: dict[str, str] = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    detail = str(error)
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = str(RETRY_AFTER_S)
+        detail = public_reason(error)
+        if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("%s %s: %s", request.method, request.url.path, error)
     elif not isinstance(error, InputError) and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
     if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         headers["Connection"] = "close"  # the rest of the upload is not read
-    return problem(request, error.status, error.title, str(error), headers=headers)
+    return problem(request, error.status, error.title, detail, headers=headers)
+
+
+def public_reason(error: Exception) -> str:
+    """Return what clients are sent of an error: nothing of a driver's or the system's message, which may name hosts."""
+    if isinstance(error, UnavailableError):
+        return error.public
+    return str(error) if isinstance(error, NowcastError) else "the log has the reason"
 
 
 async def _validation_error(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError)
     errors = [_field_error(each) for each in error.errors()]
-    detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors)
-    return problem(request, InputError.status, InputError.title, detail, errors=errors)
+    return problem(request, InputError.status, InputError.title, validation_text(error), errors=errors)
+
+
+def validation_text(error: RequestValidationError) -> str:
+    """Return what is wrong with the parameters or the body of a request."""
+    errors = [_field_error(each) for each in error.errors()]
+    return "; ".join(f"{each['field']}: {each['message']}" for each in errors)
 
 
 async def _http_error(request: Request, error: Exception) -> ProblemResponse:

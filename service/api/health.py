@@ -1,5 +1,6 @@
 """GET /livez: whether this process runs. GET /readyz: whether it can serve forecasts."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -11,12 +12,13 @@ from core.times import iso
 from ingest.sources import attribution_of
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
-from service.api.errors import documented
+from service.api.errors import documented, public_reason
 from service.forecasts.pace import replay_state
 from service.schemas.listings import ReadyOut, WaitingOut
 from service.tasks.watchdog import last_heartbeats, late_after_s
 
 router = APIRouter(tags=["health"])
+log = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(hours=2)
 LEAST_SCANS: Final = 2
@@ -91,7 +93,8 @@ def _catalogue(backend: Backend) -> str:
     except NoDataError:
         return "ok"  # it responds; nothing is stored yet
     except (NowcastError, SQLAlchemyError, OSError) as err:
-        return f"no response: {err}"
+        log.warning("the catalogue does not respond: %s", err)
+        return f"no response: {public_reason(err)}"
     return "ok"
 
 

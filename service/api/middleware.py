@@ -1,4 +1,4 @@
-"""The middlewares of the REST interface: access, validators, compression, HEAD, CORS, metrics and request ids."""
+"""The middlewares of the REST interface: access, validators, compression, HEAD, metrics and request ids."""
 
 import hashlib
 import re
@@ -9,17 +9,16 @@ from uuid import uuid4
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import NowcastError
 from core.logs import add_log_context
 from service.access.limits import Allowance
-from service.api.access import SAFE, UNCOUNTED, Guard, check
+from service.api.access import SAFE, UNCOUNTED, Guard, RequestKind, check, kind_of
 from service.api.caching import holds
 from service.api.errors import REQUEST_ID, error_answer, problem
-from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, REFUSED
 
 HASH_CHARACTERS: Final = 24
 SMALLEST_BYTES: Final = 1024
@@ -32,9 +31,6 @@ AS_THEY_ARE: Final = (
     "application/x-hdf5",
     "application/octet-stream",
 )
-SHOWN: Final = ("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Link")
-"""Response headers that scripts of other sites may read."""
-
 TAKEN_OVER: Final = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 """Request ids of clients that are safe to write to a log; others are replaced."""
 
@@ -53,14 +49,15 @@ class Access:
             await self.app(scope, receive, send)
             return
         guard: Guard = scope["app"].state.guard
-        allowance = None
-        answer = self.app
+        allowance, answer, kind = None, self.app, kind_of(scope["path"])
         try:
-            is_counted = scope["path"] not in UNCOUNTED
-            caller = await guard.caller(scope) if is_counted else guard.stranger(scope)
-            allowance = await guard.allowance(caller) if is_counted else None
+            caller = guard.stranger(scope) if scope["path"] in UNCOUNTED else await guard.caller(scope)
+            allowance = await guard.allowance(caller, kind) if kind else None
             if allowance and not allowance.allowed:
+                REFUSED.labels("rate_limit").inc()
                 answer = _too_many(scope, allowance)
+            elif kind is RequestKind.MONITORING:
+                allowance = None  # the responses to monitoring state no limit as long as it is kept
             else:
                 check(caller, "read" if scope["method"] in SAFE else "forecast")
             scope.setdefault("state", {})["caller"] = caller
@@ -186,32 +183,6 @@ class HeadAsGet:
             await send(message)
 
         await self.app({**scope, "method": "GET"}, receive, send_without_body)
-
-
-class Cors:
-    """Allows web pages of the origins in the setting `cors_origins`, which is known only after the start."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self._with_cors: ASGIApp | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
-        if scope["type"] == "http" and self._with_cors is None:
-            self._with_cors = self._chosen(scope["app"].state.backend.settings.cors_origins)
-        await (self._with_cors or self.app)(scope, receive, send)
-
-    def _chosen(self, origins: tuple[str, ...]) -> ASGIApp:
-        if not origins:
-            return self.app
-        return CORSMiddleware(
-            self.app,
-            allow_origins=origins,
-            allow_methods=("GET", "POST", "PUT", "DELETE"),
-            allow_headers=("Authorization", "X-API-Key", "Content-Type", "Prefer", "X-Request-ID", "Last-Event-ID"),
-            expose_headers=SHOWN,
-            max_age=3600,
-        )
 
 
 class Observed:

@@ -1,16 +1,19 @@
 """The OpenAPI document, and GET /docs: its viewer, served from here so that it works without internet access."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from service.api.access import SAFE, UNCOUNTED
+from service.api.browsers import policy_of
 from service.api.errors import MEDIA_TYPE, WORDS
+from service.api.openapi_older import openapi_30
 
 VIEWER: Final = "viewer"
 ADMINISTRATION: Final = ("/models/aliases/{alias}",)
@@ -32,6 +35,15 @@ def add_documentation(app: FastAPI) -> None:
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.mount("/docs/viewer", StaticFiles(packages=[("fastapi_swagger", "resources")]), name=VIEWER)
     app.add_api_route("/docs", viewer, include_in_schema=False, response_class=HTMLResponse)
+    app.add_api_route("/openapi-3.0.json", read_older, include_in_schema=False, response_class=Response)
+
+
+async def read_older(request: Request) -> Response:
+    """Return the OpenAPI document in version 3.0, for clients that read no later one."""
+    document = openapi_30(request.app.openapi())
+    root = request.scope.get("root_path", "")
+    content = {**document, "servers": [{"url": root}]} if root else document
+    return Response(json.dumps(content), media_type="application/vnd.oai.openapi+json;version=3.0")
 
 
 async def viewer(request: Request) -> HTMLResponse:
@@ -40,13 +52,15 @@ async def viewer(request: Request) -> HTMLResponse:
         str(request.url_for(VIEWER, path=name))
         for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
     )
-    return get_swagger_ui_html(
+    page = get_swagger_ui_html(
         openapi_url=str(request.url_for("openapi")),
         title=request.app.title,
         swagger_js_url=script,
         swagger_css_url=style,
         swagger_favicon_url=icon,
     )
+    page.headers["Content-Security-Policy"] = policy_of(bytes(page.body).decode())
+    return page
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

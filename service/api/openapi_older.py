@@ -34,7 +34,9 @@ def _older(node: Any, *, names: bool = False) -> Any:
 
 
 def _is_schema(node: Mapping[str, Any]) -> bool:
-    return any(word in node for word in ("type", "anyOf", "allOf", "oneOf", "$ref", "const", "enum")) and "in" not in node
+    return (
+        any(word in node for word in ("type", "anyOf", "allOf", "oneOf", "$ref", "const", "enum")) and "in" not in node
+    )
 
 
 def _schema(node: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +56,10 @@ def _schema(node: Mapping[str, Any]) -> dict[str, Any]:
             made[bound], made[exclusive] = node[exclusive], True
     if node.get("contentMediaType") == "application/octet-stream":
         made["format"] = "binary"
-    return _with_null(made)
+    made = _with_null(made)
+    if "$ref" in made and len(made) > 1:  # in version 3.0 nothing stands next to a reference
+        made = {**_without(made, "$ref"), "allOf": [{"$ref": made["$ref"]}]}
+    return made
 
 
 def _with_null(schema: dict[str, Any]) -> dict[str, Any]:

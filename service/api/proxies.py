@@ -1,7 +1,12 @@
-"""The public address of the service behind a trusted proxy: scheme, host and prefix of all links and redirects."""
+"""The public address of the service: scheme, host and prefix of all links and redirects.
+
+It is `NOWCAST_PUBLIC_URL`, else what a trusted proxy states, else that of the request itself.
+"""
 
 import re
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from starlette.datastructures import Headers
@@ -9,6 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.errors import InputError, shown
+from service.api.access import Guard
 from service.api.errors import error_answer
 
 SCHEMES: Final = ("http", "https")
@@ -41,8 +47,31 @@ class ValidHost:
         await answer(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class PublicAddress:
+    """The address that clients use; an empty part is that of the request."""
+
+    scheme: str
+    host: str
+    prefix: str
+
+    def of(self, scope: Scope) -> Scope:
+        """Return a connection as the client made it."""
+        changed: dict[str, Any] = {}
+        if self.scheme:
+            changed["scheme"] = self.scheme
+        if self.host:
+            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            changed["headers"] = [(b"host", self.host.encode()), *others]
+        if self.prefix:
+            path = scope["path"]
+            changed["root_path"] = self.prefix
+            changed["path"] = path if path.startswith(f"{self.prefix}/") else self.prefix + path
+        return {**scope, **changed}
+
+
 class Proxied:
-    """Applies X-Forwarded-Proto, -Host and -Prefix of requests from `trusted_proxies`; those of others are ignored.
+    """Gives each request its public address; what proxies other than `trusted_proxies` state of it is ignored.
 
     Of the middleware only `BoundedBodies` is further inside: all others use the request as it arrived.
     """
@@ -52,11 +81,12 @@ class Proxied:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] != "http" or not scope["app"].state.guard.is_from_proxy(scope):
+        address = _address(scope) if scope["type"] == "http" else None
+        if address is None:
             await self.app(scope, receive, send)
             return
-        public = _public(scope)
-        token = _prefix.set(public.get("root_path", ""))
+        public = address.of(scope)
+        token = _prefix.set(address.prefix)
         try:
             await self.app(public, receive, send)
         finally:
@@ -64,21 +94,33 @@ class Proxied:
             scope.update({key: public[key] for key in ("route", "endpoint") if key in public})  # labels of metrics
 
 
-def _public(scope: Scope) -> Scope:
-    """Return the connection as the client made it; a header that is not of the expected form is ignored."""
-    headers = Headers(scope=scope)
-    changed: dict[str, Any] = {}
+def _address(scope: Scope) -> PublicAddress | None:
+    state = scope["app"].state
+    guard: Guard = state.guard
+    if url := state.backend.settings.public_url:
+        return _configured(url)
+    return _stated(scope, guard) if guard.is_from_proxy(scope) else None
+
+
+@lru_cache(maxsize=8)
+def _configured(url: str) -> PublicAddress:
+    scheme, _, rest = url.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return PublicAddress(scheme, host, slash + path)
+
+
+def _stated(scope: Scope, guard: Guard) -> PublicAddress:
+    """Return the address that a trusted proxy states; a part that is not of the expected form is ignored."""
+    headers, hop = Headers(scope=scope), guard.outermost_hop(scope)
     proto, host, prefix = (_first(headers, f"x-forwarded-{name}") for name in ("proto", "host", "prefix"))
-    if proto.lower() in SCHEMES:
-        changed["scheme"] = proto.lower()
-    if HOST.fullmatch(host):
-        others = [(name, value) for name, value in scope["headers"] if name != b"host"]
-        changed["headers"] = [(b"host", host.encode()), *others]
-    if PREFIX.fullmatch(prefix.rstrip("/")):
-        root = prefix.rstrip("/")
-        changed["root_path"] = root
-        changed["path"] = scope["path"] if scope["path"].startswith(f"{root}/") else root + scope["path"]
-    return {**scope, **changed}
+    if hop is not None:
+        proto, host = hop.proto, hop.host
+    prefix = prefix.rstrip("/")
+    return PublicAddress(
+        proto.lower() if proto.lower() in SCHEMES else "",
+        host if HOST.fullmatch(host) else "",
+        prefix if PREFIX.fullmatch(prefix) else "",
+    )
 
 
 def _first(headers: Headers, name: str) -> str:

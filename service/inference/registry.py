@@ -272,9 +272,8 @@ def _aliases(path: Path) -> dict[str, Alias]:
         aliases = json.loads(path.read_text())
         return {name: Alias(**{**one, "before": tuple(one["before"])}) for name, one in aliases.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as err:
-        raise UnavailableError(
-            f"the aliases in {FOLDER}/{ALIASES} are not readable: {type(err).__name__}: {err}"
-        ) from err
+        text = f"the aliases in {FOLDER}/{ALIASES} are not readable"
+        raise UnavailableError(text, private=f"{type(err).__name__}: {err}") from err
 
 
 def _valid(text: str, what: str) -> str:

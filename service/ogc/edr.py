@@ -20,8 +20,7 @@ from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
 from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage, thinning
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
-from service.ogc.edr_query import EdrQuery, QueryDep, chosen_leads, chosen_names
-from service.ogc.edr_route import EdrRoute
+from service.ogc.edr_query import EdrQuery, EdrRoute, QueryDep, chosen_leads, chosen_names
 from service.queries.areas import checked_polygon
 from service.queries.cells import Block
 from service.queries.quantities import quantities_file

@@ -1,14 +1,20 @@
-"""The query parameters that all OGC API-EDR queries share: quantities, times, reference system and format."""
+"""The query parameters that all OGC API-EDR queries share: quantities, times, reference system and format.
 
-from collections.abc import Sequence
+An invalid one is 400, as the standard requires, where it would be 422 elsewhere.
+"""
+
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 
 from core.errors import InputError, NoDataError, NotAcceptableError, shown
 from core.times import iso, utc, with_plus
+from service.api.errors import validation_text
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84
@@ -147,3 +153,29 @@ def _format(name: str | None, accept: str | None) -> str:
     if name.lower() not in by_name:
         raise NotAcceptableError(f"f: expected {' or '.join(FORMATS)}, got {shown(name)}")
     return by_name[name.lower()]
+
+
+class BadQueryError(InputError):
+    """A query parameter of EDR is missing or invalid."""
+
+    status = 400
+
+
+class EdrRoute(APIRoute):
+    """A route whose invalid input is answered with the status of the standard."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the handler of requests."""
+        handle = super().get_route_handler()
+
+        async def handled(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except RequestValidationError as err:
+                raise BadQueryError(validation_text(err)) from err
+            except InputError as err:
+                if err.status == InputError.status:
+                    raise BadQueryError(str(err)) from err
+                raise
+
+        return handled

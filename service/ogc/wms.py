@@ -121,7 +121,7 @@ def _legend(parameters: Parameters, backend: Backend, request: Request) -> Respo
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ShownField:
     """The field of a map.
 
     Attributes:
@@ -139,17 +139,17 @@ class Shown:
     grid: Grid
 
 
-def _shown(backend: Backend, moment: Moment, layer: str) -> Shown:
+def _shown(backend: Backend, moment: Moment, layer: str) -> ShownField:
     if moment.scan is not None:
         frame = FRAMES.read(backend.service.store, moment.scan)
-        return Shown(layer, moment, frame.rate_mmh_HW, None, frame.grid)
+        return ShownField(layer, moment, frame.rate_mmh_HW, None, frame.grid)
     run, lead = moment.run, moment.lead
     if layer not in quantities_of(run):  # an earlier run may have had other thresholds
         raise NoDataError(f"layers: the run of {iso(run.reference_time)}, the newest of that time, has no {layer}")
-    return Shown(layer, moment, _field(run, layer, lead), _known(run, layer, lead), run.grid)
+    return ShownField(layer, moment, _field(run, layer, lead), _known(run, layer, lead), run.grid)
 
 
-def _map(parameters: Parameters, shown: Shown, headers: dict[str, str]) -> Response:
+def _map(parameters: Parameters, shown: ShownField, headers: dict[str, str]) -> Response:
     quantity = quantities_of(shown.moment.run)[shown.layer]
     parameters.check_picture(quantity)
     picture = map_png(
@@ -162,7 +162,7 @@ def _map(parameters: Parameters, shown: Shown, headers: dict[str, str]) -> Respo
     return Response(picture, media_type=PNG, headers=headers)
 
 
-def _feature_info(parameters: Parameters, shown: Shown, headers: dict[str, str]) -> Response:
+def _feature_info(parameters: Parameters, shown: ShownField, headers: dict[str, str]) -> Response:
     """Return the value of the grid cell at a pixel, as a GeoJSON point or as text."""
     kind = parameters.one_of("info_format", INFO_FORMATS, INFO_FORMATS[0])
     lon, lat = _place(parameters.view(), *parameters.pixel())
@@ -189,7 +189,7 @@ def _place(view: View, column: int, row: int) -> tuple[float, float]:
     return lon, lat
 
 
-def _properties(shown: Shown, lon: float, lat: float) -> dict[str, Any]:
+def _properties(shown: ShownField, lon: float, lat: float) -> dict[str, Any]:
     moment, run, layer = shown.moment, shown.moment.run, shown.layer
     quantity, cell = quantities_of(run)[layer], shown.grid.cell_of(lat, lon)
     value = float("nan") if cell is None else _value(shown, cell)
@@ -224,7 +224,7 @@ def _field(run: StoredForecast, layer: str, lead: int) -> Float32Field:
     return total_mm_HW(run, lead)
 
 
-def _value(shown: Shown, cell: tuple[int, int]) -> float:
+def _value(shown: ShownField, cell: tuple[int, int]) -> float:
     """Return the value of one grid cell; NaN is unknown."""
     run, lead = shown.moment.run, shown.moment.lead
     if shown.layer == AMOUNT:

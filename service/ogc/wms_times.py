@@ -74,9 +74,7 @@ def moment_of(service: NowcastService, newest: StoredForecast, layer: str, time:
         return Moment(run)
     span = _span(run, time)
     if not reference_time and layer == RATE and span.start <= newest.reference_time:
-        scans = service.store.scans(
-            product=newest.product, start=span.start, end=min(span.end, newest.reference_time)
-        )
+        scans = service.store.scans(product=newest.product, start=span.start, end=min(span.end, newest.reference_time))
         if scans:
             return Moment(newest, scan=scans[0])
     for one in [run] if reference_time else _runs(service, newest, span):

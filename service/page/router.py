@@ -10,7 +10,6 @@ from fastapi.staticfiles import StaticFiles
 
 STATIC: Final = Path(__file__).parent / "static"
 HTML: Final = "text/html"
-JSON: Final = "application/json"
 
 
 def add_page(app: FastAPI, landing: Callable[[str], dict[str, Any]]) -> None:
@@ -25,7 +24,7 @@ def add_page(app: FastAPI, landing: Callable[[str], dict[str, Any]]) -> None:
 
     async def root(request: Request) -> Response:
         accept = request.headers.get("accept", "")
-        if request.query_params.get("f") == "json" or (JSON in accept and HTML not in accept):
+        if request.query_params.get("f") == "json" or HTML not in accept:  # `*/*` is what clients of EDR send
             return JSONResponse(landing(str(request.base_url)), headers={"Vary": "Accept"})
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache", "Vary": "Accept"})
 

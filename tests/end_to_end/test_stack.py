@@ -36,7 +36,7 @@ def test_a_forecast_with_rain_is_there_within_two_minutes(stack: Stack):
     # This radar runs 30 times as fast, so data of 20 s ago are stale: a busy machine may lie behind for a while.
     stack.wait_until(lambda: stack.get("/nowcast/latest")["status"] in ("ok", "degraded"), "forecast that is not stale")
     assert stack.wait_until(lambda: stack.get("/readyz"), "200 from /readyz")
-    status, page = fetch(stack.url + "/")
+    status, page = fetch(stack.url + "/", Accept="text/html")
     assert status == 200
     assert b"<html" in page
     status, picture = fetch(f"{stack.url}/nowcast/latest/image/30.png")

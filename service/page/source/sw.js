@@ -12,8 +12,15 @@ const TILE = /^tiles\/.+\.png$/;
 
 const pathOf = (url) => url.href.slice(self.registration.scope.length).split(/[?#]/)[0];
 
-self.addEventListener("install", (event) => event.waitUntil(caches.open(FILES).then((cache) => cache.addAll(SHELL)).then(() => self.skipWaiting())));
+self.addEventListener("install", (event) => event.waitUntil(keepShell().then(() => self.skipWaiting())));
 self.addEventListener("activate", (event) => event.waitUntil(clean().then(() => self.clients.claim())));
+
+async function keepShell() {
+  const cache = await caches.open(FILES);
+  const page = await fetch(SHELL[0], { headers: { Accept: "text/html" } }); // without it the service answers with JSON
+  if (!page.ok) throw new Error(`expected the page, got status ${page.status}`);
+  await Promise.all([cache.put(SHELL[0], page), cache.addAll(SHELL.slice(1))]);
+}
 
 async function clean() {
   const names = await caches.keys();

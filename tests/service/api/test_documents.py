@@ -110,7 +110,10 @@ def test_the_older_document_has_the_same_operations_in_the_words_of_3_0():
 @pytest.mark.parametrize(
     ("newer", "older"),
     [
-        ({"anyOf": [{"type": "string"}, {"type": "null"}], "title": "a"}, {"type": "string", "title": "a", "nullable": True}),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "null"}], "title": "a"},
+            {"type": "string", "title": "a", "nullable": True},
+        ),
         ({"type": ["integer", "null"]}, {"type": "integer", "nullable": True}),
         ({"type": "number", "exclusiveMinimum": 0}, {"type": "number", "minimum": 0, "exclusiveMinimum": True}),
         ({"const": "a", "type": "string"}, {"type": "string", "enum": ["a"]}),

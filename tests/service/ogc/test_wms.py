@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from xml.etree import ElementTree
@@ -16,8 +17,8 @@ from core.colours import CHANCE_COLOURS, NO_DATA, colours
 from core.errors import UnavailableError
 from core.grid import RADOLAN_SPHERE, Grid
 from core.times import iso
-from service.queries.maps import View, cells_of, map_png
 from service.ogc.wms_times import extents
+from service.queries.maps import View, cells_of, map_png
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
 from tests.service.live import served
 
@@ -34,13 +35,15 @@ MAP = {
     "format": "image/png",
     "transparent": "true",
 }
+
+
 def _projected(system, west, south, east, north):
     to_system = Transformer.from_crs("EPSG:4326", system, always_xy=True)
     (x0, y0), (x1, y1) = to_system.transform(west, south), to_system.transform(east, north)
     return (y0, x0, y1, x1) if system == "EPSG:31467" else (x0, y0, x1, y1)
 
 
-BOXES = {
+BOXES: dict[str, Callable[..., tuple[float, ...]]] = {
     "EPSG:25832": partial(_projected, "EPSG:25832"),
     "EPSG:31467": partial(_projected, "EPSG:31467"),
     "EPSG:3857": lambda west, south, east, north: (*_mercator(west, south), *_mercator(east, north)),
@@ -93,10 +96,14 @@ def test_a_map_shows_every_cell_at_its_place(client, forecast, crs):
     assert shown.shape == (260, 180, 4)
     if crs == "EPSG:3857":
         (west, south), (east, north) = _mercator(5.0, 47.5), _mercator(14.0, 54.0)
+    elif crs in ("EPSG:25832", "EPSG:31467"):
+        edges = BOXES[crs](5.0, 47.5, 14.0, 54.0)
+        west, south, east, north = edges if crs == "EPSG:25832" else [edges[i] for i in (1, 0, 3, 2)]
     else:
         west, south, east, north = 5.0, 47.5, 14.0, 54.0
     colours_HWC = colours(forecast.rate_mmh_THW[1])
-    back = Transformer.from_crs("EPSG:3857" if crs == "EPSG:3857" else "EPSG:4326", "EPSG:4326", always_xy=True)
+    system = "EPSG:4326" if crs == "CRS:84" else crs
+    back = Transformer.from_crs(system, "EPSG:4326", always_xy=True)
     wet = 0
     for row in range(5, 260, 9):
         for col in range(3, 180, 7):
@@ -333,8 +340,8 @@ def test_the_elder_capabilities_have_the_elements_in_the_order_of_their_dtd(clie
     assert [child.tag for child in root[1]] == ["Request", "Exception", "Layer"]
     assert [one.text for one in root[1][1]] == ["application/vnd.ogc.se_xml", "application/problem+json"]
     top, layer = root.findall(".//Layer")[:2]
-    expected = ["Title", "SRS", "SRS", "LatLonBoundingBox", "BoundingBox", "BoundingBox", "Attribution"]
-    assert [child.tag for child in top][:7] == expected
+    expected = ["Title", *["SRS"] * 4, "LatLonBoundingBox", *["BoundingBox"] * 4, "Attribution"]
+    assert [child.tag for child in top][:11] == expected
     expected = ["Name", "Title", "Abstract", "Dimension", "Dimension", "Extent", "Extent", "Style"]
     assert [child.tag for child in layer] == expected
     box = next(one for one in top.findall("BoundingBox") if one.get("SRS") == "EPSG:4326")
@@ -369,7 +376,7 @@ def test_the_capabilities_have_the_elements_in_the_schemas_order(client):
     ]
     top = root.findall(f".//{space}Layer")[0]
     tags = [child.tag.removeprefix(space) for child in top]
-    assert tags[:6] == ["Title", "CRS", "CRS", "CRS", "EX_GeographicBoundingBox", "BoundingBox"]
+    assert tags[:8] == ["Title", *["CRS"] * 5, "EX_GeographicBoundingBox", "BoundingBox"]
     legend = client.get("/wms?service=WMS&request=GetLegendGraphic&layer=rainfall_rate&format=image/png")
     assert Image.open(io.BytesIO(legend.content)).size == (150, 150)
 

@@ -36,7 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 
 def test_the_page_and_its_parts_are_served(client):
-    page = client.get("/")
+    page = client.get("/", headers={"Accept": "text/html"})
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     for part in re.findall(r'(?:src|href)="(page/[^"]+)"', page.text):
