@@ -178,6 +178,19 @@ class Grid:
             name=f"{self.name}@{height}x{width}" if (height, width) != self.shape else self.name,
         )
 
+    def part(self, rows: slice, cols: slice) -> "Grid":
+        """Return the grid of a block of its cells; slices have no step, and no negative ends."""
+        top, bottom, _ = rows.indices(self.height)
+        left, right, _ = cols.indices(self.width)
+        return replace(
+            self,
+            west_m=self.west_m + left * self.pixel_x_m,
+            north_m=self.north_m - top * self.pixel_y_m,
+            height=bottom - top,
+            width=right - left,
+            name=f"part of {self.name}",
+        )
+
     @property
     def key(self) -> str:
         """Return a short text that is equal for grids of equal place, for file names and catalogues."""

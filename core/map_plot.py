@@ -1,11 +1,13 @@
 """The one style of printed maps of rain: colours, hatching, coasts and borders, cities, legend, font."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from core.arrays import BoolField, Float32Field
 from core.borders import picture_cities, picture_lines
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes, colours, hatch
+from core.errors import InputError
 from core.grid import Grid
 
 STYLE: Final[dict[Any, Any]] = {"font.family": "DejaVu Sans", "font.size": 8, "axes.facecolor": "#f4f3ef"}
@@ -20,6 +23,18 @@ STYLE: Final[dict[Any, Any]] = {"font.family": "DejaVu Sans", "font.size": 8, "a
 
 LINE: Final = "#6a6f76"
 PANEL_PIXELS: Final = 480
+
+
+def check_format(path: Path | None, parameter: str) -> None:
+    """Refuse a picture before the work that it shows.
+
+    Raises:
+        InputError: matplotlib does not write the format of its name.
+    """
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path is not None and path.suffix.lower().removeprefix(".") not in known:
+        names = ", .".join(sorted(known))
+        raise InputError(f"{parameter}: expected a name that ends with one of .{names}, got {path.name}")
 
 
 def draw_field(

@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Final, Self, TextIO, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 Item = TypeVar("Item")
@@ -21,6 +21,7 @@ class Progress:
         total: number of parts; None if it is not known.
         what: one part, in words: `window`.
         before: parts that an earlier run has done.
+        scale: parts that are shown as one: a million for bytes in MB.
         stream: None is standard error.
         clock: seconds.
     """
@@ -31,15 +32,16 @@ class Progress:
         what: str,
         *,
         before: int = 0,
+        scale: int = 1,
         stream: TextIO | None = None,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self.total, self.before, self.done = total, before, before
-        self._what, self._clock, self._stream = what, clock, stream or sys.stderr
+        self._what, self._clock, self._stream, self._scale = what, clock, stream or sys.stderr, scale
         self._began = clock()
         self._line_at = self._began + FIRST_LINE_S
         self._bar = self._new_bar() if self._stream.isatty() else None
-        self._task = None if self._bar is None else self._bar.add_task(what, total=total, completed=before, note="")
+        self._task = None if self._bar is None else self._add_task(self._bar)
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -59,14 +61,16 @@ class Progress:
         """
         self.done += count
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=self.done, note=note)
+            self._bar.update(self._task, completed=self.done / self._scale, note=note)
             return
         now = self._clock()
         if now < self._line_at and self.done != self.total:
             return
         self._line_at = now + LINE_EVERY_S
-        of = f" of {self.total:,}" if self.total is not None else ""
-        self._stream.write(f"{self._what} {self.done:,}{of}{f' ({note})' if note else ''}{self._left(now)}\n")
+        of = f" of {self.total // self._scale:,}" if self.total is not None else ""
+        self._stream.write(
+            f"{self._what} {self.done // self._scale:,}{of}{f' ({note})' if note else ''}{self._left(now)}\n"
+        )
         self._stream.flush()
 
     def _left(self, now: float) -> str:
@@ -75,6 +79,10 @@ class Progress:
         if self.total is None or new <= 0 or self.done >= self.total:
             return f", {time_words(now - self._began)}"
         return f", about {time_words((now - self._began) / new * (self.total - self.done))} left"
+
+    def _add_task(self, bar: Bar) -> TaskID:
+        total = None if self.total is None else self.total / self._scale
+        return bar.add_task(self._what, total=total, completed=self.before / self._scale, note="")  # type: ignore[arg-type]
 
     def _new_bar(self) -> Bar:
         columns = (

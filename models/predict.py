@@ -121,13 +121,10 @@ def predict(
 
 
 def _check_picture(path: str | Path | None) -> None:
-    if path is None:
-        return
-    from matplotlib.backend_bases import FigureCanvasBase  # takes half a second to import
+    if path is not None:
+        from core.map_plot import check_format  # matplotlib takes a second to import
 
-    known = FigureCanvasBase.get_supported_filetypes()
-    if (name := Path(path)).suffix.lower().removeprefix(".") not in known:
-        raise InputError(f"plot: expected a name that ends with one of .{', .'.join(sorted(known))}, got {name.name}")
+        check_format(Path(path), "plot")
 
 
 def _draw(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import Settings
 from service.command import SUBCOMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -76,5 +77,7 @@ def test_the_page_of_commands_is_the_script_s():
 
 
 def test_every_setting_has_a_meaning():
-    rows = [line.split(" | ") for line in (ROOT / "docs" / "settings.md").read_text("utf-8").splitlines()]
-    assert [row[0] for row in rows if row[0].startswith("| `NOWCAST") and not row[-1].strip(" |")] == []
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    entries = re.findall(r"^`NOWCAST_(\w+)`\n:   (.*)$", page, re.MULTILINE)
+    assert {name.lower() for name, _ in entries} == set(Settings.model_fields)
+    assert [name for name, text in entries if not re.sub(r"^Default `.*?`: ?", "", text).strip()] == []

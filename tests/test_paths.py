@@ -22,7 +22,7 @@ from models.predict import predict
 from service.client.client import Client
 from service.client.forecast import Forecast
 from service.inference.registry import ModelRegistry
-from training import picture, run
+from training import frame_rows, run
 from training.config import resolve
 from training.datasets import build_dataset
 from training.report.command import write_report
@@ -33,7 +33,7 @@ PUBLIC: list[Callable[..., Any]] = [
     *(build.build_archive, fetch.fetch_dataset, archive_inspect.inspect_archive, archive_inspect.draw),
     *(settings.archive_settings, load_forecaster, load_model, load_network, read_card, save_model, predict),
     *(convert_file, Client.upload, Forecast.save, Forecast.plot, ModelRegistry.add),
-    *(resolve, run.train, build_dataset, write_report, picture.draw),
+    *(resolve, run.train, build_dataset, write_report, frame_rows.draw_rain),
 ]
 
 

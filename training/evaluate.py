@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import typer
 
 from core.command import errors_in_one_line
 from core.errors import ConfigError
+from core.map_plot import check_format
 from models import Forecaster, load_forecaster
 from training.catrare.run import Outputs, print_catrare
 from training.config import is_first_process, key_value
@@ -21,6 +22,7 @@ from training.evaluation.engine import Evaluation, counts_key
 from training.evaluation.event_windows import HOUR, NATIVE, PAPER
 from training.evaluation.shared_work import launched_together
 from training.evaluation.text import text_table
+from training.frame_rows import draw_clip
 from training.skill import (
     CacheFolder,
     CsvFile,
@@ -67,8 +69,8 @@ class Protocol(StrEnum):
 
 UNUSED: Final = {
     **dict.fromkeys(("forecast", "paper"), ("catalogue", "every-minutes", "cache", "journal")),
-    **dict.fromkeys(("skill", "native", "hour"), ("dataset", "clips", "catalogue", "transfer", "set")),
-    "catrare": ("dataset", "clips", "every-minutes", "cache", "transfer"),
+    **dict.fromkeys(("skill", "native", "hour"), ("dataset", "clips", "catalogue", "transfer", "set", "plot")),
+    "catrare": ("dataset", "clips", "every-minutes", "cache", "transfer", "plot"),
 }
 """Options without a meaning, by protocol: refused, since a result that ignores one is not the requested one."""
 
@@ -89,6 +91,10 @@ Frames = Annotated[
 Clips = Annotated[int | None, typer.Option(min=1, help="number of test clips, evenly spread; default all")]
 Catalogue = Annotated[Path | None, typer.Option(help="catrare: CSV of CatRaRE; --data has RADKLIM YW")]
 Transfer = Annotated[bool, typer.Option("--transfer", help="score a model that was trained on other data or sizes")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(help="picture of one test clip: given, observed, and each forecast; protocols forecast and paper"),
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of the data set's options")]
 
 
@@ -105,6 +111,7 @@ def main(
     journal: JournalFile = None,
     json_file: JsonFile = None,
     csv_file: CsvFile = None,
+    plot: Plot = None,
     transfer: Transfer = False,
     sets: Sets = None,
 ) -> None:
@@ -116,22 +123,23 @@ def main(
     """
     given = {"dataset": dataset, "clips": clips, "catalogue": catalogue, "every-minutes": every_minutes, "cache": cache}
     with errors_in_one_line(), launched_together():
-        _refuse_unused(protocol, {**given, "journal": journal, "transfer": transfer, "set": sets})
+        _refuse_unused(protocol, {**given, "journal": journal, "transfer": transfer, "set": sets, "plot": plot})
         options, outputs = dict(map(key_value, sets or [])), Outputs(command_line(MODULE), json_file, csv_file)
         forecaster = load_forecaster(checkpoint, precision="float32")  # so that a table is the same on every machine
         if protocol is Protocol.catrare:
             print_catrare(checkpoint, data, catalogue, options, journal, outputs)
         elif protocol in EVENT_WINDOWS:
-            chosen = SkillOptions(EVENT_WINDOWS[protocol], every_minutes, journal=journal, cache=cache)
-            chosen = replace(chosen, csv_file=csv_file, json_file=json_file)
-            report([forecaster], [data] if data else [], chosen, MODULE)
+            how = SkillOptions(EVENT_WINDOWS[protocol], every_minutes, journal=journal, cache=cache)
+            report([forecaster], [data] if data else [], replace(how, csv_file=csv_file, json_file=json_file), MODULE)
         else:
             name = dataset or trained_on(forecaster).get("dataset", "germany")
             test = scored_set(forecaster, name, data, options, transfer=transfer)
-            _print_table(forecaster, test, name, outputs, clips=clips, one_step=protocol is Protocol.paper)
+            _print_table(forecaster, test, name, outputs, plot, clips=clips, one_step=protocol is Protocol.paper)
 
 
 def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
+    """Refuse options without a meaning, and a picture of an unknown format, before any work."""
+    check_format(cast(Path | None, given["plot"]), "--plot")
     for name in UNUSED[protocol.value]:
         if given[name]:
             others = ", ".join(other for other in UNUSED if name not in UNUSED[other])
@@ -139,9 +147,16 @@ def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
 
 
 def _print_table(
-    forecaster: Forecaster, test: NowcastDataset, dataset: str, outputs: Outputs, *, clips: int | None, one_step: bool
+    forecaster: Forecaster,
+    test: NowcastDataset,
+    dataset: str,
+    outputs: Outputs,
+    plot: Path | None,
+    *,
+    clips: int | None,
+    one_step: bool,
 ) -> None:
-    """Print the table of a data set in the first process, and write it to the files that are given."""
+    """Print the table of a data set in the first process, write it to the files that are given, and draw a clip."""
     table = evaluate_with_baselines(forecaster, test, clips=clips, one_step=one_step)
     if not is_first_process():
         return
@@ -151,6 +166,9 @@ def _print_table(
     if outputs.json_file is not None:
         content = as_json(table, test, forecaster, dataset_name=dataset, command=outputs.command)
         write_json(outputs.json_file, content)
+    if plot is not None:
+        clip = draw_clip(with_baselines(forecaster), test, dataset, plot)
+        typer.echo(f"wrote {plot}: clip {clip} of the test set")
 
 
 def scored_set(
@@ -230,8 +248,12 @@ def evaluate_with_baselines(
     forecaster: Forecaster, test: NowcastDataset, *, clips: int | None = None, one_step: bool = False
 ) -> Evaluation:
     """Return the rows of every table: the checkpoint, persistence and extrapolation."""
-    baselines = [load_forecaster(name) for name in BASELINES if name != forecaster.name]
-    return evaluate([forecaster, *baselines], test, clips=clips, one_step=one_step)
+    return evaluate(with_baselines(forecaster), test, clips=clips, one_step=one_step)
+
+
+def with_baselines(forecaster: Forecaster) -> list[Forecaster]:
+    """Return a forecaster and the baselines that it is compared with."""
+    return [forecaster, *(load_forecaster(name) for name in BASELINES if name != forecaster.name)]
 
 
 def counts_over_leads(table: Evaluation, model: str, threshold_mmh: float) -> Counts:

@@ -7,17 +7,20 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Final
 
+import matplotlib as mpl
 import numpy as np
 import typer
 from matplotlib.figure import Figure
 from PIL import Image
 
 from core.arrays import BoolField, Float32Field
+from core.borders import CREDIT
 from core.colours import CHANCE_COLOURS, RAIN_COLOURS, Classes, colours, hatch
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import write_bytes_atomically
-from core.map_plot import add_legend
+from core.grid import Grid
+from core.map_plot import STYLE, add_legend, draw_borders
 from models import Forecaster
 from training.datasets.event_table import load_table
 from training.evaluation.event_windows import ANY_LENGTH, EventWindow, event_windows
@@ -45,12 +48,14 @@ class PanelRow:
         fields_LHW: what is drawn, by lead.
         classes: of its colours.
         known_LHW: hatched where not; None: nothing is hatched.
+        grid: of the fields, for coasts, borders and cities; None draws none.
     """
 
     label: str
     fields_LHW: Float32Field
     classes: Classes = RAIN_COLOURS
     known_LHW: BoolField | None = None
+    grid: Grid | None = None
 
 
 @app.command()
@@ -108,7 +113,7 @@ def draw_window(window: EventWindow, forecaster: Forecaster, member: int, path: 
     title = (
         f"{spell.region}, reference time {window.reference_time:%Y-%m-%d %H:%M} UTC, cells of {window.pixel_m:.0f} m "
         f"every {window.cadence_minutes} minutes; {forecaster.name} {forecaster.version}\n"
-        f"Data: {owner} ({spell.licence}). Grey: not observed; hatched: rain could flow in from outside."
+        f"Data: {owner} ({spell.licence}). {CREDIT}. Grey: not observed; hatched: rain could flow in from outside."
     )
     write_bytes_atomically(path, png_of(rows, leads, title))
 
@@ -133,7 +138,8 @@ def picture_rows(window: EventWindow, forecaster: Forecaster, leads: Sequence[in
         PanelRow(f"probability of {SHOWN_MMH:g} mm/h", probability_KLHW[number, steps], CHANCE_COLOURS, known_LHW),
     ]
     part = rainiest_part(np.stack([window.past_THW[-1], *observed]), MOST_CELLS)
-    return [_cut(row, part) for row in rows]
+    grid = None if window.grid is None else window.grid.part(*part)
+    return [replace(_cut(row, part), grid=grid) for row in rows]
 
 
 def rainiest_part(rate_mmh_LHW: Float32Field, most: int) -> tuple[slice, slice]:
@@ -164,6 +170,16 @@ def _cut(row: PanelRow, part: tuple[slice, slice]) -> PanelRow:
 
 def png_of(rows: Sequence[PanelRow], leads: Sequence[int], title: str) -> bytes:
     """Return a PNG with a row of panels for each row and a column for each lead, and legends of both kinds."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(rows, leads, title)
+        content = BytesIO()
+        figure.savefig(content)
+    small = BytesIO()
+    Image.open(content).convert("RGB").quantize(PALETTE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def _figure(rows: Sequence[PanelRow], leads: Sequence[int], title: str) -> Figure:
     height, width = rows[0].fields_LHW.shape[1:]
     inches = 13.0
     panel = inches / len(leads)
@@ -178,18 +194,16 @@ def png_of(rows: Sequence[PanelRow], leads: Sequence[int], title: str) -> bytes:
             picture_HWC = colours(field_HW, row.classes)
             if row.known_LHW is not None:
                 picture_HWC = hatch(picture_HWC, ~row.known_LHW[number, ::every, ::every] & np.isfinite(field_HW))
-            axis.imshow(picture_HWC, interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
+            axis.imshow(picture_HWC, extent=(0, width, height, 0), interpolation="nearest")
+            if row.grid is not None:
+                draw_borders(axis, row.grid)
+            axis.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
             axis.set_title(f"+{lead} min" if row is rows[0] else "", fontsize=9, pad=3)
         of_row[0].set_ylabel(row.label, fontsize=9)
     for classes, label in ((RAIN_COLOURS, "mm/h"), (CHANCE_COLOURS, "probability")):
         add_legend(figure, axes.flat, classes, label, orientation="horizontal", shrink=0.4, aspect=50, pad=0.01)
     figure.suptitle(title, fontsize=9)
-    content = BytesIO()
-    figure.savefig(content)
-    small = BytesIO()
-    Image.open(content).convert("RGB").quantize(PALETTE).save(small, "PNG", optimize=True)
-    return small.getvalue()
+    return figure
 
 
 if __name__ == "__main__":

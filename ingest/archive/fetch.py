@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from core.errors import ConfigError, NoDataError
+from core.progress import Progress
 from ingest.archive.download import Downloader
 from ingest.archive.mirror import plan_mirror
 from ingest.archive.plans import FetchPlan, Years, plan_listing, plan_record
+from ingest.archive.progress import BYTES_PER_MB
 from ingest.archive.settings import FetchSettings, ListedFiles, RecordFiles
 
 FIRST_YEAR: Final = 1990
@@ -70,16 +70,14 @@ def describe(plan: FetchPlan, dataset: str, out: Path) -> str:
 
 
 def fetch_plan(plan: FetchPlan, downloader: Downloader) -> None:
-    """Download the files of a plan one after the other, with a progress bar."""
-    columns = (TextColumn("fetching"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("fetching", total=plan.size_bytes)
+    """Download the files of a plan one after the other, with a progress bar, or a line a minute without a terminal."""
+    before = 0 if plan.is_estimate else sum(file.path.stat().st_size for file in plan.files if file.is_there)
+    with Progress(plan.size_bytes, "fetched, in MB:", before=before, scale=BYTES_PER_MB) as progress:
         for file in plan.files:
             if file.is_there:
-                progress.advance(bar, 0 if plan.is_estimate else file.path.stat().st_size)
                 continue
             try:
-                downloader.fetch(file, lambda count: progress.advance(bar, count))
+                downloader.fetch(file, lambda count: progress.step(count=count))
             except NoDataError:
                 if not plan.may_lack:
                     raise

@@ -1,44 +1,34 @@
-"""The progress bar of a build: bytes read, fields per second, time left; it follows the journals of the workers."""
+"""The progress of a build: megabytes read, fields stored, time left; it follows the journals of the workers."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
+from core.progress import Progress
 from ingest.archive.journal import bytes_done, is_finished
 from ingest.archive.staging import Target
 from ingest.archive.units import Unit
 
 LOOK_S = 0.5
-
-
-class FieldRate(ProgressColumn):
-    """Fields per second since the start of this run."""
-
-    def render(self, task: Task) -> Text:
-        """Return the text of the column."""
-        fields, elapsed_s = task.fields["stored"], task.elapsed or 0.0
-        return Text(f"{fields / elapsed_s:6.1f} fields/s" if fields and elapsed_s else "   ... fields/s")
+BYTES_PER_MB: Final = 1_000_000
 
 
 @contextmanager
 def shown(units: Sequence[Unit], target: Target) -> Iterator[None]:
-    """Show a bar on standard error while the workers write."""
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), FieldRate(), TimeRemainingColumn())
+    """Show a bar on standard error, or a line a minute where that is no terminal, while the workers write."""
     stop = threading.Event()
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        follower = Follower(units, target)
-        bar = progress.add_task("reading", total=sum(unit.size_bytes for unit in units), stored=0)
+    follower = Follower(units, target)
+    before, _ = follower.look()
+    total = sum(unit.size_bytes for unit in units)
+    with Progress(total, "read, in MB:", before=before, scale=BYTES_PER_MB) as progress:
 
         def follow() -> None:
             going = True
             while going:
                 going = not stop.wait(LOOK_S)
                 done_bytes, stored = follower.look()
-                progress.update(bar, completed=done_bytes, stored=stored)
+                progress.step(f"{stored:,} fields stored", count=done_bytes - progress.done)
 
         thread = threading.Thread(target=follow, daemon=True)
         thread.start()

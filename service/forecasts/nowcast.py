@@ -24,6 +24,7 @@ from service.forecasts.records import StoredForecast as StoredForecast
 from service.forecasts.records import Verification as Verification
 from service.forecasts.rollup import HOURS_AFTER, roll_up
 from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
+from service.forecasts.scorebook import Scorebook
 from service.forecasts.scoring import Scoring, check_observations
 from service.forecasts.setting_checks import SettingChecks
 from service.inference.inputs import Windows, noted
@@ -183,6 +184,11 @@ class NowcastService:
             NoDataError: no forecast has that id.
         """
         return self._aged(self.catalogue.get(forecast_id))
+
+    @property
+    def score_book(self) -> Scorebook:
+        """Return the stored sums of scores."""
+        return self._scoring.book
 
     def data_age_s(self, forecast: StoredForecast) -> float:
         """Return seconds since the reference time, at least 0, by the wall clock or the clock of a replay."""

@@ -13,6 +13,8 @@ from ingest.store.database import reading
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from verification.baselines import BASELINES
 from verification.counts import Counts
+from verification.rain_times import FAMILY as RAIN_TIMES
+from verification.rain_times import RainTimes
 from verification.scores import families
 from verification.sums import MOST_COLUMNS, Sums
 from verification.table import Mask, SumRow
@@ -65,6 +67,7 @@ def sums_over(engine: Engine, period: Period, *, family: str | None = None, mask
     """
     kinds = {name: kind.sums for name, kind in families("rain", "probabilities").items()}
     names = list(kinds) if family is None else [family]
+    kinds[RAIN_TIMES] = RainTimes  # no registered score: it is of whole forecasts, and read by its name alone
     found: dict[tuple[Any, ...], list[tuple[int | None, tuple[int, ...]]]] = {}
     for *key, number, values in _summed(engine, period, names, mask):
         found.setdefault(tuple(key), []).append((None if number < 0 else number, values))

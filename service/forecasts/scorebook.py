@@ -62,6 +62,34 @@ class Scorebook:
         with reading(self._engine) as connection:
             return set(connection.scalars(query))
 
+    def lead_without(self, forecast: StoredForecast, lead_minutes: int, family: str) -> int | None:
+        """Return the id of a scored lead of a forecast that has no sums of a family; None where there is none."""
+        row, sums = ScoredLeadRow, ScoreSumsRow
+        has_family = select(sums.scored_lead).where(sums.scored_lead == row.id, sums.family == family).exists()
+        query = select(row.id).where(
+            row.product == forecast.product,
+            row.model == forecast.model,
+            row.version == forecast.version,
+            row.grid_key == forecast.grid.key,
+            row.reference_time == forecast.reference_time,
+            row.lead_minutes == lead_minutes,
+            row.period_minutes == 0,
+            ~has_family,
+        )
+        with reading(self._engine) as connection:
+            found: int | None = connection.scalar(query)
+        return found
+
+    def add(self, lead_id: int, row: SumRow) -> bool:
+        """Add sums of a further family to a scored lead; return whether they were new."""
+        values = _stored(row, {(row.model, row.lead_minutes): lead_id})
+        if not values:
+            return False
+        with writing(self._engine) as connection:
+            make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+            statement = make(ScoreSumsRow).values(values).on_conflict_do_nothing()
+            return bool(connection.execute(statement).rowcount)
+
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
         """Return windows (`inputs_sha256`) where a current forecast from scans lacks sums of leads, oldest first."""
         query = (

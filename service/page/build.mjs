@@ -40,7 +40,7 @@ const bundled = async (name) => {
 const source = (name) => readFileSync(`${here}source/${name}`, "utf8");
 const styled = async (...parts) => (await transform(parts.join("\n"), { loader: "css", minify: true, legalComments: "none" })).code;
 
-for (const name of ["index.html", "embed.html", "manifest.webmanifest", "icon.svg"]) writeFileSync(`${out}/${name}`, source(name));
+for (const name of ["index.html", "embed.html", "manifest.webmanifest", "manifest.de.webmanifest", "icon.svg"]) writeFileSync(`${out}/${name}`, source(name));
 for (const name of ["icon-192.png", "icon-512.png"]) copyFileSync(`${here}source/${name}`, `${out}/${name}`);
 writeFileSync(`${out}/page.js`, await bundled("main.js"));
 writeFileSync(`${out}/embed.js`, await bundled("embed.js"));

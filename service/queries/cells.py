@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -43,14 +43,7 @@ class Block:
 
     def grid(self, grid: Grid) -> Grid:
         """Return the grid of the block's cells; `grid` is the whole one."""
-        return replace(
-            grid,
-            west_m=grid.west_m + self.left * grid.pixel_x_m,
-            north_m=grid.north_m - self.top * grid.pixel_y_m,
-            height=self.shape[0],
-            width=self.shape[1],
-            name=f"part of {grid.name}",
-        )
+        return grid.part(*self.slices)
 
 
 def box_block(grid: Grid, bbox: BBox) -> Block | None:

@@ -78,7 +78,7 @@ def point_series(forecast: StoredForecast, lat: float, lon: float) -> PointSerie
         tuple(known),
         values.probability_KL,
         _quantiles(forecast, values.probability_KL),
-        _outlook(rates, known),
+        outlook_of(rates, known),
         start,
         end,
     )
@@ -128,7 +128,7 @@ def _known(values: CellSeries, rates: Sequence[float | None]) -> list[bool | Non
     return [None if rate is None else bool(known) for rate, known in zip(rates, values.known_L, strict=True)]
 
 
-def _outlook(rates: Sequence[float | None], known: Sequence[bool | None]) -> Outlook:
+def outlook_of(rates: Sequence[float | None], known: Sequence[bool | None]) -> Outlook:
     """Return "dry" only where every lead has a rate, and none of them can have rain flow in from outside."""
     if any(rate is not None and rate >= RAIN_MMH for rate in rates):
         return "rain"

@@ -87,3 +87,52 @@ class ArchiveOut(Out):
     forecasts: list[ArchivedForecastOut]
     notes: list[str] = Field(description="why scores are null")
     next: str | None = Field(description="the next page; null on the last")
+
+
+class RightOut(Out):
+    """How many statements were right."""
+
+    cases: int = Field(description="statements")
+    right: int = Field(description="of them, those that were right")
+
+
+class RainEndGroupOut(RightOut):
+    """Stated ends of rain within some minutes of the reference time, at places where it rained."""
+
+    from_minutes: int = Field(description="later than this")
+    to_minutes: int = Field(description="up to this")
+
+
+class StatedStartOut(RightOut):
+    """Stated starts with a probability within a fifth."""
+
+    from_probability: float
+    to_probability: float
+    rained: int = Field(description="of the cases, those with rain at any lead")
+
+
+class RainStartGroupOut(RainEndGroupOut):
+    """Stated starts of rain within some minutes of the reference time, at places where it was dry."""
+
+    rained: int = Field(description="of the cases, those with rain at any lead")
+    bins: list[StatedStartOut] = Field(description="ascending; fifths without a case are left out")
+
+
+class RainTimesOut(Out):
+    """How often the stated start and end of the next rain were right.
+
+    A statement is `next_rain` of a place, or its outlook `dry`; those of forecasts of full and half hours are counted,
+    at 30 x 30 places all over the grid that the radar saw throughout. The observation is the scan of each lead.
+    """
+
+    model: str
+    version: str | None = Field(description="null: all versions together")
+    period_hours: float
+    start: datetime = Field(description="last lead valid after this time")
+    until: datetime = Field(description="last lead valid up to this time")
+    within_minutes: int = Field(description="a start or end is right if it was observed within these minutes")
+    rain_from_mmh: float = Field(description="rain rate from which a place counts as wet")
+    starts: list[RainStartGroupOut] = Field(description="by minutes; groups without a case are left out")
+    ends: list[RainEndGroupOut] = Field(description="by minutes; groups without a case are left out")
+    dry: RightOut = Field(description="places whose outlook was dry; right where it stayed dry until the last lead")
+    empty_because: str | None = Field(None, description="why there is no statement; null if there are some")

@@ -17,6 +17,7 @@ from service.forecasts.nowcast import NowcastService
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.schedule import ScheduledTime
 from service.inference.request_scope import request_scope
+from service.queries.rain_times import record_rain_times
 from service.tasks.queue import (
     CYCLE,
     HEARTBEAT,
@@ -34,6 +35,9 @@ from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
 
 VERIFY_S: Final = 10.0
 """A verification task begins no further window after this time, so that a forecast never waits long."""
+
+RECORD_S: Final = 5.0
+"""The same for the record of stated starts and ends, of which each forecast of a half hour takes some seconds."""
 
 MOST_LACKING: Final = 10
 LOG_REFUSAL_EVERY_S: Final = 3600
@@ -111,7 +115,9 @@ def verify_task() -> int:
     Before it, forecasts are made again whose files were found to be lost.
     """
     service().baselines.make_again()
-    return service().verify_observed(VERIFY_S)
+    done = service().verify_observed(VERIFY_S)
+    record_rain_times(service(), RECORD_S)
+    return done
 
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)

@@ -50,3 +50,15 @@ def test_items_are_passed_on(capsys):
 
 def test_durations_in_words():
     assert [time_words(seconds) for seconds in (40, 720, 12600)] == ["40 s", "12 min", "3.5 h"]
+
+
+def test_bytes_are_shown_in_megabytes():
+    seconds, stream = [0.0], io.StringIO()
+    work = Progress(300_000_000, "read, in MB:", scale=1_000_000, stream=stream, clock=lambda: seconds[0])
+    seconds[0] = 20.0
+    work.step("7 fields stored", count=100_400_000)
+    assert stream.getvalue() == "read, in MB: 100 of 300 (7 fields stored), about 40 s left\n"
+    bar = Terminal()
+    with Progress(300_000_000, "read, in MB:", scale=1_000_000, stream=bar) as shown:
+        shown.step(count=100_400_000)
+    assert "100/300" in bar.getvalue()

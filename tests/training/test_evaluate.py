@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 from core import cf
+from core.colours import RAIN_COLOURS
 from core.errors import ConfigError, ForecastError
 from core.grid import RADOLAN_900
 from models import load_forecaster
@@ -23,6 +25,7 @@ from training.datasets import DATASETS, NowcastDataset, Sample, build_dataset
 from training.evaluation.clips import chosen_clips, measures_of, predictions
 from training.evaluation.engine import Evaluation
 from training.evaluation.text import text_table
+from training.frame_rows import clip_rows, wettest_clip
 from verification.counts import Counts
 
 NAN = np.nan
@@ -173,6 +176,36 @@ def test_the_default_is_scored_and_drawn_at_the_scale_of_the_data(tmp_path, monk
     assert seen == [(5, 30.0, 7258)] * 2
 
 
+def test_a_clip_is_drawn_in_the_style_of_all_maps(tmp_path):
+    path, picture_path = write_event(tmp_path / "event.nc", 1, fields=60), tmp_path / "clip.png"
+    arguments = ["--checkpoint", "persistence", "--dataset", "germany", "--data", path, "--clips", 1]
+    result = _evaluate(*arguments, "--plot", picture_path)
+    assert result.exit_code == 0, result.output
+    assert f"wrote {picture_path}: clip " in result.output
+    with Image.open(picture_path) as drawn:
+        seen = {tuple(colour) for colour in np.unique(np.asarray(drawn.convert("RGB")).reshape(-1, 3), axis=0).tolist()}
+    assert {colour[:3] for _, colour in RAIN_COLOURS} & seen
+    refused = _evaluate(*arguments, "--plot", tmp_path / "clip.doc")
+    assert refused.exit_code != 0
+    assert "--plot: expected a name that ends with one of " in refused.output
+
+
+def test_the_wettest_clip_is_drawn_and_no_value_is_invented():
+    class Rain(Fixed):
+        def __init__(self):
+            frames = ramp(clips=4)
+            frames[2] *= 100
+            frames[:, 0, 0, 0] = np.nan
+            super().__init__(frames, rain=True)
+
+    test = Rain()
+    assert wettest_clip(test) == 2
+    drawn = clip_rows([load_forecaster("persistence")], test, 2)
+    assert [label for label, _ in drawn] == ["given", "observed", "persistence"]
+    assert np.isnan(drawn[2][1][:, 0, 0]).all()
+    assert np.isfinite(drawn[2][1][:, 1:]).all()
+
+
 def test_clips_are_spread_evenly():
     assert chosen_clips(10, None) == list(range(10))
     assert chosen_clips(10, 99) == list(range(10))
@@ -228,6 +261,7 @@ def test_the_command_takes_the_frames_of_the_training(tmp_path):
         ("forecast", "--every-minutes", "skill, native, hour"),
         ("native", "--clips", "forecast, paper"),
         ("hour", "--set", "forecast, paper, catrare"),
+        ("hour", "--plot", "forecast, paper"),
         ("catrare", "--cache", "skill, native, hour"),
     ],
 )

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from core.arrays import FloatField
 from core.errors import ConfigError
+from core.grid import Grid
 from core.registry import Registry
 
 Split = Literal["train", "validation", "test"]
@@ -74,6 +75,11 @@ class NowcastDataset(Dataset[Sample], ABC):
         Raises:
             IndexError: outside of 0 to len - 1.
         """
+
+    def grid_at(self, index: int) -> Grid | None:
+        """Return where the fields of a sample are, for pictures with borders; None for images, and where unknown."""
+        del index
+        return None
 
     @classmethod
     @abstractmethod

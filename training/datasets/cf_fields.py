@@ -94,7 +94,7 @@ def open_cf(path: Path) -> RadarSeries:
     factor = mmh_per_unit(rain, _step_minutes(path, minutes) if is_amount(rain) else 0.0)
     fields = CFFields(rain, factor, south_first)
     _check_some(path, fields, len(minutes))
-    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, fields, grid.key)
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, fields, grid)
 
 
 def _check_some(path: Path, fields: CFFields, count: int) -> None:

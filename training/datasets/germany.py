@@ -14,7 +14,7 @@ from core import cf
 from core.arrays import Float32Field
 from core.cells import mean_edge_m
 from core.errors import ConfigError
-from core.grid import RADOLAN_900
+from core.grid import RADOLAN_900, Grid
 from core.times import utc
 from core.units import PAPER_PIXEL_M, WET_WINDOW_MMH
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
@@ -122,6 +122,11 @@ class Germany(NowcastDataset):
         self._check(index)
         rate_mmh_THW = self._random_cut(index) if self.random_cuts else self._whole(index)
         return self._sample(rate_mmh_THW[:, None])
+
+    def grid_at(self, index: int) -> Grid | None:
+        """Return the grid of a whole field; a random cut, which may be turned, has none."""
+        grid = None if self.random_cuts else self.windows[index].series.grid
+        return None if grid is None else grid.resized(self.options.height, self.options.width)
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

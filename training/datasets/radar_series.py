@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.cells import mean_edge_m
+from core.grid import Grid
 
 IN_MEMORY_BYTES: Final = 2**30
 WHOLE_DIGEST_BYTES: Final = 2**28
@@ -38,7 +39,7 @@ class RadarSeries:
         path: the NetCDF or HDF5 file or the Zarr folder.
         minutes: valid times in minutes since 1970, ascending.
         edges_m: height and width of a grid cell.
-        place: key of its grid; empty if unknown.
+        grid: where its fields are; None if unknown.
         parts: the series of the files that were joined; empty for one file.
     """
 
@@ -47,9 +48,14 @@ class RadarSeries:
     edges_m: tuple[float, float]
     shape: tuple[int, int]
     source: FieldSource = field(repr=False)
-    place: str = ""
+    grid: Grid | None = field(default=None, repr=False)
     parts: tuple["RadarSeries", ...] = field(default=(), repr=False)
     _cache: NDArray[np.float16] | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> str:
+        """Return the key of its grid; empty if unknown."""
+        return "" if self.grid is None else self.grid.key
 
     @property
     def pixel_m(self) -> float:

@@ -72,7 +72,7 @@ def _open_rydl(path: Path) -> RadarSeries:
     keys, (height, width) = open_keys(path)
     minutes = np.array([round(key_time(key).timestamp() / 60) for key in keys], np.int64)
     grid = RADOLAN_900.resized(height, width)
-    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys, (height, width)), grid.key)
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, RydlFields(path, keys, (height, width)), grid)
 
 
 def find_series(data: str | Path | None, cache: Path | None = None) -> list[RadarSeries]:
@@ -154,7 +154,7 @@ def _joined(parts: tuple[RadarSeries, ...]) -> RadarSeries:
     repeated = [0, *(int(after.minutes[0] == one.minutes[-1]) for one, after in pairwise(parts))]
     fields = JoinedFields(tuple(zip(parts, repeated, strict=True)))
     minutes = np.concatenate([first.minutes, *(one.minutes[n:] for one, n in zip(others, repeated[1:], strict=True))])
-    return RadarSeries(first.path, minutes, first.edges_m, first.shape, fields, first.place, parts)
+    return RadarSeries(first.path, minutes, first.edges_m, first.shape, fields, first.grid, parts)
 
 
 def common_edges(series: Sequence[RadarSeries], shape: tuple[int, int]) -> tuple[float, float]:

@@ -1,18 +1,17 @@
 """Scores of forecasters on a data set: sums over its clips by model and lead."""
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 import torch
-import typer
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
+from core.progress import Progress
 from core.units import MAIN_THRESHOLDS_MMH, THRESHOLDS_MMH
 from models.forecaster import Forecaster, NetworkForecaster
 from training.datasets import NowcastDataset
@@ -64,8 +63,8 @@ def evaluate(
     forecasters = list(forecasters)
     result = Evaluation(measures_of(dataset, thresholds_mmh), dataset.lead_steps)
     loader = DataLoader(Subset(dataset, own_share(chosen_clips(len(dataset), clips))), batch_size=BATCH)
-    with typer.progressbar(loader, file=sys.stderr) as batches:
-        for past_BTCHW, future_BTCHW in batches:
+    with Progress(len(loader.dataset), "clip") as progress:  # type: ignore[arg-type]
+        for past_BTCHW, future_BTCHW in loader:
             true_BTCHW = torch.cat([past_BTCHW[:, 1:], future_BTCHW], dim=1).numpy().copy()
             unseen_BCHW = past_BTCHW.isnan().any(dim=1).numpy()
             true_BTCHW[np.broadcast_to(unseen_BCHW[:, None], true_BTCHW.shape)] = np.nan
@@ -77,6 +76,7 @@ def evaluate(
                     raise ForecastError(f"{one.name} {one.version} returned values that are not finite")
                 result.add(one.name, frames_BTCHW, seen_BTCHW)
             result.clips += len(past_BTCHW)
+            progress.step(count=len(past_BTCHW))
     result.totals, result.clips = added_up(result.totals, result.clips)
     return result
 

@@ -11,6 +11,7 @@ import numpy as np
 from core.arrays import Float32Field
 from core.cells import mean_edge_m
 from core.errors import ConfigError
+from core.grid import Grid
 from training.datasets.event_table import EventTable, load_table
 from training.datasets.field_cache import resize
 from training.datasets.series import RadarSeries, open_series
@@ -74,6 +75,7 @@ class EventWindow:
         pixel_m: mean edge of a cell.
         file: name of the event file.
         spell: name of its spell of weather; the file's stem where the event table does not have the file.
+        grid: where the fields are; None if unknown.
     """
 
     past_THW: Float32Field
@@ -84,6 +86,7 @@ class EventWindow:
     reference_time: datetime
     file: str
     spell: str
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,7 @@ def event_windows(
             reference_time=datetime.fromtimestamp(reference * 60, UTC),
             file=Path(path).name,
             spell=spell,
+            grid=fields.grid,
         )
 
 
@@ -223,8 +227,16 @@ class _PassingFields:
         self.pixel_m = mean_edge_m(*series.edges_resized(shape)) * factor
         rows, cols = (min(side // factor, protocol.most_cells or side) for side in shape)
         self.shape = (rows, cols)
+        self.grid = None if series.grid is None else self._grid(series.grid.resized(*shape), factor)
         self._index = {int(minute): index for index, minute in enumerate(series.minutes)}
         self._fields: dict[int, Float32Field] = {}
+
+    def _grid(self, grid: Grid, factor: int) -> Grid:
+        """Return the grid of `_on_cells`: coarser cells, and their middle part."""
+        height, width = (size // factor for size in grid.shape)
+        large = grid.part(slice(0, height * factor), slice(0, width * factor)).resized(height, width)
+        top, left = ((size - side) // 2 for size, side in zip(large.shape, self.shape, strict=True))
+        return large.part(slice(top, top + self.shape[0]), slice(left, left + self.shape[1]))
 
     def at(self, minutes: Sequence[int]) -> Float32Field:
         """Return fields by their times; NaN for missing ones."""

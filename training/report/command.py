@@ -17,8 +17,9 @@ from training.evaluate import scored_set
 from training.evaluation.clips import evaluate, predictions
 from training.evaluation.document import as_json, write_json
 from training.evaluation.engine import Evaluation
+from training.frame_rows import LAYOUTS
 from training.report.claim import claim
-from training.report.figures import LAYOUTS, draw_example, draw_memory, one_of_each
+from training.report.figures import draw_example, draw_memory, one_of_each
 from training.report.records import RECORDS, Example, read_example, record_of
 from training.report.runs import TrainingRun, all_runs, by_setting, evaluation_file, read_evaluation
 from training.report.tables import Table, make_table, paper_tables
@@ -169,7 +170,7 @@ def _made(run: TrainingRun, data: Path | None, clip: int, tests: dict[str, Nowca
     past_TCHW, future_TCHW = test[clip]
     forecast_BTCHW = predictions(forecaster, past_TCHW[None], test.lead_steps, one_step=False)
     first = (past_TCHW[:, 0].numpy(), future_TCHW[:, 0].numpy(), forecast_BTCHW[0, :, 0])
-    return Example(clip, *first).rounded(is_rain=test.is_rain)
+    return Example(clip, *first, test.grid_at(clip)).rounded(is_rain=test.is_rain)
 
 
 def _recorded(run: TrainingRun, clip: int) -> Example:

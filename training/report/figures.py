@@ -1,7 +1,6 @@
 """The paper's figures from runs: forecasts in rows (Figures 3, 6, 8, 9), and memory against score (Figure 1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,38 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from core.arrays import Float32Field
 from core.errors import ConfigError
 from models import load_forecaster
 from models.build import MULTISCALE
 from training.evaluation.clips import predictions
-from training.picture import draw
+from training.frame_rows import DPI, LAYOUTS, FigureLayout, LabelledFrames, draw_images, draw_rain, save
 from training.report.records import Example, is_rain
 from training.report.runs import TrainingRun, default_skip
 from training.report.tables import forecast_value, run_cost
 
-Rows = list[tuple[str, Float32Field]]
+Rows = list[LabelledFrames]
 
 
 NAME_PLACES: Final = (((7, 0), "left"), ((0, 10), "center"), ((0, -10), "center"), ((-7, 0), "right"))
 """Candidate positions of a point's label: offset in points, and alignment. Arrows come from the right."""
-
-
-@dataclass(frozen=True)
-class FigureLayout:
-    """Layout of a data set's figure of forecasts; the paper's own layout was not available, so this one is ours."""
-
-    number: int
-    palette: str = "gray"
-    unit: str = ""
-
-
-LAYOUTS: Final = {
-    "moving_mnist": FigureLayout(3),
-    "taxibj": FigureLayout(6, "viridis", "inflow, share of the training maximum"),
-    "kth": FigureLayout(8),
-    "germany": FigureLayout(9),
-}
 
 
 def one_of_each(runs: Sequence[TrainingRun]) -> list[TrainingRun]:
@@ -81,38 +62,18 @@ def draw_example(runs: Sequence[TrainingRun], examples: Mapping[str, Example], o
         unseen_HW = np.isnan(first.past_THW).any(axis=0)
         rows = rows[:2] + [(name, np.where(unseen_HW, np.nan, fields_THW)) for name, fields_THW in rows[2:]]
         minutes = int((one.evaluation or {})["cadence_minutes"])
-        draw(rows, path, title=f"window {first.clip} of the test set", note="", step_minutes=minutes)
+        title = f"window {first.clip} of the test set"
+        draw_rain(rows, path, title=title, step_minutes=minutes, grid=first.grid)
     else:
-        draw_pictures(rows, path, layout, title=f"clip {first.clip} of the test set")
+        draw_images(rows, path, layout, title=f"clip {first.clip} of the test set")
     return path
-
-
-def draw_pictures(rows: Rows, path: Path, layout: FigureLayout, *, title: str) -> None:
-    """Draw one row per (label, frames with values 0 to 1), one column per frame; the first row has the given frames."""
-    columns = max(len(frames_THW) for _, frames_THW in rows)
-    figure = Figure(figsize=(1.0 * columns + 1.2, 1.08 * len(rows) + 0.7), layout="constrained", dpi=110)
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for axis in axes.flat:
-        axis.set(xticks=[], yticks=[], frame_on=False)
-    shown = None
-    for r, (label, frames_THW) in enumerate(rows):
-        for c, frame_HW in enumerate(frames_THW):
-            shown = axes[r, c].imshow(frame_HW, cmap=layout.palette, vmin=0, vmax=1, interpolation="nearest")
-            time = c - len(frames_THW) + 1 if r == 0 else c + 1
-            if r < 2:
-                axes[r, c].set_title(f"{time:+d}" if time else "0", fontsize=7, pad=2)
-        axes[r, 0].set_ylabel(label, fontsize=8, rotation=0, ha="right", va="center")
-    if layout.unit and shown is not None:
-        figure.colorbar(shown, ax=axes, shrink=0.6, label=layout.unit)
-    figure.suptitle(f"{title}; numbers are frames after the last given one", fontsize=8)
-    _save(figure, path)
 
 
 def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
     """Draw Figure 1: saved activations of one clip against the score, with arrows from flat to multi-scale."""
     key = "csi_0.5" if "csi_0.5" in (runs[0].evaluation or {})["overall"][runs[0].scored_name] else "mse"
     places = memory_and_score(runs, key)
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=110)
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained", dpi=DPI)
     axis = figure.subplots()
     axis.set_xscale("log")
     for model, place in places.items():
@@ -132,7 +93,7 @@ def draw_memory(runs: Sequence[TrainingRun], out: Path) -> Path:
     figure.draw_without_rendering()  # computes positions on the page
     label_points(axis, places)
     path = out / "figure1.png"
-    _save(figure, path)
+    save(figure, path)
     return path
 
 
@@ -163,8 +124,3 @@ def label_points(axis: Axes, places: Mapping[str, tuple[float, float]]) -> None:
                 taken.append(box)
                 break
             name.remove()
-
-
-def _save(figure: object, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)  # type: ignore[attr-defined]

@@ -17,8 +17,9 @@ import numpy as np
 import yaml
 
 from core.arrays import Float32Field
-from core.errors import ConfigError
+from core.errors import ConfigError, FrameError
 from core.files import write_bytes_atomically
+from core.grid import Grid
 from models.checkpoint import CARD
 from training.datasets import DATASETS
 from training.report.runs import EVALUATION, TrainingRun
@@ -42,18 +43,21 @@ class Example:
         past_THW: the given frames.
         future_THW: the true frames after them.
         forecast_THW: the forecast of the run's model.
+        grid: where the fields are; None for images, and where unknown.
     """
 
     clip: int
     past_THW: Float32Field
     future_THW: Float32Field
     forecast_THW: Float32Field
+    grid: Grid | None = None
 
     def rounded(self, *, is_rain: bool) -> "Example":
         """Round as a record does (rain to 0.01 mm/h, pictures to 1/256), so that figures are the same everywhere."""
         step = 100 if is_rain else 256
         fields = (self.past_THW, self.future_THW, self.forecast_THW)
-        return Example(self.clip, *((np.round(f * step) / step).astype(np.float16).astype(np.float32) for f in fields))
+        past, future, forecast = ((np.round(f * step) / step).astype(np.float16).astype(np.float32) for f in fields)
+        return Example(self.clip, past, future, forecast, self.grid)
 
 
 def record_of(run: TrainingRun, example: Example | None, folder: Path) -> None:
@@ -92,9 +96,10 @@ def read_example(run: TrainingRun) -> Example | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            fields = (file[name].astype(np.float32) for name in ("past", "future", "forecast"))
-            return Example(int(file["clip"]), *fields)
-    except (OSError, ValueError, KeyError, BadZipFile) as err:
+            past, future, forecast = (file[name].astype(np.float32) for name in ("past", "future", "forecast"))
+            grid = Grid.from_dict(json.loads(str(file["grid"]))) if "grid" in file else None
+            return Example(int(file["clip"]), past, future, forecast, grid)
+    except (OSError, ValueError, KeyError, BadZipFile, FrameError) as err:
         raise ConfigError(f"{path}: expected an example with past, future, forecast and clip") from err
 
 
@@ -107,6 +112,8 @@ def _packed(example: Example) -> bytes:
     fields = {"past": example.past_THW, "future": example.future_THW, "forecast": example.forecast_THW}
     file = io.BytesIO()
     halves: dict[str, Any] = {name: field.astype(np.float16) for name, field in fields.items()}
+    if example.grid is not None:
+        halves["grid"] = np.array(json.dumps(example.grid.to_dict()))
     np.savez_compressed(file, clip=np.int64(example.clip), **halves)
     return file.getvalue()
 

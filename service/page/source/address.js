@@ -28,3 +28,8 @@ export function writeAddress({ place, view, time, layer, run }) {
   if (run) parts.push(`run=${run}`);
   return `#${parts.join("&")}`;
 }
+
+const MOST_OF_A_DAY = 300; // forecasts at a cadence of five minutes, and a few made again
+
+// The request of the forecasts of a day, which begins at midnight of the reader's zone, or of UTC.
+export const dayQuery = (day, model, words) => `verification/archive?day=${day}&tz=${encodeURIComponent(words.zoneId)}&model=${encodeURIComponent(model)}&limit=${MOST_OF_A_DAY}`;

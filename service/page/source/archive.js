@@ -1,14 +1,14 @@
 // The archive: the forecasts of a day, each of which the map shows beside what was observed.
 
+import { dayQuery } from "./address.js";
 import { get } from "./api.js";
 import { $, element } from "./dom.js";
 import { state } from "./shared.js";
 
 const SAID_AT = [30, 60]; // lead minutes
-const MOST = 300; // forecasts of a day at a cadence of five minutes, and a few made again
 
 export function startArchive(onChoose) {
-  $("archive").addEventListener("toggle", () => { if ($("archive").open && !$("archive-day").value) showDay(state.forecast.reference_time.slice(0, 10)); });
+  $("archive").addEventListener("toggle", () => { if ($("archive").open && !$("archive-day").value) showDay(state.words.isoDay(state.forecast.reference_time)); });
   $("archive-day").addEventListener("change", () => showDay($("archive-day").value));
   $("archive-show").addEventListener("click", () => onChoose($("archive-time").value));
 }
@@ -20,10 +20,16 @@ export function optionWords(forecast, words) {
   return [`${words.clock(forecast.reference_time)} ${words.zoneName(forecast.reference_time)}`, ...scores].join(" · ");
 }
 
+// Name the zone of the day, and list the day again when the zone has changed.
+export function translateArchive() {
+  $("archive-zone").textContent = state.words.text("day", { zone: state.words.text(state.words.isUtc ? "utc" : "local") });
+  if ($("archive-day").value) showDay($("archive-day").value);
+}
+
 async function showDay(day) {
   $("archive-day").value = day;
   if (!day) return;
-  const { forecasts } = await get(`verification/archive?day=${day}&model=${encodeURIComponent(state.forecast.model.name)}&limit=${MOST}`).catch(() => ({ forecasts: [] }));
+  const { forecasts } = await get(dayQuery(day, state.forecast.model.name, state.words)).catch(() => ({ forecasts: [] }));
   $("archive-time").replaceChildren(...forecasts.map((one) => element("option", { value: one.forecast_id }, optionWords(one, state.words))));
   $("archive-choice").hidden = forecasts.length === 0;
   $("archive-none").hidden = forecasts.length > 0;

@@ -13,7 +13,6 @@ export const ENGLISH = {
   fallback: "Made by {method}, as fallback for {model}.",
   older: "This page shows an older forecast.",
   waiting: "Waiting for the first forecast", starting: "The service is starting", silent: "The service does not respond",
-  waitingText: "{scans} radar scans are stored. This page updates itself.",
   silentText: "This page tries again every 15 seconds.",
   search: "Search a place", nothing: "No place found", locate: "My location", noLocation: "The location is not available",
   close: "Close", pickPlace: "Click the map, search a place, or use your location: rain and its probability there, every 5 minutes.",
@@ -31,13 +30,15 @@ export const ENGLISH = {
   // sums, members, archive
   sumAhead: "Sum of the next hour", member: "Ensemble member {number} of {count}", came: "Observed at these times", veryHeavy: "very heavy",
   legendSum: "mm in an hour", notOfThisTime: "No picture of this layer at {time}",
-  archive: "Archive", archiveWhat: "Every forecast of a day against what was observed: choose one, then the layer “Observed at these times”.", day: "Day (UTC)", archiveNone: "No forecast of this day is stored.",
+  archive: "Archive", archiveWhat: "Every forecast of a day against what was observed: choose one, then the layer “Observed at these times”.", day: "Day ({zone})", archiveNone: "No forecast of this day is stored.",
   archiveShow: "Show", menu: "Language, time zone, colours", archived: "archive", archivedBanner: "From the archive: the forecast of {time}, not the newest.", newest: "Show the newest",
   // trust
   scan: "Scan", degradedBanner: "Degraded: made from incomplete radar data, see the notes.", offline: "No connection: the last forecast kept on this device, of {time}.",
   // a place
   lowerBars: "lower bars: probability of ≥ {mmh} mm/h", placeTime: "times of {zone}", sumBand: "{mm} mm in the next hour (10 to 90 %: {low} to {high} mm).", sureness: ", {percent} %",
   record: "When this forecast said {low} to {high} % this far ahead in the last 7 days, it was right in {seen} % of {cells} grid cells.",
+  startRecord: "When this forecast named a start of rain this far ahead in the last 7 days, it began within 10 minutes of that in {percent} % of {cases} cases.",
+  endRecord: "The end it named was right within 10 minutes in {percent} % of {cases} cases.",
   recordNone: "How often such statements are right is not known yet: too few have been verified.",
   // verification
   period: "Period", lastDay: "the last 24 hours", lastDays: "the last {days} days", threshold: "Rain of at least", otherScore: "Further score", noOther: "none",
@@ -53,8 +54,11 @@ export const ENGLISH = {
   maskAll: "All observed grid cells", maskKnown: "Grid cells whose rain was observed at the start",
   scoresHint: "CSI (critical success index): hits divided by grid cells with rain forecast or observed; 1 is perfect. HSS (Heidke skill score): skill relative to random forecasts; 0 is none. Persistence repeats the newest scan; extrapolation moves it with the observed motion. The mean of leads gives every lead the same weight; pooled leads weigh by their rain. * Fewer than 2,000 grid cells with observed rain: too few to compare the models.",
   // page
-  map: "Map", credits: "Map: Natural Earth. Places: GeoNames, CC BY 4.0. Drawn with Leaflet.", zoomIn: "Zoom in", zoomOut: "Zoom out", skip: "Skip to the forecast at a place",
+  map: "Map", mapKeys: "Map: the arrow keys move it, plus and minus zoom, Enter shows the forecast in its middle", credits: "Map: Natural Earth. Places: GeoNames, CC BY 4.0. Drawn with Leaflet.", zoomIn: "Zoom in", zoomOut: "Zoom out", skip: "Skip to the forecast at a place",
   theme: "Dark or light", noScript: "This page needs JavaScript; the same data is at", openPage: "Open the map", notAPlace: "The address needs lat and lon, such as ?lat=52.52&lon=13.41.",
-  waitingModel: "The model is loading.", waitingScans: "No radar scan is stored yet.", waitingFirst: "{scans} radar scans are stored; a forecast needs those of the last two hours.",
-  waitingOld: "The newest radar scan is of {time}: too old for a forecast of the current weather. Recorded radar data can be replayed: start the service with --replay instead of --source.",
+  waitingModel: "The model is loading.", waitingScans: "No radar scan is stored yet.", waitingFirst: "{scans} radar scans are stored; the first forecast is being computed.",
+  waitingSecond: "One radar scan is stored; a forecast needs a second one, for the motion of the rain.",
+  waitingOld: "The newest radar scan is of {time}: too old for a forecast of the current weather.", waitingNewer: "The forecast follows when the source delivers a newer one.",
+  waitingReplay: "Recorded radar data can be replayed: start the service with --replay instead of --source.",
+  waitingCatalogue: "The database does not respond.", waitingBroker: "The queue does not respond.", waitingWorker: "The worker has not completed a task yet.",
 };

@@ -13,7 +13,6 @@ export const GERMAN = {
   fallback: "Ersatzweise mit {method} statt {model} gerechnet.",
   older: "Diese Seite zeigt eine ältere Vorhersage.",
   waiting: "Warten auf die erste Vorhersage", starting: "Der Dienst startet", silent: "Der Dienst antwortet nicht",
-  waitingText: "{scans} Radarbilder sind gespeichert. Die Seite aktualisiert sich selbst.",
   silentText: "Nächster Versuch in 15 Sekunden.",
   search: "Ort suchen", nothing: "Kein Ort gefunden", locate: "Mein Standort", noLocation: "Der Standort ist nicht verfügbar",
   close: "Schließen", pickPlace: "Karte anklicken, Ort suchen oder Standort verwenden: Regen und Wahrscheinlichkeit dort, alle 5 Minuten.",
@@ -31,13 +30,15 @@ export const GERMAN = {
   // sums, members, archive
   sumAhead: "Summe der nächsten Stunde", member: "Ensemblemitglied {number} von {count}", came: "Zu diesen Zeiten gemessen", veryHeavy: "sehr stark",
   legendSum: "mm in einer Stunde", notOfThisTime: "Kein Bild dieser Ebene um {time}",
-  archive: "Archiv", archiveWhat: "Jede Vorhersage eines Tages gegen das, was kam: eine wählen, dann die Ebene „Zu diesen Zeiten gemessen“.", day: "Tag (UTC)", archiveNone: "Von diesem Tag ist keine Vorhersage gespeichert.",
+  archive: "Archiv", archiveWhat: "Jede Vorhersage eines Tages gegen das, was kam: eine wählen, dann die Ebene „Zu diesen Zeiten gemessen“.", day: "Tag ({zone})", archiveNone: "Von diesem Tag ist keine Vorhersage gespeichert.",
   archiveShow: "Zeigen", menu: "Sprache, Zeitzone, Farben", archived: "Archiv", archivedBanner: "Aus dem Archiv: die Vorhersage von {time}, nicht die neueste.", newest: "Zur neuesten",
   // trust
   scan: "Radarbild", degradedBanner: "Eingeschränkt: aus unvollständigen Radardaten gerechnet, siehe Hinweise.", offline: "Keine Verbindung: die letzte auf diesem Gerät gespeicherte Vorhersage, von {time}.",
   // a place
   lowerBars: "untere Balken: Wahrscheinlichkeit für ≥ {mmh} mm/h", placeTime: "Zeiten von {zone}", sumBand: "{mm} mm in der nächsten Stunde (10 bis 90 %: {low} bis {high} mm).", sureness: ", {percent} %",
   record: "Wenn diese Vorhersage in den letzten 7 Tagen so weit voraus {low} bis {high} % nannte, traf es in {seen} % von {cells} Gitterzellen zu.",
+  startRecord: "Wenn diese Vorhersage in den letzten 7 Tagen so weit voraus einen Beginn des Regens nannte, begann er in {percent} % von {cases} Fällen höchstens 10 Minuten früher oder später.",
+  endRecord: "Das genannte Ende traf in {percent} % von {cases} Fällen auf 10 Minuten zu.",
   recordNone: "Wie oft solche Aussagen zutreffen, ist noch nicht bekannt: zu wenige sind geprüft.",
   // verification
   period: "Zeitraum", lastDay: "den letzten 24 Stunden", lastDays: "den letzten {days} Tagen", threshold: "Regen von mindestens", otherScore: "Weiteres Maß", noOther: "keines",
@@ -53,8 +54,11 @@ export const GERMAN = {
   maskAll: "Alle gemessenen Gitterzellen", maskKnown: "Gitterzellen, deren Regen am Anfang gemessen war",
   scoresHint: "CSI (Critical Success Index): Treffer geteilt durch Gitterzellen mit vorhergesagtem oder gemessenem Regen; 1 ist vollkommen. HSS (Heidke Skill Score): Können gegenüber zufälligen Vorhersagen; 0 ist keines. Persistenz wiederholt das neueste Radarbild; Extrapolation verschiebt es mit dem gemessenen Zug. Das Mittel der Zeiten gibt jeder Zeit dasselbe Gewicht; Zeiten zusammen wiegen nach ihrem Regen. * Weniger als 2.000 Gitterzellen mit gemessenem Regen: zu wenige für einen Vergleich.",
   // page
-  map: "Karte", credits: "Karte: Natural Earth. Orte: GeoNames, CC BY 4.0. Gezeichnet mit Leaflet.", zoomIn: "Vergrößern", zoomOut: "Verkleinern", skip: "Zur Vorhersage an einem Ort",
+  map: "Karte", mapKeys: "Karte: Pfeiltasten verschieben sie, Plus und Minus zoomen, Enter zeigt die Vorhersage in ihrer Mitte", credits: "Karte: Natural Earth. Orte: GeoNames, CC BY 4.0. Gezeichnet mit Leaflet.", zoomIn: "Vergrößern", zoomOut: "Verkleinern", skip: "Zur Vorhersage an einem Ort",
   theme: "Dunkel oder hell", noScript: "Diese Seite braucht JavaScript; dieselben Daten stehen unter", openPage: "Zur Karte", notAPlace: "Die Adresse braucht lat und lon, etwa ?lat=52.52&lon=13.41.",
-  waitingModel: "Das Modell wird geladen.", waitingScans: "Noch ist kein Radarbild gespeichert.", waitingFirst: "{scans} Radarbilder sind gespeichert; eine Vorhersage braucht die der letzten zwei Stunden.",
-  waitingOld: "Das neueste Radarbild ist von {time}: zu alt für eine Vorhersage des jetzigen Wetters. Aufgezeichnete Radardaten lassen sich wiedergeben: den Dienst mit --replay statt --source starten.",
+  waitingModel: "Das Modell wird geladen.", waitingScans: "Noch ist kein Radarbild gespeichert.", waitingFirst: "{scans} Radarbilder sind gespeichert; die erste Vorhersage wird gerechnet.",
+  waitingSecond: "Ein Radarbild ist gespeichert; eine Vorhersage braucht ein zweites, für den Zug des Regens.",
+  waitingOld: "Das neueste Radarbild ist von {time}: zu alt für eine Vorhersage des jetzigen Wetters.", waitingNewer: "Die Vorhersage folgt, sobald die Quelle ein neueres liefert.",
+  waitingReplay: "Aufgezeichnete Radardaten lassen sich wiedergeben: den Dienst mit --replay statt --source starten.",
+  waitingCatalogue: "Die Datenbank antwortet nicht.", waitingBroker: "Die Warteschlange antwortet nicht.", waitingWorker: "Der Rechenprozess hat noch keine Aufgabe beendet.",
 };

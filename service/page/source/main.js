@@ -2,7 +2,7 @@
 
 import { writeAddress } from "./address.js";
 import { cachedAt, get, plainLink, relative } from "./api.js";
-import { startArchive } from "./archive.js";
+import { startArchive, translateArchive } from "./archive.js";
 import { $ } from "./dom.js";
 import { CAME } from "./frames.js";
 import { byName, showLayers } from "./layers.js";
@@ -122,7 +122,7 @@ async function choosePlace(place, { move = false } = {}) {
 function locate() {
   const failed = () => { clearPoint(); $("pick").hidden = false; $("pick").textContent = state.words.text("noLocation"); };
   if (!navigator.geolocation) return failed();
-  navigator.geolocation.getCurrentPosition(({ coords }) => choosePlace({ lat: coords.latitude, lon: coords.longitude }, { move: true }), failed, { timeout: 10_000 });
+  navigator.geolocation.getCurrentPosition(({ coords }) => choosePlace({ lat: coords.latitude, lon: coords.longitude }, { move: true }).then(() => $("place").focus({ preventScroll: true })), failed, { timeout: 10_000 });
 }
 
 /* ---------- address, language, zone, theme ---------- */
@@ -151,7 +151,9 @@ function translate() {
   $("zone").setAttribute("aria-label", words.text("switchZone", { zone: words.text(words.isUtc ? "local" : "utc") }));
   $("language").textContent = words.language === "de" ? "EN" : "DE";
   $("language").setAttribute("aria-label", words.text("switchLanguage"));
+  $("manifest").href = words.language === "de" ? "page/manifest.de.webmanifest" : "page/manifest.webmanifest";
   map.translate(words.text("zoomIn"), words.text("zoomOut"));
+  translateArchive();
   showPlay();
   if (!state.forecast) return;
   showLayers();
@@ -168,6 +170,7 @@ function speak(language, isUtc) {
   keep("language", state.words.language);
   keep("zone", isUtc ? "utc" : "local");
   translate();
+  if (!state.forecast) look();
 }
 
 const isDark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
@@ -190,13 +193,13 @@ $("period").addEventListener("change", () => showScores().then(showRecord));
 $("search").addEventListener("focus", () => places().then((all) => map.setPlaces(all)));
 $("locate").addEventListener("click", locate);
 $("share").addEventListener("click", share);
-$("close").addEventListener("click", () => choosePlace(null));
+$("close").addEventListener("click", () => { choosePlace(null); $("map").focus({ preventScroll: true }); });
 $("language").addEventListener("click", () => speak(state.words.language === "de" ? "en" : "de", state.words.isUtc));
 $("zone").addEventListener("click", () => speak(state.words.language, !state.words.isUtc));
 $("theme").addEventListener("click", () => { const name = isDark() ? "light" : "dark"; keep("theme", name); useTheme(name); });
 $("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded", String($("switches").classList.toggle("open"))));
 $("newest").addEventListener("click", () => showRun(null));
-startSearch((place) => choosePlace(place, { move: true }));
+startSearch((place) => choosePlace(place, { move: true }).then(() => $("place").focus({ preventScroll: true })));
 startArchive(showRun);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => useTheme(stored("theme")));
 setInterval(showAge, 1000);

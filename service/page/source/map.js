@@ -11,6 +11,7 @@ const SIDE = 512;
 const KM_PER_DEGREE = 111.2;
 const SLOWEST_KMH = 3;
 const LABEL_ROOM = { width: 96, height: 30 };
+const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -29,7 +30,8 @@ export class RainMap {
   constructor(id, { onState, onClick, onView }) {
     this.onState = onState;
     this.layers = new Map();
-    this.map = L.map(id, { fadeAnimation: false, zoomControl: false, attributionControl: false, minZoom: 3, maxZoom: 12, worldCopyJump: false });
+    this.shown = null;
+    this.map = L.map(id, { fadeAnimation: false, zoomAnimation: !isCalm.matches, inertia: !isCalm.matches, zoomControl: false, attributionControl: false, minZoom: 3, maxZoom: 12, worldCopyJump: false });
     L.control.zoom({ position: "topright" }).addTo(this.map);
     L.control.scale({ imperial: false, position: "bottomright" }).addTo(this.map);
     for (const [name, z] of [["land", 150], ["rain", 250], ["lines", 350], ["names", 450]]) {
@@ -40,6 +42,7 @@ export class RainMap {
     this.renderers = { land: L.canvas({ pane: "land", padding: 0.3 }), lines: L.canvas({ pane: "lines", padding: 0.3 }) };
     this.names = L.layerGroup().addTo(this.map);
     this.map.on("click", (event) => onClick(event.latlng));
+    this.map.on("keydown", ({ originalEvent: { key } }) => { if (key === "Enter") onClick(this.map.getCenter()); });
     this.map.on("moveend", () => {
       this.forget();
       this.showNames();
@@ -136,16 +139,29 @@ export class RainMap {
     let failed = false;
     layer.on("tileerror", () => (failed = true));
     layer.on("loading", () => (failed = false));
-    layer.on("load", () => this.onState(frame.key, failed ? "failed" : "ready"));
+    layer.on("load", () => this.decoded(layer).then(() => { if (this.layers.get(frame.key) === layer) this.onState(frame.key, failed ? "failed" : "ready"); }));
     this.layers.set(frame.key, layer);
     layer.addTo(this.map);
     if (!layer.isLoading()) this.onState(frame.key, "ready"); // no tile of the grid is in view
   }
 
-  // Make one frame visible and all others invisible; null shows none.
+  // Wait until the tiles of a layer are decoded: else the browser decodes them when the frame shall appear.
+  decoded(layer) {
+    const images = [...layer.getContainer().querySelectorAll("img")];
+    return Promise.all(images.map((image) => image.decode().catch(() => {}))); // a tile that failed to load
+  }
+
+  // Make one frame visible and the one before it invisible; null shows none. Of all other layers nothing changes.
   reveal(frame) {
-    this.shown = frame ? frame.key : null;
-    for (const [key, layer] of this.layers) layer.setOpacity(key === this.shown ? OPACITY : 0);
+    const key = frame ? frame.key : null;
+    if (this.shown !== null && this.shown !== key) this.fade(this.shown, 0);
+    this.shown = key;
+    this.fade(key, OPACITY);
+  }
+
+  fade(key, opacity) {
+    const layer = this.layers.get(key);
+    if (layer && layer.options.opacity !== opacity) layer.setOpacity(opacity);
   }
 
   // Remove the layers of frames that are not shown: after a move they would all load tiles for the new view.
@@ -171,7 +187,7 @@ export class RainMap {
   }
 
   goTo(place, zoom = 9) {
-    this.map.setView([place.lat, place.lon], Math.max(zoom, this.map.getZoom()), { animate: !matchMedia("(prefers-reduced-motion: reduce)").matches });
+    this.map.setView([place.lat, place.lon], Math.max(zoom, this.map.getZoom()), { animate: !isCalm.matches });
   }
 
   view() {

@@ -36,11 +36,24 @@ export function nextRain(point) {
   return { start: timeAfter(point, next.start_minutes), end, probability: next.start_minutes > 0 ? next.start_probability : null };
 }
 
+function rainsNow(point, start) {
+  const isWet = point.observed && point.observed.rate_mmh >= point.rain_from_mmh;
+  return isWet && (start === leadsOf(point)[0].valid_time || Date.parse(start) <= Date.parse(point.reference_time));
+}
+
+// What the first sentence states, in minutes after the newest scan: the start (0: it rains now) and the end of the next rain,
+// with the probability; null where there is no such sentence.
+export function statedRain(point) {
+  const { start, end, probability } = nextRain(point);
+  if (point.radar_coverage === "no coverage" || point.outlook !== "rain" || !start) return null;
+  const minutes = (time) => (Date.parse(time) - Date.parse(point.reference_time)) / 60_000;
+  return { start: rainsNow(point, start) ? 0 : minutes(start), end: end ? minutes(end) : null, probability };
+}
+
 function rainSentence(point, words) {
   const { start, end, probability } = nextRain(point);
   const until = end ? words.text("until", { end: words.clock(end) }) : words.text("rainOn");
-  const isWet = point.observed && point.observed.rate_mmh >= point.rain_from_mmh;
-  if (isWet && (start === leadsOf(point)[0].valid_time || Date.parse(start) <= Date.parse(point.reference_time))) return words.text("rainNow", { end: until });
+  if (rainsNow(point, start)) return words.text("rainNow", { end: until });
   const sureness = typeof probability === "number" ? words.text("sureness", { percent: Math.round(100 * probability) }) : "";
   return `${words.text("rainFrom", { start: words.clock(start) })} ${until}${sureness}.`;
 }

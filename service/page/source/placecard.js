@@ -2,10 +2,10 @@
 
 import { $, element } from "./dom.js";
 import { fetchPoint } from "./point.js";
-import { bars, likeliest, sentences } from "./place.js";
+import { bars, likeliest, sentences, statedRain } from "./place.js";
 import { nearestPlace } from "./search.js";
 import { state } from "./shared.js";
-import { recordWords } from "./skill.js";
+import { rainTimesWords, recordWords } from "./skill.js";
 
 let asking = 0;
 let barsTime = null; // of the frame on the map: its bar is marked
@@ -27,7 +27,7 @@ export async function showPoint() {
 
 export function clearPoint() {
   state.point = null;
-  for (const id of ["place-words", "bars", "bars-words", "place-record"]) $(id).replaceChildren();
+  for (const id of ["place-words", "bars", "bars-words", "place-record", "start-record"]) $(id).replaceChildren();
 }
 
 // Times of the card are those of the place, or UTC.
@@ -44,6 +44,7 @@ export function showRecord() {
   if (!state.point || !state.place) return;
   const best = likeliest(state.point);
   $("place-record").textContent = best && state.record ? recordWords(state.record, best, placeWords()) : "";
+  $("start-record").textContent = rainTimesWords(state.rainTimes, statedRain(state.point), placeWords());
 }
 
 export function showBars(time = barsTime) {

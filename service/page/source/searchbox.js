@@ -24,7 +24,7 @@ async function search() {
   const found = findPlaces(await places(), $("search").value);
   box.items = found.map(([name, country, lat, lon], index) => {
     const item = element("div", { role: "option", id: `result-${index}`, "aria-selected": "false" }, name, element("small", {}, country));
-    item.addEventListener("click", () => { closeSearch(); $("search").value = name; $("search").blur(); box.onChoose({ lat, lon, name }); });
+    item.addEventListener("click", () => { closeSearch(); $("search").value = name; box.onChoose({ lat, lon, name }); });
     return item;
   });
   const isAsked = Boolean($("search").value.trim());

@@ -59,6 +59,24 @@ export function recordWords(groups, statement, words) {
   return words.text("record", { low: percent(record.from_probability), high: percent(record.to_probability), seen: percent(record.observed), cells: words.number(record.cells) });
 }
 
+const LEAST_CASES = 100;
+
+// How often a start, and an end, this far ahead was right within ten minutes: of starts with a probability of the same fifth
+// where there are enough, else of all; empty without a statement, or where too few have been verified.
+export function rainTimesWords(record, stated, words) {
+  if (!record || !stated) return "";
+  const group = (groups, minutes) => groups.find((one) => one.to_minutes >= minutes);
+  const found = [];
+  if (stated.start > 0) {
+    const starts = group(record.starts, stated.start);
+    const same = starts?.bins.findLast((bin) => typeof stated.probability === "number" && bin.from_probability <= stated.probability + 1e-9);
+    found.push(["startRecord", same && same.cases >= LEAST_CASES ? same : starts]);
+  }
+  if (stated.end !== null) found.push(["endRecord", group(record.ends, stated.end)]);
+  return found.filter(([, one]) => one && one.cases >= LEAST_CASES)
+    .map(([name, one]) => words.text(name, { percent: percent(one.right / one.cases), cases: words.number(one.cases) })).join(" ");
+}
+
 // One sentence on the reliability of all leads: of the bin of 60 to 80 %, or of the highest that has enough cells.
 export function reliabilitySentence(bins, mmh, words) {
   const best = bins.filter((bin) => bin.cells >= LEAST_CELLS && bin.from > 0).sort((a, b) => Math.abs(a.stated - 0.7) - Math.abs(b.stated - 0.7))[0];

@@ -18,8 +18,10 @@ export async function showScores() {
   const hours = Number($("period").value) || DAY_HOURS;
   const of = (path, period) => get(`${path}?period_hours=${period}&model=${model}`);
   const record = (period) => of("verification/reliability", period).catch(() => ({ groups: [] })); // a model without probabilities
+  const starts = of("verification/rain-times", RECORD_HOURS).catch(() => null);
   const [chosen, reliability, week] = await Promise.all([of("verification", hours), record(hours), hours === RECORD_HOURS ? null : record(RECORD_HOURS)]);
   state.record = (week || reliability).groups;
+  state.rainTimes = await starts;
   useAnswer(chosen, state.forecast.verification, reliability.groups);
 }
 
@@ -56,11 +58,14 @@ export function drawScores() {
   $("scores").replaceChildren(...scoresTable({ answer, models: modelsOf(answer.scores), threshold, other, others: panel.others, words }));
 }
 
+// Sentences and curves of all observed grid cells, and of those whose rain was observed at the start.
 function drawSkill(answer, threshold, words) {
-  const curves = curvesOf(answer.scores, threshold);
-  $("skill-words").replaceChildren(...skillSentences(answer.scores, threshold, words).map((text) => element("p", {}, text)));
-  $("curves").innerHTML = scoreChart(curves, words);
-  $("curve-names").replaceChildren(...curves.map((curve, index) => element("li", { class: `key-${index}` }, words.model(curve.model))));
+  for (const [mask, scores] of [["", answer.scores], ["-known", answer.scores_known]]) {
+    $(`skill-words${mask}`).replaceChildren(...skillSentences(scores, threshold, words).map((text) => element("p", {}, text)));
+    $(`curves${mask}`).innerHTML = scoreChart(curvesOf(scores, threshold), words);
+  }
+  $("curves-known-box").hidden = answer.scores_known.length === 0;
+  $("curve-names").replaceChildren(...modelsOf(answer.scores).map((model, index) => element("li", { class: `key-${index}` }, words.model(model))));
 }
 
 function drawReliability(answer, threshold, words) {

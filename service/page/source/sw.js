@@ -1,13 +1,13 @@
 // The service worker: answers come from the service; what it answered last is kept for times without a connection, and
 // says by `X-Cached-At` when it was received. Tiles never change for one forecast: a kept one is not requested again.
 
-const FILES = "files-1";
+const FILES = "files-2";
 const ANSWERS = "answers-1";
 const TILES = "tiles-1";
-const SHELL = ["./", "page/page.css", "page/page.js", "page/manifest.webmanifest", "page/icon.svg"];
+const SHELL = ["./", "page/page.css", "page/page.js", "page/manifest.webmanifest", "page/manifest.de.webmanifest", "page/icon.svg"];
 const MOST_SCANS = 8; // lists of scans: each forecast requests one of other times
 const LARGE = ["page/basemap.json", "page/places.json"];
-const KEPT = /^(nowcast\/latest(\/map|\/point|\/motion)?|nowcast\/[0-9a-f-]{36}\/(map|point|motion)|scans|verification(\/reliability)?|tiles|readyz)$/;
+const KEPT = /^(nowcast\/latest(\/map|\/point|\/motion)?|nowcast\/[0-9a-f-]{36}\/(map|point|motion)|scans|verification(\/reliability|\/rain-times)?|tiles|readyz)$/;
 const TILE = /^tiles\/.+\.png$/;
 
 const pathOf = (url) => url.href.slice(self.registration.scope.length).split(/[?#]/)[0];

@@ -6,6 +6,7 @@ import { showLegend } from "./layers.js";
 import { opened, state } from "./shared.js";
 
 const STEP_MS = 300;
+const CALM_STEP_MS = 1000; // for readers who prefer reduced motion
 const HOLD_STEPS = 4; // the last picture stays a little longer
 const HOURS = { [HOUR_AHEAD]: [0, 60], [HOUR_BEFORE]: [-60, 0] }; // period of a sum, in minutes after its time
 const AT_A_TIME = 2; // frames that load together: a browser has six connections to a host, and a place needs one
@@ -105,13 +106,14 @@ export function showTicks() {
 export function togglePlay() {
   if (playing.timer) return stop();
   playing.held = 0;
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   playing.timer = setInterval(() => {
     if (screen.isLoading) return;
     const last = screen.wanted === screen.frames.length - 1;
     if (last && playing.held++ < HOLD_STEPS) return;
     playing.held = 0;
     show(last ? 0 : screen.wanted + 1);
-  }, STEP_MS);
+  }, isCalm ? CALM_STEP_MS : STEP_MS);
   showPlay();
 }
 

@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { $ } from "./dom.js";
+import { reasonOf } from "./reason.js";
 import { state } from "./shared.js";
 
 export async function readiness() {
@@ -15,25 +16,21 @@ export async function readiness() {
 // What a failed request means: no forecast yet, the service starts, or it does not respond.
 export const failureOf = (error) => (error.status === 404 ? "waiting" : error.status === 503 || error.status === 429 ? "starting" : "silent");
 
-// Why there is no forecast: by the newest scan and the state of the service.
-export function reasonOf(scans, ready, words) {
-  const data = ready.checks.data || "";
-  if (data.startsWith("stale") && scans.newest) return words.text("waitingOld", { time: words.dayAndClock(scans.newest) });
-  if (!scans.count) return words.text("waitingScans");
-  return words.text("waitingFirst", { scans: words.number(scans.count) });
-}
-
 export async function showWaiting(name) {
   const { words } = state;
   $("waiting-title").textContent = words.text(name);
   if (name === "silent") {
     $("waiting-text").textContent = words.text("silentText");
     $("waiting-why").textContent = "";
+    $("waiting-command").hidden = true;
     return;
   }
   const [ready, listed] = await Promise.all([readiness(), get("scans?limit=1").catch(() => null)]);
   const scans = listed ? { count: listed.count, newest: listed.scans[0]?.valid_time } : { count: 0, newest: null };
-  $("waiting-text").textContent = reasonOf(scans, ready, words);
+  const [reason, command] = reasonOf(scans, ready, words);
+  if ($("waiting-text").textContent !== reason) $("waiting-text").textContent = reason; // once is enough for a screen reader
+  $("waiting-command").hidden = !command;
+  $("waiting-command").textContent = command;
   const checks = Object.entries(ready.checks).filter(([part, value]) => value !== "ok" && part !== "data").map(([part, value]) => `${part}: ${value}`);
   $("waiting-why").textContent = ready.detail || checks.join("; ");
 }

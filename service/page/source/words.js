@@ -57,6 +57,17 @@ export class Words {
     return this.timeZone ? { timeZone: this.timeZone } : {};
   }
 
+  // The IANA name of the zone of all times.
+  get zoneId() {
+    return this.timeZone || new Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  }
+
+  // The day of a time as a field of dates has it: 2026-11-30.
+  isoDay(iso) {
+    const parts = Object.fromEntries(new Intl.DateTimeFormat("en-GB", { timeZone: this.zoneId, year: "numeric", month: "2-digit", day: "2-digit" }).formatToParts(new Date(iso)).map((part) => [part.type, part.value]));
+    return `${parts.year}-${parts.month}-${parts.day}`;
+  }
+
   zoneName(iso) {
     if (this.isUtc) return "UTC";
     const parts = new Intl.DateTimeFormat(this.locale, { ...this.zone(), timeZoneName: "short" }).formatToParts(new Date(iso));

@@ -7,7 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, FloatRect, Page, expect, sync_playwright
 
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import NOW
@@ -84,3 +85,23 @@ def with_forecast(home: Path, clock: Callable[[], Any], **settings: Any) -> Nowc
     service = prepared(home, clock=clock, **settings)
     service.forecast_stored(scheduled=True)
     return service
+
+
+def slide(page: Page, index: int) -> None:
+    """Move the slider to a frame, as a reader does by hand."""
+    page.evaluate(
+        "(to) => { const s = document.getElementById('slider'); s.value = to; s.dispatchEvent(new Event('input')); }",
+        index,
+    )
+
+
+def box_of(page: Page, selector: str) -> FloatRect:
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    return box
+
+
+def violations(page: Page) -> list[str]:
+    """Return what axe finds on a page: the rule and the elements."""
+    found = Axe().run(page).response["violations"]
+    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]

@@ -2,12 +2,13 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { readAddress, writeAddress } from "../../../service/page/source/address.js";
+import { dayQuery, readAddress, writeAddress } from "../../../service/page/source/address.js";
 import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
-import { axisTop, bars, likeliest, sentences, sumOfHour } from "../../../service/page/source/place.js";
+import { axisTop, bars, likeliest, sentences, statedRain, sumOfHour } from "../../../service/page/source/place.js";
 import { reliabilityChart, scoreChart } from "../../../service/page/source/charts.js";
-import { recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
+import { rainTimesWords, recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
 import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
+import { reasonOf } from "../../../service/page/source/reason.js";
 import { LANGUAGES, Words } from "../../../service/page/source/words.js";
 
 const REFERENCE = "2026-06-01T12:00:00Z";
@@ -259,4 +260,52 @@ test("the service worker forgets lists of scans, of which each forecast requests
   const scans = urls.filter((url) => url.includes("scans"));
   assert.deepEqual([scans.length, scans.at(-1)], [8, "http://here/scans?start=29"]);
   assert.ok(urls.includes("http://here/nowcast/latest"));
+});
+
+const RAIN_TIMES = {
+  starts: [{ from_minutes: 0, to_minutes: 30, cases: 400, right: 300, rained: 380, bins: [{ from_probability: 0.4, to_probability: 0.6, cases: 20, right: 1, rained: 9 }, { from_probability: 0.8, to_probability: 1, cases: 200, right: 180, rained: 199 }] }],
+  ends: [{ from_minutes: 60, to_minutes: 120, cases: 250, right: 100 }],
+};
+
+test("the record of a start is that of its distance and probability, and needs enough cases", () => {
+  const words = (start, probability, end = null, record = RAIN_TIMES) => rainTimesWords(record, { start, probability, end }, english);
+  assert.match(words(20, 0.85), /within 10 minutes of that in 90 % of 200 cases\.$/);
+  assert.match(words(20, 0.5), /in 75 % of 400 cases\.$/); // too few of that probability: all of that distance
+  assert.match(words(20, null), /in 75 % of 400 cases\.$/);
+  assert.equal(words(45, 0.9), "");
+  assert.match(words(0, null, 70), /^The end it named was right within 10 minutes in 40 % of 250 cases\.$/);
+  assert.match(words(20, 0.85, 70), /200 cases\. The end .* 250 cases\.$/);
+  assert.equal(words(20, 0.85, null, null), "");
+  assert.match(rainTimesWords(RAIN_TIMES, { start: 20, probability: 0.85, end: null }, new Words("de", true)), /in 90 % von 200 Fällen/);
+});
+
+test("what a place states is the start and the end of its first sentence", () => {
+  const series = [row(5, 0), row(10, 0.4), row(15, 0)];
+  const next_rain = { start_minutes: 20, start_probability: 0.8, end_minutes: 70, end_probability: 0.6, basis: "members" };
+  const point = pointOf(series, { reference_time: REFERENCE, next_rain });
+  assert.deepEqual(statedRain(point), { start: 20, end: 70, probability: 0.8 });
+  assert.equal(statedRain({ ...point, observed: { rate_mmh: 1 }, next_rain: { ...next_rain, start_minutes: 0 } }).start, 0);
+  assert.equal(statedRain({ ...point, outlook: "dry" }), null);
+  assert.equal(statedRain({ ...point, radar_coverage: "no coverage" }), null);
+});
+
+test("why there is no forecast is said in the reader's language, with the command that helps", () => {
+  const scans = { count: 3, newest: REFERENCE };
+  const ready = (kind, command = null) => ({ checks: {}, waiting_for: { kind, detail: "in English", command } });
+  const [text, command] = reasonOf(scans, ready("recent scans", "nowcast run --replay DIR"), english);
+  assert.match(text, /1 Jun 2026.*too old.*--replay instead of --source/);
+  assert.equal(command, "nowcast run --replay DIR");
+  assert.match(reasonOf(scans, ready("recent scans"), english)[0], /when the source delivers a newer one/);
+  const german = new Words("de", true);
+  assert.match(reasonOf({ count: 0 }, ready("first scan"), german)[0], /Noch ist kein Radarbild gespeichert/);
+  assert.match(reasonOf({ count: 1 }, ready("second scan"), german)[0], /ein zweites/);
+  assert.match(reasonOf({ count: 25 }, ready("first forecast"), german)[0], /^25 Radarbilder .* wird gerechnet/);
+  assert.equal(reasonOf({ count: 0 }, { checks: {}, detail: "model: not loaded yet; worker: no synthetic task completed yet" }, german)[0], "Das Modell wird geladen. Der Rechenprozess hat noch keine Aufgabe beendet.");
+});
+
+test("a day of the archive is one of the reader's zone", () => {
+  const evening = "2026-06-01T22:30:00Z";
+  assert.equal(new Words("en", false, "Europe/Berlin").isoDay(evening), "2026-06-02");
+  assert.equal(english.isoDay(evening), "2026-06-01");
+  assert.equal(dayQuery("2026-06-02", "default", new Words("en", false, "Europe/Berlin")), "verification/archive?day=2026-06-02&tz=Europe%2FBerlin&model=default&limit=300");
 });

@@ -1,56 +1,30 @@
 """The page in headless Chromium, served by the API on a small store: what a visitor sees and does."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, FloatRect, Page, expect
+from playwright.sync_api import expect
 
 from tests.service.api_support import REFERENCE
 from tests.service.live import served
-from tests.service.page.browser import NARROW, PHONE, Clock, browser_at, chromium, opened, shown, text, with_forecast
+from tests.service.page.browser import (
+    NARROW,
+    PHONE,
+    Clock,
+    box_of,
+    chromium,
+    opened,
+    shown,
+    slide,
+    text,
+    violations,
+    with_forecast,
+)
 from tests.service.page.prepared import STEP, WET, prepared, weather
 
-CHROMIUM = chromium()
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine: apt-get install chromium")
 MINIMUM_PX = 44
 PLACE = f"#lat={WET[0]}&lon={WET[1]}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browser_at(str(CHROMIUM)) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[str]:
-    with served(with_forecast(tmp_path_factory.mktemp("home"), clock)) as base:
-        yield f"{base}/"
-
-
-def slide(page: Page, index: int) -> None:
-    page.evaluate(
-        "(to) => { const s = document.getElementById('slider'); s.value = to; s.dispatchEvent(new Event('input')); }",
-        index,
-    )
-
-
-def box_of(page: Page, selector: str) -> FloatRect:
-    box = page.locator(selector).bounding_box()
-    assert box is not None
-    return box
-
-
-def violations(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {[node['html'] for node in one['nodes']]}" for one in found]
 
 
 def test_load_play_and_slide(browser, address):
@@ -238,6 +212,10 @@ def test_the_reason_of_waiting_is_named(browser, tmp_path):
     with served(service) as base, opened(browser, f"{base}/") as page:
         expect(page.locator("#waiting-text")).to_contain_text("--replay instead of --source")
         assert "1 Jun 2024" in text(page, "waiting-text")
+        assert text(page, "waiting-command").startswith("nowcast run --replay ")
+    with served(service) as base, opened(browser, f"{base}/", locale="de-DE") as page:
+        expect(page.locator("#waiting-text")).to_contain_text("zu alt für eine Vorhersage")
+        assert text(page, "waiting-title") == "Warten auf die erste Vorhersage"
 
 
 @pytest.mark.long
@@ -280,6 +258,7 @@ def test_the_archive_shows_a_forecast_next_to_its_observations(browser, tmp_path
         shown(page)
         page.locator("#verification > summary").click()
         expect(page.locator("#curves svg polyline")).to_have_count(3)
+        expect(page.locator("#curves-known svg polyline")).to_have_count(3)
         page.locator("#archive > summary").click()
         page.locator("#archive-time option").nth(1).wait_for(state="attached")
         page.locator("#archive-time").select_option(index=1)
