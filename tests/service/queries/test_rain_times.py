@@ -1,5 +1,6 @@
 """The record of stated starts and ends of rain: by hand, from a service, and as the interface answers it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -38,8 +39,7 @@ def places(rate_L, observed_L, *, now=NO, members_ML=None, known=True):
 
 def at(found, number):
     """One of several places."""
-    parts = (part if part is None else part[..., number : number + 1] for part in vars(found).values())
-    return Places(*parts)
+    return replace(found, **{name: part[..., [number]] for name, part in vars(found).items() if part is not None})
 
 
 def stated(*arguments, **options):
@@ -148,7 +148,7 @@ def test_the_record_is_counted_once_and_answered(scored):
 
 
 def test_the_record_outlives_the_single_scores(scored):
-    day = {"period_hours": 24, "end": (REFERENCE + timedelta(hours=4)).isoformat()}
+    day: dict[str, str] = {"period_hours": "24", "end": (REFERENCE + timedelta(hours=4)).isoformat()}
     with running(scored) as client:
         before = client.get("/verification/rain-times", params=day).json()
         roll_up(scored.catalogue.engine, REFERENCE + timedelta(hours=40))
