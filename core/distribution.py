@@ -7,11 +7,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.arrays import Float64Field
+from core.arrays import Float64Field, FloatField
 from core.errors import InputError, shown
 
-TOP_FACTOR: Final = 3.0
-"""Rate, in units of the highest threshold, that is never exceeded: with thresholds up to 20 mm/h, 60 mm/h."""
+TAIL_EXPONENT: Final = 2.7
+"""Beyond the highest threshold the odds of exceeding a rate fall with this power of it: decision 0099."""
+TOP_FACTOR: Final = 9.0
+"""Rate, in units of the highest threshold, that is never exceeded: with thresholds up to 20 mm/h, 180 mm/h."""
 SAME: Final = 1e-6
 """Difference of two probabilities below which they are equal: float32 and packed files are exact to less."""
 
@@ -27,7 +29,7 @@ def quantiles_mmh(
     """Return the rates in mm/h that are exceeded with probability 1 - q, (Q, ...).
 
     A quantile is 0 where the lowest threshold is reached with a probability of at most 1 - q. Between two thresholds
-    the probability falls linearly with the logarithm of the rate, and beyond the highest one to 0 at `TOP_FACTOR` times
+    the probability falls linearly with the logarithm of the rate, and beyond the highest one as `beyond_highest` has
     it. A quantile never falls with q.
 
     Args:
@@ -41,7 +43,7 @@ def quantiles_mmh(
     edges = _checked(probability_K, tuple(thresholds_mmh), quantiles)
     falling_K = np.minimum.accumulate(np.asarray(probability_K, np.float64), axis=0)
     padded_K = np.concatenate([falling_K, np.zeros_like(falling_K[:1])])
-    log_K = np.log([*edges, edges[-1] * TOP_FACTOR])
+    log_K = np.log([*edges, edges[-1]])
     found = np.empty((len(quantiles), *falling_K.shape[1:]))
     for index, q in enumerate(quantiles):
         level = 1.0 - q
@@ -50,9 +52,31 @@ def quantiles_mmh(
         high, low = (np.take_along_axis(padded_K, lower[None] + step, axis=0)[0] for step in (0, 1))
         share = np.clip((high - level) / np.maximum(high - low, SAME), 0.0, 1.0)
         below, above = log_K[lower], log_K[lower + 1]
-        found[index] = np.where(count == 0, 0.0, np.exp(below + share * (above - below)))
+        inner = np.exp(below + share * (above - below))
+        outer = edges[-1] * beyond_highest(falling_K[-1], level)
+        found[index] = np.where(count == 0, 0.0, np.where(count == len(edges), outer, inner))
     found[:, np.isnan(padded_K).any(axis=0)] = np.nan
     return found
+
+
+def beyond_highest(probability: FloatField, level: FloatField | float) -> FloatField:
+    """Return the rate, in units of the highest threshold, that is exceeded with probability `level`.
+
+    The odds p / (1 - p) of exceeding a rate fall with its power `TAIL_EXPONENT`: a log-logistic tail, which is a power
+    law where the highest threshold is unlikely, and has its median above it where it is nearly certain. At most
+    `TOP_FACTOR`.
+
+    Args:
+        probability: of reaching the highest threshold.
+        level: at most as high.
+    """
+    ratio = np.exp((_log_odds(probability) - _log_odds(level)) / TAIL_EXPONENT)
+    return np.clip(ratio, 1.0, TOP_FACTOR)
+
+
+def _log_odds(probability: FloatField | float) -> FloatField:
+    bounded = np.clip(np.asarray(probability), SAME, 1 - SAME)
+    return np.asarray(np.log(bounded) - np.log1p(-bounded))
 
 
 def _checked(

@@ -38,6 +38,9 @@ ROUNDING_MMH: Final = 1e-3
 WET_MEAN_MMH: Final = 30.0
 """Implausible mean over the wet cells of a composite; real events have 1 to 8 mm/h."""
 
+FROZEN_SCANS: Final = 3
+"""So many scans in a row with identical rain are implausible: their source is stuck."""
+
 MOST_NOTES: Final = 8
 FEWEST_CELLS: Final = 16
 """A field of fewer cells can be the same everywhere by chance."""

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.plausibility import rate_remark
+from ingest.plausibility import FROZEN_SCANS, rate_remark
 
 JUMP: Final = 5.0
 """Largest plausible ratio of the wet-cell means of two scans; wrong units (mm for mm/h: x 12, or dBZ) exceed it."""
@@ -17,8 +17,6 @@ JUMP: Final = 5.0
 JUMP_WITHIN: Final = timedelta(minutes=15)
 WET_ENOUGH: Final = 0.002
 """Fraction of wet cells above which their mean is representative."""
-
-FROZEN_SCANS: Final = 3
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from core.errors import ConflictError
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
+from ingest.plausibility import FROZEN_SCANS
 from ingest.windows.regrid import onto
 
 Slots = list[RadarFrame | None]
@@ -196,6 +197,7 @@ def window_of(
     used = [frame for frame in slots if frame is not None]
     if not is_observed(used[-1]):
         notes = [*notes, f"no observed cell in the newest scan, {iso(used[-1].valid_time)}: the forecast is empty"]
+    notes = [*notes, *_frozen(used)]
     return Window(
         reference_time=nominal_times[-1],
         grid=used[-1].grid,
@@ -209,6 +211,21 @@ def window_of(
         model_usable=model_usable,
         provider=used[-1].provider,
     )
+
+
+def _frozen(used: Sequence[RadarFrame]) -> list[str]:
+    """Return a note if the newest scans contain identical rain; identical dry scans are plausible."""
+    newest_HW, same = used[-1].rate_mmh_HW, 1
+    if not (newest_HW > 0).any():
+        return []
+    while same < len(used) and np.array_equal(used[-1 - same].rate_mmh_HW, newest_HW, equal_nan=True):
+        same += 1
+    if same < FROZEN_SCANS:
+        return []
+    since = iso(used[-same].valid_time)
+    return [
+        f"the {same} newest scans, since {since}, contain identical rain: a stuck source, and no motion of the rain"
+    ]
 
 
 def is_observed(frame: RadarFrame) -> bool:

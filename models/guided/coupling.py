@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from core.arrays import Float32Field
-from core.distribution import TOP_FACTOR
+from core.distribution import beyond_highest
 
 FAINT: Final = 1e-3
 """Probability of the lowest threshold below which a cell is dry in every member."""
@@ -62,13 +62,16 @@ def rate_at(exceeded_MN: Float32Field, probability_KN: Float32Field, thresholds_
         probability_KN: of reaching each threshold, not rising along K.
         thresholds_mmh: ascending.
     """
-    log_K = np.log([*thresholds_mmh, thresholds_mmh[-1] * TOP_FACTOR]).astype(np.float32)
+    log_K = np.log(thresholds_mmh).astype(np.float32)
     rate_mmh_MN = np.zeros(exceeded_MN.shape, np.float32)
     bounds_KN = np.concatenate([probability_KN, np.zeros_like(probability_KN[:1])])
     for number, mmh in enumerate(thresholds_mmh):
         high_N, low_N = bounds_KN[number], bounds_KN[number + 1]
         member, cell = np.nonzero((exceeded_MN < high_N) & (exceeded_MN >= low_N))
-        share = (high_N[cell] - exceeded_MN[member, cell]) / (high_N[cell] - low_N[cell])
-        rate = np.exp(log_K[number] + share * (log_K[number + 1] - log_K[number]))
+        if number + 1 < len(log_K):
+            share = (high_N[cell] - exceeded_MN[member, cell]) / (high_N[cell] - low_N[cell])
+            rate = np.exp(log_K[number] + share * (log_K[number + 1] - log_K[number]))
+        else:
+            rate = mmh * beyond_highest(high_N[cell], exceeded_MN[member, cell])
         rate_mmh_MN[member, cell] = np.maximum(rate, np.nextafter(np.float32(mmh), np.float32(np.inf)))
     return rate_mmh_MN

@@ -1,5 +1,6 @@
 """The deterministic rate by cuts of the highest expected CSI, and bounds of probabilities where rain flows in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.arrays import BoolField
+from core.arrays import BoolField, Float32Field
+from core.distribution import TAIL_EXPONENT, TOP_FACTOR
 
 REACH_KM: Final = 50.0
 """Distance beyond the known area over which the bound falls to 1/e."""
@@ -18,8 +20,8 @@ BOUNDS: Final = ((0.5, 0.65), (2.0, 0.5), (5.0, 0.35))
 EDGE_KM: Final = 5.0
 """Distance over which that factor falls from 1: next to the known area its value still says a lot."""
 BINS: Final = 2000
-BEYOND_LAST: Final = 0.7
-"""Largest logarithm of the ratio of a rate to the highest threshold."""
+TAIL_CELLS: Final = 50
+FLATTEST_TAIL: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,18 @@ class ExpectedCuts:
         counts_B = torch.bincount(bin_N, weight_N, BINS + 1)[1:]
         return _best(counts_B.cpu().double().numpy(), *bounds)
 
-    def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...]) -> Tensor:
+    def rate_mmh(self, probability_KN: Tensor, rates_mmh: tuple[float, ...], exponent: float = TAIL_EXPONENT) -> Tensor:
         """Return the rates (N) of cells from their probabilities, which must not rise with the threshold.
 
         A rate is at or above a threshold exactly where its probability and those of all lower thresholds reach their
-        cuts; between thresholds it follows the distance of the logits from the cuts. NaN where the probabilities are.
+        cuts; between thresholds it follows the distance of the logits from the cuts. Beyond the highest one it is the
+        rate that is exceeded with the probability of that cut, if odds fall with this power of the rate
+        (`core.distribution.beyond_highest`). NaN where the probabilities are.
+
+        Args:
+            probability_KN: by threshold.
+            rates_mmh: the thresholds.
+            exponent: of the rates beyond the highest one (`tail_exponent`).
         """
         cuts = [self.cut(probability_N, mmh) for probability_N, mmh in zip(probability_KN, rates_mmh, strict=True)]
         rate_N = probability_KN[0] * 0
@@ -81,7 +90,7 @@ class ExpectedCuts:
                 short_N = _margin(probability_KN[number + 1, wet], cuts[number + 1]).neg().clamp(1e-3, 50.0)
                 share_N = (above_N / (above_N + short_N)).clamp(0.0, 0.999) * float(logs[number + 1] - logs[number])
             else:
-                share_N = above_N.clamp(0.0, BEYOND_LAST)
+                share_N = (above_N / exponent).clamp(0.0, float(np.log(TOP_FACTOR)))
             rate_N[wet] = (share_N.exp() * rates_mmh[number]).clamp(
                 min=float(np.nextafter(np.float32(rates_mmh[number]), 2))
             )
@@ -99,16 +108,45 @@ class ExpectedCuts:
             probability_N[shown] = probability_N[shown].clamp_(min=floor)
 
 
-def lower_inflow(probability_KHW: Tensor, known_HW: BoolField, pixel_km: float, rates_mmh: tuple[float, ...]) -> None:
+def tail_exponent(rate_mmh_N: Float32Field, highest_mmh: float) -> float:
+    """Return the exponent with which the odds of rates beyond the highest threshold fall in the newest scan.
+
+    The estimator of Hill (1975), with `TAIL_CELLS` cells of the general exponent added: the probabilities hardly tell
+    cells of 30 mm/h from those of 100, the scan does.
+
+    Args:
+        rate_mmh_N: observed rates.
+        highest_mmh: the threshold.
+    """
+    excess_N = np.log(rate_mmh_N[rate_mmh_N > highest_mmh] / np.float32(highest_mmh))
+    exponent = (excess_N.size + TAIL_CELLS) / (float(excess_N.sum(dtype=np.float64)) + TAIL_CELLS / TAIL_EXPONENT)
+    return float(max(exponent, FLATTEST_TAIL))
+
+
+def edge_distance_km(observed_HW: BoolField, pixel_km: float) -> Float32Field:
+    """Return the distance of each cell to the nearest one that is not observed, those beyond the grid among them."""
+    edged_HW = np.pad(observed_HW.astype(np.uint8), 1)
+    return np.asarray(cv2.distanceTransform(edged_HW, cv2.DIST_L2, 5)[1:-1, 1:-1] * np.float32(pixel_km), np.float32)
+
+
+def lower_inflow(
+    probability_KHW: Tensor,
+    known_HW: BoolField,
+    pixel_km: float,
+    rates_mmh: tuple[float, ...],
+    shares_K: Sequence[float],
+) -> None:
     """Lower the probabilities, in place, where a forecast does not rest on an observation.
 
-    There the value of the edge of the observed area is carried on, which says less the farther it is. Known cells stay.
+    There the value of the edge of the observed area is carried on, which says less the farther it is: far away a
+    probability is at most the share of the newest scan that reaches the threshold. Known cells stay.
 
     Args:
         probability_KHW: not rising with the threshold, which stays so; NaN stays.
         known_HW: where a forecast rests on an observation.
         pixel_km: edge of a cell.
         rates_mmh: thresholds.
+        shares_K: share of the observed cells of the newest scan at or above each threshold.
     """
     if known_HW.all():
         return
@@ -120,9 +158,9 @@ def lower_inflow(probability_KHW: Tensor, known_HW: BoolField, pixel_km: float, 
     )
     inside_HW = torch.from_numpy(known_HW).to(probability_KHW.device)
     logs, bounds = np.log([mmh for mmh, _ in BOUNDS]), [bound for _, bound in BOUNDS]
-    for probability_HW, mmh in zip(probability_KHW, rates_mmh, strict=True):
+    for probability_HW, mmh, share in zip(probability_KHW, rates_mmh, shares_K, strict=True):
         factor = float(np.interp(np.log(mmh), logs, bounds))
-        bound_HW = near_HW * (factor + (1 - factor) * edge_HW)
+        bound_HW = (near_HW * (factor + (1 - factor) * edge_HW)).clamp_(min=share)
         bound_HW.masked_fill_(inside_HW, 1.0)
         torch.minimum(probability_HW, bound_HW, out=probability_HW)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,16 +14,42 @@ from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
 from models.guided.correction import LeadCorrections
-from models.guided.cuts import ExpectedCuts, lower_inflow
+from models.guided.cuts import ExpectedCuts, edge_distance_km, lower_inflow, tail_exponent
 from models.guided.levels import padded, window_levels
 from models.guided.members import EnsembleMembers, seed_of
 from models.guided.moving import corrected_KN
 from models.guided.pointwise import PointwiseModel
-from models.guided.trajectories import Trajectories, fields_used, trajectories
+from models.guided.trajectories import FASTEST_KMH, Trajectories, fields_used, trajectories
 from models.leads import ForecastLead, collected
 
 HALF_SEEN: Final = 0.5
 """Observed share of a cell's origin from which on its forecast counts as known."""
+
+
+class NewestScan(NamedTuple):
+    """What the leads need of the newest field.
+
+    Attributes:
+        covered_HW: where it is observed.
+        shares_K: share of the observed cells at or above each threshold.
+        tail: exponent of its rates beyond the highest threshold.
+        edge_km_HW: distance to what is not observed, if no motion says where the rain of a cell is now; else None.
+    """
+
+    covered_HW: Tensor
+    shares_K: tuple[float, ...]
+    tail: float
+    edge_km_HW: Float32Field | None
+
+    def known_HW(self, traced_HW: Tensor, minutes: float) -> Tensor:
+        """Return where a forecast rests on an observation, of the cells whose traced origin is observed.
+
+        Without motion these are the cells that rain of the highest speed cannot reach from what is not observed.
+        """
+        if self.edge_km_HW is None:
+            return traced_HW
+        far_HW = self.edge_km_HW > FASTEST_KMH * minutes / 60
+        return traced_HW & torch.from_numpy(far_HW).to(traced_HW.device)
 
 
 class NativeForecaster(Forecaster):
@@ -119,18 +145,26 @@ class NativeForecaster(Forecaster):
             paths = trajectories(fields_THW, lead_steps, cadence_minutes, pixel_km)
         levels = window_levels(fields_THW, shape, paths, cadence_minutes, pixel_km)
         units = CarriedUnits(levels, paths, self.model, pixel_km, self.device)
-        covered_HW = torch.from_numpy(np.isfinite(rate_mmh_THW[-1])).to(self.device)
+        newest = self._newest(rate_mmh_THW[-1], paths, pixel_km)
         motion = paths.stated(shape, pixel_km)
         has_network = self.model.network is not None
         network = LeadCorrections(units, fields_THW, paths, cadence_minutes) if has_network else None
         for step in range(1, lead_steps + 1):
-            lead = self._lead(units, network, step, step * cadence_minutes, covered_HW)
+            lead = self._lead(units, network, step, step * cadence_minutes, newest)
             yield replace(lead, motion=motion)
 
+    def _newest(self, rate_mmh_HW: Float32Field, paths: Trajectories, pixel_km: float) -> NewestScan:
+        covered_HW = np.isfinite(rate_mmh_HW)
+        seen_N = rate_mmh_HW[covered_HW]
+        shares_K = [float((seen_N >= np.float32(mmh)).mean()) if seen_N.size else 0.0 for mmh in self.thresholds_mmh]
+        edge_km_HW = None if paths.estimated else edge_distance_km(covered_HW, pixel_km)
+        tail = tail_exponent(seen_N, self.thresholds_mmh[-1])
+        return NewestScan(torch.from_numpy(covered_HW).to(self.device), tuple(shares_K), tail, edge_km_HW)
+
     def _lead(
-        self, units: CarriedUnits, network: LeadCorrections | None, step: int, minutes: float, covered_HW: Tensor
+        self, units: CarriedUnits, network: LeadCorrections | None, step: int, minutes: float, newest: NewestScan
     ) -> ForecastLead:
-        rows, cols = covered_HW.shape
+        covered_HW, (rows, cols) = newest.covered_HW, newest.covered_HW.shape
         own_GHW = None if network is None else network.at(step, minutes)
         probability_KHW = torch.empty(len(self.thresholds_mmh), rows, cols, device=self.device)
         known_HW = torch.empty(rows, cols, dtype=torch.bool, device=self.device)
@@ -142,9 +176,10 @@ class NativeForecaster(Forecaster):
             own_KN.masked_fill_(~covered_HW[band.rows].flatten(), torch.nan)
             probability_KHW[:, band.rows] = own_KN.view(len(own_KN), -1, cols)
             known_HW[band.rows] = (band.seen_N >= HALF_SEEN).view(-1, cols) & covered_HW[band.rows]
-        lower_inflow(probability_KHW, known_HW.cpu().numpy(), units.pixel_km, self.thresholds_mmh)
+        known_HW = newest.known_HW(known_HW, minutes)
+        lower_inflow(probability_KHW, known_HW.cpu().numpy(), units.pixel_km, self.thresholds_mmh, newest.shares_K)
         probability_KN = probability_KHW.flatten(1)
-        rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh)
+        rate_N = self.cuts.rate_mmh(probability_KN, self.thresholds_mmh, newest.tail)
         self.cuts.raise_stated(probability_KN, rate_N, self.thresholds_mmh)
         fields = rate_N.view(rows, cols), known_HW, probability_KHW
         rate_HW, known_HW, probability_KHW = (each.cpu() for each in fields)

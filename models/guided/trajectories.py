@@ -33,11 +33,13 @@ class Trajectories:
         factor: edge of the cells of the motion's grid, in grid cells.
         motion_CHW: grid cells per minute on the motion's grid, x first, to the right and downwards.
         back_LCHW: displacement back to the origin 1, 2, ... steps ago in grid cells, on the motion's grid.
+        estimated: whether two fields at least were observed; with one the motion is 0 and says nothing.
     """
 
     factor: int
     motion_CHW: Displacement
     back_LCHW: Displacement
+    estimated: bool = True
 
     def back_CHW(self, steps: int, shape: tuple[int, int], factor: int) -> Displacement:
         """Return the displacement of `steps` steps on a grid of cells of `factor` grid cells, in cells of that grid."""
@@ -69,11 +71,7 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
         pixel_km: edge of a cell.
     """
     factor = cells_within(MOTION_CELL_KM, pixel_km)
-    every = max(round(PAIR_MINUTES / cadence_minutes), 1)
-    count = min(int(MOTION_MINUTES // (every * cadence_minutes)), (len(rate_mmh_THW) - 1) // every)
-    chosen = [-1 - every * k for k in range(max(count, 0), -1, -1)]
-    if count < 1:
-        chosen, every = [0, -1], max(len(rate_mmh_THW) - 1, 1)
+    chosen, every = _spaced(rate_mmh_THW, cadence_minutes)
     coarse_THW = np.stack([block_means(rate_mmh_THW[index], factor) for index in chosen])
     motion = motion_CHW(coarse_THW, smoothing_cells=SMOOTHING_CELLS, step=VECTOR_STEP) * np.float32(
         factor / (every * cadence_minutes)
@@ -83,7 +81,29 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
     per_step = motion * np.float32(cadence_minutes / substeps / factor)
     steps = max(lead_steps, round(MOTION_MINUTES / cadence_minutes))  # older fields are carried to the newest, too
     back_LCHW = traced_LCHW(per_step, steps * substeps)[substeps - 1 :: substeps]
-    return Trajectories(factor, motion, back_LCHW * np.float32(factor))
+    return Trajectories(factor, motion, back_LCHW * np.float32(factor), _observed(coarse_THW) > 1)
+
+
+def _spaced(rate_mmh_THW: Float32Field, cadence_minutes: float) -> tuple[list[int], int]:
+    """Return the fields of which the motion is estimated, counted from the newest, and their spacing in steps.
+
+    Where fewer than two of them are observed, they are the two newest fields that are.
+    """
+    every = max(round(PAIR_MINUTES / cadence_minutes), 1)
+    count = min(int(MOTION_MINUTES // (every * cadence_minutes)), (len(rate_mmh_THW) - 1) // every)
+    chosen = [-1 - every * k for k in range(max(count, 0), -1, -1)]
+    if count < 1:
+        chosen, every = [0, -1], max(len(rate_mmh_THW) - 1, 1)
+    if _observed(rate_mmh_THW[chosen]) < 2:
+        present = [index for index in range(-len(rate_mmh_THW), 0) if _observed(rate_mmh_THW[index, None])]
+        if len(present) > 1:
+            chosen, every = present[-2:], present[-1] - present[-2]
+    return chosen, every
+
+
+def _observed(rate_mmh_THW: Float32Field) -> int:
+    """Return how many fields have an observed cell."""
+    return sum(bool(np.isfinite(field_HW).any()) for field_HW in rate_mmh_THW)
 
 
 def fields_used(cadence_minutes: float) -> int:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.distribution import TOP_FACTOR, quantile_mmh
+from core.distribution import TAIL_EXPONENT, TOP_FACTOR, quantile_mmh
 from core.errors import InputError
 
 THRESHOLDS = (0.1, 1.0, 10.0)
@@ -20,7 +20,10 @@ inner = st.floats(0.01, 0.99)
         ((0.5, 0.2, 0.0), 0.5, 0.0),  # exactly 1 - q is not more
         ((0.8, 0.2, 0.0), 0.5, 10**-0.5),  # half of the way from 0.8 to 0.2
         ((1.0, 0.5, 0.0), 0.5, 1.0),  # a threshold reached with 1 - q is the quantile
-        ((1.0, 1.0, 0.5), 0.75, 10 * TOP_FACTOR**0.5),  # half of the way to the top
+        ((1.0, 1.0, 0.5), 0.75, 10 * 3 ** (1 / TAIL_EXPONENT)),  # odds of 1 fall to a third
+        ((1.0, 1.0, 0.8), 0.2, 10.0),  # the highest threshold itself
+        ((1.0, 1.0, 0.8), 0.5, 10 * 4 ** (1 / TAIL_EXPONENT)),  # nearly certain: the median is above it
+        ((1.0, 1.0, 1.0), 0.9, 10 * TOP_FACTOR),
         ((0.5, 0.1, 0.1), 0.9, 1.0),  # packed probabilities equal 1 - q in spite of rounding
     ],
 )

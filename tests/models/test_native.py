@@ -8,11 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.distribution import TAIL_EXPONENT, beyond_highest
 from models.baselines import Extrapolation
 from models.checkpoint import save_model
 from models.guided.advection import warped
 from models.guided.carry import CarriedUnits
-from models.guided.cuts import ExpectedCuts, lower_inflow
+from models.guided.cuts import ExpectedCuts, lower_inflow, tail_exponent
 from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
 from models.guided.members import coarse
 from models.guided.native import NativeForecaster
@@ -201,6 +202,29 @@ def test_only_what_flows_in_is_not_known(forecaster):
     assert (known != baseline).mean() < 0.02
 
 
+def test_one_scan_has_no_motion_and_what_rain_may_reach_is_not_known(forecaster):
+    fields = _showers(13, 240, 240)
+    fields[:-1] = np.nan
+    fields[-1, :40] = np.nan
+    result = forecaster.forecast(fields, 12, cadence_minutes=5, pixel_m=1000.0)
+    rows, cols = np.mgrid[:240, :240]
+    distance = np.minimum.reduce([rows - 39, 240 - rows, cols + 1, 240 - cols])
+    for lead, known in enumerate(result.known_LHW, 1):
+        np.testing.assert_array_equal(known, distance > 160 * lead / 12)
+    assert result.known_LHW[6].any()
+    assert not result.known_LHW[-1].any()
+
+
+def test_two_scans_of_a_longer_window_are_enough_for_a_motion(forecaster):
+    fields = _showers(13, 128, 128, speed=3.0)
+    fields[:-2] = np.nan
+    paths = trajectories(fields, 1, 5, 1.0)
+    wet = fields[-1, :: paths.factor, :: paths.factor] > 1
+    assert paths.estimated
+    assert np.median(paths.motion_CHW[0][wet]) * 60 == pytest.approx(36, rel=0.25)
+    assert forecaster.forecast(fields, 6, cadence_minutes=5, pixel_m=1000.0).known_LHW[-1, :, 40:120].all()
+
+
 @pytest.mark.parametrize(
     ("cadence", "pixel_km", "size"),
     [(5, 0.25, (100, 130)), (5, 1.0, (101, 67)), (10, 2.0, (48, 37)), (30, 7.0, (124, 124))],
@@ -274,6 +298,29 @@ def test_more_of_heavy_rain_is_shown_than_of_light_rain():
     assert (peaked >= cuts.cut(peaked, 5.0)).sum() == pytest.approx(float(peaked.sum()), rel=0.05)
 
 
+def test_beyond_the_highest_threshold_the_rate_is_that_of_the_distribution():
+    probability = torch.linspace(0.999, 0.001, 400).sqrt()[None].repeat(2, 1)
+    probability[1] *= 0.999
+    cuts = ExpectedCuts()
+    rate, cut = cuts.rate_mmh(probability, (10.0, 20.0)), cuts.cut(probability[1], 20.0)
+    steeper, inner = cuts.rate_mmh(probability, (10.0, 20.0), 2 * TAIL_EXPONENT), (rate > 20) & (rate < 100)
+    assert torch.equal(steeper > 20, rate > 20)
+    torch.testing.assert_close(steeper[inner], 20 * (rate[inner] / 20).sqrt(), rtol=1e-3, atol=0)
+    above = rate > 20
+    expected = 20 * beyond_highest(probability[1][above].double().numpy(), cut)
+    np.testing.assert_allclose(rate[above].numpy(), expected, rtol=1e-3)
+    assert rate.max() > 100
+
+
+def test_the_tail_is_that_of_the_newest_scan():
+    """Rates whose share above r falls with r to the power of -2 from 20 mm/h on."""
+    rates = (20 * np.linspace(1e-4, 1, 20_000) ** -0.5).astype(np.float32)
+    assert tail_exponent(rates, 20.0) == pytest.approx(2.0, rel=0.02)
+    for none in (rates[:0], np.full(9, 15, np.float32)):
+        assert tail_exponent(none, 20.0) == pytest.approx(TAIL_EXPONENT)
+    assert tail_exponent(np.full(5000, 150, np.float32), 20.0) == 1.0
+
+
 def test_what_can_hardly_be_foreseen_is_shown_and_stated():
     """A tenth of the cells has 0.15, the others 0.005: showing none would miss every event."""
     probability = torch.full((2, 1000), 0.005)
@@ -321,7 +368,7 @@ def test_inflow_is_bounded_by_the_distance_from_the_known_area():
     probability = torch.full((len(RATES_MMH), 20, 200), 0.95)
     probability[-1, :, :100] = 0.01
     probability[:, 3, 7] = torch.nan
-    lower_inflow(probability, known, 2.0, RATES_MMH)
+    lower_inflow(probability, known, 2.0, RATES_MMH, (0.0,) * 8)
     assert (probability[:7, :, 150:] == 0.95).all()
     assert (probability[:7, :, 149] == 0.95)[:, 4:].all(), "the first cell beyond the known area is next to it"
     for number, factor in ((0, 0.65), (2, 0.65), (4, 0.5), (5, 0.35), (6, 0.35)):
@@ -331,8 +378,33 @@ def test_inflow_is_bounded_by_the_distance_from_the_known_area():
     assert torch.isnan(probability[:, 3, 7]).all()
     assert (probability.nan_to_num().diff(dim=0) <= 0).all()
     nothing = torch.full((len(RATES_MMH), 20, 200), 0.95)
-    lower_inflow(nothing, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH)
+    lower_inflow(nothing, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH, (0.0,) * 8)
     assert torch.isfinite(nothing).all()
+
+
+def test_far_inflow_keeps_the_share_of_the_newest_scan():
+    """Nothing is known there, so that the frequency of this window is the best statement; a dry edge stays dry."""
+    shares = (0.3, 0.25, 0.2, 0.15, 0.1, 0.05, 0.02, 0.0)
+    probability = torch.full((len(RATES_MMH), 20, 200), 0.95)
+    probability[:, 5] = 0.01
+    lower_inflow(probability, np.zeros((20, 200), np.bool_), 2.0, RATES_MMH, shares)
+    np.testing.assert_allclose(probability[:7, 10, 100].numpy(), shares[:7], atol=0.012)
+    assert (probability[:, 5] <= 0.01).all()
+    assert (probability.diff(dim=0) <= 0).all()
+
+
+def test_a_forecast_of_nothing_but_inflow_has_the_share_of_the_newest_scan(forecaster):
+    fields = _showers(13, 64, 96, speed=4.0)
+    fields[:, :, :10] = 30.0  # heavy rain at the edge that everything flows away from
+    result = forecaster.forecast(fields, 30, cadence_minutes=5, pixel_m=1000.0)
+    last = result.exceedance_probability_KLHW[:, -1]
+    inner = ~result.known_LHW[-1]
+    inner[:, 60:] = False  # more than 40 km from the known area, if there is any
+    for number in (0, 4, 6):
+        share = (fields[-1] >= RATES_MMH[number]).mean()
+        assert share > 0.05
+        assert last[number][inner].max() <= max(share, 0.65 * np.exp(-34 / 50)) + 1e-6
+        assert last[number][inner].max() >= share - 1e-6
 
 
 def test_a_forecast_of_inflow_is_bounded(forecaster):
@@ -391,6 +463,17 @@ def test_the_shipped_weights_forecast_a_moving_shower(shipped):
     assert (shown & seen).sum() > 0.7 * (shown | seen).sum()
     lead_of_most = result.exceedance_probability_KLHW[3].max(axis=(1, 2))
     assert lead_of_most[0] > 0.8
+
+
+def test_a_cloudburst_is_shown_above_the_highest_threshold(shipped):
+    """Of 100 mm/h in the newest scan, and not of 25 mm/h."""
+    fields = _showers(13)
+    y, x = np.mgrid[:96, :112].astype(np.float32)
+    for peak, more in ((100.0, True), (25.0, False)):
+        storm = [peak * np.exp(-((x - 40 - 1.5 * t) ** 2 + (y - 48) ** 2) / (2 * 6.0**2)) for t in range(13)]
+        result = shipped.forecast(np.maximum(fields, storm), 1, cadence_minutes=5, pixel_m=1000.0)
+        assert (result.rate_mmh_LHW[0].max() > 40) == more
+        assert result.rate_mmh_LHW[0].max() < 180
 
 
 def test_each_lead_has_the_weights_of_its_own_minutes():

@@ -30,6 +30,17 @@ def scans(*minutes: float, product: str = "RY") -> list[RadarFrame]:
     return [scan(minute, product) for minute in minutes]
 
 
+def stuck(count: int, rate_mmh: float) -> list[RadarFrame]:
+    """Two hours of scans of which the newest `count` are equal."""
+    frozen = [
+        replace(scan(0), valid_time=at(-5 * age), rate_mmh_HW=np.full(GRID.shape, rate_mmh, np.float32))
+        for age in range(count)
+    ]
+    for frame in frozen:
+        frame.rate_mmh_HW[0, 0] = np.nan
+    return [*scans(*every(5)[:-count]), *frozen]
+
+
 def every(cadence: int, back: int = 120) -> list[float]:
     return list(range(-back, 1, cadence))
 
@@ -256,3 +267,15 @@ def test_no_scan_near_the_time_is_no_data(store):
         store.put(frame)
     with pytest.raises(NoDataError, match="no scan within 5 minutes"):
         recent_window(store, at(30))
+
+
+@pytest.mark.parametrize(
+    ("count", "rate_mmh", "noted"), [(3, 2.0, True), (7, 2.0, True), (2, 2.0, False), (7, 0.0, False)]
+)
+def test_a_stuck_source_is_noted_and_degrades_the_window(count, rate_mmh, noted):
+    window = series_window(stuck(count, rate_mmh))
+    since = f"{at(-5 * (count - 1)):%H:%M}"
+    assert window.status == ("degraded" if noted else "ok")
+    assert len(window.notes) == noted
+    assert all(f"the {count} newest scans, since" in note and since in note for note in window.notes)
+    assert window.model_usable

@@ -256,3 +256,10 @@ def test_observations_are_no_forecasts():
 
 def test_no_observations_are_all_nan():
     assert np.isnan(observations_at([], GRID, [T0])).all()
+
+
+def test_five_equal_scans_of_rain_are_a_stuck_source():
+    fixed = frame(0).rate_mmh_HW
+    window = build_window([frame(minute, rate_mmh_HW=fixed) for minute in FULL])
+    assert window.status == "degraded"
+    assert ["identical rain" in note for note in window.notes] == [True]
