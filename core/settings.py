@@ -15,6 +15,9 @@ PREFIX = "NOWCAST_"
 PUBLIC_URL: Final = (
     r"^https?://(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?(?:/[A-Za-z0-9._~-]{1,64}){0,8}/?$"
 )
+TOPIC: Final = r"^[^\s/#+\x00]+(/[^\s/#+\x00]+)*$"
+"""Pattern of MQTT topics without wildcards, spaces and empty levels."""
+
 REPLACED: Final = {
     "CADENCE_MINUTES": "the scans decide the cadence; LEAD_STEP_MINUTES is the spacing of the leads",
     "LEAD_STEPS": "LEAD_MINUTES is the longest lead time",
@@ -177,6 +180,38 @@ class Settings(BaseSettings):
         "rate limit; default: under `nowcast run` without trusted_proxies and public_url, else not",
     )
     limit_per_key: str = Field("1200/minute", description="rate limit per API key, without pictures and tiles")
+    alerts_keep_days: float = Field(
+        365.0, ge=1, description="retention of past alerts; how many were right stays with their rule"
+    )
+    mqtt_url: SecretStr | None = Field(
+        None,
+        description="MQTT broker of alerts and of new forecasts: mqtts://user:password@host:8883; default: none",
+    )
+    mqtt_topic: str = Field(
+        "nowcast", pattern=TOPIC, description="first levels of the topics of alerts: TOPIC/alerts/RULE_ID"
+    )
+    wis2_topic: str | None = Field(
+        None,
+        pattern=TOPIC,
+        description="topic on that broker of a WIS2 notification message for each new forecast, such as "
+        "origin/a/wis2/de-example/data/recommended/weather/prediction/forecast; default: none is sent",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="mail server of alerts: smtps://user:password@host:465, or smtp://host:587, which encrypts where "
+        "the server offers it; default: no e-mail",
+    )
+    email_from: str | None = Field(None, description="sender of alerts by e-mail, such as rain@example.org")
+    push_contact: str | None = Field(
+        None,
+        pattern=r"^(mailto:[^@\s]+@[^@\s]+|https://\S+)$",
+        description="address that push services may write to, such as mailto:rain@example.org; default: no Web Push",
+    )
+    cap_sender: str | None = Field(
+        None,
+        pattern=r"^[^\s,<&]+$",
+        description="sender of the CAP documents of public rules, such as rain@example.org; default: there are none",
+    )
     limit_per_address: str = Field(
         "300/minute",
         description="rate limit per client address without an API key, without pictures and tiles; see "

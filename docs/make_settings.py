@@ -93,7 +93,7 @@ GROUPS: Final = (
     Group(
         "Rules and alerts",
         "Rules of rain at places, and where their messages may go.",
-        ("rules_", "regions", "alert_", "alerts_", "mqtt_", "smtp_", "mail_", "push_", "vapid_", "cap_", "wis2_"),
+        ("rules_", "regions", "alert_", "alerts_", "mqtt_", "smtp_", "email_", "push_", "vapid_", "cap_", "wis2_"),
     ),
     Group("The client", "For `nowcast point` and the Python client, on any machine.", ("client_",)),
     Group(

@@ -4,8 +4,9 @@ Importing it registers the tasks of rules and the log; it loads no model.
 """
 
 import logging
+from typing import Any
 
-from celery.signals import setup_logging, worker_init
+from celery.signals import celeryd_after_setup, setup_logging, worker_init, worker_ready
 
 from core.errors import ConfigError
 from core.logs import set_up_logs
@@ -14,7 +15,9 @@ from ingest.store.schema import check_before_start
 from service.alerts.regions import regions_of
 from service.alerts.rulebook import rules_url
 from service.tasks import alerts as alerts
+from service.tasks.queue import own_queue
 from service.tasks.queue import queue as queue
+from service.tasks.watchdog import watch
 from service.telemetry.metric_files import keep_in_files
 
 
@@ -37,3 +40,15 @@ def check_start(**_: object) -> None:
     except ConfigError as err:
         # Celery logs an exception of a handler and starts all the same; SystemExit ends the process.
         raise SystemExit(f"cannot start: {err}") from err
+
+
+@celeryd_after_setup.connect
+def serve_own_queue(sender: str, instance: Any, **_: object) -> None:
+    """Take the synthetic tasks of this process's own watchdog."""
+    instance.app.amqp.queues.select_add(own_queue(sender))
+
+
+@worker_ready.connect
+def start_watchdog(sender: Any, **_: object) -> None:
+    """Start the thread that checks that this process completes tasks."""
+    watch(queue, sender.hostname, get_settings())

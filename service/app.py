@@ -18,6 +18,7 @@ from service.access.start import StartInOneLine, check_start, local_access_text,
 from service.api import (
     archive,
     areas,
+    cap,
     events,
     files,
     forecasts,
@@ -30,8 +31,10 @@ from service.api import (
     points,
     rain_times,
     reliability,
+    rule_events,
     rules,
     scans,
+    subscriptions,
     verification,
 )
 from service.api.access import Guard
@@ -69,7 +72,10 @@ STRICT_PARTS: Final = (
     models,
     scans,
     tiles,
+    rule_events,
+    subscriptions,
     rules,
+    cap,
     minutes,
 )
 LANES: Final = {

@@ -1,4 +1,4 @@
-"""Rules on the command line: `nowcast rules list`, `show ID`, `test ID`, `erase --owner KEY`."""
+"""Rules on the command line: `nowcast rules list`, `show ID`, `test ID`, `erase --owner KEY`, `forget ADDRESS`."""
 
 import json
 from typing import Annotated
@@ -12,6 +12,7 @@ from service.alerts import channels as channels
 from service.alerts.channels.base import shown_target
 from service.alerts.delivery import send_test
 from service.alerts.rulebook import rule_book
+from service.alerts.subscribers import forget as forget_address
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -48,6 +49,14 @@ def test(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) ->
             typer.echo(f"{target['kind']}: {problem or 'delivered'}")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def forget(address: Annotated[str, typer.Argument(help="e-mail address")]) -> None:
+    """Erase an e-mail address from rules and messages; nobody can have it asked again for 30 days."""
+    with errors_in_one_line():
+        count = forget_address(rule_book(settings_from_environment()).engine, address)
+    typer.echo(f"erased from {count} rules", err=True)
 
 
 @app.command()

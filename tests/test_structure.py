@@ -27,6 +27,7 @@ IDEAS: Mapping[str, str] = {
     "service/api/bodies.py": "the limits of bodies that are no uploads, a middleware by itself",
     "service/api/metrics.py": "one router a resource",
     "service/api/scans.py": "one router a resource",
+    "service/api/cap.py": "one router a resource",
     "service/page/router.py": "one router a resource",
     "service/alerts/verification.py": "how good the alerts are, a resource of its own",
     "benchmarks/reading.py": "one benchmark a file",

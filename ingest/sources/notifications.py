@@ -18,6 +18,29 @@ MAX_MESSAGE_BYTES: Final = 2**20
 log = logging.getLogger(__name__)
 
 
+def mqtt_client(url: str) -> tuple[Client, str, int]:
+    """Return a client that is not connected yet, and the broker's host and port.
+
+    Args:
+        url: `wss://user:password@host:8884/path`; also ws, mqtt and mqtts.
+
+    Raises:
+        ConfigError: not such a URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ConfigError(f"MQTT URL: expected one such as wss://user:password@host:8884/path, got {url!r}")
+    over_web = parts.scheme in ("ws", "wss")
+    client = Client(CallbackAPIVersion.VERSION2, transport="websockets" if over_web else "tcp")
+    if over_web:
+        client.ws_set_options(parts.path or "/mqtt")
+    if parts.scheme in ("wss", "mqtts"):
+        client.tls_set()
+    if parts.username:
+        client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
+    return client, parts.hostname, parts.port or PORTS[parts.scheme]
+
+
 class Notifications:
     """Subscribes to one topic in a thread of its own and sets `arrived` at each message that is relevant.
 
@@ -33,20 +56,9 @@ class Notifications:
     """
 
     def __init__(self, url: str, topic: str, is_relevant: Callable[[bytes], bool]) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in PORTS or not parts.hostname:
-            raise ConfigError(f"MQTT URL: expected one such as wss://user:password@host:8884/path, got {url!r}")
+        self._client, self._host, self._port = mqtt_client(url)
         self.arrived = threading.Event()
         self._topic, self._is_relevant = topic, is_relevant
-        self._host, self._port = parts.hostname, parts.port or PORTS[parts.scheme]
-        over_web = parts.scheme in ("ws", "wss")
-        self._client = Client(CallbackAPIVersion.VERSION2, transport="websockets" if over_web else "tcp")
-        if over_web:
-            self._client.ws_set_options(parts.path or "/mqtt")
-        if parts.scheme in ("wss", "mqtts"):
-            self._client.tls_set()
-        if parts.username:
-            self._client.username_pw_set(unquote(parts.username), unquote(parts.password or ""))
         self._client.reconnect_delay_set(1, LONGEST_RECONNECT_S)
         self._client.on_connect = self._subscribe
         self._client.on_message = self._take

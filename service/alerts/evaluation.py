@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
@@ -15,7 +15,7 @@ from ingest.store.database import reading, upsert, writing
 from service.alerts.cells import AreaCells
 from service.alerts.conditions import Conditions, RuleArrays, conditions_of
 from service.alerts.events import NewEvent, enter_events
-from service.alerts.machine import Finding, RuleEvent, RuleState, cancel, step
+from service.alerts.machine import Finding, Reason, RuleEvent, RuleState, cancel, step
 from service.alerts.messages import document_of, record_of
 from service.alerts.outcomes import RaisedAlert, add_outcomes, counted, follow, read_open
 from service.alerts.rule import SUM, AlertRule
@@ -84,7 +84,7 @@ def evaluate(
     changes = _advance(rules, states, alerts, findings, basis, now)
     with writing(book.engine) as connection:
         seconds = perf_counter() - began
-        if not _mark(connection, forecast, part, len(rules), seconds):
+        if not enter_evaluation(connection, forecast, part, len(rules), seconds):
             return None
         entered = _enter(connection, rules, changes)
     return Evaluated(len(rules), entered, perf_counter() - began)
@@ -108,20 +108,24 @@ def find(rules: Sequence[AlertRule], forecast: StoredForecast, cells: AreaCells)
     return _findings(forecast.reference_time, conditions_of(arrays, values)), _basis(values, bool(sums))
 
 
-def cancel_all(book: RuleBook, now: datetime, time: datetime) -> int:
-    """Cancel every alert that is raised now, since the data are stale; in quiet hours that waits. Return the number.
+def cancel_all(
+    book: RuleBook, now: datetime, time: datetime, reason: Reason = "stale", owners: Collection[str] | None = None
+) -> int:
+    """Cancel every alert that is raised now; in quiet hours that waits. Return the number.
 
     Args:
         book: of the rules.
         now: time of the service's clock.
         time: reference time of the newest forecast.
+        reason: why.
+        owners: whose alerts; None: everybody's.
     """
-    rules = {rule.id: rule for rule in book.rules()}
+    rules = {rule.id: rule for rule in book.rules(owners=owners)}
     with writing(book.engine) as connection:
         changes = RuleChanges()
         for before in read_states(connection).values():
             rule = rules.get(before.rule_id)
-            state, event = cancel(before, "stale", time)
+            state, event = cancel(before, reason, time)
             if rule is None or event is None or rule.is_quiet(now):
                 continue
             changes.states[rule.id], changes.ended[event.alert_id] = state, now
@@ -194,8 +198,10 @@ def _new_event(
     return NewEvent(rule, event, document_of(rule, event, found, record, basis))
 
 
-def _mark(connection: Connection, forecast: StoredForecast, part: Part, rules: int, seconds: float) -> bool:
-    """Enter the evaluation; return False where it is there already."""
+def enter_evaluation(
+    connection: Connection, forecast: StoredForecast, part: str, rules: int = 0, seconds: float = 0.0
+) -> bool:
+    """Enter that a part was done with a forecast; return False where that is there already."""
     insert_into = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     row: dict[str, Any] = {
         "reference_time": forecast.reference_time,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection, Engine, func, insert, select
@@ -11,7 +11,10 @@ from sqlalchemy import Connection, Engine, func, insert, select
 from ingest.store.database import reading
 from service.alerts.machine import RuleEvent
 from service.alerts.rule import AlertRule
-from service.alerts.tables import DeliveryRow, RuleEventRow
+from service.alerts.tables import DeliveryRow, RuleEventRow, RuleRow
+
+NUMBERING: Final = 0x616C7274
+"""Key of PostgreSQL's advisory lock of the numbers of events: who reads up to one has all before it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,11 @@ def enter_events(connection: Connection, found: Sequence[NewEvent], now: datetim
     """Enter events and one message to each target of their rules; called within a transaction that writes."""
     if not found:
         return
-    connection.execute(insert(RuleEventRow), [_event_row(each, now) for each in found])
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.execute(select(func.pg_advisory_xact_lock(NUMBERING)))
+    before = int(connection.scalar(select(func.max(RuleEventRow.number))) or 0)
+    rows_of_events = [_event_row(each, before + count, now) for count, each in enumerate(found, 1)]
+    connection.execute(insert(RuleEventRow), rows_of_events)
     last = int(connection.scalar(select(func.max(DeliveryRow.number))) or 0)
     pairs = [(each, target) for each in found for target in range(len(each.rule.targets))]
     rows = [_delivery_row(each, target, last + count, now) for count, (each, target) in enumerate(pairs, 1)]
@@ -44,7 +51,25 @@ def events_of(engine: Engine, rule_id: str, limit: int) -> list[dict[str, Any]]:
         return [dict(each) for each in found]
 
 
-def _event_row(each: NewEvent, now: datetime) -> dict[str, Any]:
+def events_after(engine: Engine, owner: str | None, number: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+    """Return number and document of the events of an owner's rules (None: of all) after a number, ascending."""
+    row = RuleEventRow
+    query = select(row.number, row.document).where(row.number > number).order_by(row.number).limit(limit)
+    if owner is not None:
+        query = query.join(RuleRow, RuleRow.id == row.rule_id).where(RuleRow.owner == owner)
+    with reading(engine) as connection:
+        return [(each.number, dict(each.document)) for each in connection.execute(query)]
+
+
+def number_of(engine: Engine, event_id: str | None) -> int:
+    """Return the number of an event; of one that is not stored, and without one, that of the newest event."""
+    row = RuleEventRow
+    with reading(engine) as connection:
+        found = connection.scalar(select(row.number).where(row.id == event_id)) if event_id else None
+        return int(connection.scalar(select(func.max(row.number))) or 0) if found is None else int(found)
+
+
+def _event_row(each: NewEvent, number: int, now: datetime) -> dict[str, Any]:
     return {
         "id": each.document["event_id"],
         "rule_id": each.rule.id,
@@ -52,6 +77,7 @@ def _event_row(each: NewEvent, now: datetime) -> dict[str, Any]:
         "kind": each.event.kind,
         "reference_time": each.event.time,
         "created_at": now,
+        "number": number,
         "document": dict(each.document),
     }
 

@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, uuid5
 from service.alerts.rule import AlertRule
 from service.schemas.rules import EventKind
 
-Reason = Literal["condition", "change", "over", "stale", "no_data", "rule_changed"]
+Reason = Literal["condition", "change", "over", "stale", "no_data", "rule_changed", "key_revoked"]
 UPDATE_AFTER: Final = timedelta(minutes=10)
 """Shortest time between the last event of an alert and an update."""
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
+from core.settings import Settings
 from core.times import iso
 from service.alerts.machine import Finding, RuleEvent, RuleState
 from service.alerts.rule import SUM, AlertRule
@@ -37,6 +38,8 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "stale": "{name}: {what}: we do not know any more, since no new radar data arrive. The alert is cancelled.",
         "no_data": "{name}: {what}: we do not know any more, since no radar observes the area. The alert is cancelled.",
         "rule_changed": "{name}: the rule was changed. The alert is cancelled.",
+        "key_revoked": "{name}: the rule is not evaluated any more, since its API key was revoked. The alert is "
+        "cancelled.",
         "now": "now",
         "at": "at {time}",
         "record": "Of {alerts} such alerts {hits} were right.",
@@ -51,6 +54,8 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "no_data": "{name}: {what}: Wir wissen es nicht mehr, da kein Radar das Gebiet beobachtet. Die Warnung ist "
         "zurückgenommen.",
         "rule_changed": "{name}: Die Regel wurde geändert. Die Warnung ist zurückgenommen.",
+        "key_revoked": "{name}: Die Regel wird nicht mehr geprüft, da ihr API-Schlüssel widerrufen ist. Die Warnung "
+        "ist zurückgenommen.",
         "now": "jetzt",
         "at": "um {time}",
         "record": "Von {alerts} solchen Warnungen trafen {hits} zu.",
@@ -121,6 +126,9 @@ def document_of(
         "expected_at": iso(found.expected_at) if found and found.expected_at else None,
         "peak_mmh": None if found is None or found.peak_mmh is None else round(found.peak_mmh, 2),
         "record": vars(record).copy() if record else None,
+        "region": rule.area[1] if rule.area[0] == "region" else None,
+        "is_public": rule.is_public,
+        "valid_until": iso(event.time + timedelta(minutes=rule.lead_to)),
         "language": rule.language,
         "message": sentence(rule, event, found, record),
     }
@@ -149,3 +157,11 @@ def _when(rule: AlertRule, found: Finding | None) -> str:
 def _local(rule: AlertRule, time: datetime) -> str:
     tz = rule.quiet[2] if rule.quiet else "UTC"
     return f"{time.astimezone(ZoneInfo(tz)):%H:%M %Z}"
+
+
+def service_address(settings: Settings) -> str:
+    """Return the address of the service in messages, without a slash at its end."""
+    if settings.public_url:
+        return settings.public_url.rstrip("/")
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, delete, func, select
 
 from core.settings import Settings
 from ingest.store.database import reading, writing
-from service.alerts.evaluation import Part
-from service.alerts.tables import DeliveryRow, EvaluationRow, RuleEventRow
+from service.alerts.evaluation import Part, enter_evaluation
+from service.alerts.tables import AlertRow, DeliveryRow, EvaluationRow, RuleEventRow, SubscriberRow
 from service.forecasts.member_maker import lacks_members
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import StoredForecast
@@ -19,7 +19,7 @@ MEMBERS_WAIT: Final = timedelta(seconds=60)
 
 MOST_AT_ONCE: Final = 24
 KEPT: Final = timedelta(days=30)
-"""How long events, sent messages and evaluations are kept; alerts with their outcomes stay with their rule."""
+"""How long events, sent messages, evaluations and unconfirmed subscribers are kept."""
 
 
 def pending(
@@ -34,24 +34,35 @@ def pending(
         now: by the wall clock.
         settings: of the service.
     """
-    last = last_evaluated(engine, part)
-    fresh = service.now() - timedelta(seconds=settings.stale_after_s)
-    start = fresh if last is None else max(last, fresh)
-    found = service.list(model=settings.model, origin="scans", start=start)
-    newest: dict[datetime, StoredForecast] = {}
-    for forecast in found:  # of one reference time the last that was made counts
-        if not forecast.path.is_file():  # set aside as damaged: it keeps no later one waiting
-            continue
-        known = newest.get(forecast.reference_time)
-        if known is None or forecast.issued_at > known.issued_at:
-            newest[forecast.reference_time] = forecast
-    waiting = sorted((one for one in newest.values() if last is None or one.reference_time > last), key=_time)
+    waiting = newer_forecasts(service, engine, part, settings)
     if part == "sums":
         waiting = [one for one in waiting if _has_sums(one, one is waiting[-1], now, settings)]
     return waiting[-MOST_AT_ONCE:]
 
 
-def last_evaluated(engine: Engine, part: Part) -> datetime | None:
+def newer_forecasts(service: NowcastService, engine: Engine, part: str, settings: Settings) -> Sequence[StoredForecast]:
+    """Return the scheduled forecasts that are newer than the last one with which a part was done, ascending."""
+    last = last_evaluated(engine, part)
+    fresh = service.now() - timedelta(seconds=settings.stale_after_s)
+    start = fresh if last is None else max(last, fresh)
+    newest: dict[datetime, StoredForecast] = {}
+    for forecast in service.list(model=settings.model, origin="scans", start=start):
+        # of one reference time the last that was made counts
+        if not forecast.path.is_file():  # set aside as damaged: it keeps no later one waiting
+            continue
+        known = newest.get(forecast.reference_time)
+        if known is None or forecast.issued_at > known.issued_at:
+            newest[forecast.reference_time] = forecast
+    return sorted((one for one in newest.values() if last is None or one.reference_time > last), key=_time)
+
+
+def mark_evaluated(engine: Engine, forecast: StoredForecast, part: str) -> None:
+    """Enter that a part of rules' work was done with a forecast."""
+    with writing(engine) as connection:
+        enter_evaluation(connection, forecast, part)
+
+
+def last_evaluated(engine: Engine, part: str) -> datetime | None:
     """Return the reference time of the newest forecast with which rules were evaluated; None before the first."""
     newest = select(func.max(EvaluationRow.reference_time)).where(EvaluationRow.part == part)
     with reading(engine) as connection:
@@ -59,13 +70,19 @@ def last_evaluated(engine: Engine, part: Part) -> datetime | None:
     return found
 
 
-def clear(engine: Engine, now: datetime) -> int:
-    """Delete events, ended messages and evaluations that are too old; return the number of rows."""
+def clear(engine: Engine, now: datetime, alerts_keep_days: float) -> int:
+    """Delete events, ended messages, evaluations and past alerts that are too old; return the number of rows.
+
+    The outcomes of deleted alerts stay in the counts of their rule. Subscribers that never agreed go too.
+    """
     before = now - KEPT
+    past = AlertRow.ended_at.is_not(None) & (AlertRow.outcome != "open")
     old = (
         delete(DeliveryRow).where(DeliveryRow.state.in_(("sent", "dead")), DeliveryRow.created_at < before),
         delete(RuleEventRow).where(RuleEventRow.created_at < before),
         delete(EvaluationRow).where(EvaluationRow.evaluated_at < before),
+        delete(AlertRow).where(past, AlertRow.raised_at < now - timedelta(days=alerts_keep_days)),
+        delete(SubscriberRow).where(SubscriberRow.is_confirmed.is_(False), SubscriberRow.asked_at < before),
     )
     with writing(engine) as connection:
         return sum(connection.execute(each).rowcount for each in old)

@@ -38,7 +38,8 @@ class AlertRule:
         area: kind of the area and its value, as JSON; rules of one area share their grid cells.
         threshold: mm/h, of sums mm.
         quiet: start, end and time zone of the hours without messages.
-        targets: number of receivers.
+        targets: the receivers.
+        is_public: its alerts are published.
     """
 
     id: str
@@ -55,6 +56,7 @@ class AlertRule:
     quiet: tuple[str, str, str] | None
     language: Language
     targets: tuple[Mapping[str, Any], ...]
+    is_public: bool = False
 
     @classmethod
     def of(cls, rule_id: str, revision: int, definition: Mapping[str, Any]) -> "AlertRule":
@@ -76,6 +78,7 @@ class AlertRule:
             (quiet["start"], quiet["end"], quiet["tz"]) if quiet else None,
             definition["language"],
             tuple(definition["targets"]),
+            bool(definition.get("public", False)),
         )
 
     def is_quiet(self, now: datetime) -> bool:
@@ -109,6 +112,8 @@ def checked_definition(sent: RuleIn) -> dict[str, Any]:
         found["place"]["lon"] = at_most_180(sent.place.lon)
     if sent.bbox is not None:
         found["bbox"] = list(checked_bbox(sent.bbox))
+    if sent.public and sent.region is None:
+        raise InputError("public: expected a named region, since nobody's place is published, got another area")
     found["threshold"] = _threshold(sent)
     _check_leads(sent)
     if sent.quiet_hours is not None:

@@ -18,13 +18,16 @@ from ingest.store.schema import prepare
 from service.alerts.events import NewEvent, enter_events
 from service.alerts.machine import RuleState, cancel
 from service.alerts.messages import document_of
-from service.alerts.rule import AlertRule
+from service.alerts.rule import AREAS, AlertRule
 from service.alerts.tables import AlertRow, DeliveryRow, RuleEventRow, RuleRow, RuleStateRow
 
 FILE: Final = "rules.sqlite"
 SECRET_BYTES: Final = 32
 OF_A_RULE: Final = (RuleRow.id, RuleStateRow.rule_id, AlertRow.rule_id, RuleEventRow.rule_id, DeliveryRow.rule_id)
 """Every column with the id of a rule: what is erased with it."""
+
+WHAT: Final = ("quantity", "threshold", "probability", "lead_from_minutes", "lead_to_minutes", "dry_minutes")
+"""Fields of a definition that say, with its area, which alerts a rule raises."""
 
 
 class RuleLimitError(ConflictError):
@@ -118,6 +121,8 @@ class RuleBook:
     def change(self, rule_id: str, owner: str | None, definition: Mapping[str, Any]) -> StoredRule:
         """Replace the definition of a rule; an alert that is raised now is cancelled, since it was the old rule's.
 
+        The record of past alerts begins anew, unless only name, language, quiet hours or receivers change.
+
         Raises:
             NoDataError: there is no such rule, or it is another owner's.
         """
@@ -128,6 +133,9 @@ class RuleBook:
             if event is not None:
                 document = document_of(before.rule, event, None, None, None)
                 enter_events(connection, [NewEvent(before.rule, event, document)], now)
+            if _is_another(before.definition, definition):
+                state = RuleState(rule_id)
+                connection.execute(delete(AlertRow).where(AlertRow.rule_id == rule_id))
             alerts = update(AlertRow).where(AlertRow.rule_id == rule_id, AlertRow.outcome == "open")
             connection.execute(alerts.values(outcome="unknown", ended_at=func.coalesce(AlertRow.ended_at, now)))
             changes = {"definition": dict(definition), "revision": before.revision + 1, "changed_at": now}
@@ -152,12 +160,14 @@ class RuleBook:
             erase_rules(connection, ids)
         return len(ids)
 
-    def rules(self, without_owners: Collection[str] = ()) -> list[AlertRule]:
-        """Return all rules but those of some owners."""
+    def rules(self, without_owners: Collection[str] = (), *, owners: Collection[str] | None = None) -> list[AlertRule]:
+        """Return all rules but those of some owners, or only those of some (`owners`)."""
         row = RuleRow
         query = select(row.id, row.revision, row.definition)
         if without_owners:
             query = query.where(row.owner.not_in(without_owners))
+        if owners is not None:
+            query = query.where(row.owner.in_(owners))
         with reading(self.engine) as connection:
             return [AlertRule.of(*each) for each in connection.execute(query)]
 
@@ -196,6 +206,11 @@ def rules_url(settings: Settings) -> str:
     file = home.resolve() / FILE
     file.touch(mode=0o600)
     return f"sqlite:///{file}"
+
+
+def _is_another(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether two definitions raise other alerts, so that the record of one is not that of the other."""
+    return any(before.get(name) != after.get(name) for name in (*AREAS, *WHAT))
 
 
 def _get(connection: Connection, rule_id: str, owner: str | None) -> StoredRule:

@@ -74,7 +74,7 @@ class AlertRow(Base):
 
 
 class RuleEventRow(Base):
-    """One event of an alert; the key prevents a second one."""
+    """One event of an alert; the key prevents a second one, `number` is their order."""
 
     __tablename__ = "rule_events"
     __table_args__ = (
@@ -88,6 +88,7 @@ class RuleEventRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     reference_time: Mapped[datetime] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    number: Mapped[int] = mapped_column(index=True, server_default="0")
     document: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
@@ -137,12 +138,20 @@ class EvaluationRow(Base):
 
 
 class SubscriberRow(Base):
-    """One e-mail address that has (not yet) agreed to messages; only `token_sha256` of its link is stored."""
+    """One e-mail address that agreed to messages, did not yet, or left; stored is a keyed hash of it as `id`."""
 
     __tablename__ = "rule_subscribers"
 
-    address: Mapped[str] = mapped_column(String(320), primary_key=True)
-    token_sha256: Mapped[str] = mapped_column(String(64), index=True)
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
     is_confirmed: Mapped[bool] = mapped_column(Boolean)
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class SecretRow(Base):
+    """One secret of the service itself, made once: it signs links, or messages to push services."""
+
+    __tablename__ = "rule_secrets"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[str] = mapped_column(Text)

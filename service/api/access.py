@@ -49,6 +49,9 @@ def kind_of(path: str) -> RequestKind | None:
     return RequestKind.PICTURES if PICTURES.fullmatch(path) else RequestKind.DEFAULT
 
 
+SIGNED: Final = "/rules/email/"
+"""First part of the paths whose signed code is the credential: links of e-mails, which have no API key."""
+
 KEYS_KEPT_S: Final = 5.0
 """Seconds for which a key that was read is cached, and for which a revoked one may still be accepted."""
 

@@ -61,16 +61,23 @@ async def listen(
 ) -> Response:
     """Send an event `forecast` for each new forecast, with its id, reference time, issue time, status and link."""
     listeners: Listeners = request.app.state.guard.listeners
-    if len(listeners) >= MOST_LISTENERS:
-        detail = f"{MOST_LISTENERS} clients are connected, the limit; retry later"
-        return problem(request, 503, "Temporarily unavailable", detail, headers={"Retry-After": "30"})
-    if sum(name == caller.name for name, _ in listeners) >= MOST_PER_CALLER:
-        detail = f"expected at most {MOST_PER_CALLER} streams of one client, got more; close another"
-        return problem(request, 429, "Too many requests", detail, headers={"Retry-After": "30"})
+    if (refused := refusal_of(request, listeners, caller.name)) is not None:
+        return refused
     known = await run_in_threadpool(_known, backend, str(last_event_id) if last_event_id else None)
     return StreamingResponse(
         _stream(backend, known, listeners, caller.name), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
     )
+
+
+def refusal_of(request: Request, listeners: Listeners, name: str) -> Response | None:
+    """Return the answer to a client for which there is no further stream; None where there is one."""
+    if len(listeners) >= MOST_LISTENERS:
+        detail = f"{MOST_LISTENERS} clients are connected, the limit; retry later"
+        return problem(request, 503, "Temporarily unavailable", detail, headers={"Retry-After": "30"})
+    if sum(each == name for each, _ in listeners) >= MOST_PER_CALLER:
+        detail = f"expected at most {MOST_PER_CALLER} streams of one client, got more; close another"
+        return problem(request, 429, "Too many requests", detail, headers={"Retry-After": "30"})
+    return None
 
 
 async def _stream(

@@ -10,6 +10,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import NoDataError, NowcastError, UnavailableError
 from core.times import iso
 from ingest.sources import attribution_of
+from service.alerts.progress import progress_of
+from service.alerts.rulebook import rule_book
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, public_reason
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(hours=2)
 LEAST_SCANS: Final = 2
+MOST_BEHIND: Final = timedelta(minutes=10)
+"""Rules that were evaluated with a forecast this much older than the newest one are not called behind."""
 
 
 @router.get("/livez", summary="Whether this process runs")
@@ -50,6 +54,8 @@ def ready(backend: BackendDep) -> ReadyOut:
     data = _data(backend)
     # none makes the service unready: without the device, models run on the CPU
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
+    if checks.get("worker") == "ok":
+        more["alerts"] = _alerts(backend)
     more["settings"] = backend.service.setting_checks.trouble or "ok"
     if backend.settings.source_kind == "replay":
         more["replay"] = replay_state(backend.settings.home)
@@ -62,8 +68,28 @@ def ready(backend: BackendDep) -> ReadyOut:
 
 def _worker(backend: Backend) -> str:
     """Return whether a synthetic task was completed recently, see `service.tasks.watchdog`."""
+    return _lateness(backend, last_heartbeats(backend.service.catalogue.engine).any)
+
+
+def _alerts(backend: Backend) -> str:
+    """Return whether the process of rules works, and how far it is behind the newest forecast."""
+    state = _lateness(backend, last_heartbeats(backend.service.catalogue.engine).alerts)
+    if state != "ok":
+        return state
+    evaluated = progress_of(rule_book(backend.settings).engine).evaluated.get("rates")
+    try:
+        newest = backend.service.latest().reference_time
+    except NoDataError:
+        return "ok"
+    if evaluated is not None and newest - evaluated <= MOST_BEHIND:
+        return "ok"
+    with_which = f"that of {iso(evaluated)}" if evaluated else "none"
+    return f"behind: the newest forecast is of {iso(newest)}, rules were evaluated with {with_which}"
+
+
+def _lateness(backend: Backend, last: datetime | None) -> str:
+    """Return "ok", or since when no synthetic task was completed."""
     late_s = late_after_s(backend.settings)
-    last = last_heartbeats(backend.service.catalogue.engine).any
     if last is None:
         return "no synthetic task completed yet"
     age_s = (datetime.now(UTC) - last).total_seconds()

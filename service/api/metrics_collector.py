@@ -19,10 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import NoDataError, NowcastError
 from ingest.store.database import reading
 from ingest.store.status import IngestStatus
+from service.alerts.progress import progress_of
+from service.alerts.rulebook import rule_book
 from service.api.metric_scores import score_gauges
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.tables import ForecastRow, ScoredLeadRow
-from service.tasks.queue import QUEUES, UNACKNOWLEDGED
+from service.tasks.queue import ALERTS, QUEUES, UNACKNOWLEDGED
 from service.tasks.watchdog import last_heartbeats
 
 QUEUE_WAIT_S: Final = 1.0
@@ -47,6 +49,7 @@ class StateCollector(Collector):
             "ingest": lambda: ingest_metrics(self._service.store.ingest_status()),
             "worker": self._worker,
             "disk": self._disk,
+            "rules": self._rules,
         }
         if self._service.settings.redis_url is not None:
             parts["queue"] = self._queue
@@ -103,16 +106,29 @@ class StateCollector(Collector):
 
     def _worker(self) -> list[Metric]:
         beats, now = last_heartbeats(self._service.catalogue.engine), datetime.now(UTC)
-        times = {"schedule": beats.schedule, "worker": beats.any}
+        times = {"schedule": beats.schedule, "worker": beats.any, "alerts": beats.alerts}
         ages = [((giver,), max(0.0, (now - time).total_seconds())) for giver, time in times.items() if time]
-        help_text = "Time since a synthetic task was completed: scheduled, or by any worker"
+        help_text = "Time since a synthetic task was completed: scheduled, by any worker, by the process of rules"
         return [_family("nowcast_heartbeat_age_seconds", help_text, ["giver"], ages)]
+
+    def _rules(self) -> list[Metric]:
+        progress, now = progress_of(rule_book(self._service.settings).engine), self._service.now()
+        behind = [((part,), max(0.0, (now - time).total_seconds())) for part, time in progress.evaluated.items()]
+        waiting = (datetime.now(UTC) - progress.oldest_waiting).total_seconds() if progress.oldest_waiting else 0.0
+        messages = [((state,), float(number)) for state, number in progress.messages.items()]
+        return [
+            _gauge("nowcast_rules", "Stored rules", progress.rules),
+            _gauge("nowcast_alerts_raised", "Alerts that are raised now", progress.raised),
+            _family("nowcast_alert_messages", "Messages of alerts of the last 30 days", ["state"], messages),
+            _gauge("nowcast_alert_message_age_seconds", "Age of the oldest message that waits", max(0.0, waiting)),
+            _family("nowcast_rules_age_seconds", "Age of the last forecast with which rules ran", ["part"], behind),
+        ]
 
     def _queue(self) -> list[Metric]:
         url = self._service.settings.redis_url
         assert url is not None
         with self._client(url.get_secret_value()) as client:
-            lengths = [((queue,), float(client.llen(queue))) for queue in QUEUES]
+            lengths = [((queue,), float(client.llen(queue))) for queue in (*QUEUES, ALERTS)]
             taken = float(client.zcard(UNACKNOWLEDGED))
         return [
             _family("nowcast_queue_length", "Waiting tasks", ["queue"], lengths),

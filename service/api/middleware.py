@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.errors import NowcastError
 from core.logs import add_log_context
 from service.access.limits import Allowance
-from service.api.access import SAFE, UNCOUNTED, Guard, RequestKind, check, kind_of
+from service.api.access import SAFE, SIGNED, UNCOUNTED, Guard, RequestKind, check, kind_of
 from service.api.caching import holds
 from service.api.errors import REQUEST_ID, error_answer, problem
 from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, REFUSED
@@ -59,7 +59,8 @@ class Access:
             elif kind is RequestKind.MONITORING:
                 allowance = None  # the responses to monitoring state no limit as long as it is kept
             else:
-                check(caller, "read" if scope["method"] in SAFE else "forecast")
+                is_read = scope["method"] in SAFE or scope["path"].startswith(SIGNED)
+                check(caller, "read" if is_read else "forecast")
             scope.setdefault("state", {})["caller"] = caller
         except NowcastError as err:
             answer = error_answer(Request(scope), err)

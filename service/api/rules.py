@@ -8,7 +8,7 @@ from fastapi import Path as PathParameter
 from core.errors import AuthenticationError, InputError, shown
 from service.access.callers import Caller
 from service.alerts import channels as channels
-from service.alerts.channels.base import checked_target, shown_target
+from service.alerts.channels.base import checked_target, shown_target, welcome_target
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import send_test
 from service.alerts.events import events_of
@@ -17,7 +17,7 @@ from service.alerts.regions import ATTRIBUTION, regions_of
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import RuleBook, StoredRule, rule_book
 from service.alerts.verification import verification_of
-from service.api.access import CallerDep
+from service.api.access import CallerDep, check
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, position_of
@@ -82,7 +82,7 @@ def create_rule(rule: RuleIn, backend: BackendDep, caller: CallerDep, response: 
 
     The answer holds the secret that signs messages to webhooks; it is not shown again.
     """
-    stored = _book(backend).create(_name(caller), _checked(rule, backend))
+    stored = _book(backend).create(_name(caller), _checked(rule, backend, caller))
     response.headers["Location"] = f"{public_prefix()}/rules/{stored.id}"
     return _rule_out(stored, secret=shown_secret(stored.secret))
 
@@ -126,11 +126,14 @@ def read_rule(stored: RuleDep) -> RuleOut:
 
 
 @router.put("/{rule_id}", summary="Replace a rule", responses=documented(401, 403, 404, 413, 422))
-def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: OwnerDep) -> RuleOut:
-    """Replace a rule. An alert that it has raised is cancelled, and its receivers get that message."""
+def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: OwnerDep, caller: CallerDep) -> RuleOut:
+    """Replace a rule. An alert that it has raised is cancelled, and its receivers get that message.
+
+    Its record begins anew, unless only name, language, quiet hours or receivers change.
+    """
     book = _book(backend)
     book.get(rule_id, owner)
-    return _rule_out(book.change(rule_id, owner, _checked(rule, backend)))
+    return _rule_out(book.change(rule_id, owner, _checked(rule, backend, caller)))
 
 
 @router.delete("/{rule_id}", summary="Erase a rule", status_code=204, responses=documented(401, 403, 404))
@@ -186,12 +189,18 @@ def test_rule(stored: RuleDep, backend: BackendDep) -> TestedRuleOut:
     return TestedRuleOut(results=results)
 
 
-def _checked(rule: RuleIn, backend: Backend) -> dict[str, object]:
-    """Return the definition to store.
+def _checked(rule: RuleIn, backend: Backend, caller: Caller) -> dict[str, object]:
+    """Return the definition to store; receivers that have to agree are asked.
 
     Raises:
         InputError: not usable.
+        PermissionDeniedError: public, and the caller is no administrator.
+        UnavailableError: a receiver cannot be asked now.
     """
+    if rule.public:
+        check(caller, "admin")
+        if backend.settings.cap_sender is None:
+            raise InputError("public: needs NOWCAST_CAP_SENDER, and this service has none")
     definition = checked_definition(rule)
     if rule.region is not None:
         regions_of(backend.settings.regions).check(rule.region)
@@ -201,6 +210,8 @@ def _checked(rule: RuleIn, backend: Backend) -> dict[str, object]:
         raise InputError(f"lead_from_minutes: expected less than {longest}, got {shown(rule.lead_from_minutes)}")
     if rule.lead_to_minutes > longest:
         raise InputError(f"lead_to_minutes: expected at most {longest}, as forecasts reach, got {rule.lead_to_minutes}")
+    for target in rule.targets:
+        welcome_target(target, backend.settings, rule.language)
     return definition
 
 

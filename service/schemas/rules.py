@@ -76,10 +76,21 @@ class RuleIn(In):
     dry_minutes: int = Field(30, ge=0, le=120, description="time without the event before it is over, or may begin")
     quiet_hours: QuietHours | None = Field(None, description="hours without messages")
     language: Language = Field("en", description="language of the messages")
+    public: bool = Field(
+        False, description="publish the alerts at `/alerts/cap`; of named regions, by API keys with the scope admin"
+    )
     targets: list[dict[str, Any]] = Field(
         default_factory=list,
         max_length=MOST_TARGETS,
         description='receivers: `kind` and the fields of that kind, such as {"kind": "webhook", "url": "https://..."}',
+    )
+
+
+class PushKeyOut(Out):
+    """What a browser needs to subscribe to Web Push."""
+
+    application_server_key: str | None = Field(
+        description="public key of this service (VAPID) in base64url; null where it offers no Web Push"
     )
 
 

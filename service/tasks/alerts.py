@@ -1,6 +1,7 @@
 """Tasks of rules: evaluation once for each forecast, cancellation of stale alerts, and clearing."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from core.errors import NoDataError, UnavailableError
@@ -8,17 +9,20 @@ from core.settings import get_settings
 from ingest.store.locks import translate_os_errors
 from service.access.keybook import KeyBook
 from service.alerts import channels as channels
+from service.alerts.arrivals import announce
 from service.alerts.cells import cells_of
+from service.alerts.channels.base import DeliveryError
 from service.alerts.delivery import deliver
 from service.alerts.evaluation import Part, cancel_all, evaluate
 from service.alerts.pending import clear, pending
 from service.alerts.regions import regions_of
-from service.alerts.rulebook import rule_book
+from service.alerts.rulebook import RuleBook, rule_book
 from service.tasks.forecasts import service
 from service.tasks.queue import CLEAR_ALERTS, DELIVER_ALERTS, EVALUATE_RULES, is_first, queue
 from service.telemetry.metrics import STAGE_SECONDS, timed
 
 PARTS: tuple[Part, ...] = ("rates", "sums")
+LOG_EVERY_S = 600
 log = logging.getLogger(__name__)
 
 
@@ -31,7 +35,7 @@ def evaluate_rules_task() -> int:
     settings = get_settings()
     book, cells = rule_book(settings), cells_of(regions_of(settings.regions))
     revoked = [key.id for key in KeyBook.from_settings(settings).list() if key.revoked_at is not None]
-    count = 0
+    count = _cancel_revoked(book, revoked)
     for part in PARTS:
         for forecast in pending(service(), book.engine, part, datetime.now(UTC), settings):
             with timed(STAGE_SECONDS, f"rules_{part}"), translate_os_errors(settings.home):
@@ -44,7 +48,8 @@ def evaluate_rules_task() -> int:
 
 @queue.task(name=DELIVER_ALERTS, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
 def deliver_alerts_task() -> int:
-    """Send the messages that wait; return how many were delivered."""
+    """Send the messages that wait, and notify of new forecasts; return how many messages were delivered."""
+    _announce()
     done = deliver(rule_book(get_settings()).engine, get_settings())
     if done.failed:
         log.warning("%d messages of alerts delivered, %d not, %d postponed", done.sent, done.failed, done.postponed)
@@ -54,7 +59,22 @@ def deliver_alerts_task() -> int:
 @queue.task(name=CLEAR_ALERTS)
 def clear_alerts_task() -> int:
     """Delete old events and messages; return the number of rows."""
-    return clear(rule_book(get_settings()).engine, datetime.now(UTC))
+    return clear(rule_book(get_settings()).engine, datetime.now(UTC), get_settings().alerts_keep_days)
+
+
+def _announce() -> None:
+    """Notify of new forecasts; a broker that does not answer delays no alert by more than one attempt."""
+    settings = get_settings()
+    try:
+        announce(service(), rule_book(settings).engine, settings)
+    except DeliveryError as err:
+        if is_first("no notification of forecasts", LOG_EVERY_S):
+            log.warning("no notification of new forecasts: %s", err)
+
+
+def _cancel_revoked(book: RuleBook, revoked: Sequence[str]) -> int:
+    """Cancel the alerts of revoked keys, whose rules are not evaluated any more; return their number."""
+    return cancel_all(book, service().now(), service().now(), "key_revoked", revoked) if revoked else 0
 
 
 def _cancel_stale() -> int:

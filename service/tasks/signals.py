@@ -9,7 +9,6 @@ import logging
 import signal
 import sys
 from collections.abc import Mapping
-from functools import partial
 from time import perf_counter, time
 from types import FrameType
 from typing import Any, Final
@@ -25,7 +24,6 @@ from celery.signals import (
     task_revoked,
     worker_init,
     worker_ready,
-    worker_shutting_down,
 )
 
 from core.errors import ConfigError
@@ -34,7 +32,7 @@ from core.settings import get_settings
 from ingest.store.schema import check_before_start
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS, own_queue, queue
-from service.tasks.watchdog import Watchdog, late_after_s, send_heartbeat
+from service.tasks.watchdog import watch
 from service.telemetry.metric_files import keep_in_files
 from service.telemetry.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
 
@@ -85,14 +83,9 @@ def serve_own_queue(sender: str, instance: Any, **_: object) -> None:
 
 
 @worker_ready.connect
-def watch(sender: Any, **_: object) -> None:
+def start_watchdog(sender: Any, **_: object) -> None:
     """Start the thread that checks that this worker completes tasks."""
-    settings, name = get_settings(), sender.hostname
-    send = partial(send_heartbeat, queue, name, own_queue(name), settings.heartbeat_s)
-    watchdog = Watchdog(send, settings.heartbeat_s, late_after_s(settings))
-    task_postrun.connect(watchdog.completed, weak=False)
-    worker_shutting_down.connect(lambda **_: watchdog.stop(), weak=False)
-    watchdog.start()
+    watch(queue, sender.hostname, get_settings())
 
 
 @celeryd_after_setup.connect

@@ -12,10 +12,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
 from celery.exceptions import CeleryError
+from celery.signals import task_postrun, worker_shutting_down
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from sqlalchemy import Engine, delete, select
@@ -24,13 +26,16 @@ from core.settings import Settings
 from core.times import iso
 from ingest.store.database import reading, upsert, writing
 from service.forecasts.tables import HeartbeatRow
-from service.tasks.queue import HEARTBEAT, SCHEDULE
+from service.tasks.queue import ALERTS, HEARTBEAT, SCHEDULE, own_queue
 
 EXIT_CODE: Final = 70
 CHECKS_PER_TASK: Final = 4
 """How often the watchdog looks in the interval of its synthetic tasks."""
 
 MISSED_BEATS: Final = 3
+ALERTS_WORKER: Final = f"{ALERTS}@"
+"""First part of the names of processes of rules."""
+
 WORKER_FORGOTTEN_AFTER: Final = timedelta(days=1)
 """A worker that has completed nothing for that time is no longer part of the installation."""
 
@@ -42,10 +47,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Heartbeats:
-    """Times of the last completed synthetic tasks; None where there was none yet."""
+    """Times of the last completed synthetic tasks; None where there was none yet.
+
+    Attributes:
+        schedule: of the schedule.
+        any: of the schedule or of a worker's own.
+        alerts: of a process of rules.
+    """
 
     schedule: datetime | None
     any: datetime | None
+    alerts: datetime | None
 
 
 class Watchdog:
@@ -107,6 +119,15 @@ class Watchdog:
             self._stop.wait(self._every_s / CHECKS_PER_TASK)
 
 
+def watch(app: Any, name: str, settings: Settings) -> None:
+    """Start a thread that checks that the worker of this process completes tasks."""
+    send = partial(send_heartbeat, app, name, own_queue(name), settings.heartbeat_s)
+    watchdog = Watchdog(send, settings.heartbeat_s, late_after_s(settings))
+    task_postrun.connect(watchdog.completed, weak=False)
+    worker_shutting_down.connect(lambda **_: watchdog.stop(), weak=False)
+    watchdog.start()
+
+
 def end_process() -> None:
     """End the process at once, with a traceback of every thread."""
     faulthandler.dump_traceback(file=2)
@@ -134,8 +155,10 @@ def mark_completed(engine: Engine, giver: str, given_at: datetime, now: datetime
 
 
 def last_heartbeats(engine: Engine) -> Heartbeats:
-    """Return when a synthetic task was last completed: one of the schedule, and any."""
+    """Return when a synthetic task was last completed: one of the schedule, any of workers, one of rules."""
     query = select(HeartbeatRow.giver, HeartbeatRow.completed_at)
     with reading(engine) as connection:
         times = {row.giver: row.completed_at for row in connection.execute(query)}
-    return Heartbeats(times.get(SCHEDULE), max(times.values(), default=None))
+    of_rules = [time for giver, time in times.items() if giver.startswith(ALERTS_WORKER)]
+    of_others = [time for giver, time in times.items() if not giver.startswith(ALERTS_WORKER)]
+    return Heartbeats(times.get(SCHEDULE), max(of_others, default=None), max(of_rules, default=None))

@@ -113,6 +113,7 @@ class Stack:
             "ingest": "ingest.run",
             "worker": "-A service.worker worker",
             "beat": "-A service.worker beat",
+            "alerts": "-A service.alerter worker",
             "radar": "service.replay",
         }
         running = descendants(self.process.pid)
@@ -122,6 +123,10 @@ class Stack:
             for pid, command in running.items()
             if mark in command and "leash" not in command
         }
+
+    def send(self, part: str, number: signal.Signals) -> None:
+        """Send a signal to a part, such as SIGSTOP."""
+        os.kill(self.parts()[part], number)
 
     def redis_url(self) -> str:
         """Return the address of the queue in the worker's environment."""

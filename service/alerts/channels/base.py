@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final
 from core.errors import InputError, NowcastError, UnknownNameError, shown
 from core.registry import Registry
 from core.settings import Settings
+from service.schemas.rules import Language
 
 LONGEST: Final = 2000
 """Characters of a text of a target."""
@@ -93,6 +94,13 @@ class Channel(ABC):
             InputError: not usable, or this service does not offer the channel.
         """
 
+    def welcome(self, target: Target, settings: Settings, language: Language) -> None:  # noqa: B027 - most need none
+        """Prepare a checked target, before a rule with it is stored.
+
+        Raises:
+            UnavailableError: that is not possible now.
+        """
+
     @abstractmethod
     def send(self, message: AlertMessage) -> None:
         """Deliver a message.
@@ -130,6 +138,15 @@ def checked_target(target: Target, settings: Settings) -> dict[str, Any]:
         raise InputError(f"targets.{missing[0]}: required for {kind}, but missing")
     channel().check(target, settings)
     return dict(target)
+
+
+def welcome_target(target: Target, settings: Settings, language: Language) -> None:
+    """Prepare a checked target, before a rule with it is stored.
+
+    Raises:
+        UnavailableError: that is not possible now.
+    """
+    CHANNELS.get(str(target["kind"]))().welcome(target, settings, language)
 
 
 def shown_target(target: Target) -> dict[str, Any]:

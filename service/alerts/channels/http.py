@@ -7,7 +7,7 @@ and a redirect, cannot lead into the server's own network.
 import ipaddress
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
@@ -124,17 +124,24 @@ class PublicBackend(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
-        """Connect to the address of a host that was checked, not to one that is resolved again."""
+        """Connect to the first address of a host that answers: to one that was checked, not resolved again."""
         try:
-            found = self._resolve(host, port)
+            found = list(dict.fromkeys(self._resolve(host, port)))
         except (OSError, UnicodeError) as err:  # a label of no or too many letters is a UnicodeError
             raise httpcore2.ConnectError(f"{host} has no address") from err
         for address in found:
             if not is_public(address, self._allowed):
                 raise PrivateAddressError(f"{host} has the private address {address}")
-        left_s = max(0.1, self._deadline_s - monotonic())
-        stream = self._plain.connect_tcp(found[0], port, left_s, local_address, socket_options)
-        return LimitedStream(stream, self._deadline_s)
+        for index, address in enumerate(found):
+            share_s = (self._deadline_s - monotonic()) / (len(found) - index)
+            try:
+                stream = self._plain.connect_tcp(address, port, max(0.1, share_s), local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                if index == len(found) - 1:
+                    raise
+            else:
+                return LimitedStream(stream, self._deadline_s)
+        raise httpcore2.ConnectError(f"{host} has no address")
 
 
 class PrivateAddressError(httpcore2.ConnectError):
@@ -148,9 +155,12 @@ def post(
     settings: Settings,
     *,
     method: str = "POST",
+    final: Collection[int] = (GONE,),
     resolve: Resolve = resolved,
 ) -> None:
     """Send a request, and take any answer of 200 to 299 for success; the answer's body is not read.
+
+    After an answer of `final` a further attempt makes no sense.
 
     Raises:
         DeliveryError: any other answer, or none.
@@ -174,4 +184,4 @@ def post(
         return
     known = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in found}
     what = "a redirect, which is not followed" if 300 <= status < 400 else f"status {status}"
-    raise DeliveryError(f"the receiver answered {what}", is_final=status == GONE, retry_after_s=retry_after_s(known))
+    raise DeliveryError(f"the receiver answered {what}", is_final=status in final, retry_after_s=retry_after_s(known))

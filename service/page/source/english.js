@@ -40,6 +40,10 @@ export const ENGLISH = {
   startRecord: "When this forecast named a start of rain this far ahead in the last 7 days, it began within 10 minutes of that in {percent} % of {cases} cases.",
   endRecord: "The end it named was right within 10 minutes in {percent} % of {cases} cases.",
   recordNone: "How often such statements are right is not known yet: too few have been verified.",
+  // notifications
+  notify: "Notify me of rain here", notifyStop: "End notifications", notifyOn: "This browser shows a notification when rain is about to begin here.",
+  notifyDenied: "the browser does not allow notifications", notifyFailed: "Not possible: {problem}.", notifyKey: "This service takes rules with an API key.", notifyKeyName: "API key",
+  notifyRecord: "Of {alerts} alerts for this place {hits} were right; {misses} starts of rain had no alert.", notifyNoRecord: "No alert for this place has been verified yet.",
   // verification
   period: "Period", lastDay: "the last 24 hours", lastDays: "the last {days} days", threshold: "Rain of at least", otherScore: "Further score", noOther: "none",
   scoresOfPeriod: "All forecasts of {period}, verified with radar observations.", scoresOfThis: "This forecast, verified with radar observations.",

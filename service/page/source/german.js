@@ -40,6 +40,10 @@ export const GERMAN = {
   startRecord: "Wenn diese Vorhersage in den letzten 7 Tagen so weit voraus einen Beginn des Regens nannte, begann er in {percent} % von {cases} Fällen höchstens 10 Minuten früher oder später.",
   endRecord: "Das genannte Ende traf in {percent} % von {cases} Fällen auf 10 Minuten zu.",
   recordNone: "Wie oft solche Aussagen zutreffen, ist noch nicht bekannt: zu wenige sind geprüft.",
+  // notifications
+  notify: "Bei Regen hier benachrichtigen", notifyStop: "Benachrichtigung beenden", notifyOn: "Dieser Browser zeigt eine Nachricht, wenn hier Regen bevorsteht.",
+  notifyDenied: "Der Browser erlaubt keine Benachrichtigungen", notifyFailed: "Nicht möglich: {problem}.", notifyKey: "Dieser Dienst nimmt Regeln nur mit einem API-Schlüssel an.", notifyKeyName: "API-Schlüssel",
+  notifyRecord: "Von {alerts} Warnungen für diesen Ort trafen {hits} zu; {misses}-mal begann Regen ohne Warnung.", notifyNoRecord: "Noch keine Warnung für diesen Ort ist ausgewertet.",
   // verification
   period: "Zeitraum", lastDay: "den letzten 24 Stunden", lastDays: "den letzten {days} Tagen", threshold: "Regen von mindestens", otherScore: "Weiteres Maß", noOther: "keines",
   scoresOfPeriod: "Alle Vorhersagen aus {period}, mit Radarmessungen geprüft.", scoresOfThis: "Diese Vorhersage, mit Radarmessungen geprüft.",

@@ -9,6 +9,7 @@ import { byName, showLayers } from "./layers.js";
 import { RainMap } from "./map.js";
 import { keepForecast, startWorker } from "./offline.js";
 import { clearPoint, isAsking, showBars, showPoint, showRecord } from "./placecard.js";
+import { showNotify, startNotify } from "./push.js";
 import { places, startSearch } from "./searchbox.js";
 import { keep, opened, RATE, state, stored } from "./shared.js";
 import { drawScores, showScores } from "./skillpanel.js";
@@ -116,6 +117,7 @@ async function choosePlace(place, { move = false } = {}) {
   map.mark(place);
   if (move && place) map.goTo(place);
   writeLink();
+  showNotify();
   await showPoint();
 }
 
@@ -162,6 +164,7 @@ function translate() {
   showTicks();
   drawScores();
   showPoint();
+  showNotify();
   draw();
 }
 
@@ -201,6 +204,7 @@ $("menu").addEventListener("click", () => $("menu").setAttribute("aria-expanded"
 $("newest").addEventListener("click", () => showRun(null));
 startSearch((place) => choosePlace(place, { move: true }).then(() => $("place").focus({ preventScroll: true })));
 startArchive(showRun);
+startNotify();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => useTheme(stored("theme")));
 setInterval(showAge, 1000);
 useTheme(stored("theme"));
@@ -209,6 +213,7 @@ refresh().then(async () => {
   await map.showLand(); // after the first rain: the coast is the larger file
   map.setPlaces(await places());
   if (state.place && !state.place.name) showPoint();
+  showNotify();
   startWorker();
 });
 for (const name of ["online", "offline"]) addEventListener(name, look);

@@ -78,3 +78,20 @@ async function forget(id) {
   const scans = kept.filter(({ url }) => pathOf(new URL(url)) === "scans").slice(0, -MOST_SCANS);
   await Promise.all([...others, ...scans].map((request) => answers.delete(request)));
 }
+
+/* ---------- notifications of alerts ---------- */
+
+self.addEventListener("push", (event) => {
+  const { title, body, tag } = event.data.json();
+  event.waitUntil(self.registration.showNotification(title, { body, tag, icon: "page/icon-192.png" }));
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  event.waitUntil(openPage());
+});
+
+async function openPage() {
+  const open = await self.clients.matchAll({ type: "window" });
+  return open.length ? open[0].focus() : self.clients.openWindow("./");
+}

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from core.frame import RadarFrame
 from core.grid import Grid
@@ -85,12 +87,35 @@ def stored(book: RuleBook, sent: Mapping[str, Any], owner: str = "somebody") -> 
     return book.create(owner, checked_definition(RuleIn.model_validate(sent))).id
 
 
+def frames_of(forecast: StoredForecast) -> tuple[np.ndarray, np.ndarray]:
+    """Ages in minutes and rates (T, H, W) of the window, the newest last."""
+    with xr.open_dataset(forecast.inputs_path) as inputs:
+        rates = inputs["rainfall_rate"].values.astype(np.float32)
+    return (forecast.cadence_minutes or 30) * np.arange(len(rates))[::-1], rates
+
+
+def fields_of_file(forecast: StoredForecast) -> dict[str, np.ndarray]:
+    """Everything in the file of a forecast, and its leads as `minutes`."""
+    with xr.open_dataset(forecast.path, decode_timedelta=True) as file:
+        fields = {str(name): file[name].values for name in file.data_vars}
+        fields = {name: each.astype(np.float32) if each.dtype.kind == "f" else each for name, each in fields.items()}
+        return {**fields, "minutes": np.rint(file["forecast_period"].values / np.timedelta64(1, "m")).astype(int)}
+
+
+def trapezoid(rates: np.ndarray, step: int) -> np.ndarray:
+    """Depth in mm of rates `step` minutes apart, in 32 bits as in the files: a depth may be a threshold exactly."""
+    depth = np.zeros(rates.shape[1:], np.float32)
+    for before, after in pairwise(rates):
+        depth += (before + after) / 2 * np.float32(step / 60)
+    return depth
+
+
 class PlainRule:
-    """One rule worked out cell by cell from the files of forecasts, without the service's code."""
+    """One rule worked out from the files of forecasts, without the service's code; `cells` are rows and columns."""
 
     def __init__(self, sent: Mapping[str, Any], cells: Sequence[tuple[int, int]]) -> None:
         self.rule = {"lead_from_minutes": 0, "lead_to_minutes": 60, **sent}
-        self.cells = cells
+        self.at = tuple(np.array(axis, int) for axis in zip(*cells, strict=True)) if cells else (np.zeros(0, int),) * 2
         self.since: datetime | None = None
         self.held: datetime | None = None
         self.last: tuple[datetime, Any, datetime | None] = (START, None, None)
@@ -99,27 +124,25 @@ class PlainRule:
         self.outcomes = {"hit": 0, "false_alarm": 0, "unknown": 0, "miss": 0}
         self.gained = 0.0
 
-    def look(self, time: datetime, forecast: Mapping[str, Any], frames: Mapping[int, Any]) -> None:
+    def look(self, time: datetime, forecast: Mapping[str, Any], window: tuple[np.ndarray, np.ndarray]) -> None:
         rule, dry = self.rule, self.rule["dry_minutes"]
-        threshold, quantity = rule["threshold"], rule["quantity"]
-        leads = forecast["minutes"].tolist()
-        chances = []
-        for lead in range(len(leads)):
-            name = f"exceedance_probability_{threshold:g}".replace(".", "p")
-            known = [float(forecast[name][lead, row, col]) for row, col in self.cells if quantity != "sum_60min"]
-            chances.append(max([one for one in known if one == one], default=None))
-        seen_at = {age: self._highest(frame, share=True) for age, frame in frames.items()}
+        threshold, quantity = np.float32(rule["threshold"]), rule["quantity"]
+        ages, observed = window[0].tolist(), window[1][:, self.at[0], self.at[1]]
+        step = ages[-2] if len(ages) > 1 else 30
+        seen_at = {age: self._highest(rates) for age, rates in zip(ages, observed, strict=True)}
         wet = {age: rate is not None and rate >= threshold for age, rate in seen_at.items()}
         known_now, seen = seen_at[0] is not None, wet[0]
         recent = any(wet[age] for age in wet if age == 0 or age < dry)
-        begins = seen and not any(wet[age] for age in wet if 0 < age <= max(dry, 30))
-        best, expected = self._best(leads, chances, forecast, frames)
+        begins = seen and not any(wet[age] for age in wet if 0 < age <= max(dry, step))
         if quantity == "sum_60min":
-            before, now = self._sum(frames, 30), self._sum(frames, 0)
+            before, now = self._depth(ages, observed, step), self._depth(ages, observed, 0)
             known_now, seen = now is not None, now is not None and now >= threshold
             begins = seen and not (before is not None and before >= threshold)
+            best, expected = self._sum(forecast, observed[-1], step)
+        else:
+            best, expected = self._best(forecast)
         if quantity == "end":
-            seen, ended_now = known_now and not recent, any(wet[age] for age in wet if dry <= age < dry + 30)
+            seen, ended_now = known_now and not recent, any(wet[age] for age in wet if dry <= age < dry + step)
             begins = seen and ended_now
         met = best is not None and best >= np.float32(rule["probability"])
         possible = {"start": known_now and not recent, "end": recent}
@@ -127,40 +150,50 @@ class PlainRule:
         holds = (met and recent) if quantity == "end" else (met or seen)
         self._step(time, best, expected, starts=starts, holds=holds, known=known_now, seen=seen, begins=begins)
 
-    def _best(self, leads, chances, forecast, frames):
-        rule, quantity = self.rule, self.rule["quantity"]
-        if quantity == "sum_60min":
-            rates = [frames[0], *(forecast["rainfall_rate"][lead] for lead in (0, 1))]
-            depths = [
-                0.25 * float(rates[0][cell]) + 0.5 * float(rates[1][cell]) + 0.25 * float(rates[2][cell])
-                for cell in self.cells
-            ]
-            known = [one for one in depths if one == one]
-            best = float(max(known) >= rule["threshold"] - 1e-5) if known else None
-            return best, 60 if best else None
+    def _best(self, forecast):
+        """The highest probability in the lead window, and the first lead with the rule's."""
+        rule, leads = self.rule, forecast["minutes"].tolist()
+        name = f"exceedance_probability_{rule['threshold']:g}".replace(".", "p")
+        chances = [self._top(field[self.at]) for field in forecast[name]]
         found = []
-        for index, minutes in enumerate(leads):
-            value = chances[index]
-            if quantity == "end":
+        for minutes, chance in zip(leads, chances, strict=True):
+            value = chance
+            if rule["quantity"] == "end":
                 until = minutes + rule["dry_minutes"]
-                later = [chances[other] for other, one in enumerate(leads) if minutes <= one <= until]
-                value = None if None in later else min(float(np.float32(1) - np.float32(one)) for one in later)
+                later = [other for other, one in zip(chances, leads, strict=True) if minutes <= one <= until]
+                value = None if None in later else min(np.float32(1) - one for one in later)
             if rule["lead_from_minutes"] <= minutes <= rule["lead_to_minutes"] and value is not None:
-                found.append((minutes, np.float32(value)))
+                found.append((minutes, value))
         reached = [minutes for minutes, value in found if value >= np.float32(rule["probability"])]
         return max((value for _, value in found), default=None), reached[0] if reached else None
 
-    def _highest(self, frame, *, share: bool) -> float | None:
-        known = [float(frame[cell]) for cell in self.cells if frame[cell] == frame[cell]]
-        return max(known) if known and len(known) * 2 >= len(self.cells) else None
+    def _sum(self, forecast, now, step):
+        """Whether the rates of the next hour give the depth: 1 or 0, None where they are not known."""
+        count = 60 // step
+        leads = np.stack([now, *(field[self.at] for field in forecast["rainfall_rate"][:count])])
+        highest = self._top(trapezoid(leads, step))
+        if highest is None:
+            return None, None
+        best = float(highest >= np.float32(self.rule["threshold"]))
+        return best, 60 if best else None
 
-    def _sum(self, frames, age: int) -> float | None:
-        depths = []
-        for cell in self.cells:
-            a, b, c = (float(frames[age + before][cell]) for before in (60, 30, 0))
-            depths.append(a / 4 + b / 2 + c / 4)
-        known = [one for one in depths if one == one]
-        return max(known) + 1e-5 if known and len(known) * 2 >= len(self.cells) else None
+    def _depth(self, ages, observed, age) -> Any:
+        """Depth of the hour until a scan; None where it is not known in half of the cells."""
+        if age + 60 not in ages:
+            return None
+        step = ages[-2]
+        hour = [observed[ages.index(one)] for one in range(age + 60, age - 1, -step)]
+        return self._highest(trapezoid(np.stack(hour), step))
+
+    @staticmethod
+    def _highest(values: np.ndarray) -> Any:
+        known = values[np.isfinite(values)]
+        return known.max() if known.size and known.size * 2 >= values.size else None
+
+    @staticmethod
+    def _top(values: np.ndarray) -> Any:
+        known = values[np.isfinite(values)]
+        return known.max() if known.size else None
 
     def _step(self, time, best, expected, *, starts, holds, known, seen, begins) -> None:
         dry = timedelta(minutes=self.rule["dry_minutes"])

@@ -14,25 +14,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 import service.alerts.channels.http as http
 from core.settings import Settings
-from ingest.store.database import open_engine, reading, writing
+from ingest.store.database import open_engine, reading
 from service.alerts import channels as channels
 from service.alerts.channels.base import DeliveryError
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import deliver, send_test
-from service.alerts.events import NewEvent, enter_events
-from service.alerts.machine import RuleEvent
-from service.alerts.messages import document_of
 from service.alerts.outbox import MOST_ATTEMPTS, MOST_OPEN, claim, deliveries_of, mark_failed
 from service.alerts.rulebook import RuleBook
 from service.alerts.tables import DeliveryRow
 from service.schemas.rules import EventKind
+from tests.service.alerts.happening import again, happen
 from tests.service.alerts.playing import stored
 
-NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 RULE = {"name": "Garden", "place": {"lat": 51, "lon": 10}, "quantity": "rate", "threshold": 1}
 SETTINGS = Settings(alert_networks=("127.0.0.1/32",))
 
@@ -84,21 +81,6 @@ def book(tmp_path) -> RuleBook:
     return RuleBook(open_engine(f"sqlite:///{tmp_path / 'rules.sqlite'}"))
 
 
-def happen(book: RuleBook, rule_id: str, *kinds: EventKind, now: datetime | None = None) -> None:
-    """Enter events of one alert, one after the other."""
-    rule = book.get(rule_id).rule
-    for index, kind in enumerate(kinds):
-        event = RuleEvent(
-            kind, "condition" if kind == "raised" else "over", f"alert of {rule_id}", NOW + timedelta(minutes=index)
-        )
-        with writing(book.engine) as connection:
-            enter_events(
-                connection,
-                [NewEvent(rule, event, document_of(rule, event, None, None, None))],
-                now or datetime.now(UTC),
-            )
-
-
 def states(book: RuleBook) -> Counter[str]:
     with reading(book.engine) as connection:
         return Counter(connection.scalars(select(DeliveryRow.state)))
@@ -106,12 +88,6 @@ def states(book: RuleBook) -> Counter[str]:
 
 def with_webhook(url: str) -> dict[str, Any]:
     return {**RULE, "targets": [{"kind": "webhook", "url": url}]}
-
-
-def again(book: RuleBook) -> None:
-    """Let the time of every next attempt come."""
-    with writing(book.engine) as connection:
-        connection.execute(update(DeliveryRow).values(next_at=datetime.now(UTC) - timedelta(seconds=1)))
 
 
 def test_a_webhook_is_signed_and_delivered_once_in_order(book):
@@ -274,6 +250,20 @@ def test_no_private_address_is_connected_to_whatever_the_name(address):
 def test_a_name_with_a_public_and_a_private_address_is_refused():
     with pytest.raises(DeliveryError, match="private address"):
         http.post("http://two.example/", b"", {}, Settings(), resolve=lambda host, port: ["93.184.215.14", "10.0.0.1"])
+
+
+def test_every_address_of_a_host_is_tried_until_one_answers(book):
+    with receiving() as receiver:
+        port = receiver.url.rpartition(":")[2].partition("/")[0]
+        silent = "127.0.0.2"  # nothing listens there
+        url = f"http://two.example:{port}/rain"
+        allowed = Settings(alert_networks=("127.0.0.0/8",))
+        http.post(url, b"{}", {"webhook-id": "1"}, allowed, resolve=lambda host, port: [silent, "127.0.0.1"])
+        assert receiver.ids == ["1"]
+        assert receiver.got[0][0]["host"] == f"two.example:{port}"
+        with pytest.raises(DeliveryError, match="no answer") as failed:
+            http.post(url, b"{}", {}, allowed, resolve=lambda host, port: [silent])
+        assert failed.value.blocks_host
 
 
 def test_redirects_are_not_followed(book):

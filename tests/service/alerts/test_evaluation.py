@@ -3,9 +3,7 @@
 from collections import Counter
 from datetime import datetime
 
-import numpy as np
 import pytest
-import xarray as xr
 from sqlalchemy import select
 
 from ingest.store.database import open_engine, reading
@@ -14,7 +12,15 @@ from service.alerts.evaluation import evaluate
 from service.alerts.regions import Regions
 from service.alerts.rulebook import RuleBook
 from service.alerts.tables import RuleEventRow
-from tests.service.alerts.playing import PlainRule, play, rainy_world, sent_rules, stored
+from tests.service.alerts.playing import (
+    PlainRule,
+    fields_of_file,
+    frames_of,
+    play,
+    rainy_world,
+    sent_rules,
+    stored,
+)
 from tests.service.conftest import CENTRE_GRID
 
 
@@ -26,18 +32,6 @@ def book(tmp_path) -> RuleBook:
 @pytest.fixture
 def cells() -> AreaCells:
     return AreaCells(Regions())
-
-
-def frames_of(forecast) -> dict[int, np.ndarray]:
-    with xr.open_dataset(forecast.inputs_path) as inputs:
-        rates = inputs["rainfall_rate"].values
-    return {30 * (len(rates) - 1 - index): rate for index, rate in enumerate(rates)}
-
-
-def fields_of_file(forecast) -> dict[str, np.ndarray]:
-    with xr.open_dataset(forecast.path, decode_timedelta=True) as file:
-        fields = {str(name): file[name].values for name in file.data_vars}
-        return {**fields, "minutes": np.rint(file["forecast_period"].values / np.timedelta64(1, "m")).astype(int)}
 
 
 def events_in(book: RuleBook) -> dict[str, list[tuple[str, datetime]]]:

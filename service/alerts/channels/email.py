@@ -1,0 +1,181 @@
+"""Alerts by e-mail, to addresses that have agreed to them by a link; each message has a link that ends them."""
+
+import re
+import smtplib
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate
+from typing import ClassVar, Final
+from urllib.parse import unquote, urlsplit
+
+from core.errors import ConfigError, InputError, UnavailableError
+from core.settings import Settings
+from service.access.callers import is_loopback
+from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, DeliveryError, Target
+from service.alerts.messages import service_address
+from service.alerts.rulebook import rule_book
+from service.alerts.subscribers import ask, is_confirmed, stop_code, withdraw_question
+from service.schemas.rules import Language
+
+ADDRESS: Final = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{1,62}"
+)
+LONGEST_ADDRESS: Final = 254
+PORTS: Final = {"smtp": 587, "smtps": 465}
+LONGEST_LINE: Final = 998
+"""RFC 5322, 2.1.1."""
+
+WHOLE_S: Final = 10.0
+REFUSED_FOR_GOOD: Final = 500
+"""From this reply code of a mail server on, a further attempt makes no sense (RFC 5321, 4.2.1)."""
+
+TEXTS: Final[dict[Language, dict[str, str]]] = {
+    "en": {
+        "subject": "Please confirm: alerts of rain by e-mail",
+        "ask": "Somebody wants to send alerts of rain to this address. If you agree, open this link within 7 days:\n\n"
+        "{link}\n\nIf not, do nothing: no alert is sent, and you are not asked again today.\n",
+        "stop": "No more e-mails, and erase my address: {link}",
+        "origin": "An automatic statement of probability, not an official warning. {address}",
+    },
+    "de": {
+        "subject": "Bitte bestätigen: Regenwarnungen per E-Mail",
+        "ask": "Jemand möchte Regenwarnungen an diese Adresse senden. Wenn Sie zustimmen, öffnen Sie innerhalb von 7 "
+        "Tagen diesen Link:\n\n{link}\n\nWenn nicht, tun Sie nichts: Es wird keine Warnung gesendet, und heute wird "
+        "nicht noch einmal gefragt.\n",
+        "stop": "Keine E-Mails mehr, und meine Adresse löschen: {link}",
+        "origin": "Eine automatische Angabe von Wahrscheinlichkeiten, keine amtliche Warnung. {address}",
+    },
+}
+
+
+@CHANNELS.register("email")
+class Email(Channel):
+    """The sentence of an event as plain text."""
+
+    fields: ClassVar = {"address": True}
+    secrets = ("address",)
+
+    def check(self, target: Target, settings: Settings) -> None:
+        """Check the address."""
+        if settings.smtp_url is None or settings.email_from is None:
+            raise InputError(
+                "targets.kind: email needs a mail server (NOWCAST_SMTP_URL, NOWCAST_EMAIL_FROM); this service has none"
+            )
+        address = str(target["address"])
+        if len(address) > LONGEST_ADDRESS or not ADDRESS.fullmatch(address):
+            raise InputError("targets.address: expected one such as name@example.org, got another text")
+
+    def welcome(self, target: Target, settings: Settings, language: Language) -> None:
+        """Ask the address to agree, unless it has agreed or was asked today.
+
+        Raises:
+            UnavailableError: the mail server does not take the question.
+            BusyError: too many addresses are asked at this time.
+        """
+        engine, address = rule_book(settings).engine, str(target["address"])
+        code = ask(engine, address)
+        if code is None:
+            return
+        words = TEXTS[language]
+        text = words["ask"].format(link=link_of(settings, "confirm", code))
+        try:
+            send_mail(settings, address, words["subject"], text, {})
+        except DeliveryError as err:
+            withdraw_question(engine, address)
+            raise UnavailableError(f"targets.address: the question to it was not sent: {err}") from err
+
+    def send(self, message: AlertMessage) -> None:
+        """Deliver a message, if the address has agreed."""
+        settings, address = message.settings, str(message.target["address"])
+        engine = rule_book(settings).engine
+        if not is_confirmed(engine, address):
+            raise DeliveryError("the address has not agreed to messages", is_final=True)
+        words = TEXTS["de" if message.document.get("language") == "de" else "en"]
+        link = link_of(settings, "stop", stop_code(engine, address))
+        lines = (
+            message.text,
+            "",
+            words["origin"].format(address=service_address(settings)),
+            words["stop"].format(link=link),
+            "",
+        )
+        headers = {
+            "List-Unsubscribe": f"<{link}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Message-ID": f"<{message.id}@{str(settings.email_from).rpartition('@')[2]}>",
+        }
+        send_mail(settings, address, message.text.partition(". ")[0], "\n".join(lines), headers)
+
+    def host(self, target: Target) -> str:  # noqa: ARG002
+        """Return the mail server's part: one server for all addresses."""
+        return "email"
+
+
+def link_of(settings: Settings, action: str, code: str) -> str:
+    """Return a link of an e-mail."""
+    return f"{service_address(settings)}/rules/email/{action}/{code}"
+
+
+def send_mail(settings: Settings, address: str, subject: str, text: str, headers: dict[str, str]) -> None:
+    """Send one e-mail.
+
+    Raises:
+        DeliveryError: the mail server does not take it; the message has no address.
+    """
+    mail = EmailMessage(policy=SMTP.clone(max_line_length=LONGEST_LINE))  # else long links become encoded words
+    mail["Subject"] = " ".join(subject.split())[:200]
+    mail["From"], mail["To"] = str(settings.email_from), address
+    mail["Date"] = formatdate(usegmt=True)
+    mail["Auto-Submitted"] = "auto-generated"
+    for name, value in headers.items():
+        mail[name] = value
+    mail.set_content(text, cte="8bit")
+    try:
+        with _connected(settings) as server:
+            server.send_message(mail)
+    except smtplib.SMTPRecipientsRefused as err:
+        code = max((reply[0] for reply in err.recipients.values()), default=0)
+        raise _refusal(code) from None  # its text has the address
+    except smtplib.SMTPResponseException as err:
+        raise _refusal(err.smtp_code) from None
+    except (smtplib.SMTPException, OSError) as err:
+        raise DeliveryError(f"the mail server does not answer: {type(err).__name__}", blocks_host=True) from None
+
+
+def _refusal(code: int) -> DeliveryError:
+    return DeliveryError(f"the mail server refuses the message: {code}", is_final=code >= REFUSED_FOR_GOOD)
+
+
+@contextmanager
+def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
+    """Open a connection to the mail server; a password is sent over an encrypted one alone, or to this machine.
+
+    Raises:
+        ConfigError: not a URL of a mail server.
+        DeliveryError: the server does not offer encryption.
+    """
+    parts = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
+    if parts.scheme not in PORTS or not parts.hostname:
+        raise ConfigError("NOWCAST_SMTP_URL: expected one such as smtps://user:password@host:465, got another text")
+    context = ssl.create_default_context()
+    where = (parts.hostname, parts.port or PORTS[parts.scheme])
+    over_tls = parts.scheme == "smtps"
+    opened = (
+        smtplib.SMTP_SSL(*where, timeout=WHOLE_S, context=context)
+        if over_tls
+        else smtplib.SMTP(*where, timeout=WHOLE_S)
+    )
+    with opened as server:
+        server.ehlo()
+        if not over_tls and server.has_extn("starttls"):
+            server.starttls(context=context)
+            server.ehlo()
+            over_tls = True
+        if parts.username:
+            if not over_tls and not is_loopback(parts.hostname):
+                raise DeliveryError("the mail server offers no encryption, so that no password is sent to it")
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        yield server

@@ -1,0 +1,52 @@
+"""Alerts while the process of rules and the worker are killed: each event is delivered, no key is accepted twice."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.grid import RADOLAN_900
+from tests.end_to_end import twelve_hours
+from tests.end_to_end.alert_run import Killer, assert_delivered_once, home_of, post_rules, scheduled, settle
+from tests.end_to_end.receivers import http_receiver
+from tests.end_to_end.stack import running_stack
+from tests.end_to_end.twelve_hours import newest_scan
+from tests.service.alerts.playing import sent_rules
+
+pytestmark = [pytest.mark.stack, pytest.mark.long]
+
+KILLS = 20
+RULES = 60
+
+
+def busy_rules() -> list[dict[str, Any]]:
+    """Rules that raise many alerts in the invented weather."""
+    sent = sent_rules(RULES, seed=5, grid=RADOLAN_900)
+    return [{**one, "probability": 0.3, "dry_minutes": 0} for one in sent]
+
+
+def test_twenty_kills_lose_no_event_and_no_key_is_accepted_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    environment = {"NOWCAST_ALERT_NETWORKS": '["127.0.0.1/32"]', "NOWCAST_MEMBERS": "0", "NOWCAST_CYCLE_S": "1"}
+    with (
+        http_receiver(refuse=0.05) as (url, accepted),
+        running_stack(tmp_path, "--speed", "30", environment=environment) as stack,
+    ):
+        stack.first_forecast()
+        post_rules(stack, busy_rules(), [{"kind": "webhook", "url": url}])
+        killer = Killer(stack, ("alerts", "worker"), (0.5, 6.0), KILLS, lambda: len(scheduled(home_of(stack))))
+        killer.start()
+        stack.wait_until(lambda: killer.is_done, "twenty kills", within_s=1200)
+        killer.stop()
+        stack.send("radar", signal.SIGSTOP)
+        settle(stack, home_of(stack), lambda: newest_scan(stack), within_s=300)
+        counts = assert_delivered_once(home_of(stack), {"webhook": accepted})
+    assert sum(killer.killed.values()) == KILLS
+    assert counts["events"] > RULES
+    with capsys.disabled():
+        print(counts, dict(killer.killed))
+
+
+def test_an_hour_of_german_rain_gives_what_a_plain_script_works_out(tmp_path: Path, shared_data: Path):
+    counts = twelve_hours.run(shared_data / "events", tmp_path, hours=1, rules=300, kills=5)
+    assert counts["events"] > 100

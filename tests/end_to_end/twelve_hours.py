@@ -1,0 +1,160 @@
+"""Twelve hours of German rain with 1,000 rules while parts are killed.
+
+`python -m tests.end_to_end.twelve_hours DATA [--hours 12 --rules 1000 --kills 40]`
+
+DATA is the folder with `dwd_ry_20180711_00.nc` and `dwd_ry_20180711_12.nc` (radar of Deutscher Wetterdienst, RY).
+A crop of 200 x 200 cells is replayed into the whole service; afterwards events, messages and verification are compared
+with a plain script that reads the stored forecasts. The counts are printed as JSON.
+"""
+
+import json
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import typer
+import xarray as xr
+
+from core.grid import RADOLAN_900, Grid
+from ingest.sources.replay import HISTORY
+from tests.end_to_end.alert_run import (
+    Killer,
+    assert_delivered_once,
+    assert_events_are_those_of_a_plain_script,
+    home_of,
+    open_messages,
+    post_rules,
+    scheduled,
+    settle,
+)
+from tests.end_to_end.receivers import http_receiver, mosquitto, mqtt_receiver
+from tests.end_to_end.stack import Stack, fetch, running_stack
+from tests.service.alerts.playing import sent_rules
+
+FILES: Final = ("dwd_ry_20180711_00.nc", "dwd_ry_20180711_12.nc")
+CELLS: Final = 200
+TOP, LEFT = 400, 380
+"""Rows from the north and columns of the crop: central Germany, where it rained most of that day."""
+
+HOURS: Final = 12.0
+RULES: Final = 1000
+SPEED: Final = 60.0
+LONGEST_S: Final = 1800.0
+PARTS: Final = ("alerts", "worker", "queue", "beat", "api", "ingest")
+KILLS: Final = 40
+PAUSE_S: Final = (0.0, 20.0)
+WIS2_TOPIC: Final = "origin/a/wis2/de-example/data/recommended/weather/prediction/forecast"
+
+
+def write_scans(data: Path, folder: Path, hours: float) -> Grid:
+    """Write one file for each scan of the crop: the history of the first forecast and `hours` after it; its grid."""
+    folder.mkdir(parents=True)
+    count = round((HISTORY.total_seconds() / 3600 + hours) * 12)
+    for name in FILES:
+        with xr.open_dataset(data / name) as day:
+            south_up = bool(day.y[0] < day.y[-1])
+            first = day.sizes["y"] - TOP - CELLS if south_up else TOP
+            crop = day.isel(y=slice(first, first + CELLS), x=slice(LEFT, LEFT + CELLS))
+            for index in range(min(count, day.sizes["time"])):
+                stamp = str(day.time.values[index])[:16].replace("-", "").replace(":", "")
+                crop.isel(time=slice(index, index + 1)).to_netcdf(folder / f"{stamp}.nc")
+            count -= min(count, day.sizes["time"])
+    west, north = RADOLAN_900.west_m + LEFT * 1000.0, RADOLAN_900.north_m - TOP * 1000.0
+    return Grid(RADOLAN_900.crs, west, north, 1000.0, 1000.0, CELLS, CELLS, "crop")
+
+
+@contextmanager
+def service_with_rules(
+    home: Path, scans: Path, urls: Mapping[str, str], sent: list[dict[str, Any]]
+) -> Iterator[tuple[Stack, list[str]]]:
+    """The whole service on the scans; its schedule begins when the rules are there, so that all see every forecast."""
+    environment = {
+        "NOWCAST_GRID_M": "1000",
+        "NOWCAST_MEMBERS": "0",
+        "NOWCAST_STALE_AFTER_S": "14400",
+        "NOWCAST_REFUSE_AFTER_S": "14400",
+        "NOWCAST_CYCLE_S": "1",
+        "NOWCAST_ALERT_NETWORKS": '["127.0.0.1/32"]',
+        "NOWCAST_MQTT_URL": urls["mqtt"],
+        "NOWCAST_WIS2_TOPIC": WIS2_TOPIC,
+    }
+    with running_stack(home, "--replay", str(scans), "--speed", str(SPEED), environment=environment) as stack:
+        stack.wait_until(lambda: stack.parts().get("beat"), "schedule")
+        stack.send("beat", signal.SIGSTOP)
+        stack.wait_until(lambda: fetch(stack.url + "/rules")[0] == 200, "API")
+        assert not scheduled(home_of(stack)), "the schedule was faster than this test"
+        targets = [{"kind": "webhook", "url": urls["webhook"]}, {"kind": "mqtt"}]
+        ids = post_rules(stack, sent, targets)
+        stack.send("beat", signal.SIGCONT)
+        yield stack, ids
+
+
+def run(data: Path, home: Path, *, hours: float = HOURS, rules: int = RULES, kills: int = KILLS) -> dict[str, Any]:
+    """Play the hours, compare, and return the counts.
+
+    Raises:
+        AssertionError: something was lost, sent twice under one id, or differs from the plain script.
+    """
+    began_s = monotonic()
+    grid = write_scans(data, home / "scans", hours)
+    sent = sent_rules(rules, seed=22, grid=grid)
+    (home / "stack").mkdir()
+    with (
+        mosquitto(home) as broker,
+        http_receiver(refuse=0.02) as (url, by_http),
+        mqtt_receiver(broker, "nowcast/alerts/+") as by_mqtt,
+        mqtt_receiver(broker, WIS2_TOPIC, key="id") as arrivals,
+        service_with_rules(home / "stack", home / "scans", {"mqtt": broker, "webhook": url}, sent) as (stack, ids),
+    ):
+        killer = Killer(stack, PARTS, PAUSE_S, kills, lambda: len(scheduled(home_of(stack))))
+        killer.start()
+        left_s = LONGEST_S - (monotonic() - began_s)
+        stack.wait_until(lambda: "played to the end" in stack.log(), "end of the replay", left_s)
+        killer.stop()
+        store = home_of(stack)
+        settle(stack, store, lambda: newest_scan(stack), within_s=600)
+        played_s = monotonic() - began_s
+        assert open_messages(store) == 0
+        counts = assert_events_are_those_of_a_plain_script(store, dict(zip(ids, sent, strict=True)))
+        counts |= assert_delivered_once(store, {"webhook": by_http, "mqtt": by_mqtt})
+        assert {one.id for one in scheduled(store)} == {
+            document["properties"]["data_id"].rpartition("_")[2] for document in arrivals.documents.values()
+        }
+        counts["verified"] = check_verification(stack, store, ids)
+        counts["wis2"] = {"accepted": len(arrivals.documents), "copies": sum(arrivals.copies.values())}
+        return {**counts, "kills": dict(killer.killed), "minutes": round(played_s / 60, 1)}
+
+
+def newest_scan(stack: Stack) -> datetime | None:
+    """The time of the newest scan, which has a forecast when all is done; None while it has none."""
+    scans, latest = stack.get("/scans"), stack.get("/nowcast/latest")
+    if not scans or not latest or scans["scans"][0]["valid_time"] != latest["reference_time"]:
+        return None
+    return datetime.fromisoformat(latest["reference_time"])
+
+
+def check_verification(stack: Stack, store: Path, ids: list[str]) -> int:
+    """Check that the API answers the outcomes of the states, which the plain script has; the number of rules."""
+    pooled: dict[str, set[str]] = {}
+    for rule_id in ids:
+        answer = stack.get(f"/rules/{rule_id}/verification")
+        quantity = stack.get(f"/rules/{rule_id}")["definition"]["quantity"]
+        pooled.setdefault(quantity, set()).add(json.dumps(answer["pooled"]))
+        assert answer["rule"]["alerts"] == answer["rule"]["hits"] + answer["rule"]["false_alarms"]
+    assert all(len(answers) == 1 for answers in pooled.values())
+    return len(ids)
+
+
+def main(data: Path, hours: float = HOURS, rules: int = RULES, kills: int = KILLS, home: Path | None = None) -> None:
+    """Play and print the counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(run(data, home or Path(folder), hours=hours, rules=rules, kills=kills), indent=2))
+
+
+if __name__ == "__main__":
+    typer.run(main)

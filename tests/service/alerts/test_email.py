@@ -1,0 +1,178 @@
+"""E-mail: nothing without agreement, one question a day, links that end it and erase the address."""
+
+import email
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from pydantic import SecretStr
+from sqlalchemy import select
+from starlette.testclient import TestClient
+
+from core.errors import BusyError, InputError
+from ingest.store.database import reading
+from service.alerts import subscribers
+from service.alerts.delivery import deliver, send_test
+from service.alerts.outbox import deliveries_of
+from service.alerts.rulebook import rule_book
+from service.alerts.tables import DeliveryRow, RuleRow, SubscriberRow
+from service.app import create_app
+from service.process.broker import free_port
+from tests.service.alerts.happening import happen
+from tests.service.api_support import BASE_URL, running, service_at
+
+ADDRESS = "anna.beispiel@example.org"
+TARGET = {"kind": "email", "address": ADDRESS}
+RULE: dict[str, Any] = {
+    "name": "Garten", "place": {"lat": 51.0, "lon": 10.0}, "quantity": "rate", "threshold": 1.0, "language": "de",
+    "targets": [TARGET],
+}  # fmt: skip
+
+
+class Mailbox:
+    """What the mail server was given; `refuses` is its answer to a recipient."""
+
+    def __init__(self) -> None:
+        self.got: list[Message] = []
+        self.refuses = ""
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.refuses:
+            return self.refuses
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.got.append(email.message_from_bytes(envelope.content))
+        return "250 OK"
+
+    def text(self, index: int = -1) -> str:
+        return self.got[index].get_payload(decode=True).decode()  # type: ignore[union-attr]
+
+    def link(self, index: int = -1) -> str:
+        found = re.search(r"https://rain\.example\.org(/rules/email/\S+)", self.text(index))
+        assert found, self.text(index)
+        return found[1]
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port("127.0.0.1"))
+    controller.start()
+    try:
+        yield box, f"smtp://127.0.0.1:{controller.port}"
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def world(mailbox, tmp_path) -> Iterator[SimpleNamespace]:
+    box, url = mailbox
+    service = service_at(
+        tmp_path, smtp_url=SecretStr(url), email_from="rain@example.org", public_url="https://rain.example.org/"
+    )
+    with running(service) as client:
+        book = rule_book(service.settings)
+        yield SimpleNamespace(box=box, client=client, book=book, engine=book.engine, settings=service.settings)
+
+
+def test_messages_begin_with_agreement_and_end_with_the_link_of_each(world):
+    box, client = world.box, world.client
+    made = client.post("/rules", json=RULE)
+    assert made.status_code == 201, made.text
+    rule_id = made.json()["rule_id"]
+    assert made.json()["definition"]["targets"] == [{"kind": "email", "address": "***"}]
+    assert len(box.got) == 1
+    assert box.got[0]["To"] == ADDRESS
+    assert "Wenn Sie zustimmen" in box.text()
+    happen(world.book, rule_id, "raised")
+    deliver(world.engine, world.settings)
+    assert len(box.got) == 1, "no alert without agreement"
+    (dead,) = deliveries_of(world.engine, rule_id, "dead", 10)
+    assert dead.problem == "the address has not agreed to messages"
+
+    page = client.get(box.link())
+    assert (page.status_code, "<button" in page.text) == (200, True)
+    assert not subscribers.is_confirmed(world.engine, ADDRESS), "to look agrees to nothing"
+    assert client.post(box.link()).status_code == 200
+    assert subscribers.is_confirmed(world.engine, ADDRESS.upper())
+
+    happen(world.book, rule_id, "ended")
+    deliver(world.engine, world.settings)
+    mail = box.got[-1]
+    assert len(box.got) == 2
+    assert "Garten" in box.text()
+    assert "keine amtliche Warnung" in box.text()
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert mail["List-Unsubscribe"] == f"<https://rain.example.org{box.link()}>"
+    assert mail["Auto-Submitted"] == "auto-generated"
+
+    gone = client.post(box.link(), data={"List-Unsubscribe": "One-Click"})
+    assert (gone.status_code, "erased" in gone.text) == (200, True)
+    with reading(world.engine) as connection:
+        kept = [
+            *connection.scalars(select(RuleRow.definition)), *connection.scalars(select(DeliveryRow.receiver)),
+            *connection.scalars(select(SubscriberRow.id)),
+        ]  # fmt: skip
+    assert "beispiel" not in str(kept)
+    assert client.get(f"/rules/{rule_id}").json()["definition"]["targets"] == []
+    happen(world.book, rule_id, "raised", first=datetime(2024, 6, 2, tzinfo=UTC))
+    deliver(world.engine, world.settings)
+    assert len(box.got) == 2
+    assert client.post("/rules", json=RULE).status_code == 201
+    assert len(box.got) == 2, "nobody has it asked again at once"
+
+
+def test_links_need_no_key_and_no_other_code_works(world, tmp_path):
+    world.client.post("/rules", json=RULE)
+    link = world.box.link()
+    app = create_app(service_at(world.settings.home))
+    with TestClient(app, BASE_URL, client=("203.0.113.5", 5000)) as stranger:
+        app.state.backend.wait_warm(30)
+        assert stranger.post("/rules", json=RULE).status_code == 401
+        for wrong in (link[:-1] + ("A" if link[-1] != "A" else "B"), link.replace("confirm", "stop"), link + "x"):
+            assert stranger.post(wrong).status_code in (404, 422), wrong
+        assert not subscribers.is_confirmed(world.engine, ADDRESS)
+        assert stranger.post(link).status_code == 200
+    assert subscribers.is_confirmed(world.engine, ADDRESS)
+
+
+def test_an_address_is_asked_once_a_day_and_the_service_a_limited_number(world, monkeypatch):
+    engine, now = world.engine, datetime.now(UTC)
+    assert subscribers.ask(engine, ADDRESS, now)
+    assert subscribers.ask(engine, ADDRESS.title(), now + timedelta(hours=23)) is None
+    code = subscribers.ask(engine, ADDRESS, now + timedelta(hours=25))
+    assert code
+    with pytest.raises(InputError, match="at most 7 days"):
+        subscribers.check_code(engine, "confirm", code, now + timedelta(days=9))
+    monkeypatch.setattr(subscribers, "MOST_ASKED_AN_HOUR", 2)
+    subscribers.ask(engine, "b@example.org", now)
+    with pytest.raises(BusyError):
+        subscribers.ask(engine, "c@example.org", now)
+
+
+def test_a_mail_server_that_is_gone_or_refuses(world, caplog):
+    world.box.refuses = "550 no such user anna.beispiel"
+    answer = world.client.post("/rules", json=RULE)
+    assert (answer.status_code, "refuses the message: 550" in answer.text) == (503, True)
+    assert world.client.get("/rules").json()["rules"] == []
+    world.box.refuses = ""
+    assert world.client.post("/rules", json=RULE).status_code == 201, "it was not asked, so it may be now"
+    world.client.post(world.box.link())
+    gone = world.settings.model_copy(update={"smtp_url": SecretStr("smtp://127.0.0.1:9")})
+    assert "does not answer" in str(send_test("rule", "Garten", "00", TARGET, gone))
+    assert "beispiel" not in caplog.text
+    assert subscribers.forget(world.engine, ADDRESS) == 1
+
+
+def test_other_texts_are_no_address(world):
+    for address in ("a@b", "a b@example.org", "a@example.org\nBcc: c@d.org", "a@example.org,b@c.org", "@x.org"):
+        refused = world.client.post("/rules", json={**RULE, "targets": [{"kind": "email", "address": address}]})
+        assert refused.status_code == 422, address
+    assert world.box.got == []
