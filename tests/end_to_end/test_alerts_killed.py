@@ -49,4 +49,5 @@ def test_twenty_kills_lose_no_event_and_no_key_is_accepted_twice(tmp_path: Path,
 
 def test_an_hour_of_german_rain_gives_what_a_plain_script_works_out(tmp_path: Path, shared_data: Path):
     counts = twelve_hours.run(shared_data / "events", tmp_path, hours=1, rules=300, kills=5)
+    assert counts["is_whole"]
     assert counts["events"] > 100

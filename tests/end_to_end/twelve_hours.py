@@ -76,6 +76,7 @@ def service_with_rules(
     environment = {
         "NOWCAST_GRID_M": "1000",
         "NOWCAST_MEMBERS": "0",
+        "NOWCAST_LEAD_MINUTES": "120",
         "NOWCAST_STALE_AFTER_S": "14400",
         "NOWCAST_REFUSE_AFTER_S": "14400",
         "NOWCAST_CYCLE_S": "1",
@@ -94,7 +95,15 @@ def service_with_rules(
         yield stack, ids
 
 
-def run(data: Path, home: Path, *, hours: float = HOURS, rules: int = RULES, kills: int = KILLS) -> dict[str, Any]:
+def run(
+    data: Path,
+    home: Path,
+    *,
+    hours: float = HOURS,
+    rules: int = RULES,
+    kills: int = KILLS,
+    longest_s: float = LONGEST_S,
+) -> dict[str, Any]:
     """Play the hours, compare, and return the counts.
 
     Raises:
@@ -113,11 +122,14 @@ def run(data: Path, home: Path, *, hours: float = HOURS, rules: int = RULES, kil
     ):
         killer = Killer(stack, PARTS, PAUSE_S, kills, lambda: len(scheduled(home_of(stack))))
         killer.start()
-        left_s = LONGEST_S - (monotonic() - began_s)
-        stack.wait_until(lambda: "played to the end" in stack.log(), "end of the replay", left_s)
+        played = lambda: "played to the end" in stack.log()
+        stack.wait_until(lambda: played() or monotonic() - began_s > longest_s, "end of the replay", longest_s + 60)
+        is_whole = played()
+        if not is_whole:  # a machine that is too slow: what was played is compared
+            stack.send("radar", signal.SIGSTOP)
         killer.stop()
         store = home_of(stack)
-        settle(stack, store, lambda: newest_scan(stack), within_s=600)
+        settle(stack, store, lambda: newest_scan(stack), within_s=1200)
         played_s = monotonic() - began_s
         assert open_messages(store) == 0
         counts = assert_events_are_those_of_a_plain_script(store, dict(zip(ids, sent, strict=True)))
@@ -127,7 +139,12 @@ def run(data: Path, home: Path, *, hours: float = HOURS, rules: int = RULES, kil
         }
         counts["verified"] = check_verification(stack, store, ids)
         counts["wis2"] = {"accepted": len(arrivals.documents), "copies": sum(arrivals.copies.values())}
-        return {**counts, "kills": dict(killer.killed), "minutes": round(played_s / 60, 1)}
+        return {
+            **counts,
+            "is_whole": is_whole,
+            "kills": dict(killer.killed),
+            "minutes": round(played_s / 60, 1),
+        }
 
 
 def newest_scan(stack: Stack) -> datetime | None:
@@ -150,10 +167,18 @@ def check_verification(stack: Stack, store: Path, ids: list[str]) -> int:
     return len(ids)
 
 
-def main(data: Path, hours: float = HOURS, rules: int = RULES, kills: int = KILLS, home: Path | None = None) -> None:
+def main(
+    data: Path,
+    hours: float = HOURS,
+    rules: int = RULES,
+    kills: int = KILLS,
+    longest_s: float = LONGEST_S,
+    home: Path | None = None,
+) -> None:
     """Play and print the counts."""
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(run(data, home or Path(folder), hours=hours, rules=rules, kills=kills), indent=2))
+        counts = run(data, home or Path(folder), hours=hours, rules=rules, kills=kills, longest_s=longest_s)
+        print(json.dumps(counts, indent=2))
 
 
 if __name__ == "__main__":

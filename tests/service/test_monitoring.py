@@ -64,7 +64,7 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
             service.store.put(frame)
         now[0] += timedelta(hours=3)
         service.verify_observed()
-        for giver in (SCHEDULE, "worker"):
+        for giver in (SCHEDULE, "worker", "alerts@host"):
             mark_completed(service.catalogue.engine, giver, datetime.now(UTC))
         service.store.quarantine(b"no radar file", "x.bin", "damaged")
         write_beat(service.store, now[0], Totals(), SourceBeat("folder", {}), Pause())

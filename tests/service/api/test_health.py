@@ -178,7 +178,10 @@ def test_without_a_worker_that_completes_tasks_it_is_not_ready(tmp_path: Path):
             answer = client.get("/readyz")
             assert (answer.status_code, answer.json()["detail"]) == (503, "worker: no synthetic task completed yet")
             mark_completed(engine, SCHEDULE, now, now)
-            assert client.get("/readyz").json()["checks"]["worker"] == "ok"
+            checks = client.get("/readyz").json()["checks"]
+            assert (checks["worker"], checks["alerts"]) == ("ok", "no synthetic task completed yet")
+            mark_completed(engine, "alerts@host", now, now)
+            assert client.get("/readyz").json()["checks"]["alerts"] == "ok"
             mark_completed(engine, SCHEDULE, now, now - timedelta(seconds=2000))
             answer = client.get("/readyz")
             assert answer.status_code == 503
