@@ -46,6 +46,7 @@ class NetworkOptions:
         windows: crops of a step.
         learning_rate, decay: of AdamW.
         csi: weight of a soft CSI.
+        strength: factor of the fields afterwards; the training is at full strength.
         seed: of the first weights and of the order.
     """
 
@@ -58,12 +59,13 @@ class NetworkOptions:
     learning_rate: float = 3e-3
     decay: float = 0.02
     csi: float = 0.0
+    strength: float = 1.0
     seed: int = 0
 
     @property
     def architecture(self) -> dict[str, object]:
         """Return the options of the network."""
-        names = ("hidden_channels", "num_layers", "centred")
+        names = ("hidden_channels", "num_layers", "centred", "strength")
         return {"name": self.model} | {name: getattr(self, name) for name in names}
 
 
@@ -199,7 +201,7 @@ class NetworkFit:
             raise ConfigError("windows: expected at least one window to learn from, got none")
         torch.manual_seed(options.seed)
         self.windows, self.options = list(windows), options
-        self.model = MovingCorrection(**options.architecture)  # type: ignore[arg-type]
+        self.model = MovingCorrection(**options.architecture | {"strength": 1.0})  # type: ignore[arg-type]
         counts = Counter(one.spell for one in windows)
         weight_N = np.array([counts[one.spell] ** -0.5 for one in windows])
         self.chance_N = weight_N / weight_N.sum()
@@ -263,11 +265,11 @@ class NetworkFit:
         """Continue from a file of `save`.
 
         Raises:
-            ConfigError: it is of a training with other settings; a number of steps may be changed.
+            ConfigError: it is of a training with other settings; the number of steps and the strength may be changed.
         """
         state = torch.load(path, weights_only=True)
         changed = {name for name, value in vars(self.options).items() if value != state["options"].get(name)}
-        if changed - {"steps"}:
+        if changed - {"steps", "strength"}:
             raise ConfigError(f"run: expected the settings of {path}, got others for {', '.join(sorted(changed))}")
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])

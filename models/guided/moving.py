@@ -46,6 +46,7 @@ class MovingCorrection(nn.Module):
         hidden_channels, num_layers: see `RecurrentStack`.
         patch: edge of the squares of its cells that the stack sees as one; each is still corrected individually.
         centred: whether the expected area of a window stays as it is: the network moves rain, it adds none.
+        strength: factor of its fields.
         rates_mmh: thresholds of the logits.
     """
 
@@ -57,10 +58,11 @@ class MovingCorrection(nn.Module):
         num_layers: int = 6,
         patch: int = 2,
         centred: bool = True,
+        strength: float = 1.0,
         rates_mmh: tuple[float, ...] = RATES_MMH,
     ) -> None:
         super().__init__()
-        self.patch, self.centred, self.fields = patch, centred, len(NODES_MMH) + 1
+        self.patch, self.centred, self.strength, self.fields = patch, centred, strength, len(NODES_MMH) + 1
         self.nodes = [int(np.abs(np.log(rates_mmh) - np.log(mmh)).argmin()) for mmh in NODES_MMH]
         self.embed = _embedding((len(AGES_MINUTES) * FRAME_CHANNELS + 1) * patch**2, hidden_channels)
         self.embed_lead = nn.Conv2d(len(rates_mmh) * patch**2 + 1, hidden_channels, 1)
@@ -102,7 +104,7 @@ class MovingCorrection(nn.Module):
             x_BCHW = F.silu(past_BCHW + self.embed_lead(lead_BCHW))
             y_BCHW, state, _ = self.stack(x_BCHW, state)
             found.append(from_patches(self.head(self.mix(y_BCHW) + x_BCHW), self.patch, (rows, cols)))
-        fields_BLGHW = bounded(torch.stack(found, dim=1).float())
+        fields_BLGHW = self.strength * bounded(torch.stack(found, dim=1).float())
         return self._centred(fields_BLGHW, *given) if self.centred else fields_BLGHW
 
     def _centred(self, fields_BLGHW: Tensor, seen_BHW: Tensor, prior_BLKHW: Tensor) -> Tensor:

@@ -73,6 +73,18 @@ def test_a_shift_counts_from_half_an_hour_on():
     assert (second[:3, 3] - first[:3, 3]).mean() > (second[:3, 2] - first[:3, 2]).mean()
 
 
+@pytest.mark.parametrize("centred", [False, True])
+def test_the_strength_is_a_factor(centred):
+    torch.manual_seed(3)
+    frames, prior = torch.rand(1, 4, 3, 24, 32), torch.randn(1, len(NETWORK_LEADS), len(RATES_MMH), 24, 32) - 2
+    whole, half = (MovingCorrection(**SMALL, centred=centred, strength=strength) for strength in (1.0, 0.5))
+    torch.nn.init.normal_(whole.head.weight, 0, 0.1)
+    half.load_state_dict(whole.state_dict())
+    found = whole(frames, prior, 4.0)
+    assert found.abs().max() > 0.1
+    torch.testing.assert_close(half(frames, prior, 4.0), 0.5 * found)
+
+
 def test_the_frames_of_a_storm_that_moves_as_traced_are_equal():
     fields = _rain(13, 64, 96, east=2.0)
     paths = _uniform(64, 96, 2.0, 12)

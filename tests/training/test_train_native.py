@@ -103,6 +103,12 @@ def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(tmp_path):
         torch.testing.assert_close(second.average[name], value)
     with pytest.raises(ConfigError, match="decay"):
         NetworkFit(windows, replace(SMALL, decay=0.5)).resume(tmp_path / "state.pt")
+    weaker = NetworkFit(windows, replace(SMALL, strength=0.5))
+    weaker.resume(tmp_path / "state.pt")
+    for _ in range(2):
+        weaker.advance()
+    torch.testing.assert_close(weaker.average, whole.average)
+    assert (weaker.averaged.strength, whole.averaged.strength) == (0.5, 1.0)
 
 
 def test_cells_of_a_window_are_those_that_the_forecaster_would_have():
