@@ -178,7 +178,7 @@ def test_the_default_is_scored_and_drawn_at_the_scale_of_the_data(tmp_path, monk
 
 def test_a_clip_is_drawn_in_the_style_of_all_maps(tmp_path):
     path, picture_path = write_event(tmp_path / "event.nc", 1, fields=60), tmp_path / "clip.png"
-    arguments = ["--checkpoint", "persistence", "--dataset", "germany", "--data", path, "--clips", 1]
+    arguments = ["--checkpoint", "extrapolation", "--dataset", "germany", "--data", path, "--clips", 1]
     result = _evaluate(*arguments, "--plot", picture_path)
     assert result.exit_code == 0, result.output
     assert f"wrote {picture_path}: clip " in result.output

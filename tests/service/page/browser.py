@@ -59,8 +59,12 @@ class Clock:
 
 @contextmanager
 def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    """A page of its own, with an English reader in Berlin; errors of its scripts fail the test."""
-    context = browser.new_context(**{"locale": "en-GB", "timezone_id": "Europe/Berlin", **DESKTOP, **options})
+    """A page of its own, with an English reader in Berlin; errors of its scripts fail the test.
+
+    The policy of content is off unless a test sets `bypass_csp=False`: it refuses the expressions of Playwright.
+    """
+    reader = {"locale": "en-GB", "timezone_id": "Europe/Berlin", "bypass_csp": True}
+    context = browser.new_context(**{**reader, **DESKTOP, **options})
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     page, errors = context.new_page(), []

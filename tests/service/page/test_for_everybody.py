@@ -55,6 +55,18 @@ def test_a_walk_with_the_keyboard_alone(browser, address):
         assert spoken == f"{text(page, 'kind')} {text(page, 'when')} {text(page, 'offset')}"
 
 
+def test_the_page_runs_under_its_own_policy_of_content(browser, address):
+    """Every other test has it off, since it refuses Playwright's own expressions."""
+    with opened(browser, "about:blank", bypass_csp=False) as page:
+        refused = []
+        page.on("console", lambda message: refused.append(message.text) if message.type == "error" else None)
+        page.goto(address + f"#lat={WET[0]}&lon={WET[1]}")
+        expect(page.locator("#kind")).to_have_text("Observed")
+        page.locator("#bars svg").wait_for()
+        expect(page.locator("#legend li i").first).to_have_css("background-color", "rgb(174, 219, 245)")
+        assert [text for text in refused if "Content Security Policy" in text] == []
+
+
 @pytest.mark.long
 def test_the_map_moves_and_chooses_by_keys(browser, address):
     with opened(browser, address) as page:
