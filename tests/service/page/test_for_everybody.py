@@ -120,6 +120,7 @@ def test_nothing_moves_by_itself_where_less_motion_is_preferred(browser, address
         assert page.evaluate("performance.now()") - began > 1500  # slower than 3 pictures in a second
 
 
+@pytest.mark.long
 def test_the_own_place_is_shown(browser, address):
     here = {"latitude": WET[0], "longitude": WET[1]}
     with opened(browser, address, geolocation=here, permissions=["geolocation"], **PHONE) as page:
