@@ -10,6 +10,7 @@ from torch import nn
 from core.errors import InputError
 from core.registry import Registry
 from models.cells import CELLS
+from models.cells.base import options_of_cell
 from models.earthformer import Earthformer
 from models.rollout import RecurrentModel
 from models.simvp import SimVP
@@ -26,8 +27,9 @@ RECURRENT_OPTIONS = ("skip", "memory_skip", "patch", "residual")
 
 def options_of(name: str) -> tuple[str, ...]:
     """Return the options of a model, besides the arguments that all models have."""
+    cell = name.removeprefix(MULTISCALE)
     if name not in MODELS:
-        return RECURRENT_OPTIONS
+        return (*RECURRENT_OPTIONS, *(options_of_cell(cell) if cell in CELLS else ()))
     shared = signature(build_model).parameters
     return tuple(option for option in signature(MODELS.get(name)).parameters if option not in shared)
 
@@ -54,15 +56,15 @@ def build_model(
     """Build a model that maps `frames_BTCHW` and `lead_steps=n` to (B, n, C, H, W).
 
     Args:
-        name: a cell's name, flat, or with `ms-` before it, multi-scale; or `simvp` or `earthformer`.
+        name: a cell's name, flat, or with `ms-` before it, multi-scale; or one of `MODELS`.
         in_channels: channels of a frame.
         hidden_channels: channels of every layer (the paper: 64); of the spatial layers of SimVP, of Earthformer's
             finest attention.
-        num_layers: layers (the paper: 6); Inception modules of SimVP's translator. Earthformer takes no other number
-            and has `depth` instead.
+        num_layers: layers (the paper: 6); modules of the translator of SimVP and its successors. Earthformer, RainNet
+            and SmaAt-UNet take no other number and have `depth` or `levels` instead.
         kernel_size: of the cell's convolutions (the paper: 3), of SimVP's spatial ones, of all in Earthformer.
         **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`; those of
-            `SimVP` and `Earthformer`, such as `input_steps`, are documented there.
+            a cell (`links`, `rounds`, `window`), of `SimVP` and `Earthformer` are documented there.
 
     Raises:
         UnknownNameError: no model has that name; the message lists the near ones.

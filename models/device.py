@@ -46,13 +46,16 @@ def pick_device(device: str) -> torch.device:
     return chosen
 
 
-def with_whole_float32() -> None:
+def with_whole_float32(*, tf32: bool = False) -> None:
     """Let convolutions and products of float32 keep their 23 bits; PyTorch's own setting rounds convolutions to 10.
 
     Scores and forecasts in float32 are then those of a CPU, to rounding; models in bfloat16 are not affected.
+
+    Args:
+        tf32: round to 10 bits (TF32) instead, on GPUs that multiply those faster.
     """
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 @lru_cache(maxsize=64)

@@ -57,8 +57,8 @@ class DirectModel(nn.Module, ABC):
         *,
         future_BTCHW: Tensor | None = None,
         use_truth_TB: Tensor | Sequence[Sequence[bool]] | None = None,
-    ) -> tuple[Tensor, None]:
-        """Return the forecast frames and no additional loss; without one-step predictions no truth is fed back."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the forecast frames and an additional loss, here none; without one-step forecasts no truth is used."""
         del future_BTCHW, use_truth_TB
         return self(frames_BTCHW, lead_steps), None
 
@@ -87,14 +87,3 @@ class DirectModel(nn.Module, ABC):
             )
         if lead_steps < 1:
             raise InputError(f"lead_steps: expected at least 1, got {lead_steps}")
-
-
-def require_positive(**numbers: int) -> None:
-    """Refuse a model option below 1.
-
-    Raises:
-        InputError: an option is below 1; the message names it.
-    """
-    wrong = {name: number for name, number in numbers.items() if number < 1}
-    if wrong:
-        raise InputError(f"expected at least 1, got {', '.join(f'{name}={number}' for name, number in wrong.items())}")

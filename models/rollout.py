@@ -39,6 +39,7 @@ class RecurrentModel(nn.Module):
         patch: edge of the squares of pixels that become channels before the network, and pixels again after it (the
             paper's last section); other sides are padded with their last row and column.
         residual: predict the change relative to the input frame, instead of the frame itself.
+        **cell_options: options of the cell (`models.cells.base.options_of_cell`).
 
     Attributes:
         recompute: in training, save only the states between time steps and compute a step's activations again in the
@@ -58,6 +59,7 @@ class RecurrentModel(nn.Module):
         memory_skip: str = "none",
         patch: int = 1,
         residual: bool = False,
+        **cell_options: Any,
     ) -> None:
         super().__init__()
         self.in_channels, self.patch, self.residual = in_channels, patch, residual
@@ -72,6 +74,7 @@ class RecurrentModel(nn.Module):
             multiscale=multiscale,
             skip=skip,
             memory_skip=memory_skip,
+            cell_options=cell_options,
         )
         self.head = nn.Conv2d(hidden_channels, channels, 1)
 

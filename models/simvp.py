@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from models.direct import DirectModel, require_positive
+from models.checks import require_positive
+from models.direct import DirectModel
 
 SLOPE = 0.2
 

@@ -5,7 +5,9 @@ so six layers work at 1, 1/2, 1/4, 1/4, 1/2, 1 (MS-RNN paper, section 4.1). The 
 data, without skips, and leaves the last layer at full resolution, where the next time step takes it up.
 """
 
-from typing import Any, NamedTuple, cast
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,8 @@ from core.errors import InputError
 from models.bands import advanced
 from models.cells.base import CELLS, LayerPosition, RecurrentCell, State, Step
 from models.skips import SKIPS
+
+NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class StackState(NamedTuple):
@@ -37,6 +41,7 @@ class RecurrentStack(nn.Module):
         multiscale: whether the inner layers run at lower resolution.
         skip: none, unet, unet3+ or full; None is `unet` for a multi-scale stack and `none` for a flat one.
         memory_skip: the same for the zigzag memory M; the paper does not specify it, and `none` is its default here.
+        cell_options: further options of the cell, by name.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class RecurrentStack(nn.Module):
         multiscale: bool,
         skip: str | None = None,
         memory_skip: str = "none",
+        cell_options: Mapping[str, Any] = NO_OPTIONS,
     ) -> None:
         super().__init__()
         if num_layers < 1 or channels < 1 or kernel_size < 1 or kernel_size % 2 == 0:
@@ -62,7 +68,8 @@ class RecurrentStack(nn.Module):
         self.skips = tuple(tuple(connect(n, self.levels)) for n in range(num_layers))
         self.memory_skips = tuple(tuple(connect_memory(n, self.levels)) for n in range(num_layers))
         self.cells = nn.ModuleList(
-            cell_class(channels, kernel_size, LayerPosition(layer, num_layers)) for layer in range(num_layers)
+            cell_class(channels, kernel_size, LayerPosition(layer, num_layers), **cell_options)
+            for layer in range(num_layers)
         )
         self.auxiliary = cell_class.auxiliary(channels)
 

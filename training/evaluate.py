@@ -132,7 +132,7 @@ def main(
             how = SkillOptions(EVENT_WINDOWS[protocol], every_minutes, journal=journal, cache=cache)
             report([forecaster], [data] if data else [], replace(how, csv_file=csv_file, json_file=json_file), MODULE)
         else:
-            name = dataset or trained_on(forecaster).get("dataset", "germany")
+            name = _scored_on(forecaster, dataset, transfer=transfer)
             test = scored_set(forecaster, name, data, options, transfer=transfer)
             _print_table(forecaster, test, name, outputs, plot, clips=clips, one_step=protocol is Protocol.paper)
 
@@ -188,11 +188,8 @@ def scored_set(
     """
     kind = DATASETS.get(dataset)
     trained = trained_on(forecaster)
-    if trained and trained["dataset"] != dataset and not transfer:
-        raise ConfigError(
-            f"--dataset: expected {trained['dataset']}, on which {forecaster.name} was trained, got {dataset}; "
-            f"--transfer scores it on {dataset} nevertheless"
-        )
+    if not transfer:
+        _refuse_other_data(forecaster, dataset, trained)
     own = trained.get("dataset_options", {}) if trained.get("dataset") == dataset else {}
     if not transfer and not own.get("crop"):  # random cuts are of all sizes
         _refuse_other_frames(forecaster.name, own, options, kind.options_class.model_fields)
@@ -229,8 +226,37 @@ def _without_windows(test: NowcastDataset, path: Path | None, options: dict[str,
 
 
 def trained_on(forecaster: Forecaster) -> dict[str, Any]:
-    """Return the configuration of the training run; empty if the card has none (baselines, converted weights)."""
+    """Return the configuration of the training run; empty if the card has none (baselines)."""
     return dict(forecaster.card.get("training", {}).get("config", {}))
+
+
+def trained_text(forecaster: Forecaster) -> str:
+    """Return name and options of the data set that a forecaster was trained on, for a sentence."""
+    trained = trained_on(forecaster)
+    options = trained.get("dataset_options", {})
+    sizes = ", ".join(f"{key}={options[key]}" for key in FRAME_OPTIONS if key in options)
+    return f"{trained.get('dataset', 'no stated data set')}{f' ({sizes})' if sizes else ''}"
+
+
+def _scored_on(forecaster: Forecaster, given: str | None, *, transfer: bool) -> str:
+    """Return the data set to score on: the given one, else that of the card; say both with `transfer`."""
+    dataset = given or str(trained_on(forecaster).get("dataset", "germany"))
+    if transfer and is_first_process():
+        typer.echo(f"--transfer: trained on {trained_text(forecaster)}, scored on {dataset}\n")
+    return dataset
+
+
+def _refuse_other_data(forecaster: Forecaster, dataset: str, trained: Mapping[str, Any]) -> None:
+    if trained and trained["dataset"] != dataset:
+        raise ConfigError(
+            f"--dataset: expected {trained['dataset']}, on which {forecaster.name} was trained, got {dataset}; "
+            f"--transfer scores it on {dataset} nevertheless"
+        )
+    if forecaster.card and not trained and not DATASETS.get(dataset).is_rain:
+        raise ConfigError(
+            f"--dataset: expected rain for {forecaster.name}, whose card names no data set, got {dataset}; --transfer "
+            "scores it nevertheless"
+        )
 
 
 def _refuse_other_frames(name: str, own: dict[str, Any], given: dict[str, Any], fields: dict[str, Any]) -> None:

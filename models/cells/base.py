@@ -1,6 +1,7 @@
 """Interface of a recurrent cell: one layer of a stack, advanced by one time step."""
 
 from abc import ABC, abstractmethod
+from inspect import Parameter, signature
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor, nn, zeros_like
@@ -55,11 +56,13 @@ class RecurrentCell(nn.Module, ABC):
     A cell keeps size, type and device of its input, treats each sample of a batch alone, starts from zeros and passes a
     gradient to every parameter. `uses_memory`: the cell takes and returns the zigzag memory M. `uses_diagonal`: its
     `forward` has a fourth argument, `diagonal_BCHW`, the output of the layer below at the previous time step, resampled
-    to this layer's size without any skip (None at the first time step and in the first layer).
+    to this layer's size without any skip (None at the first time step and in the first layer). `schedule`: the schedule
+    of true frames with which the paper of the cell trains.
     """
 
     uses_memory: ClassVar[bool] = False
     uses_diagonal: ClassVar[bool] = False
+    schedule: ClassVar[str] = "scheduled"
     state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
@@ -89,3 +92,9 @@ class RecurrentCell(nn.Module, ABC):
 
 
 CELLS: Registry[type[RecurrentCell]] = Registry("cell")
+
+
+def options_of_cell(name: str) -> tuple[str, ...]:
+    """Return the names of a cell's own options: the keywords of its class."""
+    parameters = signature(CELLS.get(name)).parameters.values()
+    return tuple(one.name for one in parameters if one.kind is Parameter.KEYWORD_ONLY)

@@ -7,7 +7,8 @@ from torch import Tensor, cat, nn, ones
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, State, Step
 from models.cells.convlstm import ConvLSTMCell
-from models.cells.gates import in_context
+from models.cells.gates import ROUNDS, in_context
+from models.checks import require_positive
 
 SCALES: Final = (1, 2, 4)
 
@@ -80,11 +81,15 @@ class Expression(nn.Module):
 class CMSLSTMCell(ConvLSTMCell):
     """CMS-LSTM (Chai et al. 2021, arXiv:2102.03586); state: (h_BCHW, c_BCHW).
 
-    Context embedding, then ConvLSTM, then the expression block.
+    Context embedding, then ConvLSTM, then the expression block. Option `rounds`: iterations of the embedding.
     """
 
-    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE, *, rounds: int = ROUNDS
+    ) -> None:
         super().__init__(channels, kernel_size, position)
+        require_positive(rounds=rounds)
+        self.rounds = rounds
         self.from_h = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.from_x = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.expression = Expression(channels, kernel_size)
@@ -95,7 +100,7 @@ class CMSLSTMCell(ConvLSTMCell):
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
-        x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x)
+        x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x, self.rounds)
         gated = super().forward(x_BCHW, (h_BCHW, c_BCHW), memory_BCHW)
         h_BCHW, c_BCHW = self.expression(*gated.state)
         return Step(h_BCHW, (h_BCHW, c_BCHW), memory_BCHW)

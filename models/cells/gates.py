@@ -39,10 +39,14 @@ def scaled(gate_BCHW: Tensor, x_BCHW: Tensor) -> Tensor:
 
 
 def in_context(
-    x_BCHW: Tensor, h_BCHW: Tensor, from_h: Callable[[Tensor], Tensor], from_x: Callable[[Tensor], Tensor]
+    x_BCHW: Tensor,
+    h_BCHW: Tensor,
+    from_h: Callable[[Tensor], Tensor],
+    from_x: Callable[[Tensor], Tensor],
+    rounds: int = ROUNDS,
 ) -> tuple[Tensor, Tensor]:
-    """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), alternately: x, h, x, h, x."""
-    for turn in range(ROUNDS):
+    """Scale x by 2 sigmoid(from_h(h)) and h by 2 sigmoid(from_x(x)), alternately, x first, `rounds` times in all."""
+    for turn in range(rounds):
         if turn % 2 == 0:
             x_BCHW = scaled(from_h(h_BCHW), x_BCHW)
         else:

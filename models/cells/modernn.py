@@ -8,6 +8,7 @@ from torch import Tensor, nn, stack
 from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
 from models.cells.convlstm import ConvLSTMCell
 from models.cells.gates import ROUNDS, in_context
+from models.checks import require_positive
 
 KERNELS: Final = (3, 5, 7)
 
@@ -47,18 +48,25 @@ class MeanConv2d(nn.Module):
 
 @CELLS.register("modernn")
 class MoDeRNNCell(ConvLSTMCell):
-    """MoDeRNN (Chai et al. 2021, arXiv:2110.12978); state: (h_BCHW, c_BCHW): detail context block, then ConvLSTM."""
+    """MoDeRNN (Chai et al. 2021, arXiv:2110.12978); state: (h_BCHW, c_BCHW): detail context block, then ConvLSTM.
 
-    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+    Option `rounds`: iterations of the context block (the paper: 5); both its parts have parameters from 2 on.
+    """
+
+    def __init__(
+        self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE, *, rounds: int = ROUNDS
+    ) -> None:
         super().__init__(channels, kernel_size, position)
+        require_positive(rounds=rounds)
+        self.rounds = rounds
         self.from_h = MeanConv2d(channels)
         self.from_x = MeanConv2d(channels)
 
     @property
     def reach(self) -> int | None:
-        return ROUNDS * (KERNELS[-1] // 2) + self.kernel_size // 2
+        return self.rounds * (KERNELS[-1] // 2) + self.kernel_size // 2
 
     def forward(self, x_BCHW: Tensor, state: State, memory_BCHW: Tensor | None) -> Step:
         h_BCHW, c_BCHW = state
-        x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x)
+        x_BCHW, h_BCHW = in_context(x_BCHW, h_BCHW, self.from_h, self.from_x, self.rounds)
         return super().forward(x_BCHW, (h_BCHW, c_BCHW), memory_BCHW)

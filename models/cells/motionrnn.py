@@ -7,7 +7,8 @@ from torch import Tensor, cat, nn, unflatten
 
 from models.cells.base import CELLS, MIDDLE, LayerPosition, State, Step
 from models.cells.mim import MIMCell
-from models.cells.warp import warp
+from models.cells.warp import WARPS, warp
+from models.checks import require_choice
 
 FLOWS: Final = 9
 TREND_STEP: Final = 0.5
@@ -17,12 +18,13 @@ class MotionGRU(nn.Module):
     """MotionGRU (Wu et al. 2021, MotionRNN, arXiv:2103.02243, section 3.2 and eq. 4, in the form of the MS-RNN paper).
 
     It works at half of the layer's resolution; an odd side is padded with zeros on the right or below, and the result
-    is cut. When the samples of all flows are merged, each stays with its channel and its pixel (the reference
-    interleaves flows and pixels, and flows and samples of a batch).
+    is cut. When the samples of all flows are merged, each stays with its channel and its pixel, unless `layout` is
+    `reference`: its released code interleaves flows and pixels, and flows and samples of a batch.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, warp: str = "exact", layout: str = "exact") -> None:
         super().__init__()
+        self.grid, self.layout = warp, layout
         narrow, flow = max(channels // 4, 1), 2 * FLOWS
         self.encode = nn.Conv2d(channels, narrow, 2, stride=2)
         self.update = nn.Conv2d(narrow + flow, flow, 1)
@@ -48,13 +50,27 @@ class MotionGRU(nn.Module):
         z = self.candidate(cat([e_BCHW, r * flow_BCHW], dim=1)).tanh()
         trend_BCHW = trend_BCHW + TREND_STEP * (flow_BCHW - trend_BCHW)
         flow_BCHW = u * z + (1 - u) * flow_BCHW + trend_BCHW
-        samples_BLCHW = warp(e_BCHW, unflatten(flow_BCHW, 1, (FLOWS, 2))) * self.weights(e_BCHW).sigmoid()[:, :, None]
+        samples_BLCHW = warp(e_BCHW, self._flows(flow_BCHW), self.grid) * self.weights(e_BCHW).sigmoid()[:, :, None]
         decoded_BCHW = self.decode(self._merged(samples_BLCHW))[..., :height, :width]
         gate_BCHW = self.gate(cat([decoded_BCHW, h_BCHW], dim=1)).sigmoid()
         return gate_BCHW * h_BCHW + (1 - gate_BCHW) * decoded_BCHW, flow_BCHW, trend_BCHW
 
+    def _flows(self, flow_BCHW: Tensor) -> Tensor:
+        """Return the vectors (B, 9, 2, H, W); the released code reads the same numbers as (9, B, 2, H, W)."""
+        if self.layout == "exact":
+            return unflatten(flow_BCHW, 1, (FLOWS, 2))
+        batch, _, height, width = flow_BCHW.shape
+        return flow_BCHW.reshape(FLOWS, batch, 2, height, width).transpose(0, 1)
+
     def _merged(self, samples_BLCHW: Tensor) -> Tensor:
-        """Apply the 1 x 1 convolution of all flows; its weight has flows inside channels, unlike `warp`."""
+        """Apply the 1 x 1 convolution of all flows; its weight has flows inside channels, unlike `warp`.
+
+        The released code has the flows after the pixels and reads the numbers on as if they were channels.
+        """
+        if self.layout == "reference":
+            batch, _, _, height, width = samples_BLCHW.shape
+            merged: Tensor = self.merge(samples_BLCHW.permute(0, 2, 3, 4, 1).reshape(batch, -1, height, width))
+            return merged
         weight = unflatten(self.merge.weight, 1, (-1, FLOWS)).transpose(1, 2).flatten(1, 2)
         return F.conv2d(samples_BLCHW.flatten(1, 2), weight, self.merge.bias)
 
@@ -65,11 +81,30 @@ class MotionRNNCell(MIMCell):
 
     State: that of MIM, then flow and trend of the MotionGRU at half resolution. The last layer returns MIM's output
     unchanged, so it has no MotionGRU.
+
+    Args:
+        channels: of input, output and state.
+        kernel_size: of the convolutions of MIM.
+        position: of the layer in its stack.
+        warp: exact, or reference for weights that were trained with the released code, see `warp`.
+        layout: the same for the order in which MotionGRU merges its samples.
+
+    Raises:
+        InputError: an impossible option.
     """
 
-    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+    def __init__(
+        self,
+        channels: int,
+        kernel_size: int = 3,
+        position: LayerPosition = MIDDLE,
+        *,
+        warp: str = "exact",
+        layout: str = "exact",
+    ) -> None:
         super().__init__(channels, kernel_size, position)
-        self.motion = None if position.is_last else MotionGRU(channels)
+        require_choice(WARPS, warp=warp, layout=layout)
+        self.motion = None if position.is_last else MotionGRU(channels, warp=warp, layout=layout)
 
     def init_state(self, x_BCHW: Tensor) -> State:
         return super().init_state(x_BCHW) + (() if self.motion is None else self.motion.init_state(x_BCHW))

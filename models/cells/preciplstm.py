@@ -6,7 +6,8 @@ from torch import Tensor, nn, zeros_like
 
 from models.cells.base import CELLS, MIDDLE, CatConv2d, JointConv2d, LayerPosition, RecurrentCell, State, Step
 from models.cells.gates import gated, updated
-from models.cells.local_attention import LocalAttention
+from models.cells.local_attention import WINDOW, LocalAttention
+from models.checks import require_positive
 
 
 @CELLS.register("preciplstm")
@@ -16,16 +17,19 @@ class PrecipLSTMCell(RecurrentCell):
     State: (h_BCHW, c_BCHW, spatial_BCHW, temporal_BCHW, x_BCHW).
 
     The spatial memory follows the attended input, the temporal one the change of the layer's input since the previous
-    time step (skips and resampling included).
+    time step (skips and resampling included). Option `window`: edge of the attention's window in cells.
     """
 
     uses_memory: ClassVar[bool] = True
     state_names: ClassVar[tuple[str, ...]] = ("h", "c", "spatial", "temporal", "x")
 
-    def __init__(self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE) -> None:
+    def __init__(
+        self, channels: int, kernel_size: int = 3, position: LayerPosition = MIDDLE, *, window: int = WINDOW
+    ) -> None:
         super().__init__(channels, kernel_size, position)
+        require_positive(window=window)
         pair = (channels, channels)
-        self.attention = LocalAttention(channels)
+        self.attention = LocalAttention(channels, window)
         self.attended = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
         self.gates = JointConv2d(pair, 4 * channels, kernel_size)
         self.memory_gates = JointConv2d(pair, 3 * channels, kernel_size)

@@ -33,6 +33,7 @@ class PredRNNv2Cell(PredRNNCell):
     """The cell of PredRNN; the increments of C and M go to the stack's `Decoupling`; state: (h_BCHW, c_BCHW)."""
 
     gives_increments: ClassVar[bool] = True
+    schedule: ClassVar[str] = "reverse"
 
     @classmethod
     def auxiliary(cls, channels: int) -> nn.Module:

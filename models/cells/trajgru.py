@@ -8,7 +8,8 @@ from torch import Tensor, nn, split, unflatten
 from torch.utils.checkpoint import checkpoint
 
 from models.cells.base import CELLS, MIDDLE, JointConv2d, LayerPosition, RecurrentCell, State, Step
-from models.cells.warp import warp
+from models.cells.warp import WARPS, warp
+from models.checks import require_choice, require_odd, require_positive
 
 SLOPE = 0.2
 
@@ -24,6 +25,10 @@ class TrajGRUCell(RecurrentCell):
         links: L, flows along which the state is sampled.
         flow_kernel: edge of the flow network's kernels, odd.
         flow_channels: width of the flow network; with 5 x 5 and 32 the MS-RNN paper's 2.11 M parameters.
+        warp: exact, or reference for weights that were trained with the released code, see `warp`.
+
+    Raises:
+        InputError: an impossible option.
     """
 
     state_names: ClassVar[tuple[str, ...]] = ("h",)
@@ -37,9 +42,13 @@ class TrajGRUCell(RecurrentCell):
         links: int = 10,
         flow_kernel: int = 5,
         flow_channels: int = 32,
+        warp: str = "exact",
     ) -> None:
         super().__init__(channels, kernel_size, position)
-        self.links = links
+        require_positive(links=links, flow_channels=flow_channels)
+        require_odd(flow_kernel=flow_kernel)
+        require_choice(WARPS, warp=warp)
+        self.links, self.grid = links, warp
         self.input_gates = nn.Conv2d(channels, 3 * channels, kernel_size, padding=kernel_size // 2)
         self.flow_features = JointConv2d((channels, channels), flow_channels, flow_kernel)
         self.flows = nn.Conv2d(flow_channels, 2 * links, flow_kernel, padding=flow_kernel // 2)
@@ -69,7 +78,7 @@ class TrajGRUCell(RecurrentCell):
 
     def _sampled(self, h_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
         """Apply the 1 x 1 convolution of all links as a matrix product: in `warp`'s result they are adjacent."""
-        warped_BHWK = warp(h_BCHW, -flow_BL2HW).flatten(1, 2).permute(0, 2, 3, 1)
+        warped_BHWK = warp(h_BCHW, -flow_BL2HW, self.grid).flatten(1, 2).permute(0, 2, 3, 1)
         moved_BHWC = F.linear(warped_BHWK, self.state_gates.weight.flatten(1), self.state_gates.bias)
         moved_BCHW = moved_BHWC.permute(0, 3, 1, 2)
         return moved_BCHW.contiguous() if h_BCHW.is_contiguous() else moved_BCHW  # stored as h, to which it is added

@@ -11,21 +11,28 @@ BORDER: Final = 2
 """Zeros around an image, in pixels: samples outside of it are moved to a position whose four neighbours are zeros."""
 
 
-def warp(image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+WARPS: Final = ("exact", "reference")
+"""Grids of samples: the pixels themselves, or the stretched ones of the reference's released code."""
+
+
+def warp(image_BCHW: Tensor, flow_BL2HW: Tensor, grid: str = "exact") -> Tensor:
     """Return bilinear samples of an image at every pixel plus its flow; outside it is zero.
 
-    A zero flow returns the image itself (the reference's grid is stretched by W / (W - 1)). The channels of a pixel are
+    A zero flow returns the image itself, unless the grid is the reference's. The channels of a pixel are
     read together, so the result is stored as (B, H, W, L, C): `flatten(1, 2)` of it is channels_last. Only image and
     flow are saved for the gradient.
 
     Args:
         image_BCHW: image to sample.
         flow_BL2HW: L flows in pixels of the image, each (u to the right, v downwards).
+        grid: `reference` has a position p of N pixels at p N / (N - 1) - 1/2: it normalises for corners and samples
+            for edges, so that a border pixel is mixed with the zeros outside.
 
     Returns:
         (B, L, C, H, W), in the image's type; positions are computed in float32 at least, also under autocast.
     """
-    warped_BLCHW: Tensor = _Warp.apply(image_BCHW, flow_BL2HW)  # type: ignore[no-untyped-call]
+    stretched = grid == "reference"
+    warped_BLCHW: Tensor = _Warp.apply(image_BCHW, flow_BL2HW, stretched)  # type: ignore[no-untyped-call]
     return warped_BLCHW
 
 
@@ -36,45 +43,53 @@ class _Corners(NamedTuple):
         cell_N: row of `_table` that holds the upper left of the four neighbours.
         right_N: distance of the sample from its left neighbours, 0 to 1.
         down_N: distance of the sample from its upper neighbours, 0 to 1.
+        per_flow: pixels by which a sample moves for one pixel of its flow, in u and in v.
     """
 
     cell_N: Tensor
     right_N: Tensor
     down_N: Tensor
+    per_flow: tuple[float, float]
 
 
 class _Warp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image_BCHW: Tensor, flow_BL2HW: Tensor) -> Tensor:
+    def forward(ctx: Any, image_BCHW: Tensor, flow_BL2HW: Tensor, stretched: bool) -> Tensor:
         ctx.save_for_backward(image_BCHW, flow_BL2HW)
-        corners = _corners(image_BCHW, flow_BL2HW)
+        ctx.stretched = stretched
+        corners = _corners(image_BCHW, flow_BL2HW, stretched=stretched)
         sampled_NC = _sampled(image_BCHW, corners.cell_N, _weights(corners))
         return _as_links(sampled_NC, image_BCHW, flow_BL2HW)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient_BLCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx: Any, gradient_BLCHW: Tensor) -> tuple[Tensor, Tensor, None]:
         image_BCHW, flow_BL2HW = ctx.saved_tensors
-        corners = _corners(image_BCHW, flow_BL2HW)
+        corners = _corners(image_BCHW, flow_BL2HW, stretched=ctx.stretched)
         gradient_NC = gradient_BLCHW.permute(0, 3, 4, 1, 2).flatten(0, 3)
         slopes = [
-            _sampled(image_BCHW, corners.cell_N, weights).mul_(gradient_NC).sum(dim=1)
-            for weights in _slope_weights(corners)
+            _sampled(image_BCHW, corners.cell_N, weights).mul_(gradient_NC).sum(dim=1) * pixels
+            for weights, pixels in zip(_slope_weights(corners), corners.per_flow, strict=True)
         ]
         by_flow = _as_links(torch.stack(slopes, dim=1), image_BCHW, flow_BL2HW).to(flow_BL2HW.dtype)
-        return _scattered(gradient_NC, corners, image_BCHW), by_flow
+        return _scattered(gradient_NC, corners, image_BCHW), by_flow, None
 
 
-def _corners(image_BCHW: Tensor, flow_BL2HW: Tensor) -> _Corners:
+def _corners(image_BCHW: Tensor, flow_BL2HW: Tensor, *, stretched: bool) -> _Corners:
     dtype, device = torch.promote_types(image_BCHW.dtype, torch.float32), image_BCHW.device
     batch, _, height, width = image_BCHW.shape
     rows, columns = height + 2 * BORDER, width + 2 * BORDER
     u_BHWL, v_BHWL = flow_BL2HW.permute(2, 0, 3, 4, 1).to(dtype)
-    left_BHWL, right_BHWL = _split(u_BHWL + torch.arange(width, dtype=dtype, device=device)[:, None], width)
-    top_BHWL, down_BHWL = _split(v_BHWL + torch.arange(height, dtype=dtype, device=device)[:, None, None], height)
+    x_BHWL = u_BHWL + torch.arange(width, dtype=dtype, device=device)[:, None]
+    y_BHWL = v_BHWL + torch.arange(height, dtype=dtype, device=device)[:, None, None]
+    across, down = (size / max(size - 1, 1) if stretched else 1.0 for size in (width, height))
+    if stretched:
+        x_BHWL, y_BHWL = x_BHWL * across - 0.5, y_BHWL * down - 0.5
+    left_BHWL, right_BHWL = _split(x_BHWL, width)
+    top_BHWL, down_BHWL = _split(y_BHWL, height)
     first_B = torch.arange(0, batch * rows, rows, dtype=torch.int32, device=device)
     cell_BHWL = (top_BHWL + first_B[:, None, None, None]) * columns + left_BHWL
-    return _Corners(cell_BHWL.flatten(), right_BHWL.flatten(), down_BHWL.flatten())
+    return _Corners(cell_BHWL.flatten(), right_BHWL.flatten(), down_BHWL.flatten(), (across, down))
 
 
 def _split(position: Tensor, size: int) -> tuple[Tensor, Tensor]:

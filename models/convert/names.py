@@ -5,7 +5,8 @@ the same weights inside.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from core.errors import InputError
 
+NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _NESTED: Final[Mapping[str, str]] = {  # MIM-N and MIM-S
     "_conv_x2h_n": "nested.change_gates.parts.0",
     "_conv_n2h_n": "nested.change_gates.parts.1",
@@ -75,16 +77,44 @@ OURS: Final[Mapping[str, str]] = {
     "_conv_m2o": "output_gate.parts.1",
     "_conv_c_m": "merge",
 }
+_TRAJECTORY: Final[Mapping[str, str]] = {  # TrajGRU
+    "_conv_x2h": "input_gates",
+    "_conv_x2f": "flow_features.parts.0",
+    "_conv_h2f": "flow_features.parts.1",
+    "_conv_flow": "flows",
+    "project": "state_gates",
+}
+_FIRST_TRAJECTORY: Final[Mapping[str, str]] = {  # TrajGRU of the first public version (5 x 5, 32 flow channels)
+    "i2h": "input_gates",
+    "i2f_conv1": "flow_features.parts.0",
+    "h2f_conv1": "flow_features.parts.1",
+    "flows_conv": "flows",
+    "ret": "state_gates",
+}
+_MOTION: Final[Mapping[str, str]] = {  # MotionRNN, besides what it shares with MIM
+    "_conv_enc": "motion.encode",
+    "_conv_u": "motion.update",
+    "_conv_r": "motion.reset",
+    "_conv_z": "motion.candidate",
+    "_conv_hm": "motion.weights",
+    "_conv_dec": "motion.merge",
+    "_deconv_dec": "motion.decode",
+    "_conv_g": "motion.gate",
+}
+_DIALECTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "._conv_x2f.": _TRAJECTORY,
+    ".i2f_conv1.": _FIRST_TRAJECTORY,
+    "._conv_enc.": _MOTION,
+}
+"""Cells with names of their own, or that mean something else, by a part of a name that only these have."""
 _IN_OUT: Final[Mapping[str, str]] = {
     "embed.conv_embed": "embed",
     "fc.conv_fc": "head",
     "rnns.adapter": "stack.auxiliary.adapter",
 }
 _LAYER: Final = re.compile(r"rnns\.\w+\.(\d+)\.([\w.]+)\.(weight|bias)")
-_UNUSED: Final = (  # parameters on which no prediction of the reference depends; dropped
-    re.compile(rf"rnns\.\w+\.0\.({'|'.join(_NESTED)})\.(weight|bias)"),  # MIM: nothing is nested in the first layer
-    re.compile(r"rnns\.\w+\.(?!1\.)\d+\._conv_[xz]\.(weight|bias)"),  # PredRNN++: one highway, in the second layer
-)
+_NOTHING_NESTED: Final = re.compile(rf"rnns\.\w+\.0\.({'|'.join(_NESTED)})\.(weight|bias)")  # MIM's first layer
+_OTHER_HIGHWAYS: Final = re.compile(r"rnns\.\w+\.(?!1\.)\d+\._conv_[xz]\.(weight|bias)")  # of PredRNN++: one is used
 
 
 def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -95,30 +125,60 @@ def convert(reference: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         InputError: names that none of our modules has.
     """
+    dialect = dialect_of(reference)
+    unused = _unused(reference, dialect)
     ours: dict[str, Tensor] = {}
     left_over: list[str] = []
     for name, value in reference.items():
-        if any(pattern.fullmatch(name.removeprefix("param/")) for pattern in _UNUSED):
+        if any(pattern.fullmatch(name.removeprefix("param/")) for pattern in unused):
             continue
-        target = our_name(name.removeprefix("param/"))
+        target = our_name(name.removeprefix("param/"), dialect)
         if target is None:
             left_over.append(name)
         else:
-            ours[target] = torch.as_tensor(value)
+            ours[target] = _in_our_order(target, torch.as_tensor(value), dialect)
     if left_over:
         raise InputError(f"parameters {', '.join(left_over)} have no counterpart in our models")
     return ours
 
 
-def our_name(name: str) -> str | None:
-    """Return our name of a reference parameter, or None if there is none."""
-    module, _, kind = name.rpartition(".")
-    if module in _IN_OUT:
-        return f"{_IN_OUT[module]}.{kind}"
+def dialect_of(reference: Iterable[str]) -> Mapping[str, str]:
+    """Return the names of modules that only this cell's checkpoints have; empty for most cells."""
+    names = list(reference)
+    return next((own for part, own in _DIALECTS.items() if any(part in name for name in names)), {})
+
+
+def _unused(reference: Iterable[str], dialect: Mapping[str, str]) -> list[re.Pattern[str]]:
+    """Return patterns of parameters on which no prediction of the reference depends; these are dropped."""
+    if dialect is not _MOTION:
+        return [_NOTHING_NESTED, _OTHER_HIGHWAYS]
+    last = max(int(match[1]) for name in reference if (match := _LAYER.fullmatch(name.removeprefix("param/"))))
+    return [_NOTHING_NESTED, re.compile(rf"rnns\.\w+\.{last}\.({'|'.join(_MOTION)})\.(weight|bias)")]
+
+
+def _in_our_order(target: str, value: Tensor, dialect: Mapping[str, str]) -> Tensor:
+    """Return gates in our order (z, r, candidate); the first public TrajGRU has r before z."""
+    if dialect is not _FIRST_TRAJECTORY or not ("input_gates" in target or "state_gates" in target):
+        return value
+    r, z, candidate = value.chunk(3)
+    return torch.cat([z, r, candidate])
+
+
+def our_name(name: str, dialect: Mapping[str, str] = NONE) -> str | None:
+    """Return our name of a reference parameter, or None if there is none.
+
+    Args:
+        name: without `param/`.
+        dialect: names of modules that stand for something else in this checkpoint (`dialect_of`).
+    """
+    ends, _, kind = name.rpartition(".")
+    if ends in _IN_OUT:
+        return f"{_IN_OUT[ends]}.{kind}"
     match = _LAYER.fullmatch(name)
-    if match is None or match[2] not in OURS:
+    module = None if match is None else dialect.get(match[2], OURS.get(match[2]))
+    if match is None or module is None:
         return None
-    return f"stack.cells.{match[1]}.{OURS[match[2]]}.{match[3]}"
+    return f"stack.cells.{match[1]}.{module}.{match[3]}"
 
 
 def load_reference(model: nn.Module, reference: Mapping[str, Tensor]) -> None:

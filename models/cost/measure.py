@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.errors import ConfigError, UnavailableError
+from models.cost.training_memory import CudaAllocator, computed_in, require_precision, state_bytes, training_peak
 
 DEVICES = ("auto", "shapes", "cpu", "cuda")
 TAPS = 4
@@ -56,11 +58,13 @@ class MemoryUse:
     Attributes:
         activation_bytes: unique storages that autograd saves, without parameters and tensors made of them only.
         joined_weight_bytes: saved copies of weights (`JointConv2d` joins its parts at every step).
-        peak_bytes: the allocator's peak of a forward and backward pass above the level before; None without a GPU.
+        state_bytes: weights, gradients and Adam's moments, which training holds all the time.
+        peak_bytes: the allocator's peak of a whole training step, `state_bytes` included; None without a GPU.
     """
 
     activation_bytes: int
     joined_weight_bytes: int
+    state_bytes: int
     peak_bytes: int | None = None
 
 
@@ -104,8 +108,19 @@ def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
     return 2 * int(prod(query[:3])) * int(key[2]) * (int(query[3]) + int(value[3]))
 
 
-def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> MemoryUse:
-    """Measure what one training forward pass saves; on a GPU also the allocator's peak with the backward pass."""
+def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int, *, precision: str = "32-true") -> MemoryUse:
+    """Measure what one training forward pass saves; on a GPU also the allocator's peak of a whole training step.
+
+    Args:
+        model: what is trained.
+        frames_BTCHW: given frames, on the model's device.
+        lead_steps: frames to forecast.
+        precision: that trains, 32-true or bf16-mixed.
+
+    Raises:
+        InputError: another precision.
+    """
+    require_precision(precision)
     own = {_key(tensor) for tensor in (*model.parameters(), *model.buffers())}
     kept: dict[int, torch.UntypedStorage] = {}
 
@@ -115,7 +130,8 @@ def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> M
         return tensor
 
     before = _alive()
-    with _MadeOf(own) as joined, torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with computed_in(precision, frames_BTCHW.device), _MadeOf(own) as joined, hooks:
         result = _train_forward(model, frames_BTCHW, lead_steps)
     not_kept = own | before.keys() | {_key(result)}
     kept |= {key: storage for key, storage in _alive().items() if key not in not_kept}
@@ -123,8 +139,11 @@ def measure_memory(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> M
     activations = sum(storage.nbytes() for storage in kept.values()) - copies
     kept.clear()
     del result, joined
-    peak = _peak(model, frames_BTCHW, lead_steps) if frames_BTCHW.is_cuda else None
-    return MemoryUse(activations, copies, peak)
+    peak: int | None = None
+    if frames_BTCHW.is_cuda:
+        forward = partial(_train_forward, model, frames_BTCHW, lead_steps)
+        peak = training_peak(model, forward, precision, CudaAllocator())
+    return MemoryUse(activations, copies, state_bytes(model), peak)
 
 
 def _alive() -> dict[int, torch.UntypedStorage]:
@@ -144,17 +163,6 @@ def _train_forward(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> T
     else:
         predictions, loss = with_loss(frames_BTCHW, lead_steps)
     return predictions.sum() if loss is None else predictions.sum() + loss
-
-
-def _peak(model: nn.Module, frames_BTCHW: Tensor, lead_steps: int) -> int:
-    torch.cuda.synchronize()
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    torch.autograd.backward(_train_forward(model, frames_BTCHW, lead_steps))
-    torch.cuda.synchronize()
-    model.zero_grad(set_to_none=True)
-    return torch.cuda.max_memory_allocated() - before
 
 
 def _key(tensor: Tensor) -> int:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from torch import Tensor, nn
 
 from core.command import errors_in_one_line
 from core.errors import InputError
@@ -28,6 +29,7 @@ class CostSetting:
     batch: int = 1
     hidden_channels: int = 64
     num_layers: int = 6
+    precision: str = "32-true"
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -64,8 +66,12 @@ def measure(name: str, setting: CostSetting, *, device: str = "auto", with_memor
     with measuring_on(device, model) as place:
         shape = (setting.batch, setting.input_steps, 1, setting.height, setting.width)
         frames_BTCHW = torch.zeros(shape, device=place)
-        memory = measure_memory(model, frames_BTCHW, setting.lead_steps) if with_memory else None
+        memory = _memory(model, frames_BTCHW, setting) if with_memory else None
         return Cost(count_parameters(model), measure_work(model, frames_BTCHW, setting.lead_steps), memory)
+
+
+def _memory(model: nn.Module, frames_BTCHW: Tensor, setting: CostSetting) -> MemoryUse:
+    return measure_memory(model, frames_BTCHW, setting.lead_steps, precision=setting.precision)
 
 
 def _arguments(name: str, setting: CostSetting) -> dict[str, Any]:
@@ -161,15 +167,17 @@ def main(
     batch: Annotated[int, typer.Option(min=1)] = 1,
     hidden_channels: Annotated[int, typer.Option(min=1)] = 64,
     num_layers: Annotated[int, typer.Option(min=1)] = 6,
+    precision: Annotated[str, typer.Option(help="that trains: 32-true or bf16-mixed")] = "32-true",
     option: Annotated[list[str] | None, typer.Option("--set", help="a model option, key=value")] = None,
     device: Annotated[str, typer.Option(help="auto, shapes (no numbers, no memory), cpu, cuda")] = "auto",
     out: Annotated[Path | None, typer.Option("--json", help="also write the figures to this file")] = None,
 ) -> None:
-    """Print parameters, multiply-accumulates and activation memory of a model, flat and multi-scale."""
+    """Print parameters, multiply-accumulates and the memory of training of a model, flat and multi-scale."""
     with errors_in_one_line(OSError):
         if (model is None) == (not everything):
             raise InputError("expected either --model NAME or --all")
-        setting = CostSetting(*size, *frames, batch, hidden_channels, num_layers, parse_options(option or []))
+        options = parse_options(option or [])
+        setting = CostSetting(*size, *frames, batch, hidden_channels, num_layers, precision, options)
         names = [model] if model is not None else _one_of_each()
         reports = [report(name, setting, device=device) for name in names]
         if out is not None:

@@ -46,9 +46,10 @@ def _measured_rows(costs: list[Figures], drop: Figures | None) -> list[list[str]
         row("  besides: elementwise products", lambda cost: f"{cost['macs']['products']:,}"),
         row("saved activations, MiB, measured", lambda cost: _mib(cost["activation_bytes"]), "activation_bytes"),
         row("  besides: joined weights", lambda cost: _mib(cost["joined_weight_bytes"])),
+        row("weights, gradients, Adam's moments, MiB", lambda cost: _mib(cost["state_bytes"])),
     ]
     if all(cost["peak_bytes"] is not None for cost in costs):
-        rows.append(row("allocator's peak, MiB", lambda cost: _mib(cost["peak_bytes"]), "peak_bytes"))
+        rows.append(row("peak of a training step, MiB", lambda cost: _mib(cost["peak_bytes"]), "peak_bytes"))
     return rows
 
 
@@ -187,10 +188,11 @@ def _title(figures: Figures) -> str:
 
 def _basis(figures: Figures) -> str:
     where = {
-        "shapes": "on shapes alone: operators and autograd graph of a float32 run on the CPU, without its numbers",
-        "cpu": "on the CPU, float32",
-        "cuda": "on the GPU, float32",
+        "shapes": "on shapes alone: operators and autograd graph of a run on the CPU, without its numbers",
+        "cpu": "on the CPU",
+        "cuda": "on the GPU",
     }[figures["measured_on"]]
+    where += f", precision {figures['setting']['precision']}"
     return f"Computed and measured {where}. Saved: unique storages kept for the gradient of one forward, no parameters."
 
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import InputError
-from models.direct import DirectModel, require_positive
+from models.checks import require_positive
+from models.direct import DirectModel
 from models.earthformer.blocks import CrossBlock, PatchMerge, Positions, SelfBlock, Upsample, conv_layer
 from models.earthformer.cuboids import PATTERNS, Size
 

@@ -8,6 +8,7 @@ import torch
 
 from core.errors import InputError, UnknownNameError
 from models import build_model, recurrent_models
+from models.build import options_of
 from models.checkpoint import load_model, save_model
 from models.rollout import from_patches, to_patches
 from models.skips import SKIPS
@@ -149,3 +150,40 @@ def test_bad_names_options_and_shapes_name_what_is_expected():
         model(torch.rand(1, 3, 1, 8, 8), lead_steps=0)
     with pytest.raises(InputError, match="odd kernel"):
         build_model("convlstm", kernel_size=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "more"),
+    [
+        ("trajgru", {"links": 3, "flow_kernel": 3, "flow_channels": 6}, "warp"),
+        ("motionrnn", {"warp": "reference", "layout": "reference"}, "layout"),
+        ("modernn", {"rounds": 2}, "rounds"),
+        ("cms-lstm", {"rounds": 3}, "rounds"),
+        ("preciplstm", {"window": 5}, "window"),
+    ],
+)
+def test_options_of_a_cell_are_options_of_its_models(name, options, more):
+    frames = torch.rand(1, 3, 1, 12, 12)
+    for prefix in ("", "ms-"):
+        assert more in options_of(prefix + name)
+        plain, other = _build(prefix + name, num_layers=3), _build(prefix + name, num_layers=3, **options)
+        if [p.shape for p in plain.parameters()] == [p.shape for p in other.parameters()]:
+            other.load_state_dict(plain.state_dict())
+        assert not torch.allclose(plain(frames, lead_steps=2), other(frames, lead_steps=2), rtol=1e-6, atol=1e-9)
+    with pytest.raises(InputError, match=f"got {next(iter(options))}"):
+        _build("convlstm", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("trajgru", {"links": 0}, "at least 1, got links=0"),
+        ("trajgru", {"flow_kernel": 4}, "odd numbers, got flow_kernel=4"),
+        ("ms-motionrnn", {"layout": "right"}, "layout: expected exact or reference, got 'right'"),
+        ("modernn", {"rounds": 0}, "rounds=0"),
+        ("preciplstm", {"window": 0}, "window=0"),
+    ],
+)
+def test_impossible_options_of_a_cell_name_what_is_expected(name, options, words):
+    with pytest.raises(InputError, match=words):
+        _build(name, **options)

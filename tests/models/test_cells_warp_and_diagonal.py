@@ -94,7 +94,7 @@ def test_warp_in_bfloat16_is_that_of_float32_with_exact_positions():
     results = []
     for dtype in (torch.bfloat16, torch.float32):
         inputs = [x.to(dtype).requires_grad_() for x in (image_BCHW, flow_BL2HW)]
-        warped = warp(*inputs)
+        warped = warp(inputs[0], inputs[1])
         assert warped.dtype == dtype
         results.append([warped, *torch.autograd.grad(warped.square().sum(), inputs)])
     for short, exact in zip(*results, strict=True):  # positions in bfloat16 would be pixels off
@@ -115,6 +115,35 @@ def test_a_flow_that_is_no_number_gives_none_there_alone():
     warped = warp(torch.rand(1, 2, 3, 4), flow_BL2HW)[0, 0]
     assert bool(warped[:, 1, 2].isnan().all())
     assert int(warped.isnan().sum()) == 2
+
+
+def _by_reference_grid(image_BCHW, flow_BL2HW):
+    """The released code's form: a grid normalised for corners, sampled as if for edges."""
+    height, width = image_BCHW.shape[-2:]
+    rows, cols = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    links = []
+    for flow in flow_BL2HW.unbind(dim=1):
+        x = 2 * (cols + flow[:, 0]) / max(width - 1, 1) - 1
+        y = 2 * (rows + flow[:, 1]) / max(height - 1, 1) - 1
+        links.append(F.grid_sample(image_BCHW, torch.stack([x, y], dim=-1), align_corners=False))
+    return torch.stack(links, dim=1)
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 7), (1, 4)])
+def test_the_reference_s_warp_and_its_gradients_are_those_of_its_grid(height, width):
+    image_BCHW = torch.rand(2, 3, height, width, dtype=torch.float64, requires_grad=True)
+    flow_BL2HW = (1.5 * torch.randn(2, 4, 2, height, width, dtype=torch.float64)).requires_grad_()
+    ours, theirs = warp(image_BCHW, flow_BL2HW, "reference"), _by_reference_grid(image_BCHW, flow_BL2HW)
+    torch.testing.assert_close(ours, theirs)
+    weight = torch.randn_like(ours)
+    gradients = [torch.autograd.grad((y * weight).sum(), (image_BCHW, flow_BL2HW)) for y in (ours, theirs)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_ones_under_zero_flow_are_halved_at_the_edges_by_the_reference_s_warp():
+    ones = warp(torch.ones(1, 1, 4, 4), _flow(0, 0, 4, 4), "reference")[0, 0, 0]
+    assert ones[0].tolist() == [0.25, 0.5, 0.5, 0.25]
+    assert ones[1].tolist() == [0.5, 1.0, 1.0, 0.5]
 
 
 def test_warp_of_shapes_alone():

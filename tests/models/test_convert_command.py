@@ -8,9 +8,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from core.errors import ConfigError
 from models import load_forecaster
 from models.checkpoint import load_model, read_card
+from models.convert import convert
 from models.convert.command import app
+from training.config import resolve
+from training.datasets import DATASETS
+from training.evaluate import scored_set
 
 
 def _reference(layers=3, channels=2, kernel=3):
@@ -23,8 +28,8 @@ def _reference(layers=3, channels=2, kernel=3):
     return {**weights, **{f"{name}.bias": torch.randn(shape[0]) for name, shape in shapes.items()}}
 
 
-def _run(source, out, model="ms-convlstm", *more):
-    return CliRunner().invoke(app, [str(source), "--model", model, "--out", str(out), *more])
+def _run(source, out, model="ms-convlstm", *more, dataset="germany"):
+    return CliRunner().invoke(app, [str(source), "--model", model, "--dataset", dataset, "--out", str(out), *more])
 
 
 def _refused(source, out, message, model="ms-convlstm"):
@@ -73,6 +78,101 @@ def test_a_golden_file_becomes_a_checkpoint_with_the_same_predictions(golden, tm
     with torch.no_grad():
         forecast = module(torch.from_numpy(file["frames"][:, :3]), lead_steps=3)
     np.testing.assert_allclose(forecast.numpy(), file["predictions"][:, -3:], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "steps", "minutes", "pixel_m", "transform"),
+    [
+        ("moving_mnist", 10, 0, 0.0, "identity"),
+        ("kth", 10, 0, 0.0, "identity"),
+        ("taxibj", 4, 30, 0.0, "identity"),
+        ("germany", 5, 30, 900_000 / 124, "reflectivity"),
+    ],
+)
+def test_the_card_follows_the_data_set_as_its_preset_and_frames_do(
+    tmp_path, dataset, steps, minutes, pixel_m, transform
+):
+    torch.save(_reference(), tmp_path / "reference.pth")
+    result = _run(tmp_path / "reference.pth", tmp_path / "out", dataset=dataset)
+    assert result.exit_code == 0, result.output
+    card = read_card(tmp_path / "out")
+    assert (card["input_steps"], card["lead_steps"], card["cadence_minutes"]) == (steps, steps, minutes)
+    assert (card["pixel_m"], card["transform"]["name"]) == (pixel_m, transform)
+    config = resolve(dataset, file=None, sets=[])
+    assert (config.input_steps, config.lead_steps, config.transform["name"]) == (steps, steps, transform)
+    trained = card["training"]["config"]
+    assert trained["dataset"] == dataset
+    own = DATASETS.get(dataset).options_class.model_validate(trained["dataset_options"])
+    preset = DATASETS.get(dataset).options_class.model_validate(config.dataset_options)
+    for key in ("size", "height", "width", "channels", "cadence_minutes"):
+        assert getattr(own, key, None) == getattr(preset, key, None)
+
+
+def test_a_data_set_must_be_stated_and_known(tmp_path):
+    torch.save(_reference(), tmp_path / "reference.pth")
+    arguments = [str(tmp_path / "reference.pth"), "--model", "convlstm", "--out", str(tmp_path / "out")]
+    assert "Missing option '--dataset'" in CliRunner().invoke(app, arguments).output
+    result = _run(tmp_path / "reference.pth", tmp_path / "out", dataset="hko7")
+    assert result.exit_code == 2
+    assert "dataset: expected one of moving_mnist, kth, taxibj, germany" in result.output
+
+
+def test_another_data_set_than_the_card_s_needs_transfer(tmp_path):
+    torch.save(_reference(), tmp_path / "reference.pth")
+    assert _run(tmp_path / "reference.pth", tmp_path / "out", dataset="kth").exit_code == 0
+    with pytest.raises(ConfigError, match="expected kth, on which out was trained, got moving_mnist; --transfer"):
+        scored_set(load_forecaster(tmp_path / "out"), "moving_mnist", None, {})
+    scored = scored_set(load_forecaster(tmp_path / "out"), "moving_mnist", None, {"test_clips": 3}, transfer=True)
+    assert len(scored) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "key"),
+    [
+        ("trajgru", ["--warp", "reference"], "predictions"),
+        ("trajgru", ["--warp", "exact"], "predictions_exact_warp"),
+        ("ms-trajgru", ["--warp", "reference"], "predictions"),
+        ("ms-trajgru", ["--warp", "exact"], "predictions_exact_warp"),
+        *(
+            (name, ["--warp", warp, "--layout", layout], f"predictions{exact}{right}")
+            for name in ("motionrnn", "ms-motionrnn")
+            for warp, exact in (("reference", ""), ("exact", "_exact_warp"))
+            for layout, right in (("reference", ""), ("exact", "_right_layout"))
+        ),
+    ],
+)
+def test_released_and_mended_behaviour_reproduce_the_reference(golden, tmp_path, name, options, key):
+    result = _run(golden / f"{name}.npz", tmp_path / "out", name, *options)
+    assert result.exit_code == 0, result.output
+    file, module = np.load(golden / f"{name}.npz"), load_model(tmp_path / "out")
+    for batch in ("", "_batch2"):
+        with torch.no_grad():
+            predictions = module.predict_all(torch.from_numpy(file[f"frames{batch}"][:, :3]), 3)  # type: ignore[operator]
+        np.testing.assert_allclose(predictions.numpy(), file[key + batch], atol=2e-5)
+
+
+def test_a_checkpoint_does_not_state_its_warp_so_it_must_be_given(golden, tmp_path):
+    for name, given, missing in (("trajgru", (), "warp"), ("ms-motionrnn", ("--warp", "exact"), "layout")):
+        result = _run(golden / f"{name}.npz", tmp_path / "out", name, *given)
+        assert result.exit_code == 2
+        assert f"--{missing}: expected reference or exact for {name}. The released" in result.output
+    for name, option in (("convlstm", "warp"), ("trajgru", "layout")):
+        needed = ["--warp", "exact"] if name == "trajgru" else []
+        result = _run(golden / f"{name}.npz", tmp_path / "out", name, *needed, f"--{option}", "exact")
+        assert result.exit_code == 2
+        assert f"--{option}: no meaning for {name}" in result.output
+    result = _run(golden / "trajgru.npz", tmp_path / "out", "trajgru", "--warp", "mended")
+    assert "warp: expected exact or reference, got 'mended'" in result.output
+
+
+def test_the_first_public_trajgru_has_its_gates_in_our_order():
+    ours = torch.arange(6.0)
+    names = {"i2h": "input_gates", "ret": "state_gates", "flows_conv": "flows", "h2f_conv1": "flow_features.parts.1"}
+    reference = {f"rnns.lstm.0.{name}.bias": ours.clone() for name in (*names, "i2f_conv1")}
+    converted = convert(reference)
+    assert converted["stack.cells.0.input_gates.bias"].tolist() == [2, 3, 0, 1, 4, 5]
+    assert converted["stack.cells.0.state_gates.bias"].tolist() == [2, 3, 0, 1, 4, 5]
+    assert converted["stack.cells.0.flows.bias"].tolist() == ours.tolist()
 
 
 def test_names_that_are_missing_or_left_over_are_named(tmp_path):

@@ -1,6 +1,8 @@
 """The paper's cost equations and counting, and what is really computed and kept (ms_rnn_facts.md, section 7)."""
 
+import gc
 import json
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,9 +15,10 @@ from core.errors import ConfigError, InputError, UnknownNameError
 from models import build_model, list_models
 from models.cells import CELLS
 from models.cost.equations import CostModel, flop_coefficient, output_coefficient
-from models.cost.measure import measure_memory, measure_work, measuring_on
+from models.cost.measure import count_parameters, measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, paper_macs
 from models.cost.report import CostSetting, app, measure, report
+from models.cost.training_memory import state_bytes, training_peak
 
 SMALL = CostSetting(12, 16, 2, 2, hidden_channels=8)
 
@@ -209,3 +212,56 @@ def test_unknown_names_and_devices_are_errors_of_ours():
         measure("ms-convltsm", SMALL)
     with pytest.raises(ConfigError, match="shapes"), measuring_on("npu", nn.Identity()):
         pass
+
+
+class _Recorder:
+    """An allocator that counts the numbers that Adam and the gradients hold whenever a peak begins anew."""
+
+    def __init__(self, model):
+        self.model, self.held = model, []
+
+    def allocated(self):
+        return 1000
+
+    def restart_peak(self):
+        gc.collect()
+        own = {tuple(p.shape) for p in self.model.parameters()}
+        alive = [t for t in gc.get_objects() if type(t) is torch.Tensor and tuple(t.shape) in own]
+        self.held.append((sum(p.grad is not None for p in self.model.parameters()), len(alive)))
+
+    def peak(self):
+        return 5000
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_the_peak_is_of_a_whole_step_with_gradients_and_adam_s_moments(precision, dtype):
+    model: Any = nn.Conv2d(3, 5, 3)
+    before, seen = model.weight.detach().clone(), []
+
+    def forward():
+        y = model(torch.ones(1, 3, 8, 8))
+        seen.append(y.dtype)
+        return y.float().sum()
+
+    allocator = _Recorder(model)
+    peak = training_peak(model, forward, precision, allocator)
+    own = 4 * (5 * 3 * 9 + 5)
+    assert peak == 5000 - (1000 - own)  # what else the process holds is left out, the model's own weights are not
+    assert state_bytes(model) == 4 * own
+    (gradients, alive), (gradients_later, alive_later) = allocator.held
+    assert (gradients, gradients_later) == (0, 2)
+    assert alive_later - alive >= 2 * 2  # two moments of each parameter
+    assert seen == [dtype, dtype]
+    assert torch.equal(model.weight, before)
+    assert model.weight.grad is None
+
+
+def test_bf16_saves_less_and_a_wrong_precision_is_refused(tmp_path):
+    whole, half = (measure("ms-convlstm", replace(SMALL, precision=p)).memory for p in ("32-true", "bf16-mixed"))
+    assert whole is not None
+    assert half is not None
+    assert half.activation_bytes < 0.8 * whole.activation_bytes
+    assert half.state_bytes == whole.state_bytes == 16 * count_parameters(build_model("ms-convlstm", hidden_channels=8))
+    result = CliRunner().invoke(app, ["--model", "convlstm", "--precision", "fp8"])
+    assert result.exit_code == 2
+    assert "precision: expected one of 32-true, bf16-mixed, got 'fp8'" in result.output

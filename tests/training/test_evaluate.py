@@ -309,6 +309,13 @@ def test_transfer_scores_frames_of_another_size(tmp_path):
     options = ["--dataset", "moving_mnist", "--set", "size=20", "--clips", 1, "--transfer"]
     result = _evaluate("--checkpoint", run / "checkpoint", *options)
     assert result.exit_code == 0, result.output
+    assert "--transfer: trained on moving_mnist (size=16, digit_size=7), scored on moving_mnist" in result.output
+
+
+def test_a_rain_model_whose_card_names_no_data_set_needs_transfer_for_pictures():
+    with pytest.raises(ConfigError, match="expected rain for default, whose card names no data set"):
+        evaluate.scored_set(load_forecaster("default"), "moving_mnist", None, {})
+    evaluate.scored_set(load_forecaster("persistence"), "moving_mnist", None, {"test_clips": 2})
 
 
 def test_options_equal_to_those_of_the_training_are_accepted(tmp_path):

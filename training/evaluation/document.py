@@ -23,6 +23,7 @@ def as_json(
     return {
         "command": command,
         "dataset": dataset_name,
+        "trained_on": forecaster.card.get("training", {}).get("config", {}).get("dataset"),
         "model": forecaster.name,
         "model_version": forecaster.version,
         "sha256": forecaster.card.get("sha256"),
