@@ -1,5 +1,6 @@
 """The resolved configuration of a run: preset, then file, then command line; an unknown key is an error."""
 
+import logging
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -8,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import ConfigError
 from core.units import MAIN_THRESHOLDS_MMH
@@ -18,14 +19,17 @@ from models.fast import number_type
 from models.guided.network import guided_options
 from models.transforms import Transform, transform_from_dict
 from training.datasets import DATASETS
+from training.effects import keys_without_effect
+from training.trainer.schedules import schedule_of
 
+log = logging.getLogger("training")
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
 HOW_IT_RUNS = frozenset(
     {"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every", "turn_steps"}
 )
 HOW_IT_IS_WATCHED = frozenset({"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard"})
-FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping"}
+FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping", "keep"}
 """Keys that a resumed run may change: how it runs, is watched and ends, not what it trains."""
 
 
@@ -50,12 +54,18 @@ class RunConfig(BaseModel):
         "field", description="fields of rain, or probabilities of exceeding rates on top of advection"
     )
     balance: float = Field(0.0, ge=0, description="extra weight of a pixel in the loss per mm/h of true rain")
-    schedule: str = "scheduled"
+    schedule: str = Field(
+        "scheduled", description="which true frames are fed in; without the key that of the model's paper"
+    )
     learning_rate: float = Field(3e-4, gt=0)
     learning_rate_schedule: Literal["constant", "cosine"] = "constant"
     warmup_steps: int = Field(0, ge=0, description="first steps, over which the learning rate rises linearly")
     gradient_clip: float = Field(0.0, ge=0, description="norm to which gradients are clipped; 0 disables clipping")
-    weight_decay: float = Field(0.0, ge=0, description="of guided models, by AdamW")
+    optimiser: str | None = Field(None, description="adam, adamw, ...; None is adam, of guided models adamw")
+    weight_decay: float = Field(0.0, ge=0, description="of the optimiser; adam and sgd add it to the gradient")
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights of the checkpoint: of the lowest validation loss, or of the last step"
+    )
     guided_crop: int = Field(
         64, ge=0, description="edge of the squares that a guided model trains on; 0 is whole samples"
     )
@@ -73,6 +83,7 @@ class RunConfig(BaseModel):
     checkpoint_every: int = Field(500, ge=1, description="steps between writings of last.ckpt")
     turn_steps: int = Field(0, ge=0, description="stop after N further steps, to be resumed later; 0 never stops")
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"  # `resolve` takes `auto` as well
+    tf32: bool = Field(False, description="on GPUs round products of float32 to 10 bits (TF32): faster, less exact")
     recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
     compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")
     devices: int = Field(1, ge=1, description="processes that share a batch")
@@ -81,6 +92,14 @@ class RunConfig(BaseModel):
     thresholds_mmh: tuple[float, ...] = MAIN_THRESHOLDS_MMH
     log_every: int = Field(10, ge=1, description="steps between rows of metrics.csv and metrics.jsonl")
     tensorboard: bool = Field(False, description="also logs and pictures of forecasts for TensorBoard")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_of_the_model(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "schedule" not in values:
+            model = values.get("model", cls.model_fields["model"].default)
+            return {**values, "schedule": schedule_of(str(model))}
+        return values
 
     def build_transform(self) -> Transform:
         """Return the transform between mm/h and network values.
@@ -109,7 +128,8 @@ def resolve(
         **given: values of the command line's own options; None is "not given".
 
     Raises:
-        ConfigError: an unknown key (the near ones are named), a wrong value, or a file that cannot be read.
+        ConfigError: an unknown key (the near ones are named), a wrong value, a key that has no effect on this run
+            (a warning if it goes on), or a file that cannot be read.
     """
     preset = PRESETS / f"{dataset}.yaml"
     values: dict[str, Any] = {"dataset": dataset, **(_read(preset) if preset.is_file() else {})}
@@ -128,9 +148,14 @@ def resolve(
     if values.get("precision") == "auto":
         values["precision"] = begun_with or precision_here()
     try:
-        return RunConfig.model_validate(values)
+        config = RunConfig.model_validate(values)
     except ValidationError as err:
         raise ConfigError("; ".join(_problem(one) for one in err.errors())) from err
+    if unused := keys_without_effect(config):
+        if not goes_on:
+            raise ConfigError("; ".join(unused))
+        log.warning("keys without an effect on this run: %s", "; ".join(unused))
+    return config
 
 
 def precision_here() -> str:

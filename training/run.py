@@ -12,11 +12,13 @@ from typing import Annotated, Any, Final
 import pytorch_lightning as pl
 import torch
 import typer
+from torch import nn
 
 from core.errors import ConfigError, NowcastError, UnavailableError
 from models.checkpoint import save_model
 from training.config import RunConfig, is_first_process, resolve
 from training.datasets import DATASETS
+from training.trainer.best import load_best
 from training.trainer.build import build_datasets, build_module, card
 from training.trainer.exceedance import ExceedanceModule, build_exceedance
 from training.trainer.fit import Items, fit
@@ -105,6 +107,8 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
     folder, resume = Path(folder), None if resume is None else Path(resume)
     pl.seed_everything(config.seed, verbose=False)
     training, validation = build_datasets(config)
+    if config.early_stopping and not len(validation):
+        raise ConfigError(f"early_stopping: expected 0 without validation samples, got {config.early_stopping}")
     saved = read_checkpoint(resume) if resume else {}
     guided = guided_items(config, training, validation) if config.objective == "exceedance" else None
     items: tuple[Items, Items] = guided or (training, validation)
@@ -127,10 +131,21 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
     checkpoint = folder / "checkpoint"
     if is_first_process():
-        scores = last_values(folder / "metrics.csv", "validation/")
-        save_model(checkpoint, module.model, card(config, training, record, steps=done, validation=scores))
-        log.info("wrote %s", checkpoint)
+        kept, scores = _kept_weights(config, module.model, folder, done)
+        about = card(config, training, record, steps=done, kept=kept, validation=scores)
+        save_model(checkpoint, module.model, about)
+        log.info("wrote %s: %s weights, of step %d of %d", checkpoint, kept["kept"], kept["step"], done)
     return checkpoint
+
+
+def _kept_weights(
+    config: RunConfig, model: nn.Module, folder: Path, done: int
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Load the weights that the checkpoint gets into the model; return which these are, and their validation scores."""
+    best = load_best(folder, model) if config.keep == "best" else None
+    if best is None:
+        return {"kept": "last", "step": done}, last_values(folder / "metrics.csv", "validation/")
+    return {"kept": "best", "step": best["step"], "validation_loss": best["loss"]}, dict(best["scores"])
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def card(
     record: Mapping[str, Any],
     *,
     steps: int,
+    kept: Mapping[str, Any],
     validation: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the card that `models.checkpoint.save_model` writes.
@@ -88,7 +89,8 @@ def card(
         dataset: its training part.
         record: see `run_folder.run_record`.
         steps: number of optimiser steps done.
-        validation: the last scores by name.
+        kept: which weights the checkpoint has: of the best validation or the last ones, and of which step.
+        validation: their scores by name.
     """
     revision, now = str(record["revisions"][-1]), datetime.now(UTC)
     return {
@@ -102,7 +104,12 @@ def card(
         "pixel_m": dataset.pixel_m,
         **dict(zip(("pixel_y_m", "pixel_x_m"), dataset.edges_m or (dataset.pixel_m,) * 2, strict=True)),
         "grid": {key: config.dataset_options.get(key) for key in ("height", "width")},
-        "training": {"steps": steps, "finished": now.isoformat(timespec="seconds"), **_origin(config, dataset, record)},
+        "training": {
+            "steps": steps,
+            "weights": dict(kept),
+            "finished": now.isoformat(timespec="seconds"),
+            **_origin(config, dataset, record),
+        },
         "code_revision": revision,
         "code_revisions": list(record["revisions"]),
         "validation": dict(validation),

@@ -11,7 +11,7 @@ from models.device import constants
 from models.guided.network import GuidedModel, build_guided
 from training.config import RunConfig
 from training.trainer.guided_items import GuidedItems, GuidedSample
-from training.trainer.learning_rate import share_of_rate
+from training.trainer.optimisers import configured
 from training.trainer.prior import fit_prior
 
 RATE_WEIGHTS: Final = {0.1: 0.5, 0.2: 0.7, 0.5: 1.0, 1.0: 1.5, 2.0: 2.5, 5.0: 4.0, 10.0: 5.0, 20.0: 4.0}
@@ -54,13 +54,9 @@ class ExceedanceModule(pl.LightningModule):
         self.log("validation/loss_without_network", alone)
 
     def configure_optimizers(self) -> Any:
-        """Return AdamW on the network's parameters, with its learning-rate schedule."""
-        config = self.config
+        """Return the optimiser of the network's parameters, AdamW if none is named, and the schedule of its rate."""
         learnt = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(learnt, lr=config.learning_rate, weight_decay=config.weight_decay)
-        share = share_of_rate(config.learning_rate_schedule, self.total_steps, config.warmup_steps)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+        return configured(learnt, self.config, self.total_steps, default="adamw")
 
     def loss(self, logits_BLKHW: Tensor, future_BLHW: Tensor) -> Tensor:
         """Return the mean over observed cells of the weighted sum over thresholds."""

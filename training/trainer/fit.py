@@ -20,6 +20,7 @@ from core.errors import ConfigError, InputError
 from models.device import with_whole_float32
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
+from training.trainer.best import BestWeights
 from training.trainer.callbacks import ForecastImages, Pace
 from training.trainer.exceedance import ExceedanceModule
 from training.trainer.guided_items import GuidedItems
@@ -110,7 +111,7 @@ def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
         callbacks.append(TQDMProgressBar(refresh_rate=BAR_EVERY))
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    if config.tensorboard:
+    if config.tensorboard and config.objective == "field":  # the other objective has no field to draw
         callbacks.append(ForecastImages())
     if config.early_stopping:
         callbacks.append(EarlyStopping("validation/loss", patience=config.early_stopping))
@@ -128,9 +129,11 @@ def _loggers(config: RunConfig, folder: Path, metrics: MetricsFile) -> list[Logg
 def _trainer(
     config: RunConfig, folder: Path, metrics: MetricsFile, keeper: Keeper, *, validate_every: int, total_steps: int
 ) -> pl.Trainer:
-    with_whole_float32()
+    with_whole_float32(tf32=config.tf32)
     here = processes_here() or config.devices
-    callbacks = [*_callbacks(config, total_steps), keeper]  # the keeper is last: it writes the state of the others
+    # The best weights are first: they are copied before the average is exchanged again; the keeper is last: it writes
+    # the state of the others.
+    callbacks = [BestWeights(folder), *_callbacks(config, total_steps), keeper]
     return pl.Trainer(
         max_steps=total_steps,
         max_epochs=-1,

@@ -14,9 +14,9 @@ from models.transforms import Transform
 from training.config import RunConfig
 from training.datasets import Sample
 from training.evaluation.engine import Measure
-from training.trainer.learning_rate import share_of_rate
 from training.trainer.loader import process_count
 from training.trainer.losses import LOSSES
+from training.trainer.optimisers import configured
 from training.trainer.schedules import SCHEDULES
 from verification.sums import Sums
 
@@ -156,14 +156,8 @@ class NowcastModule(pl.LightningModule):
         return found
 
     def configure_optimizers(self) -> Any:
-        """Return Adam at the paper's rate, times the schedule's share of it."""
-        config = self.config
-        optimiser = torch.optim.Adam(self.parameters(), lr=config.learning_rate)
-        if config.learning_rate_schedule == "constant" and not config.warmup_steps:
-            return optimiser
-        share = share_of_rate(config.learning_rate_schedule, self.total_steps, config.warmup_steps)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+        """Return the optimiser (the paper's: Adam at a constant rate) and the schedule of its rate."""
+        return configured(self.parameters(), self.config, self.total_steps, default="adam")
 
     def _loss(self, predicted_BTCHW: Tensor, target_BTCHW: Tensor, values_BTCHW: Tensor | None = None) -> Tensor:
         """Return the loss against the truth; `values_BTCHW` is the truth in network values if already computed."""

@@ -110,14 +110,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: truncated, of another program, or of a version of this one without run records.
     """
+    checkpoint = read_saved(path)
+    if RUN not in checkpoint:
+        raise ConfigError(f"{path} has no record of its run; expected a {LAST} of this trainer")
+    return checkpoint
+
+
+def read_saved(path: Path) -> dict[str, Any]:
+    """Return the content of a file that this trainer wrote; nothing in it is executed.
+
+    Raises:
+        ConfigError: truncated, or of another program.
+    """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, UnpicklingError) as err:
         first = str(err).splitlines()[0][:120] if str(err) else type(err).__name__
         raise ConfigError(f"{path} is not a complete checkpoint of this trainer ({first})") from err
-    if not isinstance(checkpoint, dict) or RUN not in checkpoint:
-        raise ConfigError(f"{path} has no record of its run; expected a {LAST} of this trainer")
-    return checkpoint
+    return content if isinstance(content, dict) else {}
 
 
 def refuse_another_run(path: Path, saved: Mapping[str, Any], now: Mapping[str, Any]) -> None:

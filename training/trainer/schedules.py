@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from core.arrays import BoolField
 from core.registry import Registry
+from models.build import MODELS, MULTISCALE
+from models.cells import CELLS
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class Schedule:
 
 
 SCHEDULES: Registry[type[Schedule]] = Registry("schedule")
+
+
+def schedule_of(model: str) -> str:
+    """Return the schedule of a model's own paper: that of its cell, `own` for a model that gets no frame fed back."""
+    cell = model.removeprefix(MULTISCALE)
+    if cell in CELLS:
+        return CELLS.get(cell).schedule
+    return "own" if model in MODELS else "scheduled"
 
 
 @SCHEDULES.register("scheduled")

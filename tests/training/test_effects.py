@@ -1,0 +1,115 @@
+"""No key is accepted that has no effect, and keys that depend on the model follow it."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from core.errors import ConfigError, UnknownNameError
+from models import list_models
+from models.device import with_whole_float32
+from training import run
+from training.config import resolve
+from training.datasets import build_dataset
+from training.trainer import fit
+from training.trainer.metrics_file import MetricsFile
+from training.trainer.optimisers import OPTIMISERS, configured
+
+DIRECT = {"simvp", "earthformer"}
+
+
+@pytest.mark.parametrize("dataset", ["moving_mnist", "germany", "kth", "taxibj"])
+def test_every_model_has_the_schedule_of_its_paper(dataset):
+    found = {name: resolve(dataset, file=None, sets=[], model=name).schedule for name in list_models()}
+    reverse = {name for name, schedule in found.items() if schedule == "reverse"}
+    assert reverse == {"predrnn-v2", "ms-predrnn-v2"}
+    assert {name for name, schedule in found.items() if schedule == "own"} >= DIRECT
+    assert found["ms-convlstm"] == found["predrnn"] == "scheduled"
+
+
+def test_a_schedule_that_is_given_stays(tmp_path):
+    (tmp_path / "own.yaml").write_text("schedule: own\n")
+    assert resolve("kth", file=None, sets=["schedule=scheduled"], model="predrnn-v2").schedule == "scheduled"
+    assert resolve("kth", file=tmp_path / "own.yaml", sets=[], model="predrnn-v2").schedule == "own"
+    assert resolve("spells", file=None, sets=[], model="predrnn-v2").schedule == "own"  # the preset's
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sets", "named"),
+    [
+        ("germany", ["guided_crop=32"], "guided_crop: no effect without objective=exceedance"),
+        ("germany", ["guided_visits=2", "guided_crop=0"], "guided_visits"),
+        ("events", ["objective=exceedance", "balance=0.5"], "balance: no effect without objective=field"),
+        ("events", ["objective=exceedance", "loss=l1"], "loss: no effect"),
+        ("events", ["objective=exceedance", "recompute=true"], "recompute: no effect"),
+        ("events", ["objective=exceedance", "schedule=own"], "schedule: no effect"),
+        ("kth", ["model=simvp", "schedule=scheduled"], "schedule: no effect on simvp"),
+        ("kth", ["thresholds_mmh=[1.0]"], "thresholds_mmh: no effect on kth"),
+        ("kth", ["model=convlstm", "memory_skip=unet"], "memory_skip: no effect on convlstm"),
+        ("kth", ["tf32=true", "precision=bf16-mixed"], "tf32: no effect with precision bf16-mixed"),
+    ],
+)
+def test_a_key_without_an_effect_is_an_error(dataset, sets, named):
+    with pytest.raises(ConfigError, match=named):
+        resolve(dataset, file=None, sets=sets)
+
+
+def test_a_resumed_run_with_such_a_key_goes_on_with_a_warning(caplog):
+    resolve("germany", file=None, sets=["guided_crop=32"], goes_on=True)
+    assert "guided_crop" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"cadences": [10]}, "cadences: no effect without crop"),
+        ({"crop": 8, "flips": True}, "flips: no effect with crop"),
+    ],
+)
+def test_options_of_a_data_set_without_an_effect_are_errors(options, named, tmp_path):
+    with pytest.raises(ConfigError, match=named):
+        build_dataset("germany", tmp_path, "train", options, input_steps=5, lead_steps=5, seed=0)
+
+
+def test_early_stopping_without_validation_is_an_error(tmp_path):
+    from training.datasets import DATASETS
+
+    options = DATASETS.get("taxibj").miniature(tmp_path) | {"validation_windows": 0, "early_stopping": 2}
+    sets = [f"{key}={value}" for key, value in options.items()]
+    with pytest.raises(ConfigError, match="early_stopping: expected 0 without validation"):
+        run.train(resolve("taxibj", file=None, sets=sets, data=tmp_path), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", OPTIMISERS.names())
+def test_weight_decay_reaches_every_optimiser(name):
+    weight = torch.nn.Parameter(torch.full((4,), 2.0))
+    config = resolve("kth", file=None, sets=[f"optimiser={name}", "weight_decay=0.1", "learning_rate=0.01"])
+    optimiser = configured([weight], config, 10, default="adam")
+    weight.grad = torch.zeros(4)
+    optimiser.step()
+    assert float(weight.detach().max()) < 2.0
+
+
+def test_field_models_have_adam_and_guided_ones_adamw_unless_named():
+    parameter = [torch.nn.Parameter(torch.zeros(1))]
+    config = resolve("kth", file=None, sets=[])
+    assert type(configured(parameter, config, 1, default="adam")) is torch.optim.Adam
+    assert type(configured(parameter, config, 1, default="adamw")) is torch.optim.AdamW
+    with pytest.raises(UnknownNameError, match="did you mean adam"):
+        configured(parameter, resolve("kth", file=None, sets=["optimiser=adamm"]), 1, default="adam")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_float32_is_whole_in_training_unless_tf32_is_asked_for(asked, tmp_path, monkeypatch):
+    seen: list[tuple[bool, bool]] = []
+    with_whole_float32(tf32=not asked)
+    monkeypatch.setattr("pytorch_lightning.Trainer", lambda **_: seen.append(_flags()))
+    config = resolve("kth", file=None, sets=[f"tf32={str(asked).lower()}"])
+    keeper: Any = None
+    fit._trainer(config, tmp_path, MetricsFile(tmp_path / "m.csv"), keeper, validate_every=1, total_steps=1)
+    with_whole_float32()
+    assert seen == [(asked, asked)]
+
+
+def _flags():
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
