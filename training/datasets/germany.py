@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import Annotated, Any, ClassVar, Final, Self, cast
 
 import numpy as np
 from numpy.random import Generator
@@ -25,6 +25,9 @@ from training.datasets.windows import ClipWindow, all_windows, before, fields_of
 log = logging.getLogger(__name__)
 MOST_NAMED: Final = 5
 """Series that a message describes."""
+
+OF_CUTS: Final = ("cadences", "scale_jitter", "samples", "dry_share", "min_wet")
+"""Options of random cuts alone."""
 
 Day = Annotated[str | None, BeforeValidator(lambda value: value.isoformat() if isinstance(value, date) else value)]
 """A time in ISO 8601; YAML parses one without quotes as a date."""
@@ -66,6 +69,15 @@ class GermanyOptions(BaseModel):
     )
 
     @model_validator(mode="after")
+    def _keys_of_cuts_have_an_effect(self) -> Self:
+        given = [key for key in OF_CUTS if getattr(self, key) != type(self).model_fields[key].default]
+        if given and not self.crop:
+            raise ValueError(f"{', '.join(given)}: no effect without crop, which trains on random cuts")
+        if self.flips and self.crop:
+            raise ValueError("flips: no effect with crop, whose cuts are always flipped and turned")
+        return self
+
+    @model_validator(mode="after")
     def _days_are_times_in_order(self) -> Self:
         days = [utc(day) for day in (self.train_from, self.test_from, self.test_until) if day is not None]
         if sorted(set(days)) != days:
@@ -97,10 +109,10 @@ class Germany(NowcastDataset):
         options: BaseModel | None = None,
     ) -> None:
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
-        self.options = options if isinstance(options, GermanyOptions) else GermanyOptions()
+        self.options = options if isinstance(options, GermanyOptions) else cast(GermanyOptions, self.options_class())
         self.cadence_minutes, self.pixel_m = self.options.cadence_minutes, self.options.pixel_m
         self.random_cuts = split == "train" and self.options.crop > 0
-        found = find_series(data, self.options.cache)
+        found = self._find(data)
         found = [one for one in found if not any(part in one.path.name for part in self.options.exclude)]
         series = join_in_time(found)
         self.divided = _divides(series, self.options.test_from)
@@ -138,6 +150,10 @@ class Germany(NowcastDataset):
             cf.rate_dataset(rate.astype(np.float32), times, RADOLAN_900.resized(24, 24)), folder / "event.nc"
         )
         return {"height": 12, "width": 12, "test_from": "2020-01-01T18:00", "train_from": None, "test_until": None}
+
+    def _find(self, data: Path | None) -> list[RadarSeries]:
+        """Return the series of all files in the order of time; data sets in other layouts have their own."""
+        return find_series(data, self.options.cache)
 
     def _prepare(self, series: list[RadarSeries]) -> None:
         """Open what the windows need, drop the dry ones, and describe the data in the fingerprint."""

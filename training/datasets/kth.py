@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.errors import ConfigError
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
-from training.datasets.field_cache import cache_folder, cached_array
+from training.datasets.field_cache import cache_folder
+from training.datasets.kth_frames import frames_of, size_and_change, write_video
 
-Frames = NDArray[np.uint8]
 log = logging.getLogger(__name__)
 RANGES: Final = Path(__file__).parent / "kth_ranges.txt"
 TRAIN_PERSONS: Final = range(1, 17)
@@ -25,7 +23,8 @@ VIDEO: Final = re.compile(r"(?P<name>person(?P<person>\d\d)_(?P<action>[a-z]+)_d
 EXPECTED: Final = (
     "expected the videos of the KTH action database, from its page www.csc.kth.se/cvap/actions: walking.zip, "
     "jogging.zip and running.zip, unpacked into one folder (subfolders are searched, too), with files like "
-    "person01_walking_d1_uncomp.avi; --data FOLDER, or ./data/kth. The ranges of frames are part of this package"
+    "person01_walking_d1_uncomp.avi, or folders of that name with image_0001.jpg and so on, as OpenSTL has them; "
+    "--data FOLDER, or ./data/kth. The ranges of frames are part of this package"
 )
 
 
@@ -70,8 +69,9 @@ class Clip(NamedTuple):
 class KTH(NowcastDataset):
     """Windows of 20 frames of 88 x 88, ten as input and ten to forecast (paper, section 5.1), values 0 to 1.
 
-    `data` is the folder with the AVI files. Persons 1 to 16 train, 17 to 25 test; with all three actions these are
-    3,725 windows (validation included) and 2,166. Decoded frames are kept in the cache. Options: `KTHOptions`.
+    `data` is the folder with the AVI files, or with a folder of pictures for each video. Persons 1 to 16 train, 17 to
+    25 test; with all three actions these are 3,725 windows (validation included) and 2,166. Decoded frames are kept in
+    the cache. Options: `KTHOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = KTHOptions
@@ -137,9 +137,10 @@ class KTH(NowcastDataset):
 
     def _find(self, data: Path, wanted: set[str]) -> dict[str, Path]:
         """Return the required videos that exist, by their names."""
-        every = {m["name"]: path for path in sorted(data.rglob("*.avi")) if (m := VIDEO.match(path.name))}
+        videos = [path for path in sorted(data.rglob("person*_uncomp*")) if path.is_dir() or path.suffix == ".avi"]
+        every = {m["name"]: path for path in videos if (m := VIDEO.match(path.name))}
         if not every:
-            raise ConfigError(f"{data}: no AVI file of KTH's: {EXPECTED}")
+            raise ConfigError(f"{data}: no AVI file of KTH's and no folder of its frames: {EXPECTED}")
         missing = sorted(wanted - set(every))
         if missing:
             log.warning(
@@ -167,7 +168,7 @@ class KTH(NowcastDataset):
         return whole
 
     def _sizes(self) -> list[tuple[str, int]]:
-        return [(name, path.stat().st_size) for name, path in self.videos.items()]
+        return [(name, size_and_change(path)[0]) for name, path in self.videos.items()]
 
 
 def windows_of(ranges: Iterable[Range], steps: int, *, stride: int = 10, running_stride: int = 3) -> list[Clip]:
@@ -209,54 +210,3 @@ def _person(video: str) -> int:
 
 def _action(video: str) -> str:
     return video.split("_")[1]
-
-
-def frames_of(video: Path, size: int, cache: Path) -> Frames:
-    """Return all frames of a video, (T, size, size), memory-mapped from the cache; decoded if they are not there yet.
-
-    Raises:
-        ConfigError: a video that cannot be decoded, or no space for its frames.
-    """
-    found = video.stat()
-    path = cache / f"{video.stem}-{found.st_size}-{found.st_mtime_ns}-{size}.npy"  # a changed file: another name
-    return cached_array(path, lambda: decode(video, size))
-
-
-def decode(video: Path, size: int) -> Frames:
-    """Return all frames of a video in grey, resized without a crop by plain bilinear interpolation.
-
-    Raises:
-        ConfigError: OpenCV can decode no frame of it.
-    """
-    capture = cv2.VideoCapture(str(video))
-    frames: list[Frames] = []
-    try:
-        while True:
-            there, frame_HWC = capture.read()
-            if not there:
-                break
-            grey_HW = cv2.cvtColor(frame_HWC, cv2.COLOR_BGR2GRAY)
-            frames.append(np.asarray(cv2.resize(grey_HW, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8))
-    finally:
-        capture.release()
-    if not frames:
-        raise ConfigError(
-            f"{video.name}: expected a video of KTH's, got no frame from its {video.stat().st_size} bytes"
-        )
-    return np.stack(frames)
-
-
-def write_video(path: Path, frames_THW: Frames, *, frames_per_s: float = 25.0) -> None:
-    """Write grey frames as an AVI file (Motion JPEG, so nearly without loss).
-
-    Raises:
-        OSError: the file is not writable.
-    """
-    height, width = frames_THW.shape[1:]
-    fourcc = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(path), fourcc, frames_per_s, (width, height))
-    if not writer.isOpened():
-        raise OSError(f"{path} cannot be written as a video")
-    for frame_HW in frames_THW:
-        writer.write(cv2.cvtColor(frame_HW, cv2.COLOR_GRAY2BGR))
-    writer.release()

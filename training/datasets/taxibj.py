@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import ConfigError
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
+from training.datasets.taxibj_windows import FILE, read_windows, windows_file
 
 SLOTS: Final = 48
 """Half-hours of a day; a date is YYYYMMDDss with ss from 01."""
@@ -27,7 +28,9 @@ class TaxiBJOptions(BaseModel):
 
     channels: Literal[1, 2] = Field(1, description="1: inflow, as the paper; 2: inflow and outflow")
     years: tuple[int, ...] = Field((13, 14, 15, 16), min_length=1, description="of the files, in the order of time")
-    test_windows: int = Field(1344, ge=1, description="last windows, for the test: 28 days of 48 slots")
+    test_windows: int = Field(
+        1344, ge=1, description="last windows, for the test: 28 days of 48 slots; dataset.npz has its own"
+    )
     validation_windows: int = Field(1344, ge=0, description="windows before them, kept from training; 0 trains on all")
 
 
@@ -43,12 +46,12 @@ class TaxiBJWindow(NamedTuple):
 class TaxiBJ(NowcastDataset):
     """Windows of eight half-hours in the order of time, four as input and four to forecast (paper, section 5.1).
 
-    `data` is the folder with the four files BJ13 to BJ16. Only complete days are used; negative flows are set to 0. One
-    minimum and one maximum of both channels, without the last 28 days, scale values to 0 to 1 (a later maximum is above
-    1). The last 1,344 windows are the test split; as in the reference, the last slot of an unbroken run is in no
-    window.
-    The splits are a window's length apart, so training has a few windows fewer than the paper's 19,560. Options:
-    `TaxiBJOptions`.
+    `data` is the folder with the four files BJ13 to BJ16, or OpenSTL's `dataset.npz`, whose windows and test set are
+    taken as they are (`channels` and `validation_windows` apply). Of the four files only complete days are used;
+    negative flows are set to 0. One minimum and one maximum of both channels, without the last 28 days, scale values to
+    0 to 1 (a later maximum is above 1). The last 1,344 windows are the test split; as in the reference, the last slot
+    of an unbroken run is in no window. The splits are a window's length apart, so training has a few windows fewer than
+    the paper's 19,560. Options: `TaxiBJOptions`.
     """
 
     options_class: ClassVar[type[BaseModel]] = TaxiBJOptions
@@ -68,10 +71,39 @@ class TaxiBJ(NowcastDataset):
         super().__init__(data, split, input_steps=input_steps, lead_steps=lead_steps, seed=seed)
         self.options = options if isinstance(options, TaxiBJOptions) else TaxiBJOptions()
         self.channels = self.options.channels
+        files_there = data is not None and (data / NAME.format(year=self.options.years[0])).is_file()
+        self.cut_NTCHW: Flows | None = None
+        if (path := windows_file(data)) is not None and not files_there:
+            self._take_windows(path)
+        else:
+            self._take_flows(data, input_steps + lead_steps)
+
+    def _take_windows(self, path: Path) -> None:
+        """Take the windows of `dataset.npz`; validation is cut from training, a window's length apart."""
+        if {"years", "test_windows"} & self.options.model_fields_set:
+            raise ConfigError(f"years, test_windows: no effect on {path.name}, which has its own split")
+        frames_NTCHW = read_windows(path, "test" if self.split == "test" else "train")
+        length, steps, held_out = frames_NTCHW.shape[1], self.input_steps + self.lead_steps, 0
+        if steps > length:
+            raise ConfigError(f"{path.name}: expected at most {length} frames in a window, got {steps}")
+        if self.split != "test":
+            held_out = min(self.options.validation_windows, len(frames_NTCHW) // 2)
+        end = len(frames_NTCHW) - held_out
+        if self.split == "train":
+            frames_NTCHW = frames_NTCHW[: end - (length if held_out else 0)]
+        elif self.split == "validation":
+            frames_NTCHW = frames_NTCHW[end:]
+        self.cut_NTCHW = np.ascontiguousarray(frames_NTCHW[:, :steps, : self.channels])
+        self.windows: list[TaxiBJWindow] = []
+        self.fingerprint = {"files": [_digest_of(path)], "windows": len(self)}
+
+    def _take_flows(self, data: Path | None, steps: int) -> None:
+        """Cut the flows of DeepST's files into windows, and scale them."""
+        split = self.split
         files = _files(data, self.options.years)
         parts = [_complete_days(*read_flows(path), path.name) for path in files]
         flows_TCHW = np.concatenate([flows for flows, _ in parts])
-        windows = _windows([slots for _, slots in parts], input_steps + lead_steps)
+        windows = _windows([slots for _, slots in parts], steps)
         self.windows = self._split(windows)
         if not self.windows and not (split == "validation" and self.options.validation_windows == 0):
             raise ConfigError(
@@ -81,14 +113,16 @@ class TaxiBJ(NowcastDataset):
         self.lowest, self.highest = _extremes(flows_TCHW, self.options.test_windows)
         self.frames_TCHW = flows_TCHW[:, : self.channels] - np.float32(self.lowest)
         self.frames_TCHW /= np.float32(max(self.highest - self.lowest, 1e-9))
-        digests = [{"file": p.name, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files]
+        digests = [_digest_of(path) for path in files]
         self.fingerprint = {"files": digests, "windows": len(self.windows), "range": [self.lowest, self.highest]}
 
     def __len__(self) -> int:
-        return len(self.windows)
+        return len(self.windows) if self.cut_NTCHW is None else len(self.cut_NTCHW)
 
     def __getitem__(self, index: int) -> Sample:
         self._check(index)
+        if self.cut_NTCHW is not None:
+            return self._sample(self.cut_NTCHW[index].copy())
         start = self.windows[index].start
         steps = self.input_steps + self.lead_steps
         return self._sample(self.frames_TCHW[start : start + steps].copy())
@@ -112,6 +146,11 @@ class TaxiBJ(NowcastDataset):
         return {"train": train, "validation": validation, "test": test}[self.split]
 
 
+def _digest_of(path: Path) -> dict[str, str]:
+    with path.open("rb") as file:
+        return {"file": path.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
 def _cut(windows: list[TaxiBJWindow], last: int) -> tuple[list[TaxiBJWindow], list[TaxiBJWindow]]:
     later = windows[max(len(windows) - last, 0) :]
     if not later:
@@ -125,11 +164,14 @@ def _files(data: Path | None, years: tuple[int, ...]) -> list[Path]:
     if data is None or not data.is_dir():
         raise ConfigError(
             f"no folder {data or 'data/taxibj'}: expected the TaxiBJ files of DeepST ({', '.join(names)}) in one "
-            "folder, --data FOLDER or ./data/taxibj"
+            f"folder, or OpenSTL's {FILE}, --data FOLDER or ./data/taxibj"
         )
     missing = [name for name in names if not (data / name).is_file()]
     if missing:
-        raise ConfigError(f"{data}: expected the TaxiBJ files {', '.join(names)}, got none named {', '.join(missing)}")
+        raise ConfigError(
+            f"{data}: expected the TaxiBJ files {', '.join(names)}, or OpenSTL's {FILE}, got none named "
+            f"{', '.join(missing)}"
+        )
     return [data / name for name in names]
 
 
