@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from models.build import MULTISCALE
-from models.cells import CELLS
+from models.cost.paper import PAPER_CELLS
 
 Shape = tuple[int, int, int, int, int]
 
@@ -63,7 +63,7 @@ class BenchmarkSetting:
     compiled: bool = False
     runs: int = 3
     data: Path | None = None
-    cells: tuple[str, ...] = tuple(CELLS.names())
+    cells: tuple[str, ...] = tuple(sorted(PAPER_CELLS))
     flat_cells: tuple[str, ...] = ("convlstm", "predrnn")
     largest: str = "preciplstm"
     large: tuple[int, int] = (1200, 1100)
@@ -79,8 +79,8 @@ class BenchmarkSetting:
 
     @property
     def complete(self) -> bool:
-        """Return whether the tables have every cell, which the goals for the means require."""
-        return set(self.cells) == set(CELLS.names())
+        """Return whether the tables have every cell of the paper, which the goals for the means require."""
+        return set(self.cells) == set(PAPER_CELLS)
 
     @property
     def shape(self) -> Shape:

@@ -12,15 +12,23 @@ from core.registry import Registry
 from models.cells import CELLS
 from models.cells.base import options_of_cell
 from models.earthformer import Earthformer
+from models.rainnet import RainNet
 from models.rollout import RecurrentModel
 from models.simvp import SimVP
+from models.simvp_v2 import SimVPv2
+from models.smaat_unet import SmaAtUNet
+from models.tau import TAU
 
 MULTISCALE = "ms-"
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
 """Factories of the models without recurrence: the keywords of `build_model`, and further options."""
 
 MODELS.register("simvp")(SimVP)
+MODELS.register("simvp-v2")(SimVPv2)
+MODELS.register("tau")(TAU)
 MODELS.register("earthformer")(Earthformer)
+MODELS.register("rainnet")(RainNet)
+MODELS.register("smaat-unet")(SmaAtUNet)
 
 RECURRENT_OPTIONS = ("skip", "memory_skip", "patch", "residual")
 

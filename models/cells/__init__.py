@@ -1,6 +1,7 @@
 """One file per recurrent cell; a new cell adds one import line here."""
 
 from models.cells import cms_lstm as cms_lstm
+from models.cells import convgru as convgru
 from models.cells import convlstm as convlstm
 from models.cells import mim as mim
 from models.cells import modernn as modernn

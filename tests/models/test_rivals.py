@@ -48,7 +48,7 @@ def model(request):
 
 
 def test_both_are_listed_and_have_no_twin():
-    assert set(list_models()) - set(recurrent_models()) == {"earthformer", "simvp"} == set(MODELS.names())
+    assert set(list_models()) - set(recurrent_models()) == set(MODELS.names()) >= {"earthformer", "simvp"}
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (31, 45), (7, 3), (1, 1)])

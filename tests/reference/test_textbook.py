@@ -8,14 +8,14 @@ import torch
 
 from core.errors import InputError, UnknownNameError
 from models import build_model
-from models.build import recurrent_models
 from models.convert import load_reference
-from models.cost import measuring_on
+from models.cost import PAPER_CELLS, measuring_on
 from tests.reference import build_textbook, copy_weights
 from tests.reference.local_attention import Similarity, Weighting
 
+OF_THE_PAPER = sorted(prefix + name for name in PAPER_CELLS for prefix in ("", "ms-"))
 GOLDEN = {
-    name.replace("+", "p"): name for name in recurrent_models() if not name.endswith(("trajgru", "motionrnn"))
+    name.replace("+", "p"): name for name in OF_THE_PAPER if not name.endswith(("trajgru", "motionrnn"))
 }  # the reference computes these two with defects
 
 
@@ -76,7 +76,7 @@ def test_forecast_is_the_last_of_all_predictions():
     assert torch.equal(textbook(frames_BTCHW, lead_steps=2), textbook.predict_all(frames_BTCHW, 2)[:, -2:])
 
 
-@pytest.mark.parametrize("name", recurrent_models())
+@pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_predictions_and_gradients_of_ours(name):
     models = [model.double() for model in _pair(name, hidden_channels=4, num_layers=5)]  # bends of TrajGRU's sampling
     frames_BTCHW = torch.rand(2, 2, 1, 13, 14).double()  # odd sides, and blocks of CMS-LSTM that hold no pixel
@@ -151,7 +151,7 @@ def test_saved_activations_of_the_papers_trajgru():
     assert _saved_megabytes("trajgru") == pytest.approx(MEGABYTES["trajgru"], rel=0.05)  # 5 x 5, 32 channels
 
 
-@pytest.mark.parametrize("name", recurrent_models())
+@pytest.mark.parametrize("name", OF_THE_PAPER)
 def test_every_weight_is_copied(name):
     ours, textbook = build_model(name, hidden_channels=4), build_textbook(name, hidden_channels=4)
     with torch.no_grad():
