@@ -1,19 +1,29 @@
 """Registry of plug-ins by name, for names from configuration files and requests."""
 
+import logging
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
 from core.errors import UnknownNameError
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Typed table of plug-ins: `@CELLS.register("convlstm")` enters one, `CELLS.get("convlstm")` finds it."""
+    """Typed table of plug-ins: `@CELLS.register("convlstm")` enters one, `CELLS.get("convlstm")` finds it.
 
-    def __init__(self, kind: str) -> None:
+    Args:
+        kind: of the entries, for messages.
+        plug_ins: group of entry points of other installed packages: each names a module, whose import registers
+            something here. They are imported when the table is first read; one that fails is logged and left out.
+    """
+
+    def __init__(self, kind: str, plug_ins: str | None = None) -> None:
         self.kind = kind
+        self._plug_ins = plug_ins
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
@@ -37,6 +47,7 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: no entry has that name; the message lists similar names, or all of them.
         """
+        self._load()
         if name in self._entries:
             return self._entries[name]
         near = get_close_matches(name, self._entries, n=3, cutoff=0.5)
@@ -45,14 +56,27 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """Return all names in alphabetical order."""
+        self._load()
         return sorted(self._entries)
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Return all entries in the order of registration."""
+        self._load()
         yield from self._entries.items()
 
     def __contains__(self, name: object) -> bool:
+        self._load()
         return name in self._entries
 
     def __len__(self) -> int:
+        self._load()
         return len(self._entries)
+
+    def _load(self) -> None:
+        """Import the plug-ins of other packages, once; while they are imported the table is read as it is."""
+        group, self._plug_ins = self._plug_ins, None
+        for plug_in in entry_points(group=group) if group else ():
+            try:
+                plug_in.load()
+            except Exception:  # of somebody else's code: it must not cost the entries of ours
+                log.exception("plug-in %s of %s (%s) is left out", plug_in.name, group, plug_in.value)

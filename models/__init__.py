@@ -7,3 +7,4 @@ from models.fields import ForecastFields as ForecastFields
 from models.forecaster import Forecaster as Forecaster
 from models.load import list_forecasters as list_forecasters
 from models.load import load_forecaster as load_forecaster
+from models.pretrained import from_pretrained as from_pretrained

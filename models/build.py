@@ -20,7 +20,7 @@ from models.smaat_unet import SmaAtUNet
 from models.tau import TAU
 
 MULTISCALE = "ms-"
-MODELS: Registry[Callable[..., nn.Module]] = Registry("model")
+MODELS: Registry[Callable[..., nn.Module]] = Registry("model", plug_ins="nowcast.models")
 """Factories of the models without recurrence: the keywords of `build_model`, and further options."""
 
 MODELS.register("simvp")(SimVP)

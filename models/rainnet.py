@@ -60,26 +60,25 @@ class RainNet(DirectModel):
     ) -> None:
         require_positive(in_channels=in_channels, hidden_channels=hidden_channels, input_steps=input_steps)
         require_odd(kernel_size=kernel_size)
-        if num_layers != 6 or levels < 2 or not 0 <= dropout < 1:
-            raise InputError(
-                "rainnet: expected levels of at least 2 and dropout of 0 to 1 (its depth is the option levels), got "
-                f"num_layers={num_layers}, levels={levels}, dropout={dropout}"
-            )
+        _check(num_layers, levels, dropout)
         super().__init__(
             in_channels=in_channels, input_steps=input_steps, multiple=2 ** (levels - 1), residual=residual
         )
         widths = [hidden_channels * 2**level for level in range(levels)]
         drops = [dropout if level >= levels - 2 else 0.0 for level in range(levels)]
-        ins = [input_steps * in_channels, *widths[:-1]]
+        self._build(input_steps * in_channels, widths, drops, kernel_size)
+        self.last = nn.Conv2d(hidden_channels, LAST * in_channels, kernel_size, padding=kernel_size // 2)
+        self.head = nn.Conv2d(LAST * in_channels, in_channels, 1)
+
+    def _build(self, given: int, widths: list[int], drops: list[float], kernel_size: int) -> None:
+        """Build the way down and the way up, one pair of convolutions a scale."""
         self.down = nn.ModuleList(
             TwoConvolutions(before, width, kernel_size, drop)
-            for before, width, drop in zip(ins, widths, drops, strict=True)
+            for before, width, drop in zip([given, *widths[:-1]], widths, drops, strict=True)
         )
         self.up = nn.ModuleList(
             TwoConvolutions(coarse + fine, fine, kernel_size) for coarse, fine in pairwise(reversed(widths))
         )
-        self.last = nn.Conv2d(hidden_channels, LAST * in_channels, kernel_size, padding=kernel_size // 2)
-        self.head = nn.Conv2d(LAST * in_channels, in_channels, 1)
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
         """Map `input_steps` frames to the next one, (B, 1, C, H, W)."""
@@ -93,3 +92,11 @@ class RainNet(DirectModel):
             x_BCHW = self._part(layers, torch.cat([wide_BCHW, skips.pop()], dim=1))
         frame_BCHW: Tensor = self.head(F.relu(self.last(x_BCHW)))
         return frame_BCHW[:, None]
+
+
+def _check(num_layers: int, levels: int, dropout: float) -> None:
+    if num_layers != 6 or levels < 2 or not 0 <= dropout < 1:
+        raise InputError(
+            "rainnet: expected levels of at least 2 and dropout of 0 to 1 (its depth is the option levels), got "
+            f"num_layers={num_layers}, levels={levels}, dropout={dropout}"
+        )

@@ -66,16 +66,9 @@ class RecurrentModel(nn.Module):
         self.recompute = False
         channels = in_channels * patch**2
         self.embed = nn.Conv2d(channels, hidden_channels, 1)
-        self.stack = RecurrentStack(
-            cell,
-            hidden_channels,
-            num_layers=num_layers,
-            kernel_size=kernel_size,
-            multiscale=multiscale,
-            skip=skip,
-            memory_skip=memory_skip,
-            cell_options=cell_options,
-        )
+        how: dict[str, Any] = {"num_layers": num_layers, "kernel_size": kernel_size, "multiscale": multiscale}
+        how |= {"skip": skip, "memory_skip": memory_skip, "cell_options": cell_options}
+        self.stack = RecurrentStack(cell, hidden_channels, **how)
         self.head = nn.Conv2d(hidden_channels, channels, 1)
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:

@@ -159,11 +159,7 @@ class SimVPv2(DirectModel):
         require_positive(in_channels=in_channels, input_steps=input_steps, spatial_layers=spatial_layers, ratio=ratio)
         require_positive(translator_channels=translator_channels, num_layers=num_layers)
         require_odd(kernel_size=kernel_size)
-        if hidden_channels < GROUPS or hidden_channels % GROUPS or not 0 <= drop_path < 1:
-            raise InputError(
-                "expected even hidden_channels and drop_path of 0 to 1, got "
-                f"hidden_channels={hidden_channels}, drop_path={drop_path}"
-            )
+        _check(hidden_channels, drop_path)
         super().__init__(
             in_channels=in_channels, input_steps=input_steps, multiple=2 ** (spatial_layers // 2), residual=residual
         )
@@ -171,14 +167,16 @@ class SimVPv2(DirectModel):
         self.encoder = nn.ModuleList(
             ConvBlock(c if n else in_channels, c, kernel_size, stride=stride) for n, stride in enumerate(strides)
         )
-        drops = [drop_path * n / (num_layers + 1) for n in range(num_layers + 2)]
-        widths = [input_steps * c, *[translator_channels] * (num_layers + 1), input_steps * c]
-        self.blocks = nn.ModuleList(
-            MetaBlock(ins, outs, self.attention, ratio=ratio, drop=drop)
-            for (ins, outs), drop in zip(pairwise(widths), drops, strict=True)
-        )
+        self._build_translator([input_steps * c, *[translator_channels] * (num_layers + 1)], ratio, drop_path)
         self.decoder = nn.ModuleList(ConvBlock(c, c, kernel_size, up=stride == 2) for stride in reversed(strides))
         self.head = nn.Conv2d(c, in_channels, 1)
+
+    def _build_translator(self, widths: list[int], ratio: int, drop_path: float) -> None:
+        """Build one block for each width, the last one back to the first width."""
+        self.blocks = nn.ModuleList(
+            MetaBlock(ins, outs, self.attention, ratio=ratio, drop=drop_path * n / (len(widths) - 1))
+            for n, (ins, outs) in enumerate(pairwise([*widths, widths[0]]))
+        )
 
     @staticmethod
     def attention(channels: int) -> nn.Module:
@@ -199,3 +197,11 @@ class SimVPv2(DirectModel):
             x_BCHW = self._part(layer, x_BCHW)
         x_BCHW = self._part(self.decoder[-1], x_BCHW + first_BCHW)
         return torch.unflatten(self.head(x_BCHW), 0, size_BT)
+
+
+def _check(hidden_channels: int, drop_path: float) -> None:
+    if hidden_channels < GROUPS or hidden_channels % GROUPS or not 0 <= drop_path < 1:
+        raise InputError(
+            "expected even hidden_channels and drop_path of 0 to 1, got "
+            f"hidden_channels={hidden_channels}, drop_path={drop_path}"
+        )

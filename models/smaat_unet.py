@@ -87,27 +87,26 @@ class SmaAtUNet(DirectModel):
     ) -> None:
         require_positive(in_channels=in_channels, input_steps=input_steps)
         require_odd(kernel_size=kernel_size)
-        if num_layers != 6 or levels < 2 or hidden_channels < 2 or hidden_channels % 2:
-            raise InputError(
-                "smaat-unet: expected even hidden_channels and levels of at least 2 (its depth is that option), got "
-                f"num_layers={num_layers}, levels={levels}, hidden_channels={hidden_channels}"
-            )
+        _check(num_layers, levels, hidden_channels)
         super().__init__(
             in_channels=in_channels, input_steps=input_steps, multiple=2 ** (levels - 1), residual=residual
         )
         widths = [hidden_channels * 2**level for level in range(levels - 1)]
-        widths.append(widths[-1])
-        ins = [input_steps * in_channels, *widths[:-1]]
+        self._build(input_steps * in_channels, [*widths, widths[-1]], kernel_size)
+        self.head = nn.Conv2d(hidden_channels, in_channels, 1)
+
+    def _build(self, given: int, widths: list[int], kernel_size: int) -> None:
+        """Build the way down with its weights, and the way up, one pair of convolutions a scale."""
         self.down = nn.ModuleList(
-            SeparablePair(before, width, width, kernel_size) for before, width in zip(ins, widths, strict=True)
+            SeparablePair(before, width, width, kernel_size)
+            for before, width in zip([given, *widths[:-1]], widths, strict=True)
         )
         self.weights = nn.ModuleList(BlockWeights(width) for width in widths)
-        outs = [*(width // 2 for width in reversed(widths[1:-1])), hidden_channels]
+        outs = [*(width // 2 for width in reversed(widths[1:-1])), widths[0]]
         joined = [2 * width for width in reversed(widths[:-1])]
         self.up = nn.ModuleList(
             SeparablePair(wide, wide // 2, out, kernel_size) for wide, out in zip(joined, outs, strict=True)
         )
-        self.head = nn.Conv2d(hidden_channels, in_channels, 1)
 
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
         """Map `input_steps` frames to the next one, (B, 1, C, H, W)."""
@@ -121,3 +120,11 @@ class SmaAtUNet(DirectModel):
             x_BCHW = self._part(layers, torch.cat([skips.pop(), wide_BCHW], dim=1))
         frame_BCHW: Tensor = self.head(x_BCHW)
         return frame_BCHW[:, None]
+
+
+def _check(num_layers: int, levels: int, hidden_channels: int) -> None:
+    if num_layers != 6 or levels < 2 or hidden_channels < 2 or hidden_channels % 2:
+        raise InputError(
+            "smaat-unet: expected even hidden_channels and levels of at least 2 (its depth is that option), got "
+            f"num_layers={num_layers}, levels={levels}, hidden_channels={hidden_channels}"
+        )

@@ -32,6 +32,10 @@ IDEAS: Mapping[str, str] = {
     "service/alerts/verification.py": "how good the alerts are, a resource of its own",
     "benchmarks/reading.py": "one benchmark a file",
     "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
+    "models/convert/setting.py": "what the reference's checkpoints were trained on",
+    "models/pretrained.py": "an entry of the package's interface",
+    "training/effects.py": "which keys have no effect, apart from the keys",
+    "training/trainer/learning_rate.py": "one registry a file",
     "models/bands.py": "a large field goes through any cell in bands of rows",
 }
 """Short modules with one importer that stand for an idea of their own, each with the reason."""

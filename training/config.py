@@ -75,6 +75,7 @@ class RunConfig(BaseModel):
         0.0, ge=0, lt=1, description="decay of the weights' moving average, for example 0.999; 0 disables it"
     )
     batch_size: int = Field(4, ge=1, description="samples in a step, of all processes together")
+    accumulate: int = Field(1, ge=1, description="parts that a batch is computed in, one after the other: less memory")
     epochs: int = Field(20, ge=1)
     max_steps: int | None = Field(None, ge=1, description="optimiser steps; None is what the epochs take")
     validate_every: int = Field(0, ge=0, description="steps between validations; 0 is once per epoch")

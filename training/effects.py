@@ -12,7 +12,7 @@ from training.trainer.schedules import schedule_of
 
 GUIDED: Final = ("guided_crop", "guided_visits", "guided_cache")
 """Keys of the objective `exceedance` alone."""
-FIELD: Final = ("loss", "balance", "transform", "recompute", "thresholds_mmh")
+FIELD: Final = ("loss", "balance", "transform", "recompute", "accumulate", "thresholds_mmh")
 """Keys of the objective `field` alone."""
 
 

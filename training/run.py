@@ -107,8 +107,6 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
     folder, resume = Path(folder), None if resume is None else Path(resume)
     pl.seed_everything(config.seed, verbose=False)
     training, validation = build_datasets(config)
-    if config.early_stopping and not len(validation):
-        raise ConfigError(f"early_stopping: expected 0 without validation samples, got {config.early_stopping}")
     saved = read_checkpoint(resume) if resume else {}
     guided = guided_items(config, training, validation) if config.objective == "exceedance" else None
     items: tuple[Items, Items] = guided or (training, validation)
@@ -129,13 +127,12 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         log.info("the run already ended at step %d", done)
     else:
         done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
-    checkpoint = folder / "checkpoint"
     if is_first_process():
         kept, scores = _kept_weights(config, module.model, folder, done)
         about = card(config, training, record, steps=done, kept=kept, validation=scores)
-        save_model(checkpoint, module.model, about)
-        log.info("wrote %s: %s weights, of step %d of %d", checkpoint, kept["kept"], kept["step"], done)
-    return checkpoint
+        save_model(folder / "checkpoint", module.model, about)
+        log.info("wrote %s: %s weights, of step %d", folder / "checkpoint", kept["kept"], kept["step"])
+    return folder / "checkpoint"
 
 
 def _kept_weights(

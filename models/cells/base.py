@@ -91,7 +91,7 @@ class RecurrentCell(nn.Module, ABC):
         """Advance by one time step; `memory_BCHW` is None for cells without the zigzag memory."""
 
 
-CELLS: Registry[type[RecurrentCell]] = Registry("cell")
+CELLS: Registry[type[RecurrentCell]] = Registry("cell", plug_ins="nowcast.cells")
 
 
 def options_of_cell(name: str) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import torch
 
 from core.errors import ConfigError, UnknownNameError
 from models import list_models
+from models.checkpoint import load_model, read_card
 from models.device import with_whole_float32
 from training import run
 from training.config import resolve
 from training.datasets import build_dataset
 from training.trainer import fit
+from training.trainer.keeper import StoppedError
 from training.trainer.metrics_file import MetricsFile
 from training.trainer.optimisers import OPTIMISERS, configured
 
@@ -113,3 +115,34 @@ def test_float32_is_whole_in_training_unless_tf32_is_asked_for(asked, tmp_path, 
 
 def _flags():
     return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@pytest.mark.parametrize("schedule", ["scheduled", "reverse"])
+def test_a_batch_in_parts_makes_the_same_steps(schedule, tmp_path):
+    sets = ["hidden_channels=2", "num_layers=1", "size=12", "digit_size=6", "invented_digits=20", "train_clips=8"]
+    sets += ["test_clips=2", "input_steps=2", "lead_steps=2", "batch_size=4", "max_steps=4", "validate_every=2"]
+    sets += ["log_every=1", f"schedule={schedule}", "checkpoint_every=1", "learning_rate=0.01"]
+    found = {}
+    for parts in (1, 2):
+        config = resolve("moving_mnist", file=None, sets=[*sets, f"accumulate={parts}"], model="convlstm")
+        if parts == 2:
+            with pytest.raises(StoppedError):
+                run.train(config.model_copy(update={"turn_steps": 3}), tmp_path / "2")
+            checkpoint = run.train(config, tmp_path / "2", resume=tmp_path / "2" / "last.ckpt")
+        else:
+            checkpoint = run.train(config, tmp_path / "1")
+        rows = [line.split(",") for line in (tmp_path / str(parts) / "metrics.csv").read_text().splitlines()]
+        losses = [(int(row[0]), float(row[2])) for row in rows if row[1] == "train/loss"]
+        found[parts] = (load_model(checkpoint).state_dict(), losses, read_card(checkpoint)["training"]["steps"])
+    whole, halves = found[1], found[2]
+    assert [step for step, _ in whole[1]] == [step for step, _ in halves[1]] == [1, 2, 3, 4]
+    assert [loss for _, loss in halves[1]] == pytest.approx([loss for _, loss in whole[1]], rel=1e-4)
+    for name, value in whole[0].items():
+        torch.testing.assert_close(halves[0][name], value, rtol=1e-3, atol=1e-5)
+    assert halves[2] == whole[2] == 4
+
+
+def test_a_batch_that_its_parts_cannot_share_is_refused(tmp_path):
+    config = resolve("moving_mnist", file=None, sets=["accumulate=3", "max_steps=1", "invented_digits=20"])
+    with pytest.raises(ConfigError, match="batch_size: expected a multiple of 1 devices times 3 parts, got 4"):
+        run.train(config, tmp_path / "run")

@@ -100,7 +100,7 @@ class NowcastDataset(Dataset[Sample], ABC):
             raise IndexError(f"index {index} of {len(self)} samples")
 
 
-DATASETS: Registry[type[NowcastDataset]] = Registry("dataset")
+DATASETS: Registry[type[NowcastDataset]] = Registry("dataset", plug_ins="nowcast.datasets")
 
 
 def build_dataset(

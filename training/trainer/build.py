@@ -33,6 +33,8 @@ def build_datasets(config: RunConfig) -> tuple[NowcastDataset, NowcastDataset]:
     steps = {"input_steps": config.input_steps, "lead_steps": config.lead_steps, "seed": config.seed}
     training = build_dataset(config.dataset, data, "train", config.dataset_options, **steps)
     validation = build_dataset(config.dataset, data, "validation", config.dataset_options, **steps)
+    if len(validation) == 0 and config.early_stopping:
+        raise ConfigError(f"early_stopping: expected 0 without validation samples, got {config.early_stopping}")
     if len(validation) == 0:
         log.warning("no validation: the data are too short for a validation part next to the training windows")
     return training, validation
@@ -104,12 +106,7 @@ def card(
         "pixel_m": dataset.pixel_m,
         **dict(zip(("pixel_y_m", "pixel_x_m"), dataset.edges_m or (dataset.pixel_m,) * 2, strict=True)),
         "grid": {key: config.dataset_options.get(key) for key in ("height", "width")},
-        "training": {
-            "steps": steps,
-            "weights": dict(kept),
-            "finished": now.isoformat(timespec="seconds"),
-            **_origin(config, dataset, record),
-        },
+        "training": {"steps": steps, "weights": dict(kept), **_origin(config, dataset, record, now)},
         "code_revision": revision,
         "code_revisions": list(record["revisions"]),
         "validation": dict(validation),
@@ -117,8 +114,11 @@ def card(
     }
 
 
-def _origin(config: RunConfig, dataset: NowcastDataset, record: Mapping[str, Any]) -> dict[str, Any]:
+def _origin(
+    config: RunConfig, dataset: NowcastDataset, record: Mapping[str, Any], finished: datetime
+) -> dict[str, Any]:
     return {
+        "finished": finished.isoformat(timespec="seconds"),
         "data": dataset.fingerprint,
         "config": config.model_dump(mode="json", exclude={"data"}),
         "machines": list(record["machines"]),

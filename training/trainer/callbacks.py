@@ -33,9 +33,11 @@ class Pace(Callback):
         every: steps between two rows.
         total_steps: of the run.
         lines: write a line to the log about once a minute.
+        accumulate: batches of a step.
     """
 
-    def __init__(self, batch_size: int, *, every: int, total_steps: int, lines: bool) -> None:
+    def __init__(self, batch_size: int, *, every: int, total_steps: int, lines: bool, accumulate: int = 1) -> None:
+        self.accumulate = accumulate
         self.batch_size, self.every, self.total_steps, self.lines = batch_size, every, total_steps, lines
         self.seconds = 0.0
         self._ended = self._spent_s = self._waited_s = 0.0
@@ -61,12 +63,17 @@ class Pace(Callback):
         """Count the time since the last batch as waiting for data."""
         self._waited_s += perf_counter() - self._ended
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Count the step, and log every `every` steps."""
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count the time, and with the last batch of a step the step; log every `every` steps."""
+        del pl_module, outputs, batch
         now = perf_counter()
         self.seconds += now - self._ended
         self._spent_s += now - self._ended
         self._ended = now
+        if (batch_idx + 1) % self.accumulate:
+            return
         self._steps += 1
         self._done += 1
         if trainer.global_step % self.every == 0:

@@ -72,7 +72,8 @@ def fit(
     loader = train_loader(training, config, total_steps=total_steps, first_step=done)
     with StopSignals() as signals, _one_tree_of_errors(folder, is_new=resume is None):
         turn = done + config.turn_steps if config.turn_steps else None
-        keeper = Keeper(folder, record, signals, every=config.checkpoint_every, last_of_turn=turn, **steps)
+        how = {"every": config.checkpoint_every, "accumulate": config.accumulate}
+        keeper = Keeper(folder, record, signals, last_of_turn=turn, **how, **steps)
         trainer = _trainer(config, folder, metrics, keeper, **steps)
         if is_first_process():  # nothing is written before all parts fit
             write_config(folder, config)
@@ -105,7 +106,13 @@ def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
     """Return the callbacks of a configuration, without the keeper."""
     bar = sys.stderr.isatty()
     callbacks: list[Callback] = [
-        Pace(config.batch_size, every=config.log_every, total_steps=total_steps, lines=not bar)
+        Pace(
+            config.batch_size,
+            every=config.log_every,
+            total_steps=total_steps,
+            lines=not bar,
+            accumulate=config.accumulate,
+        )
     ]
     if bar:
         callbacks.append(TQDMProgressBar(refresh_rate=BAR_EVERY))
@@ -143,7 +150,8 @@ def _trainer(
         accelerator="auto",
         precision=config.precision,
         gradient_clip_val=config.gradient_clip or None,
-        val_check_interval=validate_every,
+        val_check_interval=validate_every * config.accumulate,
+        accumulate_grad_batches=config.accumulate,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=config.log_every,

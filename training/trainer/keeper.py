@@ -80,6 +80,7 @@ class Keeper(Callback):
         every: steps between two checkpoints.
         validate_every: steps between two validations.
         total_steps: of the run.
+        accumulate: batches of a step.
         last_of_turn: stop after this step as for a signal; None does not.
     """
 
@@ -92,8 +93,10 @@ class Keeper(Callback):
         every: int,
         validate_every: int,
         total_steps: int,
+        accumulate: int = 1,
         last_of_turn: int | None = None,
     ) -> None:
+        self.accumulate = accumulate
         self.folder, self.record, self.signals = folder, record, signals
         self.last_of_turn = last_of_turn
         self.every, self.validate_every, self.total_steps = every, validate_every, total_steps
@@ -128,8 +131,13 @@ class Keeper(Callback):
             validation.run()
             trainer.training = True
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Write a checkpoint if it is time, and stop if requested."""
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write a checkpoint if it is time, and stop if requested; both after a whole step alone."""
+        del pl_module, outputs, batch
+        if (batch_idx + 1) % self.accumulate:
+            return
         step = trainer.global_step
         if step >= self.total_steps:
             trainer.should_stop = True  # Lightning then validates once more before it ends

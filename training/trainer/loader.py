@@ -109,11 +109,17 @@ def train_loader(
 ) -> DataLoader[Any] | Ahead:
     """Return the batches from `first_step` to `total_steps` of a run, prepared ahead by a thread or by processes.
 
+    With `accumulate` a step has that number of smaller batches, of the same samples in the same order.
+
     Raises:
         ConfigError: a batch that the processes cannot share evenly.
     """
-    if config.batch_size % config.devices:
-        raise ConfigError(f"batch_size: expected a multiple of {config.devices} devices, got {config.batch_size}")
+    parts = config.devices * config.accumulate
+    if config.batch_size % parts:
+        raise ConfigError(
+            f"batch_size: expected a multiple of {config.devices} devices times {config.accumulate} parts, got "
+            f"{config.batch_size}"
+        )
     sampler = StepSampler(
         len(dataset),
         total=total_steps * config.batch_size,
@@ -124,7 +130,7 @@ def train_loader(
     )
     loader: DataLoader[Any] = DataLoader(
         dataset,
-        batch_size=config.batch_size // config.devices,
+        batch_size=config.batch_size // parts,
         sampler=sampler,
         num_workers=config.workers,
         persistent_workers=config.workers > 0,

@@ -72,6 +72,8 @@ class NowcastModule(pl.LightningModule):
         self.kinds = {measure.totals_of: measure.score for measure in self.measures.values()}
         self.sums: dict[str, Sums] = {}
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
+        self._part = 0
+        self._mean_loss: Tensor | float = 0.0
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Seed what a model draws at random in a step (dropout) by (seed, step, process)."""
@@ -79,15 +81,19 @@ class NowcastModule(pl.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Sample) -> Tensor:
-        """Return the loss over all T + lead - 1 predictions, as the paper, or over the leads alone."""
+        """Return the loss over all T + lead - 1 predictions, as the paper, or over the leads alone.
+
+        With `accumulate` the batch is a part of a step; the draws of the schedule are those of the whole batch.
+        """
         past_BTCHW, future_BTCHW = batch
         size, given = past_BTCHW.shape[:2]
+        parts = self.config.accumulate
         use_truth_TB = self.schedule.use_truth_TB(
             self.global_step,
             self.total_steps,
             given=given,
             leads=future_BTCHW.shape[1],
-            first_sample=self.global_rank * size,
+            first_sample=(self.global_rank * parts + self._part) * size,
             batch=size,
             seed=self.config.seed,
         )
@@ -103,7 +109,10 @@ class NowcastModule(pl.LightningModule):
         loss = self._loss(predicted_BTCHW, every_BTCHW[:, -frames:], values_BTCHW[:, -frames:])
         if own_loss is not None:
             loss = loss + own_loss
-        self.log("train/loss", loss, prog_bar=True, logger=False, sync_dist=process_count() > 1)
+        self._mean_loss = (0.0 if self._part == 0 else self._mean_loss) + loss.detach() / parts
+        self._part = (self._part + 1) % parts
+        if self._part == 0:
+            self.log("train/loss", self._mean_loss, prog_bar=True, logger=False, sync_dist=process_count() > 1)
         return loss
 
     def validation_step(self, batch: Sample) -> Tensor:

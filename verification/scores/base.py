@@ -142,7 +142,7 @@ class Score(ABC, Generic[T]):
                     yield SumRow(model, lead.lead_minutes, family, sums, threshold, window_km, mask)
 
 
-SCORES: Registry[type[Score[Any]]] = Registry("score")
+SCORES: Registry[type[Score[Any]]] = Registry("score", plug_ins="nowcast.scores")
 
 
 def families(*takes: Takes) -> dict[str, type[Score[Any]]]:
