@@ -147,7 +147,7 @@ def test_tau_multiplies_its_input_by_a_kernel_and_a_weight_of_each_channel():
         x = torch.rand(1, 8, 3, 3)
         torch.testing.assert_close(attention(x), 0.5 * 2.0 * x)  # a weight of sigmoid(0)
     assert attention.squeeze.weight.shape == (2, 8)  # narrowed by 4, the least factor
-    assert TemporalAttention(512).squeeze.weight.shape == (16, 512)  # type: ignore[union-attr]
+    assert TemporalAttention(512).squeeze.weight.shape == (16, 512)
 
 
 def test_divergence_of_changes_worked_out_by_hand():

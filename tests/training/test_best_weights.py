@@ -44,7 +44,7 @@ def _same(one, two):
     return all(torch.equal(value, two[name]) for name, value in one.items())
 
 
-def test_the_checkpoint_has_the_weights_of_the_lowest_loss_and_the_card_says_which(validated, tmp_path):
+def test_the_checkpoint_has_the_weights_of_the_lowest_loss_and_the_card_names_them(validated, tmp_path):
     checkpoint = run.train(_config(), tmp_path / "run")
     assert _same(load_model(checkpoint).state_dict(), validated[2])
     assert not _same(validated[2], validated[4])

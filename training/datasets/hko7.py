@@ -85,7 +85,7 @@ class HKO7(Germany):
         about = "".join(f"{path.name} {path.stat().st_size}\n" for path in paths)
         digest = hashlib.sha256(about.encode()).hexdigest()
         edge_m = EDGE_M * 480 / shape[0]
-        return [RadarSeries(data, minutes, (edge_m, edge_m), shape, HKO7Fields(paths), "hko7", digest=digest)]
+        return [RadarSeries(data, minutes, (edge_m, edge_m), shape, HKO7Fields(paths), digest=digest)]
 
     @classmethod
     def miniature(cls, folder: Path) -> dict[str, Any]:

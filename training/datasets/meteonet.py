@@ -1,6 +1,5 @@
 """MeteoNet: rain of 5 minutes over the north-west or the south-east of France (Météo-France, 2016 to 2018)."""
 
-import math
 import pickle
 import shutil
 import zipfile
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from core.arrays import Float32Field
+from core.cells import cell_edges_m
 from core.errors import ConfigError, FrameError
 from core.files import write_atomically
-from core.grid import METRES_PER_DEGREE
+from core.grid import Grid
 from core.units import rate_from_depth
 from training.datasets.base import DATASETS
 from training.datasets.field_cache import cache_folder
@@ -99,23 +99,20 @@ def _series(path: Path, data: Path, cache: Path) -> RadarSeries:
     Raises:
         FrameError: dates and fields do not belong together.
     """
-    zone = path.name.split("_")[1]
-    edges_m, south_first = _cells(zone, path, data)
+    grid, south_first = _cells(path.name.split("_")[1], path, data)
     with zipfile.ZipFile(path) as archive, archive.open("dates.npy") as member:
         dates = read_dates(member)
     depth_THW = _unpacked(path, cache)
-    if depth_THW.ndim != 3 or len(depth_THW) != len(dates):
-        raise FrameError(
-            f"{path.name}: expected data (time, rows, columns) for {len(dates)} dates, got {depth_THW.shape}"
-        )
+    if depth_THW.shape != (len(dates), *grid.shape):
+        expected = (len(dates), *grid.shape)
+        raise FrameError(f"{path.name}: expected data {expected} of its dates and coordinates, got {depth_THW.shape}")
     minutes = np.array([round(date.replace(tzinfo=UTC).timestamp() / 60) for date in dates], np.int64)
     fields = MeteoNetFields(depth_THW, south_first)
-    shape = (int(depth_THW.shape[1]), int(depth_THW.shape[2]))
-    return RadarSeries(path, minutes, edges_m, shape, fields, f"meteonet-{zone}", digest=digest_of(path) or "")
+    return RadarSeries(path, minutes, cell_edges_m(grid), grid.shape, fields, grid, digest=digest_of(path) or "")
 
 
-def _cells(zone: str, path: Path, data: Path) -> tuple[tuple[float, float], bool]:
-    """Return height and width of a cell at the middle latitude, and whether the first row is in the south."""
+def _cells(zone: str, path: Path, data: Path) -> tuple[Grid, bool]:
+    """Return the grid of a zone, and whether the first row of its fields is in the south."""
     name = f"radar_coords_{zone}.npz"
     found = sorted(data.rglob(name)) or [one for one in (path.parent / name, data.parent / name) if one.is_file()]
     if not found:
@@ -123,8 +120,9 @@ def _cells(zone: str, path: Path, data: Path) -> tuple[tuple[float, float], bool
     with np.load(found[0], allow_pickle=False) as coordinates:
         lats_HW, lons_HW = np.asarray(coordinates["lats"]), np.asarray(coordinates["lons"])
     step_y, step_x = (abs(float(np.diff(values, axis=axis).mean())) for values, axis in ((lats_HW, 0), (lons_HW, 1)))
-    width_m = step_x * METRES_PER_DEGREE * math.cos(math.radians(float(lats_HW.mean())))
-    return (step_y * METRES_PER_DEGREE, width_m), bool(lats_HW[0, 0] < lats_HW[-1, 0])
+    west, north = float(lons_HW.min()) - step_x / 2, float(lats_HW.max()) + step_y / 2
+    grid = Grid("EPSG:4326", west, north, step_x, step_y, *lats_HW.shape, name=f"MeteoNet {zone}")
+    return grid, bool(lats_HW[0, 0] < lats_HW[-1, 0])
 
 
 def _unpacked(path: Path, cache: Path) -> NDArray[Any]:
