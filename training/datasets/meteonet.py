@@ -121,7 +121,8 @@ def _cells(zone: str, path: Path, data: Path) -> tuple[Grid, bool]:
         lats_HW, lons_HW = np.asarray(coordinates["lats"]), np.asarray(coordinates["lons"])
     step_y, step_x = (abs(float(np.diff(values, axis=axis).mean())) for values, axis in ((lats_HW, 0), (lons_HW, 1)))
     west, north = float(lons_HW.min()) - step_x / 2, float(lats_HW.max()) + step_y / 2
-    grid = Grid("EPSG:4326", west, north, step_x, step_y, *lats_HW.shape, name=f"MeteoNet {zone}")
+    height, width = lats_HW.shape
+    grid = Grid("EPSG:4326", west, north, step_x, step_y, height, width, f"MeteoNet {zone}")
     return grid, bool(lats_HW[0, 0] < lats_HW[-1, 0])
 
 

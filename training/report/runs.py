@@ -14,6 +14,7 @@ from core.errors import ConfigError, NowcastError
 from models.build import MULTISCALE, recurrent_models
 from models.checkpoint import CARD, WEIGHTS, read_card
 from training.config import NESTED, PRESETS, RunConfig
+from training.trainer.schedules import schedule_of
 
 EVALUATION = "evaluation.json"
 PLAIN = {"residual": False, "patch": 1, "memory_skip": "none"}
@@ -212,6 +213,8 @@ def command(run: TrainingRun) -> str:
             continue
         known = RunConfig.model_fields.get(key)
         default = base.get(key, known.get_default(call_default_factory=True) if known else None)
+        if key == "schedule" and key not in base:
+            default = schedule_of(run.model)
         if key in NESTED:
             before = base.get(key, {})
             parts += [f"--set {k}={_yaml(v)}" for k, v in value.items() if v != before.get(k)]
