@@ -24,9 +24,9 @@ PASSING: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.
 """Errors of the system rather than of a file: the same file may be readable later."""
 
 EPOCH: Final = "seconds since 1970-01-01T00:00:00Z"
-TIME_ATTRIBUTES: Final = {"units": EPOCH, "calendar": "standard"}
+TIME_ATTRIBUTES: Final = {"units": EPOCH, "calendar": "standard", "units_metadata": "leap_seconds: none"}
 RATE_ATTRIBUTES: Final = {
-    "standard_name": "rainfall_rate",
+    "standard_name": "lwe_precipitation_rate",
     "long_name": "liquid-equivalent rain rate, all phases",
     "units": "mm h-1",
     "grid_mapping": "crs",
@@ -89,7 +89,7 @@ def axes_dataset(
             "y": ("y", grid.y_centres_m, _axis(grid, "y")),
             "x": ("x", grid.x_centres_m, _axis(grid, "x")),
         },
-        attrs={"Conventions": "CF-1.11", **{k: v for k, v in (attributes or {}).items() if v is not None}},
+        attrs={"Conventions": "CF-1.13", **{k: v for k, v in (attributes or {}).items() if v is not None}},
     )
     return dataset if reference_time is None else _with_reference(dataset, seconds, reference_time.timestamp())
 
@@ -157,6 +157,9 @@ def reading_own(path: Path) -> Iterator[None]:
 
 def _grid_mapping(grid: Grid) -> dict[str, Any]:
     cf = {k: v for k, v in grid.projection.to_cf().items() if v is not None}
+    if cf.get("grid_mapping_name") == "polar_stereographic":  # CF requires it; PROJ leaves it out with a true scale
+        north = cf.get("standard_parallel", 90.0) >= 0
+        cf.setdefault("latitude_of_projection_origin", 90.0 if north else -90.0)
     west, north = grid.west_m, grid.north_m
     geo_transform = f"{west!r} {grid.pixel_x_m!r} 0 {north!r} 0 {-grid.pixel_y_m!r}"
     return {**cf, "spatial_ref": cf["crs_wkt"], "GeoTransform": geo_transform, "proj4": grid.crs}

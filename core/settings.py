@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     )
     step_mmh: float = Field(0.0, ge=0, description="scans are rounded to multiples of this rate; 0 keeps them as filed")
     write_source_grid: bool = Field(False, description="write each scheduled forecast on the scans' grid too")
+    attribution: str | None = Field(None, description="credit of the radar data; default: by file or kind of source")
     invented: bool = Field(False, description="the scans are synthetic weather, and all output says so")
     keys_home: Path | None = Field(None, description="folder of the API keys; default: NOWCAST_HOME")
     allow_no_keys: bool = Field(

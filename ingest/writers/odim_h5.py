@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -27,8 +27,14 @@ DWD_SOURCE: Final = f"{DWD_ORIGIN},CTY:616,CMT:invented weather, not made by Deu
 Attributes = dict[str, Any]
 
 
-def odim_bytes(frames: Sequence[RadarFrame], *, quantum_mmh: float = QUANTUM_MMH, source: str = OWN_SOURCE) -> bytes:
-    """Return a whole ODIM_H5 file (2.3, object COMP) of rain rates, `dataset1` to `datasetN` in the given order.
+def odim_bytes(
+    frames: Sequence[RadarFrame],
+    *,
+    quantum_mmh: float = QUANTUM_MMH,
+    source: str = OWN_SOURCE,
+    how: Mapping[str, str] | None = None,
+) -> bytes:
+    """Return a whole ODIM_H5 file (2.4, object COMP) of rain rates, `dataset1` to `datasetN` in the given order.
 
     The counts are uint32 with `gain` = the quantum and `offset` 0: dry is `undetect`, not observed is `nodata`, and a
     reader that applies gain and offset to `undetect` still gets 0. wradlib reads all data sets, pysteps only the first:
@@ -38,6 +44,7 @@ def odim_bytes(frames: Sequence[RadarFrame], *, quantum_mmh: float = QUANTUM_MMH
         frames: at least one, all on one grid; forecasts all of one reference time.
         quantum_mmh: rate of one count, to which rates are rounded; a wet cell stays wet.
         source: originating centre in ODIM's notation.
+        how: further attributes of the file.
 
     Raises:
         FrameError: no frame, two grids or reference times, or a grid in degrees.
@@ -45,10 +52,10 @@ def odim_bytes(frames: Sequence[RadarFrame], *, quantum_mmh: float = QUANTUM_MMH
     first = _first(frames)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver="earliest", track_order=False) as root:
-        _put(root, {"Conventions": "ODIM_H5/V2_3"})
+        _put(root, {"Conventions": "ODIM_H5/V2_4"})
         _put(root.create_group("what"), _what(first, source))
         _put(root.create_group("where"), _where(first.grid))
-        _put(root.create_group("how"), _how(first, source))
+        _put(root.create_group("how"), {**_how(first, source), **(how or {})})
         for number, frame in enumerate(frames, start=1):
             _put_frame(root.create_group(f"dataset{number}"), frame, quantum_mmh)
     return buffer.getvalue()
@@ -87,7 +94,7 @@ def _first(frames: Sequence[RadarFrame]) -> RadarFrame:
 def _what(frame: RadarFrame, source: str) -> Attributes:
     time = frame.reference_time
     when = {"date": f"{time:%Y%m%d}", "time": f"{time:%H%M%S}"}
-    return {"object": "COMP", "version": "H5rad 2.3", **when, "source": source}
+    return {"object": "COMP", "version": "H5rad 2.4", **when, "source": source}
 
 
 def _where(grid: Grid) -> Attributes:

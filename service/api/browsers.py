@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,15 +67,26 @@ class Cors:
         named = tuple(origin for origin in origins if origin != ANY)
         chosen = self.app
         if ANY in origins:
-            chosen = _cors(chosen, (ANY,), READING)
+            chosen = _cors(chosen, (ANY,), READING, kind=_CorsForAll)
         if not named:
             return chosen
         writing = _cors(self.app, named, (*READING, *WRITING))
         return writing if ANY not in origins else _ByOrigin(dict.fromkeys(named, writing), chosen)
 
 
-def _cors(app: ASGIApp, origins: tuple[str, ...], methods: tuple[str, ...]) -> CORSMiddleware:
-    return CORSMiddleware(
+class _CorsForAll(CORSMiddleware):
+    """CORS for every origin: all get the same response, which so does not vary by the origin in a cache."""
+
+    async def send(self, message: Message, send: Send, request_headers: Headers) -> None:  # noqa: ARG002
+        if message["type"] == "http.response.start":
+            MutableHeaders(raw=message["headers"]).update(self.simple_headers)
+        await send(message)
+
+
+def _cors(
+    app: ASGIApp, origins: tuple[str, ...], methods: tuple[str, ...], kind: type[CORSMiddleware] = CORSMiddleware
+) -> CORSMiddleware:
+    return kind(
         app,
         allow_origins=origins,
         allow_methods=methods,

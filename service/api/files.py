@@ -36,6 +36,9 @@ GridName = Annotated[
 Lead = Annotated[
     int | None, Query(description="a single lead in minutes; all leads if omitted", ge=1, le=100_000, examples=[30])
 ]
+OneLead = Annotated[
+    int | None, Query(description="lead in minutes; the first one if omitted", ge=1, le=100_000, examples=[30])
+]
 
 
 def _answers(suffix: str) -> dict[int | str, dict[str, Any]]:
@@ -68,10 +71,10 @@ def read_odim(
     backend: BackendDep,
     request: Request,
     grid: GridName = "model",
-    lead: Lead = None,
+    lead: OneLead = None,
 ) -> Response:
-    """Return quantity RATE, one data set per lead; pysteps reads only the first one, so request one `lead` for it."""
-    return _file(request, backend, forecast_id, forecast, "h5", grid, lead)
+    """Return quantity RATE of one lead: readers such as pysteps take the first data set alone and silently."""
+    return _file(request, backend, forecast_id, forecast, "h5", grid, lead or forecast.lead_minutes[0])
 
 
 @router.get(

@@ -15,8 +15,9 @@ from service.api.errors import documented
 from service.api.negotiate import JSON
 from service.api.points import CSV, PlacesQuery, places_query
 from service.api.proxies import public_prefix
-from service.api.views import INVENTED, credit, grid_out
+from service.api.views import grid_out
 from service.forecasts.image import image_png, visible_scale
+from service.forecasts.statement import Statement
 from service.queries.observed import FRAMES, ObservedSeries, observed_series, recent_scans, scan_at
 from service.schemas.forecasts import Time
 from service.schemas.listings import ObservedOut, ObservedPointOut, RecentFrameOut
@@ -39,12 +40,10 @@ def read_observed_frames(backend: BackendDep) -> ObservedOut:
     store = backend.service.store
     scans = recent_scans(store)
     newest = scans[-1]
-    invented = backend.settings.invented
     frame = FRAMES.read(store, newest)
-    known = credit(newest.product, frame.provider, backend.settings.source_kind)
     return ObservedOut(
         **_recent(backend, newest),
-        attribution=INVENTED if invented else known,
+        attribution=Statement.of(backend.settings).credit(newest.product, frame.provider),
         grid=grid_out(frame.grid),
         frames=[
             RecentFrameOut.of(scan, href=f"{public_prefix()}/observed/image?time={iso(scan.valid_time)}")

@@ -3,19 +3,19 @@
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from core.grid import Grid
 from core.settings import Settings
-from ingest.sources import attribution_of
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.proxies import public_prefix
 from service.api.score_views import score_rows
 from service.forecasts.nowcast import StoredForecast, Verification
 from service.forecasts.records import read_rate
+from service.forecasts.statement import Statement, credit
 from service.queries.rain import RAIN_MMH
 from service.schemas.forecasts import (
     ForecastOut,
@@ -30,7 +30,6 @@ from service.schemas.forecasts import (
 from service.schemas.scores import VerificationOut
 
 Statistics = tuple[float | None, float | None, float | None, float]
-INVENTED: Final = "Invented weather for demonstration: no real radar data."
 
 
 def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = True) -> ForecastOut:
@@ -53,17 +52,10 @@ def forecast_out(backend: Backend, forecast: StoredForecast, *, verify: bool = T
 
 
 def attribution_text(forecast: StoredForecast, settings: Settings) -> str:
-    """Return whose radar data a forecast shows: as their files state it, else by the source, with its licence."""
-    of_scans = forecast.origin == "scans"
-    if settings.invented and of_scans:
-        return INVENTED
-    return credit(forecast.product, forecast.provider, settings.source_kind if of_scans else None)
-
-
-def credit(product: str, provider: str | None, source_kind: str | None) -> str:
-    """Return the credit of a product: its provider by the file, else by the kind of source; None for an upload."""
-    provider = provider or (attribution_of(source_kind) if source_kind else "")
-    return f"Radar product {product}{': ' if provider else ''}{provider.rstrip('.')}."
+    """Return whose radar data a forecast shows: by the setting, its files, or the source with its licence."""
+    if forecast.origin == "upload":
+        return credit(forecast.product, forecast.provider, None)
+    return Statement.of(settings).credit(forecast.product, forecast.provider)
 
 
 def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
@@ -73,6 +65,8 @@ def run_fields(backend: Backend, forecast: StoredForecast) -> dict[str, Any]:
         "status": status_of(backend, forecast),
         "stale": is_stale(backend, forecast),
         "data_age_s": round(backend.service.data_age_s(forecast), 3),
+        "stale_from": forecast.reference_time + timedelta(seconds=backend.settings.stale_after_s),
+        "attribution": attribution_text(forecast, backend.settings),
         "model": ModelOut(name=forecast.model, version=forecast.version),
     }
 

@@ -146,6 +146,22 @@ def _write_netcdf(field: Field, path: Path) -> None:
     write_leads(header, [*rate_variables(field.rate_mmh_HW), *known], path)
 
 
+def _stated(forecast: StoredForecast) -> dict[str, str]:
+    """Return what every format states of a forecast besides its fields: what it is made of and by, and how it is."""
+    stated = {
+        "forecast_id": forecast.id,
+        "status": forecast.status,
+        "method": forecast.method,
+        "model": f"{forecast.model} {forecast.version}",
+        "issued_at": iso(forecast.issued_at),
+        "weather": forecast.weather,
+        "attribution": forecast.attribution,
+        "stale_from": iso(forecast.stale_from) if forecast.stale_from else None,
+        "notes": "; ".join(forecast.notes) or None,
+    }
+    return {name: text for name, text in stated.items() if text is not None}
+
+
 @WRITERS.register("h5")
 def _write_odim(field: Field, path: Path) -> None:
     """Write ODIM_H5 with a data set for each lead."""
@@ -158,7 +174,7 @@ def _write_odim(field: Field, path: Path) -> None:
         for index, lead in enumerate(field.leads)
     ]
     try:
-        content = odim_bytes(frames)
+        content = odim_bytes(frames, how=_stated(forecast))
     except FrameError as err:
         raise NotAcceptableError(f"this grid does not fit into ODIM_H5: {err}") from err
     write_bytes_atomically(path, content)
@@ -179,9 +195,8 @@ def _write_geotiff(field: Field, path: Path) -> None:
         with rasterio.open(temporary, "w", driver="COG", crs=crs, transform=transform, **shape, **COG) as raster:
             for index in range(count):
                 raster.write(field.rate_mmh_HW(index), index + 1)
-            raster.update_tags(
-                FORECAST_ID=field.forecast.id, REFERENCE_TIME=iso(field.forecast.reference_time), UNITS="mm h-1"
-            )
+            stated = {name.upper(): text for name, text in _stated(field.forecast).items()}
+            raster.update_tags(REFERENCE_TIME=iso(field.forecast.reference_time), UNITS="mm h-1", **stated)
             for band, lead in enumerate(field.leads, start=1):
                 raster.set_band_description(band, f"rainfall_rate +{lead} min")
                 raster.update_tags(band, VALID_TIME=iso(times[lead]), LEAD_MINUTES=str(lead), UNITS="mm h-1")

@@ -24,6 +24,7 @@ from service.forecasts.exports import exported
 from service.forecasts.lead_file import WrittenLeads, write_lead_stream, write_record
 from service.forecasts.products import forecast_path, read_usual_coverage, write_inputs
 from service.forecasts.records import Origin, StoredForecast
+from service.forecasts.statement import Statement
 from service.inference.engine import LeadStream
 from service.inference.inputs import ModelInput
 from service.inference.predictor import Choice, Prediction, Predictor
@@ -49,6 +50,7 @@ class Maker:
         catalogue: Catalogue,
         predictor: Predictor,
         clock: Callable[[], datetime],
+        statement: Statement | None = None,
         *,
         write_source_grid: bool = False,
     ) -> None:
@@ -56,6 +58,7 @@ class Maker:
         self._predictor = predictor
         self._clock = clock
         self._write_source_grid = write_source_grid
+        self._statement = statement or Statement()
         self._usual: tuple[Path, NDArray[np.bool_]] | None = None
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
@@ -133,6 +136,7 @@ class Maker:
             lead_minutes=inputs.lead_minutes,
             path=forecast_path(self._catalogue.folder, window.reference_time, name),
             origin=origin,
+            **self._statement.fields(window, origin),
             **_of_inputs(inputs),
         )
 

@@ -27,6 +27,7 @@ from service.forecasts.schedule import TIMES_KEPT, ForecastSchedule
 from service.forecasts.scorebook import Scorebook
 from service.forecasts.scoring import Scoring, check_observations
 from service.forecasts.setting_checks import SettingChecks
+from service.forecasts.statement import Statement
 from service.inference.inputs import Windows, noted
 from service.inference.leads import LeadPolicy
 from service.inference.predictor import Predictor
@@ -83,7 +84,8 @@ class NowcastService:
             settings.grid_m,
             stored_cells_m=INVENTED_CELLS_M if settings.invented else None,
         )
-        self._maker = Maker(catalogue, predictor, clock, write_source_grid=settings.write_source_grid)
+        stated, also = Statement.of(settings), settings.write_source_grid
+        self._maker = Maker(catalogue, predictor, clock, stated, write_source_grid=also)
         self.healing = ForecastHealing(catalogue)
         self.baselines = BaselineBackfill(catalogue, self._maker)
         self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)

@@ -19,6 +19,7 @@ from verification.table import SumRow
 
 Status = Literal["ok", "degraded", "stale"]
 Origin = Literal["scans", "upload"]
+Weather = Literal["observed", "replayed", "invented"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class StoredForecast:
         thresholds_mmh: rates whose exceedance probabilities the file holds, ascending; empty if it holds none.
         cadence_minutes: spacing of the window's fields; None where an older version of the service did not keep it.
         provider: whose data the newest scan is, as its file states it; None if it does not.
+        weather: what the scans show; None of an upload, and where an older version of the service did not keep it.
+        attribution: credit of the radar data; None where an older version of the service did not keep it.
+        stale_from: time from which a forecast from scans is stale, by the clock of its scans; None of an upload.
     """
 
     id: str
@@ -62,6 +66,9 @@ class StoredForecast:
     thresholds_mmh: tuple[float, ...] = ()
     cadence_minutes: int | None = None
     provider: str | None = None
+    weather: Weather | None = None
+    attribution: str | None = None
+    stale_from: datetime | None = None
 
     @property
     def valid_times(self) -> tuple[datetime, ...]:

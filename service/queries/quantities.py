@@ -47,7 +47,7 @@ class Quantity:
 
 
 QUANTITIES: Final[Mapping[str, Quantity]] = {
-    RATE: Quantity("rainfall_rate", "rain rate", "liquid-equivalent rain rate, all phases", "mm/h"),
+    RATE: Quantity("lwe_precipitation_rate", "rain rate", "liquid-equivalent rain rate, all phases", "mm/h"),
     AMOUNT: Quantity(
         "lwe_thickness_of_precipitation_amount", "rain amount", f"depth since the reference time; {RULE}", "mm"
     ),

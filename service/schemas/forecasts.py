@@ -87,6 +87,10 @@ class RunOut(Out):
     stale: bool
     reference_time: datetime
     data_age_s: float
+    stale_from: datetime | None = Field(
+        None, description="time from which the forecast is stale, by the clock of its scans"
+    )
+    attribution: str = Field("", description="source of the radar data")
     model: ModelOut
 
 
@@ -169,6 +173,10 @@ class ForecastOut(Out):
     issued_at: datetime
     data_age_s: float = Field(description="age of the newest input scan at the time of this response")
     stale_after_s: float = Field(description="age from which a forecast is stale")
+    stale_from: datetime | None = Field(
+        None, description="time from which the forecast is stale, by the clock of its scans"
+    )
+    attribution: str = Field("", description="source of the radar data")
     invented: bool = Field(description="whether it is made from invented weather instead of radar data")
     model: ModelOut
     method: str = Field(description="what computed the values: the model, or the baseline used as fallback")

@@ -43,7 +43,7 @@ def test_round_trip(grid: Grid, tmp_path: Path) -> None:
         assert times_of(found, "forecast_reference_time") == [REFERENCE]
         assert found["forecast_period"].values.tolist() == [30.0, 60.0]
         assert (found["forecast_period"].attrs["units"], mmh_per_unit(rate)) == ("minutes", 1.0)
-        assert found.attrs == {"Conventions": "CF-1.11", "model": "persistence"}
+        assert found.attrs == {"Conventions": "CF-1.13", "model": "persistence"}
 
 
 @pytest.mark.parametrize("grid", [RADOLAN_900, DE1200])

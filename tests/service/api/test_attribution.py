@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from core.settings import Settings
-from service.api.views import INVENTED, attribution_text
+from service.api.views import attribution_text
+from service.forecasts.statement import INVENTED
 
 
 @pytest.mark.parametrize(
@@ -31,5 +32,14 @@ def test_a_provider_that_the_file_states_is_credited(origin):
 
 
 def test_invented_weather_has_no_provider():
-    forecast = SimpleNamespace(origin="scans", product="RY")
+    forecast = SimpleNamespace(origin="scans", product="RY", provider=None)
     assert attribution_text(forecast, Settings(source_kind="replay", invented=True)) == INVENTED  # type: ignore[arg-type]
+
+
+def test_the_setting_is_the_credit_of_scans_alone():
+    settings = Settings(source_kind="dwd", attribution="Radar: our own")
+    forecast = SimpleNamespace(origin="scans", product="RY", provider="Somebody")
+    assert attribution_text(forecast, settings) == "Radar: our own"  # type: ignore[arg-type]
+    upload = SimpleNamespace(origin="upload", product="RY", provider="Somebody")
+    assert attribution_text(upload, settings) == "Radar product RY: Somebody."  # type: ignore[arg-type]
+    assert attribution_text(forecast, settings.model_copy(update={"invented": True})) == INVENTED  # type: ignore[arg-type]

@@ -1,8 +1,10 @@
 """A forecast in the formats of others, opened by their own readers, and on the grid of the scans."""
 
+import io
 import os
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import h5py
 import numpy as np
@@ -11,11 +13,12 @@ import rasterio
 import xarray as xr
 from pyproj import Transformer
 
-from core.errors import NoDataError, NotAcceptableError
+from core.errors import ForecastError, NoDataError, NotAcceptableError
 from core.grid import Grid
+from core.times import iso
 from service.forecasts.exports import WRITERS, export_path, exported, on_source_grid
 from service.forecasts.fields import FIELDS
-from tests.service.api_support import GRID, fill, running, service_at
+from tests.service.api_support import GRID, REFERENCE, fill, running, service_at
 from tests.service.fakes import fields_of, write_fields
 
 WET = 17, 24
@@ -161,7 +164,48 @@ def test_files_over_http(tmp_path):
         part = client.get("/nowcast/latest/file.tif", headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content) == (206, b"II*\0")
         assert client.get("/nowcast/latest/file.h5?lead=45").status_code == 404
+        for lead in (None, 30, 60):  # one data set a file, so that no reader takes another lead than it was asked for
+            found = client.get("/nowcast/latest/file.h5", params={"lead": lead} if lead else {})
+            with h5py.File(io.BytesIO(found.content)) as file:
+                assert list(file) == ["dataset1", "how", "what", "where"]
+                time = REFERENCE + timedelta(minutes=lead or 30)
+                assert file["dataset1/what"].attrs["endtime"].decode() == f"{time:%H%M%S}"
+                assert file.attrs["Conventions"] == b"ODIM_H5/V2_4"
         assert client.get("/nowcast/latest/file.h5?grid=moon").status_code == 422
         own = client.get("/nowcast/latest/file.nc").content
     assert own == forecast.path.read_bytes()
     assert forecast.source_grid == GRID
+
+
+@pytest.mark.parametrize(
+    ("settings", "weather", "attribution"),
+    [
+        ({"invented": True}, "invented", "Invented weather for demonstration: no real radar data."),
+        ({"source_kind": "replay"}, "replayed", "Radar product RY."),
+        ({"source_kind": "dwd"}, "observed", "Radar product RY: Deutscher Wetterdienst (CC BY 4.0)."),
+        ({"attribution": "Radar: our own"}, "observed", "Radar: our own"),
+    ],
+)
+def test_every_file_states_what_it_is_made_of(open_world, window_frames, settings, weather, attribution):
+    world = open_world(**settings)
+    world.model.pixel_m = 2000.0
+    world.model.fails = ForecastError("no")  # the fallback is stated, too
+    world.put(*window_frames)
+    forecast = world.service.forecast_stored()
+    assert forecast.method == "extrapolation"
+    expected = {
+        "weather": weather,
+        "attribution": attribution,
+        "status": "degraded",
+        "method": "extrapolation",
+        "stale_from": iso(forecast.reference_time + timedelta(seconds=600)),
+        "notes": "; ".join(forecast.notes),
+    }
+    with xr.open_dataset(forecast.path) as dataset:
+        for name in ("weather", "attribution", "status", "method", "stale_from"):
+            assert dataset.attrs[name] == expected[name], name
+    with h5py.File(exported(forecast, "h5")) as file:
+        assert {name: file["how"].attrs[name].decode() for name in expected} == expected
+    with rasterio.open(exported(forecast, "tif")) as raster:
+        assert {name: raster.tags()[name.upper()] for name in expected} == expected
+    assert world.service.get(forecast.id).weather == weather  # read from the catalogue again

@@ -178,6 +178,6 @@ def test_files_are_plain_netcdf4(forecast, world, later_frames, window_frames):
     upload = world.service.forecast_upload(window_frames, later_frames)
     for path in (upload.path, upload.inputs_path, upload.observations_path):
         with netCDF4.Dataset(path) as dataset:
-            assert dataset.Conventions == "CF-1.11"
+            assert dataset.Conventions == "CF-1.13"
             assert dataset["rainfall_rate"].shape == (5, 40, 40)
     assert not list(world.home.rglob("*.part"))
