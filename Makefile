@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench page guide clean
+.PHONY: help install run test test-long check lint bench page guide typescript clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make install    the environment alone"
+	@echo "make typescript the TypeScript client, in build/typescript, from the OpenAPI document (needs npm)"
 	@echo "make page       the page's built files, from service/page/source (needs npm)"
 	@echo "make guide      the guide as web pages, in build/site"
 
@@ -54,6 +55,12 @@ bench: install
 
 page:
 	cd service/page && npm ci && npm run build
+
+# From the document of this checkout: types, compiled client, and the package of npm.
+typescript: install
+	$(BIN)/python docs/make_openapi.py service/client/typescript/openapi.json
+	mkdir -p build/typescript
+	cd service/client/typescript && npm ci && npm run build && npm pack --pack-destination ../../../build/typescript
 
 guide: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

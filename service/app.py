@@ -45,7 +45,7 @@ from service.api.errors import handle_errors
 from service.api.lanes import Lanes, in_lane
 from service.api.lookup import STRICT, RecentForecasts
 from service.api.middleware import Access, Conditional, GZipForText, HeadAsGet, Observed, RequestId
-from service.api.openapi import add_documentation
+from service.api.openapi import add_documentation, operation_id
 from service.api.proxies import Proxied, ValidHost
 from service.forecasts.nowcast import NowcastService
 from service.foreign import brightsky, metno, minutes, openmeteo, rainviewer
@@ -117,6 +117,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
         docs_url=None,
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=operation_id,
     )
     add_documentation(app)
     for part in STRICT_PARTS:

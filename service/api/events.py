@@ -51,7 +51,7 @@ MEDIA_TYPE: Final = "text/event-stream"
         },
     },
 )
-async def listen(
+async def listen_to_forecasts(
     request: Request,
     backend: BackendDep,
     caller: CallerDep,

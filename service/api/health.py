@@ -29,13 +29,13 @@ MOST_BEHIND: Final = timedelta(minutes=10)
 
 
 @router.get("/livez", summary="Whether this process runs")
-async def live() -> dict[str, str]:
+async def check_live() -> dict[str, str]:
     """Return 200 while the process runs, without checking store, model or broker."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", summary="Whether the service can make forecasts", responses=documented())
-def ready(backend: BackendDep) -> ReadyOut:
+def check_ready(backend: BackendDep) -> ReadyOut:
     """Return 503 with the parts that are not ready, until a forecast can be served.
 
     Stale data are reported as `status: stale` and do not make the service unready; a replay that is slowed down by its

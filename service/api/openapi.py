@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 
 from service.api.access import SAFE, UNCOUNTED
@@ -27,6 +28,7 @@ SCHEMES: Final[Mapping[str, Any]] = {
     "Bearer": {"type": "http", "scheme": "bearer", "description": "the same API key"},
 }
 KEYS: Final[tuple[dict[str, list[str]], ...]] = ({"ApiKey": []}, {"Bearer": []})
+EDR: Final = "OGC API-EDR"
 PROBLEM: Final = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -61,6 +63,18 @@ async def viewer(request: Request) -> HTMLResponse:
     )
     page.headers["Content-Security-Policy"] = policy_of(bytes(page.body).decode())
     return page
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of an operation in generated clients, from that of its function: `getPoint` of `read_point`.
+
+    Those of EDR have its name; where one function answers for a collection and for one of its instances, the second is
+    `...OfInstance`.
+    """
+    verb, *words = route.name.split("_")
+    words = ["edr", *words] if EDR in route.tags else words
+    of_instance = ["of", "instance"] if "/instances/{" in route.path and words[-1] != "instance" else []
+    return ("get" if verb == "read" else verb) + "".join(word.capitalize() for word in [*words, *of_instance])
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
