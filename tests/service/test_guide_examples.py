@@ -64,7 +64,7 @@ def test_the_python_of_a_page(page, address, tmp_path):
 
 
 def test_home_assistant_finds_every_value(address):
-    sensors, automation, _headers = blocks("home_assistant.md", "yaml")
+    _of_the_component, sensors, automation, _headers = blocks("home_assistant.md", "yaml")
     configuration: dict[str, Any] = yaml.safe_load(sensors)
     (rest,), (camera,) = configuration["rest"], configuration["camera"]
     answer = httpx2.get(rest["resource"].replace(ADDRESS, address)).json()

@@ -1,0 +1,25 @@
+"""Environments of their own for programs whose packages do not fit next to ours; made once, in the ignored `build/`."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def python_with(requirements: Path) -> Path:
+    """The Python of an environment with the packages of a file, which is made again when the file changes."""
+    content = requirements.read_bytes()
+    folder = ROOT / "build" / "environments" / f"{requirements.stem}-{hashlib.sha256(content).hexdigest()[:12]}"
+    python, stamp = folder / "bin" / "python", folder / "installed"
+    if not stamp.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(requirements)]
+        done = subprocess.run(install, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"no environment of {requirements.name}: {done.stderr.strip().splitlines()[-1]}")
+        stamp.touch()
+    return python
