@@ -31,7 +31,7 @@ Form = Literal["compressed", "bytes", "plain"]
 
 
 @router.get("/radar", summary="Radar and forecast fields as Bright Sky's API", responses=documented(404, 422))
-def read_radar(
+def read_bright_sky_radar(
     forecast: NewestDep,
     backend: BackendDep,
     bbox: Annotated[

@@ -1,50 +1,23 @@
 """GET /nowcast/{id}/minutes: the minute forecast of weather apps, with a sentence in English or German."""
 
-from datetime import datetime
-from typing import Annotated
-from uuid import UUID
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import ForecastDep, PlacesDep
 from service.forecasts.nowcast import StoredForecast
 from service.foreign.newest import point_at, rain_probability
-from service.queries.zones import zone_of
-from service.schemas.base import Out
+from service.queries.zones import zone_at, zone_of
+from service.schemas.minutes import MinuteOut, MinutesOut
 from service.schemas.places import PointLeadOut, PointOut
 from service.schemas.sentence import Language, hour_sum, sentence
 
 router = APIRouter(prefix="/nowcast", tags=["forecasts"])
 
-
-class MinuteOut(Out):
-    """Rain at one time."""
-
-    time: datetime
-    minutes: int = Field(description="after the reference time; 0 is observed")
-    intensity_mmh: float | None = Field(description="null is not known")
-    probability: float | None = Field(description="of rain at or above 0.1 mm/h; of the observed rate 0 or 1")
-    known: bool | None = Field(description="false where rain can flow in from where no radar looks")
-
-
-class MinutesOut(Out):
-    """The minute forecast of a place."""
-
-    lat: float
-    lon: float
-    forecast_id: UUID
-    status: str
-    reference_time: datetime
-    data_age_s: float
-    radar_coverage: str
-    language: Language
-    summary: str = Field(description="when it rains, in a sentence")
-    next_hour: str | None = Field(description="depth of the next hour in words; null without ensemble members")
-    minutes: list[MinuteOut] = Field(description="now, then every lead")
+AUTO: Final = "auto"
 
 
 @router.get(
@@ -58,11 +31,13 @@ def read_minutes(
     backend: BackendDep,
     places: PlacesDep,
     lang: Annotated[Language, Query(description="language of the sentences", examples=["de"])] = "en",
-    tz: Annotated[str, Query(description="IANA time zone of all times", max_length=100)] = "UTC",
+    tz: Annotated[
+        str, Query(description="IANA time zone of all times; `auto` is that of the place", max_length=100)
+    ] = "UTC",
 ) -> MinutesOut | list[MinutesOut]:
     """Return the rain of now and of every lead, with its probability and a sentence; several places make a list."""
-    zone = zone_of(tz)
-    found = [_minutes(backend, forecast, place, zone, lang) for place in places]
+    fixed = None if tz == AUTO else zone_of(tz)
+    found = [_minutes(backend, forecast, place, fixed or zone_at(*place), lang) for place in places]
     return found[0] if len(found) == 1 else found
 
 

@@ -1,10 +1,12 @@
 """GET /v1/forecast: `minutely_15` of Open-Meteo's forecast API, of the variables that we have.
 
 Fields by https://open-meteo.com/en/docs: a value is the depth of the 15 minutes before its time. A problem document of
-status 400 has the members of that API's errors as well: `{"error": true, "reason": ...}`.
+status 400 has the members of that API's errors as well: `{"error": true, "reason": ...}`. `elevation` is a number,
+since clients of the original expect one; a radar knows none, so that it is the one that was sent, or 0.
 """
 
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from time import perf_counter
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -36,7 +38,7 @@ LONGITUDE: Final = Query(description="degrees east, one for each latitude", max_
     summary="Depths of 15 minutes as Open-Meteo's API",
     responses=documented(400, 404, 422),
 )
-def read_forecast(
+def read_open_meteo_forecast(
     forecast: NewestDep,
     backend: BackendDep,
     request: Request,
@@ -47,23 +49,26 @@ def read_forecast(
     ] = None,
     timezone: Annotated[str, Query(description="IANA name, GMT, or auto", max_length=100)] = "GMT",
     timeformat: Annotated[str, Query(description="iso8601 or unixtime", max_length=20)] = "iso8601",
+    elevation: Annotated[str, Query(description="metres; it is repeated only", max_length=4000)] = "0",
+    form: Annotated[str, Query(alias="format", description="json", max_length=20)] = "json",
 ) -> Any:
     """Return the variables of `minutely_15` from the reference time on; another one is an error that names it."""
     began = perf_counter()
     try:
+        if form != "json":
+            raise InputError(f"format: expected json, got {shown(form)}")
         names = _names(minutely_15 or [])
         places = _places(latitude, longitude)
+        heights = _heights(elevation, len(places))
         if timeformat not in ("iso8601", "unixtime"):
             raise InputError(f"timeformat: expected iso8601 or unixtime, got {shown(timeformat)}")
-        zones = [zone_at(*place) if timezone == "auto" else _zone(timezone) for place in places]
-        found = [
-            _answer(backend, forecast, place, zone, names, timeformat)
-            for place, zone in zip(places, zones, strict=True)
-        ]
+        found = [_answer(backend, forecast, place, timezone, names, timeformat) for place in places]
     except InputError as err:
         return problem(request, 400, err.title, str(err), error=True, reason=str(err))
-    for each in found:
-        each["generationtime_ms"] = round((perf_counter() - began) * 1000, 3)
+    took_ms = round((perf_counter() - began) * 1000, 3)
+    found = [
+        {**one, "elevation": height, "generationtime_ms": took_ms} for one, height in zip(found, heights, strict=True)
+    ]
     return found[0] if len(found) == 1 else found
 
 
@@ -90,7 +95,20 @@ def _places(latitude: str, longitude: str) -> list[tuple[float, float]]:
     return [(lat, lon - 360 if lon > 180 else lon) for lat, lon in zip(lats, lons, strict=True)]
 
 
-def _zone(name: str) -> ZoneInfo:
+def _heights(elevation: str, places: int) -> list[float]:
+    try:
+        found = [float(part) for part in elevation.split(",")]
+    except ValueError as err:
+        raise InputError(f"elevation: expected numbers of metres, got {shown(elevation)}") from err
+    if len(found) not in (1, places):
+        raise InputError(f"elevation: expected one, or one for each of {places} places, got {len(found)}")
+    known = [height if isfinite(height) else 0.0 for height in found]
+    return known * places if len(known) == 1 else known
+
+
+def _zone(name: str, place: tuple[float, float]) -> ZoneInfo:
+    if name == "auto":
+        return zone_at(*place)
     return ZoneInfo("UTC") if name in GMT else zone_of(name)
 
 
@@ -98,10 +116,11 @@ def _answer(
     backend: Backend,
     forecast: StoredForecast,
     place: tuple[float, float],
-    zone: ZoneInfo,
+    timezone: str,
     names: list[str],
     timeformat: str,
 ) -> dict[str, Any]:
+    zone = _zone(timezone, place)
     point = point_at(backend, forecast, *place, zone)
     now = forecast.reference_time.astimezone(zone)
     offset = now.utcoffset() or timedelta(0)
@@ -111,7 +130,6 @@ def _answer(
         "utc_offset_seconds": int(offset.total_seconds()),
         "timezone": "GMT" if zone.key == "UTC" else zone.key,
         "timezone_abbreviation": "GMT" if zone.key == "UTC" else f"{now:%Z}",
-        "elevation": None,
     }
     if names:
         times = _times(forecast)

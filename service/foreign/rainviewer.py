@@ -31,7 +31,7 @@ FRAME: Final = PathParameter(
 
 
 @router.get("/public/weather-maps.json", summary="Frames as RainViewer's API", responses=documented(404))
-def read_weather_maps(forecast: NewestDep, backend: BackendDep, request: Request) -> dict[str, Any]:
+def read_rainviewer_maps(forecast: NewestDep, backend: BackendDep, request: Request) -> dict[str, Any]:
     """Return the scans of the two hours before the newest forecast and its leads, each with the path of its tiles."""
     end = forecast.reference_time  # a newer scan has no tile before its forecast is made
     scans = backend.service.store.scans(product=forecast.product, start=end - PERIOD, end=end)
