@@ -36,6 +36,7 @@ SUBCOMMANDS: Final = (
     Subcommand("point", "service.client.bars:app", "Draw the rain of the next hours at a place as bars.", SERVICE),
     Subcommand("animate", "service.client.__main__:animate", "Write a forecast as an animated picture.", SERVICE),
     Subcommand("client", "service.client.__main__:app", "Query a running service.", SERVICE),
+    Subcommand("mcp", "service.client.mcp_server:app", "Offer the forecast to assistants (MCP).", SERVICE),
     Subcommand("keys", "service.keys:app", "Create, list and revoke API keys.", SERVICE),
     Subcommand("rules", "service.rules:app", "List, test and erase rules of alerts.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),

@@ -66,9 +66,8 @@ def read_open_meteo_forecast(
     except InputError as err:
         return problem(request, 400, err.title, str(err), error=True, reason=str(err))
     took_ms = round((perf_counter() - began) * 1000, 3)
-    found = [
-        {**one, "elevation": height, "generationtime_ms": took_ms} for one, height in zip(found, heights, strict=True)
-    ]
+    for one, height in zip(found, heights, strict=True):
+        one |= {"elevation": height, "generationtime_ms": took_ms}
     return found[0] if len(found) == 1 else found
 
 

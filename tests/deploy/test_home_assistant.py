@@ -78,6 +78,7 @@ def test_the_integration_imports_nothing_but_home_assistant():
         "dataclasses",
         "collections",
         "logging",
+        "itertools",
     )
     for path in PART.glob("*.py"):
         for line in path.read_text("utf-8").splitlines():

@@ -52,22 +52,23 @@ def metno_locationforecast(url: str, lat: float, lon: float) -> Any:
 
 def open_meteo(url: str, lat: float, lon: float) -> Any:
     """open-meteo, of Home Assistant; its host is ours."""
-    from aiohttp import ClientSession
+    import aiohttp
     from open_meteo import HourlyParameters, OpenMeteo, OpenMeteoError
     from yarl import URL
 
-    class Ours(ClientSession):
-        def get(self, address: Any, **options: Any) -> Any:
-            ours = URL(url)
-            return super().get(
-                URL(address).with_scheme("http").with_host(str(ours.host)).with_port(ours.port), **options
+    class Ours:
+        """A session of aiohttp that asks our host."""
+
+        def __init__(self, session: aiohttp.ClientSession) -> None:
+            self.get = lambda address, **options: session.get(
+                URL(address).with_scheme("http").with_host(str(URL(url).host)).with_port(URL(url).port), **options
             )
 
     wanted = [HourlyParameters.PRECIPITATION, HourlyParameters.PRECIPITATION_PROBABILITY]
 
     async def read() -> Any:
-        async with Ours() as session:
-            client = OpenMeteo(session=session)
+        async with aiohttp.ClientSession() as session:
+            client = OpenMeteo(session=Ours(session))
             found = await client.forecast(latitude=lat, longitude=lon, minutely_15=wanted)
             try:
                 await client.forecast(latitude=lat, longitude=lon, minutely_15=[HourlyParameters.SNOWFALL])
@@ -103,7 +104,7 @@ def openmeteo_requests(url: str, lat: float, lon: float) -> Any:
 
 def brightsky(url: str, lat: float, lon: float) -> Any:
     """The documents that Bright Sky's own server declares."""
-    import httpx
+    import requests
 
     found = importlib.util.find_spec("brightsky")
     assert found is not None
@@ -114,7 +115,7 @@ def brightsky(url: str, lat: float, lon: float) -> Any:
     assert spec.loader is not None
     models = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(models)
-    answer = httpx.get(f"{url}/radar", params={"lat": lat, "lon": lon, "distance": 60_000})
+    answer = requests.get(f"{url}/radar", params={"lat": lat, "lon": lon, "distance": 60_000}, timeout=60)
     radar = models.RadarResponse.model_validate_json(answer.content)
     return {
         "records": [[one.timestamp.isoformat(), len(one.precipitation_5)] for one in radar.radar],
