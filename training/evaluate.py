@@ -139,11 +139,11 @@ def main(
 
 def _refuse_unused(protocol: Protocol, given: Mapping[str, object]) -> None:
     """Refuse options without a meaning, and a picture of an unknown format, before any work."""
-    check_format(cast(Path | None, given["plot"]), "--plot")
     for name in UNUSED[protocol.value]:
         if given[name]:
             others = ", ".join(other for other in UNUSED if name not in UNUSED[other])
             raise ConfigError(f"--{name}: expected --protocol {others}, got --protocol {protocol.value}")
+    check_format(cast(Path | None, given["plot"]), "--plot")
 
 
 def _print_table(
@@ -252,7 +252,7 @@ def _refuse_other_data(forecaster: Forecaster, dataset: str, trained: Mapping[st
             f"--dataset: expected {trained['dataset']}, on which {forecaster.name} was trained, got {dataset}; "
             f"--transfer scores it on {dataset} nevertheless"
         )
-    if forecaster.card and not trained and not DATASETS.get(dataset).is_rain:
+    if "sha256" in forecaster.card and not trained and not DATASETS.get(dataset).is_rain:
         raise ConfigError(
             f"--dataset: expected rain for {forecaster.name}, whose card names no data set, got {dataset}; --transfer "
             "scores it nevertheless"
