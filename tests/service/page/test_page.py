@@ -45,7 +45,7 @@ def test_the_page_and_its_parts_are_served(client):
     files = set(re.findall(r'"(page/[^"]+)"', JS))
     kept_for_offline = {"page/page.css", "page/page.js", "page/manifest.webmanifest", "page/icon.svg"}
     kept_for_offline.add("page/manifest.de.webmanifest")
-    assert files == {"page/basemap.json", "page/places.json", *kept_for_offline}
+    assert files == {"page/basemap.json", "page/places.json", "page/icon-192.png", *kept_for_offline}
     for part in files:
         assert client.get(f"/{part}").content
 
