@@ -71,8 +71,7 @@ class NowcastService:
         registry: ModelRegistry | None = None,
     ) -> None:
         self.settings = settings
-        self.store = store
-        self.catalogue = catalogue
+        self.store, self.catalogue = store, catalogue
         self.predictor = predictor
         self._clock = clock
         self.registry = registry or ModelRegistry(settings.home, also=[settings.model])

@@ -177,6 +177,9 @@ class ForecastOut(Out):
         None, description="time from which the forecast is stale, by the clock of its scans"
     )
     attribution: str = Field("", description="source of the radar data")
+    weather: Literal["observed", "replayed", "invented"] | None = Field(
+        None, description="what the scans show; null of an upload, and of an older version of the service"
+    )
     invented: bool = Field(description="whether it is made from invented weather instead of radar data")
     model: ModelOut
     method: str = Field(description="what computed the values: the model, or the baseline used as fallback")
