@@ -29,7 +29,18 @@ def pymetno(url: str, lat: float, lon: float) -> Any:
 
 def metno_locationforecast(url: str, lat: float, lon: float) -> Any:
     """metno-locationforecast, which keeps what it has until `Expires` and asks with `If-Modified-Since`."""
+    import requests
     from metno_locationforecast import Forecast, Place
+
+    received = requests.get
+
+    def with_capitals(*args: Any, **options: Any) -> requests.Response:
+        """The names of headers as a proxy may write them: this client knows `Last-Modified`, not `last-modified`."""
+        answer = received(*args, **options)
+        answer.headers.update({name.title(): answer.headers.pop(name) for name in list(answer.headers)})
+        return answer
+
+    requests.get = with_capitals
 
     with tempfile.TemporaryDirectory() as folder:
         place = Place("here", lat, lon, 90)
