@@ -60,6 +60,9 @@ export class NowcastError extends Error {
   }
 }
 
+/** Places are separated by commas. */
+const querySerializer = { array: { style: "form", explode: false } } as const;
+
 type Answer<Data> = Promise<{ data?: Data; error?: unknown; response: Response }>;
 
 export class Nowcast {
@@ -73,22 +76,22 @@ export class Nowcast {
 
   /** The newest forecast, or one by its id. */
   forecast(id = "latest"): Promise<Forecast> {
-    return found(this.api.GET("/nowcast/{forecast_id}", { params: { path: { forecast_id: id } } }));
+    return document(this.api.GET("/nowcast/{forecast_id}", { params: { path: { forecast_id: id } } }));
   }
 
   /** Places in their order: rates, quantiles, probabilities, start and end of rain. */
   async points(places: Place[], { id = "latest", tz = "UTC" } = {}): Promise<Point[]> {
     const query = { ...joined(places), tz };
-    return list(
-      await found(this.api.GET("/nowcast/{forecast_id}/point", { params: { path: { forecast_id: id }, query } })),
-    );
+    const params = { path: { forecast_id: id }, query };
+    return list(await document<Point | Point[]>(this.api.GET("/nowcast/{forecast_id}/point", { params, querySerializer })));
   }
 
   /** The minute forecast of places in their order, each with a sentence. */
   async minutes(places: Place[], { id = "latest", tz = "UTC", lang = "en" as "en" | "de" } = {}): Promise<Minutes[]> {
     const query = { ...joined(places), tz, lang };
+    const params = { path: { forecast_id: id }, query };
     return list(
-      await found(this.api.GET("/nowcast/{forecast_id}/minutes", { params: { path: { forecast_id: id }, query } })),
+      await document<Minutes | Minutes[]>(this.api.GET("/nowcast/{forecast_id}/minutes", { params, querySerializer })),
     );
   }
 
@@ -105,7 +108,7 @@ export class Nowcast {
 
   /** A forecast from the scans of the service. */
   nowcast(body: NowcastRequest = {}): Promise<Forecast> {
-    return found(this.api.POST("/nowcast", { body })) as Promise<Forecast>;
+    return document(this.api.POST("/nowcast", { body }));
   }
 
   /** A forecast from radar files. */
@@ -116,7 +119,7 @@ export class Nowcast {
     if (model !== undefined) form.append("model", model);
     if (members !== undefined) form.append("members", String(members));
     const body: NowcastForm = { frames: [], model: model ?? "default", members: members ?? false };
-    return found(this.api.POST("/nowcast", { body, bodySerializer: () => form })) as Promise<Forecast>;
+    return document(this.api.POST("/nowcast", { body, bodySerializer: () => form }));
   }
 
   createRule(body: Rule): Promise<StoredRule> {
@@ -156,8 +159,13 @@ async function found<Data>(answer: Answer<Data>): Promise<Data> {
   return data;
 }
 
-function joined(places: Place[]): { lat: string; lon: string } {
-  return { lat: places.map((place) => place.lat).join(","), lon: places.map((place) => place.lon).join(",") };
+/** The JSON document of an operation that also has other media types, which only `Accept` asks for. */
+async function document<Data>(answer: Answer<unknown>): Promise<Data> {
+  return (await found(answer)) as Data;
+}
+
+function joined(places: Place[]): { lat: number[]; lon: number[] } {
+  return { lat: places.map((place) => place.lat), lon: places.map((place) => place.lon) };
 }
 
 function list<Item>(found: Item | Item[]): Item[] {
