@@ -72,7 +72,7 @@ def test_pymetno_reads_the_depth_of_the_hour(understood, point):
     assert found["current"]["condition"] == "rainy"
 
 
-def test_metno_locationforecast_reads_every_time_and_asks_again_only_when_told(understood, point):
+def test_metno_locationforecast_reads_every_time_and_asks_again_after_expires(understood, point):
     found = understood("metno_locationforecast")
     assert found["updates"] == ["Data-Modified", "Data-Not-Expired", "Data-Not-Modified"]
     assert (found["rates"], found["units"]) == (rates(point), "mm/h")

@@ -147,7 +147,7 @@ def test_a_service_that_is_gone_is_an_error_that_the_assistant_reads():
     assert "no response" in answer.content[0].text
 
 
-def test_old_data_are_said_to_be_old(url, clock, monkeypatch):
+def test_old_data_have_a_warning(url, clock, monkeypatch):
     monkeypatch.setattr(clock, "now", NOW + timedelta(hours=2))
     found = called(url, "place", **PLACE).structured_content
     assert (found["status"], found["data_age_minutes"]) == ("stale", 123.0)

@@ -70,7 +70,7 @@ def test_both_clients_return_the_same(url, name, args, options):
         assert getattr(client, name)(*args, **options) == asyncio.run(awaited())
 
 
-def test_places_minutes_and_sums_say_what_the_point_says(call):
+def test_places_minutes_and_sums_have_the_values_of_the_point(call):
     one, other = call("points", PLACES)
     assert (one, other) == (call("point", *PLACES[0]), call("point", *PLACES[1]))
     (minutes,) = call("minutes", PLACES[:1], lang="de", tz="Europe/Berlin")
