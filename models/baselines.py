@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from itertools import repeat
 from typing import ClassVar, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ from core.units import DWD_ZR, PAPER_PIXEL_M, pixel_from_dbz
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.advection import library
+from models.leads import ForecastLead, leads_of
 
 PAPER_CADENCE_MINUTES: Final = 30
 PART_LEADS: Final = 6
@@ -37,11 +37,12 @@ class Persistence(Forecaster):
         del cadence_minutes, pixel_m
         return [_persisted(rate_mmh_THW[-1], lead_steps) for rate_mmh_THW in rate_mmh_BTHW]
 
-    def _parts(
+    def _leads(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Iterator[ForecastFields]:
+    ) -> Iterator[ForecastLead]:
         del cadence_minutes, pixel_m
-        yield from (_persisted(newest_HW, 1) for newest_HW in repeat(rate_mmh_THW[-1], lead_steps))
+        newest_HW = rate_mmh_THW[-1]
+        yield from leads_of(self._finished(_persisted(newest_HW, 1), newest_HW) for _ in range(lead_steps))
 
 
 def _persisted(rate_mmh_HW: Float32Field, lead_steps: int) -> ForecastFields:
@@ -73,11 +74,12 @@ class Extrapolation(Forecaster):
         del cadence_minutes, pixel_m
         return [carried(field_THW[-1], self._motion(field_THW), lead_steps) for field_THW in rate_mmh_BTHW]
 
-    def _parts(
+    def _leads(
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Iterator[ForecastFields]:
+    ) -> Iterator[ForecastLead]:
         del cadence_minutes, pixel_m
-        yield from carried_parts(rate_mmh_THW[-1], self._motion(rate_mmh_THW), lead_steps)
+        parts = carried_parts(rate_mmh_THW[-1], self._motion(rate_mmh_THW), lead_steps)
+        yield from leads_of(self._finished(part, rate_mmh_THW[-1]) for part in parts)
 
     def _motion(self, rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
         """Return the displacement in grid cells per step of the input, (2, H, W), the component along x first."""

@@ -17,7 +17,7 @@ from core.units import PAPER_PIXEL_M
 from models.device import pick_device
 from models.fast import ready
 from models.fields import ForecastFields, all_missing
-from models.leads import ForecastLead, lead_of
+from models.leads import ForecastLead, leads_of
 from models.rollout import RecurrentModel
 from models.transforms import ReflectivityTransform, Transform
 
@@ -156,21 +156,8 @@ class Forecaster(ABC):
         self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
     ) -> Iterator[ForecastLead]:
         """Yield the finished leads of a checked input."""
-        step = 0
-        for part in self._parts(rate_mmh_THW, lead_steps, cadence_minutes, pixel_m):
-            finished = self._finished(part, rate_mmh_THW[-1])
-            for index in range(len(finished.rate_mmh_LHW)):
-                step += 1
-                yield replace(lead_of(finished, index), step=step)
-
-    def _parts(
-        self, rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: float, pixel_m: float
-    ) -> Iterator[ForecastFields]:
-        """Yield consecutive parts of the leads, in new arrays; all leads at once unless a forecaster can do with less.
-
-        A part is computed when it is taken, so that only one of them is in memory.
-        """
-        yield from self._forecast_batch(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)
+        parts = self._forecast_batch(rate_mmh_THW[None], lead_steps, cadence_minutes, pixel_m)
+        yield from leads_of(self._finished(part, rate_mmh_THW[-1]) for part in parts)
 
     @abstractmethod
     def _forecast_batch(

@@ -1,7 +1,8 @@
 """A forecast lead by lead, for a caller that keeps or writes one lead at a time."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
@@ -33,6 +34,13 @@ def lead_of(fields: ForecastFields, index: int) -> ForecastLead:
     probability_KLHW = fields.exceedance_probability_KLHW
     probability_KHW = None if probability_KLHW is None else probability_KLHW[:, index]
     return ForecastLead(index + 1, fields.rate_mmh_LHW[index], fields.known_LHW[index], probability_KHW, fields.motion)
+
+
+def leads_of(parts: Iterable[ForecastFields]) -> Iterator[ForecastLead]:
+    """Yield the leads of consecutive parts of one forecast, as views; a part is taken once its first lead is."""
+    steps = count(1)
+    for part in parts:
+        yield from (replace(lead_of(part, index), step=next(steps)) for index in range(len(part.rate_mmh_LHW)))
 
 
 def collected(leads: Iterable[ForecastLead], lead_steps: int, thresholds_mmh: Sequence[float]) -> ForecastFields:

@@ -1,6 +1,7 @@
 """The native model: trajectories, predictors by scale, cuts, and its forecaster."""
 
 import gc
+import math
 
 import numpy as np
 import pytest
@@ -319,7 +320,7 @@ def test_the_tail_is_that_of_the_newest_scan():
     for none in (rates[:0], np.full(9, 15, np.float32)):
         assert tail_exponent(none, 20.0) == pytest.approx(TAIL_EXPONENT)
     assert tail_exponent(np.full(5000, 150, np.float32), 20.0) == 1.0
-    few = np.full(50, 20 * np.e, np.float32)  # as many as the cells of the general exponent
+    few = np.full(50, 20 * math.e, np.float32)  # as many as the cells of the general exponent
     assert tail_exponent(few, 20.0) == pytest.approx(100 / (50 + 50 / TAIL_EXPONENT), rel=1e-4)
 
 

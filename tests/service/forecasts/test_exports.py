@@ -164,7 +164,7 @@ def test_files_over_http(tmp_path):
         part = client.get("/nowcast/latest/file.tif", headers={"Range": "bytes=0-3"})
         assert (part.status_code, part.content) == (206, b"II*\0")
         assert client.get("/nowcast/latest/file.h5?lead=45").status_code == 404
-        for lead in (None, 30, 60):  # one data set a file, so that no reader takes another lead than it was asked for
+        for lead in (None, 30, 60):  # one data set a file, so that no reader takes a lead that was not requested
             found = client.get("/nowcast/latest/file.h5", params={"lead": lead} if lead else {})
             with h5py.File(io.BytesIO(found.content)) as file:
                 assert list(file) == ["dataset1", "how", "what", "where"]
