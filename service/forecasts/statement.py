@@ -58,6 +58,11 @@ class Statement:
 
 
 def credit(product: str, provider: str | None, source_kind: str | None) -> str:
-    """Return the credit of a product: its provider by the file, else by the kind of source; None for an upload."""
-    provider = provider or (attribution_of(source_kind) if source_kind else "")
-    return f"Radar product {product}{': ' if provider else ''}{provider.rstrip('.')}."
+    """Return the credit of a product: its provider by the file, else by the kind of source; None for an upload.
+
+    A file without a product's name has that of its quantity (PRECIPITATION_RATE), which says nothing to a reader.
+    """
+    provider = (provider or (attribution_of(source_kind) if source_kind else "")).rstrip(".")
+    if "_" in product:
+        return f"Radar data: {provider or 'provider not stated'}."
+    return f"Radar product {product}{': ' if provider else ''}{provider}."

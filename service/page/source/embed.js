@@ -29,7 +29,8 @@ function fill(forecast, point, { attribution }) {
   const own = words.isUtc ? words : words.inZone(point.time_zone);
   $("place-words").replaceChildren(...sentences(point, own).map((text) => element("p", {}, text)));
   $("bars").innerHTML = point.radar_coverage === "no coverage" ? "" : bars(point, own);
-  const warnings = [forecast.stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : "", forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
+  const replayed = forecast.weather === "replayed" ? "replayBanner" : "";
+  const warnings = [forecast.stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
   $("status").textContent = warnings.map((name) => words.text(name)).join(" ");
   $("scan-time").textContent = `${words.text("scan")} ${own.clock(forecast.reference_time)} ${own.zoneName(forecast.reference_time)}`;
   $("credit").textContent = attribution;

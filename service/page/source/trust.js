@@ -14,7 +14,7 @@ export function showFacts() {
   $("version").textContent = forecast.model.version;
   $("method").textContent = isFallback(forecast) ? words.text("fallback", { method: forecast.method, model: forecast.model.name }) : words.text("theModel");
   $("method").classList.toggle("warned", isFallback(forecast));
-  $("product").textContent = forecast.product;
+  $("product").replaceChildren(...forecast.product.split(/(?<=_)/).flatMap((part) => [part, element("wbr")])); // a long name breaks after "_"
   $("cells").textContent = words.text("every", { km: cellKm(forecast, words), minutes: forecast.leads.length ? forecast.leads[0].lead_minutes : "–" });
   $("coverage").textContent = words.text("ofGrid", { percent: Math.round(100 * (forecast.leads.length ? forecast.leads[0].coverage : 0)) });
   $("missing").textContent = forecast.missing_radars.length ? forecast.missing_radars.join(", ") : words.text("none");

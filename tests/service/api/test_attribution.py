@@ -6,7 +6,7 @@ import pytest
 
 from core.settings import Settings
 from service.api.views import attribution_text
-from service.forecasts.statement import INVENTED
+from service.forecasts.statement import INVENTED, credit
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,13 @@ def test_a_provider_that_the_file_states_is_credited(origin):
     assert attribution_text(forecast, Settings(source_kind="replay")) == (  # type: ignore[arg-type]
         "Radar product RATE: Deutscher Wetterdienst (DWD)."
     )
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"), [("KNMI.", "Radar data: KNMI."), (None, "Radar data: provider not stated.")]
+)
+def test_a_quantity_is_not_credited_as_a_product(provider, expected):
+    assert credit("PRECIPITATION_RATE", provider, None) == expected
 
 
 def test_invented_weather_has_no_provider():

@@ -203,6 +203,8 @@ def test_a_replay_and_invented_weather_are_called_so(browser, tmp_path):
         with served(with_forecast(tmp_path / name, Clock(), **settings)) as base, opened(browser, f"{base}/") as page:
             shown(page)
             expect(page.locator("#notice")).to_contain_text(words)
+            page.goto(f"{base}/embed?lat={WET[0]}&lon={WET[1]}&lang=en")
+            expect(page.locator("#status")).to_contain_text(words)
 
 
 def test_the_reason_of_waiting_is_named(browser, tmp_path):
