@@ -18,6 +18,7 @@ from service.access.limits import Allowance
 from service.api.access import SAFE, SIGNED, UNCOUNTED, Guard, RequestKind, check, kind_of
 from service.api.caching import holds
 from service.api.errors import REQUEST_ID, error_answer, problem
+from service.api.proxies import own_path
 from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, REFUSED
 
 HASH_CHARACTERS: Final = 24
@@ -49,9 +50,10 @@ class Access:
             await self.app(scope, receive, send)
             return
         guard: Guard = scope["app"].state.guard
-        allowance, answer, kind = None, self.app, kind_of(scope["path"])
+        path = own_path(scope)
+        allowance, answer, kind = None, self.app, kind_of(path)
         try:
-            caller = guard.stranger(scope) if scope["path"] in UNCOUNTED else await guard.caller(scope)
+            caller = guard.stranger(scope) if path in UNCOUNTED else await guard.caller(scope)
             allowance = await guard.allowance(caller, kind) if kind else None
             if allowance and not allowance.allowed:
                 REFUSED.labels("rate_limit").inc()
@@ -59,7 +61,7 @@ class Access:
             elif kind is RequestKind.MONITORING:
                 allowance = None  # the responses to monitoring state no limit as long as it is kept
             else:
-                is_read = scope["method"] in SAFE or scope["path"].startswith(SIGNED)
+                is_read = scope["method"] in SAFE or path.startswith(SIGNED)
                 check(caller, "read" if is_read else "forecast")
             scope.setdefault("state", {})["caller"] = caller
         except NowcastError as err:
@@ -110,7 +112,7 @@ class _Answer:
 
     async def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            if self._scope["path"] in UNCOUNTED:
+            if own_path(self._scope) in UNCOUNTED:
                 MutableHeaders(raw=message["headers"]).setdefault("Cache-Control", "no-store")
             if _wants_validator(message):
                 self._start = message

@@ -29,6 +29,14 @@ def public_prefix() -> str:
     return _prefix.get()
 
 
+def own_path(scope: Scope) -> str:
+    """Return the path of a request as the interface names it: without the public prefix, which a proxy may leave on."""
+    address = _address(scope)
+    prefix = address.prefix if address else ""
+    path = str(scope["path"])
+    return path[len(prefix) :] if prefix and path.startswith(f"{prefix}/") else path
+
+
 class ValidHost:
     """Refuses a request whose `Host` is no name, address or port: no address can be made of it."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from time import monotonic
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -69,8 +70,12 @@ async def _stream(
     guard.listeners.add(me)
     try:
         yield format_sse_event(comment="events of rules", retry=RETRY_MS)
-        silent_s = 0.0
+        silent_s, checked_at = 0.0, monotonic()
         while True:
+            if monotonic() - checked_at >= HEARTBEAT_S:  # also of a stream that is never silent
+                if (await guard.caller(request.scope)).is_refused:
+                    return
+                checked_at = monotonic()
             found = await run_in_threadpool(events_after, engine, owner, number, AT_ONCE)
             for at, document in found:
                 number, silent_s = at, 0.0
@@ -82,8 +87,6 @@ async def _stream(
             silent_s += LOOK_S
             if silent_s >= HEARTBEAT_S:
                 silent_s = 0.0
-                if (await guard.caller(request.scope)).is_refused:
-                    return
                 yield format_sse_event(comment="heartbeat")
     except NowcastError:
         return  # the client reconnects with the last id that it received

@@ -11,6 +11,7 @@ from service.alerts.channels.web_push import public_key
 from service.alerts.rulebook import rule_book
 from service.alerts.subscribers import check_code, confirm, stop
 from service.api.backend import BackendDep
+from service.api.browsers import policy_of
 from service.api.errors import documented
 from service.schemas.rules import PushKeyOut
 
@@ -72,5 +73,10 @@ def read_push_key(backend: BackendDep) -> PushKeyOut:
 
 
 def _page(title: str, body: str) -> Response:
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-    return HTMLResponse(PAGE.format(title=escape(title), body=body), headers=headers)
+    page = PAGE.format(title=escape(title), body=body)
+    headers = {
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "Content-Security-Policy": policy_of(page),  # its styles are inline
+    }
+    return HTMLResponse(page, headers=headers)

@@ -1,11 +1,17 @@
 """The integration of Home Assistant: its files as Home Assistant and HACS want them, and its own tests."""
 
+import asyncio
+import importlib
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, MagicMock
 
+import aiohttp
 import pytest
 import yaml
 
@@ -84,6 +90,21 @@ def test_the_integration_imports_nothing_but_home_assistant():
         for line in path.read_text("utf-8").splitlines():
             if line.startswith(("import ", "from ")):
                 assert line.split()[1].startswith(allowed), f"{path.name}: {line}"
+
+
+@pytest.mark.parametrize("error", [aiohttp.ClientPayloadError(), TimeoutError(), json.JSONDecodeError("", "", 0)])
+def test_an_answer_that_cannot_be_read_is_an_error_of_the_service(error, monkeypatch):
+    package = ModuleType("nowcast_part")  # `__init__` imports Home Assistant
+    package.__path__ = [str(PART)]
+    monkeypatch.setitem(sys.modules, "nowcast_part", package)
+    api = importlib.import_module("nowcast_part.api")
+    answer = SimpleNamespace(status=200, json=AsyncMock(side_effect=error), read=AsyncMock(side_effect=error))
+    session = MagicMock()
+    session.get.return_value.__aenter__ = AsyncMock(return_value=answer)
+    client = api.NowcastApi(session, "http://127.0.0.1", None, 51.0, 10.0)
+    for request in (client.point, lambda: client.picture("id", 30)):
+        with pytest.raises(api.NowcastApiError, match=type(error).__name__):
+            asyncio.run(request())
 
 
 @pytest.mark.long

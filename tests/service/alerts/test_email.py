@@ -99,6 +99,7 @@ def test_messages_begin_with_agreement_and_end_with_the_link_of_each(world):
 
     page = client.get(box.link())
     assert (page.status_code, "<button" in page.text) == (200, True)
+    assert "style-src 'self' 'unsafe-inline'" in page.headers["content-security-policy"], "its styles are inline"
     assert not subscribers.is_confirmed(world.engine, ADDRESS), "to look agrees to nothing"
     assert client.post(box.link()).status_code == 200
     assert subscribers.is_confirmed(world.engine, ADDRESS.upper())

@@ -77,3 +77,19 @@ def test_the_stream_of_a_revoked_key_ends(world, monkeypatch):
                 keys.revoke("Me")
             read += part
         assert read.startswith(b": events of rules")
+
+
+def test_the_stream_of_a_revoked_key_ends_although_events_go_on(world, monkeypatch):
+    url, book, keys = world
+    monkeypatch.setattr(rule_events, "HEARTBEAT_S", 0.1)
+    monkeypatch.setattr(access, "KEYS_KEPT_S", 0.01)
+    key = keys.create("Me", "read")
+    rule_id = stored(book, RULE, key.split("_")[1])
+    with httpx2.stream("GET", f"{url}/rules/events", headers={"X-API-Key": key}, timeout=PATIENCE_S) as answer:
+        count = 0
+        for event in httpx2.EventSource(answer):
+            if count == 0:
+                keys.revoke("Me")
+            count += event.event == "alert"
+            assert count < 60, "the stream goes on"
+            happen(book, rule_id, "updated")

@@ -100,6 +100,19 @@ def test_every_link_begins_with_the_public_address(made, settings, headers):
         assert client.get(found["forecast"], headers=headers).status_code == 200  # with the prefix left on
 
 
+def test_rights_and_limits_are_the_same_with_the_prefix_left_on(made):
+    prefix = "/weather"
+    settings = {"public_url": "https://rain.example.org/weather", "limit_per_address": "2/hour"}
+    with asked(made, ("198.51.100.7", 40000), **settings) as client:
+        stopped = client.post(f"{prefix}/rules/email/stop/no.code")
+        assert stopped.status_code == 422, stopped.text  # the code is the credential: no API key is asked for
+        assert client.get(f"{prefix}/nowcast/latest").status_code == 200
+        assert client.get(f"{prefix}/nowcast/latest").status_code == 429
+        assert client.get(f"{prefix}/nowcast/latest/image/30.png").status_code == 200
+        assert client.get(f"{prefix}/livez").status_code == 200
+        assert client.get(f"{prefix}/readyz").headers["cache-control"] == "no-store"
+
+
 def test_forwarded_alone_gives_the_address_too(made):
     with asked(made, trusted_proxies=("10.0.0.0/8",)) as client:
         found = addresses(client, {"Forwarded": FORWARDED})

@@ -8,6 +8,9 @@ import aiohttp
 from .const import TIMEOUT_S
 
 Json = dict[str, Any]
+ANSWER_ERRORS = (aiohttp.ClientError, TimeoutError, ValueError)
+MOST_RULES = 1000
+"""The longest page that the service gives."""
 
 
 class NowcastApiError(Exception):
@@ -58,7 +61,7 @@ class NowcastApi:
     async def rules(self) -> list[Json]:
         """Return the rules of the API key; none where the service gives none without a key."""
         try:
-            return list((await self._json("/rules"))["rules"])
+            return list((await self._json("/rules", limit=MOST_RULES))["rules"])
         except NowcastAuthError:
             return []
 
@@ -69,13 +72,19 @@ class NowcastApi:
     async def _json(self, path: str, **params: Any) -> Json:
         async with self._opened(path, params) as answer:
             await _check(answer)
-            found: Json = await answer.json()
+            try:
+                found: Json = await answer.json()
+            except ANSWER_ERRORS as err:
+                raise NowcastApiError(f"expected JSON of the service, got: {type(err).__name__}") from err
         return found
 
     async def _content(self, path: str) -> bytes:
         async with self._opened(path, {}) as answer:
             await _check(answer)
-            return await answer.read()
+            try:
+                return await answer.read()
+            except ANSWER_ERRORS as err:
+                raise NowcastApiError(f"the response of the service broke off: {type(err).__name__}") from err
 
     def _opened(self, path: str, params: Json) -> "_Opened":
         headers = {"X-API-Key": self.api_key} if self.api_key else {}
@@ -92,7 +101,7 @@ class _Opened:
     async def __aenter__(self) -> aiohttp.ClientResponse:
         try:
             answer: aiohttp.ClientResponse = await self._request.__aenter__()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as err:
+        except ANSWER_ERRORS as err:
             raise NowcastApiError(f"no response from the service: {type(err).__name__}") from err
         return answer
 
@@ -106,13 +115,13 @@ async def _check(answer: aiohttp.ClientResponse) -> None:
     Raises:
         NowcastAuthError: 401 or 403.
         NowcastNoDataError: 404 or 503.
-        NowcastApiError: another error, or a response that is no JSON and no picture.
+        NowcastApiError: another error.
     """
     if answer.status < 400:
         return
     try:
         detail = str((await answer.json(content_type=None))["detail"])
-    except (ValueError, KeyError, TypeError, aiohttp.ClientError):
+    except (*ANSWER_ERRORS, KeyError, TypeError):
         detail = answer.reason or ""
     kinds = {401: NowcastAuthError, 403: NowcastAuthError, 404: NowcastNoDataError, 503: NowcastNoDataError}
     raise kinds.get(answer.status, NowcastApiError)(f"{answer.status} {detail}")

@@ -69,7 +69,8 @@ class NowcastWeather(NowcastEntity, WeatherEntity):
     def _hour(self, hour: int) -> Forecast | None:
         rows = [row for row in self.nowcast.minutes["minutes"] if 60 * hour <= row["minutes"] <= 60 * (hour + 1)]
         rates = [row["intensity_mmh"] for row in rows]
-        if len(rows) < 2 or rows[-1]["minutes"] != 60 * (hour + 1) or None in rates:
+        ends = [row["minutes"] for row in rows[:1] + rows[-1:]]  # the observed now may be missing
+        if ends != [60 * hour, 60 * (hour + 1)] or None in rates:
             return None
         chances = [row["probability"] for row in rows[1:] if row["probability"] is not None]
         return Forecast(

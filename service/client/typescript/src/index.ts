@@ -126,8 +126,17 @@ export class Nowcast {
     return found(this.api.POST("/rules", { body }));
   }
 
+  /** All rules, the newest first. */
   async rules(): Promise<StoredRule[]> {
-    return (await found(this.api.GET("/rules"))).rules;
+    const rules: StoredRule[] = [];
+    let cursor: string | null = null;
+    do {
+      const query: Query<"getRules"> = { limit: 1000, cursor };
+      const page: Schemas["RulesOut"] = await found(this.api.GET("/rules", { params: { query } }));
+      rules.push(...page.rules);
+      cursor = page.next ? new URLSearchParams(page.next.split("?")[1]).get("cursor") : null;
+    } while (cursor !== null);
+    return rules;
   }
 
   changeRule(id: string, body: Rule): Promise<StoredRule> {
