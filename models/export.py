@@ -2,6 +2,7 @@
 
 import io
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -66,7 +67,8 @@ def export(
         The largest difference in network values.
 
     Raises:
-        InputError: an unknown ending, a size that neither the call nor the card states, or a missing package.
+        InputError: an unknown ending, a checkpoint of another kind, a size that neither the call nor the card states,
+            or a missing package.
         ForecastError: the exported program gives another forecast.
     """
     checkpoint, out = Path(checkpoint), Path(out)
@@ -74,6 +76,7 @@ def export(
         raise InputError(f"out: expected a name that ends in {' or '.join(KINDS)}, got {out.name}")
     card, loaded = read_card(checkpoint), load_model(checkpoint)
     grid = card.get("grid") or {}
+    _require_frames(loaded, checkpoint)
     rows, columns = size or (grid.get("height"), grid.get("width"))
     if not rows or not columns:
         raise InputError("size: expected rows and columns, since the card states no grid, got none")
@@ -90,6 +93,14 @@ def export(
         raise ForecastError(f"{out.name}: expected the module's forecast within {TOLERANCE:g}, got {worst:.2g} off")
     write_bytes_atomically(out, content)
     return worst
+
+
+def _require_frames(model: nn.Module, checkpoint: Path) -> None:
+    if "lead_steps" not in signature(model.forward).parameters:
+        raise InputError(
+            f"checkpoint: expected a network that maps frames to frames, got {checkpoint} ({type(model).__name__}), "
+            "whose forecast is more than its network"
+        )
 
 
 def _as_program(model: nn.Module, frames_BTCHW: Tensor) -> tuple[bytes, Tensor]:

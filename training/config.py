@@ -62,7 +62,7 @@ class RunConfig(BaseModel):
     warmup_steps: int = Field(0, ge=0, description="first steps, over which the learning rate rises linearly")
     gradient_clip: float = Field(0.0, ge=0, description="norm to which gradients are clipped; 0 disables clipping")
     optimiser: str | None = Field(None, description="adam, adamw, ...; None is adam, of guided models adamw")
-    weight_decay: float = Field(0.0, ge=0, description="of the optimiser; adam and sgd add it to the gradient")
+    weight_decay: float = Field(0.0, ge=0, description="of the optimiser; adam, rmsprop and sgd add it to the gradient")
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the checkpoint: of the lowest validation loss, or of the last step"
     )

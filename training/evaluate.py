@@ -40,10 +40,10 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 FRAME_OPTIONS = ("size", "height", "width", "channels", "digit_size", "digits_per_clip", "cadence_minutes")
 """Options that determine the frames: taken from the checkpoint's training, and other values are refused."""
 TEST_OPTIONS = (
-    *("digits", "invented_digits", "test_clips"),
+    *("digits", "invented_digits", "test_clips", "test_set"),
     *("stride", "running_stride", "ranges"),
     *("years", "test_windows"),
-    *("test_from", "test_until", "min_wet_window"),
+    *("validation_from", "test_from", "test_until", "min_wet_window"),
     *("fold", "trained", "validated", "tested", "table"),
 )
 """Options that determine the test clips: taken from the checkpoint's training as well."""

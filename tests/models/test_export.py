@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from core.errors import InputError, UnavailableError
 from models import build_model, from_pretrained
 from models import export as exporting
-from models.checkpoint import load_model, save_model
+from models.checkpoint import SHIPPED, load_model, save_model
 
 CARD = {
     "transform": {"name": "identity"},
@@ -66,6 +66,8 @@ def test_wrong_endings_and_missing_sizes_are_refused(checkpoint, tmp_path):
     save_model(tmp_path / "no_grid", load_model(checkpoint), {**_card(checkpoint), "grid": {"height": None}})
     with pytest.raises(InputError, match="size: expected rows and columns"):
         exporting.export(tmp_path / "no_grid", tmp_path / "m.pt2")
+    with pytest.raises(InputError, match=r"maps frames to frames, got .*default \(PointwiseModel\)"):
+        exporting.export(SHIPPED / "default", tmp_path / "m.pt2", size=(16, 16))
 
 
 def _card(checkpoint) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from training import run
 from training.config import resolve
 from training.trainer.keeper import StoppedError
 from training.trainer.module import NowcastModule
+from training.trainer.run_folder import BEST, CONFIG, take_back
 
 TINY = [
     *("hidden_channels=2", "num_layers=1", "size=12", "digit_size=6", "invented_digits=20", "train_clips=8"),
@@ -84,3 +85,19 @@ def test_the_best_before_a_stop_stays_the_best_after_it(validated, tmp_path):
 def test_averaged_weights_are_kept_as_they_were_validated(validated, tmp_path):
     checkpoint = run.train(_config("ema_decay=0.5"), tmp_path / "run")
     assert _same(load_model(checkpoint).state_dict(), validated[2])
+
+
+def test_a_run_that_begins_anew_takes_no_best_weights_of_an_earlier_beginning(validated, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    torch.save({"weights": {}, "step": 9, "loss": 0.1, "scores": {}}, folder / BEST)
+    assert read_card(run.train(_config(), folder))["training"]["weights"]["step"] == 2
+
+
+def test_a_failed_beginning_leaves_no_best_weights(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (CONFIG, BEST):
+        (folder / name).write_text("x")
+    take_back(folder)
+    assert not folder.exists()

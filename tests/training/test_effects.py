@@ -1,5 +1,6 @@
 """No key is accepted that has no effect, and keys that depend on the model follow it."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from training.datasets import build_dataset
 from training.trainer import fit
 from training.trainer.keeper import StoppedError
 from training.trainer.metrics_file import MetricsFile
+from training.trainer.module import NowcastModule
 from training.trainer.optimisers import OPTIMISERS, configured
 
 DIRECT = {"simvp", "earthformer"}
@@ -146,3 +148,14 @@ def test_a_batch_that_its_parts_cannot_share_is_refused(tmp_path):
     config = resolve("moving_mnist", file=None, sets=["accumulate=3", "max_steps=1", "invented_digits=20"])
     with pytest.raises(ConfigError, match="batch_size: expected a multiple of 1 devices times 3 parts, got 4"):
         run.train(config, tmp_path / "run")
+
+
+def test_the_parts_of_a_batch_draw_other_random_numbers():
+    drawn = []
+    for part, parts, rank in ((0, 1, 0), (0, 2, 0), (1, 2, 0), (0, 2, 1)):
+        config = SimpleNamespace(seed=1, accumulate=parts)
+        module: Any = SimpleNamespace(config=config, global_step=3, global_rank=rank, _part=part)
+        NowcastModule.on_train_batch_start(module)
+        drawn.append(float(torch.rand(())))
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3

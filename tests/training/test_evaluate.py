@@ -324,6 +324,9 @@ def test_options_equal_to_those_of_the_training_are_accepted(tmp_path):
     assert len(same) == 3
     with pytest.raises(ConfigError, match="size: expected 16"):
         evaluate.scored_set(forecaster, "moving_mnist", None, {"size": 17})
+    forecaster.card["training"]["config"]["dataset_options"]["test_set"] = "standard"
+    with pytest.raises(ConfigError, match="test_set=standard"):
+        evaluate.scored_set(forecaster, "moving_mnist", None, {})
 
 
 def test_totals_of_two_halves_are_those_of_the_whole():

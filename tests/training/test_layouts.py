@@ -81,6 +81,33 @@ def test_what_is_not_taxibj_s_file_of_windows_is_refused(openstl, options, conte
         build_dataset("taxibj", openstl, "test", options, **STEPS)
 
 
+def test_a_truncated_or_damaged_file_of_taxibj_s_windows_is_refused(openstl):
+    path = openstl / "taxibj" / "dataset.npz"
+    with np.load(path) as file:
+        np.savez_compressed(path, **{name: file[name] for name in file.files})
+    content = path.read_bytes()
+    for wrong in (content[: len(content) // 2], content[:2000] + b"\xff" * 200 + content[2200:]):
+        path.write_bytes(wrong)
+        with pytest.raises(ConfigError, match=r"dataset\.npz: expected the arrays"):
+            build_dataset("taxibj", openstl, "train", {}, **STEPS)
+
+
+def test_few_windows_of_taxibj_s_file_train_on_none_of_the_validation(openstl):
+    path = openstl / "taxibj" / "dataset.npz"
+    with np.load(path) as file:
+        np.savez(path, **{name: file[name][:10] for name in file.files})
+    assert len(build_dataset("taxibj", openstl, "validation", {}, **STEPS)) == 5
+    assert len(build_dataset("taxibj", openstl, "train", {}, **STEPS)) == 0
+
+
+def test_kth_s_videos_are_found_without_the_end_of_their_names(tmp_path):
+    (tmp_path / "ranges.txt").write_text("person17_walking_d1 frames 1-25\nperson01_walking_d1 frames 1-25\n")
+    for name in ("person17_walking_d1", "person01_walking_d1"):
+        write_video(tmp_path / f"{name}.avi", np.full((25, 20, 20), 40, np.uint8))
+    options = {"size": 20, "actions": ["walking"], "ranges": str(tmp_path / "ranges.txt")}
+    assert len(build_dataset("kth", tmp_path, "test", options, **STEPS)) > 0
+
+
 def test_kth_s_folders_of_pictures_have_the_frames_of_the_videos(tmp_path):
     frames_THW = np.full((30, 40, 60), 40, np.uint8)
     for t in range(30):
@@ -140,6 +167,8 @@ def test_the_standard_test_set_of_moving_mnist_is_the_test(tmp_path):
     assert len(drawn) == 3
     alone = build_dataset("moving_mnist", tmp_path / "mnist_test_seq.npy", "test", options, **steps)
     assert torch.equal(alone[1].future_TCHW, test[1].future_TCHW)
+    with pytest.raises(ConfigError, match=r"digits_per_clip: expected 2, those of mnist_test_seq\.npy, got 3"):
+        build_dataset("moving_mnist", tmp_path, "test", {**options, "digits_per_clip": 3}, **steps)
     for wrong, message in (({"size": 32}, r"expected 8-bit frames \(T, clips, 32, 32\)"), ({}, "T of at least 21")):
         longer = {**steps, "lead_steps": 10 if wrong else 11}
         with pytest.raises(ConfigError, match=message):

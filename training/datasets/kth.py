@@ -137,7 +137,7 @@ class KTH(NowcastDataset):
 
     def _find(self, data: Path, wanted: set[str]) -> dict[str, Path]:
         """Return the required videos that exist, by their names."""
-        videos = [path for path in sorted(data.rglob("person*_uncomp*")) if path.is_dir() or path.suffix == ".avi"]
+        videos = [path for path in sorted(data.rglob("person*")) if path.is_dir() or path.suffix == ".avi"]
         every = {m["name"]: path for path in videos if (m := VIDEO.match(path.name))}
         if not every:
             raise ConfigError(f"{data}: no AVI file of KTH's and no folder of its frames: {EXPECTED}")

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,10 @@ EXPECTED: Final = (
     "--data FOLDER or in ./data/meteonet"
 )
 BUFFER_BYTES: Final = 2**20
-UNREADABLE: Final = (FrameError, OSError, KeyError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError, EOFError)
+UNREADABLE: Final = (
+    *(FrameError, OSError, KeyError, ValueError, EOFError),
+    *(zipfile.BadZipFile, zlib.error, pickle.UnpicklingError),
+)
 
 
 class MeteoNetOptions(GermanyOptions):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from core.errors import ConfigError
 from training.datasets.base import DATASETS, NowcastDataset, Sample, Split
 from training.datasets.digits import DIGIT, FILES, IDX_IMAGES, Digits, invent_digits, read_digits, scaled
-from training.datasets.moving_mnist_test import FILE, read_clips, standard_test_file
+from training.datasets.moving_mnist_test import FILE, STANDARD_DIGITS, read_clips, standard_test_file
 from training.datasets.radar_series import digest_of
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,11 @@ class MovingMNIST(NowcastDataset):
             if self.split == "test" and self.options.test_set == "standard":
                 raise ConfigError(f"test_set=standard: expected {FILE} in {data}, got none")
             return None
+        if (digits := self.options.digits_per_clip) != STANDARD_DIGITS:
+            raise ConfigError(
+                f"digits_per_clip: expected {STANDARD_DIGITS}, those of {path.name}, got {digits}; test_set=drawn "
+                "draws test clips instead"
+            )
         steps = self.input_steps + self.lead_steps
         clips_TNHW = read_clips(path, steps=steps, size=self.options.size)
         log.info("the test clips are the %d of %s", clips_TNHW.shape[1], path.name)

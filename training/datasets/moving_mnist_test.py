@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from core.errors import ConfigError
 
 FILE: Final = "mnist_test_seq.npy"
+STANDARD_DIGITS: Final = 2
+"""Digits of a clip."""
 
 
 def standard_test_file(data: Path | None) -> Path | None:

@@ -90,7 +90,7 @@ class TaxiBJ(NowcastDataset):
             held_out = min(self.options.validation_windows, len(frames_NTCHW) // 2)
         end = len(frames_NTCHW) - held_out
         if self.split == "train":
-            frames_NTCHW = frames_NTCHW[: end - (length if held_out else 0)]
+            frames_NTCHW = frames_NTCHW[: max(end - (length if held_out else 0), 0)]
         elif self.split == "validation":
             frames_NTCHW = frames_NTCHW[end:]
         self.cut_NTCHW = np.ascontiguousarray(frames_NTCHW[:, :steps, : self.channels])

@@ -1,7 +1,9 @@
 """TaxiBJ as the file of windows that OpenSTL and SimVP use: `dataset.npz`, ready cut, scaled to -1 to 1."""
 
+import zlib
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +35,9 @@ def read_windows(path: Path, part: str) -> Windows:
     """
     names = [f"X_{part}", f"Y_{part}"]
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             frames_NTCHW = np.concatenate([np.asarray(file[name], np.float32) for name in names], axis=1)
-    except (OSError, KeyError, ValueError, EOFError) as err:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error) as err:
         what = " ".join(str(err).split())
         raise ConfigError(
             f"{path.name}: expected the arrays {' and '.join(names)} of TaxiBJ's windows, {what}"

@@ -11,9 +11,8 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from core.files import write_bytes_atomically
-from training.trainer.run_folder import read_saved
+from training.trainer.run_folder import BEST, read_saved
 
-BEST: Final = "best.ckpt"
 LOSS: Final = "validation/loss"
 
 
@@ -32,8 +31,14 @@ class BestWeights(Callback):
         self.lowest = math.inf
         self._validated: dict[str, torch.Tensor] = {}
 
-    def on_train_start(self, *_: Any) -> None:
-        """Take over the lowest loss of earlier parts of the run."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take over the lowest loss of earlier parts of the run; a run that begins anew has none, only a stale file."""
+        del pl_module
+        if trainer.global_step == 0 and trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+        if trainer.global_step == 0:
+            self.lowest = math.inf
+            return
         self.lowest = float(read_saved(self.path)["loss"]) if self.path.is_file() else math.inf
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

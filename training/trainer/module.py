@@ -76,8 +76,8 @@ class NowcastModule(pl.LightningModule):
         self._mean_loss: Tensor | float = 0.0
 
     def on_train_batch_start(self, *_: Any) -> None:
-        """Seed what a model draws at random in a step (dropout) by (seed, step, process)."""
-        key = (self.config.seed, self.global_step, self.global_rank)
+        """Seed what a model draws at random in a step (dropout) by (seed, step, process and part of the batch)."""
+        key = (self.config.seed, self.global_step, self.global_rank * self.config.accumulate + self._part)
         torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Sample) -> Tensor:

@@ -15,7 +15,7 @@ from training.trainer.learning_rate import share_of_rate
 MOMENTUM: Final = 0.9
 
 OPTIMISERS: Registry[Callable[..., Optimizer]] = Registry("optimiser")
-"""Factories that take parameters, `lr` and `weight_decay`; `adam` and `sgd` add the decay to the gradient (L2)."""
+"""Factories that take parameters, `lr` and `weight_decay`; `adam`, `rmsprop` and `sgd` add it to the gradient (L2)."""
 OPTIMISERS.register("adam")(torch.optim.Adam)
 OPTIMISERS.register("adamw")(torch.optim.AdamW)
 OPTIMISERS.register("nadam")(partial(torch.optim.NAdam, decoupled_weight_decay=True))

@@ -21,6 +21,7 @@ from training.datasets import NowcastDataset
 log = logging.getLogger("training")
 CONFIG: Final = "config.yaml"
 LAST: Final = "last.ckpt"
+BEST: Final = "best.ckpt"
 RUN: Final = "run"
 """Key of a checkpoint's run record: configuration, data fingerprints, code, machines, whether the run has ended."""
 
@@ -69,7 +70,7 @@ def write_config(folder: Path, config: RunConfig) -> None:
 def take_back(folder: Path) -> None:
     """Remove the files of a new run that failed before its first checkpoint."""
     if not (folder / LAST).exists():
-        for name in (CONFIG, "metrics.csv", "metrics.jsonl"):
+        for name in (CONFIG, BEST, "metrics.csv", "metrics.jsonl"):
             (folder / name).unlink(missing_ok=True)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
