@@ -4,6 +4,7 @@ A document is made from the event alone, so that it never changes: raised is an 
 Update that says "all clear", cancelled a Cancel. Each names all documents of its alert before it as references.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,6 +36,9 @@ SEVERITIES: Final = ((30.0, "Severe"), (10.0, "Moderate"), (0.0, "Minor"))
 LIKELY: Final = 0.5
 """CAP 1.2, 3.2.2: "Likely" is a probability above 50 %."""
 
+NOT_XML: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+"""Characters that XML 1.0 does not have, in UTF-8."""
+
 SOON: Final = timedelta(minutes=15)
 NEWEST: Final = 200
 
@@ -58,10 +62,9 @@ def public_events(engine: Engine, region: str | None, limit: int = NEWEST) -> li
     row = RuleEventRow
     query = _of_public_rules().order_by(row.number.desc())
     if region is not None:
-        query = query.where(RuleRow.definition["region"].as_string() == region)
+        query = query.where(row.document["region"].as_string() == region)  # the rule may be of another one by now
     with reading(engine) as connection:
-        found = [PublicEvent(*each) for each in connection.execute(query.limit(limit))]
-    return [each for each in found if each.document.get("is_public")]
+        return [PublicEvent(*each) for each in connection.execute(query.limit(limit))]
 
 
 def chain_of(engine: Engine, event_id: str) -> list[PublicEvent]:
@@ -78,7 +81,7 @@ def chain_of(engine: Engine, event_id: str) -> list[PublicEvent]:
             for each in connection.execute(_of_public_rules().where(row.alert_id == own).order_by(row.number))
         ]
     until = next((index for index, each in enumerate(found) if each.id == event_id), None)
-    if until is None or not found[until].document.get("is_public"):
+    if until is None:
         raise NoDataError(f"no public alert has an event of the id {event_id}")
     return found[: until + 1]
 
@@ -103,7 +106,7 @@ def cap_document(chain: Sequence[PublicEvent], settings: Settings, regions: Regi
     for name, text in add.items():
         ET.SubElement(alert, name).text = text
     _add_info(alert, event, settings, regions)
-    return bytes(ET.tostring(alert, encoding="utf-8", xml_declaration=True))
+    return _written(alert)
 
 
 def atom_index(found: Sequence[PublicEvent], settings: Settings, region: str | None, now: datetime) -> bytes:
@@ -125,12 +128,17 @@ def atom_index(found: Sequence[PublicEvent], settings: Settings, region: str | N
         link = f"{service_address(settings)}/alerts/cap/{one.id}.xml"
         ET.SubElement(entry, "link", rel="alternate", type=CAP_TYPE, href=link)
         ET.SubElement(entry, "summary").text = str(one.document["message"])
-    return bytes(ET.tostring(feed, encoding="utf-8", xml_declaration=True))
+    return _written(feed)
+
+
+def _written(root: ET.Element) -> bytes:
+    """Return a document as XML: a control character in the name of a rule would make it unreadable."""
+    return NOT_XML.sub(b" ", ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
 def _of_public_rules() -> Any:
     row = RuleEventRow
-    is_public = RuleRow.definition["public"].as_boolean().is_(True)
+    is_public = RuleRow.definition["public"].as_boolean().is_(True) & row.document["is_public"].as_boolean().is_(True)
     return select(row.document, row.number, row.created_at).join(RuleRow, RuleRow.id == row.rule_id).where(is_public)
 
 

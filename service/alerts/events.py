@@ -8,13 +8,16 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Connection, Engine, func, insert, select
 
-from ingest.store.database import reading
+from ingest.store.database import reading, upsert
 from service.alerts.machine import RuleEvent
 from service.alerts.rule import AlertRule
-from service.alerts.tables import DeliveryRow, RuleEventRow, RuleRow
+from service.alerts.tables import DeliveryRow, RuleEventRow, RuleRow, SecretRow
 
 NUMBERING: Final = 0x616C7274
 """Key of PostgreSQL's advisory lock of the numbers of events: who reads up to one has all before it."""
+
+LAST_NUMBER: Final = "last_event_number"
+"""Name under which the largest number ever is kept: rules are erased with their events, and a stream is past them."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,11 @@ def enter_events(connection: Connection, found: Sequence[NewEvent], now: datetim
         return
     if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
         connection.execute(select(func.pg_advisory_xact_lock(NUMBERING)))
-    before = int(connection.scalar(select(func.max(RuleEventRow.number))) or 0)
+    before = _last_number(connection)
     rows_of_events = [_event_row(each, before + count, now) for count, each in enumerate(found, 1)]
     connection.execute(insert(RuleEventRow), rows_of_events)
+    counted = {"name": LAST_NUMBER, "value": str(before + len(found))}
+    connection.execute(upsert(SecretRow, [counted], connection.dialect.name))
     last = int(connection.scalar(select(func.max(DeliveryRow.number))) or 0)
     pairs = [(each, target) for each in found for target in range(len(each.rule.targets))]
     rows = [_delivery_row(each, target, last + count, now) for count, (each, target) in enumerate(pairs, 1)]
@@ -67,6 +72,12 @@ def number_of(engine: Engine, event_id: str | None) -> int:
     with reading(engine) as connection:
         found = connection.scalar(select(row.number).where(row.id == event_id)) if event_id else None
         return int(connection.scalar(select(func.max(row.number))) or 0) if found is None else int(found)
+
+
+def _last_number(connection: Connection) -> int:
+    """Return the largest number that an event ever had, erased ones included."""
+    kept = connection.scalar(select(SecretRow.value).where(SecretRow.name == LAST_NUMBER))
+    return max(int(kept or 0), int(connection.scalar(select(func.max(RuleEventRow.number))) or 0))
 
 
 def _event_row(each: NewEvent, number: int, now: datetime) -> dict[str, Any]:

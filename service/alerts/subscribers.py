@@ -131,14 +131,13 @@ def forget(engine: Engine, address: str) -> int:
 def _erase(engine: Engine, row_id: str) -> int:
     """Erase an address. Its keyed hash stays for a month, so that nobody has it asked again."""
     rules, messages, key = [], [], link_key(engine)
-    with reading(engine) as connection:
-        for row in connection.execute(select(RuleRow.id, RuleRow.definition)):
+    with writing(engine) as connection:  # as a whole: a rule or a message of in between would keep the address
+        for row in connection.execute(select(RuleRow.id, RuleRow.definition).with_for_update()):
             kept = [one for one in row.definition["targets"] if not _is_of(key, one, row_id)]
             if len(kept) < len(row.definition["targets"]):
                 rules.append((row.id, {**row.definition, "targets": kept}))
         for message in connection.execute(select(DeliveryRow.id, DeliveryRow.receiver)):
             messages += [message.id] if _is_of(key, message.receiver, row_id) else []
-    with writing(engine) as connection:
         for rule_id, definition in rules:  # a further revision: what is evaluated now has the old receivers
             changed = {"definition": definition, "revision": RuleRow.revision + 1}
             connection.execute(update(RuleRow).where(RuleRow.id == rule_id).values(**changed))

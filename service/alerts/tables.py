@@ -149,7 +149,10 @@ class SubscriberRow(Base):
 
 
 class SecretRow(Base):
-    """One secret of the service itself, made once: it signs links, or messages to push services."""
+    """One secret of the service itself, made once: it signs links, or messages to push services.
+
+    The largest number of an event is kept here too, since its row may be erased.
+    """
 
     __tablename__ = "rule_secrets"
 

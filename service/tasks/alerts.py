@@ -4,14 +4,13 @@ import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from core.errors import NoDataError, UnavailableError
+from core.errors import NoDataError, NowcastError, UnavailableError
 from core.settings import get_settings
 from ingest.store.locks import translate_os_errors
 from service.access.keybook import KeyBook
 from service.alerts import channels as channels
 from service.alerts.arrivals import announce
 from service.alerts.cells import cells_of
-from service.alerts.channels.base import DeliveryError
 from service.alerts.delivery import deliver
 from service.alerts.evaluation import Part, cancel_all, evaluate
 from service.alerts.pending import clear, pending
@@ -48,11 +47,11 @@ def evaluate_rules_task() -> int:
 
 @queue.task(name=DELIVER_ALERTS, autoretry_for=(UnavailableError,), retry_backoff=True, max_retries=2)
 def deliver_alerts_task() -> int:
-    """Send the messages that wait, and notify of new forecasts; return how many messages were delivered."""
-    _announce()
+    """Send the messages that wait, then notify of new forecasts; return how many messages were delivered."""
     done = deliver(rule_book(get_settings()).engine, get_settings())
     if done.failed:
         log.warning("%d messages of alerts delivered, %d not, %d postponed", done.sent, done.failed, done.postponed)
+    _announce()
     return done.sent
 
 
@@ -63,11 +62,11 @@ def clear_alerts_task() -> int:
 
 
 def _announce() -> None:
-    """Notify of new forecasts; a broker that does not answer delays no alert by more than one attempt."""
+    """Notify of new forecasts; whatever fails here delays no alert by more than one attempt."""
     settings = get_settings()
     try:
         announce(service(), rule_book(settings).engine, settings)
-    except DeliveryError as err:
+    except (NowcastError, OSError) as err:
         if is_first("no notification of forecasts", LOG_EVERY_S):
             log.warning("no notification of new forecasts: %s", err)
 

@@ -4,7 +4,7 @@ import re
 import smtplib
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate
@@ -139,8 +139,10 @@ def send_mail(settings: Settings, address: str, subject: str, text: str, headers
     except smtplib.SMTPRecipientsRefused as err:
         code = max((reply[0] for reply in err.recipients.values()), default=0)
         raise _refusal(code) from None  # its text has the address
-    except smtplib.SMTPResponseException as err:
+    except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as err:
         raise _refusal(err.smtp_code) from None
+    except smtplib.SMTPResponseException as err:  # of the connection, such as a wrong password: no message is lost
+        raise DeliveryError(f"the mail server refuses the connection: {err.smtp_code}", blocks_host=True) from None
     except (smtplib.SMTPException, OSError) as err:
         raise DeliveryError(f"the mail server does not answer: {type(err).__name__}", blocks_host=True) from None
 
@@ -168,14 +170,18 @@ def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
         if over_tls
         else smtplib.SMTP(*where, timeout=WHOLE_S)
     )
-    with opened as server:
-        server.ehlo()
-        if not over_tls and server.has_extn("starttls"):
-            server.starttls(context=context)
-            server.ehlo()
+    try:
+        opened.ehlo()
+        if not over_tls and opened.has_extn("starttls"):
+            opened.starttls(context=context)
+            opened.ehlo()
             over_tls = True
         if parts.username:
             if not over_tls and not is_loopback(parts.hostname):
                 raise DeliveryError("the mail server offers no encryption, so that no password is sent to it")
-            server.login(unquote(parts.username), unquote(parts.password or ""))
-        yield server
+            opened.login(unquote(parts.username), unquote(parts.password or ""))
+        yield opened
+    finally:
+        with suppress(smtplib.SMTPException, OSError):  # a message that was taken is taken, whatever the answer to QUIT
+            opened.quit()
+        opened.close()

@@ -9,8 +9,11 @@ from lxml import etree
 from starlette.testclient import TestClient
 
 from service.access.keybook import KeyBook
+from service.alerts.cap import public_events
+from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
 from service.app import create_app
+from service.schemas.rules import RuleIn
 from tests.service.alerts.happening import happen
 from tests.service.api_support import BASE_URL, running, service_at
 
@@ -102,6 +105,25 @@ def test_the_index_lists_public_events_by_region(world):
     assert client.get(f"/alerts/cap/{hidden}.xml").status_code == 404
     assert client.get("/alerts/cap", params={"region": "DE-XX"}).status_code == 404
     assert len(client.get("/alerts/cap").text) > len(answer.text)
+
+
+def test_events_of_a_rule_that_is_of_another_region_by_now_stay_with_theirs(world):
+    _, book, _ = world
+    definition = checked_definition(RuleIn.model_validate(RULE))
+    rule_id = book.create("boss", definition).id
+    ids = happen(book, rule_id, "raised", "updated")
+    book.change(rule_id, "boss", {**definition, "region": "DE-BE"})
+    bavaria, berlin = ({one.id for one in public_events(book.engine, region)} for region in ("DE-BY", "DE-BE"))
+    assert set(ids) <= bavaria
+    assert not set(ids) & berlin
+
+
+def test_a_control_character_in_a_name_leaves_the_documents_readable(world):
+    client, book, _ = world
+    definition = checked_definition(RuleIn.model_validate({**RULE, "name": "a\x0bb\ufffe"}))
+    (event_id,) = happen(book, book.create("boss", definition).id, "raised")
+    documents(client, [event_id])
+    assert "a b" in "".join(ET.fromstring(client.get("/alerts/cap").content).itertext())
 
 
 def test_only_administrators_publish_and_only_regions(tmp_path):

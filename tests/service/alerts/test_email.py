@@ -2,14 +2,19 @@
 
 import email
 import re
+import smtplib
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.message import Message
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
 from sqlalchemy import select
 from starlette.testclient import TestClient
@@ -19,10 +24,12 @@ from ingest.store.database import reading
 from service.alerts import subscribers
 from service.alerts.delivery import deliver, send_test
 from service.alerts.outbox import deliveries_of
+from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
 from service.alerts.tables import DeliveryRow, RuleRow, SubscriberRow
 from service.app import create_app
 from service.process.broker import free_port
+from service.schemas.rules import RuleIn
 from tests.service.alerts.happening import happen
 from tests.service.api_support import BASE_URL, running, service_at
 
@@ -170,6 +177,45 @@ def test_a_mail_server_that_is_gone_or_refuses(world, caplog):
     assert "does not answer" in str(send_test("rule", "Garten", "00", TARGET, gone))
     assert "beispiel" not in caplog.text
     assert subscribers.forget(world.engine, ADDRESS) == 1
+
+
+def test_a_refused_password_loses_no_message(world, monkeypatch):
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS)))
+    rule_id = world.book.create("local", checked_definition(RuleIn.model_validate(RULE))).id
+    happen(world.book, rule_id, "raised")
+    login = Mock(side_effect=smtplib.SMTPAuthenticationError(535, b"wrong"))
+    monkeypatch.setattr(smtplib.SMTP, "login", login)
+    url = world.settings.smtp_url.get_secret_value().replace("//", "//me:secret@")
+    deliver(world.engine, world.settings.model_copy(update={"smtp_url": SecretStr(url)}))
+    (waits,) = deliveries_of(world.engine, rule_id, None, 10)
+    assert (waits.state, waits.problem) == ("waiting", "the mail server refuses the connection: 535")
+
+
+def test_a_message_that_was_taken_is_not_sent_again_whatever_follows_it(world, monkeypatch):
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS)))
+
+    async def quit_badly(server: SMTP, _: object) -> None:
+        await server.push("421 overloaded")
+
+    monkeypatch.setattr(SMTP, "smtp_QUIT", quit_badly)
+    assert send_test("rule", "Garten", "00", TARGET, world.settings) is None
+    assert len(world.box.got) == 1
+
+
+def test_nothing_is_written_while_an_address_is_looked_for(world, monkeypatch):
+    world.book.create("local", checked_definition(RuleIn.model_validate(RULE)))
+    is_of, tries = subscribers._is_of, []
+
+    def with_another_writer(*args: Any) -> bool:
+        with closing(sqlite3.connect(world.settings.home / "rules.sqlite", timeout=0)) as other:
+            tries.append(1)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
+        return is_of(*args)
+
+    monkeypatch.setattr(subscribers, "_is_of", with_another_writer)
+    assert subscribers.forget(world.engine, ADDRESS) == 1
+    assert tries, "a message of in between would keep the address"
 
 
 def test_other_texts_are_no_address(world):

@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from service.access.keybook import KeyBook
+from service.alerts.events import events_after, number_of
 from service.alerts.rulebook import rule_book
 from service.api import access, rule_events
 from tests.service.alerts.happening import happen
@@ -62,6 +63,19 @@ def test_events_are_streamed_and_resumed_for_the_owner_alone(world):
     assert listened(url, mine, 2, last=events[0]) == events[1:]
     assert httpx2.get(f"{url}/rules/events", headers={"Last-Event-ID": "no id", "X-API-Key": mine}).status_code == 422
     assert httpx2.get(f"{url}/rules/events", headers={"X-API-Key": "nowcast_1_2"}).status_code == 401
+
+
+def test_an_event_after_the_erasure_of_a_rule_is_newer_than_all_before(tmp_path):
+    book = rule_book(service_at(tmp_path).settings)
+    first, second = (stored(book, RULE, "me") for _ in range(2))
+    happen(book, first, "raised", "updated", "ended")
+    happen(book, second, "raised")
+    seen = number_of(book.engine, None)
+    book.delete(second, "me")
+    book.delete(first, "me")
+    third = stored(book, RULE, "me")
+    ids = happen(book, third, "raised")
+    assert [document["event_id"] for _, document in events_after(book.engine, "me", seen, 10)] == ids
 
 
 def test_the_stream_of_a_revoked_key_ends(world, monkeypatch):

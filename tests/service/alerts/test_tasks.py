@@ -1,10 +1,14 @@
 """The tasks of rules: each forecast in its order and once, and a cancellation where the data are stale."""
 
 from datetime import timedelta
+from unittest.mock import Mock
 
 import pytest
 
 import service.tasks.alerts as tasks
+from core.errors import ConfigError
+from core.settings import Settings
+from service.alerts.delivery import Sent
 from service.alerts.events import events_of
 from service.alerts.pending import last_evaluated
 from service.alerts.rulebook import rule_book
@@ -76,3 +80,13 @@ def test_a_change_cancels_the_alert_and_deletion_leaves_nothing(world):
     book.delete(rule_id)
     assert events_of(book.engine, rule_id, 10) == []
     assert book.rules() == []
+
+
+@pytest.mark.parametrize("err", [ConfigError("MQTT URL: another text"), PermissionError("file of a forecast")])
+def test_whatever_fails_in_notifications_stops_no_alert(err, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(tasks, "service", Mock)
+    monkeypatch.setattr(tasks, "is_first", lambda name, within_s: True)
+    monkeypatch.setattr(tasks, "announce", Mock(side_effect=err))
+    monkeypatch.setattr(tasks, "deliver", lambda *_: Sent(sent=3))
+    assert tasks.deliver_alerts_task() == 3
