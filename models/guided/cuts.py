@@ -13,6 +13,8 @@ from torch import Tensor
 from core.arrays import BoolField, Float32Field
 from core.distribution import TAIL_EXPONENT, TOP_FACTOR
 
+FREQUENCY_KM: Final = (128.0, 512.0)
+"""Edges of an observed area whose frequency of rain counts for nothing, and in full, beyond it (decision 0100)."""
 REACH_KM: Final = 50.0
 """Distance beyond the known area over which the bound falls to 1/e."""
 BOUNDS: Final = ((0.5, 0.65), (2.0, 0.5), (5.0, 0.35))
@@ -129,6 +131,17 @@ def edge_distance_km(observed_HW: BoolField, pixel_km: float) -> Float32Field:
     return np.asarray(cv2.distanceTransform(edged_HW, cv2.DIST_L2, 5)[1:-1, 1:-1] * np.float32(pixel_km), np.float32)
 
 
+def frequencies(seen_N: Float32Field, pixel_km: float, rates_mmh: Sequence[float]) -> tuple[float, ...]:
+    """Return the least that far inflow keeps: a share of the frequency of each threshold among the observed cells.
+
+    Of an area no larger than the rain itself a frequency says nothing of what comes next: the share rises with the edge
+    of a square of as many cells, from 0 to 1 between the lengths of `FREQUENCY_KM`.
+    """
+    edge_km = pixel_km * float(np.sqrt(seen_N.size))
+    trusted = float(np.interp(edge_km, FREQUENCY_KM, (0.0, 1.0)))
+    return tuple(trusted * float((seen_N >= np.float32(mmh)).mean()) if trusted else 0.0 for mmh in rates_mmh)
+
+
 def lower_inflow(
     probability_KHW: Tensor,
     known_HW: BoolField,
@@ -139,14 +152,14 @@ def lower_inflow(
     """Lower the probabilities, in place, where a forecast does not rest on an observation.
 
     There the value of the edge of the observed area is carried on, which says less the farther it is: far away a
-    probability is at most the share of the newest scan that reaches the threshold. Known cells stay.
+    probability is at most the frequency of the newest scan. Known cells stay.
 
     Args:
         probability_KHW: not rising with the threshold, which stays so; NaN stays.
         known_HW: where a forecast rests on an observation.
         pixel_km: edge of a cell.
         rates_mmh: thresholds.
-        shares_K: share of the observed cells of the newest scan at or above each threshold.
+        shares_K: least value of each threshold's bound far away, of `frequencies`.
     """
     if known_HW.all():
         return

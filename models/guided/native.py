@@ -14,7 +14,7 @@ from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.carry import CarriedUnits
 from models.guided.correction import LeadCorrections
-from models.guided.cuts import ExpectedCuts, edge_distance_km, lower_inflow, tail_exponent
+from models.guided.cuts import ExpectedCuts, edge_distance_km, frequencies, lower_inflow, tail_exponent
 from models.guided.levels import padded, window_levels
 from models.guided.members import EnsembleMembers, seed_of
 from models.guided.moving import corrected_KN
@@ -31,7 +31,7 @@ class NewestScan(NamedTuple):
 
     Attributes:
         covered_HW: where it is observed.
-        shares_K: share of the observed cells at or above each threshold.
+        shares_K: of `frequencies`.
         tail: exponent of its rates beyond the highest threshold.
         edge_km_HW: distance to what is not observed, if no motion says where the rain of a cell is now; else None.
     """
@@ -156,10 +156,10 @@ class NativeForecaster(Forecaster):
     def _newest(self, rate_mmh_HW: Float32Field, paths: Trajectories, pixel_km: float) -> NewestScan:
         covered_HW = np.isfinite(rate_mmh_HW)
         seen_N = rate_mmh_HW[covered_HW]
-        shares_K = [float((seen_N >= np.float32(mmh)).mean()) if seen_N.size else 0.0 for mmh in self.thresholds_mmh]
+        shares_K = frequencies(seen_N, pixel_km, self.thresholds_mmh)
         edge_km_HW = None if paths.estimated else edge_distance_km(covered_HW, pixel_km)
         tail = tail_exponent(seen_N, self.thresholds_mmh[-1])
-        return NewestScan(torch.from_numpy(covered_HW).to(self.device), tuple(shares_K), tail, edge_km_HW)
+        return NewestScan(torch.from_numpy(covered_HW).to(self.device), shares_K, tail, edge_km_HW)
 
     def _lead(
         self, units: CarriedUnits, network: LeadCorrections | None, step: int, minutes: float, newest: NewestScan

@@ -14,7 +14,7 @@ from models.baselines import Extrapolation
 from models.checkpoint import save_model
 from models.guided.advection import warped
 from models.guided.carry import CarriedUnits
-from models.guided.cuts import ExpectedCuts, lower_inflow, tail_exponent
+from models.guided.cuts import ExpectedCuts, frequencies, lower_inflow, tail_exponent
 from models.guided.levels import CARRIED, SCALES_KM, factor_of, padded, window_levels
 from models.guided.members import coarse
 from models.guided.native import NativeForecaster
@@ -396,7 +396,16 @@ def test_far_inflow_keeps_the_share_of_the_newest_scan():
     assert (probability.diff(dim=0) <= 0).all()
 
 
-def test_a_forecast_of_nothing_but_inflow_has_the_share_of_the_newest_scan(forecaster):
+def test_the_frequency_of_a_small_area_says_nothing_of_what_flows_in():
+    half = np.tile(np.array([0, 3], np.float32), 32 * 96)
+    assert frequencies(half, 1.0, (0.1, 5.0)) == (0.0, 0.0)  # 78 km
+    assert frequencies(half, 8.0, (0.1, 5.0)) == (0.5, 0.0)
+    assert frequencies(half, 320 / np.sqrt(half.size), (0.1,)) == pytest.approx((0.25,))
+    assert frequencies(half[:0], 1.0, (0.1,)) == (0.0,)
+
+
+def test_a_forecast_of_nothing_but_inflow_has_the_share_of_the_newest_scan(forecaster, monkeypatch):
+    monkeypatch.setattr("models.guided.cuts.FREQUENCY_KM", (1.0, 2.0))
     fields = _showers(13, 64, 96, speed=4.0)
     fields[:, :, :10] = 30.0  # heavy rain at the edge that everything flows away from
     result = forecaster.forecast(fields, 30, cadence_minutes=5, pixel_m=1000.0)
