@@ -78,8 +78,9 @@ export function sentences(point, words) {
   else if (point.outlook === "dry") found.push(words.text("dry", { end: words.clock(rows[rows.length - 1].valid_time) }));
   else found.push(words.text("unknown"));
   const best = likeliest(point);
-  if (best && best.probability < UNLIKELY) found.push(words.text("unlikely", { mmh: words.plain(best.threshold_mmh), percent: 100 * UNLIKELY }));
-  else if (best) found.push(words.text("likely", { mmh: words.plain(best.threshold_mmh), percent: Math.round(100 * best.probability), time: words.clock(best.time) }));
+  // "At all times" is no statement where some times are not known.
+  if (best && best.probability < UNLIKELY && point.outlook !== "unknown") found.push(words.text("unlikely", { mmh: words.plain(best.threshold_mmh), percent: 100 * UNLIKELY }));
+  else if (best && best.probability >= UNLIKELY) found.push(words.text("likely", { mmh: words.plain(best.threshold_mmh), percent: Math.round(100 * best.probability), time: words.clock(best.time) }));
   const sum = sumSentence(point, words);
   if (sum) found.push(sum);
   if (point.motion && point.motion.speed_kmh) {

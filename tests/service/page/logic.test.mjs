@@ -102,7 +102,11 @@ test("sentences name start, end, probability and sum", () => {
 test("no coverage and unknown inflow are never dry", () => {
   const series = [row(5, 0, { known: false })];
   assert.deepEqual(sentences(pointOf(series, { radar_coverage: "no coverage", outlook: "unknown" }), english), ["No radar coverage at this place."]);
-  assert.match(sentences(pointOf(series, { outlook: "unknown" }), english)[0], /^No statement/);
+  const partly = [row(5, 0), row(10, 0, { known: false, probabilities: [] })];
+  partly[0].probabilities[0].probability = 0.02;
+  const inflow = sentences(pointOf(partly, { outlook: "unknown" }), english);
+  assert.match(inflow[0], /^No statement/);
+  assert.ok(!inflow.some((sentence) => /at all times/.test(sentence)), "some times are not known");
   const svg = bars(pointOf([row(5, 0, { known: false }), row(10, null)]), english);
   assert.equal(svg.match(/class="inflow"/g).length, 1);
   assert.equal(svg.match(/class="nothing"/g).length, 1);
