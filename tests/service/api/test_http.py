@@ -47,7 +47,7 @@ def all_gets(client: TestClient) -> list[str]:
         and "{" not in path.replace("{forecast_id}", "")
         and not any(each.get("required") for each in verbs["get"].get("parameters", []) if each["in"] == "query")
     ]
-    return [path for path in found if path not in ("/events", "/metrics")]
+    return [path for path in found if not path.endswith("/events") and path != "/metrics"]
 
 
 @pytest.mark.parametrize("path", [*STRONG, *WEAK])
