@@ -396,7 +396,7 @@ def test_far_inflow_keeps_the_share_of_the_newest_scan():
     assert (probability.diff(dim=0) <= 0).all()
 
 
-def test_the_frequency_of_a_small_area_says_nothing_of_what_flows_in():
+def test_the_frequency_of_a_small_area_has_no_part_in_far_inflow():
     half = np.tile(np.array([0, 3], np.float32), 32 * 96)
     assert frequencies(half, 1.0, (0.1, 5.0)) == (0.0, 0.0)  # 78 km
     assert frequencies(half, 8.0, (0.1, 5.0)) == (0.5, 0.0)
