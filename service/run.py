@@ -262,10 +262,10 @@ def main(
             settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
         )
         check_model(chosen.settings)
-        log_line("run", local_access_text(settings))
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):
+            log_line("run", local_access_text(settings))
             make_inbox(chosen)
             asyncio.run(serve(chosen))
     except (ConfigError, TimeoutError) as err:
