@@ -13,7 +13,7 @@ from core.units import DWD_ZR, PAPER_PIXEL_M, pixel_from_dbz
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
 from models.guided.advection import library
-from models.leads import ForecastLead, leads_of
+from models.leads import ForecastLead, collected, leads_of
 
 PAPER_CADENCE_MINUTES: Final = 30
 PART_LEADS: Final = 6
@@ -111,12 +111,7 @@ def _displacement(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
 
 def carried(rate_mmh_HW: Float32Field, motion_CHW: NDArray[np.float64], lead_steps: int) -> ForecastFields:
     """Return all parts of `carried_parts` as one forecast."""
-    shape, end = (lead_steps, *rate_mmh_HW.shape), 0
-    all_leads = ForecastFields(np.empty(shape, np.float32), np.empty(shape, np.bool_))
-    for part in carried_parts(rate_mmh_HW, motion_CHW, lead_steps):
-        begin, end = end, end + len(part.rate_mmh_LHW)
-        all_leads.rate_mmh_LHW[begin:end], all_leads.known_LHW[begin:end] = part.rate_mmh_LHW, part.known_LHW
-    return all_leads
+    return collected(leads_of(carried_parts(rate_mmh_HW, motion_CHW, lead_steps)), lead_steps, ())
 
 
 def carried_parts(
