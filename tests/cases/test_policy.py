@@ -46,6 +46,8 @@ def file_of_all_rows(path: Path) -> Path:
     """One field a row, in its order, then plausible ones; the upper left corner of the latter is stated as missing."""
     rate_mmh_THW = np.zeros((len(ROWS) + GOOD, *GRID.shape), np.float32)
     rate_mmh_THW[:, 20:30, 20:30] = 3.0
+    for number, rate_mmh_HW in enumerate(rate_mmh_THW):
+        rate_mmh_HW[35, 5 + number] = 2.0  # no two fields are equal: equal ones are noted as a stuck source
     rate_mmh_THW[len(ROWS) :, :5, :5] = np.nan
     times = [time_of(number) for number in range(len(rate_mmh_THW))]
     cf.write_dataset(cf.rate_dataset(rate_mmh_THW, times, GRID, attributes={"product": "RY"}), path)

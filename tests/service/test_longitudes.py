@@ -161,12 +161,12 @@ def test_a_polygon_over_the_antimeridian_is_answered(client, over_180, polygon):
 
 def test_a_polygon_whose_way_round_the_earth_is_unclear_is_refused(client, over_180):
     wrapped = "POLYGON((179.9 -0.1, -179.9 -0.1, -179.9 0.1, 179.9 0.1, 179.9 -0.1))"
-    for path, name in (
-        (f"/nowcast/{over_180}/area", "polygon"),
-        (f"/collections/nowcast/instances/{over_180}/area", "coords"),
+    for path, name, status in (
+        (f"/nowcast/{over_180}/area", "polygon", 422),
+        (f"/collections/nowcast/instances/{over_180}/area", "coords", 400),  # EDR has 400 for a bad parameter
     ):
         answer = client.get(path, params={name: wrapped})
-        assert answer.status_code == 422
+        assert answer.status_code == status
         assert "got one from 179.9 to -179.9" in answer.json()["detail"]
         assert "MultiPolygon cut at 180" in answer.json()["detail"]
 

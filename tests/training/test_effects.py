@@ -146,7 +146,7 @@ def test_a_batch_in_parts_makes_the_same_steps(schedule, tmp_path):
 
 def test_a_batch_that_its_parts_cannot_share_is_refused(tmp_path):
     config = resolve("moving_mnist", file=None, sets=["accumulate=3", "max_steps=1", "invented_digits=20"])
-    with pytest.raises(ConfigError, match="batch_size: expected a multiple of 1 devices times 3 parts, got 4"):
+    with pytest.raises(ConfigError, match="batch_size: expected a multiple of 1 device times accumulate=3, got 4"):
         run.train(config, tmp_path / "run")
 
 

@@ -82,7 +82,7 @@ def test_options_of_a_guided_model_are_set_like_any_other(events):
 
 
 def test_a_resumed_run_keeps_its_statistical_part(events, tmp_path):
-    sets = [*SMALL, f"guided_cache={tmp_path}"]
+    sets = [*SMALL, f"guided_cache={tmp_path}", "keep=last"]
     first = train(resolve("events", file=None, sets=[*sets, "max_steps=2"], data=events), tmp_path / "run")
     before = load_model(first)
     config = resolve("events", file=None, sets=sets, data=events)

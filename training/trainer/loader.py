@@ -116,10 +116,9 @@ def train_loader(
     """
     parts = config.devices * config.accumulate
     if config.batch_size % parts:
-        raise ConfigError(
-            f"batch_size: expected a multiple of {config.devices} devices times {config.accumulate} parts, got "
-            f"{config.batch_size}"
-        )
+        times = f" times accumulate={config.accumulate}" if config.accumulate > 1 else ""
+        devices = f"{config.devices} device{'s' if config.devices > 1 else ''}"
+        raise ConfigError(f"batch_size: expected a multiple of {devices}{times}, got {config.batch_size}")
     sampler = StepSampler(
         len(dataset),
         total=total_steps * config.batch_size,

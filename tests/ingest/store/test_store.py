@@ -69,7 +69,7 @@ def test_the_file_alone_holds_everything_and_xarray_opens_it(store):
     (scan,) = store.scans()
     assert scan.path.name == "RY_20240701T120230Z.nc"
     with xr.open_dataset(scan.path) as dataset:
-        assert dataset["rainfall_rate"].attrs["standard_name"] == "rainfall_rate"
+        assert dataset["rainfall_rate"].attrs["standard_name"] == "lwe_precipitation_rate"
         assert dataset["time"].values[0] == np.datetime64("2024-07-01T12:02:30")
         attributes = dataset.attrs
     assert attributes["product"] == "RY"
