@@ -87,8 +87,9 @@ def service_memory(setting: BenchmarkSetting) -> Section:
             rows.append(in_fresh_process(one_grid, Path(name), shape, setting))
     most_gb = goals_on(setting.device).large_gb
     goals = [
-        Goal(f"forecast in the service, {row['cells']}, memory", most_gb, _of(row, "forecast, peak GB"), "GB", False)
+        Goal(f"{what} in the service, {row['cells']}, memory", most_gb, _of(row, f"{what}, peak GB"), "GB", False)
         for row in rows
+        for what in ("forecast", "baselines", "members")
     ]
     return Section("Memory of a forecast in the service", MEMORY, rows, goals if setting.scale == 1 else ())
 

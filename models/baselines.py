@@ -12,12 +12,12 @@ from core.errors import ForecastError
 from core.units import DWD_ZR, PAPER_PIXEL_M, pixel_from_dbz
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
-from models.guided.advection import library
+from models.guided.advection import library, lucas_kanade
 from models.leads import ForecastLead, collected, leads_of
 
 PAPER_CADENCE_MINUTES: Final = 30
-PART_LEADS: Final = 6
-"""Leads that pysteps carries in one call: it returns them all, in 16 bytes a cell and lead."""
+PART_LEADS: Final = 4
+"""Leads that pysteps carries in one call: it needs 32 bytes a cell and lead for them."""
 
 
 class Persistence(Forecaster):
@@ -102,7 +102,6 @@ def _displacement(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     scaled_THW = pixel_from_dbz(dbz_THW)
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
-    lucas_kanade = library("motion.lucaskanade").dense_lucaskanade
     with warnings.catch_warnings():  # pysteps warns where features are too few for a standard deviation
         warnings.simplefilter("ignore")
         motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
@@ -137,4 +136,6 @@ def carried_parts(
             displacement_prev=displacement_CHW,
             return_displacement=True,
         )
-        yield ForecastFields(moved_LHW.real.astype(np.float32), np.asarray(moved_LHW.imag >= 0.5))
+        part = ForecastFields(moved_LHW.real.astype(np.float32), np.asarray(moved_LHW.imag >= 0.5))
+        del moved_LHW  # else it would stay in memory while the next part is made
+        yield part

@@ -17,7 +17,7 @@ from core.units import PAPER_PIXEL_M, THRESHOLDS_MMH, WET_MMH
 from models.baselines import PAPER_CADENCE_MINUTES, carried
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
-from models.guided.advection import library
+from models.guided.advection import library, lucas_kanade
 
 DRY_DB: Final = -15.0
 LOWEST_DB: Final = 10 * math.log10(WET_MMH)
@@ -225,7 +225,7 @@ def motion_CHW(db_THW: NDArray[np.float64]) -> NDArray[np.float64]:
     """Estimate the displacement in cells per step by Lucas-Kanade, (2, H, W), the component along x first."""
     with warnings.catch_warnings():  # pysteps warns where features are too few for a standard deviation
         warnings.simplefilter("ignore")
-        found_CHW = np.asarray(library("motion.lucaskanade").dense_lucaskanade(db_THW), np.float64)
+        found_CHW = np.asarray(lucas_kanade(db_THW), np.float64)
     return np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -25,6 +25,8 @@ FILL_CELLS: Final = 6.0
 """Standard deviation of the Gaussian mean that continues the rain where it is not observed."""
 EDGE_CELLS: Final = 9
 """Edge of the square around a vector of Lucas-Kanade in which each cell must be observed."""
+TILE_CELLS: Final = 128
+"""Least edge of the tiles in which pysteps interpolates vectors."""
 
 
 def motion_CHW(rate_mmh_THW: Float32Field, *, smoothing_cells: float = SMOOTHING_CELLS, step: int = 1) -> Displacement:
@@ -58,7 +60,6 @@ def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int], step: int) -> 
         picture_THW = np.stack([_continued(*both) for both in zip(picture_THW, seen_THW, strict=True)])
     with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
         warnings.simplefilter("ignore")
-        lucas_kanade = library("motion.lucaskanade").dense_lucaskanade
         found_CHW = lucas_kanade(picture_THW.astype(np.float64), dense=step == 1)
     if step > 1:
         places_N2, vectors_N2 = found_CHW
@@ -170,6 +171,18 @@ def warped(field_HW: Float32Field, back_CHW: Displacement) -> Float32Field:
     )
     known_HW = share_HW >= np.float32(0.5)
     return np.where(known_HW, sum_HW / np.maximum(share_HW, np.float32(0.5)), np.float32(np.nan))
+
+
+def lucas_kanade(picture_THW: NDArray[np.floating[Any]], *, dense: bool = True) -> Any:
+    """Return what `dense_lucaskanade` of pysteps returns, with its interpolation in tiles.
+
+    Each cell of a tile needs the 20 nearest vectors, in about a kilobyte. Without a number of tiles pysteps takes four
+    in the first call of a process and one in every later one, since it keeps the square root of the last number.
+    """
+    tiles = max(1, min(picture_THW.shape[1:]) // TILE_CELLS)
+    return library("motion.lucaskanade").dense_lucaskanade(
+        picture_THW, dense=dense, interp_kwargs={"nchunks": tiles**2}
+    )
 
 
 def library(module: str) -> Any:
