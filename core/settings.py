@@ -246,6 +246,17 @@ class Settings(BaseSettings):
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["text", "json"] = Field("text", description="one line of text or one JSON object per event")
     heartbeat_s: float = Field(60.0, ge=0.5, description="seconds between two synthetic tasks that check the worker")
+    part_late_s: float = Field(
+        180.0,
+        ge=2,
+        description="longest time without work of beat, ingest or API: then /readyz is 503, and `nowcast run` restarts "
+        "the part",
+    )
+    ready_parts: tuple[Literal["beat", "ingest", "worker", "verification", "forecast"], ...] = Field(
+        ("beat", "ingest", "worker", "verification", "forecast"),
+        description='what /readyz expects to be done in time where there is a queue; ["worker"] for an installation '
+        "that makes forecasts on request alone",
+    )
     deadline_s: float = Field(240.0, gt=0, description="a scheduled forecast that has not started within it is dropped")
     fss_windows_km: tuple[float, ...] = Field(
         (17.0, 50.0), description="window sizes of the fractions skill score in km"

@@ -18,6 +18,7 @@ from core.settings import Settings, settings_from_environment
 from ingest.sources import SOURCES, Source, SourceContext, check_source_kind
 from ingest.store.cleaning import Cleaning
 from ingest.store.live import Store
+from ingest.store.progress import ProgressRecorder
 from ingest.store.retention import Keep
 from ingest.worker.loop import IngestWorker
 from ingest.worker.served import INSTALLED, served_models
@@ -72,6 +73,7 @@ def build_worker(
         keep=Keep.of(settings),
         min_free_bytes=settings.min_free_bytes,
         cleaning=Cleaning.of(settings),
+        record=ProgressRecorder(store.engine, "ingest", settings).record,
     )
 
 

@@ -41,6 +41,7 @@ SUBCOMMANDS: Final = (
     Subcommand("rules", "service.rules:app", "List, test and erase rules of alerts.", SERVICE),
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),
     Subcommand("backup", "service.backup:app", "Copy and restore catalogue, keys and rules.", SERVICE),
+    Subcommand("healthcheck", "service.healthcheck:main", "Check that a part of this host does its work.", SERVICE),
     Subcommand("watchdog", "service.watchdog:main", "Check that a worker completes a task.", SERVICE),
     Subcommand("ingest", "ingest.run:app", "Run the ingest worker on a folder or on DWD's open data.", RADAR),
     Subcommand("archive", "ingest.archive.__main__:app", "Build, inspect or fetch a training archive.", RADAR),

@@ -25,8 +25,9 @@ from ingest.sources.history import history_is_stored
 from service.access.start import check_start, local_access_text, with_local_access
 from service.inference.leads import check_model
 from service.process.announce import announce
-from service.process.broker import Broker, check_port, embedded, free_port
+from service.process.broker import Broker, check_port, embedded, free_port, server_answers
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
+from service.tasks.liveness import sign_of_answers, watched
 from service.tasks.queue import ALERTS
 
 FETCHED: Final = {"dwd": "DWD's open data", "ord": "EUMETNET's open radar data"}
@@ -177,11 +178,14 @@ async def serve(chosen: StackPlan) -> None:
     starting: asyncio.Task[None] | None = None
     try:
         if broker:
-            running.append(SupervisedProcess(ProcessSpec("queue", broker.command)))
+            sign, silent_s = sign_of_answers(broker.answers), chosen.settings.part_late_s
+            running.append(SupervisedProcess(ProcessSpec("queue", broker.command, sign=sign, silent_s=silent_s)))
             await _until_it_answers(broker, stop)
         if not stop.is_set():
             redis_url = broker.url if broker else url.get_secret_value() if url else ""
-            running += [SupervisedProcess(spec) for spec in process_specs(chosen, redis_url, broker)]
+            answers = broker.answers if broker else partial(server_answers, redis_url)
+            specs = watched(process_specs(chosen, redis_url, broker), chosen.settings, _address(chosen), answers)
+            running += [SupervisedProcess(spec) for spec in specs]
             starting = asyncio.create_task(announce(_address(chosen), _greeting(chosen), partial(log_line, "run")))
         await stop.wait()
         log_line("run", "stopping")

@@ -62,6 +62,15 @@ class RepeatingSource(Protocol):
         """Yield the files of these names at the next look, although they were done."""
 
 
+@runtime_checkable
+class WaitingSource(Protocol):
+    """A source that may leave its server alone for a while."""
+
+    @property
+    def longest_wait_s(self) -> float:
+        """Return the seconds within which the next look is worthwhile."""
+
+
 @dataclass(frozen=True)
 class SourceContext:
     """The settings and folders that a source is opened with.

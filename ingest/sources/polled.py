@@ -165,6 +165,11 @@ class PolledSource(ABC):
         return self._retry.wait_s(self._failures, self._retry_after_s) if self._failures else self._poll_s
 
     @property
+    def longest_wait_s(self) -> float:
+        """Return the seconds within which the next look follows; `wait_s` is a random one up to it."""
+        return max(1.5 * MAX_WAIT_S, self._retry_after_s or 0.0) if self._failures else self._poll_s
+
+    @property
     def fails(self) -> bool:
         """Return whether the last look failed."""
         return self._failures > 0

@@ -83,3 +83,18 @@ class CountRow(Base):
 
     what: Mapped[str] = mapped_column(String(64), primary_key=True)
     n: Mapped[int] = mapped_column(BigInteger)
+
+
+class HeartbeatRow(Base):
+    """When a part did its own work last, or completed a synthetic task (`service.tasks.watchdog`).
+
+    Attributes:
+        giver: `progress:PART:NAME` of work (`ingest.store.progress`); else the sender of a synthetic task.
+        given_at: of work, the time until which none is expected; else when the task was sent.
+    """
+
+    __tablename__ = "heartbeats"
+
+    giver: Mapped[str] = mapped_column(String(255), primary_key=True)
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    completed_at: Mapped[datetime] = mapped_column(UtcDateTime)

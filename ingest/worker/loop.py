@@ -8,7 +8,7 @@ from typing import Final
 
 from core.errors import UnavailableError
 from core.times import utc_now
-from ingest.sources.base import Arrival, RepeatingSource, Source
+from ingest.sources.base import Arrival, RepeatingSource, Source, WaitingSource
 from ingest.store.cleaning import Cleaning
 from ingest.store.intake import AS_FILED, ingest_file
 from ingest.store.live import Store
@@ -42,6 +42,7 @@ class IngestWorker:
         min_free_bytes: with less free disk space ingest pauses.
         cleaning: applied to each field before it is stored.
         free: returns the free disk space in bytes.
+        record: called after each look and each file, with the seconds for which the source is left alone.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class IngestWorker:
         min_free_bytes: int = 0,
         cleaning: Cleaning = AS_FILED,
         free: Callable[[], int] | None = None,
+        record: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._source, self._store, self._served, self._stop, self._clock = source, store, served, stop, clock
         self._keep, self._min_free_bytes, self._cleaning = keep or Keep(), min_free_bytes, cleaning
         self._free = free or (lambda: free_bytes(store.home))
+        self._record = record
         self._windows_outdated = True
         self._is_first_look = True
         self._swept_at: datetime | None = None
@@ -78,6 +81,7 @@ class IngestWorker:
                 log.warning("waiting: %s", err)
                 self.totals.error = str(err)
             self._write_beat()
+            self._record(self._source.longest_wait_s if isinstance(self._source, WaitingSource) else 0.0)
 
     def run_once(self) -> None:
         """Check the source once.
@@ -147,6 +151,7 @@ class IngestWorker:
             raise
         self._source.settle(arrival, outcome)
         self.totals.add(arrival, outcome)
+        self._record(0.0)
         self._windows_outdated |= outcome.stored > 0
 
     def _check_space(self) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import ConfigError, NoDataError, NowcastError, UnavailableError
 from core.settings import Settings
+from core.times import utc_now
 from ingest.sandbox.pool import decoder_pool
 from ingest.store.database import open_idle_connection
 from service.api.admission import admission_of
@@ -42,6 +43,7 @@ class Backend:
     Attributes:
         settings: of this process.
         warm: whether the model has made a forecast.
+        started_at: when this process began to serve.
         admission: admission control of forecast requests.
     """
 
@@ -51,6 +53,7 @@ class Backend:
         self._is_whole_process = is_whole_process
         self.settings = settings
         self.warm = False
+        self.started_at = utc_now()
         self.admission = admission_of(settings)
         self._build = build
         self._service: NowcastService | None = None

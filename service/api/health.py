@@ -10,13 +10,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from core.errors import NoDataError, NowcastError, UnavailableError
 from core.times import iso
 from ingest.sources import attribution_of
+from ingest.store.progress import last_progress
 from service.alerts.progress import progress_of
 from service.alerts.rulebook import rule_book
 from service.api import jobs
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented, public_reason
+from service.forecasts.nowcast import NowcastService
 from service.forecasts.pace import replay_state
 from service.schemas.listings import ReadyOut, WaitingOut
+from service.tasks.liveness import PARTS, lateness
 from service.tasks.watchdog import last_heartbeats, late_after_s
 
 router = APIRouter(tags=["health"])
@@ -24,6 +27,15 @@ log = logging.getLogger(__name__)
 
 WINDOW: Final = timedelta(hours=2)
 LEAST_SCANS: Final = 2
+MOST_CYCLES: Final = 2
+"""Cycles of the scans without a new forecast, after which the service is not ready."""
+
+TOLERANCE: Final = timedelta(minutes=1)
+"""Added to them: no two scans arrive, and no two forecasts are made, in exactly the same time."""
+
+LONGEST_CADENCE: Final = timedelta(minutes=30)
+"""Taken where a single scan is known."""
+
 MOST_BEHIND: Final = timedelta(minutes=10)
 """Rules that were evaluated with a forecast this much older than the newest one are not called behind."""
 
@@ -36,10 +48,11 @@ async def check_live() -> dict[str, str]:
 
 @router.get("/readyz", summary="Whether the service can make forecasts", responses=documented())
 def check_ready(backend: BackendDep) -> ReadyOut:
-    """Return 503 with the parts that are not ready, until a forecast can be served.
+    """Return 503 with the parts that are not ready, until a current forecast can be served.
 
-    Stale data are reported as `status: stale` and do not make the service unready; a replay that is slowed down by its
-    forecasts says so under `replay`.
+    Where there is a queue, each part must have done its own work in time (`NOWCAST_PART_LATE_S`), and no forecast may
+    be missing for more than two cycles of the scans. A replay that is slowed down by its forecasts says so under
+    `replay`.
     """
     checks = {
         "model": "ok" if backend.warm else backend.reason,
@@ -47,7 +60,7 @@ def check_ready(backend: BackendDep) -> ReadyOut:
         "broker": jobs.queue_state(backend.settings),
     }
     if checks["broker"] == "ok" and checks["catalogue"] == "ok":
-        checks["worker"] = _worker(backend)
+        checks |= _work(backend)
     missing = [f"{part}: {state}" for part, state in checks.items() if state not in ("ok", jobs.NO_QUEUE)]
     if missing:
         raise UnavailableError("; ".join(missing))
@@ -66,9 +79,43 @@ def check_ready(backend: BackendDep) -> ReadyOut:
     )
 
 
-def _worker(backend: Backend) -> str:
-    """Return whether a synthetic task was completed recently, see `service.tasks.watchdog`."""
-    return _lateness(backend, last_heartbeats(backend.service.catalogue.engine).any)
+def _work(backend: Backend) -> dict[str, str]:
+    """Return whether each expected part does its work, and whether forecasts appear."""
+    settings, engine, now = backend.settings, backend.service.catalogue.engine, datetime.now(UTC)
+    found = {"worker": _lateness(backend, last_heartbeats(engine).any)}
+    progress = last_progress(engine)
+    states = {part: lateness(part, settings, progress, backend.started_at, now) for part in PARTS}
+    is_idle = states["beat"] != "ok"  # without tasks a worker has nothing to do
+    if found["worker"] == "ok" and not is_idle and "worker" in settings.ready_parts:
+        found["worker"] = states["worker"]
+    found |= {part: states[part] for part in PARTS if part != "worker" and part in settings.ready_parts}
+    if is_idle and "verification" in found:
+        found["verification"] = "ok"
+    if "forecast" in settings.ready_parts:
+        found["forecast"] = newest_forecast_state(backend.service)
+    return found
+
+
+def newest_forecast_state(service: NowcastService) -> str:
+    """Return "ok", or since when the scans' cadence lets expect a newer forecast; a replay counts by its own time.
+
+    A forecast counts from when it was made: a source that is always late, or from which older scans are taken, has
+    forecasts that are old from the start.
+    """
+    try:
+        newest = service.latest()
+    except NoDataError:
+        return "ok"  # `waiting_for` says why
+    cadence = service.schedule.cadence(newest.product) or LONGEST_CADENCE
+    since = newest.reference_time if service.settings.source_kind == "replay" else newest.issued_at
+    age = service.now() - since
+    if age <= MOST_CYCLES * cadence + TOLERANCE:
+        return "ok"
+    minutes = cadence / timedelta(minutes=1)
+    return (
+        f"expected a new one every {minutes:.0f} minutes, the newest, of {iso(newest.reference_time)}, was made "
+        f"{age.total_seconds():.0f} s ago"
+    )
 
 
 def _alerts(backend: Backend) -> str:

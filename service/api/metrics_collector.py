@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError
 from ingest.store.database import reading
+from ingest.store.progress import last_progress
 from ingest.store.status import IngestStatus
 from service.alerts.progress import progress_of
 from service.alerts.rulebook import rule_book
@@ -109,7 +110,13 @@ class StateCollector(Collector):
         times = {"schedule": beats.schedule, "worker": beats.any, "alerts": beats.alerts}
         ages = [((giver,), max(0.0, (now - time).total_seconds())) for giver, time in times.items() if time]
         help_text = "Time since a synthetic task was completed: scheduled, by any worker, by the process of rules"
-        return [_family("nowcast_heartbeat_age_seconds", help_text, ["giver"], ages)]
+        progress = last_progress(self._service.catalogue.engine)
+        done = [((part,), max(0.0, (now - one.latest).total_seconds())) for part, one in sorted(progress.items())]
+        help_done = "Time since a part did its own work: tasks sent, looks at the source and for scans, verifications"
+        return [
+            _family("nowcast_heartbeat_age_seconds", help_text, ["giver"], ages),
+            _family("nowcast_progress_age_seconds", help_done, ["part"], done),
+        ]
 
     def _rules(self) -> list[Metric]:
         progress, now = progress_of(rule_book(self._service.settings).engine), self._service.now()

@@ -101,13 +101,3 @@ class ScoreSumsRow(Base):
     value_1: Mapped[int] = mapped_column(BigInteger)
     value_2: Mapped[int] = mapped_column(BigInteger)
     value_3: Mapped[int] = mapped_column(BigInteger)
-
-
-class HeartbeatRow(Base):
-    """Last completion of a synthetic task, by its sender: `schedule`, or the watchdog of a worker."""
-
-    __tablename__ = "heartbeats"
-
-    giver: Mapped[str] = mapped_column(String(255), primary_key=True)
-    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    completed_at: Mapped[datetime] = mapped_column(UtcDateTime)

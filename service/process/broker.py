@@ -24,11 +24,7 @@ class Broker:
 
     def answers(self) -> bool:
         """Return whether the server takes commands; after a start it first reads back the waiting messages."""
-        try:
-            with redis.Redis.from_url(self.url, socket_timeout=1) as client:
-                return bool(client.ping())
-        except redis.RedisError:
-            return False
+        return server_answers(self.url)
 
     def requeue_unacknowledged(self) -> None:
         """Put back into the queue what a dead worker had taken.
@@ -41,6 +37,15 @@ class Broker:
             # no public call restores all at once: `restore_visible` waits for the visibility timeout
             for tag in channel.client.zrange(channel.unacked_index_key, 0, -1):
                 channel.qos.restore_by_tag(tag.decode(), channel.client)
+
+
+def server_answers(url: str) -> bool:
+    """Return whether a queue server takes commands."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 def embedded(home: Path) -> Broker:

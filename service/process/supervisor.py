@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ FIRST_WAIT_S: Final = 0.5
 LONGEST_WAIT_S: Final = 30.0
 STEADY_S: Final = 20.0
 GRACE_S: Final = 8.0
+WATCH_S: Final = 5.0
+"""Longest time between two looks whether a process works."""
+
 LINE_BYTES: Final = 2**20
 
 
@@ -49,6 +53,10 @@ class ProcessSpec:
     """Called before each start of the process."""
     ends: bool = False
     """The process has work that ends: after exit status 0 it is not restarted."""
+    sign: Callable[[], object] | None = None
+    """Returns a value that changes while the process works; None stands for "not known now". Called in a thread."""
+    silent_s: float = math.inf
+    """Longest time without a change of the sign: then the process is frozen, and is restarted."""
 
 
 class SupervisedProcess:
@@ -99,7 +107,9 @@ class SupervisedProcess:
             return 1
         log_line(self.spec.name, f"started, process {self.process.pid}")
         printing = asyncio.create_task(_print_lines(self.spec.name, self.process.stdout))
+        watching = asyncio.create_task(self._watch())
         code = await self.process.wait()
+        watching.cancel()
         await asyncio.wait([printing], timeout=1)
         printing.cancel()
         self._signal(signal.SIGKILL)
@@ -116,6 +126,20 @@ class SupervisedProcess:
             process_group=0,
             limit=LINE_BYTES,
         )
+
+    async def _watch(self) -> None:
+        """Kill the process when its sign has not changed for too long; by a steady clock, whatever times it holds."""
+        if self.spec.sign is None:
+            return
+        last, since = None, time.monotonic()
+        while time.monotonic() - since <= self.spec.silent_s:
+            await asyncio.sleep(min(WATCH_S, self.spec.silent_s / 4))
+            sign = await asyncio.to_thread(self.spec.sign)
+            if sign is None or sign != last:
+                last, since = sign, time.monotonic()
+        if not self._stopping:
+            log_line(self.spec.name, f"frozen: no sign of work for {self.spec.silent_s:g} s; killed")
+            self._signal(signal.SIGKILL)
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to the process and all that it started (they share its process group)."""

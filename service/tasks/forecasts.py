@@ -6,11 +6,13 @@ from functools import cache
 from typing import Final
 
 from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import Engine
 
 from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from core.times import iso
 from ingest.store.locks import translate_os_errors
+from ingest.store.progress import Part, ProgressRecorder
 from service.access.copies import copy_when_old
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
@@ -48,6 +50,16 @@ log = logging.getLogger(__name__)
 def service() -> NowcastService:
     """Return the service of this process; it loads each model once."""
     return NowcastService.from_settings(get_settings())
+
+
+def record(part: Part) -> None:
+    """Record that this worker has just done the work of a part."""
+    _recorder(service().catalogue.engine, part).record()
+
+
+@cache
+def _recorder(engine: Engine, part: Part) -> ProgressRecorder:
+    return ProgressRecorder(engine, part, get_settings())
 
 
 @queue.task(
@@ -117,6 +129,7 @@ def verify_task() -> int:
     service().baselines.make_again()
     done = service().verify_observed(VERIFY_S)
     record_rain_times(service(), RECORD_S)
+    record("verification")
     return done
 
 
@@ -149,7 +162,9 @@ def cycle_task() -> int:
         log.warning("no scheduled forecast: %s", refusal.reason)
     _report_skipped()
     _report_settings()
-    return int(any(_queue_forecast(one) for one in service().schedule.queued()))
+    queued = any(_queue_forecast(one) for one in service().schedule.queued())
+    record("worker")
+    return int(queued)
 
 
 def _report_skipped() -> None:

@@ -17,6 +17,8 @@ from celery import Task
 from celery.concurrency import solo
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import (
+    after_task_publish,
+    beat_init,
     celeryd_after_setup,
     setup_logging,
     task_postrun,
@@ -26,10 +28,12 @@ from celery.signals import (
     worker_ready,
 )
 
-from core.errors import ConfigError
+from core.errors import ConfigError, UnavailableError
 from core.logs import set_log_context, set_up_logs
 from core.settings import get_settings
-from ingest.store.schema import check_before_start
+from ingest.store.database import open_engine
+from ingest.store.progress import ProgressRecorder
+from ingest.store.schema import check_before_start, prepare
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS, own_queue, queue
 from service.tasks.watchdog import watch
@@ -60,6 +64,22 @@ def set_up_logging(loglevel: int | str, **_: object) -> None:
 def _is_frequent(record: logging.LogRecord) -> bool:
     text = record.getMessage()
     return any(name in text for name in FREQUENT)
+
+
+@beat_init.connect
+def record_sent_tasks(**_: object) -> None:
+    """Record the progress of beat with each task that it has sent."""
+    settings = get_settings()
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.catalogue_url)
+    try:
+        prepare(engine)
+    except UnavailableError as err:
+        logging.getLogger(__name__).warning("beat starts without the catalogue: %s", err)
+    except ConfigError as err:
+        raise SystemExit(f"cannot start: {err}") from err
+    recorder = ProgressRecorder(engine, "beat", settings)
+    after_task_publish.connect(lambda **_: recorder.record(), weak=False)
 
 
 @worker_init.connect

@@ -25,7 +25,8 @@ from sqlalchemy import Engine, delete, select
 from core.settings import Settings
 from core.times import iso
 from ingest.store.database import reading, upsert, writing
-from service.forecasts.tables import HeartbeatRow
+from ingest.store.progress import MARK
+from ingest.store.tables import HeartbeatRow
 from service.tasks.queue import ALERTS, HEARTBEAT, SCHEDULE, own_queue
 
 EXIT_CODE: Final = 70
@@ -151,12 +152,13 @@ def mark_completed(engine: Engine, giver: str, given_at: datetime, now: datetime
     row = {"giver": giver, "given_at": given_at.astimezone(UTC), "completed_at": now.astimezone(UTC)}
     with writing(engine) as connection:
         connection.execute(upsert(HeartbeatRow, [row], connection.dialect.name))
-        connection.execute(delete(HeartbeatRow).where(HeartbeatRow.completed_at < now - WORKER_FORGOTTEN_AFTER))
+        gone = ~HeartbeatRow.giver.startswith(MARK) & (HeartbeatRow.completed_at < now - WORKER_FORGOTTEN_AFTER)
+        connection.execute(delete(HeartbeatRow).where(gone))
 
 
 def last_heartbeats(engine: Engine) -> Heartbeats:
     """Return when a synthetic task was last completed: one of the schedule, any of workers, one of rules."""
-    query = select(HeartbeatRow.giver, HeartbeatRow.completed_at)
+    query = select(HeartbeatRow.giver, HeartbeatRow.completed_at).where(~HeartbeatRow.giver.startswith(MARK))
     with reading(engine) as connection:
         times = {row.giver: row.completed_at for row in connection.execute(query)}
     of_rules = [time for giver, time in times.items() if giver.startswith(ALERTS_WORKER)]

@@ -23,11 +23,10 @@ from core.settings import Settings
 from ingest.store.database import open_engine, reading, writing
 from ingest.store.live import Store
 from ingest.store.schema import MIGRATIONS, check_before_start, known_revisions, prepare, revision_of
-from ingest.store.tables import Base
+from ingest.store.tables import Base, HeartbeatRow
 from service.access.keybook import KeyBook
 from service.alerts.tables import RuleRow as RuleRow
 from service.forecasts.catalogue import Catalogue
-from service.forecasts.tables import HeartbeatRow
 from service.tasks.jobbook import JobBook
 from tests.ingest.small_scans import T0, small_frame
 from tests.waiting import PATIENCE_S

@@ -10,15 +10,19 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
+from ingest.store.progress import LastWork, Part, ProgressRecorder
+from service.api.health import newest_forecast_state
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
+from service.tasks.liveness import lateness
 from service.tasks.queue import SCHEDULE
 from service.tasks.watchdog import mark_completed
-from tests.service.api_support import fill, running, service_at
+from tests.service.api_support import NOW, fill, running, service_at
 from tests.service.queue_server import queue_server
 from tests.waiting import PATIENCE_S
 
@@ -187,3 +191,83 @@ def test_without_a_worker_that_completes_tasks_it_is_not_ready(tmp_path: Path):
             assert answer.status_code == 503
             detail = answer.json()["detail"]
             assert re.fullmatch(r"worker: expected a synthetic task .*, the last one completed 200\d s ago", detail)
+
+
+PARTS: tuple[Part, ...] = ("beat", "ingest", "worker", "verification")
+
+
+def work(engine: Engine, part: Part, ago_s: float = 0.0) -> None:
+    """Record that a part worked some time ago."""
+    ProgressRecorder(engine, part, Settings(), lambda: datetime.now(UTC) - timedelta(seconds=ago_s)).record()
+
+
+@pytest.mark.stack
+def test_each_part_that_does_not_do_its_own_work_makes_the_service_unready(tmp_path: Path):
+    with queue_server(tmp_path) as broker:
+        service = service_at(tmp_path, redis_url=SecretStr(broker.url))
+        engine = service.catalogue.engine
+        with running(service) as client:
+            for part in PARTS:
+                work(engine, part)
+            mark_completed(engine, SCHEDULE, datetime.now(UTC))
+            checks = client.get("/readyz").json()["checks"]
+            assert {part: checks[part] for part in (*PARTS, "forecast")} == dict.fromkeys((*PARTS, "forecast"), "ok")
+            late: tuple[tuple[Part, int], ...] = (
+                ("beat", 400),
+                ("ingest", 200),
+                ("worker", 400),
+                ("verification", 700),
+            )
+            for part, ago_s in late:
+                work(engine, part, ago_s)
+                mark_completed(engine, SCHEDULE, datetime.now(UTC))  # synthetic tasks go on: they are no work
+                answer = client.get("/readyz")
+                assert answer.status_code == 503, part
+                assert re.fullmatch(
+                    rf"{part}: expected .* within \d+ s, the last one was {ago_s} s ago", answer.json()["detail"]
+                )
+                work(engine, part)
+                assert client.get("/readyz").status_code == 200, part
+
+
+@pytest.mark.stack
+def test_an_installation_may_expect_less(tmp_path: Path):
+    with queue_server(tmp_path) as broker:
+        url = SecretStr(broker.url)
+        service = service_at(tmp_path, redis_url=url, ready_parts=("worker",))
+        for part in PARTS:
+            work(service.catalogue.engine, part, 4000)
+        work(service.catalogue.engine, "beat")
+        mark_completed(service.catalogue.engine, SCHEDULE, datetime.now(UTC))
+        with running(service) as client:
+            detail = client.get("/readyz").json()["detail"]
+            assert detail.startswith("worker: expected a look for new scans")
+            assert ";" not in detail
+
+
+def test_a_part_that_never_worked_has_its_time_from_the_start_on():
+    now = datetime.now(UTC)
+    settings = Settings(part_late_s=100)
+    assert lateness("ingest", settings, {}, now - timedelta(seconds=100), now) == "ok"
+    late = lateness("ingest", settings, {}, now - timedelta(seconds=101), now)
+    assert late == "expected a look at the source within 100 s, there was none yet"
+    quiet = LastWork(now - timedelta(seconds=500), now + timedelta(seconds=10))  # its server asked for a pause
+    assert lateness("ingest", settings, {"ingest": quiet}, now, now) == "ok"
+    assert lateness("ingest", settings, {"ingest": quiet}, now, now + timedelta(seconds=111)) != "ok"
+
+
+def test_a_forecast_is_late_after_two_cycles_of_the_scans(tmp_path: Path):
+    now = [NOW]
+    service = service_at(tmp_path, clock=lambda: now[0])
+    assert newest_forecast_state(service) == "ok"  # there is none; `waiting_for` says why
+    fill(service)
+    made = service.forecast_stored(scheduled=True)
+    cadence = service.schedule.cadence(made.product)
+    assert cadence
+    now[0] = made.issued_at + 2 * cadence + timedelta(minutes=1)
+    assert newest_forecast_state(service) == "ok"
+    now[0] += timedelta(seconds=1)
+    assert newest_forecast_state(service) == (
+        f"expected a new one every {cadence.total_seconds() / 60:.0f} minutes, the newest, of 2024-06-01T12:00:00Z, "
+        f"was made {(2 * cadence).total_seconds() + 61:.0f} s ago"
+    )

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -126,6 +127,39 @@ def test_a_program_that_does_not_exist_is_logged_and_retried(capsys):
         assert "in 1 s" in out
 
     asyncio.run(scenario())
+
+
+def test_a_frozen_process_is_killed_and_started_again_and_a_working_one_is_not(capsys):
+    """The clock of a sign may be wrong: only its changes count. One that is not known proves nothing."""
+
+    async def scenario() -> None:
+        signs: dict[str, object] = {"worked": 0}
+
+        def works() -> object:
+            pid = kept.process.pid if kept.process else 0
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+                signs["worked"] = time.monotonic()
+            return signs["worked"]
+
+        kept = SupervisedProcess(ProcessSpec("sleeper", SLEEPER, sign=works, silent_s=0.4))
+        unknown = SupervisedProcess(ProcessSpec("unknown", SLEEPER, sign=lambda: None, silent_s=0.1))
+        await until(lambda: kept.process and unknown.process)
+        assert kept.process
+        assert unknown.process
+        first, other = kept.process.pid, unknown.process.pid
+        await asyncio.sleep(1.0)
+        assert kept.process.pid == first, "it works"
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: kept.process and kept.process.pid != first)
+        assert not alive(first)
+        assert unknown.process.pid == other
+        await kept.stop()
+        await unknown.stop()
+
+    asyncio.run(scenario())
+    output = capsys.readouterr().out
+    assert "sleeper | frozen: no sign of work for 0.4 s; killed" in output
+    assert "ended unexpectedly (signal SIGKILL); restarted in 0.5 s" in output
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
