@@ -21,7 +21,7 @@ class RadarFrame:
         interval_minutes: length of the interval; 0 for an instantaneous value.
         lead_minutes: 0 for an observation; above 0 a provider's forecast, which is never stored as observed.
         missing_radars: sites listed as missing in the file, else derived from the product's usual list.
-        provider: whose data they are, as the file states it; None if it does not.
+        provider: whose data they are, as the file states it or its format implies; None if neither does.
         clutter_HW: grid cells flagged as clutter in the file (NaN in `rate_mmh_HW`); None if it has no flags.
     """
 

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from core.grid import METRES_PER_DEGREE, Grid
 
+DWD_CREDIT: Final = "Deutscher Wetterdienst (CC BY 4.0)"
+"""Whose data RADOLAN files are, which name no owner, with the licence of DWD's open data."""
+
 DWD_RADARS: Final[Mapping[str, tuple[float, float]]] = {
     "asb": (53.564129, 6.748317),
     "boo": (54.004381, 10.046899),

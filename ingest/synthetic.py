@@ -25,7 +25,7 @@ from core.times import iso, utc
 from ingest.radar_sites import DWD_RADARS, coverage_HW
 from ingest.windows.regrid import onto
 from ingest.writers.odim_h5 import DWD_SOURCE, odim_bytes, odim_file_name
-from ingest.writers.radolan import COUNT_MMH, ry_file_name, write_ry
+from ingest.writers.radolan import COUNT_MMH, INVENTED, ry_file_name, write_ry
 
 __all__ = ["weather", "write_ry", "write_weather"]
 
@@ -239,7 +239,7 @@ def write_weather(
             content = odim_bytes([on_de1200(frame)], quantum_mmh=COUNT_MMH, source=DWD_SOURCE)
             write_bytes_atomically(paths[-1], content)
         else:
-            write_ry(paths[-1], frame.rate_mmh_HW, frame.valid_time)
+            write_ry(paths[-1], frame.rate_mmh_HW, frame.valid_time, software=INVENTED)
     return paths
 
 

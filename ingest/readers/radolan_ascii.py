@@ -13,6 +13,7 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import Grid, dwd_grid
 from core.units import rate_from_depth
+from ingest.radar_sites import DWD_CREDIT
 from ingest.readers.base import READERS, Reader, limits_of, rate_field
 
 HEADER: Final = ("ncols", "nrows", "xllcorner", "yllcorner", "cellsize", "nodata_value")
@@ -56,7 +57,7 @@ def read_radolan_ascii(file: BinaryIO) -> list[RadarFrame]:
     units_HW[units_HW == header["nodata_value"]] = np.nan
     depth_mm_HW = units_HW * MM_PER_UNIT[int(header["nodata_value"])]
     rate_mmh_HW = rate_field(rate_from_depth(depth_mm_HW, INTERVAL_MINUTES))
-    return [RadarFrame(valid_time, grid, rate_mmh_HW, product, interval_minutes=INTERVAL_MINUTES)]
+    return [RadarFrame(valid_time, grid, rate_mmh_HW, product, interval_minutes=INTERVAL_MINUTES, provider=DWD_CREDIT)]
 
 
 def _product_and_time(name: str) -> tuple[str, datetime]:

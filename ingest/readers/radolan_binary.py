@@ -15,8 +15,9 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from core.grid import dwd_grid
 from core.units import DRY_DBZ, DWD_ZR, rate_from_depth
-from ingest.radar_sites import missing_dwd_radars
+from ingest.radar_sites import DWD_CREDIT, missing_dwd_radars
 from ingest.readers.base import READERS, ProductError, Reader, limits_of, rate_field
+from ingest.writers.radolan import INVENTED
 
 DEPTHS: Final = ("RY", "RZ", "YW", "RV", "RW", "SF", "RQ")
 """16-bit products: a depth in mm over the header's interval."""
@@ -83,6 +84,7 @@ def read_radolan_binary(file: BinaryIO) -> list[RadarFrame]:
         interval_minutes=0.0 if product in REFLECTIVITIES else attrs["intervalseconds"] / 60,
         lead_minutes=lead_minutes,
         missing_radars=missing_dwd_radars(sites, valid_time),
+        provider=None if attrs.get("radolanversion") == INVENTED else DWD_CREDIT,
         clutter_HW=_clutter(raw_HW),
     )
     return [frame]

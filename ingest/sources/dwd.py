@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx2 as httpx
 
+from ingest.radar_sites import DWD_CREDIT
 from ingest.sources.base import ATTRIBUTIONS, SOURCES, SourceContext
 from ingest.sources.listing import RV, RW, RY, YW, Product, Remote, files_of
 from ingest.sources.polled import AHEAD, BACKFILL, SHORTEST_POLL_S, Offer, PolledSource
@@ -20,7 +21,7 @@ LATE: Final = timedelta(minutes=20)
 PRODUCTS: Final[Mapping[str, Product]] = {"RY": RY, "YW": YW}
 """Products of `NOWCAST_DWD_PRODUCT`."""
 
-ATTRIBUTIONS.register("dwd")("Deutscher Wetterdienst (CC BY 4.0)")
+ATTRIBUTIONS.register("dwd")(DWD_CREDIT)
 log = logging.getLogger(__name__)
 
 

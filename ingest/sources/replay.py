@@ -16,7 +16,7 @@ from core.times import stamp
 from ingest.readers import read_frames
 from ingest.sources.history import HISTORY_MARK
 from ingest.synthetic import weather
-from ingest.writers.radolan import ry_file_name, write_ry
+from ingest.writers.radolan import INVENTED, ry_file_name, write_ry
 
 HISTORY: Final = timedelta(hours=2, minutes=30)
 """What is written at once, so that a first forecast is possible: the two hours of a window and a little more."""
@@ -76,7 +76,7 @@ def day_start(now: datetime) -> datetime:
 
 def _invent(valid_time: datetime, target: Path) -> None:
     (frame,) = weather(valid_time, hours=0)
-    write_ry(target, frame.rate_mmh_HW, valid_time)
+    write_ry(target, frame.rate_mmh_HW, valid_time, software=INVENTED)
 
 
 def play(

@@ -25,6 +25,8 @@ LARGEST_COUNT: Final = 0x0FFF
 """Values have 12 bits: at most 491.4 mm/h."""
 
 HEADER_END: Final = b"\x03"
+INVENTED: Final = "invented"
+"""Version of the software in files of synthetic weather, which are otherwise as DWD's: nobody is credited with them."""
 
 
 def ry_file_name(valid_time: datetime) -> str:

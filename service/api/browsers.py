@@ -21,6 +21,7 @@ SENT: Final = (
 
 SHOWN: Final = (
     *("ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID", "Link"),
+    "X-Clock",
     *("Age", "Date", "Expires", "Accept-Ranges", "Content-Range", "Content-Disposition", "Preference-Applied"),
 )
 """Response headers that scripts of other sites may read, besides those that all may."""

@@ -1,12 +1,14 @@
 """GET /nowcast, /nowcast/latest and /nowcast/{id}: the list of forecasts, a forecast, its pictures."""
 
 import hashlib
+from datetime import timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, css
+from core.times import iso
 from service.api import caching
 from service.api.backend import BackendDep
 from service.api.errors import documented
@@ -74,7 +76,12 @@ def read_forecasts(
     responses={**documented(404, 406, 422), **FIELD_ANSWERS},
 )
 def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: BackendDep, request: Request) -> Response:
-    """Return the forecast as JSON, or as the CF-NetCDF file with `Accept: application/netcdf`."""
+    """Return the forecast as JSON, or as the CF-NetCDF file with `Accept: application/netcdf`.
+
+    The header `X-Clock` has the time against which ages count: the wall clock, in a replay that of its newest scan. A
+    304 has it too: a kept answer has its age by `reference_time` and `stale_from`, since its `data_age_s` is that of
+    the first response.
+    """
     if chosen_type(request.headers.get("accept")) == NETCDF:
         return file_answer(
             request, forecast, forecast.path, lifetime_s=caching.lifetime_s(forecast_id, forecast, backend.service)
@@ -83,7 +90,8 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     scores = answer.verification.model_dump_json() if answer.verification else ""
     tag = caching.weak_etag(forecast, forecast_id, answer.status, scores)
     lifetime_s = caching.until_next_run_s(forecast, backend.service)  # scores of an old forecast change with a new run
-    return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s))
+    clock = {"X-Clock": iso(answer.reference_time + timedelta(seconds=answer.data_age_s))}
+    return _json(request, answer, caching.headers(forecast, tag, lifetime_s=lifetime_s) | clock)
 
 
 @router.get(

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from core.errors import FrameError, InputError
 from core.grid import RADOLAN_900
 from ingest.radar_sites import DWD_RADARS, coverage_HW
+from ingest.readers import read_frames
 from ingest.synthetic import main, weather, write_ry, write_weather
 from ingest.windows.regrid import bilinear
 from ingest.writers.radolan import ry_bytes, ry_file_name
@@ -195,6 +196,7 @@ def test_files_are_named_as_dwd_does_and_equal_each_time(tmp_path):
     assert paths[1].name == "raa01-ry_10000-2606011200-dwd---bin.gz"
     (again,) = write_weather(tmp_path / "b", T0, 0, 3)
     assert again.read_bytes() == paths[1].read_bytes()
+    assert [frame.provider for frame in read_frames(again)] == [None]  # no one is credited with it
     depth_mm_HW, _ = wradlib.io.read_radolan_composite(str(again), missing=np.nan)
     (frame,) = weather(T0, 0, 3)
     np.testing.assert_allclose(depth_mm_HW[::-1] * 12, frame.rate_mmh_HW, rtol=1e-5)

@@ -2,22 +2,28 @@
 
 const PATIENCE_MS = 20_000; // of a request: then the page says that the service does not respond
 
-const cached = new WeakMap();
+const received = new WeakMap();
 
 export async function get(path) {
   const response = await fetch(path, { cache: "no-cache", headers: { Accept: "application/json" }, signal: AbortSignal.timeout(PATIENCE_MS) });
   if (response.ok) {
     const answer = await response.json();
-    const at = response.headers?.get("X-Cached-At");
-    if (at) cached.set(answer, at);
+    received.set(answer, receiptOf(response.headers));
     return answer;
   }
   const problem = await response.json().catch(() => ({}));
   throw Object.assign(new Error(`${path}: ${response.status}`), { status: response.status, detail: problem.detail || "" });
 }
 
-// When an answer that the service worker had kept was received (ISO 8601); null for one that is new.
-export const cachedAt = (answer) => cached.get(answer) || null;
+// When the answer was received (`at`, also where the service worker had kept it: then `cachedAt` is set), and the service's
+// clock then: a header, since a body that is revalidated remains as it was.
+function receiptOf(headers) {
+  const cachedAt = headers.get("X-Cached-At");
+  const at = cachedAt ? Date.parse(cachedAt) : Date.now();
+  return { at, cachedAt, clock: Date.parse(headers.get("X-Clock")) || at };
+}
+
+export const receipt = (answer) => received.get(answer);
 
 // A link of an answer, relative to this page: behind a proxy links begin with the path of the page.
 export function relative(link) {

@@ -16,7 +16,7 @@ export function startArchive(onChoose) {
 // The time of an archived forecast, and how right it was half an hour and an hour ahead.
 export function optionWords(forecast, words) {
   const scored = forecast.leads.filter((one) => SAID_AT.includes(one.lead_minutes) && one.csi !== null);
-  const scores = scored.map((one) => `+${one.lead_minutes} min ${Math.round(100 * one.csi)} %`);
+  const scores = scored.map((one) => `+${one.lead_minutes}\u00a0min ${Math.round(100 * one.csi)}\u00a0%`);
   return [`${words.clock(forecast.reference_time)} ${words.zoneName(forecast.reference_time)}`, ...scores].join(" · ");
 }
 

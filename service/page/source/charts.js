@@ -5,6 +5,8 @@ import { LEAST_CELLS } from "./skill.js"; // a bin with fewer is drawn as a ring
 const SIZE = { width: 360, height: 190, left: 34, right: 8, top: 10, bottom: 30 };
 const SQUARE = { width: 260, height: 230, left: 40, right: 10, top: 10, bottom: 40 };
 
+const HALF_LABEL = 19; // half of "+150" in the widest of the fonts: the last label ends within the diagram
+
 const fixed = (value) => value.toFixed(1);
 const text = (x, y, words, anchor = "middle") => `<text x="${fixed(x)}" y="${fixed(y)}" text-anchor="${anchor}">${words}</text>`;
 const line = (x1, y1, x2, y2, name) => `<line x1="${fixed(x1)}" y1="${fixed(y1)}" x2="${fixed(x2)}" y2="${fixed(y2)}" class="${name}"/>`;
@@ -23,7 +25,7 @@ export function scoreChart(curves, words) {
   const most = Math.max(30, ...curves.flatMap((curve) => curve.points.map(([lead]) => lead)));
   const { x, y } = axes(SIZE, most);
   const parts = [0, 0.25, 0.5, 0.75, 1].flatMap((value) => [line(x(0), y(value), x(most), y(value), value ? "grid" : "axis"), text(x(0) - 5, y(value) + 4, words.plain(value), "end")]);
-  for (let lead = 30; lead <= most; lead += 30) parts.push(text(Math.min(x(lead), SIZE.width - 14), SIZE.height - 14, `+${lead}`));
+  for (let lead = 30; lead <= most; lead += 30) parts.push(text(Math.min(x(lead), SIZE.width - HALF_LABEL), SIZE.height - 14, `+${lead}`));
   parts.push(text(x(most / 2), SIZE.height - 1, words.text("minutesAhead")));
   curves.forEach((curve, index) => parts.push(`<polyline points="${curve.points.map(([lead, value]) => `${fixed(x(lead))},${fixed(y(value))}`).join(" ")}" class="curve curve-${index}"/>`));
   return svg(SIZE, words.text("chartScores"), parts);

@@ -4,6 +4,7 @@ import { get, relative } from "./api.js";
 import { $, element } from "./dom.js";
 import { bars, sentences } from "./place.js";
 import { fetchPoint } from "./point.js";
+import { creditWords } from "./translated.js";
 import { Words } from "./words.js";
 
 const REFRESH_MS = 60_000;
@@ -33,7 +34,7 @@ function fill(forecast, point, { attribution }) {
   const warnings = [forecast.stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
   $("status").textContent = warnings.map((name) => words.text(name)).join(" ");
   $("scan-time").textContent = `${words.text("scan")} ${own.clock(forecast.reference_time)} ${own.zoneName(forecast.reference_time)}`;
-  $("credit").textContent = attribution;
+  $("credit").textContent = creditWords(attribution, own);
 }
 
 document.documentElement.lang = words.language;

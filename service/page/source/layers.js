@@ -46,7 +46,7 @@ export function showLegend(frame) {
   legendOf = name;
   const { words, legend } = state;
   const classes = isProbability(layer)
-    ? legend.probability_legend.map((step) => [step.colour, `${Math.round(100 * step.from_probability)} %`, ""])
+    ? legend.probability_legend.map((step) => [step.colour, `${Math.round(100 * step.from_probability)}\u00a0%`, ""])
     : legend.legend.map((step) => [step.colour, words.plain(step.from_mmh), isSum(layer) ? "" : wordOf(step.from_mmh)]);
   const steps = classes.map(([colour, text, word]) => element("li", {}, element("i", { style: `background:${colour}` }), element("span", {}, text), element("small", {}, word)));
   const signs = [["no-radar", "noRadar"], ["inflow", "inflow"]].map(([sign, text]) => element("li", { class: `sign ${sign}` }, element("i"), element("span", {}, words.text(text))));

@@ -1,7 +1,7 @@
 // The page: fetches the newest forecast, shows it on the map and at a place, and says how old and how good it is.
 
 import { writeAddress } from "./address.js";
-import { cachedAt, get, plainLink, relative } from "./api.js";
+import { get, plainLink, receipt, relative } from "./api.js";
 import { startArchive, translateArchive } from "./archive.js";
 import { $ } from "./dom.js";
 import { CAME } from "./frames.js";
@@ -44,7 +44,7 @@ async function look() {
     const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id;
     const parts = isNew ? await fetchParts(forecast) : {};
     if (run !== state.run) return; // another forecast was chosen meanwhile
-    Object.assign(state, parts, { fetchedAt: performance.now(), cachedAt: cachedAt(forecast), failure: "", forecast });
+    Object.assign(state, parts, { receipt: receipt(forecast), failure: "", forecast });
     await showForecast(isNew);
   } catch (error) {
     if (run && run === state.run && error.status === 404) return showRun(null); // deleted since: an old link shows the newest
@@ -90,7 +90,7 @@ async function showForecast(isNew) {
     if (!state.run) keepForecast(state.forecast.forecast_id);
   }
   const scores = isNew ? showScores().then(showRecord) : null; // they change with each scan, as the forecast does
-  await Promise.allSettled([scores, readiness().then((ready) => { state.ready = ready; showNotice(); map.resize(); })]);
+  await Promise.allSettled([scores, readiness().then((ready) => { state.ready = ready; showNotice(); showAge(); map.resize(); })]);
 }
 
 // Show a forecast of the archive; without an id the newest.

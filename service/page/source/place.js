@@ -138,7 +138,7 @@ export function bars(point, words, selected = null) {
     }
     if (row.lead_minutes % 30 === 0) {
       parts.push(line(x + width / 2, CHANCES.top + CHANCES.height, x + width / 2, CHANCES.top + CHANCES.height + 4, "axis"));
-      parts.push(label(Math.min(x + width / 2, WIDTH - 16), HEIGHT - 10, words.clock(row.valid_time)));
+      parts.push(label(Math.min(x + width / 2, WIDTH - 18), HEIGHT - 10, words.clock(row.valid_time)));
     }
   });
   parts.push(line(LEFT, CHANCES.top + CHANCES.height, WIDTH, CHANCES.top + CHANCES.height, "axis"), line(LEFT, CHANCES.top, WIDTH, CHANCES.top, "grid"));

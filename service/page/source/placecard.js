@@ -1,6 +1,6 @@
 // The card of the chosen place: sentences, bars, how often such a statement has been right.
 
-import { $, element } from "./dom.js";
+import { $, sayAll } from "./dom.js";
 import { fetchPoint } from "./point.js";
 import { bars, likeliest, sentences, statedRain } from "./place.js";
 import { nearestPlace } from "./search.js";
@@ -35,7 +35,7 @@ const placeWords = () => (state.words.isUtc ? state.words : state.words.inZone(s
 
 function fillPoint() {
   const words = placeWords();
-  $("place-words").replaceChildren(...sentences(state.point, words).map((text, index) => element("p", { class: index ? "" : "first" }, text)));
+  sayAll("place-words", sentences(state.point, words).map((text, index) => [index ? "" : "first", text]));
   showRecord();
   showBars();
 }

@@ -1,7 +1,7 @@
 // The field that searches places: a combobox whose list the arrow keys move through.
 
 import { get } from "./api.js";
-import { $, element } from "./dom.js";
+import { $, element, say } from "./dom.js";
 import { findPlaces } from "./search.js";
 import { state } from "./shared.js";
 
@@ -29,7 +29,7 @@ async function search() {
   });
   const isAsked = Boolean($("search").value.trim());
   $("results").replaceChildren(...(isAsked ? box.items : []));
-  $("no-result").textContent = isAsked && !box.items.length ? state.words.text("nothing") : "";
+  say("no-result", isAsked && !box.items.length ? state.words.text("nothing") : "");
   $("results").hidden = !isAsked || !box.items.length;
   $("search").setAttribute("aria-expanded", String(!$("results").hidden));
   activate(-1);

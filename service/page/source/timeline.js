@@ -1,6 +1,6 @@
 // The slider: which frame is on the map, its label, and playing.
 
-import { $, element } from "./dom.js";
+import { $, element, say } from "./dom.js";
 import { framesOf, HOUR_AHEAD, HOUR_BEFORE, loadingOrder, nowIndex, sameTime, Screen } from "./frames.js";
 import { showLegend } from "./layers.js";
 import { opened, state } from "./shared.js";
@@ -63,7 +63,7 @@ export function draw() {
     $("stage").classList.toggle("loading", screen.isLoading);
     const wanted = screen.frames[screen.wanted];
     $("loading").hidden = !screen.isLoading;
-    if (screen.isLoading) $("loading").textContent = state.words.text("loading", { time: state.words.clock(wanted.time) });
+    if (screen.isLoading) say("loading", state.words.text("loading", { time: state.words.clock(wanted.time) }));
     if (frame) showLabel(frame);
     loadMore();
   });

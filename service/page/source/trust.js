@@ -1,8 +1,10 @@
 // How far the forecast can be trusted: its age, its status, what is not live radar, and the facts about it.
 
+import { ageOf, isPlayed } from "./age.js";
 import { relative } from "./api.js";
-import { $, element } from "./dom.js";
+import { $, element, say } from "./dom.js";
 import { isFallback, state } from "./shared.js";
+import { creditWords, noteWords } from "./translated.js";
 
 export function showFacts() {
   const { forecast, words } = state;
@@ -20,10 +22,10 @@ export function showFacts() {
   $("missing").textContent = forecast.missing_radars.length ? forecast.missing_radars.join(", ") : words.text("none");
   $("missing").classList.toggle("warned", forecast.missing_radars.length > 0);
   $("notes-box").hidden = forecast.notes.length === 0;
-  $("notes").replaceChildren(...forecast.notes.map((note) => element("li", {}, note)));
+  $("notes").replaceChildren(...forecast.notes.map((note) => noteWords(note, words)).map(({ text, language }) => element("li", { lang: language }, text)));
   $("file").href = relative(forecast.links.file);
   $("json").href = relative(forecast.links.self);
-  $("source").textContent = $("credit").textContent = state.legend ? state.legend.attribution : "";
+  $("source").textContent = $("credit").textContent = state.legend ? creditWords(state.legend.attribution, words) : "";
   showNotice();
 }
 
@@ -45,29 +47,25 @@ export function showNotice() {
   const text = noticeOf(state.forecast, state.ready ? state.ready.checks : {}, Boolean(state.run), state.words);
   $("notice").hidden = !text;
   $("newest").hidden = !state.run;
-  if ($("notice-text").textContent !== text) $("notice-text").textContent = text;
-}
-
-// Seconds since the newest scan: the answer's own age, plus the time since it was received, here or by the service worker.
-function ageSeconds() {
-  const since = state.cachedAt ? (Date.now() - Date.parse(state.cachedAt)) / 1000 : (performance.now() - state.fetchedAt) / 1000;
-  return state.forecast.data_age_s + Math.max(0, since);
+  say("notice-text", text);
 }
 
 export function showAge() {
   const { forecast, words } = state;
   if (!forecast) return;
-  const age = ageSeconds();
-  const stale = !state.run && (forecast.stale || age > forecast.stale_after_s);
+  const { cachedAt } = state.receipt;
+  const age = ageOf(forecast, state.receipt, state.ready);
+  const stale = !state.run && age.stale;
   const status = stale ? "stale" : forecast.status === "stale" ? "ok" : forecast.status;
   $("age").classList.toggle("stale", stale);
   $("scan-time").textContent = words.clock(forecast.reference_time);
   $("scan-time").dateTime = forecast.reference_time;
-  $("age-value").textContent = state.run ? words.day(forecast.reference_time) : words.text("age", { age: words.duration(age) });
+  const hasAge = !state.run && !isPlayed(forecast, state.ready);
+  $("age-value").textContent = hasAge ? words.text("age", { age: words.duration(age.seconds) }) : words.day(forecast.reference_time);
   $("status").className = `chip ${state.run ? "" : status}`;
   $("status").textContent = words.text(state.run ? "archived" : status);
-  const kept = state.cachedAt ? words.text("offline", { time: words.dayAndClock(state.cachedAt) }) : "";
+  const kept = cachedAt ? words.text("offline", { time: words.dayAndClock(cachedAt) }) : "";
   const warning = [state.failure, kept, stale ? words.text("staleBanner") : ""].filter(Boolean).join(" ");
   $("banner").hidden = !warning;
-  if ($("banner").textContent !== warning) $("banner").textContent = warning; // unchanged text is not set again: a screen reader would repeat it every second
+  say("banner", warning);
 }

@@ -1,7 +1,7 @@
 // What the page says before there is a forecast, and when the service does not respond.
 
 import { get } from "./api.js";
-import { $ } from "./dom.js";
+import { $, say } from "./dom.js";
 import { reasonOf } from "./reason.js";
 import { state } from "./shared.js";
 
@@ -18,19 +18,19 @@ export const failureOf = (error) => (error.status === 404 ? "waiting" : error.st
 
 export async function showWaiting(name) {
   const { words } = state;
-  $("waiting-title").textContent = words.text(name);
+  say("waiting-title", words.text(name));
   if (name === "silent") {
-    $("waiting-text").textContent = words.text("silentText");
-    $("waiting-why").textContent = "";
+    say("waiting-text", words.text("silentText"));
+    say("waiting-why", "");
     $("waiting-command").hidden = true;
     return;
   }
   const [ready, listed] = await Promise.all([readiness(), get("scans?limit=1").catch(() => null)]);
   const scans = listed ? { count: listed.count, newest: listed.scans[0]?.valid_time } : { count: 0, newest: null };
   const [reason, command] = reasonOf(scans, ready, words);
-  if ($("waiting-text").textContent !== reason) $("waiting-text").textContent = reason; // once is enough for a screen reader
+  say("waiting-text", reason);
   $("waiting-command").hidden = !command;
-  $("waiting-command").textContent = command;
+  say("waiting-command", command);
   const checks = Object.entries(ready.checks).filter(([part, value]) => value !== "ok" && part !== "data").map(([part, value]) => `${part}: ${value}`);
-  $("waiting-why").textContent = ready.detail || checks.join("; ");
+  say("waiting-why", ready.detail || checks.join("; "));
 }

@@ -8,6 +8,9 @@ const LOCALES = { en: "en-GB", de: "de-DE" };
 const SLOW = /^slowed down to ([\d.e+]+) minutes per minute because a forecast takes (\d+) s/;
 const COMPASS = { en: ["N", "NE", "E", "SE", "S", "SW", "W", "NW"], de: ["N", "NO", "O", "SO", "S", "SW", "W", "NW"] };
 
+// A number and its unit stay on one line.
+const together = (text) => text.replace(/(\d) (?=%|(?:mm\/h|mm|km\/h|km|min|h|s)(?!\p{L}))|(≥) (?=\d)/gu, "$1$2\u00a0");
+
 export class Words {
   // `timeZone`: an IANA name; without one, times are in the reader's own zone, or in UTC.
   constructor(language, isUtc, timeZone = null) {
@@ -30,7 +33,7 @@ export class Words {
   }
 
   text(name, values = {}) {
-    return LANGUAGES[this.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]);
+    return together(LANGUAGES[this.language][name].replace(/\{(\w+)\}/g, (_, key) => values[key]));
   }
 
   number(value, digits = 0) {

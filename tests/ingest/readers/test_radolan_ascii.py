@@ -40,6 +40,7 @@ def test_tenths_of_a_millimetre_from_the_north() -> None:
     assert (frame.valid_time, frame.product) == (utc("2024-06-01T15:50Z"), "RW")
     assert (frame.interval_minutes, frame.lead_minutes, frame.grid) == (60.0, 0, RADOLAN_900)
     assert frame.rate_mmh_HW[0, 0] == pytest.approx(2.5)
+    assert frame.provider == "Deutscher Wetterdienst (CC BY 4.0)"
     assert np.isfinite(frame.rate_mmh_HW[0]).all()
     assert np.isnan(frame.rate_mmh_HW[1:, -1]).all()
     assert (frame.rate_mmh_HW[1:, :-1] == 0).all()

@@ -21,6 +21,7 @@ from core.grid import dwd_grid
 from core.times import utc
 from core.units import DRY_DBZ, DWD_ZR
 from ingest.readers import read_frames
+from ingest.writers.radolan import INVENTED, ry_bytes
 from tests.ingest.readers.radolan_files import COUNTS, DEPTHS, NEGATIVE
 
 RADARS = "<asb,boo,drs,eis,ess,fbg,fld,hnr,isn,mem,neu,nhb,oft,pro,ros,tur,umd>"
@@ -51,6 +52,12 @@ def composite(
 def read(content: bytes) -> RadarFrame:
     (frame,) = read_frames(content)
     return frame
+
+
+def test_invented_files_are_credited_to_nobody() -> None:
+    dry_HW = np.zeros((900, 900), np.float32)
+    assert read(ry_bytes(dry_HW, utc("2024-06-01T15:30Z"))).provider == "Deutscher Wetterdienst (CC BY 4.0)"
+    assert read(ry_bytes(dry_HW, utc("2024-06-01T15:30Z"), software=INVENTED)).provider is None
 
 
 def test_plain_header() -> None:

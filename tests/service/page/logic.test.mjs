@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { ageOf } from "../../../service/page/source/age.js";
 import { dayQuery, readAddress, writeAddress } from "../../../service/page/source/address.js";
 import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
 import { axisTop, bars, likeliest, sentences, statedRain, sumOfHour } from "../../../service/page/source/place.js";
@@ -9,7 +10,13 @@ import { reliabilityChart, scoreChart } from "../../../service/page/source/chart
 import { rainTimesWords, recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
 import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
 import { reasonOf } from "../../../service/page/source/reason.js";
+import { creditWords, noteWords } from "../../../service/page/source/translated.js";
 import { LANGUAGES, Words } from "../../../service/page/source/words.js";
+
+// Words with plain spaces: where numbers and units stay together has a test of its own.
+class Spaced extends Words {
+  text(...asked) { return super.text(...asked).replaceAll("\u00a0", " "); }
+}
 
 const REFERENCE = "2026-06-01T12:00:00Z";
 const at = (minutes) => new Date(Date.parse(REFERENCE) + minutes * 60_000).toISOString().replace(".000Z", "Z");
@@ -76,7 +83,7 @@ test("a new forecast keeps the time that was shown", () => {
 
 const row = (minutes, rate, more = {}) => ({ lead_minutes: minutes, valid_time: at(minutes), rate_mmh: rate, known: true, probabilities: [{ threshold_mmh: 0.1, probability: 0.3 }], ...more });
 const pointOf = (series, more = {}) => ({ radar_coverage: "ok", outlook: "rain", next_rain_start: null, next_rain_end: null, rain_from_mmh: 0.1, observed: null, series, ...more });
-const english = new Words("en", true);
+const english = new Spaced("en", true);
 
 test("the sum of the next hour counts its leads alone, and is unknown with one of them", () => {
   const series = Array.from({ length: 30 }, (_, index) => row(5 * (index + 1), 12));
@@ -144,7 +151,7 @@ test("both languages have the same words, and a slowed replay is named in each",
   for (const [name, text] of Object.entries(LANGUAGES.en)) assert.deepEqual(holes(LANGUAGES.de[name]), holes(text), name);
   const state = "slowed down to 7.5 minutes per minute because a forecast takes 40 s (20 minutes per minute were asked for)";
   assert.equal(english.pace(state), "Slowed down to 7.5 minutes per minute: a forecast takes 40 s.");
-  assert.equal(new Words("de", true).pace(state), "Verlangsamt auf 7,5 Minuten je Minute: Eine Vorhersage dauert 40 s.");
+  assert.equal(new Spaced("de", true).pace(state), "Verlangsamt auf 7,5 Minuten je Minute: Eine Vorhersage dauert 40 s.");
   assert.equal(english.pace("waiting for the first forecast"), "Waiting for the first forecast.");
 });
 
@@ -280,7 +287,7 @@ test("the record of a start is that of its distance and probability, and needs e
   assert.match(words(0, null, 70), /^The end it named was right within 10 minutes in 40 % of 250 cases\.$/);
   assert.match(words(20, 0.85, 70), /200 cases\. The end .* 250 cases\.$/);
   assert.equal(words(20, 0.85, null, null), "");
-  assert.match(rainTimesWords(RAIN_TIMES, { start: 20, probability: 0.85, end: null }, new Words("de", true)), /in 90 % von 200 Fällen/);
+  assert.match(rainTimesWords(RAIN_TIMES, { start: 20, probability: 0.85, end: null }, new Spaced("de", true)), /in 90 % von 200 Fällen/);
 });
 
 test("what a place states is the start and the end of its first sentence", () => {
@@ -312,4 +319,42 @@ test("a day of the archive is one of the reader's zone", () => {
   assert.equal(new Words("en", false, "Europe/Berlin").isoDay(evening), "2026-06-02");
   assert.equal(english.isoDay(evening), "2026-06-01");
   assert.equal(dayQuery("2026-06-02", "default", new Words("en", false, "Europe/Berlin")), "verification/archive?day=2026-06-02&tz=Europe%2FBerlin&model=default&limit=300");
+});
+
+test("credit and notes are in the reader's language, and a note that is not known is marked as English", () => {
+  const german = new Words("de", true);
+  assert.equal(creditWords("Radar product RY: Deutscher Wetterdienst (CC BY 4.0).", german), "Radarprodukt RY: Deutscher Wetterdienst (CC BY 4.0).");
+  assert.equal(creditWords("Radar data: KNMI.", german), "Radardaten: KNMI.");
+  assert.equal(creditWords("Our own radar", german), "Our own radar");
+  assert.equal(creditWords("Radar product RY.", english), "Radar product RY.");
+  const gap = "no scan for 2026-06-01T11:20:00Z: bridged linearly in time";
+  assert.deepEqual(noteWords(gap, german), { text: "Kein Radarbild von 11:20 UTC: zeitlich linear überbrückt.", language: "de" });
+  assert.deepEqual(noteWords(gap, english), { text: "no scan for 11:20 UTC: bridged linearly in time", language: "en" });
+  assert.deepEqual(noteWords("default failed: out of memory", german), { text: "default failed: out of memory", language: "en" });
+});
+
+test("the age comes from times, and a played scan has none", () => {
+  const forecast = { reference_time: REFERENCE, stale_from: at(15), stale: false, weather: "observed", data_age_s: 5 };
+  const receipt = (minutes, since = 0) => ({ clock: Date.parse(at(minutes)), at: Date.now() - since * 60_000 });
+  assert.equal(Math.round(ageOf(forecast, receipt(10), null).seconds), 600);
+  assert.equal(Math.round(ageOf(forecast, receipt(10, 4), null).seconds), 840); // kept for four minutes
+  assert.deepEqual([receipt(10, 4), receipt(10, 6)].map((one) => ageOf(forecast, one, null).stale), [false, true]);
+  assert.equal(ageOf({ ...forecast, stale: true }, receipt(0), null).stale, true);
+  assert.equal(ageOf({ ...forecast, weather: "replayed" }, receipt(0, 60), null).stale, false);
+  assert.equal(ageOf({ ...forecast, weather: "invented" }, receipt(0, 60), { checks: { replay: "ok" } }).stale, false);
+});
+
+test("a number and its unit stay on one line", () => {
+  const words = new Words("en", true);
+  assert.equal(words.text("ofGrid", { percent: 99 }), "99\u00a0% of the grid");
+  assert.equal(words.text("every", { km: 1, minutes: 5 }), "1\u00a0km, every 5 minutes");
+  assert.equal(words.text("probability", { mmh: "0.5" }), "Probability of ≥\u00a00.5\u00a0mm/h");
+});
+
+test("the last label of the curves ends within the diagram", () => {
+  for (const last of [120, 150]) {
+    const chart = scoreChart([{ model: "default", points: [[5, 1], [last, 0]] }], english);
+    const [, x] = new RegExp(`<text x="([0-9.]+)" y="[0-9.]+" text-anchor="middle">\\+${last}<`).exec(chart);
+    assert.ok(Number(x) + 4 * 4.7 <= 360, `four characters of up to 9.4 units around ${x}`);
+  }
 });

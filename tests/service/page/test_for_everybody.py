@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from service.forecasts.member_maker import make_members
 from tests.service.api_support import REFERENCE
@@ -80,7 +80,11 @@ def test_the_map_moves_and_chooses_by_keys(browser, address):
 
 
 def test_every_control_has_a_name_and_changes_are_spoken_once(browser, address):
-    with opened(browser, address + f"#lat={WET[0]}&lon={WET[1]}") as page:
+    with opened(browser, "about:blank") as page:
+        held: list[Route] = []
+        page.route("**/page/places.json", lambda route: held.append(route))
+        with page.expect_request("**/page/places.json"):
+            page.goto(address + f"#lat={WET[0]}&lon={WET[1]}")
         shown(page)
         page.locator("#bars svg").wait_for()
         nameless = page.evaluate(
@@ -97,6 +101,10 @@ def test_every_control_has_a_name_and_changes_are_spoken_once(browser, address):
             "new MutationObserver(() => (window.spoken = true)).observe("
             "document.getElementById('place-words'), { childList: true, subtree: true, characterData: true })"
         )
+        before = page.locator("#place-name").inner_text()
+        held[0].continue_()  # the place gets its name, and is fetched again for it
+        expect(page.locator("#place-name")).not_to_have_text(before)
+        page.wait_for_load_state("networkidle")
         for index in (30, 31, 32):
             slide(page, index)
             expect(page.locator("#offset")).to_have_text(f"+{5 * (index - 24)} min")

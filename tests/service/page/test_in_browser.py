@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from core.times import iso
 from tests.service.api_support import REFERENCE
 from tests.service.live import served
 from tests.service.page.browser import (
@@ -192,6 +193,18 @@ def test_age_and_loss_of_the_service_are_loud(browser, tmp_path):
         page.evaluate("dispatchEvent(new Event('online'))")
         expect(page.locator("#banner")).to_contain_text("does not respond")
         assert text(page, "kind") == "Observed"  # the last forecast stays
+
+
+def test_the_age_goes_on_where_an_answer_is_revalidated(browser, tmp_path):
+    clock = Clock()
+    with served(with_forecast(tmp_path / "home", clock)) as base, opened(browser, f"{base}/") as page:
+        shown(page)
+        before = int(text(page, "age-value").split()[0])
+        clock.later(minutes=5)
+        with page.expect_response("**/nowcast/latest") as answer:
+            page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#age-value")).to_contain_text(f"{before + 5} min")
+        assert answer.value.headers["x-clock"] == iso(clock())
 
 
 @pytest.mark.long
