@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from core.access_settings import AccessSettings
+from core.connections import Connections, check_secret_files
 from core.errors import ConfigError
 from core.units import THRESHOLDS_MMH
 
@@ -20,16 +21,12 @@ REPLACED: Final = {
 """Settings of earlier releases, and what has taken their place; names without the prefix."""
 
 
-class Settings(AccessSettings):
+class Settings(Connections, AccessSettings):
     """Settings of ingest and service; every field is the environment variable `NOWCAST_<NAME>`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     home: Path = Field(Path("var"), description="live store: scans, windows, forecasts, catalogue")
-    database_url: SecretStr | None = Field(
-        None, description="URL of the SQL catalogue; default: SQLite in the live store"
-    )
-    redis_url: SecretStr | None = Field(None, description="URL of the broker; default: an embedded server")
     device: str = Field("auto", description="cpu, cuda, cuda:1, ...; auto uses a GPU if there is one")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="precision of the models' states; auto is bfloat16 on devices with such instructions"
@@ -206,8 +203,10 @@ def settings_from_environment() -> Settings:
         raise ConfigError("; ".join(replaced))
     if unknown:
         raise ConfigError(f"unknown settings {', '.join(unknown)}; expected some of {', '.join(sorted(known))}")
+    folder = os.environ.get(f"{PREFIX}CREDENTIALS") or None
+    check_secret_files(folder, PREFIX, known)
     try:
-        return Settings()
+        return Settings(_secrets_dir=folder)
     except ValidationError as err:
         problems = "; ".join(
             f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in err.errors()

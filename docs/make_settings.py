@@ -49,7 +49,7 @@ GROUPS: Final = (
     Group(
         "Where things are, and the models",
         "A production sets the home, and the database and the broker where several machines share them.",
-        ("home", "database_url", "redis_url", "device", "precision", "model", "threads", "batch_", "model_"),
+        ("home", "credentials", "database_", "redis_", "device", "precision", "model", "threads", "batch_", "model_"),
     ),
     Group(
         "Sources of scans",

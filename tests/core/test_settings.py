@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from core.connections import with_password
 from core.errors import ConfigError
 from core.settings import PREFIX, Settings, settings_from_environment
 from core.units import THRESHOLDS_MMH
@@ -73,3 +74,41 @@ def test_a_setting_of_an_earlier_release_names_the_one_in_its_place(
     for word in instead.split():
         if word.startswith(PREFIX):
             assert word.removeprefix(PREFIX).lower() in Settings.model_fields
+
+
+def test_a_setting_may_stand_in_a_file_and_the_environment_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "nowcast_redis_password").write_text("pass:word/1\n")
+    (tmp_path / "nowcast_port").write_text("9000\n")
+    (tmp_path / "tls.key").write_text("of another program")
+    monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path))
+    monkeypatch.setenv("NOWCAST_REDIS_URL", "redis://redis:6379/0")
+    settings = settings_from_environment()
+    assert settings.port == 9000
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://:pass%3Aword%2F1@redis:6379/0"
+    monkeypatch.setenv("NOWCAST_PORT", "9001")
+    assert settings_from_environment().port == 9001
+
+
+@pytest.mark.parametrize("name", ["nowcast_redis_pasword", "NOWCAST_PORT"])
+def test_a_misspelt_file_of_a_setting_stops_the_start(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / name).write_text("1")
+    monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"got {name} in"):
+        settings_from_environment()
+    monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path / "missing"))
+    with pytest.raises(ConfigError, match="expected a folder of secret files"):
+        settings_from_environment()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql+psycopg://nowcast@db:5432/rain", "postgresql+psycopg://nowcast:p%40ss@db:5432/rain"),
+        ("redis://[::1]:6379/0?ssl_cert_reqs=none", "redis://:p%40ss@[::1]:6379/0?ssl_cert_reqs=none"),
+        ("redis://:own@host/0", "redis://:own@host/0"),
+        ("sqlite:////var/lib/catalogue.sqlite", "sqlite:////var/lib/catalogue.sqlite"),
+    ],
+)
+def test_a_password_is_put_into_a_url_without_one(url: str, expected: str):
+    assert with_password(url, "p@ss") == expected

@@ -1,0 +1,67 @@
+"""Settings of the servers that the parts share; each password may stand in a file of its own."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings
+
+from core.errors import ConfigError
+
+PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password"}
+"""Which setting has the password of which URL."""
+
+
+class Connections(BaseSettings):
+    """Database and broker, and the folder of secret files."""
+
+    credentials: Path | None = Field(
+        None,
+        description="folder of further settings, one per file, named as the variable in small letters "
+        "(nowcast_redis_password), as Docker and Kubernetes mount secrets; the environment comes before a file",
+    )
+    database_password: SecretStr | None = Field(
+        None, description="password of the database, put into a URL that has a user without a password"
+    )
+    database_url: SecretStr | None = Field(
+        None, description="URL of the SQL catalogue; default: SQLite in the live store"
+    )
+    redis_password: SecretStr | None = Field(None, description="password of the broker, put into a URL without one")
+    redis_url: SecretStr | None = Field(None, description="URL of the broker; default: an embedded server")
+
+    @field_validator(*PASSWORDS, mode="after")
+    @classmethod
+    def _with_its_password(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """Return a URL with the password of its own setting."""
+        password = info.data.get(PASSWORDS[str(info.field_name)])
+        return (
+            SecretStr(with_password(url.get_secret_value(), password.get_secret_value())) if url and password else url
+        )
+
+
+def with_password(url: str, password: str) -> str:
+    """Return a URL of a server with a password; one that has a password, or no server, stays as it is."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.password is not None:
+        return url
+    user, _, server = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{server}"))
+
+
+def check_secret_files(folder: str | None, prefix: str, known: set[str]) -> None:
+    """Check the names of the files of settings in a folder; other files are none of ours.
+
+    Raises:
+        ConfigError: the folder does not exist, or a file has the name of no setting.
+    """
+    if folder is None:
+        return
+    if not Path(folder).is_dir():
+        raise ConfigError(
+            f"expected a folder of secret files in {prefix}CREDENTIALS, got {folder}, which does not exist"
+        )
+    ours = [path.name for path in Path(folder).iterdir() if path.name.upper().startswith(prefix)]
+    wrong = ", ".join(sorted(name for name in ours if name.upper() not in known or name != name.lower()))
+    if wrong:
+        raise ConfigError(f"expected files named as settings in small letters, got {wrong} in {prefix}CREDENTIALS")
