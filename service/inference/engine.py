@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from celery.exceptions import SoftTimeLimitExceeded
 
 from core.arrays import Float32Field
 from core.errors import ForecastError, InputError
@@ -177,7 +178,7 @@ class Engine:
                         pixel_m=kind.pixel_m,
                     )
                 lead = next(leads, None)
-            except (ForecastError, InputError):
+            except (ForecastError, InputError, SoftTimeLimitExceeded):  # the task has no time left for a fallback
                 raise
             except Exception as err:  # any failure of a model ends in a fallback forecast
                 if place != "cpu" and self._warm.device_failed(err):

@@ -29,6 +29,7 @@ export const GERMAN_NOTES = [
   note(String.raw`${FIELDS}: mean of all wet cells: expected at most (\S+) mm/h, got (\S+) mm/h`, several((most, got) => `Mittel aller nassen Zellen ${got} mm/h, höchstens ${most} mm/h erwartet.`)),
   note(String.raw`${FIELDS}: expected rain that differs from cell to cell, got (\S+) mm/h in every observed cell`, several((got) => `in jeder gemessenen Zelle ${got} mm/h.`)),
   note(String.raw`(\d+) more fields are implausible`, "$1 weitere Felder sind unplausibel."),
+  note(String.raw`(\S+) failed: the model had not finished within (\S+) s \(NOWCAST_TASK_LIMIT_S\)`, "$1 hat nicht in $2 s gerechnet (NOWCAST_TASK_LIMIT_S)."),
   note(String.raw`(\S+) did not run: fields of its window are missing`, "$1 lief nicht: In seinem Zeitfenster fehlen Felder."),
   note(String.raw`forecast by (\S+)`, "Vorhersage mit $1."),
 ];

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from core.errors import ForecastError, InputError, UnavailableError, UnknownNameError
 from models.baselines import Persistence
@@ -58,6 +59,26 @@ def test_persistence_is_the_last_resort(world, rates):
     assert prediction.method == "persistence"
     assert len(prediction.notes) == 3
     np.testing.assert_array_equal(prediction.result.rate_mmh_LHW, rates[[-1] * 3])
+
+
+class Endless(Persistence):
+    """Runs until the task that it is part of has used its time."""
+
+    def leads(self, *_, **__):
+        raise SoftTimeLimitExceeded
+
+
+def test_the_end_of_a_task_is_not_a_failure_that_another_method_may_repair(rates):
+    """A further fallback would run into the hard limit, which ends the whole worker."""
+    loaded = []
+
+    def load(name):
+        loaded.append(name)
+        return Endless() if name == "extrapolation" else Persistence()
+
+    with pytest.raises(SoftTimeLimitExceeded):
+        Predictor(load).predict("extrapolation", rates, 5, 30, take=whole)
+    assert loaded == ["extrapolation"]
 
 
 def test_an_invalid_request_is_not_a_model_failure(world, rates):

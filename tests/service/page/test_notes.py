@@ -69,6 +69,7 @@ def plausibility_notes() -> list[str]:
 def test_every_note_is_translated(tmp_path: Path) -> None:
     notes = [*window_notes(), *plausibility_notes(), "default did not run: fields of its window are missing"]
     notes.append("forecast by extrapolation")
+    notes.append("default@1 failed: the model had not finished within 130 s (NOWCAST_TASK_LIMIT_S)")
     (tmp_path / "notes.json").write_text(json.dumps(notes))
     command = [str(NODE), str(Path(__file__).with_name("notes_run.mjs")), str(tmp_path / "notes.json")]
     shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
