@@ -67,11 +67,15 @@ def events_after(engine: Engine, owner: str | None, number: int, limit: int) -> 
 
 
 def number_of(engine: Engine, event_id: str | None) -> int:
-    """Return the number of an event; of one that is not stored, and without one, that of the newest event."""
+    """Return the number of an event; without one that of the newest event.
+
+    Of an event that is not stored any more it is 0: what followed it is not known, so that all that is stored follows.
+    """
     row = RuleEventRow
+    newest = select(func.max(row.number))
     with reading(engine) as connection:
-        found = connection.scalar(select(row.number).where(row.id == event_id)) if event_id else None
-        return int(connection.scalar(select(func.max(row.number))) or 0) if found is None else int(found)
+        found = connection.scalar(newest if event_id is None else select(row.number).where(row.id == event_id))
+        return int(found or 0)
 
 
 def _last_number(connection: Connection) -> int:

@@ -52,7 +52,9 @@ async def follow_rules(
 ) -> Response:
     """Send an event `alert` for each event of the caller's rules: its document, with its id as `event_id`.
 
-    Events of the last 30 days are there to resume from. The stream ends when the API key is revoked.
+    Events of the last 30 days are there to resume from. Where the one of `Last-Event-ID` is erased with its rule, or
+    older, all that are stored are sent: a client leaves out the ids that it has. The stream ends when the API key is
+    revoked.
     """
     guard: Guard = request.app.state.guard
     if (refused := refusal_of(request, guard.listeners, caller.name)) is not None:

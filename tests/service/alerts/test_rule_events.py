@@ -67,6 +67,18 @@ def test_events_are_streamed_and_resumed_for_the_owner_alone(world):
     assert httpx2.get(f"{url}/rules/events", headers={"X-API-Key": "nowcast_1_2"}).status_code == 401
 
 
+def test_after_the_erasure_of_the_last_received_event_none_is_left_out(world):
+    url, book, keys = world
+    mine, other = keys.create("Me", "read"), keys.create("Other", "read")
+    kept, gone, foreign = (stored(book, RULE, key.split("_")[1]) for key in (mine, mine, other))
+    earlier = happen(book, kept, "raised")
+    (last,) = happen(book, gone, "raised")
+    happen(book, foreign, "raised")
+    missed = happen(book, kept, "updated", "ended", first=NOW + timedelta(hours=1))
+    book.delete(gone, mine.split("_")[1])
+    assert listened(url, mine, 3, last=last) == earlier + missed
+
+
 def test_an_event_after_the_erasure_of_a_rule_is_newer_than_all_before(tmp_path):
     book = rule_book(Settings(home=tmp_path))
     first, second = (stored(book, RULE, "me") for _ in range(2))
