@@ -4,7 +4,7 @@ They are part of `core.settings.Settings`, which alone is read from the environm
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -92,6 +92,12 @@ class AccessSettings(BaseSettings):
         (),
         description="addresses or networks of proxies whose X-Forwarded-For, -Proto, -Host and -Prefix, or Forwarded, "
         "are trusted",
+    )
+    proxy_headers: Literal["auto", "x-forwarded", "forwarded"] = Field(
+        "auto",
+        description="which headers the trusted proxies write; those of the other kind are the client's and are "
+        "ignored. auto: X-Forwarded-*, and Forwarded where there are none; a request whose headers of both kinds name "
+        "different clients counts as the proxy's own",
     )
     cors_origins: tuple[str, ...] = Field(
         ("*",),

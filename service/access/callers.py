@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -17,6 +17,7 @@ FORWARDING: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-h
 IPV6_SITE_BITS: Final = 64
 """Prefix length of one subscriber: all IPv6 addresses behind it count as one caller."""
 
+ProxyHeaders = Literal["auto", "x-forwarded", "forwarded"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -60,25 +61,41 @@ def trusted_networks(proxies: Sequence[str]) -> tuple[Network, ...]:
         raise ConfigError(f"trusted_proxies: expected addresses or networks such as 10.0.0.0/8, got: {err}") from err
 
 
-def caller_from(connection: Connection, trusted: Sequence[Network]) -> Caller:
-    """Return the caller of a request, without its key."""
+def caller_from(connection: Connection, trusted: Sequence[Network], kind: ProxyHeaders = "auto") -> Caller:
+    """Return the caller of a request, without its key.
+
+    Args:
+        connection: of the request.
+        trusted: networks of proxies.
+        kind: of the headers that they write.
+    """
     headers = Headers(scope=connection)
     peer = (connection.get("client") or ("?", 0))[0]
     is_forwarded = any(name in headers for name in FORWARDING)
     if is_in(peer, trusted):
-        return Caller(_forwarded(headers, peer, trusted), is_local=False)
+        return Caller(_forwarded(headers, peer, trusted, kind), is_local=False)
     # HTTP/1.0 is what nginx speaks to a server by default; programs of this machine speak 1.1
     is_direct = not is_forwarded and connection.get("http_version") != "1.0"
     return Caller(peer, is_direct and is_loopback(peer) and _is_for_this_machine(headers))
 
 
-def outermost_hop(headers: Headers, trusted: Sequence[Network]) -> Hop | None:
+def outermost_hop(headers: Headers, trusted: Sequence[Network], kind: ProxyHeaders = "auto") -> Hop | None:
     """Return what the outermost trusted proxy states in `Forwarded`: what precedes it is the client's invention.
 
-    None without that header, and where a proxy states its own in `X-Forwarded-*`: `Forwarded` is then the client's.
+    None without that header, and where the proxies state theirs in `X-Forwarded-*`: `Forwarded` is then the client's.
+
+    Args:
+        headers: of the request.
+        trusted: networks of proxies.
+        kind: of the headers that they write.
     """
-    if any(f"x-forwarded-{name}" in headers for name in ("for", "proto", "host", "prefix")):
+    stated = any(f"x-forwarded-{name}" in headers for name in ("for", "proto", "host", "prefix"))
+    if kind == "x-forwarded" or (kind == "auto" and stated):
         return None
+    return _outermost(headers, trusted)
+
+
+def _outermost(headers: Headers, trusted: Sequence[Network]) -> Hop | None:
     found = hops(headers.getlist("forwarded"))
     return next((hop for hop in reversed(found) if not is_in(hop.address, trusted)), found[0] if found else None)
 
@@ -109,13 +126,20 @@ def _is_for_this_machine(headers: Headers) -> bool:
         return False
 
 
-def _forwarded(headers: Headers, peer: str, trusted: Sequence[Network]) -> str:
-    """Return the last address of the chain that is no trusted proxy: its sender could have invented those before it."""
-    hop = outermost_hop(headers, trusted)
+def _forwarded(headers: Headers, peer: str, trusted: Sequence[Network], kind: ProxyHeaders) -> str:
+    """Return the last address of the chain that is no trusted proxy: its sender could have invented those before it.
+
+    Where it is not known which of two kinds of headers the proxy has written, and they differ, it is the proxy's own.
+    """
+    hop = outermost_hop(headers, trusted, kind)
     if hop is not None:
         return hop.address or peer
+    if kind == "forwarded":
+        return peer
     chain = [each.strip() for field in headers.getlist("x-forwarded-for") for each in field.split(",")]
-    return next((each for each in reversed(chain) if not is_in(each, trusted)), peer)
+    client = next((each for each in reversed(chain) if not is_in(each, trusted)), peer)
+    other = _outermost(headers, trusted) if kind == "auto" else None
+    return client if other is None or other.address == client else peer
 
 
 def is_in(host: str, networks: Sequence[Network]) -> bool:

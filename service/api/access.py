@@ -98,12 +98,12 @@ class Guard:
 
     def stranger(self, connection: Connection) -> Caller:
         """Return the sender by its address alone, ignoring any API key."""
-        caller = caller_from(connection, self._trusted)
+        caller = caller_from(connection, self._trusted, self._settings.proxy_headers)
         return caller if self._settings.local_without_key is not False else replace(caller, is_local=False)
 
     def outermost_hop(self, connection: Connection) -> Hop | None:
         """Return what the outermost trusted proxy states in `Forwarded`, see `callers.outermost_hop`."""
-        return outermost_hop(Headers(scope=connection), self._trusted)
+        return outermost_hop(Headers(scope=connection), self._trusted, self._settings.proxy_headers)
 
     def is_from_proxy(self, connection: Connection) -> bool:
         """Return whether a request comes from one of the trusted proxies."""

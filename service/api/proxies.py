@@ -121,6 +121,8 @@ def _stated(scope: Scope, guard: Guard) -> PublicAddress:
     """Return the address that a trusted proxy states; a part that is not of the expected form is ignored."""
     headers, hop = Headers(scope=scope), guard.outermost_hop(scope)
     proto, host, prefix = (_first(headers, f"x-forwarded-{name}") for name in ("proto", "host", "prefix"))
+    if scope["app"].state.backend.settings.proxy_headers == "forwarded":
+        proto = host = prefix = ""
     if hop is not None:
         proto, host = hop.proto, hop.host
     prefix = prefix.rstrip("/")

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from core.settings import Settings
+from service.access.callers import caller_from, trusted_networks
 from service.access.forwarded import Hop, hops
 from service.access.start import local_access_text, with_local_access
 from service.api.proxies import PREFIX
@@ -134,6 +135,47 @@ def test_a_limit_counts_the_client_that_forwarded_names(made):
 
         assert [from_("198.51.100.1"), from_("198.51.100.2:4711"), from_("198.51.100.1:80")] == [200, 200, 429]
         assert [from_("[2001:db8:1:2::1]:99"), from_("[2001:db8:1:2::2]")] == [200, 429]
+
+
+TWO_KINDS = {"Forwarded": "for=198.51.100.7;host=one.example", "X-Forwarded-For": "203.0.113.9"}
+"""One of the two is the proxy's, the other its client's invention."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "headers", "expected"),
+    [
+        ("auto", TWO_KINDS, PROXY[0]),
+        ("forwarded", TWO_KINDS, "198.51.100.7"),
+        ("x-forwarded", TWO_KINDS, "203.0.113.9"),
+        ("auto", {**TWO_KINDS, "X-Forwarded-For": "198.51.100.7"}, "198.51.100.7"),
+        ("auto", {**TWO_KINDS, "X-Forwarded-For": "198.51.100.7, 10.9.9.9"}, "198.51.100.7"),
+        ("auto", {"Forwarded": "for=198.51.100.7", "X-Forwarded-Host": "evil.example"}, PROXY[0]),
+        ("forwarded", {"X-Forwarded-For": "203.0.113.9"}, PROXY[0]),
+        ("x-forwarded", {"Forwarded": "for=198.51.100.7"}, PROXY[0]),
+        ("auto", {"X-Forwarded-For": "203.0.113.9"}, "203.0.113.9"),
+        ("auto", {"Forwarded": "for=198.51.100.7"}, "198.51.100.7"),
+    ],
+)
+def test_a_client_behind_a_proxy_does_not_choose_its_address(kind, headers, expected):
+    fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    connection = {"type": "http", "headers": fields, "client": PROXY, "http_version": "1.1"}
+    found = caller_from(connection, trusted_networks(["10.0.0.0/8"]), kind)
+    assert (found.address, found.is_local) == (expected, False)
+
+
+def test_invented_addresses_do_not_multiply_the_limit(made):
+    with asked(made, trusted_proxies=("10.0.0.0/8",), limit_per_address="2/hour", proxy_headers="forwarded") as client:
+
+        def invented(number: int) -> int:
+            headers = {"Forwarded": FORWARDED, "X-Forwarded-For": f"203.0.113.{number}"}
+            return client.get("/scans", headers=headers).status_code
+
+        assert [invented(number) for number in range(3)] == [200, 200, 429]
+    with asked(made, trusted_proxies=("10.0.0.0/8",), proxy_headers="forwarded") as client:
+        evil = {"Forwarded": FORWARDED, "X-Forwarded-Host": "evil.example", "X-Forwarded-Prefix": "/evil"}
+        found = addresses(client, evil)
+        assert found["wms"].startswith("https://rain.example.org/wms")
+        assert "evil" not in str(found)
 
 
 @pytest.mark.parametrize(
