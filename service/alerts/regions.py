@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import shapely
 from shapely.errors import GEOSException
@@ -21,7 +21,8 @@ class Regions:
     """The regions of a GeoJSON file and the states of Germany; of one id the file's counts.
 
     Args:
-        file: a FeatureCollection; a feature's id is `id`, or `properties.id`, and its name `properties.name`.
+        file: a FeatureCollection; a feature's id is `id`, or `properties.id`, and its name `properties.name`. Its
+            member `attribution` is the credit that its licence asks for.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -31,6 +32,12 @@ class Regions:
     def names(self) -> Mapping[str, str]:
         """Return the name of each region by its id."""
         return {region: name for region, (name, _) in self._all.items()}
+
+    @cached_property
+    def attribution(self) -> str:
+        """Return the credit of all regions."""
+        own = _loaded(self._file).get("attribution") if self._file else None
+        return f"{ATTRIBUTION}; {own}" if isinstance(own, str) and own else ATTRIBUTION
 
     def find(self, region: str) -> Polygon | None:
         """Return the polygon of a region in longitude and latitude; None if the operator has removed it."""
@@ -62,20 +69,44 @@ def _read(path: Path) -> dict[str, tuple[str, Polygon]]:
     Raises:
         ConfigError: it is not a FeatureCollection of polygons with ids.
     """
+    found: dict[str, tuple[str, Polygon]] = {}
+    for feature in _loaded(path)["features"]:
+        try:
+            region, named = _region(feature)
+            if region in found:
+                raise InputError(f"the id {region!r} is there already")
+        except (ValueError, KeyError, TypeError, AttributeError, GEOSException, InputError) as err:
+            raise _unusable(path, f"feature {len(found) + 1}: {err}") from err
+        found[region] = named
+    return found
+
+
+def _loaded(path: Path) -> Mapping[str, Any]:
+    """Load a GeoJSON file.
+
+    Raises:
+        ConfigError: it is not a FeatureCollection.
+    """
     try:
-        features = json.loads(path.read_text("utf-8"))["features"]
-        return dict(_region(feature) for feature in features)
-    except (OSError, ValueError, KeyError, TypeError, GEOSException, InputError) as err:
-        raise ConfigError(
-            f"NOWCAST_REGIONS: expected a GeoJSON FeatureCollection of polygons with ids in {path}: {err}"
-        ) from err
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as err:
+        raise _unusable(path, err) from err
+    if not isinstance(document, dict) or not isinstance(document.get("features"), list):
+        raise _unusable(path, "there is no list of features")
+    return document
 
 
-def _region(feature: Mapping[str, object]) -> tuple[str, tuple[str, Polygon]]:
+def _unusable(path: Path, reason: object) -> ConfigError:
+    return ConfigError(
+        f"NOWCAST_REGIONS: expected a GeoJSON FeatureCollection of polygons with ids in {path}: {reason}"
+    )
+
+
+def _region(feature: Mapping[str, Any]) -> tuple[str, tuple[str, Polygon]]:
     properties = feature.get("properties")
     known = properties if isinstance(properties, dict) else {}
     region = str(feature.get("id", known.get("id", "")))
     if not region:
-        raise InputError("a feature has no id")
+        raise InputError("expected an id, got none")
     polygon = checked_polygon(shapely.from_geojson(json.dumps(feature["geometry"])))
     return region, (str(known.get("name", region)), polygon)

@@ -13,7 +13,7 @@ from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import send_test
 from service.alerts.events import events_of
 from service.alerts.outbox import deliveries_of
-from service.alerts.regions import ATTRIBUTION, regions_of
+from service.alerts.regions import regions_of
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import RuleBook, StoredRule, rule_book
 from service.alerts.verification import verification_of
@@ -112,10 +112,10 @@ def erase_rules(backend: BackendDep, caller: CallerDep) -> dict[str, int]:
 @router.get("/regions", summary="Named regions")
 def read_regions(backend: BackendDep) -> RegionsOut:
     """Return the regions that rules may name: the states of Germany, and those of the operator's file."""
-    names = regions_of(backend.settings.regions).names
+    found = regions_of(backend.settings.regions)
     return RegionsOut(
-        regions=[RegionOut(region=region, name=name) for region, name in sorted(names.items())],
-        attribution=ATTRIBUTION,
+        regions=[RegionOut(region=region, name=name) for region, name in sorted(found.names.items())],
+        attribution=found.attribution,
     )
 
 
