@@ -1,8 +1,11 @@
 """The tasks of the worker: ids in, ids out, and each may run twice without harm."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from time import monotonic
 from typing import Final
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -41,9 +44,38 @@ VERIFY_S: Final = 10.0
 RECORD_S: Final = 5.0
 """The same for the record of stated starts and ends, of which each forecast of a half hour takes some seconds."""
 
+SCORES_WAIT_S: Final = 60.0
+"""How long scores wait for the forecasts of new scans."""
+
 MOST_LACKING: Final = 10
 LOG_REFUSAL_EVERY_S: Final = 3600
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Patience:
+    """Gives way to what is more urgent, but not for ever.
+
+    Attributes:
+        longest_s: from the last time that it did not.
+    """
+
+    longest_s: float
+    clock: Callable[[], float] = monotonic
+
+    def __post_init__(self) -> None:
+        self._since_s = self.clock()
+
+    def gives_way(self, is_urgent: bool) -> bool:
+        """Return whether to do nothing now."""
+        now_s = self.clock()
+        if is_urgent and now_s - self._since_s < self.longest_s:
+            return True
+        self._since_s = now_s
+        return False
+
+
+scores_patience: Final = Patience(SCORES_WAIT_S)
 
 
 @cache
@@ -90,8 +122,11 @@ def make_forecast_task(reference_time: str | None, model: str, scheduled: bool =
 def make_baselines_task() -> str | None:
     """Make persistence and extrapolation of the newest forecast that lacks one of them; return its id.
 
-    What lacks them is read from the catalogue, so nothing is lost by a restart.
+    What lacks them is read from the catalogue, so nothing is lost by a restart. A scan that waits for its forecast goes
+    first.
     """
+    if service().schedule.pending():
+        return None
     for forecast in service().baselines.missing(service().verified_since(), limit=MOST_LACKING):
         if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):
             service().baselines.compute(forecast)
@@ -124,8 +159,11 @@ def make_members_task() -> str | None:
 def verify_task() -> int:
     """Score forecasts whose observations have been stored since, for some seconds; return the number of counts.
 
-    Before it, forecasts are made again whose files were found to be lost.
+    Before it, forecasts are made again whose files were found to be lost. While a scan waits for its forecast nothing
+    is done, unless the last scores are a minute old: a worker that is always behind would never score.
     """
+    if scores_patience.gives_way(bool(service().schedule.pending())):
+        return 0
     service().baselines.make_again()
     done = service().verify_observed(VERIFY_S)
     record_rain_times(service(), RECORD_S)

@@ -14,6 +14,7 @@ from service.forecasts.nowcast import NowcastService
 from service.forecasts.packing import rounded_rate
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
+from service.tasks.forecasts import Patience
 from tests.service.api_support import (
     GRID,
     MISSING_CORNER,
@@ -64,6 +65,7 @@ def verified(service_of_default, clock):
         clock[0] = lead_times()[-1]
         for frame in frames_at(lead_times()):
             service_of_default.store.put(frame)
+        patch.setattr(service.tasks.forecasts, "scores_patience", Patience(0.0))  # the last scan has no forecast
         service.tasks.forecasts.verify_task.run()
     return service_of_default.get(forecast_id)
 
