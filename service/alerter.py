@@ -10,8 +10,11 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_init, work
 
 from core.errors import ConfigError
 from core.logs import set_up_logs
-from core.settings import get_settings
+from core.settings import Settings, get_settings
 from ingest.store.schema import check_before_start
+from service.alerts import channels as channels
+from service.alerts.arrivals import notification_problem
+from service.alerts.channels.base import problems_of
 from service.alerts.regions import regions_of
 from service.alerts.rulebook import rules_url
 from service.tasks import alerts as alerts
@@ -19,6 +22,8 @@ from service.tasks.queue import own_queue
 from service.tasks.queue import queue as queue
 from service.tasks.watchdog import watch
 from service.telemetry.metric_files import keep_in_files
+
+log = logging.getLogger(__name__)
 
 
 @setup_logging.connect
@@ -37,9 +42,18 @@ def check_start(**_: object) -> None:
         for url in (settings.catalogue_url, rules_url(settings)):
             check_before_start(url)
         len(regions_of(settings.regions).names)
+        for problem in settings_problems(settings):
+            log.error("%s", problem)
     except ConfigError as err:
         # Celery logs an exception of a handler and starts all the same; SystemExit ends the process.
         raise SystemExit(f"cannot start: {err}") from err
+
+
+def settings_problems(settings: Settings) -> list[str]:
+    """Return one line for each channel of alerts that the settings do not allow; each names its setting."""
+    notifications = notification_problem(settings)
+    found = [*problems_of(settings), *([notifications] if notifications else [])]
+    return [f"some alerts are not delivered: {problem}" for problem in dict.fromkeys(found)]
 
 
 @celeryd_after_setup.connect

@@ -13,10 +13,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy import Engine
 
+from core.errors import ConfigError
 from core.settings import Settings
 from core.times import iso, stamp
-from service.alerts.channels.publisher import publisher_of
-from service.alerts.messages import service_address
+from service.alerts.channels.publisher import broker_problem, publisher_of
+from service.alerts.messages import required_address
 from service.alerts.pending import mark_evaluated, newer_forecasts
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import StoredForecast
@@ -31,6 +32,7 @@ LEVELS_BEFORE_DATA_ID: Final = 3
 CENTRE: Final = slice(LEVELS_BEFORE_DATA_ID, LEVELS_BEFORE_DATA_ID + 1)
 """Where a topic has the id of the centre."""
 
+FETCHED: Final = "receivers of WIS2 notifications fetch the file of a forecast"
 MOST_AT_ONCE: Final = 24
 
 
@@ -42,7 +44,7 @@ def announce(service: NowcastService, engine: Engine, settings: Settings) -> int
     Raises:
         DeliveryError: the broker does not have one; it and those after it are published by the next call.
     """
-    if settings.mqtt_url is None or settings.wis2_topic is None:
+    if settings.mqtt_url is None or settings.wis2_topic is None or notification_problem(settings) is not None:
         return 0
     waiting = newer_forecasts(service, engine, PART, settings)[-MOST_AT_ONCE:]
     for forecast in waiting:
@@ -50,6 +52,19 @@ def announce(service: NowcastService, engine: Engine, settings: Settings) -> int
         publisher_of(settings.mqtt_url.get_secret_value()).publish(settings.wis2_topic, message)
         mark_evaluated(engine, forecast, PART)
     return len(waiting)
+
+
+def notification_problem(settings: Settings) -> str | None:
+    """Return what is wrong in the settings of notifications; None where nothing is, or none are wanted."""
+    if settings.wis2_topic is None:
+        return None
+    if settings.mqtt_url is None:
+        return "NOWCAST_MQTT_URL: expected a broker where NOWCAST_WIS2_TOPIC is set, got none"
+    try:
+        required_address(settings, FETCHED)
+    except ConfigError as err:
+        return str(err)
+    return broker_problem(settings)
 
 
 def notification_of(forecast: StoredForecast, settings: Settings, now: datetime) -> dict[str, Any]:
@@ -82,7 +97,7 @@ def notification_of(forecast: StoredForecast, settings: Settings, now: datetime)
             {
                 "rel": "canonical",
                 "type": NETCDF,
-                "href": f"{service_address(settings)}/nowcast/{forecast.id}/file.nc",
+                "href": f"{required_address(settings, FETCHED)}/nowcast/{forecast.id}/file.nc",
                 "length": forecast.path.stat().st_size,
             }
         ],

@@ -109,9 +109,19 @@ def cap_document(chain: Sequence[PublicEvent], settings: Settings, regions: Regi
     return _written(alert)
 
 
-def atom_index(found: Sequence[PublicEvent], settings: Settings, region: str | None, now: datetime) -> bytes:
-    """Return the Atom feed of events."""
-    here = f"{service_address(settings)}/alerts/cap" + (f"?region={region}" if region else "")
+def atom_index(
+    found: Sequence[PublicEvent], settings: Settings, address: str, region: str | None, now: datetime
+) -> bytes:
+    """Return the Atom feed of events.
+
+    Args:
+        found: the events.
+        settings: of the service.
+        address: of the service, as the reader of the feed reaches it.
+        region: of the events; None: of all.
+        now: time of a feed without events.
+    """
+    here = f"{address}/alerts/cap" + (f"?region={region}" if region else "")
     feed = ET.Element("feed", xmlns=ATOM)
     ET.SubElement(feed, "id").text = here
     ET.SubElement(feed, "title").text = "Alerts of rain" + (f", {region}" if region else "")
@@ -125,7 +135,7 @@ def atom_index(found: Sequence[PublicEvent], settings: Settings, region: str | N
         for name in ("published", "updated"):
             ET.SubElement(entry, name).text = _time(one.sent_at)
         ET.SubElement(entry, "category", term=str(one.document["event"]))
-        link = f"{service_address(settings)}/alerts/cap/{one.id}.xml"
+        link = f"{address}/alerts/cap/{one.id}.xml"
         ET.SubElement(entry, "link", rel="alternate", type=CAP_TYPE, href=link)
         ET.SubElement(entry, "summary").text = str(one.document["message"])
     return _written(feed)
@@ -162,7 +172,7 @@ def _add_info(alert: ET.Element, event: PublicEvent, settings: Settings, regions
         "senderName": str(settings.cap_sender),
         "headline": str(document["message"])[:160],
         "description": str(document["message"]),
-        "web": service_address(settings),
+        **({"web": address} if (address := service_address(settings)) else {}),
     }
     for name, text in add.items():
         ET.SubElement(info, name).text = text

@@ -7,11 +7,16 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 from zoneinfo import ZoneInfo
 
+from core.errors import ConfigError
 from core.settings import Settings
 from core.times import iso
+from service.access.callers import is_loopback
 from service.alerts.machine import Finding, RuleEvent, RuleState
 from service.alerts.rule import SUM, AlertRule
 from service.schemas.rules import Language
+
+EVERYWHERE: Final = ("0.0.0.0", "::")
+"""Addresses that stand for all of a machine; they lead nowhere."""
 
 ENOUGH: Final = 10
 """Alerts with a known outcome from which a rule has a record of its own; else that of all rules of its quantity."""
@@ -159,9 +164,26 @@ def _local(rule: AlertRule, time: datetime) -> str:
     return f"{time.astimezone(ZoneInfo(tz)):%H:%M %Z}"
 
 
-def service_address(settings: Settings) -> str:
-    """Return the address of the service in messages, without a slash at its end."""
+def service_address(settings: Settings) -> str | None:
+    """Return the address of the service in messages, without a slash at its end; None where receivers reach none.
+
+    The address on which it listens is one of theirs only where it names one machine: loopback is their own.
+    """
     if settings.public_url:
         return settings.public_url.rstrip("/")
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{settings.port}"
+    host = settings.host
+    if is_loopback(host) or host in EVERYWHERE:
+        return None
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def required_address(settings: Settings, why: str) -> str:
+    """Return the address of the service in messages that need links to it.
+
+    Raises:
+        ConfigError: there is none that receivers reach.
+    """
+    address = service_address(settings)
+    if address is None:
+        raise ConfigError(f"NOWCAST_PUBLIC_URL: expected the address at which {why}, got none")
+    return address

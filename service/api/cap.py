@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as PathParameter
 
 from core.errors import NoDataError
@@ -27,6 +27,7 @@ IN_XML = {"schema": {"type": "string"}}
     responses={**documented(404, 422), 200: {"description": "an Atom feed", "content": {ATOM_TYPE: IN_XML}}},
 )
 def read_index(
+    request: Request,
     backend: BackendDep,
     region: Annotated[str | None, Query(description="id of a region; all if omitted", max_length=100)] = None,
 ) -> Response:
@@ -35,7 +36,8 @@ def read_index(
     if region is not None:
         regions_of(backend.settings.regions).check(region)
     found = public_events(rule_book(backend.settings).engine, region)
-    return Response(atom_index(found, backend.settings, region, datetime.now(UTC)), media_type=ATOM_TYPE)
+    address = str(request.base_url).rstrip("/")
+    return Response(atom_index(found, backend.settings, address, region, datetime.now(UTC)), media_type=ATOM_TYPE)
 
 
 @router.get(

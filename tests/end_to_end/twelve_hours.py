@@ -43,11 +43,13 @@ TOP, LEFT = 400, 380
 
 HOURS: Final = 12.0
 RULES: Final = 1000
-SPEED: Final = 60.0
+SPEED: Final = 600.0
+"""Faster than any machine forecasts: the replay waits for each forecast, and for nothing else."""
+
 LONGEST_S: Final = 1800.0
 PARTS: Final = ("alerts", "worker", "queue", "beat", "api", "ingest")
-KILLS: Final = 40
-PAUSE_S: Final = (0.0, 20.0)
+KILLS: Final = 30
+PAUSE_S: Final = (0.0, 30.0)
 WIS2_TOPIC: Final = "origin/a/wis2/de-example/data/recommended/weather/prediction/forecast"
 
 
@@ -83,6 +85,8 @@ def service_with_rules(
         "NOWCAST_ALERT_NETWORKS": '["127.0.0.1/32"]',
         "NOWCAST_MQTT_URL": urls["mqtt"],
         "NOWCAST_WIS2_TOPIC": WIS2_TOPIC,
+        "NOWCAST_PUBLIC_URL": "https://rain.example.org",
+        "NOWCAST_LOCAL_WITHOUT_KEY": "true",
     }
     with running_stack(home, "--replay", str(scans), "--speed", str(SPEED), environment=environment) as stack:
         stack.wait_until(lambda: stack.parts().get("beat"), "schedule")

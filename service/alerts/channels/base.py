@@ -86,6 +86,10 @@ class Channel(ABC):
     fields: ClassVar[Mapping[str, bool]] = {}
     secrets: ClassVar[tuple[str, ...]] = ()
 
+    def problem(self, settings: Settings) -> str | None:  # noqa: ARG002 - most need no settings
+        """Return what is wrong in the settings of this channel, by name; None where nothing is, or none are set."""
+        return None
+
     @abstractmethod
     def check(self, target: Target, settings: Settings) -> None:
         """Check a target whose fields are there.
@@ -136,8 +140,16 @@ def checked_target(target: Target, settings: Settings) -> dict[str, Any]:
     missing = [name for name, needed in channel.fields.items() if needed and name not in target]
     if missing:
         raise InputError(f"targets.{missing[0]}: required for {kind}, but missing")
+    if (problem := channel().problem(settings)) is not None:
+        raise InputError(f"targets.kind: this service cannot deliver by {kind}: {problem}")
     channel().check(target, settings)
     return dict(target)
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """Return what is wrong in the settings of all channels; the others deliver without them."""
+    found = (CHANNELS.get(name)().problem(settings) for name in CHANNELS.names())
+    return [problem for problem in found if problem is not None]
 
 
 def welcome_target(target: Target, settings: Settings, language: Language) -> None:

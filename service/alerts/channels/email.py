@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 from typing import ClassVar, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from core.errors import ConfigError, InputError, UnavailableError
 from core.settings import Settings
 from service.access.callers import is_loopback
 from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, DeliveryError, Target
-from service.alerts.messages import service_address
+from service.alerts.messages import required_address
 from service.alerts.rulebook import rule_book
 from service.alerts.subscribers import ask, is_confirmed, stop_code, withdraw_question
 from service.schemas.rules import Language
@@ -24,6 +24,7 @@ ADDRESS: Final = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{1,62}"
 )
 LONGEST_ADDRESS: Final = 254
+LINKS: Final = "receivers of e-mails open the links by which they agree and leave"
 PORTS: Final = {"smtp": 587, "smtps": 465}
 LONGEST_LINE: Final = 998
 """RFC 5322, 2.1.1."""
@@ -57,6 +58,19 @@ class Email(Channel):
 
     fields: ClassVar = {"address": True}
     secrets = ("address",)
+
+    def problem(self, settings: Settings) -> str | None:
+        """Return what is wrong in the settings of mail."""
+        if settings.smtp_url is None:
+            return None
+        if settings.email_from is None or not ADDRESS.fullmatch(parseaddr(settings.email_from)[1]):
+            return "NOWCAST_EMAIL_FROM: expected a sender such as rain@example.org where NOWCAST_SMTP_URL is set"
+        try:
+            server_of(settings)
+            required_address(settings, LINKS)
+        except ConfigError as err:
+            return str(err)
+        return None
 
     def check(self, target: Target, settings: Settings) -> None:
         """Check the address."""
@@ -93,12 +107,14 @@ class Email(Channel):
         engine = rule_book(settings).engine
         if not is_confirmed(engine, address):
             raise DeliveryError("the address has not agreed to messages", is_final=True)
+        if (problem := self.problem(settings)) is not None:
+            raise DeliveryError(problem, blocks_host=True)
         words = TEXTS["de" if message.document.get("language") == "de" else "en"]
         link = link_of(settings, "stop", stop_code(engine, address))
         lines = (
             message.text,
             "",
-            words["origin"].format(address=service_address(settings)),
+            words["origin"].format(address=required_address(settings, LINKS)),
             words["stop"].format(link=link),
             "",
         )
@@ -116,7 +132,7 @@ class Email(Channel):
 
 def link_of(settings: Settings, action: str, code: str) -> str:
     """Return a link of an e-mail."""
-    return f"{service_address(settings)}/rules/email/{action}/{code}"
+    return f"{required_address(settings, LINKS)}/rules/email/{action}/{code}"
 
 
 def send_mail(settings: Settings, address: str, subject: str, text: str, headers: dict[str, str]) -> None:
@@ -147,6 +163,21 @@ def send_mail(settings: Settings, address: str, subject: str, text: str, headers
         raise DeliveryError(f"the mail server does not answer: {type(err).__name__}", blocks_host=True) from None
 
 
+def server_of(settings: Settings) -> SplitResult:
+    """Return the parts of the mail server's URL.
+
+    Raises:
+        ConfigError: not a URL of a mail server; the message does not hold it, since it may have a password.
+    """
+    try:
+        parts = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
+        if parts.scheme in PORTS and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # brackets that do not close, or a port that is no number
+        pass
+    raise ConfigError("NOWCAST_SMTP_URL: expected one such as smtps://user:password@host:465, got another text")
+
+
 def _refusal(code: int) -> DeliveryError:
     return DeliveryError(f"the mail server refuses the message: {code}", is_final=code >= REFUSED_FOR_GOOD)
 
@@ -159,11 +190,9 @@ def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
         ConfigError: not a URL of a mail server.
         DeliveryError: the server does not offer encryption.
     """
-    parts = urlsplit(settings.smtp_url.get_secret_value() if settings.smtp_url else "")
-    if parts.scheme not in PORTS or not parts.hostname:
-        raise ConfigError("NOWCAST_SMTP_URL: expected one such as smtps://user:password@host:465, got another text")
+    parts = server_of(settings)
     context = ssl.create_default_context()
-    where = (parts.hostname, parts.port or PORTS[parts.scheme])
+    where = (parts.hostname or "", parts.port or PORTS[parts.scheme])
     over_tls = parts.scheme == "smtps"
     opened = (
         smtplib.SMTP_SSL(*where, timeout=WHOLE_S, context=context)
@@ -177,7 +206,7 @@ def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
             opened.ehlo()
             over_tls = True
         if parts.username:
-            if not over_tls and not is_loopback(parts.hostname):
+            if not over_tls and not is_loopback(parts.hostname or ""):
                 raise DeliveryError("the mail server offers no encryption, so that no password is sent to it")
             opened.login(unquote(parts.username), unquote(parts.password or ""))
         yield opened

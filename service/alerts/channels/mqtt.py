@@ -3,12 +3,16 @@
 from core.errors import InputError
 from core.settings import Settings
 from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, DeliveryError, Target
-from service.alerts.channels.publisher import publisher_of
+from service.alerts.channels.publisher import broker_problem, publisher_of
 
 
 @CHANNELS.register("mqtt")
 class Mqtt(Channel):
     """The document as JSON, at least once; `delivery_id` is the same in every copy of a message."""
+
+    def problem(self, settings: Settings) -> str | None:
+        """Return what is wrong in the address of the broker."""
+        return broker_problem(settings)
 
     def check(self, target: Target, settings: Settings) -> None:  # noqa: ARG002
         """Check that there is a broker; users name none, so that none leads into the server's own network."""

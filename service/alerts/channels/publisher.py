@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from paho.mqtt.client import Client
 
+from core.errors import ConfigError
+from core.settings import Settings
 from ingest.sources.notifications import mqtt_client
 from service.alerts.channels.base import DeliveryError
 
@@ -97,6 +99,17 @@ def connect(url: str) -> Client:
     client.loop_stop()
     problem = f"refuses the connection: {reasons[0]}" if reasons else "does not answer"
     raise DeliveryError(f"the MQTT broker {problem}", blocks_host=True)
+
+
+def broker_problem(settings: Settings) -> str | None:
+    """Return what is wrong in NOWCAST_MQTT_URL, without its text, which may hold a password; None: nothing."""
+    if settings.mqtt_url is None:
+        return None
+    try:
+        mqtt_client(settings.mqtt_url.get_secret_value())
+    except (ConfigError, ValueError):
+        return "NOWCAST_MQTT_URL: expected one such as mqtts://user:password@host:8883, got another text"
+    return None
 
 
 @lru_cache(maxsize=4)

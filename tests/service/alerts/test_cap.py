@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from service.access.keybook import KeyBook
 from service.alerts.cap import public_events
+from service.alerts.messages import service_address
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
 from service.app import create_app
@@ -28,6 +29,7 @@ RULE: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     service = service_at(tmp_path_factory.mktemp("cap"), cap_sender="rain@example.org")
+    assert service_address(service.settings) is None
     boss = KeyBook.from_settings(service.settings).create("Boss", "admin")
     with running(service) as client:
         made = [
@@ -99,8 +101,10 @@ def test_the_index_lists_public_events_by_region(world):
             assert entry.findtext(ATOM + name)
         link = entry.find(f"{ATOM}link")
         assert link is not None
-        path = link.attrib["href"].removeprefix("http://127.0.0.1:8000")
-        assert "Bayern" in client.get(path).text
+        assert link.attrib["href"].startswith(BASE_URL), "the address of this reader"
+        found = client.get(link.attrib["href"].removeprefix(BASE_URL))
+        assert "Bayern" in found.text
+        assert "<web>" not in found.text, "an address that leads nowhere from other machines"
     assert hidden not in answer.text
     assert client.get(f"/alerts/cap/{hidden}.xml").status_code == 404
     assert client.get("/alerts/cap", params={"region": "DE-XX"}).status_code == 404

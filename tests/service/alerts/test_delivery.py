@@ -18,13 +18,13 @@ from sqlalchemy import select
 
 import service.alerts.channels.http as http
 from core.settings import Settings
-from ingest.store.database import open_engine, reading
+from ingest.store.database import reading
 from service.alerts import channels as channels
 from service.alerts.channels.base import DeliveryError
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import deliver, send_test
 from service.alerts.outbox import MOST_ATTEMPTS, MOST_OPEN, claim, deliveries_of, mark_failed
-from service.alerts.rulebook import RuleBook
+from service.alerts.rulebook import RuleBook, rule_book
 from service.alerts.tables import DeliveryRow
 from service.schemas.rules import EventKind
 from tests.service.alerts.happening import again, happen
@@ -78,7 +78,7 @@ def receiving() -> Iterator[Receiver]:
 
 @pytest.fixture
 def book(tmp_path) -> RuleBook:
-    return RuleBook(open_engine(f"sqlite:///{tmp_path / 'rules.sqlite'}"))
+    return rule_book(Settings(home=tmp_path))
 
 
 def states(book: RuleBook) -> Counter[str]:

@@ -6,11 +6,12 @@ from datetime import datetime
 import pytest
 from sqlalchemy import select
 
-from ingest.store.database import open_engine, reading
+from core.settings import Settings
+from ingest.store.database import reading
 from service.alerts.cells import AreaCells
 from service.alerts.evaluation import evaluate
 from service.alerts.regions import Regions
-from service.alerts.rulebook import RuleBook
+from service.alerts.rulebook import RuleBook, rule_book
 from service.alerts.tables import RuleEventRow
 from tests.service.alerts.playing import (
     PlainRule,
@@ -26,7 +27,7 @@ from tests.service.conftest import CENTRE_GRID
 
 @pytest.fixture
 def book(tmp_path) -> RuleBook:
-    return RuleBook(open_engine(f"sqlite:///{tmp_path / 'rules.sqlite'}"))
+    return rule_book(Settings(home=tmp_path))
 
 
 @pytest.fixture

@@ -142,7 +142,8 @@ def test_a_topic_has_no_wildcards_and_no_empty_levels(topic):
 
 
 def test_each_forecast_is_notified_once_and_one_that_failed_later(broker, open_world):
-    world = rainy_world(open_world, mqtt_url=SecretStr(broker.url), wis2_topic=TOPIC)
+    address = "https://rain.example.org"
+    world = rainy_world(open_world, mqtt_url=SecretStr(broker.url), wis2_topic=TOPIC, public_url=address)
     settings, book = world.service.settings, rule_book(world.service.settings)
     made = []
     for index, forecast in enumerate(play(world, 0, 7)):
