@@ -16,6 +16,7 @@ from core.times import iso
 from ingest.plausibility import field_notes
 from ingest.readers import read_frames
 from ingest.readers.base import ForeignError, ProductError
+from ingest.store.attempts import attempt
 from ingest.store.cleaning import Cleaning
 from ingest.store.live import Store
 
@@ -122,7 +123,9 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
     notes: list[str] = []
-    in_time, again_at = _in_time(_frames(content, name, notes), name, notes, store.ahead)
+    with attempt(store.home, sha256, name):
+        found = _frames(content, name, notes)
+    in_time, again_at = _in_time(found, name, notes, store.ahead)
     frames = [cleaning(frame) for frame in in_time]
     notes += field_notes(frames)
     newest = max((frame.valid_time for frame in frames if not frame.is_forecast), default=None)

@@ -1,10 +1,11 @@
 """Admission of forecast requests: a limited number runs, a limited number waits, the rest is refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from os import cpu_count
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, fail_after, to_thread
 from fastapi import Request
@@ -15,6 +16,9 @@ from service.inference.request_scope import DISCONNECTED, ClientPresence, curren
 from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
 
 T = TypeVar("T")
+
+MOST_BODIES: Final = 8
+"""Bodies of one caller that are received at the same time; a quarter of the places of the default settings."""
 
 
 class Admission:
@@ -32,6 +36,7 @@ class Admission:
         self._threads = CapacityLimiter(at_once)
         self._places = places
         self._taken = 0
+        self._receiving: Counter[str] = Counter()
         self._limit_s = limit_s
 
     @asynccontextmanager
@@ -49,6 +54,24 @@ class Admission:
             yield
         finally:
             self._taken -= 1
+
+    @contextmanager
+    def reception(self, caller: str) -> Iterator[None]:
+        """Receive a body in this block: only some at a time of one caller, whose slow ones leave places for others.
+
+        Raises:
+            BusyError: that many bodies of this caller are being received already.
+        """
+        if self._receiving[caller] >= MOST_BODIES:
+            REFUSED.labels("queue_full").inc()
+            raise BusyError(f"{MOST_BODIES} request bodies of this client are being received, the limit; retry later")
+        self._receiving[caller] += 1
+        try:
+            yield
+        finally:
+            self._receiving[caller] -= 1
+            if not self._receiving[caller]:
+                del self._receiving[caller]
 
     def widen(self, at_once: int) -> None:
         """Raise the number of concurrent requests to at least `at_once`; may be called from any thread."""

@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 
-from core.errors import PermissionDeniedError, UnavailableError
+from core.errors import BusyError, PermissionDeniedError, UnavailableError
 from core.settings import Settings
 from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
@@ -21,11 +21,14 @@ from service.api.proxies import public_prefix
 from service.schemas.listings import JobOut, JobsOut
 from service.tasks.jobbook import Job, JobBook, JobState
 from service.tasks.queue import RUN_JOB, queue
+from service.telemetry.metrics import REFUSED
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 NO_QUEUE: Final = "not configured"
 QUEUE_WAIT_S: Final = 1.0
+MOST_WAITING: Final = 200
+"""Waiting jobs of all callers; further ones are refused until some are done."""
 
 
 def is_preferred(request: Request) -> bool:
@@ -56,10 +59,14 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
     """Queue a forecast for the worker, and return its job.
 
     Raises:
+        BusyError: too many jobs wait.
         UnavailableError: the broker does not respond.
     """
     _check_queue(backend.settings)
     jobs = _book(backend)
+    if len(jobs.select(state="waiting", limit=MOST_WAITING)) >= MOST_WAITING:
+        REFUSED.labels("queue_full").inc()
+        raise BusyError(f"{MOST_WAITING} jobs are waiting, the limit; retry later")
     job = jobs.add(reference_time, model, owner)
     try:
         queue.send_task(RUN_JOB, (job.id,), task_id=job.id, ignore_result=True)

@@ -82,7 +82,11 @@ async def body_of(
 ) -> NowcastRequest | Upload:
     """Return the request's body, read as a stream; everything after it runs in a thread."""
     try:
-        with timed(STAGE_SECONDS, "receive"), fail_after(backend.settings.upload_receive_s):
+        with (
+            backend.admission.reception(caller_of(request).name),
+            timed(STAGE_SECONDS, "receive"),
+            fail_after(backend.settings.upload_receive_s),
+        ):
             return await read_body(request, backend.settings)
     except ClientDisconnect as err:
         REFUSED.labels("client_gone").inc()

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from anyio import fail_after
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
@@ -19,6 +20,9 @@ from service.inference.request_scope import current_scope
 from service.schemas.forecasts import NowcastRequest
 
 JSON_MAX_BYTES: Final = 64 * 1024
+STALLED_S: Final = 10.0
+"""Longest time without a byte of a body that is not complete."""
+
 FILE_FIELDS: Final = ("frames", "observations")
 TEXT_FIELDS: Final = ("model", "members")
 ACCEPTED_BODIES: Final = "application/json, or multipart/form-data with the files `frames`"
@@ -109,8 +113,15 @@ async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > max_bytes:
         raise TooLargeError(f"body: expected at most {max_bytes} bytes{limit}, got Content-Length: {announced}")
-    received = 0
-    async for chunk in request.stream():
+    received, chunks = 0, request.stream()
+    while True:
+        try:
+            with fail_after(STALLED_S):
+                chunk = await anext(chunks, None)
+        except TimeoutError as err:
+            raise InputError(f"body: expected more bytes within {STALLED_S:g} s, got {received} and no more") from err
+        if chunk is None:
+            return
         received += len(chunk)
         if received > max_bytes:
             raise TooLargeError(f"body: expected at most {max_bytes} bytes{limit}, got {received} or more")

@@ -24,8 +24,11 @@ BEAT: Final = "beat"
 FORECASTS: Final = "celery"
 """Celery's own default, so that a task sent by name from any client arrives here."""
 
+JOBS: Final = "jobs"
+"""Forecasts that clients asked for: any number of them keeps no scheduled one waiting."""
+
 VERIFICATION: Final = "verification"
-QUEUES: Final = (BEAT, FORECASTS, VERIFICATION)
+QUEUES: Final = (BEAT, FORECASTS, JOBS, VERIFICATION)
 """A worker serves them in alphabetical order, so that no score keeps a forecast waiting."""
 
 UNACKNOWLEDGED: Final = "unacked_index"
@@ -57,6 +60,7 @@ ROUTES: Final = {
     **{task: {"queue": VERIFICATION} for task in (MAKE_BASELINES, MAKE_MEMBERS, VERIFY, SWEEP)},
     **{task: {"queue": ALERTS} for task in ALERT_TASKS},
     HEARTBEAT: {"queue": BEAT},
+    RUN_JOB: {"queue": JOBS},
 }
 HEADER: Final = "nowcast"
 """Header of a message with what its sender knew: what it is about, and when it was sent."""

@@ -22,13 +22,13 @@ CELLS = {"NOWCAST_GRID_M": "7000"}
 """Forecasts of a second: these tests are about processes. That of 900 x 900 cells is a benchmark."""
 
 
-def fetch(url: str, body: object = None, **headers: str) -> tuple[int, bytes]:
-    """Status and body of one request; (0, b"") where nobody listens."""
+def fetch(url: str, body: object = None, *, limit_s: float = PATIENCE_S, **headers: str) -> tuple[int, bytes]:
+    """Status and body of one request; (0, b"") where nobody listens, or nothing comes within the limit."""
     data = None if body is None else json.dumps(body).encode()
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(request, timeout=limit_s) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as err:
         with err:

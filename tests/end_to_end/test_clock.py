@@ -6,10 +6,6 @@ libfaketime 0.9.10 does not do: its `clock_nanosleep` fails in Python's `time.sl
 """
 
 import gzip
-import shutil
-import struct
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,13 +15,12 @@ import pytest
 from core.frame import RadarFrame
 from ingest.synthetic import weather
 from ingest.writers.radolan import ry_bytes, ry_file_name
+from tests.end_to_end.clock import Clock, clock_library
 from tests.end_to_end.stack import Stack, fetch, running_stack
 from tests.end_to_end.test_outages import assert_counts_are_those_of_the_files, assert_each_forecast_once
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
-SOURCE = Path(__file__).with_name("stepped_clock.c")
-OFFSET = struct.Struct("=q")
 HISTORY_H = 3.5
 STEPS_S = (60, -60, 0)
 """Offsets from the true time, one after the other: a minute forward, two back, one forward."""
@@ -38,29 +33,10 @@ CYCLE_S = 90.0
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None or sys.platform != "linux":
+    made = clock_library(tmp_path_factory.mktemp("clock"))
+    if made is None:
         pytest.skip("no C compiler `cc` on a Linux: the clock of other processes is not stepped here")
-    made: Path = tmp_path_factory.mktemp("clock") / "stepped_clock.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", made, SOURCE, "-ldl"], check=True)
     return made
-
-
-class Clock:
-    """The wall clock of the tree; a minute ahead is an offset of 60 s."""
-
-    def __init__(self, folder: Path, library: Path) -> None:
-        self._file, self.offset_s = folder / "clock", 0
-        self._file.write_bytes(OFFSET.pack(0))
-        self.environment = {"LD_PRELOAD": str(library), "TEST_CLOCK_FILE": str(self._file)}
-
-    def step_to(self, offset_s: int) -> None:
-        with self._file.open("r+b") as file:  # in place: every process has it mapped
-            file.write(OFFSET.pack(offset_s * 10**9))
-        self.offset_s = offset_s
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.offset_s)
 
 
 def land(folder: Path, frame: RadarFrame) -> None:

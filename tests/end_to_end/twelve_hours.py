@@ -12,11 +12,12 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+import numpy as np
 import typer
 import xarray as xr
 
@@ -53,8 +54,25 @@ PAUSE_S: Final = (0.0, 30.0)
 WIS2_TOPIC: Final = "origin/a/wis2/de-example/data/recommended/weather/prediction/forecast"
 
 
-def write_scans(data: Path, folder: Path, hours: float) -> Grid:
-    """Write one file for each scan of the crop: the history of the first forecast and `hours` after it; its grid."""
+def shifted(scans: xr.Dataset, by: timedelta) -> xr.Dataset:
+    """The same scans at later times; the bounds of the times too."""
+    moved = {}
+    for name in ("time", "time_bnds"):
+        times = scans[name]
+        moved[name] = (times + np.timedelta64(round(by.total_seconds()), "s")).assign_attrs(times.attrs)
+        moved[name].encoding = {key: times.encoding[key] for key in ("dtype", "units", "calendar")}
+    return scans.assign_coords(time=moved["time"]).assign(time_bnds=(scans.time_bnds.dims, moved["time_bnds"].values))
+
+
+def write_scans(data: Path, folder: Path, hours: float, shift: timedelta = timedelta()) -> Grid:
+    """Write one file for each scan of the crop: the history of the first forecast and `hours` after it; its grid.
+
+    Args:
+        data: folder of the events.
+        folder: of the scans.
+        hours: after the history.
+        shift: added to every time.
+    """
     folder.mkdir(parents=True)
     count = round((HISTORY.total_seconds() / 3600 + hours) * 12)
     for name in FILES:
@@ -62,8 +80,9 @@ def write_scans(data: Path, folder: Path, hours: float) -> Grid:
             south_up = bool(day.y[0] < day.y[-1])
             first = day.sizes["y"] - TOP - CELLS if south_up else TOP
             crop = day.isel(y=slice(first, first + CELLS), x=slice(LEFT, LEFT + CELLS))
+            crop = shifted(crop, shift)
             for index in range(min(count, day.sizes["time"])):
-                stamp = str(day.time.values[index])[:16].replace("-", "").replace(":", "")
+                stamp = str(crop.time.values[index])[:16].replace("-", "").replace(":", "")
                 crop.isel(time=slice(index, index + 1)).to_netcdf(folder / f"{stamp}.nc")
             count -= min(count, day.sizes["time"])
     west, north = RADOLAN_900.west_m + LEFT * 1000.0, RADOLAN_900.north_m - TOP * 1000.0

@@ -1,17 +1,24 @@
 """One file at a time into the store: the real files of DWD, and everything that is none."""
 
 import bz2
+import faulthandler
 import gzip
+import hashlib
 import json
 import logging
-from datetime import UTC, datetime
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from core.cf import rate_dataset
 from core.errors import UnavailableError
 from core.grid import RADOLAN_900
 from ingest.readers import read_frames
+from ingest.store import attempts
 from ingest.store import intake as pipeline
 from ingest.store.intake import Outcome, ingest_file
 from ingest.store.live import Store
@@ -28,6 +35,14 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def radolan(shared_data: Path) -> Path:
     return shared_data / "radolan"
+
+
+@pytest.fixture
+def small_scan() -> tuple[bytes, bytes]:
+    """Two small files of scans of different times."""
+    grid = RADOLAN_900.resized(20, 20)
+    made = [rate_dataset(np.ones((1, 20, 20), np.float32), [T0 + timedelta(minutes=5 * n)], grid) for n in range(2)]
+    return tuple(bytes(one.to_netcdf(engine="scipy", format="NETCDF3_64BIT")) for one in made)  # type: ignore[return-value]
 
 
 def quarantined(store: Store) -> dict[str, str]:
@@ -186,3 +201,38 @@ def test_no_real_file_stops_the_pipeline(store, radolan):
     }
     assert set(store.products()) >= {"RX", "RY", "RZ", "RW", "SF", "WX", "EX", "YW", "RV"}
     assert all(outcome.rejected is None or name in quarantined(store) for name, outcome in outcomes.items())
+
+
+def test_a_file_that_ends_the_process_twice_is_refused_unread_and_others_are_read(store, small_scan, monkeypatch):
+    """The process reads again what was not read to its end: it must not do so for ever."""
+    hostile, good = small_scan
+    code = (
+        "import sys, time; from pathlib import Path; from ingest.store.attempts import attempt\n"
+        "with attempt(Path(sys.argv[1]), sys.argv[2], 'loop.h5', limit_s=0.2): time.sleep(60)"
+    )
+    sha256 = hashlib.sha256(hostile).hexdigest()
+    for _ in range(attempts.MOST):
+        done = subprocess.run([sys.executable, "-c", code, str(store.home), sha256], capture_output=True, check=False)
+        assert done.returncode == 1, "the watchdog ended it"
+        assert b"Timeout" in done.stderr
+    with monkeypatch.context() as patched:
+        patched.setattr(pipeline, "read_frames", lambda *_, **__: pytest.fail("it was read again"))
+        outcome = ingest_file(hostile, store, name="loop.h5")
+        again = ingest_file(hostile, store, name="loop.h5")
+    assert outcome.kind == again.kind == "damaged"
+    assert "2 times" in quarantined(store)["loop.h5"]
+    assert ingest_file(good, store, name="good").stored == 1
+    assert [path.name for path in (store.home / attempts.FOLDER).iterdir()] == [sha256]
+
+
+def test_a_file_is_read_within_the_time_limit_of_one_file(store, small_scan, monkeypatch):
+    """Without the limit a nested HDF5 file keeps all others waiting."""
+    armed = []
+    monkeypatch.setattr(
+        faulthandler, "dump_traceback_later", lambda limit_s, **options: armed.append((limit_s, options))
+    )
+    read = pipeline.read_frames
+    monkeypatch.setattr(pipeline, "read_frames", lambda *a, **b: armed.append("read") or read(*a, **b))
+    monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: armed.append("over"))
+    ingest_file(small_scan[1], store, name="good")
+    assert armed == [(attempts.LIMIT_S, {"exit": True, "file": 2}), "read", "over"]

@@ -1,12 +1,13 @@
 """Requests over the limit are refused with a time to retry; others wait without a thread, and not for ever."""
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
 
 from core.errors import BusyError
-from service.api.admission import Admission
+from service.api.admission import MOST_BODIES, Admission
 from service.inference.request_scope import current_scope
 from tests.service.api_support import fill, netcdf, running, service_at, window_times
 from tests.waiting import PATIENCE_S
@@ -53,6 +54,28 @@ def test_over_the_bound_is_turned_away_and_a_place_is_free_again():
             assert await admission.run(lambda: 3) == 3
 
     asyncio.run(both())
+
+
+def test_slow_bodies_of_one_client_leave_places_for_others():
+    admission = Admission(at_once=1, places=32, limit_s=20)
+
+    async def stalled(stack: contextlib.AsyncExitStack, caller: str) -> bool:
+        try:
+            async with contextlib.AsyncExitStack() as own:
+                await own.enter_async_context(admission.place())
+                own.enter_context(admission.reception(caller))
+                await stack.enter_async_context(own.pop_all())
+        except BusyError:
+            return False
+        return True
+
+    async def crowd() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            assert [await stalled(stack, "one") for _ in range(33)].count(True) == MOST_BODIES
+            assert await stalled(stack, "another"), "33 stalled uploads block nobody else"
+        assert await stalled(contextlib.AsyncExitStack(), "one"), "their places are free again"
+
+    asyncio.run(crowd())
 
 
 def test_a_request_that_waits_too_long_is_refused():

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import BusyError, ClientDisconnectedError
 from ingest.store.status import STATUS_FILE
-from service.api import bodies, events, lanes
+from service.api import admission, bodies, events, lanes, uploads
 from service.api.lanes import RequestLane
 from service.app import create_app
 from service.inference.request_scope import ClientPresence, request_scope
@@ -108,6 +108,23 @@ def test_a_body_that_takes_too_long_is_ended(service):
         assert caught.value.status_code == 422
 
     anyio.run(read)
+
+
+def test_stalled_uploads_end_and_an_upload_works_again(url, monkeypatch):
+    """33 uploads that send nothing more once held all places for a minute."""
+    monkeypatch.setattr(uploads, "STALLED_S", 0.5)
+    head = (
+        b"POST /nowcast HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=cut\r\n"
+        b"Content-Length: 100000\r\n\r\n--cut\r\n"
+    )
+    stalled = [opened(url, head) for _ in range(33)]
+    try:
+        found = sorted(one.recv(12)[-3:] for one in stalled)
+        assert found == [b"422"] * admission.MOST_BODIES + [b"429"] * (33 - admission.MOST_BODIES)
+        assert httpx2.post(f"{url}/nowcast", json={"verify": False}, timeout=PATIENCE_S).status_code == 200
+    finally:
+        for one in stalled:
+            one.close()
 
 
 @pytest.mark.parametrize(

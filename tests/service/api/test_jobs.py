@@ -121,6 +121,16 @@ def test_an_unknown_model_is_refused_before_it_is_queued(client):
     assert client.post("/nowcast", json={"model": "no such"}, headers=ASYNC).status_code == 404
 
 
+def test_waiting_jobs_are_bounded(client, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_WAITING", 1)
+    body = {"reference_time": "2024-06-01T12:00:00Z", "model": "persistence"}
+    assert client.post("/nowcast", json=body, headers=ASYNC).status_code == 202
+    refused = client.post("/nowcast", json=body, headers=ASYNC)
+    assert refused.status_code == 429
+    assert "retry-after" in refused.headers
+    assert len(client.get("/jobs").json()["jobs"]) == 1
+
+
 def test_a_lost_broker_is_reported(tmp_path):
     service = service_at(tmp_path, redis_url=SecretStr("redis://:secret-word@127.0.0.1:1/0"), model="persistence")
     with running(service) as client:

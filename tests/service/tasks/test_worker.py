@@ -12,9 +12,13 @@ from core.settings import Settings
 from service.process.broker import embedded
 from service.tasks.queue import (
     BEAT,
+    CYCLE,
     FORECASTS,
+    JOBS,
     LOCAL_REDIS_URL,
+    MAKE_FORECAST,
     QUEUES,
+    RUN_JOB,
     TASK_NAMES,
     VERIFICATION,
     VERIFY,
@@ -93,9 +97,11 @@ def test_nothing_of_the_schedule_leaves_a_result_and_a_late_forecast_is_dropped(
 def test_a_score_never_keeps_a_forecast_waiting_and_a_proof_of_life_waits_for_neither():
     queue = queue_settings(Settings())
     assert queue["broker_transport_options"]["queue_order_strategy"] == "sorted"
-    assert [one.name for one in queue["task_queues"]] == sorted(QUEUES) == [BEAT, FORECASTS, VERIFICATION]
+    assert [one.name for one in queue["task_queues"]] == sorted(QUEUES) == [BEAT, FORECASTS, JOBS, VERIFICATION]
     assert BEAT < own_queue("worker@host") < FORECASTS
     assert queue["task_routes"][VERIFY] == {"queue": VERIFICATION}
+    assert queue["task_routes"][RUN_JOB] == {"queue": JOBS}, "jobs of clients do not starve the schedule"
+    assert not {MAKE_FORECAST, CYCLE} & queue["task_routes"].keys(), "they stay in the first queue"
     assert queue["result_backend_transport_options"]["visibility_timeout"] < CYCLE_S
 
 
