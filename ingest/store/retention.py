@@ -23,7 +23,7 @@ PART_AGE: Final = timedelta(hours=1)
 """Age from which a temporary file was left by a killed writer."""
 
 WINDOWS_AGE: Final = timedelta(days=1)
-OWN_FOLDERS: Final = ("scans", "others", "windows", "quarantine", "inbox")
+OWN_FOLDERS: Final = ("scans", "others", "windows", "quarantine", "inbox", "again", "backups")
 log = logging.getLogger(__name__)
 
 
@@ -217,12 +217,19 @@ def _dated(folder: Path, pattern: str) -> list[StoredFile]:
 
 
 def _parts(home: Path) -> list[StoredFile]:
-    return [file for name in OWN_FOLDERS for file in _files(home / name, ".*.part", hidden=True)]
+    """Return temporary files: of the folders of this room, and of the small files of any part in the store itself."""
+    places = [home.glob(".*.part"), *((home / name).rglob(".*.part") for name in OWN_FOLDERS)]
+    return [file for paths in places for file in _found(paths, hidden=True)]
 
 
-def _files(folder: Path, pattern: str, *, hidden: bool = False) -> Iterator[StoredFile]:
-    """Return the files below a folder; one that another process deletes meanwhile is skipped."""
-    for path in folder.rglob(pattern):
+def _files(folder: Path, pattern: str) -> Iterator[StoredFile]:
+    """Return the files below a folder that are not hidden."""
+    return _found(folder.rglob(pattern), hidden=False)
+
+
+def _found(paths: Iterable[Path], *, hidden: bool) -> Iterator[StoredFile]:
+    """Return those of the paths that are files; one that another process deletes meanwhile is skipped."""
+    for path in paths:
         try:
             status = path.stat()
         except OSError:

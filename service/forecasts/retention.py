@@ -43,6 +43,9 @@ LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 DAY: Final = f"{'[0-9]' * 4}/{'[0-9]' * 2}/{'[0-9]' * 2}/*"
 """Pattern of the files in a day's folder; other folders are not of this service, and stay."""
 
+NOTE_PARTS: Final = ".again/.*.part"
+"""Temporary files of the notes of lost forecasts, see `healing`."""
+
 log = logging.getLogger(__name__)
 
 
@@ -223,7 +226,7 @@ def mark_used(path: Path) -> None:
 
 def _files(folder: Path) -> Iterator[StoredFile]:
     """Yield every file of the days' folders, with the time at which it was last written or read."""
-    for path in folder.glob(DAY):
+    for path in (*folder.glob(DAY), *folder.glob(NOTE_PARTS)):
         with suppress(FileNotFoundError):
             status = path.stat()
             used = max(status.st_mtime, status.st_atime)

@@ -27,6 +27,7 @@ from statistics import median
 from typing import Annotated, Any, Final
 
 import typer
+from redis.exceptions import RedisError
 
 from core.errors import NowcastError
 from core.settings import Settings
@@ -53,6 +54,7 @@ PATIENCE_S: Final = 15.0
 SECOND_FAULT: Final = 0.75
 """Probability that the next fault does not wait for the repair of this one."""
 
+HARMLESS: Final = (OSError, KeyError, StopIteration, RedisError, subprocess.CalledProcessError)
 SETTINGS: Final = {
     "GRID_M": "1000",
     "MEMBERS": "0",
@@ -104,7 +106,7 @@ class Chaos:
         began = time.monotonic()
         try:
             words = FAULTS[kind](self.scene)
-        except (OSError, subprocess.CalledProcessError) as err:  # the file or process has just gone: no fault
+        except HARMLESS as err:  # the file or process has just gone
             words = ""
             self.harness[f"{kind}: {type(err).__name__}"] += 1
         self.done.append(Injected(kind, words, began, time.monotonic()))

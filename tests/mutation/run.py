@@ -79,7 +79,18 @@ def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> st
         sys.path[:] = [str(copy), *(one for one in sys.path if one not in ("", str(ROOT)))]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not long and not stack", "--rootdir", str(copy)]
+        options = [
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-W",
+            "ignore::pytest.PytestAssertRewriteWarning",
+            "-m",
+            "not long and not stack",
+            "--rootdir",
+            str(copy),
+        ]
         code = 99
         try:
             code = int(pytest.main([*options, *tests]))

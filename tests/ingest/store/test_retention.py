@@ -130,6 +130,17 @@ def test_what_a_kill_left_half_written_goes_after_an_hour(store, clock):
     assert [path.exists() for path in parts] == [False, True]
 
 
+@pytest.mark.parametrize("folder", ["", "again", "backups", "others/RV"])
+def test_no_folder_keeps_what_a_kill_left_half_written(store, clock, folder):
+    """The status of ingest, the pace of a replay: small files of the store itself are written as often as scans."""
+    part = store.home / folder / ".ingest-status.json.abc.part"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_bytes(b"half")
+    os.utime(part, ((clock.now - timedelta(hours=2)).timestamp(),) * 2)
+    assert store.sweep(LIMITLESS) == {"parts": 1}
+    assert not part.exists()
+
+
 def test_empty_days_leave_no_folders(store, clock):
     clock.now = T0 + timedelta(days=10)
     store.put(small_frame(10 * 288))

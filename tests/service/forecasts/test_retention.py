@@ -205,11 +205,14 @@ def test_with_a_full_disk_the_files_go_first(world, monkeypatch):
 
 
 def test_parts_of_a_killed_writer_go_after_an_hour(world):
-    part = world.service.latest().path.with_name(".x.nc.abc.part")
-    part.write_bytes(b"half")
-    os.utime(part, (world.now.timestamp(), world.now.timestamp()))
+    parts = [world.service.latest().path.with_name(".x.nc.abc.part"), world.service.catalogue.folder / ".again/.y.part"]
+    for part in parts:
+        part.parent.mkdir(exist_ok=True)
+        part.write_bytes(b"half")
+        os.utime(part, (world.now.timestamp(), world.now.timestamp()))
     assert sweep(world, FOR_EVER) == {}
-    assert sweep(world, FOR_EVER, later=timedelta(hours=2)) == {"parts": 1}
+    assert sweep(world, FOR_EVER, later=timedelta(hours=2)) == {"parts": 2}
+    parts[1].parent.rmdir()
 
 
 def test_the_settings_rule_and_the_schedule_asks(open_world, tmp_path):
