@@ -26,6 +26,10 @@ GRACE_S: Final = 8.0
 WATCH_S: Final = 5.0
 """Longest time between two looks whether a process works."""
 
+STARTING_S: Final = 900.0
+"""Until its first sign of work, and for this long at most, a process that uses the processor is starting, not frozen:
+on a busy machine the libraries alone take minutes, and a restart would only add to the load."""
+
 LINE_BYTES: Final = 2**20
 
 
@@ -131,10 +135,13 @@ class SupervisedProcess:
         """Kill the process when its sign has not changed for too long; by a steady clock, whatever times it holds."""
         if self.spec.sign is None:
             return
-        last, since = None, time.monotonic()
+        began = since = time.monotonic()
+        first = last = await asyncio.to_thread(self.spec.sign)
         while time.monotonic() - since <= self.spec.silent_s:
             await asyncio.sleep(min(WATCH_S, self.spec.silent_s / 4))
             sign = await asyncio.to_thread(self.spec.sign)
+            if sign is not None and sign == first and time.monotonic() - began < STARTING_S:
+                sign = first, processor_ticks(self.process.pid if self.process else 0)
             if sign is None or sign != last:
                 last, since = sign, time.monotonic()
         if not self._stopping:
@@ -146,6 +153,15 @@ class SupervisedProcess:
         if self.process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
+
+
+def processor_ticks(pid: int) -> int:
+    """Return the processor time of a process so far, in ticks of the system; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 async def _print_lines(name: str, stream: asyncio.StreamReader | None) -> None:

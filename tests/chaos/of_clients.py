@@ -74,7 +74,7 @@ def _metrics(scene: Scene, number: int) -> int:
 def _odd(scene: Scene, number: int) -> int:
     """Requests that once ended in 500: names of hosts and origins, nested JSON, curved geometries."""
     nested = b"[" * 20_000
-    headers = [{"Host": "[::1"}, {"Origin": "http://["}, {"Accept": "," * 3000}]
+    headers: list[dict[str, Any]] = [{"Host": "[::1"}, {"Origin": "http://["}, {"Accept": "," * 3000}]
     if number % 4 == 3:
         return send(scene, nested, "application/json")
     return fetch(f"{scene.stack.url}/models", **headers[number % 4])[0]

@@ -100,3 +100,21 @@ assert logging.getLogger().handlers == [mine]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert done.stdout == ""
     assert [json.loads(line)["message"] for line in done.stderr.splitlines()] == ["once"]
+
+
+def test_a_server_without_an_access_log_writes_none():
+    """The lines of requests would else pass to the project's own handler: 400 silent sockets once wrote 138 MB."""
+    code = """
+import logging, sys, uvicorn
+from core.logs import set_up_logs
+uvicorn.Config("app:app", access_log=sys.argv[1] == "with")
+set_up_logs("api", "INFO", "json")
+logging.getLogger("uvicorn.access").info("a request")
+logging.getLogger("uvicorn.error").info("a start")
+"""
+    lines = {}
+    for option in ("with", "without"):
+        command = [sys.executable, "-c", code, option]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+        lines[option] = [json.loads(line)["message"] for line in done.stderr.splitlines()]
+    assert lines == {"with": ["a request", "a start"], "without": ["a start"]}

@@ -1,5 +1,6 @@
 """Starting, asking and watching the running system."""
 
+import gzip
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.frame import RadarFrame
+from ingest.writers.radolan import ry_bytes, ry_file_name
 from service.process.broker import free_port
 from tests.waiting import PATIENCE_S, Found, wait_until
 
@@ -162,3 +165,10 @@ def make_recipe(target: str, *options: str) -> list[str]:
     command = ["make", "--no-print-directory", "-n", *options, target]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
+
+
+def land(folder: Path, frame: RadarFrame) -> None:
+    """Put a scan into a watched folder, whole at once."""
+    part = folder.with_name("part")
+    part.write_bytes(gzip.compress(ry_bytes(frame.rate_mmh_HW, frame.valid_time), 1))
+    part.rename(folder / f"{ry_file_name(frame.valid_time)}.gz")

@@ -5,18 +5,15 @@ compiler builds here; the monotonic clock goes on, as it does when an operator o
 libfaketime 0.9.10 does not do: its `clock_nanosleep` fails in Python's `time.sleep`.
 """
 
-import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.frame import RadarFrame
 from ingest.synthetic import weather
-from ingest.writers.radolan import ry_bytes, ry_file_name
 from tests.end_to_end.clock import Clock, clock_library
-from tests.end_to_end.stack import Stack, fetch, running_stack
+from tests.end_to_end.stack import Stack, fetch, land, running_stack
 from tests.end_to_end.test_outages import assert_counts_are_those_of_the_files, assert_each_forecast_once
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
@@ -37,12 +34,6 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if made is None:
         pytest.skip("no C compiler `cc` on a Linux: the clock of other processes is not stepped here")
     return made
-
-
-def land(folder: Path, frame: RadarFrame) -> None:
-    part = folder.with_name("part")
-    part.write_bytes(gzip.compress(ry_bytes(frame.rate_mmh_HW, frame.valid_time), 1))
-    part.rename(folder / f"{ry_file_name(frame.valid_time)}.gz")
 
 
 def await_forecast_of(stack: Stack, at: datetime, within_s: float = CYCLE_S) -> Any:

@@ -111,7 +111,7 @@ MUTANTS: Final = (
     ),
     Mutant(_keep, "item.at >= self.keep_from and excess_bytes <= 0", "item.at >= self.keep_from", _KEEP),
     Mutant(_sweep, "IN_USE: Final = timedelta(minutes=10)", "IN_USE: Final = timedelta(0)", _SWEEP),
-    Mutant(_sweep, "for path in folder.glob(DAY):", "for path in folder.glob('*/*/*/*'):", _AGAIN),
+    Mutant(_sweep, "for path in (*folder.glob(DAY),", "for path in (*folder.glob('*/*/*/*'),", _AGAIN),
     Mutant(_sweep, 'if entry.origin == "scans" and entry.inputs_sha256 in open_windows', "if False", _SWEEP),
     Mutant(
         _sweep,

@@ -10,13 +10,16 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from core.cf import rate_dataset
 from core.errors import UnavailableError
+from core.frame import RadarFrame
 from core.grid import RADOLAN_900
+from ingest import readers as reading
 from ingest.readers import read_frames
 from ingest.store import attempts
 from ingest.store import intake as pipeline
@@ -227,12 +230,15 @@ def test_a_file_that_ends_the_process_twice_is_refused_unread_and_others_are_rea
 
 def test_a_file_is_read_within_the_time_limit_of_one_file(store, small_scan, monkeypatch):
     """Without the limit a nested HDF5 file keeps all others waiting."""
-    armed = []
-    monkeypatch.setattr(
-        faulthandler, "dump_traceback_later", lambda limit_s, **options: armed.append((limit_s, options))
-    )
-    read = pipeline.read_frames
-    monkeypatch.setattr(pipeline, "read_frames", lambda *a, **b: armed.append("read") or read(*a, **b))
+    armed: list[object] = []
+    read = reading.read_frames
+
+    def noted(*arguments: Any, **options: Any) -> list[RadarFrame]:
+        armed.append("read")
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda most_s, **how: armed.append((most_s, how)))
+    monkeypatch.setattr(pipeline, "read_frames", noted)
     monkeypatch.setattr(faulthandler, "cancel_dump_traceback_later", lambda: armed.append("over"))
     ingest_file(small_scan[1], store, name="good")
     assert armed == [(attempts.LIMIT_S, {"exit": True, "file": 2}), "read", "over"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.process import supervisor
 from service.process.supervisor import LEASH, ProcessSpec, SupervisedProcess
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -182,3 +183,33 @@ def test_nothing_is_started_for_a_parent_that_has_ended():
     )
     assert done.returncode == 1
     assert "process 999999999 has ended" in done.stderr
+
+
+def test_a_process_that_starts_slowly_is_not_frozen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """On a busy machine the libraries take minutes; restarts would add to the load, each cut off before its end."""
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(supervisor, "processor_ticks", lambda pid: next(ticks))
+    monkeypatch.setattr(supervisor, "STARTING_S", 1.0)
+
+    async def scenario() -> None:
+        slow = SupervisedProcess(ProcessSpec("slow", SLEEPER, sign=lambda: 0, silent_s=0.2))
+        await until(lambda: slow.process)
+        assert slow.process
+        began, first = time.monotonic(), slow.process
+        await until(lambda: first.returncode is not None)
+        assert time.monotonic() - began > 1.0, "it was killed while it used the processor"
+        await slow.stop()
+
+    asyncio.run(scenario())
+    assert "slow | frozen" in capsys.readouterr().out, "not for ever"
+
+
+def test_the_processor_time_of_a_process_grows_while_it_works():
+    def work() -> bool:
+        return sum(range(10**5)) > 0 and supervisor.processor_ticks(os.getpid()) > before
+
+    before = supervisor.processor_ticks(os.getpid())
+    wait_until(work, "more processor time")
+    assert supervisor.processor_ticks(0) == 0
