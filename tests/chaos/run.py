@@ -52,7 +52,7 @@ DISK_BYTES: Final = 2**30
 PATIENCE_S: Final = 15.0
 """The radar waits no longer for the forecast of its last scan: a real one does not wait at all."""
 
-SECOND_FAULT: Final = 0.85
+OVERLAP: Final = 0.75
 """Probability that the next fault does not wait for the repair of this one."""
 
 HARMLESS: Final = (OSError, KeyError, StopIteration, RedisError, subprocess.CalledProcessError)
@@ -89,6 +89,7 @@ class Chaos:
     ends_s: float
     pause_s: float
     kinds: Sequence[str]
+    overlap: float = OVERLAP
     done: list[Injected] = field(default_factory=list)
     harness: Counter[str] = field(default_factory=Counter)
 
@@ -98,7 +99,7 @@ class Chaos:
             if not left:
                 left = chance.sample(self.kinds, len(self.kinds))
             self._inject(left.pop())
-            if chance.random() >= SECOND_FAULT or len(self.done) == self.most:
+            if chance.random() >= self.overlap or len(self.done) == self.most:
                 self.done[-1].repair_s = round(self.scene.await_well(), 1)
                 self.done[-1].ended_s = time.monotonic()
                 time.sleep(chance.uniform(0, 2 * self.pause_s))
@@ -231,12 +232,13 @@ def run(
     scans: int,
     kinds: Sequence[str] = (),
     settle_s: float = 1200,
+    overlap: float = OVERLAP,
 ) -> dict[str, Any]:
     """Play, harm, wait, compare; return the report."""
     with started(home, data, scans, seed) as scene:
         watch, stop = Watch(scene), threading.Event()
         ends_s = time.monotonic() + minutes * 60
-        chaos = Chaos(scene, faults, ends_s, 0.3 if minutes > 5 else 0.05, kinds or sorted(FAULTS))
+        chaos = Chaos(scene, faults, ends_s, 0.3 if minutes > 5 else 0.05, kinds or sorted(FAULTS), overlap)
         radar = threading.Thread(target=play, args=(scene, stop), daemon=True)
         watch.start()
         radar.start()
@@ -314,6 +316,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="file of the report")] = None,
     home: Annotated[Path | None, typer.Option(help="empty folder in which all that was written stays")] = None,
     settle_minutes: Annotated[float, typer.Option(help="longest wait for the last forecasts and scores")] = 20.0,
+    overlap: Annotated[float, typer.Option(help="share of faults that wait for no repair")] = OVERLAP,
     kind: Annotated[list[str] | None, typer.Option(help="of these kinds alone")] = None,
 ) -> None:
     """Play the day, print the report."""
@@ -329,6 +332,7 @@ def main(
             scans=scans,
             kinds=kind or sorted(FAULTS),
             settle_s=60 * settle_minutes,
+            overlap=overlap,
         )
     text = json.dumps(report, indent=2)
     if json_file:
