@@ -181,5 +181,6 @@ def test_a_scan_that_is_ahead_of_the_clock_is_refused_and_never_the_newest(tmp_p
         store.put(frame_at(now + timedelta(minutes=minutes)))
     assert store.latest().valid_time == now + timedelta(minutes=5)
     assert [scan.valid_time for scan in store.scans()][-1] == now + timedelta(minutes=5)
+    assert [scan.valid_time for scan in store.scans(end=now + timedelta(hours=3))][-1] == now + timedelta(minutes=5)
     clock[0] += timedelta(hours=2)
     assert store.latest().valid_time == now + timedelta(minutes=120)

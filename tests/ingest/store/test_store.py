@@ -4,7 +4,7 @@ import logging
 import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ingest.store import scanfile
 from ingest.store.database import upsert
 from ingest.store.index import Index
 from ingest.store.live import Store
+from ingest.store.shelf import is_worse
 from ingest.store.tables import ScanRow
 from ingest.windows.regrid import model_grid, onto
 
@@ -419,3 +420,29 @@ def test_replacing_rows_has_a_statement_for_postgresql_too():
     assert "ON CONFLICT (product, valid_time) DO UPDATE SET" in text
     with pytest.raises(ConfigError, match="mysql"):
         upsert(ScanRow, [row], "mysql")
+
+
+@dataclass(frozen=True)
+class Issue:
+    """One issue of a scan, as the store ranks it."""
+
+    missing_radars: tuple[str, ...] = ()
+    grid_key: str = "a"
+    coverage: float = 0.9
+    issued_at: datetime = T0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (Issue(), Issue(grid_key="b", coverage=1.0, issued_at=T0 + timedelta(hours=1))),
+        (Issue(coverage=0.1), Issue(missing_radars=("boo",), coverage=1.0, issued_at=T0 + timedelta(hours=1))),
+        (Issue(), Issue(coverage=0.87, issued_at=T0 + timedelta(hours=1))),
+        (Issue(), Issue(coverage=0.91, issued_at=T0 - timedelta(seconds=1))),
+    ],
+    ids=["another grid", "a radar less", "clearly less coverage", "issued earlier"],
+)
+def test_the_better_one_of_two_issues_stays_whichever_arrives_first(old, new):
+    assert is_worse(new, old)
+    assert is_worse(old, new) == (old.grid_key != new.grid_key), "it replaces the worse one; another grid never"
+    assert not is_worse(old, old), "an equal one is no loss"
