@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench page guide typescript clean
+.PHONY: help install run test test-long check lint bench chaos soak mutants page guide typescript clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -15,6 +15,9 @@ help:
 	@echo "make check      lint, types, import contracts and every test; called by .ci/run"
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
+	@echo "make chaos      faults in the whole service while a radar day is played, 40 minutes (DATA=folder)"
+	@echo "make soak       the same for six hours, with fewer faults"
+	@echo "make mutants    mistakes in the critical paths, each of which a test must notice; an hour"
 	@echo "make install    the environment alone"
 	@echo "make typescript the TypeScript client, in build/typescript, from the OpenAPI document (needs npm)"
 	@echo "make page       the page's built files, from service/page/source (needs npm)"
@@ -52,6 +55,16 @@ check: lint
 
 bench: install
 	$(BIN)/python -m benchmarks.run --json docs/results/performance.json --markdown docs/results/performance.md $(if $(DATA),--data $(DATA))
+
+chaos: install
+	$(BIN)/python -m tests.chaos.run $(or $(DATA),../shared/data/events) --json build/chaos.json
+
+soak: install
+	$(BIN)/python -m tests.chaos.run $(or $(DATA),../shared/data/events) --minutes 360 --faults 600 --overlap 0.1 \
+		--json build/soak.json
+
+mutants: install
+	$(BIN)/python -m tests.mutation.run --json build/mutants.json
 
 page:
 	cd service/page && npm ci && npm run build

@@ -336,6 +336,7 @@ def main(
         )
     text = json.dumps(report, indent=2)
     if json_file:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(text + "\n")
     print(text)
     raise typer.Exit(int(bool(report["problems_count"] or report["unready_while_quiet"])))

@@ -130,6 +130,7 @@ def main(
             found[-1] |= {"by": failed[0][7:200] if failed else "", "seconds": round(time.monotonic() - began)}
             print(f"{result}: {mutant.file}: {mutant.before.strip()[:70]!r} {found[-1]['by'][:100]}", flush=True)
             if json_file:
+                json_file.parent.mkdir(parents=True, exist_ok=True)
                 json_file.write_text(json.dumps(found, indent=1) + "\n")
     counts = Counter(one["result"] for one in found)
     print(dict(counts))

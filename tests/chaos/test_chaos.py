@@ -1,0 +1,57 @@
+"""The harness of faults: what it counts, and a short run of it (`python -m tests.chaos.run` for a long one)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import invariants
+from tests.chaos.run import Chaos, Injected, run
+from tests.chaos.scene import FAULTS
+from tests.chaos.watch import PartSample, flatness
+
+LINE = (
+    "  worker | INFO service.forecasts.maker forecast made by {} from scans [task_id=1 forecast_id={} model=default]\n"
+)
+
+
+def test_there_are_many_kinds_of_faults():
+    assert len(FAULTS) >= 50
+
+
+def test_a_fault_lasts_until_the_repair_of_it_or_of_the_next_one():
+    chaos = Chaos.__new__(Chaos)
+    chaos.done = [Injected("a", "", 1, 2), Injected("b", "", 3, 9, 4.0), Injected("c", "", 12, 14, 1.0)]
+    assert chaos.spans() == [(1, 9), (12, 14)]
+
+
+def test_work_done_twice_is_counted_and_what_was_lost_is_made_again():
+    log = "".join(LINE.format("default", name) for name in ("a", "b", "a", "c", "c", "c"))
+    counts = invariants.made_twice(log, {"c"}, 0)
+    assert counts == {"computed": 6, "forecasts": 3, "again_after_loss": 2, "twice": 1, "restarts": 0}
+
+
+def test_ends_and_tracebacks_are_found_in_the_log():
+    log = "     api | ended unexpectedly (signal SIGKILL); restarted in 0.5 s\n"
+    log += "  worker | Traceback (most recent call last):\n  worker |   File\n  worker | KeyError: 'a'\n"
+    assert invariants.ends_of(log) == {"api": 1}
+    assert invariants.tracebacks(log) == {"worker: KeyError: 'a'": 1}
+
+
+def test_memory_that_grows_shows():
+    steady = [PartSample(t, 1, 100 * 2**20, 20) for t in range(40)]
+    growing = [PartSample(t, 2, (100 + 10 * t) * 2**20, 20 + t) for t in range(80)]
+    figures = flatness([*steady, *growing])
+    assert figures["processes"] == 2
+    assert figures["memory_mb"][1] > 2 * figures["memory_mb"][0]
+    assert figures["handles"][1] > figures["handles"][0] + 30
+
+
+@pytest.mark.stack
+@pytest.mark.long
+def test_twenty_faults_lose_nothing(tmp_path: Path, shared_data: Path):
+    """Of kinds that no process ends with, so that it takes minutes; the others are in the long run."""
+    kinds = [name for name in FAULTS if not name.startswith(("kill", "few", "no memory", "no large"))]
+    report = run(shared_data / "events", tmp_path, seed=1, minutes=4, faults=20, scans=32, kinds=kinds)
+    assert report["faults"] >= 10
+    assert report["problems"] == []
+    assert report["unready_while_quiet"] == []
