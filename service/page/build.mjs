@@ -11,9 +11,12 @@ const here = fileURLToPath(new URL(".", import.meta.url));
 const out = process.argv[2] || `${here}static`;
 const package_ = (name) => readFileSync(`${here}node_modules/${name}`, "utf8");
 
-// The German names where the list has the English ones.
-const OTHER_NAMES = { Munich: "München", Vienna: "Wien", Prague: "Prag", Zürich: "Zurich", Genève: "Genf", Warsaw: "Warschau", Copenhagen: "Kopenhagen",
-  Rome: "Rom", Milan: "Mailand", Brussels: "Brüssel", Köln: "Cologne", Nürnberg: "Nuremberg", Hannover: "Hanover", Strasbourg: "Straßburg", Basel: "Basle" };
+// Names in the other language of the page, by that of the list.
+const GERMAN = { Munich: "München", Vienna: "Wien", Prague: "Prag", Genève: "Genf", Warsaw: "Warschau", Copenhagen: "Kopenhagen", Rome: "Rom", Milan: "Mailand",
+  Brussels: "Brüssel", Strasbourg: "Straßburg", Genoa: "Genua", Venice: "Venedig", Florence: "Florenz", Lisbon: "Lissabon", Belgrade: "Belgrad",
+  Bucharest: "Bukarest", Luxembourg: "Luxemburg", "The Hague": "Den Haag" };
+const ENGLISH = { Zürich: "Zurich", Köln: "Cologne", Nürnberg: "Nuremberg", Hannover: "Hanover", Basel: "Basle" };
+const otherName = (name) => (GERMAN[name] ? [GERMAN[name], "de"] : ENGLISH[name] ? [ENGLISH[name], "en"] : []);
 const NEIGHBOURS = ["AT", "BE", "CH", "CZ", "DK", "FR", "LU", "NL", "PL"];
 
 const written = (city) =>
@@ -22,8 +25,7 @@ const written = (city) =>
 function places() {
   const rows = allCities.filter(written).sort((a, b) => b.population - a.population || a.cityId - b.cityId).map((city) => {
     const [lon, lat] = city.loc.coordinates.map((degrees) => Number(degrees.toFixed(3)));
-    const row = [city.name, city.country, lat, lon, Number((city.population / 1000).toPrecision(3))];
-    return OTHER_NAMES[city.name] ? [...row, OTHER_NAMES[city.name]] : row;
+    return [city.name, city.country, lat, lon, Number((city.population / 1000).toPrecision(3)), ...otherName(city.name)];
   });
   return `[\n${rows.map((row) => JSON.stringify(row)).join(",\n")}\n]\n`;
 }

@@ -3,7 +3,7 @@
 export const GERMAN = {
   title: "Regenvorhersage", observed: "Gemessen", forecast: "Vorhersage", now: "jetzt", play: "Abspielen", pause: "Anhalten",
   loading: "lädt {time} …", noScan: "Kein Radarbild um {time}", missing: "Das Bild von {time} ließ sich nicht laden",
-  timeline: "Zeit des Bildes", layer: "Ebene", rate: "Regenrate", probability: "Wahrscheinlichkeit für ≥ {mmh} mm/h",
+  timeline: "Zeit des Bildes", layer: "Ebene", rate: "Regenrate", probability: "Wahrscheinlichkeit ≥ {mmh} mm/h",
   light: "leicht", moderate: "mäßig", heavy: "stark", noRadar: "kein Radar", inflow: "Zustrom unbekannt",
   age: "{age} alt", ok: "ok", degraded: "eingeschränkt", stale: "veraltet",
   staleBanner: "Das neueste Radarbild ist zu alt: Dies zeigt nicht das jetzige Wetter.",

@@ -154,7 +154,7 @@ function translate() {
   $("language").textContent = words.language === "de" ? "EN" : "DE";
   $("language").setAttribute("aria-label", words.text("switchLanguage"));
   $("manifest").href = words.language === "de" ? "page/manifest.de.webmanifest" : "page/manifest.webmanifest";
-  map.translate(words.text("zoomIn"), words.text("zoomOut"));
+  map.translate(words.text("zoomIn"), words.text("zoomOut"), words.language);
   translateArchive();
   showPlay();
   if (!state.forecast) return;

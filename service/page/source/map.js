@@ -3,6 +3,7 @@
 import L from "leaflet";
 import { feature, mesh } from "topojson-client";
 import { get } from "./api.js";
+import { nameIn } from "./search.js";
 
 const OPACITY = 0.85;
 const CELLS_PER_PIXEL = 0.5;
@@ -10,7 +11,7 @@ const EQUATOR_PIXEL_M = 156_543;
 const SIDE = 512;
 const KM_PER_DEGREE = 111.2;
 const SLOWEST_KMH = 3;
-const LABEL_ROOM = { width: 96, height: 30 };
+const LABEL_ROOM = { dot: 28, letter: 8, height: 30 }; // of a name and its dot, in pixels
 const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -99,7 +100,9 @@ export class RainMap {
     if (this.outside) this.outside.setStyle({ color: colour("--outside-line"), fillColor: colour("--outside") });
   }
 
-  translate(zoomIn, zoomOut) {
+  translate(zoomIn, zoomOut, language) {
+    this.language = language;
+    this.showNames();
     for (const [name, words] of [["in", zoomIn], ["out", zoomOut]]) {
       const button = this.map.getContainer().querySelector(`.leaflet-control-zoom-${name}`);
       button.title = words;
@@ -114,17 +117,20 @@ export class RainMap {
 
   // Names of the largest places of the view that do not overlap.
   showNames() {
-    if (!this.places) return;
+    if (!this.places || !this.bounds) return; // without a forecast there is no view yet
     this.names.clearLayers();
     const view = this.map.getBounds();
     const taken = [];
     const smallest = 1200 / 4 ** Math.max(0, this.map.getZoom() - 4); // thousands of inhabitants
-    for (const [name, , lat, lon, thousands] of this.places) {
+    for (const place of this.places) {
+      const [, , lat, lon, thousands] = place;
+      const name = nameIn(place, this.language);
       if (thousands < smallest || taken.length > 40) break; // the largest come first
       if (!view.contains([lat, lon])) continue;
-      const at = this.map.latLngToContainerPoint([lat, lon]);
-      if (taken.some((other) => Math.abs(other.x - at.x) < LABEL_ROOM.width && Math.abs(other.y - at.y) < LABEL_ROOM.height)) continue;
-      taken.push(at);
+      const { x, y } = this.map.latLngToContainerPoint([lat, lon]);
+      const end = x + LABEL_ROOM.dot + LABEL_ROOM.letter * name.length;
+      if (taken.some((other) => x < other.end && other.x < end && Math.abs(other.y - y) < LABEL_ROOM.height)) continue;
+      taken.push({ x, y, end });
       const icon = L.divIcon({ className: "town", iconSize: [0, 0], html: `<i></i><span></span>` });
       const marker = L.marker([lat, lon], { icon, pane: "names", interactive: false, keyboard: false }).addTo(this.names);
       marker.getElement().querySelector("span").textContent = name;

@@ -63,7 +63,7 @@ export function showBars(time = barsTime) {
 
 export function nameOf({ lat, lon, name }) {
   if (name) return name;
-  const found = nearestPlace(state.places || [], lat, lon);
+  const found = nearestPlace(state.places || [], lat, lon, state.words.language);
   if (!found) return `${state.words.number(lat, 3)}, ${state.words.number(lon, 3)}`;
   return found.km < 3 ? found.name : state.words.text("from", { km: Math.round(found.km), name: found.name });
 }

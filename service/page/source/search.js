@@ -2,8 +2,11 @@
 
 const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll("ß", "ss").toLowerCase().replace(/[^a-z0-9]+/g, " ").trim();
 
-// Places are [name, country, latitude, longitude, thousands of inhabitants, other name?], the largest first. Names that
-// begin with the text come before those that hold it.
+// Places are [name, country, latitude, longitude, thousands of inhabitants], the largest first, some with another name and
+// its language. The name of one in a language:
+export const nameIn = (place, language) => (place[6] === language ? place[5] : place[0]);
+
+// Names that begin with the text come before those that hold it.
 export function findPlaces(places, text, most = 8) {
   const wanted = plain(text);
   if (!wanted) return [];
@@ -22,14 +25,14 @@ const KM_PER_DEGREE = 111.2;
 const FARTHEST_KM = 30;
 
 // The nearest place of the list with its distance; null where none is within 30 km.
-export function nearestPlace(places, lat, lon) {
+export function nearestPlace(places, lat, lon, language = "en") {
   const east = Math.cos((lat * Math.PI) / 180);
   let best = null;
   for (const place of places) {
     const north = place[2] - lat;
     if (Math.abs(north) * KM_PER_DEGREE > FARTHEST_KM) continue;
     const km = KM_PER_DEGREE * Math.hypot(north, (place[3] - lon) * east);
-    if (km <= FARTHEST_KM && (!best || km < best.km)) best = { name: place[0], km };
+    if (km <= FARTHEST_KM && (!best || km < best.km)) best = { name: nameIn(place, language), km };
   }
   return best;
 }

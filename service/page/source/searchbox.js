@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { $, element, say } from "./dom.js";
-import { findPlaces } from "./search.js";
+import { findPlaces, nameIn } from "./search.js";
 import { state } from "./shared.js";
 
 const box = { items: [], active: -1, onChoose: () => {} };
@@ -22,7 +22,9 @@ export function startSearch(onChoose) {
 
 async function search() {
   const found = findPlaces(await places(), $("search").value);
-  box.items = found.map(([name, country, lat, lon], index) => {
+  box.items = found.map((place, index) => {
+    const [, country, lat, lon] = place;
+    const name = nameIn(place, state.words.language);
     const item = element("div", { role: "option", id: `result-${index}`, "aria-selected": "false" }, name, element("small", {}, country));
     item.addEventListener("click", () => { closeSearch(); $("search").value = name; box.onChoose({ lat, lon, name }); });
     return item;

@@ -13,10 +13,10 @@ export function showFacts() {
     $(id).dateTime = time;
   }
   $("model").textContent = forecast.model.name;
-  $("version").textContent = forecast.model.version;
-  $("method").textContent = isFallback(forecast) ? words.text("fallback", { method: forecast.method, model: forecast.model.name }) : words.text("theModel");
+  $("version").replaceChildren(...pieces(forecast.model.version, "+"));
+  $("method").textContent = isFallback(forecast) ? fallbackWords(forecast, words) : words.text("theModel");
   $("method").classList.toggle("warned", isFallback(forecast));
-  $("product").replaceChildren(...forecast.product.split(/(?<=_)/).flatMap((part) => [part, element("wbr")])); // a long name breaks after "_"
+  $("product").replaceChildren(...pieces(forecast.product, "_"));
   $("cells").textContent = words.text("every", { km: cellKm(forecast, words), minutes: forecast.leads.length ? forecast.leads[0].lead_minutes : "–" });
   $("coverage").textContent = words.text("ofGrid", { percent: Math.round(100 * (forecast.leads.length ? forecast.leads[0].coverage : 0)) });
   $("missing").textContent = forecast.missing_radars.length ? forecast.missing_radars.join(", ") : words.text("none");
@@ -29,6 +29,11 @@ export function showFacts() {
   showNotice();
 }
 
+// The pieces of a long name, which may break after a letter.
+const pieces = (name, after) => name.split(after).flatMap((part, index, all) => (index + 1 < all.length ? [`${part}${after}`, element("wbr")] : [part]));
+
+const fallbackWords = (forecast, words) => words.text("fallback", { method: words.model(forecast.method), model: words.model(forecast.model.name) });
+
 const cellKm = (forecast, words) => words.number(forecast.grid.pixel_x_m / 1000, forecast.grid.pixel_x_m % 1000 ? 1 : 0);
 
 // What is not live radar, not the model asked for, not the newest, or slowed down stands above the map at all times.
@@ -37,10 +42,10 @@ export function noticeOf(forecast, checks, isArchived, words) {
   const invented = [words.text("inventedBanner"), ...(forecast.grid.pixel_x_m > 1000 ? [words.text("coarse", { km: cellKm(forecast, words) })] : [])];
   const kind = forecast.invented ? invented : isReplay ? [words.text("replayBanner")] : [];
   const pace = isReplay && checks.replay !== "ok" && !checks.replay.startsWith("waiting") ? [words.pace(checks.replay)] : [];
-  const fallback = isFallback(forecast) ? [words.text("fallback", { method: forecast.method, model: forecast.model.name })] : [];
   const degraded = forecast.status === "degraded" ? [words.text("degradedBanner")] : [];
+  const reason = isFallback(forecast) ? [fallbackWords(forecast, words)] : degraded; // why there is a fallback is in the notes
   const archived = isArchived ? [words.text("archivedBanner", { time: words.dayAndClock(forecast.reference_time) })] : [];
-  return [...archived, ...kind, ...pace, ...fallback, ...degraded].join(" ");
+  return [...archived, ...kind, ...pace, ...reason].join(" ");
 }
 
 export function showNotice() {

@@ -31,6 +31,7 @@ export async function showWaiting(name) {
   say("waiting-text", reason);
   $("waiting-command").hidden = !command;
   say("waiting-command", command);
-  const checks = Object.entries(ready.checks).filter(([part, value]) => value !== "ok" && part !== "data").map(([part, value]) => `${part}: ${value}`);
+  const others = ["data", "replay"]; // what these say of the wait is in the reason
+  const checks = Object.entries(ready.checks).filter(([part, value]) => value !== "ok" && !others.includes(part)).map(([part, value]) => `${part}: ${value}`);
   say("waiting-why", ready.detail || checks.join("; "));
 }

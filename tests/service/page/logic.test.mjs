@@ -8,7 +8,7 @@ import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../ser
 import { axisTop, bars, likeliest, sentences, statedRain, sumOfHour } from "../../../service/page/source/place.js";
 import { reliabilityChart, scoreChart } from "../../../service/page/source/charts.js";
 import { rainTimesWords, recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
-import { findPlaces, nearestPlace } from "../../../service/page/source/search.js";
+import { findPlaces, nameIn, nearestPlace } from "../../../service/page/source/search.js";
 import { reasonOf } from "../../../service/page/source/reason.js";
 import { creditWords, noteWords } from "../../../service/page/source/translated.js";
 import { LANGUAGES, Words } from "../../../service/page/source/words.js";
@@ -123,6 +123,13 @@ test("bars have a band only where the answer has quantiles", () => {
   assert.ok(!bars(pointOf([row(5, 1)]), english).includes('class="range"'));
   assert.ok(bars(pointOf([row(5, 1, { q10: 0.2, q50: 0.9, q90: 3 })]), english).includes('class="range"'));
   assert.equal(axisTop(pointOf([row(5, 1, { q90: 7 })])), 10);
+});
+
+test("a place has the name of the reader's language where the list has it", () => {
+  const [munich, cologne, berlin] = [["Munich", "DE", 48.1, 11.6, 1260, "München", "de"], ["Köln", "DE", 50.9, 7, 964, "Cologne", "en"], ["Berlin", "DE", 52.5, 13.4, 3426]];
+  assert.deepEqual([munich, cologne, berlin].map((place) => nameIn(place, "de")), ["München", "Köln", "Berlin"]);
+  assert.deepEqual([munich, cologne, berlin].map((place) => nameIn(place, "en")), ["Munich", "Cologne", "Berlin"]);
+  assert.equal(nearestPlace([munich], 48.1, 11.6, "de").name, "München");
 });
 
 const PLACES = [["Berlin", "DE", 52.524, 13.411, 3426], ["Köln", "DE", 50.933, 6.95, 964, "Cologne"], ["Bad Köstritz", "DE", 50.93, 12.0, 3.7], ["Gießen", "DE", 50.587, 8.678, 74.4]];

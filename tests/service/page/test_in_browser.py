@@ -228,6 +228,7 @@ def test_the_reason_of_waiting_is_named(browser, tmp_path):
         expect(page.locator("#waiting-text")).to_contain_text("--replay instead of --source")
         assert "1 Jun 2024" in text(page, "waiting-text")
         assert text(page, "waiting-command").startswith("nowcast run --replay ")
+        page.wait_for_function("navigator.serviceWorker.getRegistration().then(Boolean)")  # it can be installed already
     with served(service) as base, opened(browser, f"{base}/", locale="de-DE") as page:
         expect(page.locator("#waiting-text")).to_contain_text("zu alt für eine Vorhersage")
         assert text(page, "waiting-title") == "Warten auf die erste Vorhersage"
