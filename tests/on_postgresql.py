@@ -1,4 +1,4 @@
-"""A pytest plug-in, `-p tests.on_postgresql`: every live store of the tests has its catalogue in PostgreSQL.
+"""A pytest plug-in, `-p tests.on_postgresql`: every live store of the tests has catalogue and rules in PostgreSQL.
 
 The address is in the variable TEST_POSTGRESQL_URL; each store gets a schema of its own there, and keeps it when it is
 opened again.
@@ -11,17 +11,19 @@ import pytest
 from sqlalchemy import create_engine, make_url
 from sqlalchemy.engine import Engine
 
-import ingest.store.index
+import ingest.store.live
+import service.access.keybook
+import service.alerts.rulebook
 import service.forecasts.catalogue
 from ingest.store.database import open_engine
 
 SERVER = os.environ.get("TEST_POSTGRESQL_URL", "")
 
 
-def on_postgresql(database_url: str) -> Engine:
+def on_postgresql(database_url: str, *, synced: bool = False) -> Engine:
     """The engine of a store: SQLite files become schemas."""
     if not database_url.startswith("sqlite"):
-        return open_engine(database_url)
+        return open_engine(database_url, synced=synced)
     schema = f"home_{hashlib.sha256(database_url.encode()).hexdigest()[:16]}"
     administrator = create_engine(SERVER)
     with administrator.begin() as connection:
@@ -37,12 +39,24 @@ def on_postgresql(database_url: str) -> Engine:
 OPENED: list[Engine] = []
 
 
+@pytest.fixture(autouse=True, scope="session")
+def postgresql():
+    """Before the first store of any scope."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (
+            ingest.store.live,
+            service.forecasts.catalogue,
+            service.access.keybook,
+            service.alerts.rulebook,
+        ):
+            patch.setattr(module, "open_engine", on_postgresql)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def postgresql(monkeypatch: pytest.MonkeyPatch):
-    for module in (ingest.store.index, service.forecasts.catalogue):
-        monkeypatch.setattr(module, "open_engine", on_postgresql)
+def few_connections():
+    """Close those of each test: the server has a hundred; an engine that is used again opens its own."""
     yield
     for engine in OPENED:
         assert engine.dialect.name == "postgresql"
         engine.dispose()
-    OPENED.clear()

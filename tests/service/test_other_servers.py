@@ -53,7 +53,13 @@ SAME_TESTS = (
     "tests/ingest/store/test_retention.py",
     "tests/ingest/store/test_quality_and_status.py",
 )
-OF_SQLITE_ALONE = "sqlite or no_longer_one or where_none_can_be or processes_write_at_once"
+SAME_TESTS_OF_ALERTS = tuple(
+    f"tests/service/alerts/test_{name}.py"
+    for name in ("rules_api", "rule_events", "evaluation", "ends", "tasks", "delivery", "email", "cap")
+)
+OF_SQLITE_ALONE = (
+    "sqlite or no_longer_one or where_none_can_be or processes_write_at_once or file_of_rules or nothing_is_written"
+)
 """Tests by name that damage the SQLite file itself, or whose own processes know nothing of the plug-in."""
 
 
@@ -180,16 +186,39 @@ def test_a_worker_forecasts_and_scores_over_postgresql_and_a_redis_server_of_its
     catalogue.engine.dispose()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("file", SAME_TESTS)
-def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file: str):
+def _pass_on_postgresql(postgresql_url: str, file: str) -> None:
+    """Run the tests of a file with every store in PostgreSQL."""
     command = [sys.executable, "-m", "pytest", "-p", "tests.on_postgresql", "-k", f"not ({OF_SQLITE_ALONE})", file]
     environment = {**os.environ, "TEST_POSTGRESQL_URL": postgresql_url, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout[-6000:]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", SAME_TESTS)
+def test_the_tests_of_the_catalogue_pass_on_postgresql(postgresql_url: str, file: str):
+    _pass_on_postgresql(postgresql_url, file)
     engine = create_engine(postgresql_url)
     assert any(re.fullmatch(r"home_[0-9a-f]{16}", name) for name in inspect(engine).get_schema_names())
     engine.dispose()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("file", SAME_TESTS_OF_ALERTS)
+def test_the_tests_of_rules_pass_on_postgresql(postgresql_url: str, file: str):
+    """Migrations, rules, states, alerts, events, messages and subscribers, as on SQLite."""
+    before = _rules_on(postgresql_url)
+    _pass_on_postgresql(postgresql_url, file)
+    assert _rules_on(postgresql_url) > before, "no rule was stored there"
+
+
+def _rules_on(postgresql_url: str) -> int:
+    """Number of schemas in which a rule was ever stored."""
+    engine, used = create_engine(postgresql_url), "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'rules'"
+    with engine.connect() as connection:
+        found = sum(bool(count) for count in connection.exec_driver_sql(used).scalars())
+    engine.dispose()
+    return found
 
 
 @pytest.mark.long

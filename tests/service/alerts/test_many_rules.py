@@ -16,7 +16,7 @@ from service.alerts.evaluation import evaluate
 from service.alerts.machine import RuleState
 from service.alerts.regions import Regions
 from service.alerts.rule import checked_definition
-from service.alerts.rulebook import RuleBook
+from service.alerts.rulebook import RuleBook, RuleLimitError
 from service.alerts.tables import RuleRow, RuleStateRow
 from service.forecasts.packing import rounded_rate
 from service.forecasts.records import StoredForecast
@@ -83,6 +83,8 @@ def test_ten_thousand_rules_take_five_seconds_of_two_cores(tmp_path):
     with writing(book.engine) as connection:
         connection.execute(insert(RuleRow), rows)
         connection.execute(insert(RuleStateRow), states)
+    with pytest.raises(RuleLimitError, match="at most 10000 rules"):
+        book.create("x", definition)
     cells = AreaCells(Regions())
     for name in ("cold", "warm"):
         began, cpu_began = perf_counter(), process_time()
