@@ -1,20 +1,56 @@
-"""Second copies of catalogue, keys and rules: `python -m service.backup make`, `list`, `restore WHICH`.
+"""Backups in one file: `nowcast backup FILE`, `nowcast restore FILE`; and second copies of catalogue, keys and rules.
+
+`python -m service.backup make`, `list`, `restore WHICH` are about the second copies in the live store.
 
 The worker makes one of each a day. A damaged catalogue is repaired from its copy without a command; keys are not, since
 an older copy could hold a key that was revoked since.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from core.command import errors_in_one_line
 from core.settings import settings_from_environment
 from ingest.store import backup
 from service.access.copies import Database, databases, folder_of, restore_file
+from service.copies import backup_file
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+class FileGroup(TyperGroup):
+    """Takes a first word that is no command as the file of `save`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of the arguments."""
+        is_file = args and args[0] not in self.commands
+        return super().resolve_command(ctx, ["save", *args] if is_file else args)
+
+
+app = typer.Typer(cls=FileGroup, no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.command()
+def save(
+    file: Annotated[Path, typer.Argument(help="a new file; readable by its owner alone")],
+    force: Annotated[bool, typer.Option("--force", help="replace the file")] = False,
+) -> None:
+    """Write scores, jobs, keys, rules, alerts and models into one file; the service may be at work."""
+    with errors_in_one_line():
+        done = backup_file.save(settings_from_environment(), file, force=force)
+    typer.echo(f"{done.rows} rows and {done.files} files of models are in {file}", err=True)
+
+
+def load(
+    file: Annotated[Path, typer.Argument(help="made by `nowcast backup FILE`")],
+    force: Annotated[bool, typer.Option("--force", help="replace what is stored, and restore under a service")] = False,
+) -> None:
+    """Restore a backup into an empty NOWCAST_HOME, or an empty database."""
+    with errors_in_one_line():
+        done = backup_file.load(settings_from_environment(), file, force=force)
+    typer.echo(f"{done.rows} rows and {done.files} files of models are restored; start the service", err=True)
 
 
 @app.command()

@@ -21,6 +21,7 @@ from core.command import errors_in_one_line
 from core.errors import NowcastError
 from core.settings import Settings, settings_from_environment
 from ingest.store.database import open_engine
+from service.process.supervisor import STARTING_S
 from service.tasks.liveness import Process, last_work, silence_s
 
 TIMEOUT_S: Final = 5.0
@@ -63,7 +64,8 @@ def main(
         check = api_check(port or settings.port) if is_api else work_check(part, settings)
         trouble = check()
         if trouble and end and confirmed(check):
-            kill_part(part, settings.part_late_s if is_api else silence_s(cast("Process", part.value), settings))
+            limit_s = settings.part_late_s if is_api else silence_s(cast("Process", part.value), settings)
+            kill_part(part, older_than_s=limit_s + STARTING_S)
     if trouble:
         typer.echo(f"{part}: {trouble}", err=True)
         raise typer.Exit(1)
@@ -116,7 +118,7 @@ def confirmed(check: Callable[[], str], within_s: float = CONFIRM_S, wait: Calla
 
 
 def kill_part(part: ContainerPart, older_than_s: float) -> None:
-    """Kill the processes of a part, except those that have just started."""
+    """Kill the processes of a part, except those that may be starting still."""
     for pid, age_s in processes_of(part):
         if age_s > older_than_s:
             with suppress(OSError):

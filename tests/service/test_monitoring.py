@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import promql_parser as promql
 import pytest
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from core.settings import Settings
+from ingest.store.progress import Part, ProgressRecorder
 from ingest.windows.series import SHORTEST_CADENCE_MINUTES
 from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
 from service.tasks.queue import MAKE_FORECAST, RUN_JOB, SCHEDULE, schedule
@@ -22,6 +25,7 @@ from service.telemetry import metrics
 from tests.end_to_end.stack import ROOT
 from tests.service.api_support import REFERENCE, fill, frames_at, lead_times, running, service_at
 from tests.service.queue_server import queue_server
+from tests.waiting import PATIENCE_S
 
 DEPLOY = ROOT / "deploy"
 ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())
@@ -66,6 +70,8 @@ def exposed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
         service.verify_observed()
         for giver in (SCHEDULE, "worker", "alerts@host"):
             mark_completed(service.catalogue.engine, giver, datetime.now(UTC))
+        for part in get_args(Part):
+            ProgressRecorder(service.catalogue.engine, part, service.settings).record()
         service.store.quarantine(b"no radar file", "x.bin", "damaged")
         write_beat(service.store, now[0], Totals(), SourceBeat("folder", {}), Pause())
         with running(service) as client:
@@ -141,6 +147,25 @@ def test_a_look_of_the_schedule_may_expire():
     assert "cycle_task" in looks
     assert not [name for name in looks if re.fullmatch(expired, name)]
     assert {name.rpartition(".")[2] for name in (MAKE_FORECAST, RUN_JOB)} == set(expired.split("|"))
+
+
+def test_each_alert_is_driven_over_its_threshold():
+    cases = [
+        test
+        for case in yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yml").read_text())["tests"]
+        for test in case["alert_rule_test"]
+    ]
+    assert {test["alertname"] for test in cases if test["exp_alerts"]} == {rule["alert"] for rule in RULES}
+    assert {test["alertname"] for test in cases if not test["exp_alerts"]} == {rule["alert"] for rule in RULES}
+
+
+def test_prometheus_raises_each_alert_where_it_should():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool (Debian: prometheus)")
+    command = [promtool, "test", "rules", "alerts_test.yml"]
+    done = subprocess.run(command, cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_one_missing_scan_is_no_alert():

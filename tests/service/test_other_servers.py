@@ -20,15 +20,18 @@ import redis
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from celery import Celery
-from sqlalchemy import MetaData, create_engine, inspect, select
+from sqlalchemy import MetaData, create_engine, func, inspect, select
 from sqlalchemy.engine import make_url
 
 from core.errors import ConfigError
+from core.settings import Settings
 from ingest.store.database import open_engine, reading, writing
 from ingest.store.live import Store
 from ingest.store.schema import known_revisions, migrate, prepare, revision_of
 from ingest.store.tables import Base
 from service.access.keybook import KeyBook
+from service.copies.backup_file import load, save
+from service.copies.rows import Databases
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.periods import Period, sums_over
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
@@ -38,6 +41,7 @@ from service.tasks.queue import HEARTBEAT, MAKE_BASELINES, MAKE_FORECAST, VERIFY
 from service.tasks.watchdog import last_heartbeats
 from tests.end_to_end.stack import ROOT, end, process_environment
 from tests.service.conftest import rain
+from tests.service.copies.filled import filled, rows_of
 from tests.waiting import PATIENCE_S, wait_until
 
 pytestmark = pytest.mark.stack
@@ -270,3 +274,25 @@ def test_a_catalogue_of_release_0_1_0_is_upgraded_on_postgresql_too(
     old.dispose()
     store.engine.dispose()
     engine.dispose()
+
+
+@pytest.mark.long
+def test_a_backup_goes_from_sqlite_to_postgresql_and_back(database_url: str, tmp_path: Path):
+    old, server = Settings(home=tmp_path / "old"), Settings(home=tmp_path / "server", database_url=database_url)
+    there, back = filled(old), Settings(home=tmp_path / "back")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert save(old, first) == load(server, first)
+    on_server = Databases.of_settings(server, create=False)
+    assert rows_of(on_server) == rows_of(there)
+    table = Base.metadata.tables["scored_leads"]
+    with writing(on_server.catalogue) as connection:  # its numbers go on after the restored ones
+        row = connection.execute(select(table).order_by(table.c.id.desc())).mappings().first()
+        assert row is not None
+        new = {name: value for name, value in row.items() if name != "id"} | {"model": "another"}
+        connection.execute(table.insert(), [new])
+        assert connection.scalar(select(func.max(table.c.id))) == row["id"] + 1
+    save(server, second)
+    load(back, second)
+    assert rows_of(Databases.of_settings(back, create=False)) == rows_of(on_server)
+    for databases in (there, on_server):
+        databases.catalogue.dispose()

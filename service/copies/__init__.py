@@ -1,0 +1,1 @@
+"""Backups of an installation in one file, and their restoration."""
