@@ -63,7 +63,8 @@ function sumSentence(point, words) {
   const amount = (point.amounts || []).find((one) => one.minutes === HOUR_MINUTES);
   if (amount && typeof amount.q50 === "number") {
     const [low, mm, high] = [amount.q10, amount.q50, amount.q90].map((value) => words.number(value, 1));
-    return amount.q90 > 0 ? words.text("sumBand", { mm, low, high }) : null;
+    if (amount.q90 >= LEAST_MM) return words.text("sumBand", { mm, low, high });
+    return point.outlook === "rain" ? words.text("sumLittle") : null;
   }
   const sum = sumOfHour(point);
   if (sum === null || point.outlook !== "rain") return null;

@@ -200,6 +200,9 @@ test("start and end of the rain belong to its probability", () => {
 test("the sum of the hour has the band of the members where there is one", () => {
   const amounts = [{ minutes: 60, q10: 0.2, q50: 0.5, q90: 1.44 }, { minutes: 120, q10: 9, q50: 9, q90: 9 }];
   assert.ok(sentences(pointOf([row(5, 1)], { next_rain_start: at(5), amounts }), english).includes("0.5 mm in the next hour (10 to 90 %: 0.2 to 1.4 mm)."));
+  const little = { amounts: [{ minutes: 60, q10: 0, q50: 0, q90: 0.04 }], next_rain_start: at(5) };
+  assert.ok(sentences(pointOf([row(5, 1)], little), english).includes("Less than 0.1 mm in the next hour."));
+  assert.ok(!sentences(pointOf([row(5, 0)], { ...little, outlook: "dry" }), english).some((text) => text.includes("next hour")));
 });
 
 test("a sum that rounds to nothing is not written as 0.0 mm", () => {
