@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench chaos soak mutants page guide typescript clean
+.PHONY: help install run test test-long check lint bench chaos soak mutants page guide typescript secrets lock supply-chain clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -21,6 +21,9 @@ help:
 	@echo "make install    the environment alone"
 	@echo "make typescript the TypeScript client, in build/typescript, from the OpenAPI document (needs npm)"
 	@echo "make page       the page's built files, from service/page/source (needs npm)"
+	@echo "make secrets    a random password for each server of docker-compose.yml, in secrets/"
+	@echo "make lock       requirements.lock, the packages of the image with their hashes"
+	@echo "make supply-chain bill of materials and licences of the image, and what bandit finds"
 	@echo "make guide      the guide as web pages, in build/site"
 
 install: $(STAMP)
@@ -74,6 +77,24 @@ typescript: install
 	$(BIN)/python docs/make_openapi.py service/client/typescript/openapi.json
 	mkdir -p build/typescript
 	cd service/client/typescript && npm ci && npm run build && npm pack --pack-destination ../../../build/typescript
+
+# Readable for the containers' own users, in a folder that no other user of this machine may enter.
+secrets:
+	@mkdir -p -m 700 secrets
+	@for name in nowcast_redis_password nowcast_database_password; do test -e secrets/$$name || \
+		{ head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \n' > secrets/$$name && chmod 444 secrets/$$name; }; done
+
+# Again whenever dependencies or their pins change; tests/deploy/test_lock.py compares the two.
+lock:
+	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
+	build/uv/bin/uv pip compile pyproject.toml --quiet --extra postgresql --constraint constraints.txt --universal \
+		--python-version 3.11 --generate-hashes --no-emit-package torch --no-header --no-annotate \
+		--output-file requirements.lock
+
+supply-chain: install
+	$(BIN)/python -m venv build/supply
+	build/supply/bin/python -m pip install --quiet --disable-pip-version-check -r deploy/supply-chain.txt
+	$(BIN)/python deploy/supply_chain.py build/supply/bin
 
 guide: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

@@ -138,7 +138,15 @@ def in_front(name: str, address: str, certificate: tuple[Path, Path], folder: Pa
         f"{{\n\tadmin off\n\tauto_https off\n}}\nhttps://{NAME}:{secure} {{\n\ttls {chain} {key}\n\tbind {LOOPBACK}\n"
     )
     file = folder / "Caddyfile"
-    file.write_text(_replaced(text, {"127.0.0.1:8000": address, f"\n{NAME} {{\n": f"\n{site}"}))
+    file.write_text(
+        _replaced(
+            text,
+            {
+                "\treverse_proxy {$UPSTREAM:127.0.0.1:8000}": f"\treverse_proxy {address}",
+                f"\n{{$SITE:{NAME}}} {{\n": f"\n{site}",
+            },
+        )
+    )
     command = [program("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
     with running(command, secure, folder):
         yield secure, 0
