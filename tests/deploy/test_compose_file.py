@@ -83,7 +83,8 @@ def test_every_variable_of_a_part_is_a_setting(name):
 def test_a_frozen_part_is_ended_by_its_health_check(name):
     kind, *command = OURS[name]["healthcheck"]["test"]
     part = {"worker-gpu": "worker", "alerter": "alerts"}.get(name, name)
-    assert (kind, command) == ("CMD", ["python", "-m", "service.healthcheck", part, "--end"])
+    port = ["--port", "8000"] if name == "api" else []
+    assert (kind, command) == ("CMD", ["python", "-m", "service.healthcheck", part, *port, "--end"])
     assert OURS[name]["init"]
 
 

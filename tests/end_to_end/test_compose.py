@@ -87,7 +87,8 @@ class Containers:
 
     def healthy(self, service: str) -> bool:
         kind, *words = SERVICES[service]["healthcheck"]["test"]
-        mapped = [self.mapped(word) for word in words]
+        # in a container `--end` reaches the part of this container alone, here that of any program of the machine
+        mapped = [self.mapped(word) for word in words if word != "--end"]
         command = ["sh", "-c", *mapped] if kind == "CMD-SHELL" else mapped
         done = subprocess.run(command, env=self.environment(service), cwd=ROOT, capture_output=True, timeout=PATIENCE_S)
         return done.returncode == 0
