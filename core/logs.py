@@ -2,12 +2,14 @@
 
 import json
 import logging
+import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final, Literal
 
 LogFormat = Literal["text", "json"]
@@ -15,6 +17,7 @@ LogFormat = Literal["text", "json"]
 _SECRET: Final = re.compile(r"(?<=://)([^\s:/@'\"]*):([^\s/'\"]*)@")
 """Password of a URL, up to the last @ before the host: a password may contain that character."""
 
+_NO_HANDLE: Final = "socket.accept() out of system resource"
 _CHATTY: Final = ("httpx2", "watchfiles", "alembic")
 _context: ContextVar[Mapping[str, str]] = ContextVar("log_about", default={})  # noqa: B039 - never changed in place
 
@@ -88,6 +91,29 @@ class JsonLines(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
+class Seldom(logging.Filter):
+    """Lets a message that is repeated pass once a minute.
+
+    Without a free file handle asyncio reports each waiting connection with a traceback, thousands a second, and fills
+    the disk with them.
+    """
+
+    def __init__(self, text: str, every_s: float = 60.0, clock: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._text, self._every_s, self._clock = text, every_s, clock
+        self._next_s = -math.inf
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line is written."""
+        if self._text not in record.getMessage():
+            return True
+        now_s = self._clock()
+        if now_s < self._next_s:
+            return False
+        self._next_s = now_s + self._every_s
+        return True
+
+
 def set_up_logs(part: str, level: str, log_format: LogFormat) -> None:
     """Send the lines of every logger, of libraries too, to standard error in one format.
 
@@ -104,5 +130,8 @@ def set_up_logs(part: str, level: str, log_format: LogFormat) -> None:
         library = logging.getLogger(name)
         library.propagate = library.propagate or bool(library.handlers)  # `--no-access-log` leaves it without either
         library.handlers.clear()
+    library = logging.getLogger("asyncio")
+    if not any(isinstance(one, Seldom) for one in library.filters):
+        library.addFilter(Seldom(_NO_HANDLE))
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -10,6 +10,7 @@ import pytest
 
 from core.logs import (
     JsonLines,
+    Seldom,
     TextLines,
     add_log_context,
     current_log_context,
@@ -118,3 +119,23 @@ logging.getLogger("uvicorn.error").info("a start")
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
         lines[option] = [json.loads(line)["message"] for line in done.stderr.splitlines()]
     assert lines == {"with": ["a request", "a start"], "without": ["a start"]}
+
+
+def test_a_shortage_of_handles_does_not_fill_the_disk_with_lines():
+    """asyncio reports each waiting connection: 1,200 tracebacks in four seconds."""
+    now_s = [0.0]
+    seldom = Seldom("out of system resource", clock=lambda: now_s[0])
+    lines = [logging.makeLogRecord({"msg": f"socket.accept() {text}"}) for text in ("out of system resource", "else")]
+    written = [[seldom.filter(line) for line in lines] for _ in range(3)]
+    assert written == [[True, True], [False, True], [False, True]]
+    now_s[0] = 61.0
+    assert seldom.filter(lines[0]), "once a minute, so that a shortage that lasts shows"
+    code = """
+import logging
+from core.logs import set_up_logs
+set_up_logs("api", "INFO", "json")
+for _ in range(3):
+    logging.getLogger("asyncio").error("socket.accept() out of system resource")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,26 @@
+"""Sixty seconds of mutated files, requests, settings and status files; `python -m tests.fuzz.run` for longer."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.run import fuzz, mutated
+
+NAMES = ["readers", "requests", "settings", "status"]
+
+
+def test_one_seed_gives_one_sequence():
+    content = bytes(range(256)) * 4
+    made = [mutated(content, random.Random("24:readers:7")) for _ in range(2)]
+    assert made[0] == made[1] != content
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_but_the_documented_errors(tmp_path: Path):
+    ends, problems = fuzz(tmp_path, 24, 60, NAMES)
+    assert problems == []
+    assert ends["readers"]["read"], "some are still read, so that the mutations reach the decoders"
+    assert ends["settings"]["accepted"]
+    assert ends["requests"]["200"]
