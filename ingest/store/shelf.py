@@ -73,8 +73,9 @@ class Shelf:
         return list(files.values())
 
     def scan_files(self) -> Iterator[Path]:
-        """Return the complete files of scans."""
-        return (path for path in (self._home / "scans").rglob("*.nc") if not path.name.startswith("."))
+        """Return the complete files of scans; a folder of such a name is none of them."""
+        found = (self._home / "scans").rglob("*.nc")
+        return (path for path in found if not path.name.startswith(".") and path.is_file())
 
     def _is_late(self, frame: RadarFrame) -> bool:
         newest = self._index.latest(frame.product)

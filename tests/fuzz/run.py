@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
+import httpx2
 import typer
 from starlette.testclient import TestClient
 
@@ -152,7 +154,8 @@ def request_cases(client: TestClient) -> Case:
         for parameter in operation.get("parameters", ()):
             value = chance.choice((*ODD, str(parameter.get("example", "")), "latest"))
             if parameter["in"] == "path":
-                path = path.replace(f"{{{parameter['name']}}}", chance.choice((value.strip("/") or "x", "latest")))
+                name = quote(value.encode("utf-8", "replace"), safe="") or "x"
+                path = path.replace(f"{{{parameter['name']}}}", chance.choice((name, "latest")))
             elif parameter["in"] == "query" and chance.random() < 0.6:
                 query[parameter["name"]] = value
         if chance.random() < 0.1:
@@ -161,7 +164,7 @@ def request_cases(client: TestClient) -> Case:
         kind = chance.choice(("application/json", "multipart/form-data; boundary=x", "text/plain", ""))
         try:
             answer = client.request(method, path, params=query, content=body, headers={"Content-Type": kind})
-        except (ValueError, UnicodeError):  # the client itself refuses to send it
+        except (ValueError, httpx2.InvalidURL):  # the client itself refuses to send it
             return "not sent", None
         is_fault = answer.status_code >= 500 and answer.status_code not in BUSY
         return str(answer.status_code), f"{method} {path} {query} {body!r}: {answer.text[:300]}" if is_fault else None

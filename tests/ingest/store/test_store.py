@@ -184,6 +184,17 @@ def test_rebuild_gives_the_same_catalogue_from_the_files(store, caplog):
     assert store.recorded_frames("ab" * 32, "a.gz") is None, "a rebuild needs the sources looked through again"
 
 
+def test_a_stray_folder_and_a_stray_file_stop_no_rebuild(store):
+    """A folder `deep.nc` below the scans kept every part from starting once the catalogue was lost."""
+    fill(store, 0, 5)
+    (store.home / "scans" / "stray" / "deep.nc").mkdir(parents=True)
+    (store.home / "scans" / "stray.nc").write_bytes(b"no scan")
+    assert store.rebuild() == 2
+    for part in store.home.glob("catalogue.sqlite*"):
+        part.unlink()
+    assert len(Store(store.home, clock=lambda: NOW).scans()) == 2
+
+
 def test_rebuild_forgets_scans_whose_files_are_gone(store):
     fill(store, 0, 5)
     store.scans()[0].path.unlink()
