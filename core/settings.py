@@ -1,16 +1,17 @@
 """Settings of the running system, read once from `NOWCAST_*`; a misspelt variable stops the start."""
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from core.access_settings import AccessSettings
 from core.connections import Connections, check_secret_files
-from core.errors import ConfigError
+from core.errors import ConfigError, shown
 from core.units import THRESHOLDS_MMH
 
 PREFIX = "NOWCAST_"
@@ -212,6 +213,10 @@ def settings_from_environment() -> Settings:
             f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in err.errors()
         )
         raise ConfigError(problems) from err
+    except SettingsError as err:  # a list or an object that is not JSON
+        field = (re.findall(r'field "(\w+)"', str(err)) or ["?"])[0]
+        got = shown(os.environ.get(f"{PREFIX}{field.upper()}", ""))
+        raise ConfigError(f'{PREFIX}{field.upper()}: expected JSON such as ["a", "b"], got {got}') from err
 
 
 def _named(text: str) -> str:

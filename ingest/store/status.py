@@ -140,7 +140,7 @@ def read_beat(home: Path) -> dict[str, Any]:
         return {}
     if not isinstance(beat, dict):
         return {}
-    plain = {name: value for name, value in beat.items() if _fits(name, value)}
+    plain = {name: value for name, value in beat.items() if name != "sources" and _fits(name, value)}
     if isinstance(sources := beat.get("sources"), dict):
         plain["sources"] = {name: _state(one) for name, one in sources.items() if isinstance(one, dict)}
     return plain

@@ -52,6 +52,15 @@ def test_a_wrong_value_is_named(name: str, value: str, monkeypatch: pytest.Monke
         settings_from_environment()
 
 
+@pytest.mark.parametrize("name", ["THRESHOLDS_MMH", "CORS_ORIGINS", "SOURCE_OPTIONS"])
+@pytest.mark.parametrize("value", ["1.3.0", "*", "[" * 500])
+def test_a_list_that_is_no_json_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended in a traceback, which does not say which variable is meant."""
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(ConfigError, match=f"NOWCAST_{name}: expected JSON"):
+        settings_from_environment()
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().port = 1  # type: ignore[misc]
