@@ -53,7 +53,7 @@ ODD: Final = (
 ENDLESS: Final = ("/events", "/rules/events")
 """Streams that do not end."""
 
-LIMITS: Final = {"max_bytes": 2**26, "max_frames": 50, "max_cells": 2_000_000}
+LIMITS: Final[dict[str, Any]] = {"max_bytes": 2**26, "max_frames": 50, "max_cells": 2_000_000}
 BUSY: Final = (429, 503)
 Case = Callable[[random.Random], tuple[str, str | None]]
 """Makes and tries one case: what kind of end it had, and what is wrong with that (None: nothing)."""

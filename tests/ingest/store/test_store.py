@@ -87,6 +87,13 @@ def test_the_same_content_is_stored_once(store):
     assert store.scans() == before
 
 
+def test_the_same_content_is_stored_again_where_its_file_is_gone(store):
+    assert store.put(frame_at(0))
+    store.latest().path.unlink()
+    assert store.put(frame_at(0)), "the row alone is no scan"
+    assert store.load(store.latest()).valid_time == T0
+
+
 def test_another_content_of_the_same_time_replaces_and_is_logged(store, caplog):
     store.put(frame_at(seed=1))
     assert store.put(frame_at(seed=2)) is True
