@@ -211,7 +211,8 @@ def enter_evaluation(
         "rules": rules,
         "seconds": seconds,
     }
-    return bool(connection.execute(insert_into(EvaluationRow).values(**row).on_conflict_do_nothing()).rowcount)
+    entered = insert_into(EvaluationRow).values(**row).on_conflict_do_nothing().returning(EvaluationRow.part)
+    return connection.scalar(entered) is not None  # the number of rows of an insert is -1 with psycopg
 
 
 def _enter(connection: Connection, rules: Sequence[AlertRule], changes: RuleChanges) -> int:

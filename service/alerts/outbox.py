@@ -74,6 +74,7 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
         .where(~exists().where(same, earlier.state.in_(OPEN)))
         .order_by(row.number)
         .limit(limit)
+        .with_for_update(of=row, skip_locked=True)  # PostgreSQL: those that another process claims now are left to it
     )
     claimed = []
     with writing(engine) as connection:
