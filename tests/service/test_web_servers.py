@@ -248,3 +248,14 @@ def test_under_a_path_of_another_site(address, certificate, tmp_path):
         assert httpx2.get(f"{root}/rain/page/page.js").status_code == 200
         moved = httpx2.get(f"{root}/rain/nowcast/latest/")
         assert moved.headers["location"] == f"{root}/rain/nowcast/latest"
+
+
+@pytest.mark.parametrize("site", ["rain.example.org", "other.example.org"])
+def test_the_name_and_the_service_of_caddy_may_come_from_variables(site: str, tmp_path: Path):
+    variables = {} if site == NAME else {"SITE": site, "UPSTREAM": "api:8000"}
+    command = [program("caddy"), "adapt", "--config", str(ROOT / "deploy" / "caddy" / "Caddyfile")]
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", **variables}
+    done = subprocess.run([*command, "--adapter", "caddyfile"], env=environment, capture_output=True, check=True)
+    (server,) = json.loads(done.stdout)["apps"]["http"]["servers"].values()
+    assert server["routes"][0]["match"] == [{"host": [site]}]
+    assert f'"dial":"{variables.get("UPSTREAM", "127.0.0.1:8000")}"'.encode() in done.stdout
