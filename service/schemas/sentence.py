@@ -6,6 +6,8 @@ from typing import Final, Literal
 from service.schemas.places import PointOut
 
 Language = Literal["en", "de"]
+LEAST_MM: Final = 0.05
+"""A depth below this is written as 0.0."""
 WORDS: Final[dict[Language, dict[str, str]]] = {
     "en": {
         "no coverage": "No radar covers this place.",
@@ -65,9 +67,9 @@ def sentence(point: PointOut, language: Language = "en") -> str:
 
 
 def hour_sum(point: PointOut, language: Language = "en") -> str | None:
-    """Return the amount of the next hour as its 10 % and 90 % quantiles; None without ensemble members."""
+    """Return the amount of the next hour as its 10 % and 90 % quantiles; None without members, and where it is 0.0."""
     for amount in point.amounts or []:
-        if amount.minutes == 60 and amount.q10 is not None and amount.q90 is not None:
+        if amount.minutes == 60 and amount.q10 is not None and amount.q90 is not None and amount.q90 >= LEAST_MM:
             low, high = (_decimal(depth, language) for depth in (amount.q10, amount.q90))
             return WORDS[language]["sum"].format(low=low, high=high)
     return None

@@ -1,7 +1,7 @@
 // The page's words in English.
 
 export const ENGLISH = {
-  title: "Rain nowcast", observed: "Observed", forecast: "Forecast", now: "now", play: "Play", pause: "Pause",
+  title: "Rain nowcast", observed: "Observed", forecast: "Forecast", now: "now", lastScan: "last scan", play: "Play", pause: "Pause",
   loading: "loading {time} …", noScan: "No scan at {time}", missing: "The picture of {time} did not load",
   timeline: "Time of the picture", layer: "Layer", rate: "Rain rate", probability: "Probability of ≥ {mmh} mm/h",
   light: "light", moderate: "moderate", heavy: "heavy", noRadar: "no radar", inflow: "inflow unknown",

@@ -1,7 +1,7 @@
 // The page's words in German.
 
 export const GERMAN = {
-  title: "Regenvorhersage", observed: "Gemessen", forecast: "Vorhersage", now: "jetzt", play: "Abspielen", pause: "Anhalten",
+  title: "Regenvorhersage", observed: "Gemessen", forecast: "Vorhersage", now: "jetzt", lastScan: "letztes Bild", play: "Abspielen", pause: "Anhalten",
   loading: "lädt {time} …", noScan: "Kein Radarbild um {time}", missing: "Das Bild von {time} ließ sich nicht laden",
   timeline: "Zeit des Bildes", layer: "Ebene", rate: "Regenrate", probability: "Wahrscheinlichkeit ≥ {mmh} mm/h",
   light: "leicht", moderate: "mäßig", heavy: "stark", noRadar: "kein Radar", inflow: "Zustrom unbekannt",

@@ -21,9 +21,12 @@ import { Words } from "./words.js";
 const REFRESH_MS = 15_000;
 const MINUTE_MS = 60_000;
 const ARROWS_KM = 60;
+const LAND_MS = 5000; // at the latest the coast is fetched then, on a line so slow that no rain is there
 
+let seen = () => {};
+const firstPicture = new Promise((done) => { seen = done; });
 const map = new RainMap("map", {
-  onState: (key, value) => { screen.mark(key, value); draw(); },
+  onState: (key, value) => { if (value) seen(); screen.mark(key, value); draw(); },
   onClick: ({ lat, lng }) => choosePlace({ lat, lon: lng }),
   onView: () => { loadMore(); writeLink(); },
 });
@@ -91,6 +94,15 @@ async function showForecast(isNew) {
   }
   const scores = isNew ? showScores().then(showRecord) : null; // they change with each scan, as the forecast does
   await Promise.allSettled([scores, readiness().then((ready) => { state.ready = ready; showNotice(); showAge(); map.resize(); })]);
+}
+
+// Show the age, and name the newest scan otherwise once it is too old.
+function showTime() {
+  const wasOld = state.isOld;
+  showAge();
+  if (!state.forecast || state.isOld === wasOld) return;
+  showTicks();
+  draw();
 }
 
 // Show a forecast of the archive; without an id the newest.
@@ -206,10 +218,11 @@ startSearch((place) => choosePlace(place, { move: true }).then(() => $("place").
 startArchive(showRun);
 startNotify();
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => useTheme(stored("theme")));
-setInterval(showAge, 1000);
+setInterval(showTime, 1000);
 useTheme(stored("theme"));
 translate();
 refresh().then(async () => {
+  if (state.forecast) await Promise.race([firstPicture, new Promise((done) => { setTimeout(done, LAND_MS); })]);
   await map.showLand(); // after the first rain: the coast is the larger file
   map.setPlaces(await places());
   if (state.place && !state.place.name) showPoint();

@@ -75,6 +75,9 @@ export function wantedTime() {
   return !frame || screen.wanted === nowIndex(screen.frames) ? null : frame.time;
 }
 
+// A scan that is too old, or of an archived forecast, is not called "now".
+const nowWords = () => state.words.text(state.isOld ? "lastScan" : "now");
+
 function showLabel(frame) {
   const { words } = state;
   const time = words.clock(frame.time);
@@ -82,7 +85,7 @@ function showLabel(frame) {
   $("kind").textContent = words.text(frame.kind);
   const period = HOURS[frame.layer] ? HOURS[frame.layer].map((minutes) => words.clock(Date.parse(frame.time) + minutes * 60_000)).join("–") : time;
   $("when").textContent = `${period} ${words.zoneName(frame.time)}`;
-  $("offset").textContent = frame.lead === 0 ? words.text("now") : `${frame.lead > 0 ? "+" : "−"}${Math.abs(frame.lead)} min`;
+  $("offset").textContent = frame.lead === 0 ? nowWords() : `${frame.lead > 0 ? "+" : "−"}${Math.abs(frame.lead)} min`;
   const isMissing = frame.tiles === null;
   const failed = screen.stateOf(frame) === "failed";
   $("absent").hidden = !(isMissing || failed);
@@ -100,7 +103,7 @@ export function showTicks() {
   $("track").style.setProperty("--now", `${(100 * now) / last}%`);
   const ticks = frames.flatMap((frame, index) => (frame.lead % 30 === 0 && index !== now ? [[index, words.clock(frame.time)]] : []));
   const tick = (index, text, name) => element("span", { class: `${name}${frames[index].lead % 60 === 0 ? "" : " half"}`, style: `left:${(100 * index) / last}%` }, text);
-  $("ticks").replaceChildren(...ticks.map(([index, text]) => tick(index, text, "tick")), tick(now, words.text("now"), "tick now"));
+  $("ticks").replaceChildren(...ticks.map(([index, text]) => tick(index, text, "tick")), tick(now, state.isOld ? words.clock(frames[now].time) : words.text("now"), "tick now"));
 }
 
 export function togglePlay() {

@@ -61,6 +61,7 @@ export function showAge() {
   const { cachedAt } = state.receipt;
   const age = ageOf(forecast, state.receipt, state.ready);
   const stale = !state.run && age.stale;
+  state.isOld = stale || Boolean(state.run);
   const status = stale ? "stale" : forecast.status === "stale" ? "ok" : forecast.status;
   $("age").classList.toggle("stale", stale);
   $("scan-time").textContent = words.clock(forecast.reference_time);

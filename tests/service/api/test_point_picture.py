@@ -55,6 +55,8 @@ def test_the_sum_of_the_hour_is_a_range():
     point = point_of(WET, amounts=AMOUNTS)
     assert (hour_sum(point), hour_sum(point, "de")) == ("Next hour: 0.4 to 2.1 mm", "Nächste Stunde: 0,4 bis 2,1 mm")
     assert hour_sum(point_of(WET)) is None
+    little = {**AMOUNTS[0], "q10": 0.0, "q50": 0.0, "q90": 0.04}
+    assert hour_sum(point_of(DRY, amounts=[little])) is None  # not "0.0 to 0.0 mm"
 
 
 def drawn(point: PointOut, language: Language = "en", width: int = 300, *, dark: bool = False) -> Any:

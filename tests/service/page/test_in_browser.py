@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from core.times import iso
 from tests.service.api_support import REFERENCE
@@ -70,6 +70,24 @@ def test_the_label_waits_for_the_picture_on_a_slow_line(browser, address):
         page.unroute_all(behavior="ignoreErrors")
         slide(page, 24 + 12)
         expect(page.locator("#offset")).to_have_text("+60 min")
+
+
+@pytest.mark.long
+def test_the_coast_is_fetched_after_the_first_rain(browser, address):
+    with opened(browser, "about:blank") as page:
+        held: list[Route] = []
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.route(re.compile(r"/tiles/.*\.png"), lambda route: held.append(route))
+        page.goto(address)
+        page.wait_for_function("document.getElementById('loading').textContent !== ''")
+        page.wait_for_timeout(500)
+        assert held
+        assert not [url for url in asked if url.endswith(("basemap.json", "places.json"))]
+        with page.expect_request("**/page/basemap.json"):
+            for route in held:
+                route.continue_()
+        page.unroute_all(behavior="ignoreErrors")
 
 
 def test_click_and_share_a_place(browser, address):
@@ -188,6 +206,7 @@ def test_age_and_loss_of_the_service_are_loud(browser, tmp_path):
         page.reload()
         shown(page)
         expect(page.locator("#banner")).to_contain_text("too old")
+        expect(page.locator("#offset")).to_have_text("last scan")  # not "now"
         assert text(page, "status") == "stale"
         page.route("**/nowcast/latest", lambda route: route.abort())
         page.evaluate("dispatchEvent(new Event('online'))")
