@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from core.grid import Grid
 from service.api.backend import Backend
 from service.api.views import run_fields
 from service.forecasts.members import amounts_at
 from service.forecasts.nowcast import StoredForecast
-from service.queries.cells import BBox, box_block
+from service.queries.cells import BBox, box_block, swap_hint
 from service.queries.motion import motion_at, motion_vectors, speed_kmh, towards_degrees
 from service.queries.point import PointSeries, point_series, rain_at
 from service.queries.rain import RAIN_MMH, NextRain
@@ -64,7 +65,7 @@ def point_document(backend: Backend, forecast: StoredForecast, lat: float, lon: 
         "amounts": (amounts := _amounts(forecast, point)),
         "motion": None if point.cell is None or point.rate_mmh[0] is None else _motion(forecast, point.cell),
         "rain_from_mmh": RAIN_MMH,
-        "notes": _notes(point, amounts),
+        "notes": _notes(point, amounts, forecast.grid),
     }
 
 
@@ -192,10 +193,10 @@ def _direction(eastward_ms: float, northward_ms: float) -> Document:
     }
 
 
-def _notes(point: PointSeries, amounts: list[Document] | None) -> list[str]:
+def _notes(point: PointSeries, amounts: list[Document] | None, grid: Grid) -> list[str]:
     """Return why fields are null or not known."""
     if point.cell is None:
-        return [OUTSIDE]
+        return [OUTSIDE + swap_hint(grid, point.lat, point.lon)]
     notes = [NO_AMOUNTS] if amounts is None and point.rate_mmh[0] is not None else []
     return [*notes, INFLOW] if False in point.known else notes
 

@@ -17,6 +17,18 @@ EDGE_POINTS: Final = 65
 """Points along each edge of a box, which is curved on the grid's projection."""
 
 
+def is_on_earth(lat: float, lon: float) -> bool:
+    """Return whether latitude and longitude are within their ranges."""
+    return -90 <= lat <= 90 and -180 <= lon <= 360
+
+
+def swap_hint(grid: Grid, lat: float, lon: float) -> str:
+    """Return that a place outside the grid would be inside with its coordinates swapped; empty where it would not."""
+    if not is_on_earth(lon, lat) or grid.cell_of(lon, lat) is None:
+        return ""
+    return f"; swapped, as lat {lon:g} and lon {lat:g}, it would be inside"
+
+
 @dataclass(frozen=True)
 class Block:
     """A rectangle of grid cells: rows `top` to `bottom` and columns `left` to `right`, both ends exclusive."""

@@ -121,3 +121,18 @@ def test_a_misspelt_file_of_a_setting_stops_the_start(name: str, monkeypatch: py
 )
 def test_a_password_is_put_into_a_url_without_one(url: str, expected: str):
     assert with_password(url, "p@ss") == expected
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def test_every_setting_of_0_1_0_is_read_or_named_in_the_error(monkeypatch: pytest.MonkeyPatch):
+    names = (GOLDEN / "settings-0.1.0.txt").read_text().split()
+    gone = [name for name in names if name not in Settings.model_fields]
+    assert len(names) > 50
+    assert gone == ["cadence_minutes", "lead_steps"], gone
+    for name in gone:
+        monkeypatch.setenv(f"NOWCAST_{name.upper()}", "5")
+        with pytest.raises(ConfigError, match=f"NOWCAST_{name.upper()} is no longer a setting: .*NOWCAST_LEAD_"):
+            settings_from_environment()
+        monkeypatch.delenv(f"NOWCAST_{name.upper()}")

@@ -85,6 +85,17 @@ def test_a_place_without_radar_is_null_everywhere(client):
         assert {lead[name] for name in ("rate_mmh", "known", "q10", "q50", "q90")} == {None}
 
 
+def test_a_place_that_is_inside_with_its_coordinates_swapped_says_so(client):
+    lat, lon = 51.0, 10.0
+    assert "notes" in client.get(f"/nowcast/latest/point?lat={lat}&lon={lon}").json()
+    notes = client.get(f"/nowcast/latest/point?lat={lon}&lon={lat}").json()["notes"]
+    assert notes == ["the place is outside the grid; swapped, as lat 51 and lon 10, it would be inside"]
+    assert client.get("/nowcast/latest/point?lat=-51&lon=-10").json()["notes"] == ["the place is outside the grid"]
+    answer = client.get("/nowcast/latest/point?lat=120&lon=30")
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith("got lat=120.0, lon=30.0; they seem to be swapped")
+
+
 def test_a_baseline_has_no_quantiles(client, service):
     baseline = service.forecast_stored(model="persistence")
     body = client.get(f"/nowcast/{baseline.id}/point", params=at(*WET)).json()
