@@ -24,6 +24,7 @@ _HEAL = ("tests/ingest/store/test_healing.py",)
 _KEEP = ("tests/ingest/store/test_retention.py",)
 _COPY = ("tests/ingest/store/test_repair.py",)
 _INTAKE = ("tests/ingest/store/test_intake.py",)
+_STATUS = ("tests/ingest/store/test_quality_and_status.py",)
 _SCHEDULE = ("tests/service/forecasts/test_schedule.py", "tests/service/forecasts/test_replacement.py")
 _AGAIN = ("tests/service/forecasts/test_healing.py",)
 _SCORES = ("tests/service/forecasts/test_scoring.py", "tests/service/forecasts/test_rollup.py")
@@ -72,7 +73,7 @@ MUTANTS: Final = (
     Mutant(_shelf, "COVERAGE_MARGIN: Final = 0.02", "COVERAGE_MARGIN: Final = 0.9", _STORE),
     Mutant(_shelf, "    if known.sha256 == header.sha256:", "    if known.sha256 != header.sha256:", _STORE),
     Mutant(_shelf, "known = known if path.exists() else None", "pass", _STORE),
-    Mutant(_live, 'counts={**counts, "files": 1})', "counts=counts)", _INTAKE),
+    Mutant(_live, 'counts={**counts, "files": 1})', "counts=counts)", _STATUS),
     Mutant(
         _live,
         "with write_lock(self.home):\n            counts, rows = self._shelf.write([",
