@@ -301,7 +301,7 @@ def _figures(chaos: Chaos, watch: Watch, scene: Scene, log: str) -> dict[str, An
         "repair_s": {"median": round(median(took), 1), "most": max(took)} if took else {},
         "slowest": {kind: max(some) for kind, some in sorted(by_kind.items()) if some and max(some) > 30},
         "quiet_samples": len(quiet),
-        "unready_while_quiet": [one.words or str(one.readyz) for one in quiet if one.readyz != 200],
+        "unready_while_quiet": dict(Counter(one.words or str(one.readyz) for one in quiet if one.readyz != 200)),
         "watch": watch.figures(),
         "harness": dict(chaos.harness),
     }

@@ -54,4 +54,4 @@ def test_twenty_faults_lose_nothing(tmp_path: Path, shared_data: Path):
     report = run(shared_data / "events", tmp_path, seed=1, minutes=4, faults=20, scans=32, kinds=kinds)
     assert report["faults"] >= 10
     assert report["problems"] == []
-    assert report["unready_while_quiet"] == []
+    assert report["unready_while_quiet"] == {}
