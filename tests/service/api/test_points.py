@@ -85,7 +85,7 @@ def test_a_place_without_radar_is_null_everywhere(client):
         assert {lead[name] for name in ("rate_mmh", "known", "q10", "q50", "q90")} == {None}
 
 
-def test_a_place_that_is_inside_with_its_coordinates_swapped_says_so(client):
+def test_a_place_whose_coordinates_are_swapped_is_noted(client):
     lat, lon = 51.0, 10.0
     assert "notes" in client.get(f"/nowcast/latest/point?lat={lat}&lon={lon}").json()
     notes = client.get(f"/nowcast/latest/point?lat={lon}&lon={lat}").json()["notes"]
