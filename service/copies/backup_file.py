@@ -9,6 +9,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -68,7 +69,7 @@ def save(settings: Settings, target: Path, *, force: bool = False, now: datetime
                 counts[name] = _add(file, name, _pieces(path))
             file.writestr(MANIFEST, json.dumps(_manifest(counts, now or datetime.now(UTC)), indent=1))
 
-    with translate_os_errors(target.parent):
+    with closing(databases), translate_os_errors(target.parent):
         write_atomically(target, write, mode=FOR_OWNER_ALONE)
     return _summary(counts)
 
@@ -84,11 +85,10 @@ def load(settings: Settings, source: Path, *, force: bool = False) -> Summary:
         UnavailableError: a database or the disk does not respond.
     """
     files = check(source)
-    databases = Databases.of_settings(settings, create=True)
-    if not force:
-        _refuse_running(settings, databases)
-        _refuse_filled(settings, databases)
-    with zipfile.ZipFile(source) as file:
+    with closing(Databases.of_settings(settings, create=True)) as databases, zipfile.ZipFile(source) as file:
+        if not force:
+            _refuse_running(settings, databases)
+            _refuse_filled(settings, databases)
         for engine, tables in databases.parts():
             names = {table.name: f"{TABLES}/{table.name}.jsonl" for table in tables}
             fill(engine, tables, {table: _lines(file, name) for table, name in names.items() if name in files})

@@ -60,6 +60,11 @@ class Databases:
             prepare(engine)
         return cls(catalogue, catalogue if is_server else KeyBook.from_settings(settings).engine, rules)
 
+    def close(self) -> None:
+        """Close the connections."""
+        for engine in (self.catalogue, self.keys, self.rules):
+            engine.dispose()
+
     def parts(self) -> Sequence[tuple[Engine, Sequence[Table]]]:
         """Return each database with its tables, those first that others refer to."""
         tables = [table for table in Base.metadata.sorted_tables if table.name not in LEFT_OUT]

@@ -62,7 +62,7 @@ def test_the_command_has_the_state_as_its_exit_status(tmp_path: Path, monkeypatc
 def test_work_after_a_step_of_the_clock_keeps_a_part_alive():
     answers = ["late", "late", ""]
     assert not confirmed(lambda: answers.pop(0), 60, wait=lambda _: None)
-    assert confirmed(lambda: "late", 0.01)
+    assert confirmed(lambda: "late", 0.01, wait=lambda _: None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")

@@ -295,4 +295,4 @@ def test_a_backup_goes_from_sqlite_to_postgresql_and_back(database_url: str, tmp
     load(back, second)
     assert rows_of(Databases.of_settings(back, create=False)) == rows_of(on_server)
     for databases in (there, on_server):
-        databases.catalogue.dispose()
+        databases.close()
