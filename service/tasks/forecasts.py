@@ -45,7 +45,7 @@ RECORD_S: Final = 5.0
 """The same for the record of stated starts and ends, of which each forecast of a half hour takes some seconds."""
 
 SCORES_WAIT_S: Final = 60.0
-"""How long scores wait for the forecasts of new scans."""
+"""How long scores, and the baselines that they compare with, wait for the forecasts of new scans."""
 
 MOST_LACKING: Final = 10
 LOG_REFUSAL_EVERY_S: Final = 3600
@@ -76,6 +76,7 @@ class Patience:
 
 
 scores_patience: Final = Patience(SCORES_WAIT_S)
+baselines_patience: Final = Patience(SCORES_WAIT_S)
 
 
 @cache
@@ -123,9 +124,9 @@ def make_baselines_task() -> str | None:
     """Make persistence and extrapolation of the newest forecast that lacks one of them; return its id.
 
     What lacks them is read from the catalogue, so nothing is lost by a restart. A scan that waits for its forecast goes
-    first.
+    first, but once a minute the baselines do: a worker that is always behind would never make any.
     """
-    if service().schedule.pending():
+    if baselines_patience.gives_way(bool(service().schedule.pending())):
         return None
     for forecast in service().baselines.missing(service().verified_since(), limit=MOST_LACKING):
         if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):

@@ -25,8 +25,10 @@ def test_what_is_less_urgent_waits_for_a_minute_at_most():
         assert patience.gives_way(is_urgent) is expected, now
 
 
-@pytest.mark.parametrize("waits", [True, False])
-def test_no_score_and_no_baseline_is_computed_while_a_scan_waits(monkeypatch, waits):
+@pytest.mark.parametrize(
+    ("waits", "patience_s", "expected"), [(True, 60.0, False), (False, 60.0, True), (True, 0.0, True)]
+)
+def test_no_score_and_no_baseline_is_computed_while_a_scan_waits(monkeypatch, waits, patience_s, expected):
     done: list[str] = []
     missing = SimpleNamespace(id="a")
 
@@ -48,7 +50,8 @@ def test_no_score_and_no_baseline_is_computed_while_a_scan_waits(monkeypatch, wa
     monkeypatch.setattr(forecasts, "record_rain_times", lambda service, seconds: done.append("times"))
     monkeypatch.setattr(forecasts, "record", lambda part: done.append(f"record of {part}"))
     monkeypatch.setattr(forecasts, "is_first", lambda name, within_s: True)
-    monkeypatch.setattr(forecasts, "scores_patience", Patience(60.0))
-    assert forecasts.verify_task.run() == (0 if waits else 3)
-    assert forecasts.make_baselines_task.run() == (None if waits else "a")
-    assert done == ([] if waits else ["again", "scores", "times", "record of verification", "baselines"])
+    for name in ("scores_patience", "baselines_patience"):
+        monkeypatch.setattr(forecasts, name, Patience(patience_s))
+    assert forecasts.verify_task.run() == (3 if expected else 0)
+    assert forecasts.make_baselines_task.run() == ("a" if expected else None)
+    assert done == (["again", "scores", "times", "record of verification", "baselines"] if expected else [])
