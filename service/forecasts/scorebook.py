@@ -87,8 +87,8 @@ class Scorebook:
             return False
         with writing(self._engine) as connection:
             make = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-            statement = make(ScoreSumsRow).values(values).on_conflict_do_nothing()
-            return bool(connection.execute(statement).rowcount)
+            statement = make(ScoreSumsRow).values(values).on_conflict_do_nothing().returning(ScoreSumsRow.scored_lead)
+            return connection.scalar(statement) is not None  # the number of rows of an insert is -1 with psycopg
 
     def unscored_inputs(self, since: datetime | None = None) -> Sequence[str]:
         """Return windows (`inputs_sha256`) where a current forecast from scans lacks sums of leads, oldest first."""

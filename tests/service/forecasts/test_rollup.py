@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import CursorResult, Engine, func, select
 
 import service.forecasts.rollup
 import service.tasks.forecasts
@@ -155,6 +155,17 @@ def test_a_crash_changes_nothing_and_the_next_call_goes_on(enter, engine, monkey
     assert roll_up(engine, MIDNIGHT + HOURS_AFTER + timedelta(days=1)) > 0
     assert whole_day(engine) == before
     assert set(resolutions(engine)) == {60}
+
+
+def test_sums_of_a_family_are_new_once_also_where_a_driver_counts_no_rows(enter, engine, monkeypatch):
+    enter(MIDNIGHT, "given")
+    with reading(engine) as connection:
+        lead_id = connection.scalar(select(ScoredLeadRow.id).limit(1)) or 0
+    row = SumRow("given", LEADS[0], "counts", Counts(1, 2, 3, 4), 7.0, None)
+    book = Scorebook(engine)
+    monkeypatch.setattr(CursorResult, "rowcount", -1)  # as psycopg has it after an insert
+    assert book.add(lead_id, row)
+    assert not book.add(lead_id, row)
 
 
 def test_late_rows_are_added_to_their_hour(enter, engine):
