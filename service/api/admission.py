@@ -18,7 +18,10 @@ from service.telemetry.metrics import QUEUE_SECONDS, REFUSED, timed
 T = TypeVar("T")
 
 MOST_BODIES: Final = 8
-"""Bodies of one caller that are received at the same time; a quarter of the places of the default settings."""
+"""Bodies of one caller that are received at the same time; a quarter of the places of the default settings.
+
+With few places it is one less than there are, so that one is left for others.
+"""
 
 
 class Admission:
@@ -62,9 +65,10 @@ class Admission:
         Raises:
             BusyError: that many bodies of this caller are being received already.
         """
-        if self._receiving[caller] >= MOST_BODIES:
+        most = min(MOST_BODIES, max(1, self._places - 1))
+        if self._receiving[caller] >= most:
             REFUSED.labels("queue_full").inc()
-            raise BusyError(f"{MOST_BODIES} request bodies of this client are being received, the limit; retry later")
+            raise BusyError(f"{most} request bodies of this client are being received, the limit; retry later")
         self._receiving[caller] += 1
         try:
             yield
