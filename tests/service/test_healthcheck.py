@@ -16,9 +16,19 @@ from ingest.store.progress import ProgressRecorder
 from service import healthcheck
 from service.command import app as commands
 from service.forecasts.catalogue import Catalogue
-from service.healthcheck import ContainerPart, confirmed, kill_part, processes_of, work_check
+from service.healthcheck import (
+    ContainerPart,
+    confirm_s,
+    confirmed,
+    home_of,
+    is_part,
+    kill_part,
+    processes_of,
+    work_check,
+)
 from service.tasks.liveness import silence_s
 from service.tasks.watchdog import mark_completed
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("part", ["ingest", "beat"])
@@ -65,22 +75,53 @@ def test_work_after_a_step_of_the_clock_keeps_a_part_alive():
     assert confirmed(lambda: "late", 0.01, wait=lambda _: None)
 
 
+def test_a_worker_has_the_time_to_its_next_synthetic_task():
+    """Thirty seconds were less than the minute between two of them: a step of the clock ended a healthy worker."""
+    assert confirm_s(ContainerPart.BEAT, Settings()) == 30.0
+    assert confirm_s(ContainerPart.WORKER, Settings(heartbeat_s=40)) == 70.0
+    assert confirm_s(ContainerPart.ALERTS, Settings(heartbeat_s=600)) == 90.0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-def test_a_frozen_part_is_killed_and_one_that_has_just_started_is_not(tmp_path: Path):
+def test_a_frozen_part_is_killed_and_one_of_another_installation_is_not(tmp_path: Path):
     (tmp_path / "sleeper.py").write_text("import time; print('up', flush=True); time.sleep(600)")
     command = [sys.executable, str(tmp_path / "sleeper.py"), "-A", "service.worker", "beat", str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    environments = ({"NOWCAST_HOME": str(mine)}, {"NOWCAST_HOME": str(other)})
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, env=one) for one in environments]
+    try:
+        for process in processes:
             assert process.stdout
             assert process.stdout.readline() == b"up\n"
             process.send_signal(signal.SIGSTOP)
-            assert process.pid in dict(processes_of(ContainerPart.BEAT))
-            assert process.pid not in dict(processes_of(ContainerPart.WORKER))
-            assert os.getpid() not in dict(processes_of(ContainerPart.BEAT))
-            kill_part(ContainerPart.BEAT, older_than_s=1e9)
-            assert process.poll() is None
-        finally:
+        assert list(dict(processes_of(ContainerPart.BEAT, mine))) == [processes[0].pid]
+        assert not dict(processes_of(ContainerPart.WORKER, mine))
+        kill_part(ContainerPart.BEAT, mine, older_than_s=1e9)
+        assert [process.poll() for process in processes] == [None, None]
+        kill_part(ContainerPart.BEAT, mine, older_than_s=-1)
+        assert processes[0].wait(PATIENCE_S) == -signal.SIGKILL
+        assert processes[1].poll() is None
+    finally:
+        for process in processes:
             process.kill()
+            process.communicate()
+
+
+def test_the_live_store_of_a_process_is_that_of_its_settings(tmp_path: Path):
+    (tmp_path / "nowcast_home").write_text("/srv/rain\n")
+    secrets = {"NOWCAST_CREDENTIALS": str(tmp_path)}
+    assert home_of({"NOWCAST_HOME": "data"}, tmp_path) == tmp_path / "data"
+    assert home_of({}, tmp_path) == tmp_path / "var"
+    assert home_of(secrets, tmp_path) == Path("/srv/rain")
+    assert home_of({**secrets, "NOWCAST_HOME": "/other"}, tmp_path) == Path("/other")
+
+
+def test_a_further_worker_of_the_host_is_not_the_one_that_is_looked_at():
+    worker = ["celery", "-A", "service.worker", "worker"]
+    assert is_part(ContainerPart.WORKER, worker)
+    for name in (["--hostname", "second@%h"], ["--hostname=second@%h"], ["-n", "second@%h"]):
+        assert not is_part(ContainerPart.WORKER, [*worker, *name])
+    assert is_part(ContainerPart.ALERTS, ["celery", "-A", "service.alerter", "worker", "--hostname", "alerts@%h"])
 
 
 def test_the_ages_of_processes_are_those_of_the_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -89,14 +130,17 @@ def test_the_ages_of_processes_are_those_of_the_kernel(tmp_path: Path, monkeypat
     for pid, command in ((7, b"python\0-m\0ingest.run\0--dwd\0"), (8, b"python\0/usr/bin/nowcast\0ingest\0"), (9, b"")):
         (tmp_path / str(pid)).mkdir()
         (tmp_path / str(pid) / "cmdline").write_bytes(command)
+        (tmp_path / str(pid) / "environ").write_bytes(b"A=b\0NOWCAST_HOME=/srv/rain\0")
+        (tmp_path / str(pid) / "cwd").symlink_to("/")
         fields = ["0"] * 50
         fields[19] = str(600 * ticks)
         (tmp_path / str(pid) / "stat").write_text(f"{pid} (a (b) c) {' '.join(fields)}")
-    assert dict(processes_of(ContainerPart.INGEST, tmp_path)) == {7: 400.5, 8: 400.5}
-    assert dict(processes_of(ContainerPart.API, tmp_path)) == {}
+    home = Path("/srv/rain")
+    assert dict(processes_of(ContainerPart.INGEST, home, tmp_path)) == {7: 400.5, 8: 400.5}
+    assert dict(processes_of(ContainerPart.INGEST, Path("/srv/other"), tmp_path)) == {}
+    assert dict(processes_of(ContainerPart.API, home, tmp_path)) == {}
     killed: list[tuple[int, int]] = []
-    monkeypatch.setattr(healthcheck, "PROC", tmp_path)
-    monkeypatch.setattr(healthcheck, "processes_of", lambda part: iter([(7, 400.5), (8, 10.0)]))
+    monkeypatch.setattr(healthcheck, "processes_of", lambda part, home: iter([(7, 400.5), (8, 10.0)]))
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append((pid, number)))
-    kill_part(ContainerPart.INGEST, 300)
+    kill_part(ContainerPart.INGEST, home, 300)
     assert killed == [(7, signal.SIGKILL)]
