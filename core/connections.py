@@ -41,8 +41,15 @@ class Connections(BaseSettings):
 
 
 def with_password(url: str, password: str) -> str:
-    """Return a URL of a server with a password; one that has a password, or no server, stays as it is."""
-    parts = urlsplit(url)
+    """Return a URL of a server with a password; one that has a password, or no server, stays as it is.
+
+    Raises:
+        ValueError: it is no URL; the message has no part of it, which may be a password.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("expected a URL in which special characters of a password are written as %XX") from None
     if not parts.hostname or parts.password is not None:
         return url
     user, _, server = parts.netloc.rpartition("@")

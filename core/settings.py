@@ -210,13 +210,27 @@ def settings_from_environment() -> Settings:
         return Settings(_secrets_dir=folder)
     except ValidationError as err:
         problems = "; ".join(
-            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {e['input']!r})" for e in err.errors()
+            f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']} (got {_got(str(e['loc'][0]), e['input'])})"
+            for e in err.errors()
         )
-        raise ConfigError(problems) from err
-    except SettingsError as err:  # a list or an object that is not JSON
-        field = (re.findall(r'field "(\w+)"', str(err)) or ["?"])[0]
-        got = shown(os.environ.get(f"{PREFIX}{field.upper()}", ""))
-        raise ConfigError(f'{PREFIX}{field.upper()}: expected JSON such as ["a", "b"], got {got}') from err
+        raise ConfigError(problems) from None  # the error before it has the value of a secret
+    except SettingsError as err:  # a list or an object that is not JSON, or a file that cannot be read
+        raise ConfigError(_unread(str(err), folder)) from err
+
+
+def _got(name: str, value: object) -> str:
+    """Return a wrong value for a message, without what a secret setting holds."""
+    field = Settings.model_fields.get(name)
+    return "another text" if field is not None and "SecretStr" in str(field.annotation) else repr(value)
+
+
+def _unread(problem: str, folder: str | None) -> str:
+    """Return the message of a setting whose text could not be taken."""
+    name = PREFIX + (re.findall(r'field "(\w+)"', problem) or ["?"])[0].upper()
+    if name not in os.environ and folder is not None:
+        file = Path(folder) / name.lower()
+        return f"{name}: expected a file of UTF-8 text in {PREFIX}CREDENTIALS, JSON for a list, got {file}"
+    return f'{name}: expected JSON such as ["a", "b"], got {shown(os.environ.get(name, ""))}'
 
 
 def _named(text: str) -> str:

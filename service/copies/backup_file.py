@@ -7,7 +7,9 @@ while the service works: each database is read in one transaction.
 import fcntl
 import hashlib
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -31,8 +33,14 @@ TABLES: Final = "tables"
 MODELS: Final = "models"
 LOCK: Final = "run.lock"
 PIECE: Final = 2**20
+DAMAGED: Final = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(ValueError, KeyError, TypeError, AttributeError, RuntimeError),  # of a manifest or a header with other content
+)
+"""What Python's zip files raise where bytes were changed."""
+
 FOR_OWNER_ALONE: Final = 0o600
-"""It holds the hashes of keys, and places of people."""
+"""It holds the hashes of keys, the secrets by which alerts are signed, and places of people."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ def check(source: Path) -> dict[str, dict[str, Any]]:
                         raise InputError(f"{source} is damaged: {name} has another checksum; take another backup")
     except OSError as err:
         raise InputError(f"{source} cannot be read: {err}") from err
-    except (zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError, EOFError, NotImplementedError) as err:
+    except DAMAGED as err:
         raise InputError(f"{source} is no backup, or is damaged: {type(err).__name__}: {err}") from err
     return files
 

@@ -1,6 +1,7 @@
 """Settings come from `NOWCAST_*`; a wrong one stops the start and is named."""
 
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,22 @@ def test_a_misspelt_file_of_a_setting_stops_the_start(name: str, monkeypatch: py
         settings_from_environment()
     monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path / "missing"))
     with pytest.raises(ConfigError, match="expected a folder of secret files"):
+        settings_from_environment()
+
+
+@pytest.mark.parametrize("url", ["redis://:hidden[@redis:6379/0", "redis://:hidden\u2100@redis:6379/0"])
+def test_an_error_has_no_password(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("NOWCAST_REDIS_PASSWORD", "another")
+    monkeypatch.setenv("NOWCAST_REDIS_URL", url)
+    with pytest.raises(ConfigError, match=r"NOWCAST_REDIS_URL: .*expected a URL .* \(got another text\)") as found:
+        settings_from_environment()
+    assert "hidden" not in "".join(traceback.format_exception(found.value))
+
+
+def test_a_file_of_a_setting_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "nowcast_redis_password").write_bytes(b"\xff\xfe")
+    monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path))
+    with pytest.raises(ConfigError, match="NOWCAST_REDIS_PASSWORD: expected a file of UTF-8 text .* got .*_password"):
         settings_from_environment()
 
 

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import struct
 import threading
 import zipfile
 from collections.abc import Callable
@@ -140,6 +141,17 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-100])
 
 
+def other_bytes(file: Path) -> None:
+    """Change the beginning of a compressed member: it ended in an error of zlib that nobody expected."""
+    with zipfile.ZipFile(file) as old:
+        one = old.getinfo("tables/api_keys.jsonl")
+    content = bytearray(file.read_bytes())
+    name, extra = struct.unpack("<HH", content[one.header_offset + 26 : one.header_offset + 30])
+    start = one.header_offset + 30 + name + extra
+    content[start] |= 0b110  # the reserved kind of block
+    file.write_bytes(content)
+
+
 def other_row(file: Path) -> None:
     with zipfile.ZipFile(file) as old:
         content = {name: old.read(name) for name in old.namelist()}
@@ -182,6 +194,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("damage", "message"),
     [
         (cut, "is no backup, or is damaged"),
+        (other_bytes, "is no backup, or is damaged: error: Error -3"),
         (lambda file: file.write_text("no zip"), "is no backup, or is damaged"),
         (lambda file: file.unlink(), "cannot be read"),
         (other_row, "is damaged: tables/api_keys.jsonl has another checksum"),
