@@ -153,7 +153,7 @@ def processes_of(part: ContainerPart, home: Path, folder: Path = PROC) -> Iterat
             if int(one.name) == os.getpid() or not is_part(part, _strings(one / "cmdline")):
                 continue
             variables = dict(text.partition("=")[::2] for text in _strings(one / "environ"))
-            if home_of(variables, Path(os.readlink(one / "cwd"))) == home.resolve():
+            if home_of(variables, (one / "cwd").readlink()) == home.resolve():
                 ticks = int((one / "stat").read_text().rsplit(")", 1)[1].split()[19])
                 uptime_s = float((folder / "uptime").read_text().split()[0])
                 yield int(one.name), uptime_s - ticks / os.sysconf("SC_CLK_TCK")

@@ -37,7 +37,6 @@ IDEAS: Mapping[str, str] = {
     "models/pretrained.py": "an entry of the package's interface",
     "training/effects.py": "which keys have no effect, apart from the keys",
     "training/trainer/learning_rate.py": "one registry a file",
-    "core/connections.py": "the servers' settings and their passwords, apart from those of the forecast",
     "models/bands.py": "a large field goes through any cell in bands of rows",
 }
 """Short modules with one importer that stand for an idea of their own, each with the reason."""

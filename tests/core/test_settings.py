@@ -123,7 +123,7 @@ def test_an_error_has_no_password(url: str, monkeypatch: pytest.MonkeyPatch):
 def test_a_file_of_a_setting_that_is_no_text_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     (tmp_path / "nowcast_redis_password").write_bytes(b"\xff\xfe")
     monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path))
-    with pytest.raises(ConfigError, match="NOWCAST_REDIS_PASSWORD: expected a file of UTF-8 text .* got .*_password"):
+    with pytest.raises(ConfigError, match=r"NOWCAST_REDIS_PASSWORD: expected a file of UTF-8 text .* got .*_password"):
         settings_from_environment()
 
 
