@@ -30,6 +30,9 @@ QUEUE_WAIT_S: Final = 1.0
 MOST_WAITING: Final = 200
 """Waiting jobs of all callers; further ones are refused until some are done."""
 
+MOST_OF_ONE: Final = 100
+"""Of them those of one API key, or of all callers without one: no client takes the places of all others."""
+
 
 def is_preferred(request: Request) -> bool:
     """Return whether the client prefers an asynchronous response."""
@@ -64,9 +67,7 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
     """
     _check_queue(backend.settings)
     jobs = _book(backend)
-    if len(jobs.select(state="waiting", limit=MOST_WAITING)) >= MOST_WAITING:
-        REFUSED.labels("queue_full").inc()
-        raise BusyError(f"{MOST_WAITING} jobs are waiting, the limit; retry later")
+    _check_places(jobs, owner)
     job = jobs.add(reference_time, model, owner)
     try:
         queue.send_task(RUN_JOB, (job.id,), task_id=job.id, ignore_result=True)
@@ -74,6 +75,15 @@ def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str
         jobs.remove(job.id)
         raise UnavailableError(f"the queue did not accept the job ({type(err).__name__})") from err
     return job
+
+
+def _check_places(jobs: JobBook, owner: str | None) -> None:
+    waiting = jobs.select(state="waiting", limit=MOST_WAITING)
+    own = sum(job.owner == owner for job in waiting)
+    if own >= MOST_OF_ONE or len(waiting) >= MOST_WAITING:
+        REFUSED.labels("queue_full").inc()
+        which = f"{MOST_OF_ONE} of this client's" if own >= MOST_OF_ONE else str(MOST_WAITING)
+        raise BusyError(f"{which} jobs are waiting, the limit; retry later")
 
 
 def accepted(job: Job) -> Response:

@@ -14,7 +14,7 @@ from celery import Celery
 from pydantic import SecretStr
 from starlette.testclient import TestClient
 
-from core.errors import ConflictError, UnavailableError
+from core.errors import BusyError, ConflictError, UnavailableError
 from service.access.keybook import KeyBook
 from service.api import jobs
 from service.forecasts.nowcast import NowcastService
@@ -128,7 +128,20 @@ def test_waiting_jobs_are_bounded(client, monkeypatch):
     refused = client.post("/nowcast", json=body, headers=ASYNC)
     assert refused.status_code == 429
     assert "retry-after" in refused.headers
-    assert len(client.get("/jobs").json()["jobs"]) == 1
+    waiting = client.get("/jobs?status=waiting").json()["jobs"]
+    assert len(waiting) == 1
+    assert client.delete(f"/jobs/{waiting[0]['job_id']}").status_code == 200
+
+
+def test_waiting_jobs_of_one_client_leave_places_for_others(client, service, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_OF_ONE", 1)
+    backend = client.app.state.backend
+    made = [jobs.enqueue(None, "persistence", backend, "one")]
+    with pytest.raises(BusyError, match="1 of this client's jobs are waiting, the limit; retry later"):
+        jobs.enqueue(None, "persistence", backend, "one")
+    made.append(jobs.enqueue(None, "persistence", backend, "another"))
+    for job in made:
+        JobBook(service.catalogue.engine).remove(job.id)
 
 
 def test_a_lost_broker_is_reported(tmp_path):
