@@ -31,7 +31,6 @@ IDEAS: Mapping[str, str] = {
     "service/page/router.py": "one router a resource",
     "service/alerts/verification.py": "how good the alerts are, a resource of its own",
     "benchmarks/reading.py": "one benchmark a file",
-    "ingest/store/attempts.py": "what ends the process that reads a file, apart from reading it (decision 0131)",
     "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
     "models/convert/setting.py": "what the reference's checkpoints were trained on",
     "models/pretrained.py": "an entry of the package's interface",

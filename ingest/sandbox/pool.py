@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from signal import SIGALRM, SIGXCPU, Signals
+from signal import SIGALRM, SIGINT, SIGTERM, SIGXCPU, Signals
 from typing import Any, BinaryIO, Final, cast
 
 import numpy as np
@@ -35,6 +35,10 @@ GRACE_S: Final = 10.0
 ANSWER_HEAD_BYTES: Final = 16 * 2**20
 ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PROJ_DATA")
 """Variables that the process inherits: no address of a database, no password."""
+
+
+class BrokenDecodingError(FrameError):
+    """A file ended the process that decoded it, or took too long."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class DecoderProcess:
 
         Raises:
             InputError: a reader refused a file, or decoding it went over a limit.
-            UnavailableError: the process itself ended or does not answer.
+            UnavailableError: the process itself ended or does not answer, or was stopped from outside.
         """
         if not self._is_ready:
             self._line(START_S)
@@ -99,8 +103,10 @@ class DecoderProcess:
             status = int(self._line(limits.limit_s + GRACE_S))
         except (OSError, ValueError) as err:
             raise UnavailableError(f"the decoder ended ({type(err).__name__}); another is started") from err
+        if status in (-SIGTERM, -SIGINT):  # of all processes of a service, or of a terminal
+            raise UnavailableError("the decoder was stopped")
         if status != DONE:
-            raise FrameError(f"{_names(files)}: {_fate(status, limits)}")
+            raise BrokenDecodingError(f"{_names(files)}: {_fate(status, limits)}")
         return self._frames(len(files), [] if notes is None else notes)
 
     def close(self) -> None:

@@ -123,7 +123,7 @@ def _ingest(content: bytes, store: Store, name: str, issued_at: datetime | None,
     if known is not None:
         return Outcome(duplicates=sum(known), known=True)
     notes: list[str] = []
-    with attempt(store.home, sha256, name):
+    with attempt(store.home, sha256, name, content):
         found = _frames(content, name, notes)
     in_time, again_at = _in_time(found, name, notes, store.ahead)
     frames = [cleaning(frame) for frame in in_time]

@@ -97,9 +97,9 @@ MUTANTS: Final = (
     Mutant(_backup, '            if found != "ok":', '            if found == "":', _COPY),
     Mutant(_backup, "timedelta() <= age < COPY_AFTER", "age < COPY_AFTER", _COPY),
     Mutant(_backup, "mode=database.stat().st_mode & 0o777", "mode=0o644", _COPY),
-    Mutant("ingest/store/attempts.py", "MOST: Final = 2", "MOST: Final = 2000", _INTAKE),
+    Mutant("ingest/store/attempts.py", "MOST: Final = 10", "MOST: Final = 2000", _INTAKE),
     Mutant("ingest/store/attempts.py", "exit=True", "exit=False", _INTAKE),
-    Mutant("ingest/store/attempts.py", "note.write_text(str(before + 1))", "note.write_text(str(before))", _INTAKE),
+    Mutant("ingest/store/attempts.py", "_write(note, before + 1)", "_write(note, before)", _INTAKE),
     # retention
     Mutant(_keep, "NEEDED: Final = timedelta(hours=6)", "NEEDED: Final = timedelta(0)", _KEEP),
     Mutant(_keep, "PART_AGE: Final = timedelta(hours=1)", "PART_AGE: Final = timedelta(0)", _KEEP),

@@ -1,6 +1,7 @@
 """The decoder's process with readers that do what hostile bytes may do to a library: crash, hang, loop, eat, print."""
 
 import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -43,11 +44,17 @@ def chatter(_: BinaryIO) -> list[RadarFrame]:
     return [RadarFrame(datetime(2024, 6, 1, tzinfo=UTC), RADOLAN_900, np.zeros((900, 900), np.float32), "RY")]
 
 
+def stop(_: BinaryIO) -> list[RadarFrame]:
+    os.kill(os.getpid(), signal.SIGTERM)
+    return []
+
+
 def _begins(name: str) -> Callable[[bytes], bool]:
     return lambda head: head.startswith(name.encode())
 
 
 if __name__ == "__main__":
-    for name, read in (("crash", crash), ("hang", hang), ("loop", loop), ("eat", eat), ("chatter", chatter)):
+    deeds = {"crash": crash, "hang": hang, "loop": loop, "eat": eat, "chatter": chatter, "stop": stop}
+    for name, read in deeds.items():
         READERS.register(name)(Reader(_begins(name), read))
     main(int(sys.argv[1]))

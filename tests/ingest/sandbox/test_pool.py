@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from core.errors import BusyError, FrameError, InputError, TooLargeError
+from core.errors import BusyError, FrameError, InputError, TooLargeError, UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from ingest.readers import read_frames
@@ -96,6 +96,11 @@ def test_a_file_that_breaks_its_decoder_affects_no_other_request(decoders, scan,
     assert caught.value.status in (413, 422)
     assert len(decode(decoders, ("good", scan))) == 1
     assert before in (None, decoders._idle[0]._process.pid), "no process had to be started anew"
+
+
+def test_a_stopped_decoder_does_not_blame_the_file(decoders):
+    with pytest.raises(UnavailableError, match="stopped"):
+        decode(decoders, ("stop", b"stop"))
 
 
 def test_output_printed_by_a_library_is_not_taken_for_a_status(decoders):

@@ -21,6 +21,7 @@ from core.frame import RadarFrame
 from core.grid import RADOLAN_900
 from ingest import readers as reading
 from ingest.readers import read_frames
+from ingest.sandbox.pool import BrokenDecodingError, UploadedFile
 from ingest.store import attempts
 from ingest.store import intake as pipeline
 from ingest.store.intake import Outcome, ingest_file
@@ -206,26 +207,79 @@ def test_no_real_file_stops_the_pipeline(store, radolan):
     assert all(outcome.rejected is None or name in quarantined(store) for name, outcome in outcomes.items())
 
 
-def test_a_file_that_ends_the_process_twice_is_refused_unread_and_others_are_read(store, small_scan, monkeypatch):
+def test_a_file_that_ends_the_process_is_refused_unread_once_it_ended_another(store, small_scan, monkeypatch):
     """The process reads again what was not read to its end: it must not do so for ever."""
     hostile, good = small_scan
-    code = (
-        "import sys, time; from pathlib import Path; from ingest.store.attempts import attempt\n"
-        "with attempt(Path(sys.argv[1]), sys.argv[2], 'loop.h5', limit_s=0.2): time.sleep(60)"
-    )
-    sha256 = hashlib.sha256(hostile).hexdigest()
-    for _ in range(attempts.MOST):
-        done = subprocess.run([sys.executable, "-c", code, str(store.home), sha256], capture_output=True, check=False)
-        assert done.returncode == 1, "the watchdog ended it"
-        assert b"Timeout" in done.stderr
+    sha256 = end_while_reading(store, hostile)
+    apart: list[object] = []
+    broken = BrokenDecodingError("loop.h5: decoding ended with SIGSEGV")
     with monkeypatch.context() as patched:
+        patched.setattr(attempts, "DecoderProcess", lambda *_: Apart(broken, apart))
         patched.setattr(pipeline, "read_frames", lambda *_, **__: pytest.fail("it was read again"))
         outcome = ingest_file(hostile, store, name="loop.h5")
         again = ingest_file(hostile, store, name="loop.h5")
     assert outcome.kind == again.kind == "damaged"
-    assert "2 times" in quarantined(store)["loop.h5"]
+    assert apart == [[(0, UploadedFile("loop.h5", hostile))]]
     assert ingest_file(good, store, name="good").stored == 1
     assert [path.name for path in (store.home / attempts.FOLDER).iterdir()] == [sha256]
+
+
+def test_a_good_file_is_stored_although_the_process_was_killed_by_chance_while_it_was_read(
+    store, small_scan, monkeypatch
+):
+    """By a restart of the machine."""
+    content, _ = small_scan
+    (store.home / attempts.FOLDER).mkdir()
+    (store.home / attempts.FOLDER / hashlib.sha256(content).hexdigest()).write_text("5")
+    with monkeypatch.context() as patched:  # stopped with the service: no attempt of the file
+        patched.setattr(attempts, "DecoderProcess", lambda *_: Apart(UnavailableError("stopped"), []))
+        for _ in range(attempts.MOST):
+            with pytest.raises(UnavailableError):
+                ingest_file(content, store, name="scan")
+    monkeypatch.setattr(attempts, "DecoderProcess", lambda *_: Apart(None, []))
+    assert ingest_file(content, store, name="scan").stored == 1
+    assert not list((store.home / attempts.FOLDER).iterdir())
+
+
+def test_after_ten_attempts_without_an_end_a_file_is_refused_whatever_it_does_apart(store, small_scan):
+    content, _ = small_scan
+    (store.home / attempts.FOLDER).mkdir()
+    (store.home / attempts.FOLDER / hashlib.sha256(content).hexdigest()).write_text("10")
+    assert ingest_file(content, store, name="scan").kind == "damaged"
+
+
+def test_what_stands_in_the_place_of_the_notes_ends_nothing(store, small_scan):
+    (store.home / attempts.FOLDER).write_text("a file")
+    assert ingest_file(small_scan[0], store, name="scan").stored == 1
+
+
+def end_while_reading(store: Store, content: bytes) -> str:
+    """Begin to read a file in a process that ends meanwhile, as the watchdog ends it; return the file's digest."""
+    code = (
+        "import sys; from pathlib import Path; from ingest.store import attempts\n"
+        "with attempts.attempt(Path(sys.argv[1]), sys.argv[2], 'loop.h5', b'', limit_s=0.2):\n"
+        "    import time; time.sleep(60)"
+    )
+    sha256 = hashlib.sha256(content).hexdigest()
+    done = subprocess.run([sys.executable, "-c", code, str(store.home), sha256], capture_output=True, check=False)
+    assert done.returncode == 1, "the watchdog ended it"
+    assert b"Timeout" in done.stderr
+    return sha256
+
+
+class Apart:
+    """The process of its own of a file: it raises an error, or reads the file."""
+
+    def __init__(self, error: Exception | None, files: list[object]) -> None:
+        self._error, self._files = error, files
+
+    def decode(self, files: object, _limits: object) -> None:
+        self._files.append(files)
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        pass
 
 
 def test_a_file_is_read_within_the_time_limit_of_one_file(store, small_scan, monkeypatch):
