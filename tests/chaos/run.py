@@ -235,6 +235,8 @@ def run(
     overlap: float = OVERLAP,
 ) -> dict[str, Any]:
     """Play, harm, wait, compare; return the report."""
+    if unknown := set(kinds) - FAULTS.keys():
+        raise ValueError(f"expected kinds of {sorted(FAULTS)}, got {sorted(unknown)}")
     with started(home, data, scans, seed) as scene:
         watch, stop = Watch(scene), threading.Event()
         ends_s = time.monotonic() + minutes * 60
@@ -259,10 +261,10 @@ def run(
     scene.home = kept
     report = _figures(chaos, watch, scene, log) | {"settled_s": round(settled_s), "seed": seed}
     (home / "figures.json").write_text(json.dumps(report | {"lost": sorted(scene.lost)}, indent=2))
-    return report | check(scene, home, log, sum(one.kind == "kill worker" for one in chaos.done))
+    return report | check(scene, home, log)
 
 
-def check(scene: Scene, home: Path, log: str, restarts: int) -> dict[str, Any]:
+def check(scene: Scene, home: Path, log: str) -> dict[str, Any]:
     """What holds and what does not."""
     settings = chaos_settings(scene.home)
     problems: list[str] = []
@@ -276,13 +278,16 @@ def check(scene: Scene, home: Path, log: str, restarts: int) -> dict[str, Any]:
     forecasts, different, times = invariants.compare_forecasts(service, clean)
     scores, other = invariants.compare_scores(service, clean, times)
     problems += different + other
-    twice = invariants.made_twice(log, scene.lost, restarts)
+    ends = invariants.ends_of(log)
+    twice = invariants.made_twice(log, scene.lost, ends.get("worker", 0))
+    if twice["twice"] > twice["restarts"]:
+        problems.append(f"{twice['twice']} forecasts made twice, the worker ended {twice['restarts']} times")
     left = invariants.temporary_files(scene.home)
     problems += [f"not repaired: {words}" for words in scene.unrepaired]
     problems += [f"temporary file {path}" for path in left]
     problems += [f"{kind}, {number} times" for kind, number in scene.refused.items()]
     found |= {"forecasts": forecasts, "scores": scores, "made_twice": twice, "tracebacks": invariants.tracebacks(log)}
-    return found | {"problems_count": len(problems), "problems": problems[:60], "ends": invariants.ends_of(log)}
+    return found | {"problems_count": len(problems), "problems": problems[:60], "ends": ends}
 
 
 def _figures(chaos: Chaos, watch: Watch, scene: Scene, log: str) -> dict[str, Any]:

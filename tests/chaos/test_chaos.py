@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from service.forecasts.nowcast import NowcastService
 from tests.chaos import invariants
-from tests.chaos.run import Chaos, Injected, run
-from tests.chaos.scene import FAULTS
+from tests.chaos.run import Chaos, Injected, check, run
+from tests.chaos.scene import FAULTS, Scene
 from tests.chaos.watch import PartSample, flatness
 
 LINE = (
@@ -28,6 +29,23 @@ def test_work_done_twice_is_counted_and_what_was_lost_is_made_again():
     log = "".join(LINE.format("default", name) for name in ("a", "b", "a", "c", "c", "c"))
     counts = invariants.made_twice(log, {"c"}, 0)
     assert counts == {"computed": 6, "forecasts": 3, "again_after_loss": 2, "twice": 1, "restarts": 0}
+
+
+def test_forecasts_made_twice_without_a_worker_that_ended_are_a_problem(tmp_path: Path, monkeypatch):
+    for name in ("check_scans", "clean_service", "temporary_files"):
+        monkeypatch.setattr(invariants, name, lambda *_: {})
+    monkeypatch.setattr(NowcastService, "from_settings", lambda _: None)
+    monkeypatch.setattr(invariants, "compare_forecasts", lambda *_: ({}, [], set()))
+    monkeypatch.setattr(invariants, "compare_scores", lambda *_: ({}, []))
+    scene = Scene(None, tmp_path, tmp_path, None, [], None)  # type: ignore[arg-type]
+    log = "".join(LINE.format("default", name) for name in ("a", "a"))
+    assert check(scene, tmp_path, log)["problems_count"] == 1
+    assert check(scene, tmp_path, log + "  worker | ended unexpectedly (signal SIGKILL)\n")["problems_count"] == 0
+
+
+def test_a_kind_of_fault_that_is_none_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="kil worker"):
+        run(tmp_path, tmp_path, seed=1, minutes=1, faults=1, scans=30, kinds=["kil worker"])
 
 
 def test_ends_and_tracebacks_are_found_in_the_log():

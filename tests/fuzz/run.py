@@ -55,6 +55,7 @@ ENDLESS: Final = ("/events", "/rules/events")
 
 LIMITS: Final[dict[str, Any]] = {"max_bytes": 2**26, "max_frames": 50, "max_cells": 2_000_000}
 BUSY: Final = (429, 503)
+LONGEST_S: Final = 60.0
 Case = Callable[[random.Random], tuple[str, str | None]]
 """Makes and tries one case: what kind of end it had, and what is wrong with that (None: nothing)."""
 
@@ -91,12 +92,17 @@ def reader_case(chance: random.Random) -> tuple[str, str | None]:
     try:
         frames = read_frames(content, name=path.name, **LIMITS)
     except InputError as err:
-        return type(err).__name__, None
+        return type(err).__name__, _slow(path.name, began)
     except Exception as err:
         return "fault", f"{path.name}: {type(err).__name__}: {err}"
+    if any(frame.valid_time.tzinfo is None or frame.rate_mmh_HW.ndim != 2 for frame in frames):
+        return "read", f"{path.name}: a frame without a time zone or shape"
+    return "read", _slow(path.name, began)
+
+
+def _slow(name: str, began: float) -> str | None:
     took_s = time.monotonic() - began
-    bad = [frame for frame in frames if frame.valid_time.tzinfo is None or frame.rate_mmh_HW.ndim != 2]
-    return "read", f"{path.name}: a frame without a time zone or shape" if bad or took_s > 60 else None
+    return f"{name}: {took_s:.0f} s" if took_s > LONGEST_S else None
 
 
 def settings_case(chance: random.Random) -> tuple[str, str | None]:
@@ -176,6 +182,8 @@ def request_cases(client: TestClient) -> Case:
 def targets(home: Path, names: list[str]) -> Iterator[dict[str, Case]]:
     """The cases by the names of their targets."""
     found: dict[str, Case] = {"readers": reader_case, "settings": settings_case, "status": status_case}
+    if unknown := set(names) - {*found, "requests"}:
+        raise ValueError(f"expected targets of {[*found, 'requests']}, got {sorted(unknown)}")
     chosen = {name: case for name, case in found.items() if name in names}
     if "requests" not in names:
         yield chosen

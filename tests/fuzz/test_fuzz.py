@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fuzz import run as target
 from tests.fuzz.run import fuzz, mutated
 
 NAMES = ["readers", "requests", "settings", "status"]
@@ -24,3 +25,13 @@ def test_nothing_but_the_documented_errors(tmp_path: Path):
     assert ends["readers"]["read"], "some are still read, so that the mutations reach the decoders"
     assert ends["settings"]["accepted"]
     assert ends["requests"]["200"]
+
+
+def test_a_target_that_is_none_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="reeders"):
+        fuzz(tmp_path, 24, 0, ["reeders"])
+
+
+def test_a_file_that_is_refused_late_is_a_problem(monkeypatch):
+    monkeypatch.setattr(target, "LONGEST_S", -1.0)
+    assert all(target.reader_case(random.Random(number))[1] for number in range(3))

@@ -1,9 +1,10 @@
 """Apply the mutants one by one to a copy of the tree and run the tests that must notice them.
 
-`python -m tests.mutation.run [--json FILE] [--only TEXT] [--limit-s 300] [--first N]`
+`python -m tests.mutation.run [--json FILE] [--only TEXT] [--limit-s 600]`
 
 The checkout itself is never changed. The libraries are loaded once; each mutant runs in a process that is forked from
-this one, which imports the project from the copy. A mutant is killed where a test fails or the time is over.
+this one, which imports the project from the copy. A mutant is killed where a test fails or the time is over; first the
+same tests must pass without it, else their failure would say nothing.
 """
 
 import importlib
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -76,6 +79,8 @@ def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> st
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.chdir(copy)
+        # Mutants of one file may have one size and one second of change: compiled files would be confused
+        sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
         sys.path[:] = [str(copy), *(one for one in sys.path if one not in ("", str(ROOT)))]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]
@@ -108,6 +113,11 @@ def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> st
     return "killed by time"
 
 
+def verdict(plain: str, mutated: Callable[[], str]) -> str:
+    """What became of a mutant whose tests ended in `plain` without it."""
+    return mutated() if plain == "survived" else f"not run: its tests without it: {plain}"
+
+
 def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="file of the results")] = None,
     only: Annotated[str, typer.Option(help="mutants of files whose name has this in it")] = "",
@@ -117,13 +127,16 @@ def main(
     for name in LIBRARIES:
         importlib.import_module(name)
     found: list[dict[str, Any]] = []
+    plain: dict[tuple[str, ...], str] = {}
     with tempfile.TemporaryDirectory() as folder:
         copy, log = copy_tree(Path(folder)), Path(folder) / "log"
         for mutant in (one for one in MUTANTS if only in one.file):
+            if mutant.tests not in plain:
+                plain[mutant.tests] = outcome(copy, mutant.tests, limit_s, log)
             path = copy / mutant.file
             text, began = path.read_text(), time.monotonic()
             path.write_text(applied(mutant, text))
-            result = outcome(copy, mutant.tests, limit_s, log)
+            result = verdict(plain[mutant.tests], partial(outcome, copy, mutant.tests, limit_s, log))
             path.write_text(text)
             failed = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("FAILED")]
             found.append({"file": mutant.file, "before": mutant.before, "after": mutant.after, "result": result})

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import MUTANTS
-from tests.mutation.run import ROOT, applied
+from tests.mutation.run import ROOT, applied, verdict
 
 
 def test_there_are_sixty_and_none_twice():
@@ -18,3 +18,8 @@ def test_every_mutant_is_a_change_of_a_line_that_is_there(file):
     for one in (one for one in MUTANTS if one.file == file):
         assert applied(one, text) != text
         assert all(Path(ROOT, name.partition("::")[0]).is_file() for name in one.tests)
+
+
+def test_a_test_that_fails_without_the_mutant_does_not_kill_it():
+    assert verdict("survived", lambda: "killed") == "killed"
+    assert not verdict("killed", lambda: "killed").startswith("killed")
