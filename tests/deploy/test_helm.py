@@ -1,10 +1,12 @@
 """deploy/helm: drawn by helm, valid by the schemas of Kubernetes, one beat, and the commands of docker-compose.yml."""
 
+import json
 import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import promql_parser as promql
 import pytest
 import yaml
@@ -34,6 +36,7 @@ EVERYTHING: dict[str, Any] = {
 }
 """Every switch of the chart, on."""
 
+NEEDED_VALUES = {"redis": {"url": "redis://redis:6379/0"}}
 OF_KEDA = "ScaledObject"
 VERSIONS = ("1.27.0", "1.32.0", "1.37.0")
 PARTS = {"api": "api", "worker": "worker", "worker-gpu": "worker-gpu", "beat": "beat", "alerter": "alerter"}
@@ -49,6 +52,35 @@ def test_the_chart_names_settings_that_exist_and_its_secrets_too():
         for word in template.read_text("utf-8").replace('"', " ").split():
             if word.startswith(PREFIX):
                 assert word.strip(",}").removeprefix(PREFIX).lower() in Settings.model_fields
+
+
+def merged(base: Any, changes: Any) -> Any:
+    """Values with changes in them, as helm merges them."""
+    if not (isinstance(base, dict) and isinstance(changes, dict)):
+        return changes
+    return base | {name: merged(base.get(name), change) for name, change in changes.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({}, ""),
+        (EVERYTHING, ""),
+        ({"beat": {"replicas": 2}}, "replicas"),
+        ({"worker": {"replica": 3}}, "replica"),
+        ({"api": {"ingress": {"enable": True}}}, "enable"),
+        ({"databse": {"url": ""}}, "databse"),
+        ({"settings": {"HOME": "x"}}, "HOME"),
+        ({"redis": {"url": "redis://:password@redis/0"}}, "password"),
+        ({"database": {"url": "postgresql+psycopg://nowcast:password@postgres/nowcast"}}, "password"),
+    ],
+)
+def test_a_misspelt_value_and_a_password_in_a_url_are_refused(changes, word):
+    values = merged(yaml.safe_load((CHART / "values.yaml").read_text("utf-8")), NEEDED_VALUES)
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    errors = list(jsonschema.validators.validator_for(schema)(schema).iter_errors(merged(values, changes)))
+    assert bool(errors) == bool(word)
+    assert all(word in error.message for error in errors)
 
 
 @pytest.mark.long
