@@ -6,9 +6,10 @@ waits when a beat dies. And it measures time, that of claims too, by a steady cl
 clock, and one that is set back would otherwise stop the schedule for as long as it was set back.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from celery.beat import ScheduleEntry, Scheduler
@@ -44,6 +45,8 @@ class OnceScheduler(Scheduler):
     """Scheduler that sends each entry once in its interval, over all schedulers on one Redis."""
 
     Entry = SteadyEntry
+    left_to_another: ClassVar[Callable[[], object]] = staticmethod(lambda: None)
+    """Called where another scheduler has sent a task: this one works, though it may never send any."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._seen: dict[str, tuple[bytes, float]] = {}
@@ -52,6 +55,7 @@ class OnceScheduler(Scheduler):
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Send the task; return None without sending where another scheduler has just sent it."""
         if not self._claim(entry):
+            type(self).left_to_another()
             return None
         return super().apply_async(entry, producer=producer, advance=advance, **kwargs)
 

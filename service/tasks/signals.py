@@ -34,6 +34,7 @@ from core.settings import get_settings
 from ingest.store.database import open_engine
 from ingest.store.progress import ProgressRecorder
 from ingest.store.schema import check_before_start, prepare
+from service.tasks.beat import OnceScheduler
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS, own_queue, queue
 from service.tasks.watchdog import watch
@@ -68,7 +69,7 @@ def _is_frequent(record: logging.LogRecord) -> bool:
 
 @beat_init.connect
 def record_sent_tasks(**_: object) -> None:
-    """Record the progress of beat with each task that it has sent."""
+    """Record the progress of beat with each task that it has sent, or found sent by another beat."""
     settings = get_settings()
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.catalogue_url)
@@ -80,6 +81,7 @@ def record_sent_tasks(**_: object) -> None:
         raise SystemExit(f"cannot start: {err}") from err
     recorder = ProgressRecorder(engine, "beat", settings)
     after_task_publish.connect(lambda **_: recorder.record(), weak=False)
+    OnceScheduler.left_to_another = staticmethod(recorder.record)
 
 
 @worker_init.connect

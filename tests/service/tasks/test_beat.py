@@ -13,9 +13,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery.signals import after_task_publish
 
+from core.settings import Settings
+from ingest.store.database import open_engine
+from ingest.store.progress import last_progress
 from service.process.broker import Broker
-from service.tasks import beat
+from service.tasks import beat, signals
 from service.tasks.beat import CLAIMED_PART, OnceScheduler, SteadyEntry, steady_now
 from service.tasks.queue import BEAT, CYCLE, FORECASTS, VERIFICATION, VERIFY
 from tests.end_to_end.stack import ROOT, process_environment
@@ -116,3 +120,19 @@ def test_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch)
     again: Any = next(entry)
     assert again.last_run_at == steady_now()
     assert not is_due(again)
+
+
+def test_a_beat_that_leaves_all_tasks_to_another_one_records_its_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It may never send any: it was killed as frozen."""
+    monkeypatch.setattr(signals, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(OnceScheduler, "left_to_another", staticmethod(lambda: None))
+    handlers: list[object] = []
+    monkeypatch.setattr(after_task_publish, "connect", lambda handler, **_: handlers.append(handler))
+    signals.record_sent_tasks()
+    made = _scheduler(None)
+    monkeypatch.setattr(made, "_claim", lambda entry: False)
+    engine = open_engine(Settings(home=tmp_path).catalogue_url)
+    assert "beat" not in last_progress(engine)
+    assert made.apply_async(SimpleNamespace(name="n")) is None
+    assert "beat" in last_progress(engine)
+    assert handlers
