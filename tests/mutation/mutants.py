@@ -182,7 +182,7 @@ MUTANTS: Final = (
     ),
     Mutant("service/api/bodies.py", "int(announced) > self._most_bytes", "int(announced) > 10**12", _BUDGET),
     Mutant("service/api/admission.py", "if self._taken >= self._places:", "if self._taken > self._places:", _BUDGET),
-    Mutant("service/api/admission.py", "if self._receiving[caller] >= MOST_BODIES:", "if False:", _BUDGET),
+    Mutant("service/api/admission.py", "if self._receiving[caller] >= most:", "if False:", _BUDGET),
     Mutant("service/api/uploads.py", "with fail_after(STALLED_S):", "with fail_after(600):", _BUDGET),
     Mutant("service/process/connections.py", "found[self._address] -= 1", "found[self._address] -= 0", _BUDGET),
     Mutant("service/process/connections.py", "if is_idle and cycle is self._seen_cycle:", "if False:", _BUDGET),
