@@ -16,13 +16,10 @@ from core.frame import RadarFrame
 from core.times import iso
 from ingest.plausibility import masked_rates
 from ingest.readers.base import READERS, OtherFormatError, Reader, ReadLimits, limits_of
-from ingest.readers.containers import printable
+from ingest.readers.containers import credit_of
 from ingest.readers.hdf5 import MAGIC, check_parts, field_group, is_hdf5, is_knmi, is_odim, opened
 from ingest.readers.radklim import radklim_product
 from ingest.readers.timing import SLACK_S, FrameTimes, lead_minutes
-
-MOST_PROVIDER: Final = 120
-"""Most characters of a provider: a credit is one line of a map."""
 
 NETCDF3_STARTS: Final = (b"CDF\x01", b"CDF\x02")
 
@@ -108,7 +105,8 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
     rain = rain.expand_dims(time_name(rain)) if rain.ndim == 2 else rain
     rows = slice(None, None, -1 if south_first else 1)
     missing_radars = tuple(str(dataset.attrs.get("missing_radars", "")).replace(",", " ").split())
-    marks, provider = unstated_marks(rain), _provider(dataset)
+    marks = unstated_marks(rain)
+    provider = credit_of(*(str(dataset.attrs.get(name, "")) for name in ("institution", "source")))
     frames, refused = [], None
     for number, (start, end) in enumerate(starts_ends):
         minutes = (end - start).total_seconds() / 60
@@ -124,13 +122,6 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
     if refused and not frames:
         raise refused
     return frames
-
-
-def _provider(dataset: xr.Dataset) -> str | None:
-    """Return whose data a file holds, by its first attribute that says so, on one line of limited length."""
-    stated = (" ".join(str(dataset.attrs.get(name, "")).split()) for name in ("institution", "source"))
-    found = next(filter(None, stated), None)
-    return printable(found[:MOST_PROVIDER]) if found else None
 
 
 def leads_of(dataset: xr.Dataset, ends: list[datetime]) -> list[int]:

@@ -12,6 +12,9 @@ from core.errors import FrameError
 from ingest.readers.base import ReadLimits
 
 MAX_DEPTH: Final = 4
+MOST_PROVIDER: Final = 120
+"""Most characters of a provider: a credit is one line of a map."""
+
 CHUNK_BYTES: Final = 2**22
 PACKED_BYTES: Final = 2**16
 GZIP_BITS: Final = zlib_ng.MAX_WBITS | 16
@@ -44,6 +47,12 @@ def unpack(content: bytes, name: str, limits: ReadLimits, *, depth: int = 0) -> 
         raise FrameError(f"{name}: packed more than {MAX_DEPTH} times; expected a radar file within")
     for inner_name, inner in inside:
         yield from unpack(inner, inner_name, limits, depth=depth + 1)
+
+
+def credit_of(*stated: str) -> str | None:
+    """Return the first text that says whose data a file holds, on one line of limited length; None without any."""
+    found = next(filter(None, (" ".join(one.split()) for one in stated)), None)
+    return printable(found[:MOST_PROVIDER]) if found else None
 
 
 def printable(name: str) -> str:

@@ -11,6 +11,7 @@ from core.errors import FrameError
 from core.frame import RadarFrame
 from ingest.radar_sites import DWD_RADARS, dwd_site, missing_dwd_radars
 from ingest.readers.base import READERS, OtherFormatError, ProductError, Reader, ReadLimits, limits_of
+from ingest.readers.containers import credit_of
 from ingest.readers.hdf5 import check_parts, is_hdf5, is_odim, opened, text
 from ingest.readers.odim_attributes import names_of, optional, required, time_of
 from ingest.readers.odim_grid import odim_grid
@@ -208,6 +209,7 @@ def _frame(root: Any, field: _Candidate, all_fields: Sequence[_Candidate], limit
         interval_minutes=0.0 if field.quantity in REFLECTIVITIES else field.minutes,
         lead_minutes=lead_minutes(times),
         missing_radars=_missing(root, field.end),
+        provider=credit_of(text(optional("provider", "how", root) or "")),
     )
 
 

@@ -111,11 +111,12 @@ def _where(grid: Grid) -> Attributes:
 
 
 def _how(frame: RadarFrame, source: str) -> Attributes:
-    """Write the missing radars; a file with DWD as its source also lists the radars used."""
+    """Write the missing radars and whose data they are; a file with DWD as its source also lists the radars used."""
+    stated = {"simulated": str(frame.is_forecast), **({"provider": frame.provider} if frame.provider else {})}
     if DWD_ORIGIN not in source:
-        return {"missing_nodes": ",".join(frame.missing_radars), "simulated": str(frame.is_forecast)}
+        return {"missing_nodes": ",".join(frame.missing_radars), **stated}
     used, missing = (",".join(f"'de{site}'" for site in sites) for sites in (_used(frame), frame.missing_radars))
-    return {"nodes": used, "missing_nodes": missing, "simulated": str(frame.is_forecast)}
+    return {"nodes": used, "missing_nodes": missing, **stated}
 
 
 def _used(frame: RadarFrame) -> list[str]:
