@@ -35,7 +35,7 @@ def read_cf_netcdf(file: BinaryIO) -> list[RadarFrame]:
     Where `time` has bounds, the rate is the mean between them and the later bound is the valid time; otherwise the
     global attribute `interval_minutes` is the interval, and 0 without it. `forecast_reference_time` determines the lead
     time. The global attributes `product` and `missing_radars` are used; without `product` the variable's name is the
-    product. The provider is `institution`, else `source`.
+    product. The provider is `provider`, as stored scans have it, else `institution`, else `source`.
 
     Raises:
         OtherFormatError: an HDF5 file of ODIM or KNMI.
@@ -106,7 +106,7 @@ def _frames(dataset: xr.Dataset, rain: xr.DataArray, limits: ReadLimits) -> list
     rows = slice(None, None, -1 if south_first else 1)
     missing_radars = tuple(str(dataset.attrs.get("missing_radars", "")).replace(",", " ").split())
     marks = unstated_marks(rain)
-    provider = credit_of(*(str(dataset.attrs.get(name, "")) for name in ("institution", "source")))
+    provider = credit_of(*(str(dataset.attrs.get(name, "")) for name in ("provider", "institution", "source")))
     frames, refused = [], None
     for number, (start, end) in enumerate(starts_ends):
         minutes = (end - start).total_seconds() / 60

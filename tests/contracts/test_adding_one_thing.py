@@ -23,7 +23,7 @@ KINDS = {  # of CONTRIBUTING's table: the file in `additions`, and at least how 
     "a score": ("score", 6),
     "a source": ("source", 4),
 }
-FREE_NAMES = ("toy", "squall")
+FREE_NAMES = ("toy", pytest.param("squall", marks=pytest.mark.long))
 CONTRACTS = [
     *(f"tests/contracts/test_{kind}.py" for kind in ("cells", "models", "datasets", "readers", "scores", "sources")),
     *("tests/contracts/test_toy_cell.py", "tests/training/test_miniatures.py"),

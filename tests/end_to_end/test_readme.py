@@ -48,6 +48,12 @@ def lines(mark: str) -> list[str]:
     return [line for block in BLOCKS for line in block.splitlines() if mark in line]
 
 
+def some(mark: str, *later: str) -> list[object]:
+    """The same lines as parameters; those with one of the further words run in `make test-long`."""
+    long = [pytest.mark.long]
+    return [pytest.param(line, marks=long if set(later) & set(line.split()) else []) for line in lines(mark)]
+
+
 def test_every_block_is_run_by_a_test_below():
     assert [next((mark for mark in (MAKE, SERVE, TRAIN, CURL) if mark in block), None) for block in BLOCKS] == [
         *(MAKE, MAKE),
@@ -111,7 +117,7 @@ def test_the_lines_of_python(stack: Stack, tmp_path: Path):
         assert forecast["rainfall_rate"].shape[0] == 30
 
 
-@pytest.mark.parametrize("line", lines(SERVE))
+@pytest.mark.parametrize("line", some(SERVE, "--dwd", "--ord"))
 def test_the_ways_to_start(line: str, tmp_path: Path):
     write_weather(tmp_path / "radar", BEGIN, hours=0.1)
     arguments = shlex.split(line.split(SERVE)[1])
@@ -124,7 +130,7 @@ def test_the_ways_to_start(line: str, tmp_path: Path):
             started.wait_until(lambda: (scans := started.get("/scans")) and scans["count"] == 2, "stored scan")
 
 
-@pytest.mark.parametrize("line", lines(TRAIN))
+@pytest.mark.parametrize("line", some(TRAIN, "germany"))
 def test_the_trainings(line: str, tmp_path: Path):
     events = tmp_path / "events"
     events.mkdir()

@@ -137,7 +137,7 @@ def test_a_second_one_on_the_same_port_or_home_is_refused_with_one_line(stack: S
         assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_nothing_is_left_when_it_ends(tmp_path: Path, number: signal.Signals):
     if number == signal.SIGKILL and sys.platform != "linux":
         pytest.skip("only Linux ends a process with its parent")

@@ -160,6 +160,7 @@ def test_activations_grow_with_the_batch_and_joined_weights_do_not():
     assert two.joined_weight_bytes == one.joined_weight_bytes > 0
 
 
+@pytest.mark.long
 def test_report_has_flat_and_multiscale_whichever_is_asked():
     figures = report("ms-convlstm", SMALL)
     assert list(figures["measured"]) == ["convlstm", "ms-convlstm"]

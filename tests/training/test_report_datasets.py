@@ -15,7 +15,10 @@ from training.datasets import DATASETS
     ("dataset", "table", "figure", "scores"),
     [
         ("taxibj", 6, 6, {"MSE, frame 1": ("mse", 1), "MSE, frame 2": ("mse", 2)}),
-        ("kth", 7, 8, {"SSIM": ("ssim", 0), "PSNR": ("psnr", 0), "GDL": ("gdl", 0), "MSE": ("mse", 0)}),
+        pytest.param(
+            *("kth", 7, 8, {"SSIM": ("ssim", 0), "PSNR": ("psnr", 0), "GDL": ("gdl", 0), "MSE": ("mse", 0)}),
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_data_set_has_its_table_and_its_figure(dataset, table, figure, scores, tmp_path):

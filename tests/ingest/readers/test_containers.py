@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from core.errors import FrameError, TooLargeError
@@ -69,6 +69,7 @@ def test_a_cut_container_is_a_frame_error(cut: float, kind: str) -> None:
 )
 @settings(max_examples=30, deadline=None)
 def test_gzip_of_several_members_and_padding_is_unpacked_as_gzip_does(contents: list[bytes], padding: int) -> None:
+    assume(not b"".join(contents).startswith((b"\x1f\x8b", b"BZh")))  # that is packed once more
     packed = b"".join(gzip.compress(content, 1, mtime=0) for content in contents) + bytes(padding)
     ((_, content),) = unpacked(packed)
     assert content == gzip.decompress(packed)

@@ -73,6 +73,7 @@ def test_it_is_late_only_after_the_longest_task():
         assert late_after_s(settings) > settings.task_limit_s
 
 
+@pytest.mark.long
 @pytest.mark.stack
 def test_the_command_reports_whether_a_real_worker_completes_a_synthetic_task(tmp_path: Path):
     with queue_server(tmp_path) as broker:
