@@ -152,7 +152,8 @@ def run(
             stack.send("radar", signal.SIGSTOP)
         killer.stop()
         store = home_of(stack)
-        settle(stack, store, lambda: newest_scan(stack), within_s=1200)
+        last = last_time(home / "scans") if is_whole else None
+        settle(stack, store, lambda: newest_scan(stack, last), within_s=1200)
         played_s = monotonic() - began_s
         assert open_messages(store) == 0
         counts = assert_events_are_those_of_a_plain_script(store, dict(zip(ids, sent, strict=True)))
@@ -170,12 +171,27 @@ def run(
         }
 
 
-def newest_scan(stack: Stack) -> datetime | None:
-    """The time of the newest scan, which has a forecast when all is done; None while it has none."""
+def last_time(folder: Path) -> datetime:
+    """The time of the last scan that is played."""
+    times = []
+    for path in folder.glob("*.nc"):
+        with xr.open_dataset(path) as scans:
+            times.append(scans["time"].values.max())
+    return datetime.fromisoformat(f"{max(times).astype('datetime64[s]')}+00:00")
+
+
+def newest_scan(stack: Stack, last: datetime | None = None) -> datetime | None:
+    """The time of the newest scan, which has a forecast when all is done; None while it has none.
+
+    Args:
+        stack: that plays.
+        last: time of the last scan, which may not be stored yet when the replay has ended; None: not awaited.
+    """
     scans, latest = stack.get("/scans"), stack.get("/nowcast/latest")
     if not scans or not latest or scans["scans"][0]["valid_time"] != latest["reference_time"]:
         return None
-    return datetime.fromisoformat(latest["reference_time"])
+    newest = datetime.fromisoformat(latest["reference_time"])
+    return None if last is not None and newest < last else newest
 
 
 def check_verification(stack: Stack, store: Path, ids: list[str]) -> int:
