@@ -1,6 +1,5 @@
 """The baselines: persistence, and extrapolation along the observed motion by pysteps."""
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final
 
@@ -102,9 +101,7 @@ def _displacement(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:
     scaled_THW = pixel_from_dbz(dbz_THW)
     if not (scaled_THW > 0).any():
         return np.zeros((2, *rate_mmh_THW.shape[1:]))
-    with warnings.catch_warnings():  # pysteps warns where features are too few for a standard deviation
-        warnings.simplefilter("ignore")
-        motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
+    motion_CHW = np.asarray(lucas_kanade(scaled_THW), np.float64)
     return np.nan_to_num(motion_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 

@@ -223,9 +223,7 @@ def matched_mean(rate_mmh_MHW: Float32Field) -> Float32Field:
 
 def motion_CHW(db_THW: NDArray[np.float64]) -> NDArray[np.float64]:
     """Estimate the displacement in cells per step by Lucas-Kanade, (2, H, W), the component along x first."""
-    with warnings.catch_warnings():  # pysteps warns where features are too few for a standard deviation
-        warnings.simplefilter("ignore")
-        found_CHW = np.asarray(lucas_kanade(db_THW), np.float64)
+    found_CHW = np.asarray(lucas_kanade(db_THW), np.float64)
     return np.nan_to_num(found_CHW, nan=0.0, posinf=0.0, neginf=0.0)
 
 

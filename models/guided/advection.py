@@ -58,9 +58,7 @@ def _lucas_kanade(rate_mmh_THW: Float32Field, present: list[int], step: int) -> 
     seen_THW = np.isfinite(rate_mmh_THW[chosen])
     if step > 1:
         picture_THW = np.stack([_continued(*both) for both in zip(picture_THW, seen_THW, strict=True)])
-    with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
-        warnings.simplefilter("ignore")
-        found_CHW = lucas_kanade(picture_THW.astype(np.float64), dense=step == 1)
+    found_CHW = lucas_kanade(picture_THW.astype(np.float64), dense=step == 1)
     if step > 1:
         places_N2, vectors_N2 = found_CHW
         inside_N = _far_from_missing(places_N2, np.asarray(seen_THW.all(axis=0)))
@@ -180,9 +178,10 @@ def lucas_kanade(picture_THW: NDArray[np.floating[Any]], *, dense: bool = True) 
     in the first call of a process and one in every later one, since it keeps the square root of the last number.
     """
     tiles = max(1, min(picture_THW.shape[1:]) // TILE_CELLS)
-    return library("motion.lucaskanade").dense_lucaskanade(
-        picture_THW, dense=dense, interp_kwargs={"nchunks": tiles**2}
-    )
+    dense_lucaskanade = library("motion.lucaskanade").dense_lucaskanade
+    with warnings.catch_warnings():  # pysteps warns if features are too few for a standard deviation
+        warnings.simplefilter("ignore")
+        return dense_lucaskanade(picture_THW, dense=dense, interp_kwargs={"nchunks": tiles**2})
 
 
 def library(module: str) -> Any:
