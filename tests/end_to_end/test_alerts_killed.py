@@ -7,8 +7,17 @@ from typing import Any
 import pytest
 
 from core.grid import RADOLAN_900
+from service.alerts.tables import RuleEventRow
 from tests.end_to_end import twelve_hours
-from tests.end_to_end.alert_run import Killer, assert_delivered_once, home_of, post_rules, scheduled, settle
+from tests.end_to_end.alert_run import (
+    Killer,
+    assert_delivered_once,
+    home_of,
+    post_rules,
+    rows_of,
+    scheduled,
+    settle,
+)
 from tests.end_to_end.receivers import http_receiver
 from tests.end_to_end.stack import running_stack
 from tests.end_to_end.twelve_hours import newest_scan
@@ -17,6 +26,7 @@ from tests.service.alerts.playing import sent_rules
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
 KILLS = 20
+MOST_KILLS = 200
 RULES = 60
 
 
@@ -34,14 +44,18 @@ def test_twenty_kills_lose_no_event_and_no_key_is_accepted_twice(tmp_path: Path,
     ):
         stack.first_forecast()
         post_rules(stack, busy_rules(), [{"kind": "webhook", "url": url}])
-        killer = Killer(stack, ("alerts", "worker"), (0.5, 6.0), KILLS, lambda: len(scheduled(home_of(stack))))
+        killer = Killer(stack, ("alerts", "worker"), (0.5, 6.0), MOST_KILLS, lambda: len(scheduled(home_of(stack))))
         killer.start()
-        stack.wait_until(lambda: killer.is_done, "twenty kills", within_s=1200)
+
+        def is_enough() -> bool:  # a fast machine has killed twenty times before much has happened: it goes on
+            return killer.killed.total() >= KILLS and len(rows_of(home_of(stack), RuleEventRow)) > RULES
+
+        stack.wait_until(lambda: is_enough() or killer.is_done, "twenty kills and enough events", within_s=1200)
         killer.stop()
         stack.send("radar", signal.SIGSTOP)
         settle(stack, home_of(stack), lambda: newest_scan(stack), within_s=300)
         counts = assert_delivered_once(home_of(stack), {"webhook": accepted})
-    assert sum(killer.killed.values()) == KILLS
+    assert killer.killed.total() >= KILLS
     assert counts["events"] > RULES
     with capsys.disabled():
         print(counts, dict(killer.killed))
