@@ -35,6 +35,7 @@ ANIMATION: Final[dict[str, Any]] = {
     "content": {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("webp", "gif", "png")}
 }
 INVENTED_WORDS: Final = "INVENTED WEATHER"
+REPLAYED_WORDS: Final = "REPLAY"
 OLD_WORDS: Final = "OLD DATA"
 OBSERVED_S: Final = 300
 """Lifetime of the picture of an observation."""
@@ -158,9 +159,9 @@ def read_animation(
 ) -> Response:
     """Return the scans that the forecast starts from, then its leads, with coasts, borders and cities."""
     invented = backend.settings.invented and forecast.origin == "scans"
-    alarms = [
-        words for words, applies in ((INVENTED_WORDS, invented), (OLD_WORDS, is_stale(backend, forecast))) if applies
-    ]
+    replayed = forecast.weather == "replayed" and not invented
+    reasons = (INVENTED_WORDS, invented), (REPLAYED_WORDS, replayed), (OLD_WORDS, is_stale(backend, forecast))
+    alarms = [words for words, applies in reasons if applies]
     zone = zone_of(tz).key
     style = AnimationStyle(kind, width, zone, attribution_text(forecast, backend.settings), " ".join(alarms))
     tag = caching.etag(forecast, "animation", kind, f"{width}-{zone.replace('/', '.')}", *(str(len(alarms)),))

@@ -4,17 +4,18 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
 from core.colours import RAIN_COLOURS
 from service.forecasts.image import picture_font
 from service.schemas.places import PointLeadOut, PointOut
-from service.schemas.sentence import WORDS, Language, hour_sum, percent, sentence
+from service.schemas.sentence import WORDS, Language, hour_sum, percent, scan_time, sentence
 
 Font = ImageFont.FreeTypeFont
 Rgb = tuple[int, int, int]
+Alarm = Literal["invented", "replayed"] | None
 
 LABEL_EVERY_MINUTES: Final = 30
 LINES_MMH: Final = (0.5, 2.0, 5.0, 10.0, 30.0, 100.0)
@@ -51,24 +52,24 @@ class PointPicture:
         language: of the words.
         width: in pixels.
         dark: light letters on a dark ground.
-        invented: whether the weather is invented.
+        alarm: what the weather is if it is not observed now.
     """
 
-    def __init__(self, point: PointOut, language: Language, width: int, *, dark: bool, invented: bool) -> None:
+    def __init__(self, point: PointOut, language: Language, width: int, *, dark: bool, alarm: Alarm = None) -> None:
         self._point, self._language, self._words = point, language, WORDS[language]
         self._style = DARK if dark else LIGHT
         self._size = max(11, min(22, round(width / 27)))
         self._title, self._text = picture_font(round(1.15 * self._size)), picture_font(self._size)
         self._small = picture_font(max(10, round(0.85 * self._size)))
         self._pad = max(6, round(0.6 * self._size))
-        self._image = Image.new("RGB", (width, self._height(width, invented)), self._style.paper)
+        self._alarm = alarm
+        self._image = Image.new("RGB", (width, self._height(width)), self._style.paper)
         self._draw = ImageDraw.Draw(self._image)
-        self._invented = invented
 
     def png(self) -> bytes:
         """Return the picture."""
         y = float(self._pad)
-        for text, font, colour in self._lines(self._image.width, self._invented):
+        for text, font, colour in self._lines(self._image.width):
             self._draw.text((self._pad, y), text, fill=colour, font=font)
             y += self._row(font)
         caption = f"{self._words['rate']} · %: {self._words['chance']}"
@@ -81,23 +82,20 @@ class PointPicture:
         self._image.save(buffer, format="PNG", optimize=True)
         return buffer.getvalue()
 
-    def _height(self, width: int, invented: bool) -> int:
-        text = sum(self._row(font) for _, font, _ in self._lines(width, invented))
+    def _height(self, width: int) -> int:
+        text = sum(self._row(font) for _, font, _ in self._lines(width))
         return text + 3 * self._pad + 3 * self._row(self._small) + round(0.34 * width)
 
-    def _lines(self, width: int, invented: bool) -> list[tuple[str, Font, Rgb]]:
+    def _lines(self, width: int) -> list[tuple[str, Font, Rgb]]:
         """Return the lines above the bars: the sentence, the hour's sum, and the age of the data."""
         point, room = self._point, width - 2 * self._pad
         found = [(line, self._title, self._style.ink) for line in _wrapped(self._sentence(), self._title, room)]
         amount = hour_sum(point, self._language)
         found += [(amount, self._text, self._style.ink)] if amount else []
-        if invented:
-            found.append((self._words["invented"], self._text, self._style.alarm))
-        time = (
-            f"{point.reference_time:%d.%m. %H:%M}" if self._language == "de" else f"{point.reference_time:%d %b %H:%M}"
-        )
+        if self._alarm:
+            found.append((self._words[self._alarm], self._text, self._style.alarm))
         kind, colour = ("stale", self._style.alarm) if point.stale else ("radar", self._style.faint)
-        radar = self._words[kind].format(time=time)
+        radar = self._words[kind].format(time=scan_time(point, self._language))
         if point.status == "degraded":
             radar += f" · {self._words['degraded']}"
         place = f"{abs(point.lat):.2f}° {'NS'[point.lat < 0]} {abs(point.lon):.2f}° {'EW'[point.lon < 0]}"

@@ -14,7 +14,7 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query, place
 from service.api.negotiate import JSON, chosen_type
-from service.api.point_picture import PointPicture
+from service.api.point_picture import Alarm, PointPicture
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
 from service.forecasts.fields import held
@@ -149,9 +149,15 @@ def read_point_picture(
     if unchanged is not None:
         return unchanged
     point = PointOut.model_validate(point_document(backend, forecast, *where, zone))
-    invented = backend.settings.invented and forecast.origin == "scans"
-    png = PointPicture(point, lang, width, dark=dark, invented=invented).png()
+    png = PointPicture(point, lang, width, dark=dark, alarm=_alarm(forecast, backend)).png()
     return Response(png, media_type="image/png", headers=headers)
+
+
+def _alarm(forecast: StoredForecast, backend: Backend) -> Alarm:
+    """Return what the weather of a forecast is if it is not observed now."""
+    if backend.settings.invented and forecast.origin == "scans":
+        return "invented"
+    return "replayed" if forecast.weather == "replayed" else None
 
 
 @router.get(

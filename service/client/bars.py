@@ -14,7 +14,7 @@ from core.command import errors_in_one_line
 from core.settings import settings_from_environment
 from service.client.client import Client
 from service.schemas.places import PointLeadOut, PointOut
-from service.schemas.sentence import WORDS, Language, hour_sum, percent, sentence
+from service.schemas.sentence import WORDS, Language, hour_sum, percent, scan_time, sentence
 
 BLOCKS: Final = " ▏▎▍▌▋▊▉█"
 LEAST_TOP_MMH: Final = 5.0
@@ -52,7 +52,7 @@ def show(point: PointOut, language: Language, console: Console) -> None:
     if amount:
         console.print(amount)
     words = WORDS[language]
-    radar = words["stale" if point.stale else "radar"].format(time=f"{point.reference_time:%H:%M}")
+    radar = words["stale" if point.stale else "radar"].format(time=scan_time(point, language))
     age = f"{radar} ({point.data_age_s / 60:.0f} min), {point.time_zone}"
     console.print(age, style="bold red" if point.stale else "dim")
     if any(lead.rate_mmh is not None for lead in point.series):

@@ -23,6 +23,7 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "radar": "Radar {time}",
         "stale": "OLD DATA: radar {time}",
         "invented": "INVENTED WEATHER",
+        "replayed": "REPLAY: not the current weather",
         "degraded": "fewer data than usual",
         "chance": "chance of rain",
         "short chance": "rain",
@@ -42,6 +43,7 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "radar": "Radar {time}",
         "stale": "ALTE DATEN: Radar {time}",
         "invented": "ERFUNDENES WETTER",
+        "replayed": "WIEDERGABE: nicht das jetzige Wetter",
         "degraded": "weniger Daten als sonst",
         "chance": "Regenwahrscheinlichkeit",
         "short chance": "Regen",
@@ -73,6 +75,14 @@ def hour_sum(point: PointOut, language: Language = "en") -> str | None:
             low, high = (_decimal(depth, language) for depth in (amount.q10, amount.q90))
             return WORDS[language]["sum"].format(low=low, high=high)
     return None
+
+
+def scan_time(point: PointOut, language: Language = "en") -> str:
+    """Return the time of the newest scan with its date: a picture may be of a replay, and is looked at later."""
+    time = point.reference_time
+    return (
+        f"{time:%H:%M}, {time.day}.{time.month}.{time.year}" if language == "de" else f"{time:%H:%M, {time.day} %b %Y}"
+    )
 
 
 def percent(probability: float | None, language: Language = "en") -> str:

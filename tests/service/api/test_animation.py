@@ -60,6 +60,15 @@ def test_old_data_are_loud(tmp_path: Path):
     assert not (usual[..., :3] == np.array(ALARM)).all(axis=-1).any()
 
 
+def test_a_replay_is_called_so(tmp_path: Path):
+    service = service_at(tmp_path, source_kind="replay")
+    fill(service)
+    service.forecast_stored()
+    with running(service) as client:
+        content = client.get("/nowcast/latest/animation.png", params={"width": 240}).content
+    assert (np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) == np.array(ALARM)).all(axis=-1).any()
+
+
 @pytest.mark.parametrize(
     ("kind", "query", "expected"),
     [("mp4", {}, "kind"), ("gif", {"width": 50}, "width"), ("gif", {"tz": "Mars/Base"}, "IANA time zone")],

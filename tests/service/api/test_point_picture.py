@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 from starlette.testclient import TestClient
 
 from core.colours import RAIN_COLOURS
-from service.api.point_picture import DARK, LIGHT, PointPicture
+from service.api.point_picture import DARK, LIGHT, Alarm, PointPicture
 from service.schemas.places import PointOut
 from service.schemas.sentence import Language, hour_sum, sentence
 from tests.service.api_support import fill, running, service_at
@@ -60,7 +60,7 @@ def test_the_sum_of_the_hour_is_a_range():
 
 
 def drawn(point: PointOut, language: Language = "en", width: int = 300, *, dark: bool = False) -> Any:
-    png = PointPicture(point, language, width, dark=dark, invented=False).png()
+    png = PointPicture(point, language, width, dark=dark).png()
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
@@ -87,6 +87,35 @@ def test_unknown_leads_are_marked_and_the_ground_may_be_dark():
 def test_old_data_are_loud():
     assert share(drawn(point_of(WET)), LIGHT.alarm) == 0
     assert share(drawn(point_of(WET, stale=True, status="stale")), LIGHT.alarm) > 0
+
+
+@pytest.mark.parametrize(
+    ("language", "alarm", "expected"),
+    [("en", None, "Radar 14:00, 1 Jun 2024"), ("de", "replayed", "Radar 14:00, 1.6.2024")],
+)
+def test_the_line_below_names_day_and_year(language: Language, alarm: Alarm, expected: str, monkeypatch):
+    lines: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, xy, text, *args, **more: lines.append(text))
+    PointPicture(point_of(WET), language, 480, dark=False, alarm=alarm).png()
+    assert [line for line in lines if line.startswith(expected)] != [], lines
+    assert ("WIEDERGABE: nicht das jetzige Wetter" in lines) == (alarm == "replayed")
+
+
+def test_a_picture_of_a_replay_is_marked(tmp_path, monkeypatch):
+    service = service_at(tmp_path / "home", source_kind="replay")
+    fill(service)
+    service.forecast_stored()
+    alarms: list[Alarm] = []
+
+    class Watched(PointPicture):
+        def __init__(self, *args: Any, alarm: Alarm, **more: Any) -> None:
+            alarms.append(alarm)
+            super().__init__(*args, alarm=alarm, **more)
+
+    monkeypatch.setattr("service.api.points.PointPicture", Watched)
+    with running(service) as client:
+        assert client.get("/nowcast/latest/point.png", params={"lat": 51.0, "lon": 10.0}).status_code == 200
+    assert alarms == ["replayed"]
 
 
 def test_it_is_served_as_an_image_that_may_be_kept(client):

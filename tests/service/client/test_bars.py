@@ -58,4 +58,5 @@ def test_it_fits_the_terminal(width: int):
 
 
 def test_old_data_are_loud():
-    assert any(line.startswith("OLD DATA: radar 14:00") for line in shown(point_of(DRY, stale=True, status="stale")))
+    expected = "OLD DATA: radar 14:00, 1 Jun 2024 (3 min)"
+    assert any(line.startswith(expected) for line in shown(point_of(DRY, stale=True, status="stale")))
