@@ -15,12 +15,20 @@ export async function get(path) {
   throw Object.assign(new Error(`${path}: ${response.status}`), { status: response.status, detail: problem.detail || "" });
 }
 
+// Milliseconds that a shared cache had kept an answer: by its `Age`, or, without one, from the time of the answer (`max-age`
+// before `Expires`) to the cache's own `Date`.
+function keptFor(headers) {
+  const lifetime = /max-age=(\d+)/.exec(headers.get("Cache-Control"));
+  const made = lifetime ? Date.parse(headers.get("Expires")) - 1000 * lifetime[1] : NaN;
+  return Math.max(0, 1000 * headers.get("Age") || 0, Date.parse(headers.get("Date")) - made || 0);
+}
+
 // When the answer was received (`at`, also where the service worker had kept it: then `cachedAt` is set), and the service's
 // clock then: a header, since a body that is revalidated remains as it was.
-function receiptOf(headers) {
+export function receiptOf(headers) {
   const cachedAt = headers.get("X-Cached-At");
   const at = cachedAt ? Date.parse(cachedAt) : Date.now();
-  return { at, cachedAt, clock: Date.parse(headers.get("X-Clock")) || at };
+  return { at, cachedAt, clock: Date.parse(headers.get("X-Clock")) + keptFor(headers) || at };
 }
 
 export const receipt = (answer) => received.get(answer);

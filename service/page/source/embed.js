@@ -1,6 +1,7 @@
 // The widget: the forecast at one place, for a frame of another site. /embed?lat=&lon=&lang=&theme=&name=
 
-import { get, relative } from "./api.js";
+import { ageOf } from "./age.js";
+import { get, receipt, relative } from "./api.js";
 import { $, element } from "./dom.js";
 import { bars, sentences } from "./place.js";
 import { fetchPoint } from "./point.js";
@@ -31,9 +32,10 @@ function fill(forecast, point, { attribution }) {
   $("place-words").replaceChildren(...sentences(point, own).map((text) => element("p", {}, text)));
   $("bars").innerHTML = point.radar_coverage === "no coverage" ? "" : bars(point, own);
   const replayed = forecast.weather === "replayed" ? "replayBanner" : "";
-  const warnings = [forecast.stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
+  const warnings = [ageOf(forecast, receipt(forecast), null).stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
   $("status").textContent = warnings.map((name) => words.text(name)).join(" ");
-  $("scan-time").textContent = `${words.text("scan")} ${own.clock(forecast.reference_time)} ${own.zoneName(forecast.reference_time)}`;
+  const scan = forecast.reference_time;
+  $("scan-time").textContent = `${words.text("scan")} ${own.isToday(scan) ? "" : own.day(scan)} ${own.clock(scan)} ${own.zoneName(scan)}`;
   $("credit").textContent = creditWords(attribution, own);
 }
 

@@ -2,6 +2,7 @@
 
 const PAST_MINUTES = 120;
 const MINUTE_MS = 60_000;
+const FAR_MS = 30 * MINUTE_MS;
 const RATE = "rainfall_rate";
 export const HOUR_AHEAD = "sum60";
 export const HOUR_BEFORE = "past60";
@@ -41,11 +42,13 @@ export function framesOf(forecast, scanTimes, layer = RATE, listed = {}) {
 // Index of the newest scan: where the forecast begins.
 export const nowIndex = (frames) => frames.findLastIndex((frame) => frame.lead <= 0);
 
-// Index of the frame with the time nearest to the one that was shown, so that a new forecast does not jump.
+// Index of the frame with the time nearest to the one that was shown, so that a new forecast does not jump; of the newest
+// scan where no time is near: the frames are of another day.
 export function sameTime(frames, time) {
   const at = Date.parse(time);
   const distance = (frame) => Math.abs(Date.parse(frame.time) - at);
-  return frames.reduce((best, frame, index) => (distance(frame) < distance(frames[best]) ? index : best), 0);
+  const nearest = frames.reduce((best, frame, index) => (distance(frame) < distance(frames[best]) ? index : best), 0);
+  return distance(frames[nearest]) > FAR_MS ? nowIndex(frames) : nearest;
 }
 
 // Order in which the other frames are loaded: onwards from the wanted one, then from the start.

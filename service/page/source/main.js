@@ -44,10 +44,10 @@ async function look() {
   const { run } = state;
   try {
     const forecast = await get(`nowcast/${run || "latest"}`);
-    const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id;
+    const isNew = !state.forecast || state.forecast.forecast_id !== forecast.forecast_id || state.shownRun !== run;
     const parts = isNew ? await fetchParts(forecast) : {};
     if (run !== state.run) return; // another forecast was chosen meanwhile
-    Object.assign(state, parts, { receipt: receipt(forecast), failure: "", forecast });
+    Object.assign(state, parts, { receipt: receipt(forecast), failure: "", forecast, shownRun: run });
     await showForecast(isNew);
   } catch (error) {
     if (run && run === state.run && error.status === 404) return showRun(null); // deleted since: an old link shows the newest
@@ -71,14 +71,14 @@ async function waitOrWarn(error) {
   if (!error.status && !["TypeError", "TimeoutError"].includes(error.name)) console.error(error);
   if (!state.forecast) return showWaiting(name);
   state.failure = `${state.words.text(name)}. ${state.words.text("older")}`;
-  showAge();
+  showTime();
 }
 
 async function showForecast(isNew) {
   $("waiting").hidden = true;
   $("forecast").hidden = $("age").hidden = false;
   showFacts();
-  showAge();
+  showTime();
   if (isNew) {
     if (!state.hasGrid) {
       map.resize();
@@ -91,16 +91,16 @@ async function showForecast(isNew) {
     showMotion();
     showPoint();
     if (!state.run) keepForecast(state.forecast.forecast_id);
-  }
+  } else if (!state.point && !isAsking()) showPoint(); // its request has failed
   const scores = isNew ? showScores().then(showRecord) : null; // they change with each scan, as the forecast does
-  await Promise.allSettled([scores, readiness().then((ready) => { state.ready = ready; showNotice(); showAge(); map.resize(); })]);
+  await Promise.allSettled([scores, readiness().then((ready) => { state.ready = ready; showNotice(); showTime(); map.resize(); })]);
 }
 
-// Show the age, and name the newest scan otherwise once it is too old.
+// Show the age, and name the newest scan otherwise once it is too old or of the archive, and when it is no longer.
 function showTime() {
   const wasOld = state.isOld;
   showAge();
-  if (!state.forecast || state.isOld === wasOld) return;
+  if (state.isOld === wasOld || !screen.frames.length) return;
   showTicks();
   draw();
 }

@@ -15,14 +15,17 @@ export async function showPoint() {
   $("pick").hidden = Boolean(state.place);
   $("place-box").hidden = !state.place;
   if (!state.place || !state.forecast) return;
-  const { place } = state;
+  const { place, forecast } = state;
   $("place-name").textContent = nameOf(place);
   asking += 1; // no further pictures until the answer is there
-  const point = await fetchPoint(state.forecast.links.point, place).catch(() => null);
+  const point = await fetchPoint(forecast.links.point, place).catch(() => null);
   asking -= 1;
-  if (!point || state.place !== place) return;
-  state.point = point;
-  fillPoint();
+  if (state.place !== place || state.forecast.forecast_id !== forecast.forecast_id) return;
+  if (point) fillPoint((state.point = point));
+  else if (state.point?.forecast_id !== forecast.forecast_id) {
+    clearPoint(); // what it said is of another forecast
+    sayAll("place-words", [["first", state.words.text("silent")]]);
+  }
 }
 
 export function clearPoint() {
@@ -33,9 +36,9 @@ export function clearPoint() {
 // Times of the card are those of the place, or UTC.
 const placeWords = () => (state.words.isUtc ? state.words : state.words.inZone(state.point.time_zone));
 
-function fillPoint() {
+function fillPoint(point) {
   const words = placeWords();
-  sayAll("place-words", sentences(state.point, words).map((text, index) => [index ? "" : "first", text]));
+  sayAll("place-words", sentences(point, words).map((text, index) => [index ? "" : "first", text]));
   showRecord();
   showBars();
 }

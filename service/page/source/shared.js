@@ -13,7 +13,7 @@ export const PROBABILITY = "probability_of_exceedance_";
 export const state = {
   words: new Words(stored("language") || navigator.language.slice(0, 2), stored("zone") === "utc"),
   forecast: null, legend: null, scans: [], layers: {}, layer: opened.layer || RATE, run: opened.run, place: opened.place, point: null, record: null, rainTimes: null,
-  receipt: null, failure: "", isOld: false, ready: null, hasGrid: false, places: null,
+  shownRun: null, receipt: null, failure: "", isOld: false, ready: null, hasGrid: false, places: null,
 };
 
 export const isFallback = (forecast) => forecast.method !== forecast.model.name;

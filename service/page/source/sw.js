@@ -1,8 +1,8 @@
 // The service worker: answers come from the service; what it answered last is kept for times without a connection, and
-// says by `X-Cached-At` when it was received. Tiles never change for one forecast: a kept one is not requested again.
+// says by `X-Cached-At` when this device received it. Tiles never change for one forecast: a kept one is not requested again.
 
 const FILES = "files-2";
-const ANSWERS = "answers-1";
+const ANSWERS = "answers-2";
 const TILES = "tiles-1";
 const SHELL = ["./", "page/page.css", "page/page.js", "page/manifest.webmanifest", "page/manifest.de.webmanifest", "page/icon.svg"];
 const MOST_SCANS = 8; // lists of scans: each forecast requests one of other times
@@ -40,19 +40,20 @@ async function newest(request, name) {
   const cache = await caches.open(name);
   try {
     const answer = await fetch(request);
-    if (answer.ok) await cache.put(request.url, answer.clone());
+    if (answer.ok) await cache.put(request.url, name === ANSWERS ? await dated(answer.clone()) : answer.clone());
     return answer;
   } catch (error) {
     const kept = await cache.match(request.url, { ignoreSearch: name === FILES });
     if (!kept) throw error;
-    return dated(kept);
+    return kept;
   }
 }
 
-async function dated(kept) {
-  const headers = new Headers(kept.headers);
-  headers.set("X-Cached-At", new Date(headers.get("Date") || Date.now()).toISOString());
-  return new Response(await kept.blob(), { status: kept.status, headers });
+// A copy that says when it was received: `Date` is of another clock, and of a shared cache perhaps.
+async function dated(answer) {
+  const headers = new Headers(answer.headers);
+  headers.set("X-Cached-At", new Date().toISOString());
+  return new Response(await answer.blob(), { status: answer.status, headers });
 }
 
 async function tile(request) {

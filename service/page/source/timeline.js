@@ -81,7 +81,9 @@ const nowWords = () => state.words.text(state.isOld ? "lastScan" : "now");
 function showLabel(frame) {
   const { words } = state;
   const time = words.clock(frame.time);
-  $("label").className = `label ${frame.kind}`;
+  const day = words.isToday(frame.time) ? "" : words.day(frame.time);
+  $("label").className = `label ${frame.kind}${day ? " dated" : ""}`;
+  $("day").textContent = day;
   $("kind").textContent = words.text(frame.kind);
   const period = HOURS[frame.layer] ? HOURS[frame.layer].map((minutes) => words.clock(Date.parse(frame.time) + minutes * 60_000)).join("–") : time;
   $("when").textContent = `${period} ${words.zoneName(frame.time)}`;

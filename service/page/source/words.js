@@ -71,6 +71,10 @@ export class Words {
     return `${parts.year}-${parts.month}-${parts.day}`;
   }
 
+  isToday(iso) {
+    return this.isoDay(iso) === this.isoDay(new Date().toISOString());
+  }
+
   zoneName(iso) {
     if (this.isUtc) return "UTC";
     const parts = new Intl.DateTimeFormat(this.locale, { ...this.zone(), timeZoneName: "short" }).formatToParts(new Date(iso));

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { ageOf } from "../../../service/page/source/age.js";
+import { receiptOf } from "../../../service/page/source/api.js";
 import { dayQuery, readAddress, writeAddress } from "../../../service/page/source/address.js";
 import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
 import { axisTop, bars, likeliest, sentences, statedRain, sumOfHour } from "../../../service/page/source/place.js";
@@ -78,6 +79,8 @@ test("a picture that went away is loading again, and a missing scan needs none",
 test("a new forecast keeps the time that was shown", () => {
   const frames = framesOf(forecastOf(5, 30), scansOf(5));
   assert.equal(frames[sameTime(frames, at(62))].lead, 60);
+  assert.equal(frames[sameTime(frames, at(-125))].lead, -120); // it has just left the slider
+  assert.equal(frames[sameTime(frames, at(-24 * 60))].lead, 0); // of another day: the newest scan
   assert.deepEqual(loadingOrder(4, 2), [2, 3, 0, 1]);
 });
 
@@ -288,6 +291,32 @@ const RAIN_TIMES = {
   ends: [{ from_minutes: 60, to_minutes: 120, cases: 250, right: 100 }],
 };
 
+test("the service worker keeps an answer with the time at which this device received it", async () => {
+  const listeners = {};
+  const kept = new Map();
+  const cache = { put: async (url, answer) => kept.set(url, answer), match: async (url) => kept.get(url) };
+  globalThis.self = { registration: { scope: "http://here/" }, addEventListener: (name, listener) => { listeners[name] = listener; } };
+  globalThis.caches = { open: async () => cache };
+  const { fetch } = globalThis;
+  await import("../../../service/page/source/sw.js?again");
+  const ask = async () => {
+    let answer;
+    listeners.fetch({ request: { url: "http://here/nowcast/latest", method: "GET" }, respondWith: (promise) => { answer = promise; } });
+    return answer;
+  };
+  try {
+    globalThis.fetch = async () => new Response('{"a": 1}', { headers: { Date: "Mon, 01 Jan 2018 00:00:00 GMT", "X-Clock": REFERENCE } });
+    assert.equal((await ask()).headers.get("X-Cached-At"), null); // the service's own answer is not marked
+    globalThis.fetch = async () => { throw new TypeError("no connection"); };
+    const answer = await ask();
+    assert.deepEqual(await answer.json(), { a: 1 });
+    assert.ok(Math.abs(Date.parse(answer.headers.get("X-Cached-At")) - Date.now()) < 60_000);
+    assert.equal(receiptOf(answer.headers).clock, Date.parse(REFERENCE));
+  } finally {
+    globalThis.fetch = fetch;
+  }
+});
+
 test("the record of a start is that of its distance and probability, and needs enough cases", () => {
   const words = (start, probability, end = null, record = RAIN_TIMES) => rainTimesWords(record, { start, probability, end }, english);
   assert.match(words(20, 0.85), /within 10 minutes of that in 90 % of 200 cases\.$/);
@@ -352,6 +381,26 @@ test("the age comes from times, and a played scan has none", () => {
   assert.equal(ageOf({ ...forecast, stale: true }, receipt(0), null).stale, true);
   assert.equal(ageOf({ ...forecast, weather: "replayed" }, receipt(0, 60), null).stale, false);
   assert.equal(ageOf({ ...forecast, weather: "invented" }, receipt(0, 60), { checks: { replay: "ok" } }).stale, false);
+});
+
+test("an answer that a shared cache has kept is as old as the cache says", () => {
+  const http = (minutes) => new Date(Date.parse(at(minutes))).toUTCString();
+  const minutes = (headers) => Math.round((receiptOf(new Headers(headers)).clock - Date.parse(REFERENCE)) / 60_000);
+  const sent = { "X-Clock": at(3), "Cache-Control": "public, max-age=300", Expires: http(3 + 5) };
+  assert.equal(minutes({ ...sent, Date: http(3) }), 3); // straight from the service
+  assert.equal(minutes({ ...sent, Date: http(3), Age: "240" }), 7);
+  assert.equal(minutes({ ...sent, Date: http(20) }), 20); // a cache with a Date of its own and no Age
+  assert.equal(minutes({ ...sent, Date: http(20), Age: "1020" }), 20); // not counted twice
+  assert.equal(minutes({ ...sent, Date: http(2) }), 3); // a proxy's clock that is late
+  assert.equal(minutes({ ...sent, "X-Clock": "2018-07-11T12:00:00Z", Date: http(3) }), minutes({ "X-Clock": "2018-07-11T12:00:00Z" })); // a replay's clock
+  assert.ok(Math.abs(receiptOf(new Headers()).clock - Date.now()) < 60_000);
+});
+
+test("a day is named unless it is today, by the reader's zone", () => {
+  assert.ok(english.isToday(new Date().toISOString()));
+  assert.ok(!english.isToday("2018-07-11T12:00:00Z"));
+  const tomorrow = new Date(Date.now() + 24 * 60 * 60_000).toISOString();
+  assert.ok(!new Words("en", false, "Europe/Berlin").isToday(tomorrow));
 });
 
 test("a number and its unit stay on one line", () => {
