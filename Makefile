@@ -53,7 +53,9 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# BEFORE_TESTS is a command between linters and tests: .ci/run waits there for what it installs meanwhile.
 check: lint
+	$(BEFORE_TESTS)
 	$(MAKE) test
 
 bench: install

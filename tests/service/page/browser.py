@@ -1,9 +1,11 @@
 """Chromium for tests of the page: found on this machine, driven by Playwright."""
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,9 +33,17 @@ PHONE: Final[dict[str, Any]] = {"viewport": {"width": 390, "height": 844}, "is_m
 NARROW: Final[dict[str, Any]] = {"viewport": {"width": 320, "height": 640}, "is_mobile": True, "has_touch": True}
 
 
+@cache
 def chromium() -> str | None:
-    """Return the path of a Chromium on this machine, if there is one."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    """Return the path of a Chromium on this machine that runs: a name may be a stub, or half installed."""
+    return next((path for name in NAMES if (path := shutil.which(name)) and _runs(path)), None)
+
+
+def _runs(path: str) -> bool:
+    try:
+        return subprocess.run([path, "--version"], capture_output=True, timeout=60).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 @contextmanager
