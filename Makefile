@@ -89,7 +89,7 @@ secrets:
 # Again whenever dependencies or their pins change; tests/deploy/test_lock.py compares the two.
 lock:
 	$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.8
-	build/uv/bin/uv pip compile pyproject.toml --quiet --extra postgresql --constraint constraints.txt --universal \
+	build/uv/bin/uv pip compile pyproject.toml --quiet --extra postgresql --extra traces --constraint constraints.txt --universal \
 		--python-version 3.11 --generate-hashes --no-emit-package torch --no-header --no-annotate \
 		--output-file requirements.lock
 

@@ -32,9 +32,9 @@ from core.settings import Settings
 from ingest.sandbox.pool import UploadedFile
 from ingest.synthetic import weather
 from ingest.writers.radolan import ry_bytes, ry_file_name
-from service.api.uploads import Upload, decoded
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.uploads import Upload, decoded
 from service.process.broker import free_port
 from service.telemetry.metrics import COUNTED
 

@@ -21,6 +21,15 @@ REPLACED: Final = {
 }
 """Settings of earlier releases, and what has taken their place; names without the prefix."""
 
+TRACES_URL: Final = r"^https?://[^\s/@]+(?:/[^\s@]*)?$"
+
+
+def standard_traces_url() -> str | None:
+    """Return the receiver of traces by OpenTelemetry's own variables, if it is one of OTLP over HTTP."""
+    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
+    url = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (base and f"{base}/v1/traces")
+    return url if re.match(TRACES_URL, url) else None
+
 
 class Settings(Connections, AccessSettings):
     """Settings of ingest and service; every field is the environment variable `NOWCAST_<NAME>`."""
@@ -165,6 +174,12 @@ class Settings(Connections, AccessSettings):
         ge=2,
         description="longest time without work of beat, ingest or API: then /readyz is 503, and `nowcast run` restarts "
         "the part",
+    )
+    traces_url: str | None = Field(
+        default_factory=standard_traces_url,
+        pattern=TRACES_URL,
+        description="receiver of traces by OTLP over HTTP, such as http://collector:4318/v1/traces; needs the extra "
+        "`traces`. Default: that of OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT, else no traces",
     )
     ready_parts: tuple[Literal["beat", "ingest", "worker", "verification", "forecast"], ...] = Field(
         ("beat", "ingest", "worker", "verification", "forecast"),

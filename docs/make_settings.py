@@ -99,7 +99,7 @@ GROUPS: Final = (
     Group(
         "Logs and monitoring",
         "What a process writes, and the signs of life.",
-        ("log_", "heartbeat_s", "metrics_", "otel_"),
+        ("log_", "heartbeat_s", "metrics_", "traces_"),
     ),
 )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from core.arrays import Float32Field
 from core.errors import ForecastError
+from core.stages import stage
 from core.units import DWD_ZR, PAPER_PIXEL_M, pixel_from_dbz
 from models.fields import ForecastFields
 from models.forecaster import Forecaster
@@ -92,7 +93,8 @@ class Extrapolation(Forecaster):
         if len(set(np.diff(chosen))) > 1:
             chosen = chosen[-2:]
         dry_THW = np.nan_to_num(rate_mmh_THW[chosen], nan=0.0)
-        return _displacement(dry_THW) / (chosen[-1] - chosen[-2])
+        with stage("motion"):
+            return _displacement(dry_THW) / (chosen[-1] - chosen[-2])
 
 
 def _displacement(rate_mmh_THW: Float32Field) -> NDArray[np.float64]:

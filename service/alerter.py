@@ -21,7 +21,7 @@ from service.tasks import alerts as alerts
 from service.tasks.queue import own_queue
 from service.tasks.queue import queue as queue
 from service.tasks.watchdog import watch
-from service.telemetry.metric_files import keep_in_files
+from service.telemetry.start import start_telemetry
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def set_up_logging(loglevel: int | str, **_: object) -> None:
 def check_start(**_: object) -> None:
     """Check databases and regions before the first task."""
     settings = get_settings()
-    keep_in_files(settings.home)
     try:
+        start_telemetry("alerts", settings)
         for url in (settings.catalogue_url, rules_url(settings)):
             check_before_start(url)
         len(regions_of(settings.regions).names)

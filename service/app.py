@@ -4,7 +4,6 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ from fastapi import FastAPI
 
 from core.logs import set_up_logs
 from core.settings import Settings, get_settings
+from core.version import project_version
 from ingest.sources import check_source_kind
 from ingest.store.schema import check_before_start
 from service.access.start import StartInOneLine, check_start, local_access_text, with_local_access
@@ -44,7 +44,7 @@ from service.api.browsers import Cors, SecurityHeaders
 from service.api.errors import handle_errors
 from service.api.lanes import Lanes, in_lane
 from service.api.lookup import STRICT, RecentForecasts
-from service.api.middleware import Access, Conditional, GZipForText, HeadAsGet, Observed, RequestId
+from service.api.middleware import Access, Conditional, GZipForText, HeadAsGet, Observed, RequestId, Traced
 from service.api.openapi import add_documentation, operation_id
 from service.api.proxies import Proxied, ValidHost
 from service.forecasts.nowcast import NowcastService
@@ -52,7 +52,8 @@ from service.foreign import brightsky, metno, minutes, openmeteo, rainviewer
 from service.ogc import edr, tiles, wms
 from service.ogc.edr_meta import landing
 from service.page.router import add_page
-from service.telemetry.metric_files import keep_in_files
+from service.telemetry.start import start_telemetry
+from service.telemetry.traces import stop_traces
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,6 @@ LANES: Final = {
 OTHER_PARTS: Final = (edr, wms, health, metrics, metno, openmeteo, brightsky, rainviewer)
 """Interfaces of other standards and of monitoring: they ignore unknown query parameters."""
 
-PACKAGE: Final = "ms-rnn-nowcast"
 DESCRIPTION: Final = """
 Precipitation forecasts for the next two and a half hours from radar scans, with their age and their scores.
 
@@ -111,7 +111,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     """
     app = FastAPI(
         title="Precipitation nowcast",
-        version=_version(),
+        version=project_version(),
         description=DESCRIPTION,
         lifespan=lambda app: _running(app, service, settings),
         docs_url=None,
@@ -127,7 +127,7 @@ def create_app(service: NowcastService | None = None, settings: Settings | None 
     add_page(app, landing)
     # the last is the outermost
     inner = (BoundedBodies, Proxied, Conditional, Access, GZipForText, HeadAsGet, Cors)
-    for layer in (*inner, SecurityHeaders, Observed, RequestId, ValidHost, StartInOneLine):
+    for layer in (*inner, SecurityHeaders, Observed, Traced, RequestId, ValidHost, StartInOneLine):
         app.add_middleware(layer)
     handle_errors(app)
     return app
@@ -142,7 +142,7 @@ async def _running(app: FastAPI, service: NowcastService | None, settings: Setti
         chosen = with_local_access(chosen, embedded=False)
         set_up_logs("api", chosen.log_level, chosen.log_format)
         log.info("%s", local_access_text(chosen))
-        keep_in_files(chosen.home)
+        start_telemetry("api", chosen)
     build = partial(NowcastService.from_settings, chosen) if service is None else lambda: service
     check_start(chosen)
     check_source_kind(chosen)
@@ -154,17 +154,12 @@ async def _running(app: FastAPI, service: NowcastService | None, settings: Setti
     yield
     app.state.backend.stop()
     await app.state.guard.close()
+    if is_whole_process:
+        stop_traces()
 
 
 def _lane(part: ModuleType) -> list[Any]:
     return [in_lane(LANES[part])] if part in LANES else []
-
-
-def _version() -> str:
-    try:
-        return version(PACKAGE)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"
 
 
 app = create_app()

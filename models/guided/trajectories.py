@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from core.arrays import Float32Field
+from core.stages import stage
 from models.fields import MotionField
 from models.guided.advection import Displacement, motion_CHW
 
@@ -73,9 +74,9 @@ def trajectories(rate_mmh_THW: Float32Field, lead_steps: int, cadence_minutes: f
     factor = cells_within(MOTION_CELL_KM, pixel_km)
     chosen, every = _spaced(rate_mmh_THW, cadence_minutes)
     coarse_THW = np.stack([block_means(rate_mmh_THW[index], factor) for index in chosen])
-    motion = motion_CHW(coarse_THW, smoothing_cells=SMOOTHING_CELLS, step=VECTOR_STEP) * np.float32(
-        factor / (every * cadence_minutes)
-    )
+    with stage("motion"):
+        found = motion_CHW(coarse_THW, smoothing_cells=SMOOTHING_CELLS, step=VECTOR_STEP)
+    motion = found * np.float32(factor / (every * cadence_minutes))
     motion = _capped(motion, FASTEST_KMH / 60 / pixel_km)
     substeps = max(int(np.ceil(cadence_minutes / SUBSTEP_MINUTES)), 1)
     per_step = motion * np.float32(cadence_minutes / substeps / factor)

@@ -1,6 +1,7 @@
 """Asynchronous forecasts: `Prefer: respond-async` (RFC 7240), and /jobs to follow and cancel them."""
 
 from functools import lru_cache
+from shutil import disk_usage
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -18,8 +19,9 @@ from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.proxies import public_prefix
+from service.forecasts.uploads import KeptUploads, Upload
 from service.schemas.listings import JobOut, JobsOut
-from service.tasks.jobbook import Job, JobBook, JobState
+from service.tasks.jobbook import UPLOADED, Job, JobBook, JobState
 from service.tasks.queue import RUN_JOB, queue
 from service.telemetry.metrics import REFUSED
 
@@ -32,6 +34,9 @@ MOST_WAITING: Final = 200
 
 MOST_OF_ONE: Final = 100
 """Of them those of one API key, or of all callers without one: no client takes the places of all others."""
+
+MOST_UPLOADS: Final = 20
+"""Uploads that wait on the disk for a worker."""
 
 
 def is_preferred(request: Request) -> bool:
@@ -58,23 +63,55 @@ def queue_state(settings: Settings) -> str:
     return "ok"
 
 
-def enqueue(reference_time: str | None, model: str, backend: Backend, owner: str | None = None) -> Job:
+def enqueue(wanted: Upload | str | None, model: str, backend: Backend, owner: str | None = None) -> Job:
     """Queue a forecast for the worker, and return its job.
+
+    Args:
+        wanted: an upload, or the reference time of stored scans (ISO 8601; None: the newest).
+        model: as requested.
+        backend: of the request.
+        owner: id of the API key of the request.
 
     Raises:
         BusyError: too many jobs wait.
-        UnavailableError: the broker does not respond.
+        UnavailableError: the broker does not respond, or the disk does not take the upload.
     """
     _check_queue(backend.settings)
-    jobs = _book(backend)
+    jobs, uploads = _book(backend), KeptUploads(backend.settings.home)
     _check_places(jobs, owner)
-    job = jobs.add(reference_time, model, owner)
+    if isinstance(wanted, Upload):
+        _check_space(uploads, backend.settings)
+    job = jobs.add(UPLOADED if isinstance(wanted, Upload) else wanted, model, owner)
     try:
+        if isinstance(wanted, Upload):
+            uploads.keep(job.id, wanted)
         queue.send_task(RUN_JOB, (job.id,), task_id=job.id, ignore_result=True)
     except (OperationalError, RedisError, CeleryError) as err:
-        jobs.remove(job.id)
+        _forget(job, jobs, uploads)
         raise UnavailableError(f"the queue did not accept the job ({type(err).__name__})") from err
+    except UnavailableError:
+        _forget(job, jobs, uploads)
+        raise
     return job
+
+
+def _forget(job: Job, jobs: JobBook, uploads: KeptUploads) -> None:
+    jobs.remove(job.id)
+    uploads.drop(job.id)
+
+
+def _check_space(uploads: KeptUploads, settings: Settings) -> None:
+    """Check that one more upload may wait on the disk.
+
+    Raises:
+        BusyError: too many wait.
+        UnavailableError: the disk is nearly full.
+    """
+    if uploads.count() >= MOST_UPLOADS:
+        REFUSED.labels("queue_full").inc()
+        raise BusyError(f"{MOST_UPLOADS} uploads are waiting, the limit; retry later, or without Prefer: respond-async")
+    if disk_usage(settings.home).free < settings.min_free_bytes + settings.upload_max_bytes:
+        raise UnavailableError("the disk has no room for an upload that waits (NOWCAST_MIN_FREE_BYTES)")
 
 
 def _check_places(jobs: JobBook, owner: str | None) -> None:
@@ -130,7 +167,9 @@ def cancel_job(job_id: UUID, backend: BackendDep, caller: CallerDep) -> JobOut:
         raise PermissionDeniedError(
             f"job {job_id} belongs to another caller; expected its API key, or one with the scope admin"
         )
-    return job_out(jobs.cancel(str(job_id)))
+    cancelled = jobs.cancel(str(job_id))
+    KeptUploads(backend.settings.home).drop(cancelled.id)
+    return job_out(cancelled)
 
 
 def job_out(job: Job) -> JobOut:

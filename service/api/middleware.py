@@ -1,10 +1,11 @@
-"""The middlewares of the REST interface: access, validators, compression, HEAD, metrics and request ids."""
+"""The middlewares of the REST interface: access, validators, compression, HEAD, metrics, traces and request ids."""
 
 import hashlib
 import re
 from functools import partial
+from http import HTTPStatus
 from time import perf_counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from fastapi import Request
@@ -20,6 +21,10 @@ from service.api.caching import holds
 from service.api.errors import REQUEST_ID, error_answer, problem
 from service.api.proxies import own_path
 from service.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS, REFUSED
+from service.telemetry.traces import is_tracing, open_span
+
+if TYPE_CHECKING:  # an optional package
+    from service.telemetry.otlp import OpenSpan
 
 HASH_CHARACTERS: Final = 24
 SMALLEST_BYTES: Final = 1024
@@ -213,6 +218,51 @@ class Observed:
             method, route = _labels(scope)
             HTTP_REQUESTS.labels(method, route, str(status)).inc()
             HTTP_SECONDS.labels(method, route).observe(perf_counter() - began)
+
+
+class Traced:
+    """Records a request as a span; those of monitoring are left out.
+
+    The trace is the caller's own (`traceparent`) if it is a program of this machine or a trusted proxy. Any other
+    caller begins a new one: it decides neither what is recorded nor under which id.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http" or not is_tracing() or own_path(scope) in UNCOUNTED:
+            await self.app(scope, receive, send)
+            return
+        guard: Guard = scope["app"].state.guard
+        is_known = guard.is_from_proxy(scope) or guard.stranger(scope).is_local
+        opened, status = open_span("server", scope["method"], Headers(scope=scope) if is_known else None), 500
+
+        async def send_traced(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_traced)
+        finally:
+            if opened is not None:
+                _end(opened, *_labels(scope), status)
+
+
+def _end(opened: "OpenSpan", method: str, route: str, status: int) -> None:
+    """Close the span of a request; its address is left out, which may hold the place of a person."""
+    named: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.route": route,
+        "http.response.status_code": status,
+    }
+    opened.state(f"{method} {route}", named)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        opened.fail(str(status))
+    opened.close()
 
 
 def _labels(scope: Scope) -> tuple[str, str]:

@@ -19,13 +19,14 @@ from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
 from service.api.models import known_model
 from service.api.negotiate import JSON, NETCDF, chosen_type
-from service.api.uploads import Upload, decoded, read_body
+from service.api.uploads import read_body
 from service.api.views import forecast_out
-from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import StoredForecast
+from service.forecasts.uploads import Upload, forecast_of_upload
 from service.schemas.forecasts import ForecastOut, NowcastRequest
 from service.schemas.listings import JobOut
-from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
+from service.telemetry.metrics import REFUSED
+from service.telemetry.stages import stage
 
 router = APIRouter(tags=["forecasts"])
 
@@ -84,7 +85,7 @@ async def body_of(
     try:
         with (
             backend.admission.reception(caller_of(request).name),
-            timed(STAGE_SECONDS, "receive"),
+            stage("receive"),
             fail_after(backend.settings.upload_receive_s),
         ):
             return await read_body(request, backend.settings)
@@ -118,7 +119,7 @@ TypeDep = Annotated[str, Depends(wanted_type)]
 async def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, request: Request) -> Response:
     """Make a forecast. The same input and model version give the same id and are computed once.
 
-    With `Prefer: respond-async` a JSON request may get 202 and a job; `Preference-Applied` confirms it. If the client
+    With `Prefer: respond-async` the answer may be 202 and a job; `Preference-Applied` confirms it. If the client
     disconnects before its forecast has started, the request leaves the queue; a forecast that has started is completed
     and stored.
     """
@@ -128,12 +129,11 @@ async def make_nowcast(media_type: TypeDep, body: BodyDep, backend: BackendDep, 
 
 def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, request: Request) -> Response:
     known_model(backend.service, body.model)
-    if isinstance(body, Upload):
-        return _answer(request, backend, _from_upload(backend, body), media_type, verify=True)
     if jobs.is_preferred(request) and jobs.is_possible(backend.settings):
-        reference = iso(body.reference_time) if body.reference_time else None
         key = caller_of(request).key
-        return jobs.accepted(jobs.enqueue(reference, body.model, backend, key.id if key else None))
+        return jobs.accepted(jobs.enqueue(_wanted(body), body.model, backend, key.id if key else None))
+    if isinstance(body, Upload):
+        return _answer(request, backend, forecast_of_upload(backend.service, body), media_type, verify=True)
     forecast = backend.service.forecast_stored(body.reference_time, body.model, with_baselines=body.verify)
     answer = _answer(request, backend, forecast, media_type, verify=body.verify)
     if not body.verify:
@@ -141,16 +141,11 @@ def _made(media_type: str, body: NowcastRequest | Upload, backend: Backend, requ
     return answer
 
 
-def _from_upload(backend: Backend, upload: Upload) -> StoredForecast:
-    with timed(STAGE_SECONDS, "decode"):
-        frames, observations, notes = decoded(upload, backend.settings)
-    if upload.observations and not observations:
-        raise InputError("observations: expected frames after the reference time, got files without frames")
-    forecast = backend.service.forecast_upload(frames, observations, upload.model, notes=notes)
-    if upload.members and lacks_members(forecast, backend.settings.members):
-        with timed(STAGE_SECONDS, "members"):
-            make_members(forecast, backend.settings.members)
-    return forecast
+def _wanted(body: NowcastRequest | Upload) -> Upload | str | None:
+    """Return what a job starts from: the upload, or the reference time of stored scans; None is the newest one."""
+    if isinstance(body, Upload):
+        return body
+    return iso(body.reference_time) if body.reference_time else None
 
 
 def _answer(request: Request, backend: Backend, forecast: StoredForecast, media_type: str, *, verify: bool) -> Response:

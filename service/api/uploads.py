@@ -1,8 +1,7 @@
-"""Request bodies of POST /nowcast: size-checked as a stream, decoded only when complete and within the limits."""
+"""Request bodies of POST /nowcast: size-checked as a stream, and returned only when complete."""
 
 import json
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from anyio import fail_after
@@ -13,10 +12,9 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from core.errors import InputError, MediaTypeError, TooLargeError, shown
-from core.frame import RadarFrame
 from core.settings import Settings
-from ingest.sandbox.pool import DecodeLimits, UploadedFile, decoder_pool
-from service.inference.request_scope import current_scope
+from ingest.sandbox.pool import UploadedFile
+from service.forecasts.uploads import Upload
 from service.schemas.forecasts import NowcastRequest
 
 JSON_MAX_BYTES: Final = 64 * 1024
@@ -26,16 +24,6 @@ STALLED_S: Final = 10.0
 FILE_FIELDS: Final = ("frames", "observations")
 TEXT_FIELDS: Final = ("model", "members")
 ACCEPTED_BODIES: Final = "application/json, or multipart/form-data with the files `frames`"
-
-
-@dataclass(frozen=True)
-class Upload:
-    """The multipart form of POST /nowcast, not yet decoded."""
-
-    frames: tuple[UploadedFile, ...]
-    observations: tuple[UploadedFile, ...]
-    model: str
-    members: bool = False
 
 
 class WholeForm(MultiPartParser):
@@ -79,32 +67,6 @@ async def read_body(request: Request, settings: Settings) -> NowcastRequest | Up
     if kind or content:
         raise MediaTypeError(f"Content-Type: expected {ACCEPTED_BODIES}, got {kind or 'none'}")
     return NowcastRequest()  # an empty request: the newest scans and the default model
-
-
-def decoded(upload: Upload, settings: Settings) -> tuple[list[RadarFrame], list[RadarFrame], list[str]]:
-    """Decode the frames and the observations of an upload in another process, in the order of the files.
-
-    Returns frames, observations, and notes on what was left out of the files.
-
-    Raises:
-        FrameError: a file is not in a supported radar format, or decoding it took too long or failed.
-        TooLargeError: more bytes, frames or cells than the limits, found before decoding.
-        BusyError: no decoder was free within the request's time limit.
-        ClientDisconnectedError: the client has disconnected.
-    """
-    limits = DecodeLimits(
-        max_bytes=settings.upload_max_unpacked_bytes,
-        max_frames=settings.upload_max_frames,
-        max_cells=settings.grid_max_cells,
-        limit_s=settings.upload_decode_s,
-        memory_bytes=settings.upload_decode_bytes,
-    )
-    wait_s = current_scope().remaining_s("a decoder was free")
-    notes: list[str] = []
-    frames, observations = decoder_pool().decode(
-        (upload.frames, upload.observations), limits, wait_s=wait_s, notes=notes
-    )
-    return frames, observations, notes
 
 
 async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, None]:

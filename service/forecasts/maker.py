@@ -30,6 +30,7 @@ from service.inference.inputs import ModelInput
 from service.inference.predictor import Choice, Prediction, Predictor
 from service.inference.warm import AnyForecaster
 from service.telemetry.metrics import FRAMES_MISSING, STAGE_SECONDS
+from service.telemetry.traces import add_span, span
 from verification.baselines import BASELINES
 
 NAMESPACE: Final = UUID("6f0f7a52-6a3e-5c8e-9b1d-2f6f4c1f7a90")
@@ -79,7 +80,9 @@ class Maker:
 
         def write(temporary: Path) -> None:
             began = perf_counter()
-            prediction = self._predict(choice, inputs, partial(write_lead_stream, temporary, draft))
+            with span("forecast"):
+                prediction = self._predict(choice, inputs, partial(write_lead_stream, temporary, draft))
+                add_span("write", prediction.result.writing_s)
             written, computed_s = prediction.result, perf_counter() - began - prediction.result.writing_s
             STAGE_SECONDS.labels(draft.model if draft.model in BASELINES else "model").observe(computed_s)
             STAGE_SECONDS.labels("write").observe(written.writing_s)

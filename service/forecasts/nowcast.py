@@ -32,7 +32,7 @@ from service.inference.inputs import Windows, noted
 from service.inference.leads import LeadPolicy
 from service.inference.predictor import Predictor
 from service.inference.registry import ModelRegistry
-from service.telemetry.metrics import STAGE_SECONDS, timed
+from service.telemetry.stages import stage
 from verification.baselines import BASELINES
 from verification.table import Mask, SumRow, of_family, pooled
 
@@ -124,7 +124,7 @@ class NowcastService:
         if scheduled and (refusal := self.schedule.refusal_of(reference_time)):
             raise NoDataError(refusal.reason)
         choice = self.predictor.choose(model)
-        with timed(STAGE_SECONDS, "window"):
+        with stage("window"):
             inputs = self._windows.stored(reference_time, choice.reference)
         forecast = self._maker.make(inputs, choice, "scans")
         if scheduled:
@@ -150,7 +150,7 @@ class NowcastService:
             UnknownNameError: no such model.
         """
         choice = self.predictor.choose(model)
-        with timed(STAGE_SECONDS, "regrid"):
+        with stage("regrid"):
             inputs = noted(self._windows.of(frames, choice.reference), notes, field_notes(frames))
         window = inputs.window
         leads = [window.reference_time + timedelta(minutes=lead) for lead in inputs.lead_minutes]
@@ -158,7 +158,7 @@ class NowcastService:
         forecast = self._maker.make(inputs, choice, "upload")
         self._maker.make_baselines(inputs, "upload")
         if observations:
-            with timed(STAGE_SECONDS, "observe"):
+            with stage("observe"):
                 self._scoring.keep_observations(forecast, observations)
         return self._aged(_with_notes(forecast, window))
 
@@ -206,7 +206,7 @@ class NowcastService:
 
         Afterwards `forecast.observations_path` is set where the kind is `this_forecast`.
         """
-        with timed(STAGE_SECONDS, "score"):
+        with stage("score"):
             rows: Sequence[SumRow] = self._scoring.this_forecast(forecast)
         if rows:
             return Verification("this_forecast", of_family(rows, "counts"), of_family(rows, "counts", "known"))

@@ -25,6 +25,7 @@ from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import read_known, write_observations
 from service.forecasts.records import StoredForecast, read_rate
 from service.forecasts.scorebook import Scorebook, kept_counts, ranked
+from service.telemetry.stages import stage
 from verification.baselines import BASELINES
 from verification.lead import Exceedance
 from verification.table import SumRow
@@ -97,7 +98,7 @@ class Scoring:
     def _verify_alone(self, inputs_sha256: str) -> int:
         """Score one window; a file of it that cannot be read is set aside and keeps no other window waiting."""
         try:
-            with self._healing.noticing():
+            with stage("verify"), self._healing.noticing():
                 return self._verify(inputs_sha256)
         except (UnavailableError, NoDataError, OSError, LookupError, ValueError, RuntimeError) as err:
             if isinstance(err, UnavailableError) and damage_in(err) is None:

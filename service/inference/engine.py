@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,8 @@ class ModelCall:
     rate_mmh_THW: Float32Field
     take: Take
     scope: RequestScope = field(default_factory=RequestScope)
+    context: Context = field(default_factory=copy_context)
+    """Of the request or task, for the models' thread: the fields of its log lines, and its trace."""
 
 
 class DeviceFailedError(ForecastError):
@@ -147,13 +150,14 @@ class Engine:
 
         leads = (lead_of(fields, index) for index in range(len(fields.rate_mmh_LHW)))
         try:
-            return Made(call.take(_stream(kind, call, leads, fields.thresholds_mmh)), self._notes(kind))
+            taken = call.context.run(call.take, _stream(kind, call, leads, fields.thresholds_mmh))
+            return Made(taken, self._notes(kind))
         except Exception as err:
             return err
 
     def _alone(self, kind: Kind, call: ModelCall) -> Made | Exception:
         try:
-            made = self.run_here(kind, call)
+            made = call.context.run(self.run_here, kind, call)
         except Exception as err:
             return err
         BATCH_SIZE.labels(self._warm.get(kind.reference).name).observe(1)

@@ -18,7 +18,7 @@ from service.alerts.regions import regions_of
 from service.alerts.rulebook import RuleBook, rule_book
 from service.tasks.forecasts import service
 from service.tasks.queue import CLEAR_ALERTS, DELIVER_ALERTS, EVALUATE_RULES, is_first, queue
-from service.telemetry.metrics import STAGE_SECONDS, timed
+from service.telemetry.stages import stage
 
 PARTS: tuple[Part, ...] = ("rates", "sums")
 LOG_EVERY_S = 600
@@ -37,7 +37,7 @@ def evaluate_rules_task() -> int:
     count = _cancel_revoked(book, revoked)
     for part in PARTS:
         for forecast in pending(service(), book.engine, part, datetime.now(UTC), settings):
-            with timed(STAGE_SECONDS, f"rules_{part}"), translate_os_errors(settings.home):
+            with stage(f"rules_{part}"), translate_os_errors(settings.home):
                 done = evaluate(book, forecast, cells, part, service().now(), revoked)
             if done is not None:
                 count += done.events

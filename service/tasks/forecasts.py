@@ -15,7 +15,7 @@ from core.errors import InputError, NoDataError, UnavailableError
 from core.settings import get_settings
 from core.times import iso
 from ingest.store.locks import translate_os_errors
-from ingest.store.progress import Part, ProgressRecorder
+from ingest.store.progress import Part, ProgressRecorder, last_progress
 from service.access.copies import copy_when_old
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
@@ -25,6 +25,7 @@ from service.inference.request_scope import request_scope
 from service.queries.rain_times import record_rain_times
 from service.tasks.queue import (
     CYCLE,
+    FORECASTS,
     HEARTBEAT,
     MAKE_BASELINES,
     MAKE_FORECAST,
@@ -34,9 +35,11 @@ from service.tasks.queue import (
     is_first,
     model_limit_s,
     queue,
+    verify_every_s,
 )
 from service.tasks.watchdog import mark_completed
-from service.telemetry.metrics import REFUSED, STAGE_SECONDS, timed
+from service.telemetry.metrics import REFUSED
+from service.telemetry.stages import stage
 
 VERIFY_S: Final = 10.0
 """A verification task begins no further window after this time, so that a forecast never waits long."""
@@ -47,8 +50,12 @@ RECORD_S: Final = 5.0
 SCORES_WAIT_S: Final = 60.0
 """How long scores, and the baselines that they compare with, wait for the forecasts of new scans."""
 
+OVERDUE_S: Final = 150.0
+"""Time without a verification, of at least three intervals of it, after which one goes before the next forecast."""
+
 MOST_LACKING: Final = 10
 LOG_REFUSAL_EVERY_S: Final = 3600
+STARTED_AT: Final = datetime.now(UTC)
 log = logging.getLogger(__name__)
 
 
@@ -151,7 +158,7 @@ def make_members_task() -> str | None:
         return None
     if not is_first(f"members:{forecast.id}", round(settings.task_limit_s)):
         return None
-    with timed(STAGE_SECONDS, "members"), translate_os_errors(settings.home), service().healing.noticing():
+    with stage("members"), translate_os_errors(settings.home), service().healing.noticing():
         make_members(forecast, settings.members)
     return forecast.id
 
@@ -201,6 +208,7 @@ def cycle_task() -> int:
         log.warning("no scheduled forecast: %s", refusal.reason)
     _report_skipped()
     _report_settings()
+    _queue_overdue()
     queued = any(_queue_forecast(one) for one in service().schedule.queued())
     record("worker")
     return int(queued)
@@ -219,6 +227,21 @@ def _report_settings() -> None:
     trouble = service().setting_checks.trouble
     if trouble is not None and is_first(f"setting:{trouble}", LOG_REFUSAL_EVERY_S):
         log.error("a setting cannot be honoured: %s", trouble)
+
+
+def _queue_overdue() -> None:
+    """Queue baselines and a verification before the next forecast, where the last verification is long ago.
+
+    Their own queue stands behind that of the forecasts: a worker that is always behind never reaches it.
+    """
+    settings = get_settings()
+    last = last_progress(service().catalogue.engine).get("verification")
+    age_s = (datetime.now(UTC) - (last.at if last else STARTED_AT)).total_seconds()
+    limit_s = round(settings.task_limit_s)
+    if age_s <= max(OVERDUE_S, 3 * verify_every_s(settings)) or not is_first("verification overdue", limit_s):
+        return
+    for task in (make_baselines_task, verify_task):
+        task.apply_async(queue=FORECASTS, expires=limit_s, ignore_result=True)
 
 
 def _queue_forecast(one: ScheduledTime) -> bool:

@@ -16,6 +16,9 @@ from ingest.store.tables import Base, UtcDateTime
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 OPEN: Final[tuple[JobState, ...]] = ("waiting", "running")
+UPLOADED: Final = "upload"
+"""In place of the reference time of a job whose frames were uploaded."""
+
 KEPT: Final = timedelta(hours=24)
 """How long a job is kept after its creation."""
 
@@ -48,7 +51,7 @@ class Job:
     """A forecast that a client has requested and follows.
 
     Attributes:
-        reference_time: as requested (ISO 8601); None is the newest scan.
+        reference_time: as requested (ISO 8601); None is the newest scan, `UPLOADED` the frames of an upload.
         owner: id of the API key of the request, None without one.
         problem: why it failed: `title`, `status` and `detail` of a problem document.
     """

@@ -1,7 +1,7 @@
 """Jobs in the worker: forecasts that a client follows; one that the queue or a worker has lost is queued again."""
 
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
@@ -9,10 +9,11 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from core.errors import NowcastError, UnavailableError
 from core.settings import get_settings
-from service.forecasts.nowcast import NowcastService
+from service.forecasts.nowcast import NowcastService, StoredForecast
+from service.forecasts.uploads import KeptUploads, forecast_of_upload
 from service.inference.request_scope import request_scope
 from service.tasks.forecasts import service
-from service.tasks.jobbook import JobBook
+from service.tasks.jobbook import KEPT, UPLOADED, Job, JobBook
 from service.tasks.queue import FIND_LOST_JOBS, REDELIVERY_AFTER_LIMIT_S, RUN_JOB, model_limit_s, queue
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def run_job_task(job_id: str) -> None:
 
 @queue.task(name=FIND_LOST_JOBS)
 def find_lost_jobs_task() -> int:
-    """Queue lost jobs again; return their number."""
+    """Queue lost jobs again; return their number. Uploads that no job has taken for a day are deleted."""
+    KeptUploads(get_settings().home).sweep(datetime.now(UTC) - KEPT)
     limit_s = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S
     again = find_lost(book(), limit_s)
     for job_id in again:
@@ -52,9 +54,8 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
     if job is None:
         return
     try:
-        time = datetime.fromisoformat(job.reference_time) if job.reference_time else None
         with request_scope(model_s=model_limit_s(service.settings)):
-            forecast = service.forecast_stored(time, job.model)
+            forecast = _forecast(service, job)
     except UnavailableError:
         jobs.mark_waiting(job_id)
         raise
@@ -67,6 +68,14 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
         raise
     else:
         jobs.finish(job_id, forecast.id)
+    KeptUploads(service.settings.home).drop(job_id)
+
+
+def _forecast(service: NowcastService, job: Job) -> StoredForecast:
+    if job.reference_time == UPLOADED:
+        return forecast_of_upload(service, KeptUploads(service.settings.home).read(job.id))
+    time = datetime.fromisoformat(job.reference_time) if job.reference_time else None
+    return service.forecast_stored(time, job.model)
 
 
 def find_lost(jobs: JobBook, older_than_s: float, most_tries: int = MOST_TRIES) -> list[str]:

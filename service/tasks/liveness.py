@@ -17,6 +17,7 @@ from ingest.store.progress import LastWork, Part, last_progress
 from ingest.store.tables import HeartbeatRow
 from service.process.announce import fetched
 from service.process.supervisor import ProcessSpec
+from service.tasks.queue import verify_every_s
 from service.tasks.watchdog import ALERTS_WORKER, late_after_s
 
 PARTS: Final[tuple[Part, ...]] = get_args(Part)
@@ -36,10 +37,16 @@ WORKERS: Final[Mapping[Process, str]] = {"worker": "celery@", "alerts": ALERTS_W
 
 
 def limit_s(part: Part, settings: Settings) -> float:
-    """Return the longest time between two works of a part; a worker may make one forecast in between."""
+    """Return the longest time between two works of a part; a worker may make one forecast in between.
+
+    None is late before it could have missed two tasks in a row of the schedule, whose intervals follow the settings.
+    """
     if part == "verification":
-        return 2 * late_after_s(settings)
-    return max(settings.part_late_s, late_after_s(settings)) if part == "worker" else settings.part_late_s
+        return max(2 * late_after_s(settings), 2 * verify_every_s(settings) + settings.task_limit_s)
+    if part == "worker":
+        of_cycles_s = 2 * settings.cycle_s + settings.task_limit_s
+        return max(settings.part_late_s, late_after_s(settings), of_cycles_s)
+    return max(settings.part_late_s, 2 * min(settings.cycle_s, settings.heartbeat_s) if part == "beat" else 0.0)
 
 
 def lateness(part: Part, settings: Settings, progress: Mapping[str, LastWork], since: datetime, now: datetime) -> str:
@@ -63,7 +70,9 @@ def lateness(part: Part, settings: Settings, progress: Mapping[str, LastWork], s
 
 def silence_s(process: Process, settings: Settings) -> float:
     """Return the longest time between two works of a process."""
-    return late_after_s(settings) if process in WORKERS else settings.part_late_s
+    if process in WORKERS:
+        return late_after_s(settings)
+    return limit_s("beat" if process == "beat" else "ingest", settings)
 
 
 def last_work(engine: Engine, process: Process, host: str | None = None) -> LastWork | None:

@@ -14,6 +14,7 @@ from kombu import Exchange, Queue
 
 from core.logs import current_log_context
 from core.settings import Settings, get_settings
+from service.telemetry.traces import send_trace
 
 ALERTS: Final = "alerts"
 """Rules and their messages, for processes of their own (`service.alerter`): no receiver keeps a forecast waiting."""
@@ -150,9 +151,14 @@ def model_limit_s(settings: Settings) -> float:
     return MODEL_SHARE * max(0.0, settings.task_limit_s - SOFT_BEFORE_HARD_S)
 
 
+def verify_every_s(settings: Settings) -> float:
+    """Return the time between two verifications of the schedule."""
+    return 6 * settings.cycle_s
+
+
 def schedule(settings: Settings) -> dict[str, Any]:
     """Return what beat sends, and how often; a task that no worker has taken when the next is sent expires."""
-    verify_s = 6 * settings.cycle_s
+    verify_s = verify_every_s(settings)
     return {
         "forecast new scans": _every(settings.cycle_s, CYCLE),
         "make the baselines of the newest forecasts": _every(2 * settings.cycle_s, MAKE_BASELINES),
@@ -178,8 +184,9 @@ queue.add_defaults(configuration)
 
 @before_task_publish.connect
 def add_origin(headers: MutableMapping[str, Any], **_: object) -> None:
-    """Send along what the task is about, for the log lines of the worker, and the time, for the queue's metrics."""
+    """Send along what the task is about, for the log lines of the worker, the time, for the metrics, and the trace."""
     headers[HEADER] = {"about": current_log_context(), "sent_at": time()}
+    send_trace(headers)
 
 
 def is_first(name: str, within_s: int) -> bool:

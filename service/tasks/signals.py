@@ -1,4 +1,4 @@
-"""Handlers of Celery's signals in the worker and the beat: logs, warm-up, watchdog, time limits, metrics of tasks.
+"""Handlers of Celery's signals in the worker and the beat: logs, warm-up, watchdog, time limits, metrics, spans.
 
 Importing this module registers them, so that only `service.worker` does.
 """
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from time import perf_counter, time
 from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Task
 from celery.concurrency import solo
@@ -38,17 +38,23 @@ from service.tasks.beat import OnceScheduler
 from service.tasks.forecasts import service
 from service.tasks.queue import CYCLE, HEADER, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS, own_queue, queue
 from service.tasks.watchdog import watch
-from service.telemetry.metric_files import keep_in_files
 from service.telemetry.metrics import QUEUE_SECONDS, TASK_SECONDS, TASKS
+from service.telemetry.start import start_telemetry
+from service.telemetry.traces import open_span
+
+if TYPE_CHECKING:  # an optional package
+    from service.telemetry.otlp import OpenSpan
 
 FREQUENT: Final = (CYCLE, HEARTBEAT, MAKE_BASELINES, MAKE_MEMBERS)
-"""Tasks that run every few seconds; they are logged only when they go wrong."""
+"""Tasks that run every few seconds: logged only when they go wrong, and no span but those of their stages."""
 
 OUTCOMES: Final = {"SUCCESS": "success", "FAILURE": "failure", "RETRY": "retry"}
+TRACEPARENT: Final = "traceparent"
 LOGGED_ARGUMENTS: Final = ("reference_time", "model", "giver")
 STDERR: Final = 2
 
 _started_at: dict[str, float] = {}
+_spans: dict[str, "OpenSpan"] = {}
 
 
 @setup_logging.connect
@@ -87,8 +93,8 @@ def record_sent_tasks(**_: object) -> None:
 @worker_init.connect
 def warm_up(**_: object) -> None:
     """Load the model before the first task is taken, so that loading does not count against its limit."""
-    keep_in_files(get_settings().home)
     try:
+        start_telemetry("worker", get_settings())
         check_before_start(get_settings().catalogue_url)
         service().setting_checks.check()
     except ConfigError as err:
@@ -146,6 +152,9 @@ def begin(task_id: str, task: Task[..., Any], args: Any, kwargs: Mapping[str, An
     set_log_context(
         {**sent.get("about", {}), "task_id": task_id, "task": short(task.name), **_arguments(task, args, kwargs)}
     )
+    sender = vars(task.request)
+    if TRACEPARENT in sender or task.name not in FREQUENT:
+        _begin_span(task_id, task, sender)
     _started_at[task_id] = perf_counter()
     if "sent_at" in sent:
         delivery = task.request.delivery_info or {}
@@ -153,9 +162,21 @@ def begin(task_id: str, task: Task[..., Any], args: Any, kwargs: Mapping[str, An
         QUEUE_SECONDS.labels(queue_name).observe(max(0.0, time() - sent["sent_at"]))
 
 
+def _begin_span(task_id: str, task: Task[..., Any], sender: Mapping[str, Any]) -> None:
+    """Begin the span of a task, in the trace of the request or task that has sent it."""
+    opened = open_span("consumer", short(task.name), sender)
+    if opened is not None:
+        _spans[task_id] = opened
+
+
 @task_postrun.connect
-def end(task_id: str, task: Task[..., Any], state: str | None = None, **_: object) -> None:
-    """Count the task, and observe its run time."""
+def end(task_id: str, task: Task[..., Any], state: str | None = None, retval: object = None, **_: object) -> None:
+    """Count the task, observe its run time, and end its span."""
+    opened = _spans.pop(task_id, None)
+    if opened is not None:
+        if state == "FAILURE":
+            opened.fail(type(retval).__name__)
+        opened.close()
     started_at = _started_at.pop(task_id, None)
     if started_at is not None:
         TASK_SECONDS.labels(short(task.name)).observe(perf_counter() - started_at)

@@ -40,7 +40,8 @@ def test_every_package_has_hashes_and_the_pinned_version():
 
 def test_every_dependency_of_the_image_is_locked():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["postgresql"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["postgresql"], *extras["traces"]]
     names = {canonicalize_name(Requirement(one).name) for one in wanted}
     assert names - set(locked()) == NOT_LOCKED, AGAIN
     assert not NOT_LOCKED & set(locked())

@@ -55,7 +55,7 @@ def test_a_setting_that_cannot_work_is_named_without_its_password(settings, name
 def test_the_process_of_rules_names_it_and_goes_on(tmp_path, monkeypatch, caplog):
     settings = Settings(home=tmp_path, mqtt_url=SecretStr("http://x"), **MAIL)
     monkeypatch.setattr(alerter, "get_settings", lambda: settings)
-    monkeypatch.setattr(alerter, "keep_in_files", lambda home: None)
+    monkeypatch.setattr(alerter, "start_telemetry", lambda part, settings: None)
     with caplog.at_level(logging.ERROR):
         alerter.check_start()
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 2

@@ -113,7 +113,7 @@ def test_a_region_of_several_parts_has_the_cells_of_all(tmp_path):
 def test_a_file_that_cannot_be_used_stops_the_process_of_rules_with_its_feature(tmp_path, monkeypatch, features, words):
     settings = Settings(home=tmp_path, regions=written(tmp_path, *features))
     monkeypatch.setattr(alerter, "get_settings", lambda: settings)
-    monkeypatch.setattr(alerter, "keep_in_files", lambda home: None)
+    monkeypatch.setattr(alerter, "start_telemetry", lambda part, settings: None)
     with pytest.raises(SystemExit, match=r"cannot start: NOWCAST_REGIONS: .*districts\.geojson") as ended:
         alerter.check_start()
     assert words in str(ended.value)

@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,13 +17,17 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from core.errors import BusyError, ConflictError, UnavailableError
+from core.settings import Settings
 from service.access.keybook import KeyBook
 from service.api import jobs
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.uploads import KeptUploads
 from service.process.broker import Broker, embedded
 from service.tasks.jobbook import JobBook
 from service.tasks.jobs import MOST_TRIES, find_lost, run_job
-from tests.service.api_support import fill, running, service_at
+from service.telemetry.traces import start_traces, stop_traces
+from tests.otlp_receiver import TraceReceiver, trace_receiver
+from tests.service.api_support import fill, lead_times, netcdf, running, service_at, window_times
 from tests.waiting import wait_until
 
 pytestmark = [
@@ -65,6 +71,14 @@ def queue(broker: Broker) -> Iterator[Celery]:
 
 
 @pytest.fixture
+def traces() -> Iterator[TraceReceiver]:
+    with trace_receiver() as receiver:
+        start_traces("api", Settings(traces_url=receiver.url))
+        yield receiver
+        stop_traces()
+
+
+@pytest.fixture
 def client(service: NowcastService, queue: Celery, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr(jobs, "queue", queue)
     with running(service) as client:
@@ -77,7 +91,7 @@ def test_a_job_that_was_never_queued_is_unknown(client):
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, broker):
+def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, broker, traces):
     assert jobs.queue_state(service.settings) == "ok"
     body = {"reference_time": "2024-06-01T12:00:00Z", "model": "persistence"}
     accepted = client.post("/nowcast", json=body, headers=ASYNC)
@@ -95,6 +109,7 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
         "NOWCAST_HOME": str(service.settings.home),
         "NOWCAST_REDIS_URL": broker.url,
         "NOWCAST_MODEL": "persistence",
+        "NOWCAST_TRACES_URL": traces.url,
     }
     command = [sys.executable, "-m", "celery", "-A", "service.worker", "worker", "--loglevel", "WARNING"]
     root = Path(__file__).resolve().parents[3]
@@ -115,6 +130,12 @@ def test_the_worker_makes_the_forecast_that_the_job_leads_to(client, service, br
                 assert (refused.status_code, refused.json()["title"]) == (409, "Not possible any more")
         finally:
             process.terminate()
+    stop_traces()
+    job_of = {one.trace_id: one for one in traces.spans if one.name == "run_job_task"}
+    window = next(one for one in traces.spans if one.name == "window" and one.process == "nowcast-worker")
+    sent = next(one for one in traces.spans if one.span_id == job_of[window.trace_id].parent_id)
+    assert (sent.name, sent.process) == ("POST /nowcast", "nowcast-api"), "one trace from the request to the stage"
+    assert sent.attributes["nowcast.request_id"] == window.attributes["nowcast.request_id"]
 
 
 def test_an_unknown_model_is_refused_before_it_is_queued(client):
@@ -264,3 +285,79 @@ def test_another_callers_job_is_not_called_off(alone):
         assert client.delete(f"/jobs/{first}", headers={"X-API-Key": own}).status_code == 200
         assert client.delete(f"/jobs/{second}", headers={"X-API-Key": admin}).status_code == 200
         assert client.delete(f"/jobs/{uuid4()}").status_code == 404
+
+
+def sent(client: TestClient, frames: bytes, *, members: str = "false") -> str:
+    """The address of the job of an upload."""
+    answer = client.post("/nowcast", files={"frames": ("f.nc", frames)}, data={"members": members}, headers=ASYNC)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["preference-applied"] == "respond-async"
+    return answer.headers["location"]
+
+
+def waiting(service: NowcastService) -> list[Path]:
+    return sorted((service.settings.home / "uploads").glob("*"))
+
+
+def test_an_upload_is_made_by_the_worker_and_is_the_forecast_of_the_same_upload_at_once(client, service, tmp_path):
+    book, where = JobBook(service.catalogue.engine), ""
+    files = [
+        ("frames", ("f.nc", netcdf(tmp_path, window_times()))),
+        ("observations", ("o.nc", netcdf(tmp_path, lead_times()))),
+    ]
+    answer = client.post("/nowcast", files=files, headers=ASYNC)
+    where = answer.headers["location"]
+    assert (answer.status_code, client.get(where).json()["status"]) == (202, "waiting")
+    assert [oct(path.stat().st_mode & 0o777) for path in waiting(service)] == ["0o600"], "the client's files"
+    run_job(service, book, where.rsplit("/", 1)[-1])
+    done = client.get(where).json()
+    assert done["status"] == "done", done
+    assert waiting(service) == []
+    forecast = client.get(done["links"]["forecast"]).json()
+    assert forecast["verification"]["kind"] == "this_forecast"
+    assert client.post("/nowcast", files=files).json()["forecast_id"] == forecast["forecast_id"]
+
+
+def test_an_upload_that_cannot_be_used_is_a_failed_job_with_the_reason(client, service):
+    book, where = JobBook(service.catalogue.engine), sent(client, b"no radar file")
+    run_job(service, book, where.rsplit("/", 1)[-1])
+    failed = client.get(where).json()
+    assert (failed["status"], failed["problem"]["status"]) == ("failed", 422)
+    assert "f.nc" in failed["detail"]
+    assert waiting(service) == []
+
+
+@pytest.mark.parametrize("content", [None, b"PK damaged"])
+def test_a_lost_or_damaged_upload_is_a_failed_job_and_no_forecast_of_other_data(client, service, tmp_path, content):
+    book, where = JobBook(service.catalogue.engine), sent(client, netcdf(tmp_path, window_times()))
+    (path,) = waiting(service)
+    path.unlink() if content is None else path.write_bytes(content)
+    run_job(service, book, where.rsplit("/", 1)[-1])
+    failed = client.get(where).json()
+    assert (failed["status"], failed["forecast_id"]) == ("failed", None)
+    assert "NOWCAST_HOME/uploads" in failed["detail"]
+
+
+def test_uploads_that_wait_are_bounded_and_go_with_their_job(client, service, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "MOST_UPLOADS", 1)
+    frames = netcdf(tmp_path, window_times())
+    where = sent(client, frames)
+    refused = client.post("/nowcast", files={"frames": ("f.nc", frames)}, headers=ASYNC)
+    assert (refused.status_code, "1 uploads are waiting" in refused.text) == (429, True)
+    assert client.delete(where).status_code == 200
+    assert waiting(service) == []
+    monkeypatch.setattr(jobs, "disk_usage", lambda _: SimpleNamespace(free=10**6))
+    full = client.post("/nowcast", files={"frames": ("f.nc", frames)}, headers=ASYNC)
+    assert (full.status_code, "NOWCAST_MIN_FREE_BYTES" in full.text) == (503, True)
+    assert client.get("/jobs?status=waiting").json()["jobs"] == []
+
+
+def test_what_is_left_of_uploads_is_deleted_after_a_day(tmp_path):
+    kept, folder = KeptUploads(tmp_path), tmp_path / "uploads"
+    folder.mkdir()
+    for name in ("old.zip", ".old.zip.part", "new.zip"):
+        (folder / name).touch()
+        if "old" in name:
+            os.utime(folder / name, (0, 0))
+    assert kept.sweep(datetime.now(UTC) - timedelta(days=1)) == 2
+    assert [path.name for path in folder.iterdir()] == ["new.zip"]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -9,9 +10,11 @@ import service.tasks.forecasts as tasks
 import service.tasks.jobs as job_tasks
 import service.tasks.signals as signals
 from core.settings import Settings
+from ingest.store.progress import LastWork, ProgressRecorder
 from service.inference.request_scope import current_scope
 from service.tasks.jobbook import JobBook
-from service.tasks.queue import model_limit_s
+from service.tasks.liveness import PARTS, lateness, limit_s, silence_s
+from service.tasks.queue import FORECASTS, MAKE_BASELINES, VERIFY, model_limit_s, schedule
 from tests.service.conftest import Fading, World
 
 
@@ -55,7 +58,7 @@ def test_a_task_over_its_limit_makes_an_extrapolation(in_worker, window_frames, 
 
 def test_an_unknown_model_ends_the_worker_with_the_reason(in_worker, monkeypatch):
     world = in_worker()
-    monkeypatch.setattr(signals, "keep_in_files", lambda home: None)
+    monkeypatch.setattr(signals, "start_telemetry", lambda part, settings: None)
     world.service.setting_checks._settings = Settings(home=world.home, model="nonesuch")
     with pytest.raises(SystemExit, match="cannot start: NOWCAST_MODEL: unknown model 'nonesuch'"):
         signals.warm_up()
@@ -74,3 +77,47 @@ def test_a_setting_that_the_scans_do_not_allow_is_logged_once(in_worker, rain, m
     tasks.cycle_task()
     tasks.cycle_task()
     assert caplog.text.count("NOWCAST_LEAD_STEP_MINUTES: expected a multiple of the window's cadence of 15") == 1
+
+
+@pytest.mark.parametrize(
+    ("age_s", "cycle_s", "expected"), [(140, 5, False), (160, 5, True), (160, 60, False), (1100, 60, True)]
+)
+def test_an_overdue_verification_goes_before_the_next_forecast(in_worker, monkeypatch, age_s, cycle_s, expected):
+    world = in_worker(cycle_s=cycle_s)
+    recorder = ProgressRecorder(
+        world.service.catalogue.engine,
+        "verification",
+        world.service.settings,
+        clock=lambda: datetime.now(UTC) - timedelta(seconds=age_s),
+    )
+    recorder.record()
+    sent: list[tuple[str, str]] = []
+    for task in (tasks.make_baselines_task, tasks.verify_task, tasks.make_forecast_task):
+        monkeypatch.setattr(
+            task, "apply_async", lambda *_, name=task.name, queue=None, **options: sent.append((name, queue))
+        )
+
+    def queued() -> list[object]:
+        sent.append(("queued", ""))
+        return []
+
+    monkeypatch.setattr(tasks.service().schedule, "queued", queued)
+    tasks.cycle_task()
+    tasks.cycle_task()
+    first = [(MAKE_BASELINES, FORECASTS), (VERIFY, FORECASTS)] if expected else []
+    assert sent == [*first, ("queued", ""), ("queued", "")], "once, and before the forecasts"
+
+
+def test_limits_of_the_parts_follow_the_cycle():
+    usual = Settings()
+    assert [limit_s(part, usual) for part in PARTS] == [180, 180, 300, 600]
+    slow = Settings(cycle_s=300, heartbeat_s=200)
+    every = schedule(slow)
+    assert limit_s("worker", slow) >= 2 * every["forecast new scans"]["schedule"] + slow.task_limit_s
+    assert limit_s("verification", slow) >= 2 * every["score what was observed since"]["schedule"] + slow.task_limit_s
+    assert limit_s("beat", slow) == silence_s("beat", slow) == 400
+    assert limit_s("ingest", slow) == silence_s("ingest", slow) == 180
+    late = datetime.now(UTC)
+    done = {"verification": LastWork(late - timedelta(seconds=3700), late - timedelta(seconds=3700))}
+    assert lateness("verification", slow, done, late, late) == "ok", "two were missed at most"
+    assert lateness("verification", usual, done, late, late) != "ok"

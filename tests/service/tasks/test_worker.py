@@ -147,6 +147,7 @@ def test_the_web_process_imports_neither_the_worker_nor_the_tasks_nor_the_handle
     assert "service.tasks.queue" in imported
     worker_only = {"worker", "tasks.signals", "tasks.forecasts", "tasks.jobs", "tasks.beat", "watchdog", "run"}
     assert not imported & {f"service.{name}" for name in worker_only}
+    assert "service.telemetry.otlp" not in imported, "it is imported only where a receiver of traces is set"
 
 
 def test_a_worker_registers_the_handlers_that_count_its_tasks_and_keep_its_limits():
