@@ -1,4 +1,4 @@
-"""Models by name: every cell, flat, or multi-scale with the prefix `ms-`; and the models without recurrence."""
+"""Models by name: every cell, flat, or multi-scale with the prefix `ms-`; and the models that are no stack of cells."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,7 +11,9 @@ from core.errors import InputError
 from core.registry import Registry
 from models.cells import CELLS
 from models.cells.base import options_of_cell
+from models.convgru_ensemble import ConvGRUEnsemble
 from models.earthformer import Earthformer
+from models.phydnet import PhyDNet
 from models.rainnet import RainNet
 from models.rollout import RecurrentModel
 from models.simvp import SimVP
@@ -21,7 +23,7 @@ from models.tau import TAU
 
 MULTISCALE = "ms-"
 MODELS: Registry[Callable[..., nn.Module]] = Registry("model", plug_ins="nowcast.models")
-"""Factories of the models without recurrence: the keywords of `build_model`, and further options."""
+"""Factories of the models that are no stack of cells: the keywords of `build_model`, and further options."""
 
 MODELS.register("simvp")(SimVP)
 MODELS.register("simvp-v2")(SimVPv2)
@@ -29,6 +31,8 @@ MODELS.register("tau")(TAU)
 MODELS.register("earthformer")(Earthformer)
 MODELS.register("rainnet")(RainNet)
 MODELS.register("smaat-unet")(SmaAtUNet)
+MODELS.register("phydnet")(PhyDNet)
+MODELS.register("convgru-ensemble")(ConvGRUEnsemble)
 
 RECURRENT_OPTIONS = ("skip", "memory_skip", "patch", "residual")
 
@@ -68,8 +72,9 @@ def build_model(
         in_channels: channels of a frame.
         hidden_channels: channels of every layer (the paper: 64); of the spatial layers of SimVP, of Earthformer's
             finest attention.
-        num_layers: layers (the paper: 6); modules of the translator of SimVP and its successors. Earthformer, RainNet
-            and SmaAt-UNet take no other number and have `depth` or `levels` instead.
+        num_layers: layers (the paper: 6); modules of the translator of SimVP and its successors. Earthformer, RainNet,
+            SmaAt-UNet, PhyDNet and the ConvGRU ensemble take no other number and have `depth`, `levels`,
+            `lstm_channels` or `blocks` instead.
         kernel_size: of the cell's convolutions (the paper: 3), of SimVP's spatial ones, of all in Earthformer.
         **options: `skip` (none, unet, unet3+, full), `memory_skip`, `patch`, `residual`: see `RecurrentModel`; those of
             a cell (`links`, `rounds`, `window`), of `SimVP` and `Earthformer` are documented there.

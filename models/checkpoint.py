@@ -16,6 +16,7 @@ from core.errors import InputError
 from core.files import write_bytes_atomically
 from core.registry import Registry
 from models.build import build_model
+from models.convgru_ensemble import ConvGRUEnsemble
 from models.forecaster import Forecaster, NetworkForecaster
 from models.guided.adaptation import ADAPTATION
 from models.guided.calibration import CalibrationByCell
@@ -24,6 +25,7 @@ from models.guided.forecaster import GuidedForecaster
 from models.guided.native import NativeForecaster
 from models.guided.network import GuidedModel, build_guided
 from models.guided.pointwise import PointwiseModel, build_pointwise
+from models.network_ensemble import NetworkEnsemble
 from models.transforms import transform_from_dict
 
 WEIGHTS = "model.safetensors"
@@ -126,6 +128,8 @@ def load_network(folder: str | Path, *, name: str, device: str = "auto", precisi
     elif isinstance(model, PointwiseModel):
         del how["precision"]  # float32 always: the sums are limited by memory bandwidth, not by arithmetic
         forecaster = NativeForecaster(model, name, str(card["version"]), **how)
+    elif isinstance(model, ConvGRUEnsemble):
+        forecaster = NetworkEnsemble(model, transform_from_dict(card["transform"]), name, str(card["version"]), **how)
     else:
         forecaster = NetworkForecaster(model, transform_from_dict(card["transform"]), name, str(card["version"]), **how)
     forecaster.card, forecaster.edges = card, edges_of_card(card)

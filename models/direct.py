@@ -66,7 +66,7 @@ class DirectModel(nn.Module, ABC):
     def one_pass(self, frames_BTCHW: Tensor) -> Tensor:
         """Map `input_steps` frames, whose sides are multiples of `multiple`, to the frames after them."""
 
-    def _part(self, part: Callable[..., Any], *inputs: Tensor | None) -> Any:
+    def _part(self, part: Callable[..., Any], *inputs: Tensor | Sequence[Tensor] | None) -> Any:
         if self.recompute and torch.is_grad_enabled():
             return checkpoint(part, *inputs, use_reentrant=False)
         return part(*inputs)

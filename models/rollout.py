@@ -1,7 +1,8 @@
-"""A stack with input and output layers, run frame by frame: each step takes a frame and predicts the next one."""
+"""Models that run frame by frame: each step takes a frame and predicts the next one; a stack is the most common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -25,51 +26,24 @@ def from_patches(x_BCHW: Tensor, patch: int, size: Sequence[int]) -> Tensor:
     return x_BCHW if patch == 1 else F.pixel_shuffle(x_BCHW, patch)[..., : size[0], : size[1]]
 
 
-class RecurrentModel(nn.Module):
-    """Embed, stack, head (MS-RNN paper, section 4; `reference` loop: one-step-ahead prediction, fed back).
+class FrameByFrame(nn.Module, ABC):
+    """Base of models that predict the next frame at each step; after the given frames they take their own prediction.
 
     Args:
-        cell: name of a registered cell.
         in_channels: channels of a frame.
-        hidden_channels: channels of every layer.
-        num_layers: layers of the stack.
-        kernel_size: of the cell's convolutions.
-        multiscale: see `RecurrentStack`.
-        skip, memory_skip: see `RecurrentStack`.
-        patch: edge of the squares of pixels that become channels before the network, and pixels again after it (the
-            paper's last section); other sides are padded with their last row and column.
-        residual: predict the change relative to the input frame, instead of the frame itself.
-        **cell_options: options of the cell (`models.cells.base.options_of_cell`).
 
     Attributes:
         recompute: in training, save only the states between time steps and compute a step's activations again in the
             backward pass: less memory for about a third more work, the same numbers.
+        schedule: the schedule of true frames with which the paper of the model trains.
     """
 
-    def __init__(
-        self,
-        cell: str,
-        *,
-        in_channels: int = 1,
-        hidden_channels: int = 64,
-        num_layers: int = 6,
-        kernel_size: int = 3,
-        multiscale: bool = True,
-        skip: str | None = None,
-        memory_skip: str = "none",
-        patch: int = 1,
-        residual: bool = False,
-        **cell_options: Any,
-    ) -> None:
+    schedule: ClassVar[str] = "scheduled"
+
+    def __init__(self, in_channels: int) -> None:
         super().__init__()
-        self.in_channels, self.patch, self.residual = in_channels, patch, residual
+        self.in_channels = in_channels
         self.recompute = False
-        channels = in_channels * patch**2
-        self.embed = nn.Conv2d(channels, hidden_channels, 1)
-        how: dict[str, Any] = {"num_layers": num_layers, "kernel_size": kernel_size, "multiscale": multiscale}
-        how |= {"skip": skip, "memory_skip": memory_skip, "cell_options": cell_options}
-        self.stack = RecurrentStack(cell, hidden_channels, **how)
-        self.head = nn.Conv2d(hidden_channels, channels, 1)
 
     def forward(self, frames_BTCHW: Tensor, lead_steps: int) -> Tensor:
         """Return the forecast after the given frames, (B, lead_steps, C, H, W)."""
@@ -126,7 +100,7 @@ class RecurrentModel(nn.Module):
         self._check(frames_BTCHW, lead_steps)
         given = frames_BTCHW.shape[1]
         truth_BTCHW = frames_BTCHW if future_BTCHW is None else torch.cat([frames_BTCHW, future_BTCHW], dim=1)
-        state: StackState | None = None
+        state: Any = None
         predictions: list[Tensor] = []
         losses: list[Tensor] = []
         for t in range(given + lead_steps - 1):
@@ -143,13 +117,9 @@ class RecurrentModel(nn.Module):
             losses += [] if loss is None else [loss]
         return predictions, losses
 
-    def _step(
-        self, frame_BCHW: Tensor, state: StackState | None, with_loss: bool
-    ) -> tuple[Tensor, StackState, Tensor | None]:
-        patches_BCHW = to_patches(frame_BCHW, self.patch).to(self.embed.weight.dtype)
-        y_BCHW, state, loss = self.stack(self.embed(patches_BCHW), state, with_loss=with_loss)
-        change_BCHW = from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, frame_BCHW.shape[-2:])
-        return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss
+    @abstractmethod
+    def _step(self, frame_BCHW: Tensor, state: Any, with_loss: bool) -> tuple[Tensor, Any, Tensor | None]:
+        """Return the next frame, the state (None before the first step), and an additional loss where requested."""
 
     def _mixed(self, truth_BTCHW: Tensor, predictions: list[Tensor], t: int, use_truth_TB: Any) -> Tensor:
         choice_B = torch.as_tensor(use_truth_TB[t], dtype=torch.bool)  # on the CPU: a GPU would have to be waited for
@@ -168,3 +138,53 @@ class RecurrentModel(nn.Module):
             )
         if lead_steps < 1:
             raise InputError(f"lead_steps: expected at least 1, got {lead_steps}")
+
+
+class RecurrentModel(FrameByFrame):
+    """Embed, stack, head (MS-RNN paper, section 4; `reference` loop: one-step-ahead prediction, fed back).
+
+    Args:
+        cell: name of a registered cell.
+        in_channels: channels of a frame.
+        hidden_channels: channels of every layer.
+        num_layers: layers of the stack.
+        kernel_size: of the cell's convolutions.
+        multiscale: see `RecurrentStack`.
+        skip, memory_skip: see `RecurrentStack`.
+        patch: edge of the squares of pixels that become channels before the network, and pixels again after it (the
+            paper's last section); other sides are padded with their last row and column.
+        residual: predict the change relative to the input frame, instead of the frame itself.
+        **cell_options: options of the cell (`models.cells.base.options_of_cell`).
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        *,
+        in_channels: int = 1,
+        hidden_channels: int = 64,
+        num_layers: int = 6,
+        kernel_size: int = 3,
+        multiscale: bool = True,
+        skip: str | None = None,
+        memory_skip: str = "none",
+        patch: int = 1,
+        residual: bool = False,
+        **cell_options: Any,
+    ) -> None:
+        super().__init__(in_channels)
+        self.patch, self.residual = patch, residual
+        channels = in_channels * patch**2
+        self.embed = nn.Conv2d(channels, hidden_channels, 1)
+        how: dict[str, Any] = {"num_layers": num_layers, "kernel_size": kernel_size, "multiscale": multiscale}
+        how |= {"skip": skip, "memory_skip": memory_skip, "cell_options": cell_options}
+        self.stack = RecurrentStack(cell, hidden_channels, **how)
+        self.head = nn.Conv2d(hidden_channels, channels, 1)
+
+    def _step(
+        self, frame_BCHW: Tensor, state: StackState | None, with_loss: bool
+    ) -> tuple[Tensor, StackState, Tensor | None]:
+        patches_BCHW = to_patches(frame_BCHW, self.patch).to(self.embed.weight.dtype)
+        y_BCHW, state, loss = self.stack(self.embed(patches_BCHW), state, with_loss=with_loss)
+        change_BCHW = from_patches(self.head(y_BCHW.to(self.head.weight.dtype)), self.patch, frame_BCHW.shape[-2:])
+        return (frame_BCHW + change_BCHW if self.residual else change_BCHW), state, loss

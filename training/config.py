@@ -20,6 +20,7 @@ from models.guided.network import guided_options
 from models.transforms import Transform, transform_from_dict
 from training.datasets import DATASETS
 from training.effects import keys_without_effect
+from training.trainer.losses import loss_of
 from training.trainer.schedules import schedule_of
 
 log = logging.getLogger("training")
@@ -49,7 +50,11 @@ class RunConfig(BaseModel):
     model_options: dict[str, Any] = Field(default_factory=dict, description="skip, residual, ...")
     dataset_options: dict[str, Any] = Field(default_factory=dict, description="see the data set's module")
     transform: dict[str, Any] = Field(default_factory=lambda: {"name": "reflectivity"})
-    loss: str = Field("l1+l2", description="l1, l2, l1+l2; weighted in steps by rain: b-mae, b-mse, b-mae+b-mse")
+    loss: str = Field(
+        "l1+l2",
+        description="l1, l2, l1+l2; weighted in steps by rain: b-mae, b-mse, b-mae+b-mse; of members: crps, afcrps; "
+        "without the key l1+l2, or that of a model with members",
+    )
     objective: Literal["field", "exceedance"] = Field(
         "field", description="fields of rain, or probabilities of exceeding rates on top of advection"
     )
@@ -96,11 +101,12 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _schedule_of_the_model(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "schedule" not in values:
-            model = values.get("model", cls.model_fields["model"].default)
-            return {**values, "schedule": schedule_of(str(model))}
-        return values
+    def _what_follows_the_model(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        model = str(values.get("model", cls.model_fields["model"].default))
+        own = {"schedule": schedule_of(model), "loss": loss_of(model)}
+        return {**{key: value for key, value in own.items() if value is not None}, **values}
 
     def build_transform(self) -> Transform:
         """Return the transform between mm/h and network values.

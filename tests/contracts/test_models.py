@@ -23,7 +23,15 @@ CARD = {
 }
 
 
-@pytest.fixture(params=recurrent_models())
+FLAT_IN_LONG = ("e3d-lstm", "mau", "swinlstm")
+"""Slow cells: `make test` tries their multi-scale models, `make test-long` the flat ones as well."""
+
+
+def _marked(name: str, *more: Any) -> Any:
+    return pytest.param(*(name, *more), marks=[pytest.mark.long] if name in FLAT_IN_LONG else [])
+
+
+@pytest.fixture(params=[_marked(name) for name in recurrent_models()])
 def name(request):
     return request.param
 
@@ -49,7 +57,7 @@ def test_samples_of_a_batch_do_not_mix(name):
 
 DEPTHS = (1, 2, 3, 4, 5, 6, 7)
 COMBINATIONS = [  # all for two cells; for the others each skip at one depth, and each depth at one skip
-    (name, skip, num_layers)
+    _marked(name, skip, num_layers)
     for name in recurrent_models()
     for skip in SKIPS.names()
     for num_layers in DEPTHS

@@ -33,8 +33,10 @@ def _small(name, **options) -> Any:
 
 
 def test_every_model_without_recurrence_is_tried_here_or_with_the_paper_s():
-    assert set(MODELS.names()) == {*SMALL, "simvp", "earthformer"}
-    assert {"convgru", "ms-convgru"} <= set(recurrent_models()) <= set(list_models())
+    others = {"simvp", "earthformer", "phydnet", "convgru-ensemble"}  # test_rivals.py, test_zoo_openstl.py
+    assert set(MODELS.names()) == {*SMALL, *others}
+    cells = {"convgru", "mau", "swinlstm", "e3d-lstm"}
+    assert cells | {f"ms-{name}" for name in cells} <= set(recurrent_models()) <= set(list_models())
 
 
 @pytest.mark.parametrize(

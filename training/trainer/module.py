@@ -59,14 +59,7 @@ class NowcastModule(pl.LightningModule):
         self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.transform, self.config, self.total_steps, self.rain = transform, config, total_steps, rain
         self.loss = LOSSES.get(config.loss)
-        if not rain and (self.loss.needs_rain or config.balance):
-            raise ConfigError(
-                f"loss {config.loss!r} with balance {config.balance} is weighted by rain; this data set has none"
-            )
-        if self.loss.needs_rain and config.balance:
-            raise ConfigError(
-                f"balance: expected 0 with loss {config.loss!r}, which has its own weights, got {config.balance}"
-            )
+        _refuse_loss(config, has_members=hasattr(model, "draw_members"), rain=rain)
         self.schedule = SCHEDULES.get(config.schedule)(config.epochs)
         self.measures = dict(measures or {})
         self.kinds = {measure.totals_of: measure.score for measure in self.measures.values()}
@@ -118,7 +111,8 @@ class NowcastModule(pl.LightningModule):
     def validation_step(self, batch: Sample) -> Tensor:
         """Add the loss and the sums of every score of the forecast frames, pooled over the leads; return the forecast.
 
-        As in training, a cell's additional loss (PredRNN-V2's decoupling) is a part of it.
+        As in training, a cell's additional loss (PredRNN-V2's decoupling) is a part of it. The forecast of a model with
+        members is their mean, taken of what the transform decodes.
         """
         past_BTCHW, future_BTCHW = batch
         leads = future_BTCHW.shape[1]
@@ -129,6 +123,8 @@ class NowcastModule(pl.LightningModule):
             loss = loss + own_loss
         self.summed_loss += torch.stack([loss.double().cpu() * len(past_BTCHW), torch.tensor(float(len(past_BTCHW)))])
         forecast_BTCHW: Tensor = self.transform.decode(predicted_BTCHW.float())
+        if self.loss.of_members:
+            forecast_BTCHW = torch.unflatten(forecast_BTCHW, 2, (-1, future_BTCHW.shape[2])).mean(dim=2)
         forecast, observed = forecast_BTCHW.cpu().numpy(), future_BTCHW.float().cpu().numpy()
         if not self.rain:  # NaN of a model that diverges is no cell without an observation
             forecast = np.nan_to_num(forecast, nan=0.0)
@@ -187,3 +183,21 @@ class NowcastModule(pl.LightningModule):
             return sums
         whole: Tensor = self.trainer.strategy.reduce(sums.to(self.device), reduce_op="sum")
         return whole.cpu()
+
+
+def _refuse_loss(config: RunConfig, *, has_members: bool, rain: bool) -> None:
+    """Refuse a loss that needs rain or members which are not there, or that ignores members which are."""
+    loss = LOSSES.get(config.loss)
+    if not rain and (loss.needs_rain or config.balance):
+        raise ConfigError(
+            f"loss {config.loss!r} with balance {config.balance} is weighted by rain; this data set has none"
+        )
+    if loss.needs_rain and config.balance:
+        raise ConfigError(
+            f"balance: expected 0 with loss {config.loss!r}, which has its own weights, got {config.balance}"
+        )
+    if loss.of_members != has_members:
+        raise ConfigError(
+            f"loss: expected {'crps or afcrps' if has_members else 'a loss of one forecast'} for {config.model}, "
+            f"which has {'' if has_members else 'no '}members, got {config.loss}"
+        )

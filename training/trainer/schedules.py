@@ -44,7 +44,7 @@ def schedule_of(model: str) -> str:
     cell = model.removeprefix(MULTISCALE)
     if cell in CELLS:
         return CELLS.get(cell).schedule
-    return "own" if model in MODELS else "scheduled"
+    return str(getattr(MODELS.get(model), "schedule", "own")) if model in MODELS else "scheduled"
 
 
 @SCHEDULES.register("scheduled")
