@@ -25,6 +25,16 @@ WHOLE_S: Final = 10.0
 """Longest time of one request, however slowly the receiver answers."""
 
 GONE: Final = 410
+OWN: Final = tuple(
+    ipaddress.ip_network(one)
+    for one in ("192.0.0.0/24", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+)
+"""Networks of no public host that Python 3.11 takes for global: of protocols (RFC 6890), IPv4 in IPv6 (RFC 4291, 2765),
+of a site's own translator (RFC 8215), site-local (RFC 3879)."""
+
+NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+"""A translator connects to the IPv4 address in the last 32 bits (RFC 6052)."""
+
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -39,6 +49,10 @@ def is_public(address: str, allowed: Sequence[Network]) -> bool:
         return True
     parsed = ipaddress.ip_address(address.partition("%")[0])
     inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None)
+    if parsed in NAT64:
+        inner = ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)
+    if any(one in network for one in (parsed, inner) if one is not None for network in OWN):
+        return False
     return bool(parsed.is_global and not parsed.is_multicast and (inner is None or inner.is_global))
 
 
@@ -51,7 +65,7 @@ def check_url(url: str, settings: Settings, field: str = "targets.url") -> None:
     """Check a URL as far as that is possible without a connection.
 
     Raises:
-        InputError: not https (or http to an allowed address), or a private address.
+        InputError: neither https nor http, with a user name, or a private address.
     """
     if not is_plain(url):
         raise InputError(f"{field}: expected ASCII without spaces (%-encoded; hosts as xn--...), got {shown(url)}")

@@ -239,6 +239,13 @@ def test_a_clock_that_is_set_back_delays_nothing_for_hours(book):
         "0.0.0.0",
         "224.0.0.1",
         "100.64.0.1",
+        "192.0.0.8",
+        "fec0::1",
+        "::7f00:1",
+        "::ffff:0:a00:1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::a00:1",
+        "2002:c000:8::",
     ],
 )
 def test_no_private_address_is_connected_to_whatever_the_name(address):
