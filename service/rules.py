@@ -42,9 +42,9 @@ def test(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) ->
     with errors_in_one_line():
         settings = settings_from_environment()
         found = rule_book(settings).get(rule_id)
-        problems = []
+        rule, problems = found.rule, []
         for target in found.definition["targets"]:
-            problem = send_test(found.id, found.definition["name"], found.secret, dict(target), settings)
+            problem = send_test(rule.id, rule.name, found.secret, dict(target), settings, rule.language)
             problems += [problem] if problem else []
             typer.echo(f"{target['kind']}: {problem or 'delivered'}")
     if problems:

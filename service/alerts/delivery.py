@@ -15,7 +15,9 @@ from sqlalchemy import Engine
 from core.errors import InputError, UnknownNameError
 from core.settings import Settings
 from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, DeliveryError
+from service.alerts.messages import SENTENCES
 from service.alerts.outbox import ClaimedDelivery, bound, claim, mark_failed, mark_sent, release
+from service.schemas.rules import Language
 
 THREADS: Final = 16
 LANES: Final = 4
@@ -60,7 +62,9 @@ def deliver(engine: Engine, settings: Settings) -> Sent:
     return total
 
 
-def send_test(rule_id: str, name: str, secret: str, target: dict[str, Any], settings: Settings) -> str | None:
+def send_test(
+    rule_id: str, name: str, secret: str, target: dict[str, Any], settings: Settings, language: Language = "en"
+) -> str | None:
     """Send a test message to a target at once; return the problem, None where it was delivered."""
     document = {
         "event_id": str(uuid4()),
@@ -69,7 +73,8 @@ def send_test(rule_id: str, name: str, secret: str, target: dict[str, Any], sett
         "rule_id": rule_id,
         "name": name,
         "alert_id": None,
-        "message": f"{name}: this is a test message.",
+        "language": language,
+        "message": SENTENCES[language]["test"].format(name=name),
         "is_test": True,
     }
     try:

@@ -45,6 +45,7 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "rule_changed": "{name}: the rule was changed. The alert is cancelled.",
         "key_revoked": "{name}: the rule is not evaluated any more, since its API key was revoked. The alert is "
         "cancelled.",
+        "test": "{name}: this is a test message.",
         "now": "now",
         "at": "at {time}",
         "record": "Of {alerts} such alerts {hits} were right.",
@@ -61,6 +62,7 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "rule_changed": "{name}: Die Regel wurde geändert. Die Warnung ist zurückgenommen.",
         "key_revoked": "{name}: Die Regel wird nicht mehr geprüft, da ihr API-Schlüssel widerrufen ist. Die Warnung "
         "ist zurückgenommen.",
+        "test": "{name}: Dies ist eine Probe.",
         "now": "jetzt",
         "at": "um {time}",
         "record": "Von {alerts} solchen Warnungen trafen {hits} zu.",

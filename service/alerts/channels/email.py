@@ -123,11 +123,17 @@ class Email(Channel):
             "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             "Message-ID": f"<{message.id}@{str(settings.email_from).rpartition('@')[2]}>",
         }
-        send_mail(settings, address, message.text.partition(". ")[0], "\n".join(lines), headers)
+        send_mail(settings, address, subject_of(message), "\n".join(lines), headers)
 
     def host(self, target: Target) -> str:  # noqa: ARG002
         """Return the mail server's part: one server for all addresses."""
         return "email"
+
+
+def subject_of(message: AlertMessage) -> str:
+    """Return the first statement of a message; the name of the rule may have full stops."""
+    start = f"{message.document['name']}: "
+    return start + message.text.removeprefix(start).partition(". ")[0].rstrip(".")
 
 
 def link_of(settings: Settings, action: str, code: str) -> str:

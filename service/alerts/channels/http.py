@@ -26,8 +26,7 @@ WHOLE_S: Final = 10.0
 
 GONE: Final = 410
 OWN: Final = tuple(
-    ipaddress.ip_network(one)
-    for one in ("192.0.0.0/24", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
+    ipaddress.ip_network(one) for one in ("192.0.0.0/24", "::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10")
 )
 """Networks of no public host that Python 3.11 takes for global: of protocols (RFC 6890), IPv4 in IPv6 (RFC 4291, 2765),
 of a site's own translator (RFC 8215), site-local (RFC 3879)."""

@@ -20,8 +20,11 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from core.errors import BusyError, InputError
+from core.settings import Settings
 from ingest.store.database import reading
 from service.alerts import subscribers
+from service.alerts.channels.base import AlertMessage
+from service.alerts.channels.email import subject_of
 from service.alerts.delivery import deliver, send_test
 from service.alerts.outbox import deliveries_of
 from service.alerts.rule import checked_definition
@@ -135,6 +138,18 @@ def test_messages_begin_with_agreement_and_end_with_the_link_of_each(world):
     assert len(box.got) == 2
     assert client.post("/rules", json=RULE).status_code == 201
     assert len(box.got) == 2, "nobody has it asked again at once"
+
+
+@pytest.mark.parametrize(
+    ("message", "subject"),
+    [
+        ("St. Anna 2. OG: Regenbeginn, erwartet um 14:05 UTC. Von 40", "Regenbeginn, erwartet um 14:05 UTC"),
+        ("St. Anna 2. OG: Regenende: vorbei.", "Regenende: vorbei"),
+    ],
+)
+def test_a_subject_is_the_first_statement_also_where_the_name_has_full_stops(message, subject):
+    document = {"name": "St. Anna 2. OG", "message": message}
+    assert subject_of(AlertMessage("1", document, {}, "", Settings())) == f"St. Anna 2. OG: {subject}"
 
 
 def test_links_need_no_key_and_no_other_code_works(world, tmp_path):
