@@ -1,5 +1,6 @@
 """A rule as evaluation uses it, and the checks of what an owner sends."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,9 @@ SUM: Final = "sum_60min"
 SUM_MINUTES: Final = 60
 SHORTEST_WINDOW_MINUTES: Final = 5
 """A shorter window may hold no lead at all: its rule would never raise an alert."""
+
+NOT_IN_A_LINE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Line breaks, other control characters (PostgreSQL's JSON has no zero), and marks that change the order of writing."""
 
 SUMS_MM: Final = (1.0, 5.0, 10.0, 15.0, 25.0, 40.0)
 """Depths of the next hour whose probabilities forecasts have."""
@@ -93,6 +97,16 @@ class AlertRule:
 def area_key(kind: str, value: Any) -> str:
     """Return a short name of an area: the same for the same area."""
     return sha256(dumps([kind, value]).encode()).hexdigest()
+
+
+def check_line(text: str, field: str) -> None:
+    """Check that a text of an owner is one line: it stands in mails, on terminals and in feeds.
+
+    Raises:
+        InputError: it is none, or has nothing to read; the message does not repeat it, since it may be a secret.
+    """
+    if NOT_IN_A_LINE.search(text) or not text.strip():
+        raise InputError(f"{field}: expected one line of text without control characters, got another text")
 
 
 def checked_definition(sent: RuleIn) -> dict[str, Any]:

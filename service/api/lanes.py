@@ -17,8 +17,9 @@ from service.api.admission import turn, while_present
 from service.telemetry.metrics import REFUSED
 
 CORES: Final = max(2, cpu_count() or 1)
-AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1}
-"""Requests of each kind in progress; together far fewer than the 40 threads that all routes share."""
+AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1, "messages": 4}
+"""Requests of each kind in progress; together far fewer than the 40 threads that all routes share. Those for messages
+wait for receivers, which may never answer."""
 
 WAITING: Final = 32
 WAIT_S: Final = 20.0

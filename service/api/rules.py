@@ -14,12 +14,13 @@ from service.alerts.delivery import send_test
 from service.alerts.events import events_of
 from service.alerts.outbox import deliveries_of
 from service.alerts.regions import regions_of
-from service.alerts.rule import checked_definition
+from service.alerts.rule import check_line, checked_definition
 from service.alerts.rulebook import RuleBook, StoredRule, rule_book
 from service.alerts.verification import verification_of
 from service.api.access import CallerDep, check
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
+from service.api.lanes import in_lane
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.proxies import public_prefix
 from service.schemas.rules import (
@@ -179,12 +180,17 @@ def read_rule_verification(stored: RuleDep, backend: BackendDep) -> RuleVerifica
     )
 
 
-@router.post("/{rule_id}/test", summary="Send a test message", responses=documented(401, 403, 404))
+@router.post(
+    "/{rule_id}/test",
+    summary="Send a test message",
+    responses=documented(401, 403, 404),
+    dependencies=[in_lane("messages")],
+)
 def test_rule(stored: RuleDep, backend: BackendDep) -> TestedRuleOut:
     """Send a test message to each target of a rule at once; return what happened."""
-    name, results = str(stored.definition["name"]), []
+    rule, results = stored.rule, []
     for target in stored.definition["targets"]:
-        problem = send_test(stored.id, name, stored.secret, dict(target), backend.settings)
+        problem = send_test(stored.id, rule.name, stored.secret, dict(target), backend.settings, rule.language)
         results.append({"target": shown_target(target), "delivered": problem is None, "problem": problem})
     return TestedRuleOut(results=results)
 
@@ -197,6 +203,7 @@ def _checked(rule: RuleIn, backend: Backend, caller: Caller) -> dict[str, object
         PermissionDeniedError: public, and the caller is no administrator.
         UnavailableError: a receiver cannot be asked now.
     """
+    check_line(rule.name, "name")
     if rule.public:
         check(caller, "admin")
         if backend.settings.cap_sender is None:

@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Final
 from core.errors import InputError, NowcastError, UnknownNameError, shown
 from core.registry import Registry
 from core.settings import Settings
+from service.alerts.rule import check_line
 from service.schemas.rules import Language
 
 LONGEST: Final = 2000
@@ -137,6 +138,7 @@ def checked_target(target: Target, settings: Settings) -> dict[str, Any]:
             raise InputError(f"targets.{shown(name)}: expected the fields {expected} of {kind}, got another one")
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST:
             raise InputError(f"targets.{name}: expected a text of 1 to {LONGEST} characters, got {shown(value)}")
+        check_line(value, f"targets.{name}")
     missing = [name for name, needed in channel.fields.items() if needed and name not in target]
     if missing:
         raise InputError(f"targets.{missing[0]}: required for {kind}, but missing")

@@ -1,5 +1,7 @@
 """/rules: create, read, replace and erase; what is not usable is refused with a message that names the field."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -7,8 +9,10 @@ from starlette.testclient import TestClient
 
 from service.access.keybook import KeyBook
 from service.alerts.rulebook import rule_book
+from service.api.lanes import AT_ONCE
 from service.app import create_app
 from tests.service.api_support import BASE_URL, running, service_at
+from tests.waiting import PATIENCE_S
 
 RULE = {"name": "Garden", "place": {"lat": 51.0, "lon": 10.0}, "quantity": "rate", "threshold": 1.0}
 WEBHOOK = {"kind": "webhook", "url": "https://example.org/rain"}
@@ -85,6 +89,10 @@ def test_pages_and_erasure_of_all(client):
         ({"language": "fr"}, 422, "language"),
         ({"treshold": 1}, 422, "treshold"),
         ({"name": ""}, 422, "name"),
+        ({"name": "rain\nhttps://example.org/"}, 422, "name: expected one line"),
+        ({"name": "\x00"}, 422, "name: expected one line"),
+        ({"name": "\u202erain"}, 422, "name: expected one line"),
+        ({"name": " \t"}, 422, "name: expected one line"),
         ({"targets": [{"kind": "pigeon"}]}, 422, "targets.kind: expected one of"),
         ({"targets": [{"kind": "webhook"}]}, 422, "targets.url: required"),
         ({"targets": [{**WEBHOOK, "uri": "x"}]}, 422, "expected the fields url"),
@@ -98,6 +106,11 @@ def test_pages_and_erasure_of_all(client):
         ({"targets": [{"kind": "webhook", "url": "https://example.org/a b"}]}, 422, "targets.url: expected ASCII"),
         ({"targets": [{"kind": "webhook", "url": "https://example.org/ä"}]}, 422, "targets.url: expected ASCII"),
         ({"targets": [{"kind": "ntfy", "topic": "a b"}]}, 422, "targets.topic"),
+        (
+            {"targets": [{"kind": "web_push", "endpoint": "https://example.org", "p256dh": "\x00", "auth": "a"}]},
+            422,
+            "targets.p256dh: expected one line",
+        ),
         ({"targets": [{"kind": "ntfy", "topic": "a", "token": "x\r\nHost: y"}]}, 422, "targets.token"),
     ],
 )
@@ -135,6 +148,28 @@ def test_an_owner_has_a_limited_number_of_rules(client):
     refused = client.post("/rules", json=RULE)
     assert (refused.status_code, refused.json()["title"]) == (409, "Too many rules")
     assert client.delete("/rules").json() == {"erased": 20}
+
+
+def test_receivers_that_never_answer_leave_threads_for_other_requests(client, monkeypatch):
+    rule = client.post("/rules", json={**RULE, "targets": [WEBHOOK]}).json()["links"]["self"]
+    most, waiting, answered = AT_ONCE["messages"], threading.Semaphore(0), threading.Event()
+
+    def never_answers(*_: Any) -> None:
+        waiting.release()
+        answered.wait(PATIENCE_S)
+
+    monkeypatch.setattr("service.api.rules.send_test", never_answers)
+    with ThreadPoolExecutor(3 * most) as clients:
+        tests = [clients.submit(client.post, f"{rule}/test") for _ in range(3 * most)]
+        try:
+            for _ in range(most):
+                assert waiting.acquire(timeout=PATIENCE_S)
+            assert client.get("/rules").status_code == 200
+            assert not waiting.acquire(timeout=0.1), "a further one waits without a thread"
+        finally:
+            answered.set()
+        assert {one.result().status_code for one in tests} == {200}
+    client.delete("/rules")
 
 
 def test_regions_are_the_states_and_the_operator_s(client):
