@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from core.errors import InputError
 from service.api.backend import ServiceDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.models import scored_model
 from service.api.paging import Cursor, next_link, position_of
@@ -24,7 +25,7 @@ from verification.baselines import BASELINES
 from verification.counts import Counts
 from verification.scores import values_of
 
-router = APIRouter(prefix="/verification", tags=["verification"])
+router = APIRouter(prefix="/verification", tags=["verification"], route_class=TableRoute)
 
 USUAL_MMH: Final = 1.0
 DAY: Final = timedelta(days=1)
@@ -76,7 +77,12 @@ def _model(name: str, version: str) -> tuple[str, str]:
     return name, "" if name in BASELINES else version
 
 
-@router.get("/archive", summary="The forecasts of a day and how good they were", responses=documented(404, 422))
+@router.get(
+    "/archive",
+    openapi_extra=as_table("forecasts.leads", repeat=("threshold_mmh",)),
+    summary="The forecasts of a day and how good they were",
+    responses=documented(404, 422),
+)
 def read_archive(
     service: ServiceDep,
     request: Request,

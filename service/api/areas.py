@@ -12,6 +12,7 @@ from core.errors import InputError, NoDataError, TooLargeError
 from service.api import caching
 from service.api.area_views import area_out, box_amount_out, box_out, place_amount_out
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.lookup import ForecastDep, ProbabilityOf, place
@@ -26,7 +27,7 @@ from service.queries.quantities import quantities_file, quantities_of
 from service.queries.regions import BoxField, box_field
 from service.schemas.areas import AreaOut, BoxAmountOut, BoxOut, GeoJson, PlaceAmountOut
 
-router = APIRouter(prefix="/nowcast", tags=["areas"])
+router = APIRouter(prefix="/nowcast", tags=["areas"], route_class=TableRoute)
 
 MOST_JSON_CELLS: Final = 10_000
 """Limit for JSON, per field; NetCDF may hold the whole grid."""
@@ -38,6 +39,9 @@ FIELD: Final[dict[int | str, dict[str, Any]]] = {
     },
     304: caching.NOT_MODIFIED,
 }
+RUN: Final = ("forecast_id", "reference_time", "status")
+"""What each row of a table says of its forecast."""
+
 BBoxText = Annotated[
     str,
     Query(
@@ -97,6 +101,7 @@ def read_box(
 
 @router.get(
     "/{forecast_id}/area",
+    openapi_extra=as_table("leads", repeat=RUN),
     summary="The mean over a polygon",
     response_model=AreaOut,
     responses={304: FIELD[304], **documented(404, 413, 422)},
@@ -130,6 +135,7 @@ def post_area(polygon: GeoJson, forecast: ForecastDep, backend: BackendDep, shar
 
 @router.get(
     "/{forecast_id}/accumulation",
+    openapi_extra=as_table("leads", repeat=(*RUN, "lat", "lon")),
     summary="Accumulated rain",
     response_model=PlaceAmountOut | BoxAmountOut,
     responses={**documented(404, 406, 413, 422), **FIELD},

@@ -11,6 +11,7 @@ from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, css
 from core.times import iso
 from service.api import caching
 from service.api.backend import BackendDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
 from service.api.lanes import in_lane
@@ -29,7 +30,7 @@ from service.queries.zones import zone_of
 from service.schemas.forecasts import ColourOut, ForecastOut, MapOut, ProbabilityColourOut, Time
 from service.schemas.listings import ForecastRowOut, ForecastsOut
 
-router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+router = APIRouter(prefix="/nowcast", tags=["forecasts"], route_class=TableRoute)
 
 ANIMATION: Final[dict[str, Any]] = {
     "content": {f"image/{kind}": {"schema": {"type": "string", "format": "binary"}} for kind in ("webp", "gif", "png")}
@@ -43,7 +44,9 @@ OBSERVED_S: Final = 300
 PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-@router.get("", summary="Stored forecasts, newest first", responses=documented(422))
+@router.get(
+    "", openapi_extra=as_table("forecasts"), summary="Stored forecasts, newest first", responses=documented(422)
+)
 def read_forecasts(
     backend: BackendDep,
     request: Request,

@@ -16,6 +16,7 @@ from core.errors import BusyError, PermissionDeniedError, UnavailableError
 from core.settings import Settings
 from service.api.access import CallerDep
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.proxies import public_prefix
@@ -25,7 +26,7 @@ from service.tasks.jobbook import UPLOADED, Job, JobBook, JobState
 from service.tasks.queue import RUN_JOB, queue
 from service.telemetry.metrics import REFUSED
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=TableRoute)
 
 NO_QUEUE: Final = "not configured"
 QUEUE_WAIT_S: Final = 1.0
@@ -133,7 +134,7 @@ def accepted(job: Job) -> Response:
     return Response(job_out(job).model_dump_json(), 202, headers, "application/json")
 
 
-@router.get("", summary="Jobs, newest first", responses=documented(422))
+@router.get("", openapi_extra=as_table("jobs"), summary="Jobs, newest first", responses=documented(422))
 def read_jobs(
     backend: BackendDep,
     request: Request,

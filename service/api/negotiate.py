@@ -6,6 +6,7 @@ from typing import Final
 
 from core.errors import NotAcceptableError, shown
 
+CSV: Final = "text/csv"
 JSON: Final = "application/json"
 NETCDF: Final = "application/netcdf"
 QUALITY: Final = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
@@ -24,6 +25,12 @@ def chosen_type(accept: str | None, offered: Sequence[str] = (JSON, NETCDF)) -> 
     if best <= 0:
         raise NotAcceptableError(f"Accept: expected one of {', '.join(offered)}, got {shown(accept)}")
     return offered[qualities.index(best)]
+
+
+def is_rather(accept: str | None, media_type: str, than: str) -> bool:
+    """Return whether `accept` ranks one media type above another one."""
+    ranges = _ranges(accept or "*/*")
+    return _quality(media_type, ranges) > _quality(than, ranges)
 
 
 def _ranges(accept: str) -> list[tuple[str, float]]:

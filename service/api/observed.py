@@ -1,7 +1,5 @@
 """GET /observed, /observed/point and /observed/image: the radar frames of the last two hours."""
 
-import csv
-import io
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -11,9 +9,10 @@ from core.times import iso
 from ingest.store.live import Scan
 from service.api import caching
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import MEDIA_TYPE, TableRoute, as_table, csv_text
 from service.api.errors import documented
-from service.api.negotiate import JSON
-from service.api.points import CSV, PlacesQuery, places_query
+from service.api.negotiate import CSV, JSON
+from service.api.points import PlacesQuery, places_query
 from service.api.proxies import public_prefix
 from service.api.views import grid_out
 from service.forecasts.image import image_png, visible_scale
@@ -23,7 +22,7 @@ from service.schemas.forecasts import Time
 from service.schemas.listings import ObservedOut, ObservedPointOut, RecentFrameOut
 from service.schemas.places import ObservedNowOut
 
-router = APIRouter(prefix="/observed", tags=["observations"])
+router = APIRouter(prefix="/observed", tags=["observations"], route_class=TableRoute)
 
 PICTURE: Final[dict[str, Any]] = {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 TABLE: Final[dict[str, Any]] = {
@@ -34,7 +33,7 @@ LIFETIME_S: Final = 30
 _SEVERAL: Final = TypeAdapter(list[ObservedPointOut])
 
 
-@router.get("", summary="The frames of the last two hours", responses=documented(404))
+@router.get("", openapi_extra=as_table("frames"), summary="The frames of the last two hours", responses=documented(404))
 def read_observed_frames(backend: BackendDep) -> ObservedOut:
     """Return times, radar coverage and pictures of the frames, the grid, and the source of the data."""
     store = backend.service.store
@@ -66,7 +65,7 @@ def read_observed_point(query: Annotated[PlacesQuery, Depends(places_query)], ba
     series = [observed_series(backend.service.store, lat, lon) for lat, lon in query.places]
     points = [_point(backend, query, lat, lon, one) for (lat, lon), one in zip(query.places, series, strict=True)]
     if query.kind == CSV:
-        return Response(_table(points), media_type=CSV)
+        return Response(_table(points), media_type=MEDIA_TYPE)
     content = points[0].model_dump_json() if len(points) == 1 else _SEVERAL.dump_json(points)
     return Response(content, media_type=JSON)
 
@@ -123,10 +122,9 @@ def _point(backend: Backend, query: PlacesQuery, lat: float, lon: float, series:
 
 
 def _table(points: list[ObservedPointOut]) -> str:
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["lat", "lon", "stale", "valid_time", "rate_mmh"])
-    for point in points:
-        for one in point.series:
-            writer.writerow([point.lat, point.lon, str(point.stale).lower(), one.valid_time.isoformat(), one.rate_mmh])
-    return table.getvalue()
+    rows = (
+        [point.lat, point.lon, point.stale, one.valid_time.isoformat(), one.rate_mmh]
+        for point in points
+        for one in point.series
+    )
+    return csv_text(["lat", "lon", "stale", "valid_time", "rate_mmh"], rows)

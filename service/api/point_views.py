@@ -1,8 +1,6 @@
 """Documents of a forecast at places, as JSON and as CSV."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from core.grid import Grid
 from service.api.backend import Backend
+from service.api.csv_tables import csv_text
 from service.api.views import run_fields
 from service.forecasts.members import amounts_at
 from service.forecasts.nowcast import StoredForecast
@@ -101,21 +100,21 @@ def points_csv(points: Sequence[Document], thresholds_mmh: Sequence[float]) -> s
         points: of one forecast.
         thresholds_mmh: those of the forecast.
     """
-    table = io.StringIO()
-    writer = csv.writer(table)
-    header = [*CSV_COLUMNS, *CSV_QUANTILES, *(f"probability_{mmh:g}" for mmh in thresholds_mmh)]
-    writer.writerow(header)
+    columns = [*CSV_COLUMNS, *CSV_QUANTILES, *(f"probability_{mmh:g}" for mmh in thresholds_mmh)]
+    return csv_text(columns, _padded(points, len(columns)))
+
+
+def _padded(points: Sequence[Document], width: int) -> Iterator[list[Any]]:
+    """Yield the rows of the table of `points_csv`."""
     for point in points:
         start = [point["lat"], point["lon"], point["status"], point["reference_time"].isoformat()]
         if point["observed"] is not None:
             now = [*start, point["reference_time"].isoformat(), 0, point["observed"]["rate_mmh"]]
-            writer.writerow([*now, *[""] * (len(header) - len(now))])
+            yield [*now, *[None] * (width - len(now))]
         for lead in point["series"]:
-            known = "" if lead["known"] is None else str(lead["known"]).lower()
-            values = [lead["rate_mmh"], known, *(lead[name] for name in CSV_QUANTILES)]
+            values = [lead[name] for name in ("rate_mmh", "known", *CSV_QUANTILES)]
             probabilities = [one["probability"] for one in lead["probabilities"]]
-            writer.writerow([*start, lead["valid_time"].isoformat(), lead["lead_minutes"], *values, *probabilities])
-    return table.getvalue()
+            yield [*start, lead["valid_time"].isoformat(), lead["lead_minutes"], *values, *probabilities]
 
 
 def _series(forecast: StoredForecast, point: PointSeries, zone: ZoneInfo) -> list[Document]:

@@ -10,10 +10,11 @@ from pydantic_core import to_json
 
 from service.api import caching
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import MEDIA_TYPE, TableRoute, as_table
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query, place
-from service.api.negotiate import JSON, chosen_type
+from service.api.negotiate import CSV, JSON, chosen_type
 from service.api.point_picture import Alarm, PointPicture
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
@@ -24,9 +25,8 @@ from service.queries.zones import zone_at, zone_of
 from service.schemas.places import MotionOut, PointOut
 from service.schemas.sentence import Language
 
-router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+router = APIRouter(prefix="/nowcast", tags=["forecasts"], route_class=TableRoute)
 
-CSV: Final = "text/csv"
 AUTO: Final = "auto"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "a document, a list of them for several places, or a table", "content": {CSV: {}}},
@@ -110,7 +110,7 @@ def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, reque
         return unchanged
     points = [point_document(backend, forecast, lat, lon, query.zone_at(lat, lon)) for lat, lon in query.places]
     if query.kind == CSV:
-        return Response(points_csv(points, forecast.thresholds_mmh), media_type=CSV, headers=headers)
+        return Response(points_csv(points, forecast.thresholds_mmh), media_type=MEDIA_TYPE, headers=headers)
     return Response(
         to_json(points[0] if len(points) == 1 else points, inf_nan_mode="null"), media_type=JSON, headers=headers
     )
@@ -162,6 +162,7 @@ def _alarm(forecast: StoredForecast, backend: Backend) -> Alarm:
 
 @router.get(
     "/{forecast_id}/motion",
+    openapi_extra=as_table("vectors", repeat=("forecast_id", "reference_time", "status")),
     summary="The motion of the rain",
     responses={304: caching.NOT_MODIFIED, **documented(404, 413, 422)},
     response_model=MotionOut,

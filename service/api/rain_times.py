@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from functools import reduce
 from operator import add
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from service.api.backend import ServiceDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.models import scored_model
 from service.api.verification import HOUR, PeriodEnd, PeriodHours, PeriodStart, ScoredModel, ScoredVersion, start_of
@@ -25,7 +26,7 @@ from verification.rain_times import (
     start_bins,
 )
 
-router = APIRouter(prefix="/verification", tags=["verification"])
+router = APIRouter(prefix="/verification", tags=["verification"], route_class=TableRoute)
 Group = TypeVar("Group", bound=RightOut)
 EMPTY = (
     "no statement of the period is verified yet: those of a forecast of a full or half hour are counted once the scans "
@@ -34,7 +35,10 @@ EMPTY = (
 
 
 @router.get(
-    "/rain-times", summary="How often the stated start and end of rain were right", responses=documented(404, 422)
+    "/rain-times",
+    openapi_extra=as_table("starts", repeat=("model",)),
+    summary="How often the stated start and end of rain were right",
+    responses=documented(404, 422),
 )
 def read_rain_times(
     service: ServiceDep,
@@ -43,11 +47,15 @@ def read_rain_times(
     end: PeriodEnd = None,
     model: ScoredModel = None,
     version: ScoredVersion = None,
+    table: Annotated[
+        Literal["starts", "ends"], Query(description="list that is the table with `Accept: text/csv`")
+    ] = "starts",
 ) -> RainTimesOut:
     """Return how often starts, ends and dry outlooks were right, with the number of cases.
 
     Of the scheduled model unless another one is named.
     """
+    del table
     name, until = scored_model(service, model or service.settings.model), end or service.now()
     period = Period(start_of(period_hours, start, until), until, name, version)
     rows = [row for row in sums_over(service.catalogue.engine, period, family=FAMILY) if row.model == name]

@@ -7,6 +7,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from service.api.backend import ServiceDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.models import scored_model
 from service.api.verification import (
@@ -26,7 +27,7 @@ from verification.bootstrap import LEAST_OBSERVED_CELLS
 from verification.scores.reliability import BINS, ReliabilityBins
 from verification.table import SumRow
 
-router = APIRouter(prefix="/verification", tags=["verification"])
+router = APIRouter(prefix="/verification", tags=["verification"], route_class=TableRoute)
 
 GROUPS_MINUTES: Final = (30, 60, 120)
 """Last lead of each group; the last group has all later leads."""
@@ -34,7 +35,12 @@ GROUPS_MINUTES: Final = (30, 60, 120)
 FAMILY: Final = "reliability"
 
 
-@router.get("/reliability", summary="How often stated probabilities were right", responses=documented(404, 422))
+@router.get(
+    "/reliability",
+    openapi_extra=as_table("groups.bins", repeat=("model", "mask")),
+    summary="How often stated probabilities were right",
+    responses=documented(404, 422),
+)
 def read_reliability(
     service: ServiceDep,
     period_hours: PeriodHours = None,

@@ -19,6 +19,7 @@ from service.alerts.rulebook import RuleBook, StoredRule, rule_book
 from service.alerts.verification import verification_of
 from service.api.access import CallerDep, check
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.lanes import in_lane
 from service.api.paging import Cursor, Limit, next_link, position_of
@@ -40,7 +41,7 @@ from service.schemas.rules import (
     TestedRuleOut,
 )
 
-router = APIRouter(prefix="/rules", tags=["rules"])
+router = APIRouter(prefix="/rules", tags=["rules"], route_class=TableRoute)
 
 LOCAL: Final = "local"
 """Owner of the rules of clients on this machine without a key."""
@@ -88,7 +89,7 @@ def create_rule(rule: RuleIn, backend: BackendDep, caller: CallerDep, response: 
     return _rule_out(stored, secret=shown_secret(stored.secret))
 
 
-@router.get("", summary="Rules, newest first", responses=documented(401, 422))
+@router.get("", openapi_extra=as_table("rules"), summary="Rules, newest first", responses=documented(401, 422))
 def read_rules(
     backend: BackendDep,
     owner: OwnerDep,
@@ -110,7 +111,7 @@ def erase_rules(backend: BackendDep, caller: CallerDep) -> dict[str, int]:
     return {"erased": _book(backend).erase_owner(_name(caller))}
 
 
-@router.get("/regions", summary="Named regions")
+@router.get("/regions", openapi_extra=as_table("regions"), summary="Named regions")
 def read_regions(backend: BackendDep) -> RegionsOut:
     """Return the regions that rules may name: the states of Germany, and those of the operator's file."""
     found = regions_of(backend.settings.regions)
@@ -143,13 +144,23 @@ def delete_rule(rule_id: RuleId, backend: BackendDep, owner: OwnerDep) -> None:
     _book(backend).delete(rule_id, owner)
 
 
-@router.get("/{rule_id}/events", summary="Events of a rule", responses=documented(401, 404, 422))
+@router.get(
+    "/{rule_id}/events",
+    openapi_extra=as_table("events"),
+    summary="Events of a rule",
+    responses=documented(401, 404, 422),
+)
 def read_events(stored: RuleDep, backend: BackendDep, limit: Limit = 100) -> RuleEventsOut:
     """Return the events of the last 30 days, the newest first: raised, updated, ended, cancelled."""
     return RuleEventsOut(events=events_of(_book(backend).engine, stored.id, limit))
 
 
-@router.get("/{rule_id}/deliveries", summary="Messages of a rule", responses=documented(401, 404, 422))
+@router.get(
+    "/{rule_id}/deliveries",
+    openapi_extra=as_table("deliveries"),
+    summary="Messages of a rule",
+    responses=documented(401, 404, 422),
+)
 def read_deliveries(
     stored: RuleDep,
     backend: BackendDep,
@@ -165,7 +176,12 @@ def read_deliveries(
     )
 
 
-@router.get("/{rule_id}/verification", summary="How good the alerts are", responses=documented(401, 404))
+@router.get(
+    "/{rule_id}/verification",
+    openapi_extra=as_table("alerts"),
+    summary="How good the alerts are",
+    responses=documented(401, 404),
+)
 def read_rule_verification(stored: RuleDep, backend: BackendDep) -> RuleVerificationOut:
     """Return hits, false alarms, misses and the time gained: of this rule, and of all rules of its quantity.
 

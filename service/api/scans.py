@@ -5,15 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.backend import ServiceDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.schemas.forecasts import Time
 from service.schemas.listings import IngestOut, ScanOut, ScansOut
 
-router = APIRouter(tags=["scans"])
+router = APIRouter(tags=["scans"], route_class=TableRoute)
 
 
-@router.get("/scans", summary="Stored radar scans, newest first", responses=documented(422))
+@router.get(
+    "/scans", openapi_extra=as_table("scans"), summary="Stored radar scans, newest first", responses=documented(422)
+)
 def read_scans(
     service: ServiceDep,
     request: Request,
@@ -34,7 +37,12 @@ def read_scans(
     return ScansOut(count=len(scans), scans=[ScanOut.of(scan) for scan in newest[:limit]], next=link)
 
 
-@router.get("/ingest", summary="State of ingest: counts, gaps, outages, warnings", responses=documented())
+@router.get(
+    "/ingest",
+    openapi_extra=as_table("products"),
+    summary="State of ingest: counts, gaps, outages, warnings",
+    responses=documented(),
+)
 def read_ingest(service: ServiceDep) -> IngestOut:
     """Return counters since the catalogue was created, the newest scan of each product, and outages of sources."""
     return IngestOut.model_validate(service.store.ingest_status().to_dict())

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final, Literal, get_args
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 
-from core.errors import InputError
+from core.errors import InputError, shown
 from core.times import iso
 from service.api.backend import ServiceDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.models import scored_model
+from service.api.paging import Cursor, next_link, position_of
 from service.api.score_views import (
     CellCounts,
     brier_rows,
@@ -26,7 +28,7 @@ from service.schemas.forecasts import Time
 from service.schemas.scores import RollingOut, ScheduleOut
 from verification.table import MASKS, Mask, SumRow, of_family
 
-router = APIRouter(tags=["verification"])
+router = APIRouter(tags=["verification"], route_class=TableRoute)
 HOUR = timedelta(hours=1)
 
 PeriodHours = Annotated[
@@ -52,28 +54,62 @@ ScoredMask = Annotated[
     ),
 ]
 
+ScoreTable = Annotated[
+    Literal["scores", "scores_known", "values", "fss", "reliability", "brier", "means", "schedule"],
+    Query(description="list that is the table with `Accept: text/csv`"),
+]
+TABLES: Final[tuple[str, ...]] = get_args(get_args(ScoreTable)[0])
+PageRows = Annotated[int, Query(description="maximum number of rows of each list per page", ge=1, le=20_000)]
 
-@router.get("/verification", summary="Scores of a period", responses=documented(404, 422))
+
+@router.get(
+    "/verification", openapi_extra=as_table("scores"), summary="Scores of a period", responses=documented(404, 422)
+)
 def read_verification(
     service: ServiceDep,
+    request: Request,
+    response: Response,
     period_hours: PeriodHours = None,
     start: PeriodStart = None,
     end: PeriodEnd = None,
     model: ScoredModel = None,
     version: ScoredVersion = None,
     mask: ScoredMask = None,
+    limit: PageRows = 5000,
+    cursor: Cursor = None,
+    table: ScoreTable = "scores",
 ) -> RollingOut:
     """Return sums by model, version, lead and threshold, and their scores; empty before the first observed lead.
+
+    A page has the same part of every list. The next one is of the same period, whatever was scored meanwhile is added.
 
     Sums older than 26 hours are kept by hour, those older than 90 days by day (UTC). A period there is exact if it
     starts and ends at a full hour, or at 00:00 UTC; else an hour or a day belongs to the period that contains its end.
     """
     if model is not None:
         model = scored_model(service, model)
-    until = end or service.now()
+    del table  # the list of the table, which the route takes from the whole answer
+    until, first = _position(cursor, end or service.now())
     period = Period(start_of(period_hours, start, until), until, model, version)
-    rows = sums_over(service.catalogue.engine, period)
-    return _rolling(service, period, rows, mask)
+    whole = _rolling(service, period, sums_over(service.catalogue.engine, period), mask)
+    lists = {name: getattr(whole, name)[first : first + limit] for name in TABLES}
+    is_more = any(len(getattr(whole, name)) > first + limit for name in TABLES)
+    link = next_link(request, response, (until, str(first + limit)) if is_more else None)
+    return whole.model_copy(update={**lists, "next": link})
+
+
+def _position(cursor: str | None, until: datetime) -> tuple[datetime, int]:
+    """Return the end of the period and the first row of a page.
+
+    Raises:
+        InputError: not a cursor of this list.
+    """
+    position = position_of(cursor)
+    if position is None:
+        return until, 0
+    if not (position[1].isascii() and position[1].isdigit()):
+        raise InputError(f"cursor: expected one from a link `next` of /verification, got {shown(cursor)}")
+    return position[0], int(position[1])
 
 
 def _rolling(service: NowcastService, period: Period, rows: Sequence[SumRow], mask: Mask | None) -> RollingOut:

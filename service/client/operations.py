@@ -205,7 +205,12 @@ class Operations(RuleOperations, Generic[F]):
             mask: `all` observed grid cells, or those `known` to rest on an observation; None for both.
         """
         content = await self.connection.content("/verification", period_hours=period_hours, model=model, mask=mask)
-        return RollingOut.model_validate_json(content)
+        found = page = RollingOut.model_validate_json(content)
+        while page.next:
+            page = RollingOut.model_validate_json(await self.connection.content(self.connection.path_of(page.next)))
+            more = {name: [*rows, *getattr(page, name)] for name, rows in found if isinstance(rows, list)}
+            found = found.model_copy(update=more)
+        return found.model_copy(update={"next": None})
 
     @Operation
     async def models(self) -> ModelsOut:

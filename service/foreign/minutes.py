@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query
 
 from service.api.backend import Backend, BackendDep
+from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.lookup import ForecastDep, PlacesDep
 from service.forecasts.nowcast import StoredForecast
@@ -15,13 +16,14 @@ from service.schemas.minutes import MinuteOut, MinutesOut
 from service.schemas.places import PointLeadOut, PointOut
 from service.schemas.sentence import Language, hour_sum, sentence
 
-router = APIRouter(prefix="/nowcast", tags=["forecasts"])
+router = APIRouter(prefix="/nowcast", tags=["forecasts"], route_class=TableRoute)
 
 AUTO: Final = "auto"
 
 
 @router.get(
     "/{forecast_id}/minutes",
+    openapi_extra=as_table("minutes", repeat=("lat", "lon", "reference_time", "status")),
     summary="Minute forecast of a place, or of several",
     response_model=MinutesOut | list[MinutesOut],
     responses=documented(404, 422),

@@ -1,7 +1,8 @@
 """CoverageJSON (OGC 21-069r2) of parts of a forecast: series at places, blocks on the grid, blocks as points."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, Final
 
 import numpy as np
@@ -9,11 +10,14 @@ import numpy as np
 from core.arrays import Float32Field
 from core.grid import Grid
 from core.times import iso
+from service.api.csv_tables import csv_text
 from service.forecasts.records import StoredForecast
 from service.queries.quantities import Quantity, quantities_of, quantity_THW
 from service.queries.regions import BoxField
 
 Json = dict[str, Any]
+
+TABLE_COLUMNS: Final = ("status", "reference_time", "valid_time")
 
 CRS84: Final = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 VOCABULARY: Final = "http://vocab.nerc.ac.uk/standard_name"
@@ -111,6 +115,32 @@ def _thinned(coverage: Json, every: tuple[int, int]) -> Json:
 def collection_of(coverages: Sequence[Json]) -> Json:
     """Return several coverages of one run as a collection."""
     return {"type": "CoverageCollection", "coverages": list(coverages)}
+
+
+def coverage_table(document: Json) -> str:
+    """Return a coverage, or a collection of them, as a table: a row for each time and place, quantities with units."""
+    coverages = document.get("coverages", [document])
+    parameters = coverages[0]["parameters"]
+    place = coverages[0]["domain"]["referencing"][0]["system"]["type"]
+    names = [f"{name} ({unit})" if (unit := _unit(one)) != "1" else name for name, one in parameters.items()]
+    columns = [*(("lon", "lat") if place == "GeographicCRS" else ("x_m", "y_m")), *TABLE_COLUMNS, *names]
+    return csv_text(columns, (row for one in coverages for row in _table_rows(one)))
+
+
+def _table_rows(coverage: Json) -> Iterator[list[Any]]:
+    """Yield the rows of a coverage; its values are in the order of times, then of places."""
+    axes, ranges = coverage["domain"]["axes"], [one["values"] for one in coverage["ranges"].values()]
+    if "composite" in axes:
+        places = axes["composite"]["values"]
+    else:
+        places = [[x, y] for y in axes["y"]["values"] for x in axes["x"]["values"]]
+    known = [coverage["nowcast:status"], coverage["nowcast:reference_time"]]
+    for number, (time, (x, y)) in enumerate(product(axes["t"]["values"], places)):
+        yield [x, y, *known, time, *(values[number] for values in ranges)]
+
+
+def _unit(parameter_object: Json) -> str:
+    return str(parameter_object["unit"]["symbol"]["value"])
 
 
 def _coverage(forecast: StoredForecast, domain: Json, ranges: Json, box: BoxField | None) -> Json:

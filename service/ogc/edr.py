@@ -11,14 +11,23 @@ from fastapi import Path as PathParameter
 from core.errors import MAX_SHOWN, InputError, NoDataError, TooLargeError, shown
 from service.api import caching
 from service.api.backend import Backend, BackendDep, ServiceDep
+from service.api.csv_tables import MEDIA_TYPE
 from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_wkt
 from service.api.lookup import LATEST, ForecastDep, ForecastId, chosen_forecast
-from service.api.negotiate import NETCDF
+from service.api.negotiate import CSV, NETCDF
 from service.api.views import status_of
 from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
-from service.ogc.coverages import Json, centres_coverage, collection_of, grid_coverage, place_coverage, thinning
+from service.ogc.coverages import (
+    Json,
+    centres_coverage,
+    collection_of,
+    coverage_table,
+    grid_coverage,
+    place_coverage,
+    thinning,
+)
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
 from service.ogc.edr_query import EdrQuery, EdrRoute, QueryDep, chosen_leads, chosen_names
 from service.queries.areas import checked_polygon
@@ -38,12 +47,13 @@ OF_RUN: Final = INSTANCES + "/{forecast_id}"
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     **documented(400, 404, 406, 413),
     200: {
-        "description": "CoverageJSON, or CF-NetCDF",
+        "description": "CoverageJSON, CF-NetCDF, or a table",
         "content": {
             COVERAGE_JSON: {
                 "schema": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}}}
             },
             NETCDF: {"schema": {"type": "string", "format": "binary"}},
+            CSV: {"schema": {"type": "string"}},
         },
     },
     304: caching.NOT_MODIFIED,
@@ -182,7 +192,7 @@ def read_position(coords: Places, query: QueryDep, run: RunDep, backend: Backend
         return _answer(request, backend, run, part, query, lambda: _netcdf(run, boxes[0], names, leads))
     series = [place_coverage(run, lon, lat, box, names, leads) for (lon, lat), box in zip(places, boxes, strict=True)]
     document = series[0] if isinstance(geometry, shapely.Point) else collection_of(series)
-    return _answer(request, backend, run, part, query, lambda: _json(document))
+    return _answer(request, backend, run, part, query, lambda: _encoded(document, query))
 
 
 @router.get(OF_RUN + "/area", summary="A run in a polygon", dependencies=[InCollection, InRun], **FIELD)
@@ -244,7 +254,7 @@ def _field(
                 "request f=NetCDF"
             )
         as_json = grid_coverage if query.native else centres_coverage
-        return _json(as_json(run, box, names, leads, every))
+        return _encoded(as_json(run, box, names, leads, every), query)
 
     return _answer(request, backend, run, part, query, content)
 
@@ -255,7 +265,9 @@ def _netcdf(run: StoredForecast, box: BoxField | None, names: Sequence[str], lea
     return quantities_file(run, box, names, leads)
 
 
-def _json(document: Json) -> bytes:
+def _encoded(document: Json, query: EdrQuery) -> bytes:
+    if query.kind == CSV:
+        return coverage_table(document).encode()
     return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -264,4 +276,6 @@ def _answer(
 ) -> Response:
     tag = caching.weak_etag(run, part, query.text, status_of(backend, run))
     headers = caching.headers(run, tag, lifetime_s=caching.until_next_run_s(run, backend.service))
-    return caching.not_modified(request, headers) or Response(content(), media_type=query.kind, headers=headers)
+    return caching.not_modified(request, headers) or Response(
+        content(), media_type=MEDIA_TYPE if query.kind == CSV else query.kind, headers=headers
+    )

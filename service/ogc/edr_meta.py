@@ -7,7 +7,7 @@ from pyproj import CRS
 
 from core.grid import Grid
 from core.times import iso
-from service.api.negotiate import JSON, NETCDF
+from service.api.negotiate import CSV, JSON, NETCDF
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84, Json
 from service.queries.longitudes import bounds_of
@@ -15,7 +15,7 @@ from service.queries.quantities import Quantity, quantities_of
 
 COLLECTION: Final = "nowcast"
 COVERAGE_JSON: Final = "application/prs.coverage+json"
-FORMATS: Final[Mapping[str, str]] = {"CoverageJSON": COVERAGE_JSON, "NetCDF": NETCDF}
+FORMATS: Final[Mapping[str, str]] = {"CoverageJSON": COVERAGE_JSON, "NetCDF": NETCDF, "CSV": CSV}
 NATIVE: Final = "native"
 QUERIES: Final = ("position", "area", "cube")
 OPENAPI_30: Final = "application/vnd.oai.openapi+json;version=3.0"

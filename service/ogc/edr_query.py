@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from core.errors import InputError, NoDataError, NotAcceptableError, shown
 from core.times import iso, utc, with_plus
 from service.api.errors import validation_text
-from service.api.negotiate import JSON, NETCDF, chosen_type
+from service.api.negotiate import CSV, JSON, NETCDF, chosen_type
 from service.forecasts.nowcast import StoredForecast
 from service.ogc.coverages import CRS84
 from service.ogc.edr_meta import COVERAGE_JSON, FORMATS, NATIVE
@@ -53,7 +53,7 @@ CrsName = Annotated[
     ),
 ]
 FormatName = Annotated[
-    str | None, Query(description=f"{' or '.join(FORMATS)}", max_length=100, examples=["CoverageJSON"])
+    str | None, Query(description=f"{', '.join(FORMATS)}", max_length=100, examples=["CoverageJSON"])
 ]
 
 
@@ -94,7 +94,8 @@ async def edr_query(
         raise InputError(f"crs: expected CRS84 or {NATIVE}, got {shown(crs)}")
     kind = _format(f, request.headers.get("accept"))
     text = f"{names} {datetime_text} {crs} {kind}"
-    return EdrQuery(list(dict.fromkeys(names)), datetime_text, crs not in GEOGRAPHIC, kind, text)
+    is_native = crs not in GEOGRAPHIC and not (crs is None and kind == CSV)  # a table has longitudes
+    return EdrQuery(list(dict.fromkeys(names)), datetime_text, is_native, kind, text)
 
 
 QueryDep = Annotated[EdrQuery, Depends(edr_query)]
@@ -146,12 +147,12 @@ def _interval(text: str) -> tuple[datetime, datetime]:
 
 def _format(name: str | None, accept: str | None) -> str:
     if name is None:
-        kind = chosen_type(accept, (COVERAGE_JSON, JSON, NETCDF))
+        kind = chosen_type(accept, (COVERAGE_JSON, JSON, NETCDF, CSV))
         return COVERAGE_JSON if kind == JSON else kind
-    by_name = {**{known.lower(): kind for known, kind in FORMATS.items()}, COVERAGE_JSON: COVERAGE_JSON, NETCDF: NETCDF}
+    by_name = {known.lower(): kind for known, kind in FORMATS.items()} | {kind: kind for kind in FORMATS.values()}
     by_name["covjson"] = COVERAGE_JSON
     if name.lower() not in by_name:
-        raise NotAcceptableError(f"f: expected {' or '.join(FORMATS)}, got {shown(name)}")
+        raise NotAcceptableError(f"f: expected one of {', '.join(FORMATS)}, got {shown(name)}")
     return by_name[name.lower()]
 
 

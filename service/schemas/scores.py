@@ -176,3 +176,4 @@ class RollingOut(Out):
         default=[], description="scheduled forecasts with reference times in the period, by model"
     )
     empty_because: str | None = Field(None, description="why there are no scores; null if there are some")
+    next: str | None = Field(None, description="the next page of the lists; null on the last")

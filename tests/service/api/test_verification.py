@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 
 import service.client.__main__ as command
 from ingest.windows.regrid import onto
+from service.client import Client
+from service.client.connection import Connection
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import (
     CHANCES_MMH,
@@ -246,3 +248,35 @@ def test_the_client_prints_a_mask_the_schedule_and_the_reason(verified, tmp_path
     assert "default\t5\t2\t3" in lines
     assert nothing.exit_code == 0
     assert nothing.output.strip() == "# no scores yet: no forecast from stored scans exists yet"
+
+
+def test_pages_hold_the_whole_of_the_period_in_which_the_first_one_was_asked_for(verified, client):
+    whole, pages, path = asked(client), [], "/verification?limit=40"
+    names = [name for name, rows in whole.items() if isinstance(rows, list)]
+    while path:
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        pages.append(answer.json())
+        path = pages[-1]["next"]
+        assert answer.headers.get("link") == (f'<{path}>; rel="next"' if path else None)
+    assert whole["next"] is None
+    assert len(pages) == -(-max(len(whole[name]) for name in names) // 40) > 2
+    for name in names:
+        assert [row for page in pages for row in page[name]] == whole[name]
+    assert {page["until"] for page in pages} == {pages[0]["until"]}
+    for wrong in ("nonsense", "MjAyNC0wNi0wMVQxMjowMDowMCswMDowMCBhYmM"):
+        assert client.get(f"/verification?cursor={wrong}").status_code == 422
+
+
+def test_the_client_follows_the_pages(verified, monkeypatch):
+    real, asked_paths = Connection.content, list[str]()
+
+    async def in_small_pages(self, path, **params):
+        asked_paths.append(path)
+        return await real(self, path, **(params | {"limit": 50} if path == "/verification" else params))
+
+    with served(verified) as address, Client(address) as client:
+        whole = client.verification().model_dump(exclude={"start", "until"})
+        monkeypatch.setattr(Connection, "content", in_small_pages)
+        assert client.verification().model_dump(exclude={"start", "until"}) == whole
+    assert len(asked_paths) > 2

@@ -1,5 +1,7 @@
 """OGC API-EDR: documents that other people's models take, and values that are those of the forecast's file."""
 
+import csv
+import io
 import json
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -13,6 +15,7 @@ from covjson_pydantic.coverage import Coverage, CoverageCollection
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collections, Instance, Instances
 
+from core.times import iso
 from service.ogc.coverages import thinning
 from service.ogc.edr_meta import CONFORMANCE
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
@@ -335,3 +338,33 @@ def test_a_run_without_probabilities_names_what_it_has(client, service):
     answer = client.get(f"{HERE}/instances/{baseline.id}/position", params=asked)
     assert answer.status_code == 400
     assert "expected names from rainfall_rate, rainfall_amount, got" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("asks", [{"params": {"f": "CSV"}}, {"headers": {"Accept": "text/csv"}}])
+def test_places_as_a_table(client, forecast, asks):
+    coords = f"MULTIPOINT(({LON_HW[WET]} {LAT_HW[WET]}),(-74 40))"
+    params = {"coords": coords, **asks.get("params", {})}
+    answer = client.get(f"{HERE}/position", params=params, headers=asks.get("headers"))
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8; header=present"
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["valid_time"] for row in rows[:5]] == [iso(time) for time in forecast.valid_times]
+    np.testing.assert_allclose(
+        [float(row["rainfall_rate (mm/h)"]) for row in rows[:5]], forecast.rate_mmh_THW[:, *WET], atol=6e-5
+    )
+    assert [(row["lon"], row["lat"], row["rainfall_rate (mm/h)"]) for row in rows[5:]] == [("-74.0", "40.0", "")] * 5
+    assert "probability_of_exceedance_0.5" in rows[0]
+
+
+def test_a_cube_as_a_table_has_the_values_of_the_coverage(client):
+    params = {
+        "bbox": "9,50,10,51",
+        "parameter-name": "rainfall_rate",
+        "datetime": "2024-06-01T12:30Z/2024-06-01T13:00Z",
+    }
+    for crs, columns in ((None, ["lon", "lat"]), ("native", ["x_m", "y_m"])):
+        asked = {**params, **({"crs": crs} if crs else {})}
+        rows = list(csv.reader(io.StringIO(client.get(f"{HERE}/cube", params={**asked, "f": "csv"}).text)))
+        assert rows[0][:2] == columns
+        whole = client.get(f"{HERE}/cube", params={**params, "crs": crs or "CRS84"}).json()
+        values = whole["ranges"]["rainfall_rate"]["values"]
+        assert [row[-1] for row in rows[1:]] == ["" if one is None else str(one) for one in values]

@@ -246,7 +246,8 @@ def check_crs(client):
 
 @abstract(*of_queries("rc-f"))
 def check_f(client):
-    kinds = {"CoverageJSON": "application/prs.coverage+json", "NetCDF": "application/netcdf"}
+    csv = "text/csv; charset=utf-8; header=present"
+    kinds = {"CoverageJSON": "application/prs.coverage+json", "NetCDF": "application/netcdf", "CSV": csv}
     assert client.get(HERE).json()["output_formats"] == list(kinds)
     for query in QUERIES:
         for name, kind in kinds.items():
