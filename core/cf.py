@@ -14,6 +14,7 @@ import xarray as xr
 from core.arrays import BoolField, Float32Field, Float64Field
 from core.files import DamagedFileError, check_file, write_atomically
 from core.grid import Grid
+from core.shared_files import fetch_again, is_there
 
 RATE: Final = "rainfall_rate"
 KNOWN: Final = "known"
@@ -141,8 +142,10 @@ def reading_own(path: Path) -> Iterator[None]:
     Raises:
         DamagedFileError: its checksum does not fit; or it has none, and netCDF-C or the decoding of it fails.
         OSError: it is missing or cannot be read now.
+        UnavailableError: the store of files does not respond.
     """
-    has_checksum = check_file(path)
+    is_there(path)
+    has_checksum = _has_checksum(path)
     try:
         yield
     except DamagedFileError:
@@ -153,6 +156,16 @@ def reading_own(path: Path) -> Iterator[None]:
         if isinstance(err, RuntimeError):  # netCDF-C's own; the content is as it was written
             raise OSError(f"{path.name} cannot be read now: {err}") from err
         raise
+
+
+def _has_checksum(path: Path) -> bool:
+    """Return whether a file has a checksum; one that does not fit here may fit in the store of files."""
+    try:
+        return check_file(path)
+    except DamagedFileError:
+        if not fetch_again(path):
+            raise
+        return check_file(path)
 
 
 def _grid_mapping(grid: Grid) -> dict[str, Any]:

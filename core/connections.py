@@ -29,6 +29,26 @@ class Connections(BaseSettings):
     )
     redis_password: SecretStr | None = Field(None, description="password of the broker, put into a URL without one")
     redis_url: SecretStr | None = Field(None, description="URL of the broker; default: an embedded server")
+    files_url: str | None = Field(
+        None,
+        description="store of the files where several machines share no disk: s3://bucket/prefix, or file:///folder; "
+        "home is a cache of it then. Needs database_url of PostgreSQL and redis_url; default: home has the files",
+    )
+    files_endpoint: str | None = Field(
+        None, description="address of the server of files_url, such as https://s3.example.org; default: AWS's"
+    )
+    files_region: str | None = Field(None, description="region of files_url; default: by the variables of AWS")
+    files_key_id: SecretStr | None = Field(
+        None, description="id of the access key of files_url; default: by the variables of AWS"
+    )
+    files_key: SecretStr | None = Field(
+        None, description="secret of the access key of files_url; default: by the variables of AWS"
+    )
+    files_cache_bytes: int = Field(
+        20 * 2**30,
+        ge=2**20,
+        description="most bytes that home keeps of the files of files_url; what was not used for longest goes first",
+    )
 
     @field_validator(*PASSWORDS, mode="after")
     @classmethod
@@ -38,6 +58,19 @@ class Connections(BaseSettings):
         return (
             SecretStr(with_password(url.get_secret_value(), password.get_secret_value())) if url and password else url
         )
+
+    @field_validator("files_url", mode="after")
+    @classmethod
+    def _with_shared_servers(cls, url: str | None, info: ValidationInfo) -> str | None:
+        """Return the URL of the files where the database and the broker can be shared as well.
+
+        Raises:
+            ValueError: locks, states and tasks would be of one machine alone.
+        """
+        database, broker = info.data.get("database_url"), info.data.get("redis_url")
+        if url is not None and (broker is None or not database or database.get_secret_value().startswith("sqlite")):
+            raise ValueError("expected database_url of PostgreSQL and redis_url with it: several machines share them")
+        return url
 
 
 def with_password(url: str, password: str) -> str:

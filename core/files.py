@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import Final
 
 MARK: Final = b"nowcast\x01"
+SEAL: Final = b"nowcast\x02"
+"""Mark of the checksum that a store of files adds to a content without one, and takes off again."""
+
 CHECKSUM: Final = struct.Struct("<8sQ16s")
 """Mark, number of bytes before it, first 16 bytes of their SHA-256."""
 
@@ -60,11 +63,40 @@ def check_file(path: Path) -> bool:
 def _fits(path: str, *_signature: int) -> bool | None:
     """Return whether content and checksum fit; None without a checksum."""
     content = memoryview(Path(path).read_bytes())
-    if len(content) < CHECKSUM.size:
-        return None
-    mark, length, digest = CHECKSUM.unpack(content[-CHECKSUM.size :])
-    if mark != MARK:
-        return None
+    return _is_whole(content) if _mark_of(content) == MARK else None
+
+
+def sealed(content: bytes) -> bytes:
+    """Return a content as a store of files keeps it: with a checksum, its own that fits or an added one."""
+    if _mark_of(content) == MARK and _is_whole(content):
+        return content
+    return content + CHECKSUM.pack(SEAL, len(content), _digest(content))
+
+
+def unsealed(content: bytes, path: Path) -> bytes:
+    """Return the content that was sealed.
+
+    Args:
+        content: as the store keeps it.
+        path: of the file, for the error.
+
+    Raises:
+        DamagedFileError: the checksum is missing, or another one than that of the content.
+    """
+    mark = _mark_of(content)
+    if mark not in (MARK, SEAL) or not _is_whole(content):
+        raise DamagedFileError(path, "in the store of files its checksum does not fit its content")
+    return content if mark == MARK else content[: -CHECKSUM.size]
+
+
+def _mark_of(content: bytes | memoryview) -> bytes:
+    """Return what stands where a checksum has its mark; too short a content has none."""
+    return bytes(content[-CHECKSUM.size :][: len(MARK)]) if len(content) >= CHECKSUM.size else b""
+
+
+def _is_whole(content: bytes | memoryview) -> bool:
+    """Return whether the checksum at the end of a content is that of the content before it."""
+    _, length, digest = CHECKSUM.unpack(content[-CHECKSUM.size :])
     return bool(length == len(content) - CHECKSUM.size and digest == _digest(content[: -CHECKSUM.size]))
 
 

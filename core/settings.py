@@ -186,6 +186,13 @@ class Settings(Connections, AccessSettings):
         description='what /readyz expects to be done in time where there is a queue; ["worker"] for an installation '
         "that makes forecasts on request alone",
     )
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="port at which a worker or an alerts process shows its counters to Prometheus, on the address of "
+        "host; for processes that have no home in common with the API. 0: none",
+    )
     deadline_s: float = Field(240.0, gt=0, description="a scheduled forecast that has not started within it is dropped")
     fss_windows_km: tuple[float, ...] = Field(
         (17.0, 50.0), description="window sizes of the fractions skill score in km"

@@ -48,8 +48,11 @@ class Group:
 GROUPS: Final = (
     Group(
         "Where things are, and the models",
-        "A production sets the home, and the database and the broker where several machines share them.",
-        ("home", "credentials", "database_", "redis_", "device", "precision", "model", "threads", "batch_", "model_"),
+        "A production sets the home; several machines share database, broker and, without a common disk, the files.",
+        (
+            *("home", "credentials", "database_", "redis_", "files_"),
+            *("device", "precision", "model", "threads", "batch_", "model_"),
+        ),
     ),
     Group(
         "Sources of scans",

@@ -14,6 +14,7 @@ import typer
 
 from core.errors import ConfigError, NowcastError
 from core.logs import set_up_logs
+from core.mounts import mount_files
 from core.settings import Settings, settings_from_environment
 from ingest.sources import SOURCES, Source, SourceContext, check_source_kind
 from ingest.store.cleaning import Cleaning
@@ -79,6 +80,7 @@ def build_worker(
 
 def open_store(settings: Settings) -> Store:
     """Open the live store of the settings; a source deletes its files once they are stored, so commits are synced."""
+    mount_files(settings)
     ahead = timedelta(seconds=settings.ahead_max_s)
     return Store(settings.home, settings.catalogue_url, synced=True, ahead=ahead)
 

@@ -39,8 +39,11 @@ def save(
 ) -> None:
     """Write scores, jobs, keys, rules, alerts and models into one file; the service may be at work."""
     with errors_in_one_line():
-        done = backup_file.save(settings_from_environment(), file, force=force)
+        settings = settings_from_environment()
+        done = backup_file.save(settings, file, force=force)
     typer.echo(f"{done.rows} rows and {done.files} files of models are in {file}", err=True)
+    if settings.files_url is not None:
+        typer.echo(f"scans and forecasts are in {settings.files_url}, which needs a copy of its own", err=True)
 
 
 def load(

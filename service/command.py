@@ -42,6 +42,7 @@ SUBCOMMANDS: Final = (
     Subcommand("models", "service.models:app", "Add model versions and set their aliases.", SERVICE),
     Subcommand("backup", "service.backup:app", "Write a backup into one file, and second copies.", SERVICE),
     Subcommand("restore", "service.backup:load", "Restore a backup from one file.", SERVICE),
+    Subcommand("files", "service.files:app", "Put the files of this machine into the store of files.", SERVICE),
     Subcommand("healthcheck", "service.healthcheck:main", "Check that a part of this host does its work.", SERVICE),
     Subcommand("watchdog", "service.watchdog:main", "Check that a worker completes a task.", SERVICE),
     Subcommand("ingest", "ingest.run:app", "Run the ingest worker on a folder or on DWD's open data.", RADAR),

@@ -10,6 +10,7 @@ import typer
 
 from core.command import errors_in_one_line
 from core.errors import InputError, UnavailableError
+from core.mounts import mount_files
 from core.settings import Settings, settings_from_environment
 from service.inference.predictor import Predictor, load_version
 from service.inference.registry import ModelRegistry, ModelVersion, refused
@@ -82,6 +83,7 @@ def checked_version(name: str, folder: Path) -> str:
 
 
 def _registry(settings: Settings) -> ModelRegistry:
+    mount_files(settings)
     return ModelRegistry(settings.home, also=[settings.model])
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import typer
 
 from core.errors import ConfigError
+from core.mounts import mount_files
 from core.settings import Settings, settings_from_environment
 from ingest.sources import check_source_kind
 from ingest.sources.history import history_is_stored
@@ -219,6 +220,18 @@ def _greeting(chosen: StackPlan) -> str:
     return f"{_address(chosen)} shows {radar}; data in {settings.home}; Ctrl-C stops everything"
 
 
+def check_files_and_model(chosen: StackPlan) -> None:
+    """Check the scheduled model of a plan, which may be in the store of files.
+
+    Raises:
+        ConfigError: there is no such model, or the plan has no use for a store of files.
+    """
+    if chosen.plays and chosen.settings.files_url is not None:
+        raise ConfigError("played radar files stay on one machine: unset NOWCAST_FILES_URL, or name a source")
+    mount_files(chosen.settings)
+    check_model(chosen.settings)
+
+
 def make_inbox(chosen: StackPlan) -> None:
     """Make the folder that this tree plays into: the ingest process may be ready before the replay."""
     if chosen.plays and chosen.source:
@@ -265,7 +278,7 @@ def main(
         chosen = plan(
             settings, source, dwd=dwd, from_ord=from_ord, replay=replay, now=datetime.now(UTC), kind=source_kind
         )
-        check_model(chosen.settings)
+        check_files_and_model(chosen)
         check_start(chosen.settings, settings.host)
         check_port(settings.host, settings.port)
         with alone_in(chosen.settings.home):

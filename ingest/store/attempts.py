@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import FrameError, InputError, UnavailableError
+from core.shared_files import is_there, publish, withdraw
 from ingest.readers.base import MAX_BYTES, MAX_FRAMES
 from ingest.sandbox.pool import BrokenDecodingError, DecodeLimits, DecoderProcess, UploadedFile
 
@@ -63,8 +64,9 @@ def attempt(home: Path, sha256: str, name: str, content: bytes, limit_s: float =
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        with suppress(OSError):
+        with suppress(OSError, UnavailableError):
             note.unlink(missing_ok=True)
+            withdraw([note])
 
 
 def _read_apart(content: bytes, name: str, limit_s: float) -> None:
@@ -85,13 +87,14 @@ def _read_apart(content: bytes, name: str, limit_s: float) -> None:
 
 
 def _write(note: Path, count: int) -> None:
-    with suppress(OSError):  # a full disk: there is no protection then, but the file is read
-        note.parent.mkdir(exist_ok=True)
+    with suppress(OSError, UnavailableError):  # a full disk: there is no protection then, but the file is read
+        note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(str(count))
+        publish(note)
 
 
 def _count(note: Path) -> int:
     try:
-        return int(note.read_text())
-    except (OSError, ValueError):
+        return int(note.read_text()) if is_there(note) else 0
+    except (OSError, ValueError, UnavailableError):
         return 0

@@ -7,9 +7,11 @@ then waits, instead of failing with "database is locked" when a reading transact
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
+from zlib import crc32
 
 from sqlalchemy import (
     Connection,
@@ -28,7 +30,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql.dml import Insert
 
 from core.errors import ConfigError, UnavailableError
-from ingest.store.locks import DiskFullError
+from core.shared_files import mounted
+from ingest.store.locks import DiskFullError, lock_on_all_machines
 
 BUSY_TIMEOUT_S: Final = 30.0
 """Time that a process waits for another one's transaction; transactions here last milliseconds."""
@@ -104,6 +107,24 @@ def _drop_when_replaced(engine: Engine, database: Path) -> None:
 
     event.listen(engine, "do_connect", note)
     event.listen(engine, "checkout", check)
+
+
+def lock_by_server(home: Path, engine: Engine) -> None:
+    """Let the locks of a live store be of all machines, where these have a store of files and a database server."""
+    if mounted(home) is not None and engine.dialect.name == "postgresql":
+        lock_on_all_machines(home, partial(_server_lock, engine))
+
+
+@contextmanager
+def _server_lock(engine: Engine, name: str) -> Iterator[None]:
+    """Hold a lock of the database server for the block; it ends with the connection.
+
+    Raises:
+        UnavailableError: the server does not respond.
+    """
+    with translate_sql_errors(), engine.begin() as connection:
+        connection.execute(select(func.pg_advisory_xact_lock(crc32(name.encode()))))
+        yield
 
 
 def open_idle_connection(engine: Engine) -> sqlite3.Connection | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import NoDataError
-from core.files import write_bytes_atomically
+from core.shared_files import follow, withdraw, write_shared
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.scanfile import read_scan, safe_name
@@ -16,6 +16,9 @@ from ingest.store.shelf import keep_rejected
 
 FOLDER: Final = "again"
 """One small file for each source file that is to be read again; any process writes them, ingest takes them."""
+
+FOLLOWED_EVERY_S: Final = 30.0
+"""How often ingest looks for what other machines found."""
 
 LOST: Final = "lost"
 """Category of a stored file that is missing or damaged."""
@@ -57,10 +60,11 @@ class Healing:
             content = scan.path.read_bytes() if scan.path.exists() else b""
             names = self._index.files_of(scan) if is_first else []
             for name in names:
-                write_bytes_atomically(self._home / FOLDER / safe_name(name), name.encode())
+                write_shared(self._home / FOLDER / safe_name(name), name.encode())
             self.quarantine(content, scan.path.name, reason, LOST)
             self._index.lose(scan)
             scan.path.unlink(missing_ok=True)
+            withdraw([scan.path])
         log.error("set aside: %s; %s", reason, f"{', '.join(names)} is read again" if names else "not read again")
         return True
 
@@ -71,11 +75,13 @@ class Healing:
             UnavailableError: the disk failed.
         """
         folder = self._home / FOLDER
+        follow(folder, FOLLOWED_EVERY_S)
         with translate_os_errors(self._home):
             wanted = {path: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
             if wanted:
                 offer(list(wanted.values()))
-            for path in wanted:  # after the source has noted it: a kill in between repeats it
+            withdraw(list(wanted))  # after the source has noted it: a kill in between repeats it
+            for path in wanted:
                 path.unlink(missing_ok=True)
 
 

@@ -17,7 +17,7 @@ from ingest.store.locks import translate_os_errors
 from ingest.store.quality import QualityFacts
 from ingest.store.scanfile import ScanHeader
 from ingest.store.schema import prepare
-from ingest.store.tables import CountRow, FileRow, RejectedRow, ScanRow
+from ingest.store.tables import CHANGES, CountRow, FileRow, RejectedRow, ScanRow
 
 ROWS_PER_STATEMENT: Final = 500
 MAX_AHEAD: Final = timedelta(minutes=5)
@@ -180,7 +180,8 @@ class Index:
     def counts(self) -> dict[str, int]:
         """Return the counters since the catalogue was created."""
         with reading(self.engine) as connection:
-            return {row.what: row.n for row in connection.execute(select(CountRow.what, CountRow.n))}
+            query = select(CountRow.what, CountRow.n).where(CountRow.what != CHANGES)
+            return {row.what: row.n for row in connection.execute(query)}
 
     def recorded_frames(self, sha256: str, name: str) -> tuple[int, int] | None:
         """Return the numbers of observations and forecasts in an ingested file of that content and name."""

@@ -12,9 +12,10 @@ from core.frame import RadarFrame
 from core.settings import sqlite_url
 from core.times import iso, stamp, utc_now
 from ingest.store import ready, retention, scanfile, status
-from ingest.store.database import open_engine
+from ingest.store.database import lock_by_server, open_engine
 from ingest.store.healing import Healing
-from ingest.store.index import MAX_AHEAD, Index, Scan
+from ingest.store.index import MAX_AHEAD, Index
+from ingest.store.index import Scan as Scan
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.repair import add_from_copy, repair_when_lost
 from ingest.store.retention import Keep
@@ -22,8 +23,6 @@ from ingest.store.scanfile import safe_name
 from ingest.store.shelf import Shelf
 from ingest.windows.choice import TOLERANCE_MINUTES, choose
 from ingest.windows.window import Window, build_window
-
-__all__ = ["Scan", "Store"]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +59,7 @@ class Store:
         with translate_os_errors(self.home):
             self.home.mkdir(parents=True, exist_ok=True)
         engine = open_engine(database_url or sqlite_url(self.home), synced=synced)
+        lock_by_server(self.home, engine)
         self._index = Index(self.home, engine, lambda: clock() + ahead)
         self._shelf = Shelf(self.home, self._index)
         self.engine = self._index.engine

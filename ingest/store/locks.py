@@ -1,11 +1,11 @@
-"""Inter-process write lock of the live store, and translation of OS errors."""
+"""Write locks of the live store, between processes and between machines, and translation of OS errors."""
 
 import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,12 @@ WRITE_LOCK: Final = ".turn.lock"
 
 REPAIR_LOCK: Final = ".repair.lock"
 """Lock of the one that replaces the catalogue: a writer of scans may find the damage while it holds its own lock."""
+
+
+Hold = Callable[[str], AbstractContextManager[object]]
+"""Function that holds the lock of a name on all machines for a block."""
+
+_ELSEWHERE: Final[dict[Path, Hold]] = {}
 
 
 class DiskFullError(UnavailableError):
@@ -47,18 +53,27 @@ def _has_no_room(home: Path) -> bool:
         return False
 
 
+def lock_on_all_machines(home: Path, hold: Hold) -> None:
+    """Let the locks of a store be of all machines that share it."""
+    _ELSEWHERE[home] = hold
+
+
 @contextmanager
 def write_lock(home: Path, name: str = WRITE_LOCK) -> Iterator[None]:
     """Hold a lock of the store, which one thread of one process can hold; the lock of a killed process is released.
 
     Raises:
-        UnavailableError: the lock file cannot be opened.
+        UnavailableError: the lock file cannot be opened, or the server of the locks does not respond.
     """
+    elsewhere = _ELSEWHERE.get(home)
     with translate_os_errors(home):
+        if elsewhere is not None:  # the folder is a cache, which an operator may delete at any time
+            home.mkdir(parents=True, exist_ok=True)
         handle = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with translate_os_errors(home):
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        with nullcontext() if elsewhere is None else elsewhere(name):
+            yield
     finally:
         os.close(handle)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 from core.settings import Settings
+from core.shared_files import keeper_of, withdraw
 from core.times import iso
 from ingest.store.locks import DiskFullError, translate_os_errors
 
@@ -142,7 +143,8 @@ def delete(kind: str, files: Sequence[StoredFile], home: Path, forget: Callable[
 
 
 def delete_files(files: Sequence[StoredFile], home: Path) -> None:
-    """Delete files, and the folders of days that are empty then."""
+    """Delete files, here and in the store of files, and the folders of days that are empty then."""
+    withdraw([file.path for file in files])
     with translate_os_errors(home):
         for file in files:
             file.path.unlink(missing_ok=True)
@@ -223,7 +225,10 @@ def _parts(home: Path) -> list[StoredFile]:
 
 
 def _files(folder: Path, pattern: str) -> Iterator[StoredFile]:
-    """Return the files below a folder that are not hidden."""
+    """Return the files below a folder that are not hidden; those of the store of files where it has the folder."""
+    if keeper := keeper_of(folder):
+        stored = ((path, one) for path, one in keeper.listed(folder) if path.match(pattern))
+        return (StoredFile(path, one.changed_at, one.size) for path, one in stored if not path.name.startswith("."))
     return _found(folder.rglob(pattern), hidden=False)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from core.errors import NoDataError
-from core.files import write_bytes_atomically
 from core.frame import RadarFrame
+from core.shared_files import is_stored, keeper_of, publish, write_shared
 from core.times import iso, stamp
 from ingest.store import scanfile
 from ingest.store.index import Index, Scan
@@ -29,9 +29,9 @@ def keep_rejected(home: Path, content: bytes, name: str, reason: str, at: dateti
     sha256 = hashlib.sha256(content).hexdigest()
     path = home / "quarantine" / f"{sha256[:12]}_{safe_name(name)}"
     if not path.exists():
-        write_bytes_atomically(path, content)
+        write_shared(path, content)
     text = f"{reason}\nname: {name}\nsha256: {sha256}\nbytes: {len(content)}\nat: {iso(at)}\n"
-    write_bytes_atomically(path.with_name(f"{path.name}.reason.txt"), text.encode())
+    write_shared(path.with_name(f"{path.name}.reason.txt"), text.encode())
     return path
 
 
@@ -52,7 +52,7 @@ class Shelf:
             key = frame.product, frame.valid_time
             path = self._home / "scans" / _place(frame, stamp(frame.valid_time))
             known = rows[key][1] if key in rows else self._index.scan_of(*key)
-            known = known if path.exists() else None
+            known = known if is_stored(path) else None
             kind = _kind(header, known)
             counts[kind] += 1
             if kind == "stored":
@@ -74,7 +74,10 @@ class Shelf:
 
     def scan_files(self) -> Iterator[Path]:
         """Return the complete files of scans; a folder of such a name is none of them."""
-        found = (self._home / "scans").rglob("*.nc")
+        folder = self._home / "scans"
+        if keeper := keeper_of(folder):
+            return (path for path, _ in keeper.listed(folder) if path.suffix == ".nc" and not path.name.startswith("."))
+        found = folder.rglob("*.nc")
         return (path for path in found if not path.name.startswith(".") and path.is_file())
 
     def _is_late(self, frame: RadarFrame) -> bool:
@@ -83,7 +86,7 @@ class Shelf:
 
     def _write_forecast(self, frame: RadarFrame, header: ScanHeader) -> bool:
         path = self._home / "others" / _place(frame, f"{stamp(frame.reference_time)}_{frame.lead_minutes:03d}")
-        if path.exists() and _is_same(path, header):
+        if is_stored(path) and _is_same(path, header):
             return False
         self._write_scan(frame, header, path)
         return True
@@ -91,6 +94,7 @@ class Shelf:
     def _write_scan(self, frame: RadarFrame, header: ScanHeader, path: Path) -> None:
         with translate_os_errors(self._home):
             scanfile.write_scan(frame, path, header)
+            publish(path)
 
 
 class Ranked(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from core.errors import UnavailableError
 from core.records import RecordCodec
+from core.shared_files import follow
 from core.times import iso
 from ingest.store.index import Scan
 from ingest.store.quality import JUMP_WITHIN, implausible, is_frozen
@@ -20,6 +21,9 @@ SOURCE_TEXTS: Final = ("last_look_at", "last_success_at", "outage_since", "error
 TIMES: Final = ("updated_at", "paused_since", "last_look_at", "last_success_at", "outage_since")
 LOOK_BACK: Final = timedelta(minutes=150)
 """Gaps are reported as long as a window may need the missing scan."""
+
+FOLLOWED_EVERY_S: Final = 10.0
+"""How often the status of an ingest worker on another machine is looked up."""
 
 OVERDUE_AFTER: Final = timedelta(minutes=10)
 """Delay beyond the cadence from which a scan is overdue; DWD's scans arrive two to three minutes after their time."""
@@ -135,8 +139,9 @@ def current_status(
 def read_beat(home: Path) -> dict[str, Any]:
     """Read the worker's latest heartbeat without what is not of its shape; empty if it never ran, or is damaged."""
     try:
+        follow(home / STATUS_FILE, FOLLOWED_EVERY_S)
         beat = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError, UnavailableError):
         return {}
     if not isinstance(beat, dict):
         return {}

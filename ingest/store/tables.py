@@ -5,6 +5,7 @@ The service declares its own tables on the same `Base` (`service/forecasts/table
 """
 
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -74,6 +75,10 @@ class RejectedRow(Base):
     kind: Mapped[str] = mapped_column(String(32))
     reason: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+CHANGES: Final = "changes:forecasts"
+"""Counter of changes of the forecasts, by which machines that share no disk find out; none of ingest's own."""
 
 
 class CountRow(Base):

@@ -5,15 +5,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from core.files import write_bytes_atomically
+from core.shared_files import write_shared
 from core.times import iso
 from ingest.sources.base import Arrival
 from ingest.store.intake import Outcome
 from ingest.store.live import Store
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.status import STATUS_FILE, read_beat
+
+PUBLISHED_EVERY_S: Final = 15.0
+"""How often the file is put into a store of files."""
 
 
 @dataclass
@@ -107,4 +110,4 @@ def write_beat(store: Store, now: datetime, totals: Totals, source: SourceBeat, 
             "paused": pause.reason,
             "sources": {**(before if isinstance(before, dict) else {}), source.name: source.to_dict()},
         }
-        write_bytes_atomically(store.home / STATUS_FILE, json.dumps(beat, indent=1).encode())
+        write_shared(store.home / STATUS_FILE, json.dumps(beat, indent=1).encode(), every_s=PUBLISHED_EVERY_S)

@@ -8,11 +8,15 @@ from typing import Any, Final
 
 from core.cells import CellEdges, edges_of_card
 from core.errors import InputError
+from core.shared_files import follow
 from ingest.store.ready import ServedModel
 
 INSTALLED: Final = Path(__file__).resolve().parents[2] / "models" / "weights"
 WINDOW: Final = "window_minutes"
 """Key of the card of a model of any scale: it takes the scans themselves, and has no ready window."""
+
+FOLLOWED_EVERY_S: Final = 10.0
+"""How often models that were added on another machine are looked for."""
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ def served_models(folder: Path = INSTALLED, added: Path | None = None) -> list[S
         added: folder of an operator's checkpoints (`NAME/VERSION/model.json`): those that `aliases.json` refers to and
             whose windows differ from all before them are added.
     """
+    if added is not None:
+        follow(added, FOLLOWED_EVERY_S)
     paths = {path.parent.name: path for path in sorted(folder.glob("*/model.json"))}
     found: list[ServedModel] = []
     for name, path in (paths | _aliased(added)).items():

@@ -48,7 +48,7 @@ def newer_forecasts(service: NowcastService, engine: Engine, part: str, settings
     newest: dict[datetime, StoredForecast] = {}
     for forecast in service.list(model=settings.model, origin="scans", start=start):
         # of one reference time the last that was made counts
-        if not forecast.path.is_file():  # set aside as damaged: it keeps no later one waiting
+        if not forecast.has_file:  # set aside as damaged: it keeps no later one waiting
             continue
         known = newest.get(forecast.reference_time)
         if known is None or forecast.issued_at > known.issued_at:

@@ -94,7 +94,7 @@ def read_packed_rate(forecast: StoredForecast) -> Packed:
 
 def observed_frames(forecast: StoredForecast) -> tuple[Float32Field, NDArray[np.int_]]:
     """Return the frames of the window (T, H, W) in mm/h and their ages in minutes; none where they are not kept."""
-    if not forecast.inputs_path.is_file() or RATE not in variables_of(forecast.inputs_path):
+    if not forecast.has_inputs or RATE not in variables_of(forecast.inputs_path):
         return np.full((1, *forecast.grid.shape), np.nan, np.float32), np.zeros(1, np.int_)
     frames_THW = read_rate(forecast.inputs_path)
     count = len(frames_THW)

@@ -18,7 +18,7 @@ from service.api.geometry import parsed_bbox, parsed_polygon, polygon_of
 from service.api.lookup import ForecastDep, ProbabilityOf, place
 from service.api.negotiate import JSON, NETCDF, chosen_type
 from service.api.views import status_of
-from service.forecasts.members import members_path
+from service.forecasts.members import has_members
 from service.forecasts.nowcast import StoredForecast
 from service.forecasts.probabilities import threshold_index
 from service.queries.amounts import AMOUNT
@@ -119,7 +119,7 @@ def read_area(
     ensemble members, are those of a share of the polygon.
     """
     shape = parsed_polygon(polygon)
-    parts = ("area", polygon, str(share), str(members_path(forecast).is_file()))
+    parts = ("area", polygon, str(share), str(has_members(forecast)))
     lifetime_s = caching.with_members_s(forecast, backend.service)
     made = partial(area_out, backend, forecast, shape, share)
     return _answer(request, backend, forecast, made, *parts, lifetime_s=lifetime_s)

@@ -26,7 +26,7 @@ from service.queries.zones import zone_at
 log = logging.getLogger(__name__)
 
 FOLLOW_S: Final = 0.5
-"""Seconds between two looks for a newer forecast; a look is one `stat` of a file."""
+"""Seconds between two looks for a newer forecast; a look is one `stat` of a file, or a query of one row."""
 
 RETRY_S: Final = (1.0, 2.0, 5.0, 10.0)
 """Waits between attempts to open the store and warm the model; the last one repeats."""
@@ -120,8 +120,12 @@ class Backend:
         """Read each new forecast into memory when it appears, so that no request waits for its file."""
         seen = None
         while not self._stop.wait(FOLLOW_S):
-            if self.service.catalogue.version != seen:
-                seen = self.service.catalogue.version
+            try:
+                version = self.service.catalogue.look()
+            except NowcastError:
+                continue  # the database does not respond; requests say so
+            if version != seen:
+                seen = version
                 self._after_warm("reading the newest forecast failed", self._hold_newest)
 
     def _hold_newest(self) -> None:

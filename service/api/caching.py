@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from service.api.lookup import LATEST
-from service.forecasts.members import members_path
+from service.forecasts.members import has_members
 from service.forecasts.nowcast import NowcastService, StoredForecast
 
 SCANS_APART: Final = timedelta(minutes=5)
@@ -57,7 +57,7 @@ def until_next_run_s(forecast: StoredForecast, service: NowcastService) -> int:
 def with_members_s(forecast: StoredForecast, service: NowcastService) -> int:
     """Return how long a response may be cached that ensemble members are part of, once they are made."""
     lifetime_s = until_next_run_s(forecast, service)
-    awaits = bool(service.settings.members and forecast.thresholds_mmh) and not members_path(forecast).is_file()
+    awaits = bool(service.settings.members and forecast.thresholds_mmh) and not has_members(forecast)
     return min(lifetime_s, WITHOUT_MEMBERS_S) if awaits else lifetime_s
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError, UnavailableError
+from core.mounts import files_state
 from core.times import iso
 from ingest.sources import attribution_of
 from ingest.store.progress import last_progress
@@ -59,6 +60,8 @@ def check_ready(backend: BackendDep) -> ReadyOut:
         "catalogue": _catalogue(backend),
         "broker": jobs.queue_state(backend.settings),
     }
+    if (files := files_state(backend.settings)) is not None:
+        checks["files"] = files
     if checks["broker"] == "ok" and checks["catalogue"] == "ok":
         checks |= _work(backend)
     missing = [f"{part}: {state}" for part, state in checks.items() if state not in ("ok", jobs.NO_QUEUE)]

@@ -73,7 +73,7 @@ class RecentForecasts:
             NoDataError: it is not stored.
         """
         # read before the query, so that a change during it invalidates the lookup
-        version, at_s = service.catalogue.version, time.monotonic()
+        version, at_s = service.catalogue.look(), time.monotonic()
         forecast = service.latest() if wanted == LATEST else service.get(str(_uuid(wanted)))
         self._known[wanted] = CachedForecast(forecast, version, at_s)
         while len(self._known) > MOST:

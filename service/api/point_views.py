@@ -12,6 +12,7 @@ from core.grid import Grid
 from service.api.backend import Backend
 from service.api.csv_tables import csv_text
 from service.api.views import run_fields
+from service.forecasts.fields import FIELDS
 from service.forecasts.members import amounts_at
 from service.forecasts.nowcast import StoredForecast
 from service.queries.cells import BBox, box_block, swap_hint
@@ -44,7 +45,7 @@ def point_document(backend: Backend, forecast: StoredForecast, lat: float, lon: 
     point = point_series(forecast, lat, lon)
     row, col = point.cell or (None, None)
     now = forecast.reference_time.astimezone(zone)
-    has_input = forecast.inputs_path.is_file()
+    has_input = FIELDS.read(forecast).analysis_mmh_HW is not None
     return {
         **run_fields(backend, forecast),
         "reference_time": now,

@@ -19,7 +19,7 @@ from service.api.point_picture import Alarm, PointPicture
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
 from service.forecasts.fields import held
-from service.forecasts.members import members_held, members_path
+from service.forecasts.members import has_members, members_held
 from service.forecasts.nowcast import StoredForecast
 from service.queries.zones import zone_at, zone_of
 from service.schemas.places import MotionOut, PointOut
@@ -102,8 +102,8 @@ def _is_held(forecast: StoredForecast, lat: float, lon: float) -> bool:
 
 
 def _point(query: PlacesQuery, forecast: StoredForecast, backend: Backend, request: Request) -> Response:
-    has_members = members_path(forecast).is_file()  # amounts and the next rain change with them
-    tag = caching.weak_etag(forecast, query.text, str(has_members), status_of(backend, forecast))
+    # amounts and the next rain change with the members
+    tag = caching.weak_etag(forecast, query.text, str(has_members(forecast)), status_of(backend, forecast))
     headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.service))
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
@@ -141,8 +141,7 @@ def read_point_picture(
     Lines instead of a bar mark what no radar observes, or where rain can flow in from there.
     """
     zone = zone_at(*where) if tz == AUTO else zone_of(tz)
-    has_members = members_path(forecast).is_file()
-    look = f"png {where} {zone.key} {lang} {width} {dark} {has_members}"
+    look = f"png {where} {zone.key} {lang} {width} {dark} {has_members(forecast)}"
     tag = caching.weak_etag(forecast, look, status_of(backend, forecast))
     headers = caching.headers(forecast, tag, lifetime_s=caching.with_members_s(forecast, backend.service))
     unchanged = caching.not_modified(request, headers)

@@ -9,6 +9,7 @@ import numpy as np
 
 from core.grid import Grid
 from core.settings import Settings
+from core.shared_files import is_stored
 from service.api.backend import Backend
 from service.api.places import cities_of
 from service.api.proxies import public_prefix
@@ -83,7 +84,7 @@ def status_of(backend: Backend, forecast: StoredForecast) -> Status:
 
 def lead_rows(forecast: StoredForecast) -> list[LeadOut]:
     """Return statistics of each forecast field over its grid cells with data."""
-    statistics = _statistics(forecast.path, forecast.path.stat().st_mtime_ns, len(forecast.lead_minutes))
+    statistics = _statistics(forecast.path, forecast.changed_ns, len(forecast.lead_minutes))
     rows = zip(forecast.valid_times, forecast.lead_minutes, statistics, strict=True)
     return [
         LeadOut(valid_time=time, lead_minutes=lead, max=most, mean=mean, wet_fraction=wet, coverage=coverage)
@@ -153,7 +154,7 @@ def links_out(forecast: StoredForecast) -> LinksOut:
 
 def pictures_out(forecast: StoredForecast, here: str) -> list[PictureOut]:
     """Return the sequence of pictures: the input frames, then the leads."""
-    kept = forecast.inputs_path.is_file()
+    kept = is_stored(forecast.inputs_path)
     cadence = _input_cadence(forecast)
     observed = []
     for index, time in enumerate(forecast.input_times):

@@ -20,7 +20,9 @@ from typing import IO, Any, Final
 
 from core.errors import ConflictError, InputError, UnavailableError
 from core.files import write_atomically
+from core.mounts import mount_files
 from core.settings import Settings
+from core.shared_files import follow, publish
 from core.times import iso
 from ingest.store.locks import translate_os_errors
 from ingest.store.progress import last_progress
@@ -62,6 +64,7 @@ def save(settings: Settings, target: Path, *, force: bool = False, now: datetime
     if target.exists() and not force:
         raise ConflictError(f"{target} exists; name another file, or replace it with --force")
     databases = Databases.of_settings(settings, create=False)
+    _follow_models(settings)
     counts: dict[str, dict[str, Any]] = {}
 
     def write(temporary: Path) -> None:
@@ -94,6 +97,7 @@ def load(settings: Settings, source: Path, *, force: bool = False) -> Summary:
     """
     files = check(source)
     with closing(Databases.of_settings(settings, create=True)) as databases, zipfile.ZipFile(source) as file:
+        _follow_models(settings)
         if not force:
             _refuse_running(settings, databases)
             _refuse_filled(settings, databases)
@@ -103,6 +107,7 @@ def load(settings: Settings, source: Path, *, force: bool = False) -> Summary:
         with translate_os_errors(settings.home):
             for name in (name for name in files if name.startswith(f"{MODELS}/")):
                 content = file.read(name)
+                publish(settings.home.resolve() / name, content)
                 write_atomically(settings.home / name, lambda path, content=content: path.write_bytes(content))  # type: ignore[misc]
     return _summary(files)
 
@@ -183,6 +188,12 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def _summary(files: dict[str, dict[str, Any]]) -> Summary:
     rows = [one["rows"] for one in files.values()]
     return Summary(sum(number for number in rows if number is not None), rows.count(None))
+
+
+def _follow_models(settings: Settings) -> None:
+    """Get the models that another machine has put into the store of files."""
+    mount_files(settings)
+    follow(settings.home.resolve() / MODELS, 0.0)
 
 
 def _refuse_running(settings: Settings, databases: Databases) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy import case, func, select
 
 from core.errors import NoDataError, NowcastError
 from core.files import damage_in
+from core.shared_files import is_stored
 from ingest.store.database import reading
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.healing import ForecastHealing
@@ -88,7 +89,7 @@ class BaselineBackfill:
                 for sha256, origin, leads in windows
             ]
         forecasts = [self._catalogue.find(forecast_id) for forecast_id in found if forecast_id]
-        return [forecast for forecast in forecasts if forecast is not None and forecast.inputs_path.is_file()]
+        return [forecast for forecast in forecasts if forecast is not None and is_stored(forecast.inputs_path)]
 
     def backfill(self, since: datetime | None = None, within_s: float = math.inf) -> int:
         """Compute missing baselines, those of the newest forecasts first; return the number of forecasts.

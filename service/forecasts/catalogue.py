@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Connection, Select, delete, select
 
 from core.errors import NoDataError
 from core.settings import sqlite_url
+from core.shared_files import keeper_of, mounted
 from core.times import utc
-from ingest.store.database import count, open_engine, reading, upsert, writing
+from ingest.store.database import count, lock_by_server, open_engine, reading, upsert, writing
 from ingest.store.locks import REPAIR_LOCK, write_lock
 from ingest.store.repair import MARK, repair_when_lost
 from ingest.store.schema import prepare
+from ingest.store.tables import CHANGES, CountRow
 from service.forecasts.products import forecast_attributes, read_forecast
 from service.forecasts.records import FORECAST, Origin, StoredForecast
 from service.forecasts.replacement import is_current
@@ -60,6 +62,8 @@ class Catalogue:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.engine = open_engine(database_url or sqlite_url(home))
         self._lost = home / MARK
+        self._is_shared, self._seen = mounted(home) is not None, (0, 0)
+        lock_by_server(home, self.engine)
         with write_lock(home):
             prepare(self.engine)
             if self._is_empty() and next(self._own_files(), None) is not None:
@@ -71,21 +75,38 @@ class Catalogue:
         with writing(self.engine) as connection:
             connection.execute(upsert(ForecastRow, [self._row(forecast)], connection.dialect.name))
             enter_time(connection, forecast)
+            self._count_change(connection)
         self._changed()
 
     @property
     def version(self) -> Version:
-        """Return a value that changes with every entry by any process; costs one look at a file's time."""
+        """Return a value that changes with every entry by any process; costs one look at a file's time.
+
+        Of a store of several machines it is the value that was looked up last: no query is made.
+        """
+        if self._is_shared:
+            return self._seen
         try:
             stamp = (self.folder / STAMP).stat()
         except FileNotFoundError:
             return 0, 0
         return stamp.st_mtime_ns, stamp.st_ino
 
+    def look(self) -> Version:
+        """Return the version as it is now, by a query where several machines share the store.
+
+        Raises:
+            UnavailableError: the database does not respond.
+        """
+        if self._is_shared:
+            with reading(self.engine) as connection:
+                self._seen = connection.scalar(select(CountRow.n).where(CountRow.what == CHANGES)) or 0, 0
+        return self.version
+
     def find(self, forecast_id: str) -> StoredForecast | None:
         """Return the forecast with that id; None unless both row and file exist."""
         found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))
-        return next((forecast for forecast in found if forecast.path.is_file()), None)
+        return next((forecast for forecast in found if forecast.has_file), None)
 
     def get(self, forecast_id: str) -> StoredForecast:
         """Return the forecast with that id.
@@ -168,24 +189,26 @@ class Catalogue:
             for start in range(0, len(ids), IDS_PER_STATEMENT):
                 some = ids[start : start + IDS_PER_STATEMENT]
                 connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))
+            self._count_change(connection)
         self._changed()
 
     def rebuild(self) -> int:
         """Enter every forecast file, and delete rows without one; return the number of forecasts."""
-        rows = []
-        for path in sorted(self._own_files()):
+        rows, paths = [], set(self._own_files())
+        for path in sorted(paths):
             try:
                 rows.append(self._row(read_forecast(path)))
             except (OSError, NoDataError) as err:
                 log.warning("%s cannot be read as a forecast file: %s: %s", path, type(err).__name__, err)
         with writing(self.engine) as connection:
             known = connection.execute(select(ForecastRow.id, ForecastRow.path)).all()
-            gone = [name for name, path in known if not (self.folder / path).is_file()]
+            gone = [name for name, path in known if self.folder / path not in paths]
             for start in range(0, len(gone), IDS_PER_STATEMENT):
                 some = gone[start : start + IDS_PER_STATEMENT]
                 connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))
             for row in rows:
                 connection.execute(upsert(ForecastRow, [row], connection.dialect.name))
+            self._count_change(connection)
         self._changed()
         return len(rows)
 
@@ -199,13 +222,21 @@ class Catalogue:
 
     def _own_files(self) -> Iterator[Path]:
         """Return the files of forecasts, without their inputs, observations, members and exports (`ID.PART.nc`)."""
-        for path in self.folder.glob("*/*/*/*.nc"):
-            if "." not in path.stem and not path.name.startswith("inputs-"):
+        keeper = keeper_of(self.folder)
+        stored = (path for path, _ in keeper.listed(self.folder)) if keeper else self.folder.glob("*/*/*/*.nc")
+        for path in stored:
+            is_own = "." not in path.stem and not path.name.startswith("inputs-")
+            if is_own and path.match("*/*/*/*.nc"):
                 yield path
 
     def _is_empty(self) -> bool:
         with reading(self.engine) as connection:
             return count(connection, ForecastRow) == 0
+
+    def _count_change(self, connection: Connection) -> None:
+        if self._is_shared:
+            row = {"what": CHANGES, "n": 1}
+            connection.execute(upsert(CountRow, [row], connection.dialect.name, add=True))
 
     def _changed(self) -> None:
         stamp = self.folder / f"{STAMP}.{uuid4()}"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from core.arrays import BoolField, Float32Field
 from core.errors import NoDataError
+from core.shared_files import is_there
 from service.forecasts.held import HeldContents
 from service.forecasts.packing import Packed, packed_rate, unpacked_rate
 from service.forecasts.probabilities import read_packed_probabilities
@@ -157,6 +158,7 @@ class FieldCache:
             NoDataError: the forecast's file is missing.
         """
         try:
+            is_there(forecast.path)
             return self._fields.read(_key(forecast), lambda: _read(forecast))
         except OSError as err:
             raise NoDataError(f"the file of forecast {forecast.id} is not readable: {err}") from err
@@ -168,8 +170,7 @@ def _key(forecast: StoredForecast) -> Key:
 
 
 def _read(forecast: StoredForecast) -> Fields:
-    has_inputs = forecast.inputs_path.is_file()
-    analysis_mmh_HW = read_rate(forecast.inputs_path, [-1])[0].copy() if has_inputs else None
+    analysis_mmh_HW = read_rate(forecast.inputs_path, [-1])[0].copy() if forecast.has_inputs else None
     usual_HW, known_LHW = read_usual_coverage(forecast), read_known(forecast.path)
     thresholds_mmh, probabilities = read_packed_probabilities(forecast.path) or ((), [])
     for array in (analysis_mmh_HW, usual_HW):

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import NoDataError, NowcastError, UnavailableError
-from core.files import DamagedFileError, check_file, damage_in, write_bytes_atomically
+from core.files import DamagedFileError, check_file, damage_in
+from core.shared_files import fetch_again, follow, withdraw, write_shared
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.shelf import keep_rejected
 from service.forecasts.catalogue import Catalogue
@@ -20,6 +21,9 @@ from service.forecasts.records import FORECAST, StoredForecast
 
 FOLDER: Final = ".again"
 """One file for each forecast that is to be made again, with its record."""
+
+FOLLOWED_EVERY_S: Final = 30.0
+"""How often the worker looks for what other machines found."""
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ class ForecastHealing:
             keep_rejected(home, path.read_bytes(), path.name, str(damaged), datetime.now(UTC))
             self._lose(path.stem)
             path.unlink(missing_ok=True)
+            withdraw([path])
         log.error("set aside: %s", damaged)
         return True
 
@@ -56,7 +61,7 @@ class ForecastHealing:
         """Note that a forecast is to be made again, since its file is missing although it has a row."""
         home = self._catalogue.folder.parent
         with write_lock(home), translate_os_errors(home):
-            if not forecast.path.exists() and self._lose(forecast.id):
+            if not forecast.has_file and self._lose(forecast.id):
                 log.error("the file of forecast %s is missing", forecast.id)
 
     @contextmanager
@@ -77,15 +82,16 @@ class ForecastHealing:
 
     def to_make_again(self) -> Iterator[StoredForecast]:
         """Yield the forecasts that are to be made again; each is yielded once, whatever becomes of it."""
+        follow(self._folder, FOLLOWED_EVERY_S)
         for note in sorted(self._folder.glob("[!.]*")) if self._folder.is_dir() else ():
             try:
                 found = json.loads(note.read_text())
                 forecast = FORECAST.from_attributes(found["attributes"], path=self._catalogue.folder / found["path"])
             except (OSError, ValueError, KeyError, TypeError, NoDataError) as err:
                 log.warning("%s is no note of a forecast: %s", note, err)
-                note.unlink(missing_ok=True)
+                self._drop(note)
                 continue
-            note.unlink(missing_ok=True)
+            self._drop(note)
             yield forecast
 
     def _lose(self, forecast_id: str) -> bool:
@@ -94,11 +100,13 @@ class ForecastHealing:
         if found is None:
             return False
         path, attributes = found
-        write_bytes_atomically(
-            self._folder / forecast_id, json.dumps({"path": path, "attributes": attributes}).encode()
-        )
+        write_shared(self._folder / forecast_id, json.dumps({"path": path, "attributes": attributes}).encode())
         self._catalogue.forget([forecast_id])
         return True
+
+    def _drop(self, note: Path) -> None:
+        withdraw([note])
+        note.unlink(missing_ok=True)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -106,6 +114,6 @@ def _is_damaged(path: Path) -> bool:
     try:
         return not check_file(path)
     except DamagedFileError:
-        return True
+        return not fetch_again(path)
     except OSError:
         return False

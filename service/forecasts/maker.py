@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from core.cells import cell_edges_m, mean_edge_m
 from core.files import write_atomically
 from core.logs import log_context
+from core.shared_files import publish
 from core.times import iso
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
@@ -92,6 +93,7 @@ class Maker:
 
         write_atomically(draft.path, write, checksum=True)
         forecast = made[0]
+        publish(forecast.path)
         if self._write_source_grid and forecast.origin == "scans" and forecast.model not in BASELINES:
             # Before the row, so that the export exists wherever the forecast is found.
             exported(forecast, "nc", source=True)
@@ -144,7 +146,7 @@ class Maker:
         )
 
     def _keep_inputs(self, forecast: StoredForecast, inputs: ModelInput) -> None:
-        if not forecast.inputs_path.is_file():
+        if not forecast.has_inputs:
             seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
             usual_HW = self._usual_coverage(forecast, seen_HW)
             write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)

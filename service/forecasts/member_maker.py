@@ -9,9 +9,10 @@ import numpy as np
 from core.cf import NETCDF_C
 from core.errors import NoDataError
 from core.files import write_atomically
+from core.shared_files import publish
 from service.forecasts.member_codes import RateCodes
 from service.forecasts.member_file import MembersContent, members_dataset
-from service.forecasts.members import members_path
+from service.forecasts.members import has_members, members_path
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import kept_input
 from service.forecasts.records import StoredForecast
@@ -22,8 +23,8 @@ if TYPE_CHECKING:  # models imports torch, which the web process loads later
 
 def lacks_members(forecast: StoredForecast, members: int) -> bool:
     """Return whether members can be made and are not: the forecast has probabilities, and its input is kept."""
-    possible = bool(members and forecast.thresholds_mmh) and forecast.inputs_path.is_file()
-    return possible and not members_path(forecast).is_file()
+    possible = bool(members and forecast.thresholds_mmh) and forecast.has_inputs
+    return possible and not has_members(forecast)
 
 
 def make_members(forecast: StoredForecast, members: int) -> Path:
@@ -39,7 +40,7 @@ def make_members(forecast: StoredForecast, members: int) -> Path:
         NoDataError: the files of the forecast are not readable, or it has no probabilities.
     """
     path = members_path(forecast)
-    if path.is_file():
+    if has_members(forecast):
         return path
     ensemble, steps = _ensemble(forecast, members)
     codes = RateCodes(forecast.thresholds_mmh)
@@ -56,6 +57,7 @@ def make_members(forecast: StoredForecast, members: int) -> Path:
         write_atomically(
             path, lambda temporary: dataset.to_netcdf(temporary, format="NETCDF4", engine="netcdf4"), checksum=True
         )
+    publish(path)
     return path
 
 

@@ -15,6 +15,7 @@ from core.arrays import Float32Field
 from core.cells import on_grid
 from core.cf import NETCDF_C, reading_own
 from core.errors import NoDataError
+from core.shared_files import is_there, keeper_of
 from service.forecasts.held import HeldContents
 from service.forecasts.member_codes import NO_DATA, decoded
 from service.forecasts.member_file import (
@@ -43,6 +44,11 @@ Read = TypeVar("Read")
 def members_path(forecast: StoredForecast) -> Path:
     """Return the path of a forecast's members, whether they are made or not."""
     return forecast.path.with_name(f"{forecast.path.stem}.members.nc")
+
+
+def has_members(forecast: StoredForecast) -> bool:
+    """Return whether a forecast's members are made; their file can be opened then."""
+    return is_there(members_path(forecast))
 
 
 def read_members(
@@ -126,7 +132,7 @@ def _read(forecast: StoredForecast, read: Callable[[Path], Read]) -> Read | None
         NoDataError: the file is not readable.
     """
     try:
-        return read(members_path(forecast))
+        return read(members_path(forecast)) if has_members(forecast) else None
     except FileNotFoundError:
         return None
     except (OSError, IndexError) as err:
@@ -195,10 +201,11 @@ def _whole(path: Path, member: int) -> WholeMember:
 
 def members_held(forecast: StoredForecast, cell: tuple[int, int] | None) -> bool:
     """Return whether `members_at` reads no file: its chunk is in memory, or there are no members or no cell."""
+    path = members_path(forecast)
     try:
-        return cell is None or TILES.held(members_path(forecast), cell) is not None
+        return cell is None or TILES.held(path, cell) is not None
     except FileNotFoundError:
-        return True
+        return keeper_of(path) is None  # else they may be in the store of files
 
 
 def read_amounts(

@@ -70,7 +70,7 @@ def read_motion(forecast: StoredForecast) -> StoredMotion | None:
     Raises:
         OSError: the file is not a NetCDF file.
     """
-    return _read(forecast.path, forecast.path.stat().st_mtime_ns)
+    return _read(forecast.path, forecast.changed_ns)
 
 
 def centres_lon_lat(grid: Grid, motion: StoredMotion) -> tuple[Float64Field, Float64Field]:

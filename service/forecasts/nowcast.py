@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from core.errors import NoDataError
 from core.frame import RadarFrame
+from core.mounts import mount_files
 from core.settings import Settings
 from core.times import iso, utc_now
 from ingest.plausibility import field_notes
@@ -70,10 +71,8 @@ class NowcastService:
         *,
         registry: ModelRegistry | None = None,
     ) -> None:
-        self.settings = settings
+        self.settings, self.predictor, self._clock = settings, predictor, clock
         self.store, self.catalogue = store, catalogue
-        self.predictor = predictor
-        self._clock = clock
         self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
         self._windows = Windows(
             store,
@@ -94,6 +93,7 @@ class NowcastService:
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Open the service on the live store of the settings; models are loaded at their first use."""
+        mount_files(settings)
         store = Store(settings.home, settings.catalogue_url, ahead=timedelta(seconds=settings.ahead_max_s))
         registry = ModelRegistry(settings.home, also=[settings.model])
         predictor = Predictor.from_settings(settings, registry)
@@ -174,7 +174,7 @@ class NowcastService:
             origin="scans", model=wanted, baselines=wanted is not None, replaced=False, limit=LOOKED_AT
         )
         found = found or (() if other else self.catalogue.select(origin="scans", replaced=False, limit=LOOKED_AT))
-        if not (there := next((one for one in found if one.path.is_file()), None)):
+        if not (there := next((one for one in found if one.has_file), None)):
             raise NoDataError(f"no forecast{f' of {model}' if model else ''} from stored scans exists yet")
         return self._aged(there)
 

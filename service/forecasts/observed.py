@@ -12,6 +12,7 @@ import numpy as np
 
 from core.arrays import Float32Field
 from core.errors import NoDataError
+from core.shared_files import is_stored
 from core.times import iso
 from ingest.store.live import Scan, Store
 from ingest.windows.regrid import onto
@@ -88,7 +89,7 @@ class Observations:
         Returns:
             the hash of the scan of each lead; None where there is none, and an empty list without any.
         """
-        scans = {index: scan for index, scan in self.scans(forecast).items() if scan.path.is_file()}
+        scans = {index: scan for index, scan in self.scans(forecast).items() if is_stored(scan.path)}
         sources = [scans[i].sha256 if i in scans else None for i in range(len(forecast.lead_minutes))]
         path = forecast.observations_path
         if path is not None:

@@ -21,6 +21,7 @@ from core.cf import (
 )
 from core.errors import NoDataError
 from core.records import RecordCodec
+from core.shared_files import publish
 from core.times import iso
 from ingest.windows.window import Window
 from service.forecasts.image import image_png as image_png
@@ -125,6 +126,7 @@ def write_inputs(
         {"long_name": "observed in this window or an earlier one", "grid_mapping": "crs"},
     )
     write_dataset(dataset, forecast.inputs_path, checksum=True)
+    publish(forecast.inputs_path)
 
 
 def read_window(forecast: StoredForecast) -> Window:
@@ -159,7 +161,7 @@ def kept_input(forecast: StoredForecast) -> ModelInput:
 
 def read_usual_coverage(forecast: StoredForecast) -> NDArray[np.bool_]:
     """Read which grid cells a radar saw in the window or in an earlier one, (H, W); all False without the file."""
-    if not forecast.inputs_path.is_file():
+    if not forecast.has_inputs:
         return np.zeros(forecast.grid.shape, np.bool_)
     return np.asarray(read_variable(forecast.inputs_path, USUAL) == 1)
 
@@ -189,7 +191,9 @@ def write_observations(
         return nothing_HW if found_HW is None else found_HW
 
     rate = LeadVariable(RATE, "f4", RATE_ATTRIBUTES, rate_mmh_HW, np.float32("nan"))
-    write_leads(header, with_coverage(rate), observations_file(forecast.path))
+    path = observations_file(forecast.path)
+    write_leads(header, with_coverage(rate), path)
+    publish(path)
 
 
 def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:
@@ -225,7 +229,7 @@ def inputs_png(forecast: StoredForecast, step: int, *, scale: int | None = None)
     Raises:
         NoDataError: no such step, or the inputs are not kept.
     """
-    if not forecast.inputs_path.is_file():
+    if not forecast.has_inputs:
         raise NoDataError(f"the inputs of forecast {forecast.id} are not kept")
     steps = len(forecast.input_times)
     if not -steps <= step < steps:

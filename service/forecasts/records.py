@@ -13,6 +13,7 @@ from core.cf import RATE
 from core.errors import NoDataError
 from core.grid import Grid
 from core.records import RecordCodec
+from core.shared_files import is_there
 from service.forecasts.netcdf import read_variable
 from verification.counts import Counts
 from verification.table import SumRow
@@ -86,10 +87,26 @@ class StoredForecast:
         return inputs_file(self.path, self.inputs_sha256)
 
     @property
+    def has_file(self) -> bool:
+        """Return whether its file exists; it can be opened then."""
+        return is_there(self.path)
+
+    @property
+    def has_inputs(self) -> bool:
+        """Return whether the file of its inputs exists; it can be opened then."""
+        return is_there(self.inputs_path)
+
+    @property
+    def changed_ns(self) -> int:
+        """Return when its file was last changed, by which what is held of it in memory is known."""
+        is_there(self.path)
+        return self.path.stat().st_mtime_ns
+
+    @property
     def observations_path(self) -> Path | None:
         """Return the file (CF-NetCDF) of the observations at the forecast's leads, on its grid; None without any."""
         path = observations_file(self.path)
-        return path if path.is_file() else None
+        return path if is_there(path) else None
 
 
 FORECAST: Final = RecordCodec(

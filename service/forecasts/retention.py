@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from core.settings import Settings
+from core.shared_files import keeper_of
 from ingest.store.locks import translate_os_errors
 from ingest.store.retention import NEEDED, PART_AGE, Rule, StoredFile, delete
 from service.forecasts.catalogue import Catalogue, CatalogueEntry
@@ -121,7 +122,7 @@ class ForecastRetention:
         }
         entries = self._catalogue.entries() if deleted["thinned"] else entries
         deleted |= {
-            "forecasts": self._forget("forecasts", self._old_windows(found, entries, never, clocks)),
+            "forecasts": len(self._forget("forecasts", self._old_windows(found, entries, never, clocks))),
             "leftovers": self._delete("leftovers", self._leftovers(found, entries, clocks)),
         }
         return {kind: number for kind, number in deleted.items() if number}
@@ -150,9 +151,10 @@ class ForecastRetention:
             others_bytes = sum(one.size for one in windows) - sum(one.size for one in chosen)
             rule = Rule[WindowForecasts](LONG_AGO, self._keep.forecasts_bytes - others_bytes)
             expired = rule.expired(chosen)[:MOST]
-            number += self._forget("thinned", expired)
-            for path in {file.path for one in expired for file in one.files if not file.path.is_file()}:
-                del found[path]
+            gone = self._forget("thinned", expired)
+            number += len(gone)
+            for file in gone:
+                found.pop(file.path, None)
             entries = self._catalogue.entries() if expired else entries
         return number
 
@@ -172,13 +174,15 @@ class ForecastRetention:
             file.at >= clocks.now - IN_USE for file in one.files
         )
 
-    def _forget(self, kind: str, windows: Sequence[WindowForecasts]) -> int:
-        number = 0
+    def _forget(self, kind: str, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
+        """Delete windows, and return their files that no other forecast needs."""
+        gone: list[StoredFile] = []
         for start in range(0, len(windows), AT_ONCE):
             some = windows[start : start + AT_ONCE]
-            ids = [entry.id for one in some for entry in one.entries]
-            number += self._delete(kind, self._files_of(some), partial(self._catalogue.forget, ids))
-        return number
+            ids, files = [entry.id for one in some for entry in one.entries], self._files_of(some)
+            self._delete(kind, files, partial(self._catalogue.forget, ids))
+            gone += files
+        return gone
 
     def _files_of(self, windows: Sequence[WindowForecasts]) -> list[StoredFile]:
         """Return the files of windows; the inputs only where no other forecast started from them."""
@@ -225,7 +229,19 @@ def mark_used(path: Path) -> None:
 
 
 def _files(folder: Path) -> Iterator[StoredFile]:
-    """Yield every file of the days' folders, with the time at which it was last written or read."""
+    """Yield every file of the days' folders, with the time at which it was last written or read.
+
+    A file of the store of files counts as it is there; exports and temporary files are of this machine.
+    """
+    if keeper := keeper_of(folder):
+        stored = {path: one for path, one in keeper.listed(folder) if path.match(DAY)}
+        yield from (StoredFile(path, one.changed_at, one.size) for path, one in stored.items())
+        yield from (file for file in _local_files(folder) if file.path not in stored)
+    else:
+        yield from _local_files(folder)
+
+
+def _local_files(folder: Path) -> Iterator[StoredFile]:
     for path in (*folder.glob(DAY), *folder.glob(NOTE_PARTS)):
         with suppress(FileNotFoundError):
             status = path.stat()

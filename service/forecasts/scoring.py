@@ -109,7 +109,7 @@ class Scoring:
     def _verify(self, inputs_sha256: str) -> int:
         by_leads: dict[tuple[int, ...], dict[str, StoredForecast]] = {}
         for forecast in self._catalogue.select(inputs_sha256=inputs_sha256, origin="scans", replaced=False):
-            if forecast.path.is_file():
+            if forecast.has_file:
                 by_leads.setdefault(forecast.lead_minutes, {})[forecast.id] = forecast
             else:
                 self._healing.lose(forecast)
@@ -152,7 +152,7 @@ class Scoring:
     def _with_baselines(self, forecast: StoredForecast) -> dict[str, StoredForecast]:
         """Return the forecast and the baselines of its window, by model."""
         found = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin=forecast.origin)
-        alike = {one.model: one for one in found if one.lead_minutes == forecast.lead_minutes and one.path.is_file()}
+        alike = {one.model: one for one in found if one.lead_minutes == forecast.lead_minutes and one.has_file}
         return {forecast.model: forecast} | {name: alike[name] for name in BASELINES if name in alike}
 
 

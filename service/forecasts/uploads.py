@@ -2,15 +2,18 @@
 
 import json
 import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from core.errors import InputError, NoDataError
+from core.errors import InputError, NoDataError, UnavailableError
 from core.files import write_atomically
 from core.frame import RadarFrame
 from core.settings import Settings
+from core.shared_files import is_there, keeper_of, publish, withdraw
 from ingest.sandbox.pool import DecodeLimits, UploadedFile, decoder_pool
 from ingest.store.locks import translate_os_errors
 from service.forecasts.member_maker import lacks_members, make_members
@@ -85,7 +88,7 @@ class KeptUploads:
     """
 
     def __init__(self, home: Path) -> None:
-        self._home, self._folder = home, home / FOLDER
+        self._home, self._folder = home, home.resolve() / FOLDER
 
     def keep(self, name: str, upload: Upload) -> None:
         """Write an upload under the id of its job.
@@ -105,13 +108,16 @@ class KeptUploads:
 
         with translate_os_errors(self._home):
             write_atomically(self._path(name), write, mode=PRIVATE)
+            publish(self._path(name))
 
     def read(self, name: str) -> Upload:
         """Return the upload of a job.
 
         Raises:
             NoDataError: its file is not there, or damaged.
+            UnavailableError: the store of files does not respond.
         """
+        is_there(self._path(name))
         try:
             with zipfile.ZipFile(self._path(name)) as packed:
                 head = json.loads(packed.read(HEAD))
@@ -129,17 +135,29 @@ class KeptUploads:
     def drop(self, name: str) -> None:
         """Delete the upload of a job that has ended; there may be none."""
         self._path(name).unlink(missing_ok=True)
+        with suppress(UnavailableError):  # it is swept when it is a day old
+            withdraw([self._path(name)])
 
     def count(self) -> int:
         """Return how many uploads wait."""
-        return sum(1 for _ in self._folder.glob("*.zip"))
+        return sum(path.suffix == ".zip" for path, _ in self._files())
 
     def sweep(self, before: datetime) -> int:
         """Delete what is left from before a time, also of writing that was interrupted; return the number of files."""
-        old = [path for path in self._folder.glob("*") if _written_at(path) < before.timestamp()]
+        old = {path for path, at in self._files() if at < before.timestamp()}
+        withdraw(list(old))
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)
+
+    def _files(self) -> Iterator[tuple[Path, float]]:
+        """Yield the files, here and in the store of files, with the time of their writing."""
+        here = set(self._folder.glob("*"))
+        yield from ((path, _written_at(path)) for path in here)
+        if keeper := keeper_of(self._folder):
+            yield from (
+                (path, one.changed_at.timestamp()) for path, one in keeper.listed(self._folder) if path not in here
+            )
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.zip"

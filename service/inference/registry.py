@@ -17,8 +17,8 @@ from tempfile import mkdtemp
 from typing import Any, Final
 
 from core.errors import ConflictError, InputError, NowcastError, UnavailableError, UnknownNameError, shown
-from core.files import write_bytes_atomically
 from core.registry import Registry
+from core.shared_files import follow, publish, write_shared
 from core.times import iso
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.worker.served import INSTALLED
@@ -27,6 +27,9 @@ from verification.baselines import BASELINES
 FOLDER: Final = "models"
 ALIASES: Final = "aliases.json"
 DEFAULT: Final = "default"
+FOLLOWED_EVERY_S: Final = 2.0
+"""How often models and aliases are looked up that another machine has set."""
+
 PAST_KEPT: Final = 20
 BASELINE_VERSION: Final = "1"
 log = logging.getLogger(__name__)
@@ -151,6 +154,7 @@ class ModelRegistry:
         if self._home is None:
             return {}
         path = self._home / FOLDER / ALIASES
+        follow(path.parent, FOLLOWED_EVERY_S)
         try:
             stamp = path.stat()
         except OSError:
@@ -193,6 +197,8 @@ class ModelRegistry:
                 for known in self.versions(name):
                     if known.version == version:
                         return self._same(known, part)
+                for file in sorted(part.iterdir(), key=lambda file: file.suffix == ".json"):
+                    publish(models / version / file.name, file.read_bytes())
                 part.chmod(0o755)
                 part.rename(models / version)
         finally:
@@ -218,7 +224,7 @@ class ModelRegistry:
             aliases[alias] = Alias(alias, target.name, target.version, iso(datetime.now(UTC)), past)
             content = json.dumps({name: asdict(one) for name, one in sorted(aliases.items())}, indent=1)
             with translate_os_errors(home):
-                write_bytes_atomically(home / FOLDER / ALIASES, content.encode())
+                write_shared(home / FOLDER / ALIASES, content.encode())
         return aliases[alias]
 
     def _meaning(self, alias: str) -> tuple[str, ...]:
@@ -264,6 +270,7 @@ class ModelRegistry:
     def _cards(self, name: str) -> list[Path]:
         if self._home is None:
             return []
+        follow(self._home / FOLDER, FOLLOWED_EVERY_S)
         return [path for path in (self._home / FOLDER).glob(f"{name}/*/model.json") if path.parent.name[0] != "."]
 
 

@@ -52,7 +52,7 @@ def total_mm_HW(forecast: StoredForecast, lead: int) -> Float32Field:
 
     Leads are added one after the other; recent totals stay in memory, since a map is requested tile by tile.
     """
-    return _total_mm_HW(forecast, forecast.path.stat().st_mtime_ns, lead)
+    return _total_mm_HW(forecast, forecast.changed_ns, lead)
 
 
 @lru_cache(maxsize=HELD_TOTALS)

@@ -72,8 +72,7 @@ def animation(forecast: StoredForecast, style: AnimationStyle) -> bytes:
     Raises:
         NoDataError: its files are not readable.
     """
-    inputs = forecast.inputs_path
-    changed = forecast.path.stat().st_mtime_ns, inputs.stat().st_mtime_ns if inputs.is_file() else 0
+    changed = forecast.changed_ns, forecast.inputs_path.stat().st_mtime_ns if forecast.has_inputs else 0
     return _animation(forecast, changed, style)
 
 
@@ -102,7 +101,7 @@ def _animation(forecast: StoredForecast, changed_ns: tuple[int, int], style: Ani
 
 def frames_of(forecast: StoredForecast) -> Iterator[AnimationFrame]:
     """Yield the scans that a forecast starts from, where they are kept, and then its leads."""
-    if forecast.inputs_path.is_file():
+    if forecast.has_inputs:
         for index, time in enumerate(forecast.input_times):
             if time is not None:
                 yield AnimationFrame(read_rate(forecast.inputs_path, [index])[0], None, time, None)

@@ -75,7 +75,7 @@ def record_rain_times(service: NowcastService, within_s: float) -> int:
 
 def _lead_id(service: NowcastService, forecast: StoredForecast) -> int | None:
     """Return the id of the last scored lead of a forecast that has no record yet."""
-    if not forecast.path.is_file() or not forecast.lead_minutes:
+    if not forecast.has_file or not forecast.lead_minutes:
         return None
     return service.score_book.lead_without(forecast, forecast.lead_minutes[-1], FAMILY)
 
@@ -94,8 +94,11 @@ def read_places(observations: Observations, forecast: StoredForecast) -> Places 
     leads = range(len(scans))
     rates = [read_rate(forecast.path, [lead])[0][cells].ravel() for lead in leads]
     masks = [_known(forecast, lead, cells) for lead in leads]
-    has_input = forecast.inputs_path.is_file()
-    now_N = read_rate(forecast.inputs_path, [-1])[0][cells].ravel() if has_input else np.full_like(rates[0], np.nan)
+    now_N = (
+        read_rate(forecast.inputs_path, [-1])[0][cells].ravel()
+        if forecast.has_inputs
+        else np.full_like(rates[0], np.nan)
+    )
     observed_LN = np.stack([seen[lead] for lead in leads])
     return Places(np.stack(rates), np.stack(masks), _members(forecast, rows, cols), now_N, observed_LN)
 

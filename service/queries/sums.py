@@ -49,7 +49,7 @@ def hour_ahead_mm(forecast: StoredForecast, start: int) -> tuple[Float32Field, B
     if start not in start_minutes(forecast):
         known = ", ".join(map(str, start_minutes(forecast))) or "none"
         raise NoDataError(f"hour: expected a start of {known} minutes after the reference time, got {start}")
-    return _hour_ahead_mm(forecast, forecast.path.stat().st_mtime_ns, start)
+    return _hour_ahead_mm(forecast, forecast.changed_ns, start)
 
 
 @lru_cache(maxsize=HELD_SUMS)

@@ -11,9 +11,10 @@ import os
 from pathlib import Path
 from typing import IO, Any, Final
 
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, start_http_server, values
 from prometheus_client.metrics import MetricWrapperBase
 
+from core.settings import Settings
 from service.telemetry import metrics
 from service.telemetry.metric_store import SoundCollector, counts_in_files
 
@@ -72,6 +73,19 @@ def keep_in_files(home: Path) -> None:
     # reading gets slower and slower (client_python issue 509). There is no setting for `process_identifier`.
     library: Any = values
     library.ValueClass = counts_in_files(slot)
+
+
+def show_counts(settings: Settings) -> None:
+    """Show the counts of this machine's processes to Prometheus at the port of the settings, if they name one.
+
+    One process of a machine does so for all; without the port a process works all the same.
+    """
+    if not settings.metrics_port:
+        return
+    try:
+        start_http_server(settings.metrics_port, settings.host, counted(settings.home))
+    except OSError as err:
+        log.warning("metrics are not shown at port %d: %s", settings.metrics_port, err)
 
 
 def counted(home: Path) -> CollectorRegistry:

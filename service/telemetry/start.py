@@ -2,7 +2,7 @@
 
 from core.settings import Settings
 from core.stages import measure_stages
-from service.telemetry.metric_files import keep_in_files
+from service.telemetry.metric_files import keep_in_files, show_counts
 from service.telemetry.stages import stage
 from service.telemetry.traces import start_traces
 
@@ -18,5 +18,7 @@ def start_telemetry(part: str, settings: Settings) -> None:
         ConfigError: a receiver of traces is set, and the packages are not installed.
     """
     keep_in_files(settings.home)
+    if part != "api":
+        show_counts(settings)
     start_traces(part, settings)
     measure_stages(stage)
