@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from service.alerts.values import AreaValues
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+
+ROUNDING: Final = np.float32(1e-6)
+"""Probabilities are computed in 32 bits: 1 - 0.6 is less than 0.4 by 2e-8, and counts as 0.4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +78,10 @@ def conditions_of(rules: RuleArrays, values: AreaValues) -> Conditions:
     probability_N = _highest(np.where(within_LN, event_LN, np.float32("nan")))
     sums_N = rules.quantity_N == SUM
     probability_N = np.where(sums_N, _sum_probability(rules, values), probability_N)
+    least_N = rules.probability_N - ROUNDING
     with np.errstate(invalid="ignore"):
-        enough_LN = within_LN & (event_LN >= rules.probability_N)
-        met_N = probability_N >= rules.probability_N
+        enough_LN = within_LN & (event_LN >= least_N)
+        met_N = probability_N >= least_N
     expected_N = np.where(enough_LN.any(axis=0), values.minutes_L[enough_LN.argmax(axis=0)], -1)
     expected_N = np.where(sums_N & met_N, rules.last_N, expected_N)
     rate_LN = values.rate_mmh_LP[:, rules.area_N]
