@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine, and_, exists, func, or_, select, update
+from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from core.retry import RetryPolicy
@@ -61,18 +61,20 @@ class DeliveryState:
 
 
 def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[ClaimedDelivery]:
-    """Return messages to send now, marked as being sent: no other process gets them within the lease."""
+    """Return messages to send now, marked as being sent: no other process gets them within the lease.
+
+    The owners of rules take turns, so that receivers of one that do not answer keep the messages of no other waiting.
+    """
     now = now or datetime.now(UTC)
-    row, earlier = DeliveryRow, aliased(DeliveryRow)
-    same = and_(earlier.rule_id == row.rule_id, earlier.target == row.target, earlier.number < row.number)
+    row, ready = DeliveryRow, _ready(now)
     query = (
         select(row.id, row.attempts, row.created_at, row.rule_id, row.receiver)
         .add_columns(RuleRow.secret, RuleEventRow.document)
+        .join(ready, ready.c.id == row.id)
         .join(RuleRow, RuleRow.id == row.rule_id)
         .join(RuleEventRow, RuleEventRow.id == row.event_id)
-        .where(row.state.in_(OPEN), or_(row.next_at <= now, row.next_at > now + CLOCK_STEP))
-        .where(~exists().where(same, earlier.state.in_(OPEN)))
-        .order_by(row.number)
+        .where(row.state.in_(OPEN))
+        .order_by(ready.c.turn, row.number)
         .limit(limit)
         .with_for_update(of=row, skip_locked=True)  # PostgreSQL: those that another process claims now are left to it
     )
@@ -85,6 +87,20 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
                 known = (each.id, each.attempts, each.created_at, each.rule_id)
                 claimed.append(ClaimedDelivery(*known, each.secret, dict(each.receiver), each.document))
     return claimed
+
+
+def _ready(now: datetime) -> Subquery:
+    """Return the messages that may be sent now, and the turn of each among those of its owner."""
+    row, earlier = DeliveryRow, aliased(DeliveryRow)
+    same = and_(earlier.rule_id == row.rule_id, earlier.target == row.target, earlier.number < row.number)
+    turn = func.row_number().over(partition_by=RuleRow.owner, order_by=row.number)
+    return (
+        select(row.id, turn.label("turn"))
+        .join(RuleRow, RuleRow.id == row.rule_id)
+        .where(row.state.in_(OPEN), or_(row.next_at <= now, row.next_at > now + CLOCK_STEP))
+        .where(~exists().where(same, earlier.state.in_(OPEN)))
+        .subquery()
+    )
 
 
 def mark_sent(engine: Engine, delivery_id: str) -> None:

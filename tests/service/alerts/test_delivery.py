@@ -156,6 +156,15 @@ def test_two_senders_never_claim_the_same(book):
     assert len(found) == len(set(found)) == 20
 
 
+def test_owners_take_turns_so_that_one_with_many_messages_keeps_no_other_waiting(book):
+    many = [stored(book, with_webhook("https://example.org/"), owner) for owner in ("many", "many", "many", "one")]
+    for rule_id in many:
+        happen(book, rule_id, "raised")
+    first = claim(book.engine, 2)
+    assert [each.rule_id for each in first] == [many[0], many[3]]
+    assert [each.rule_id for each in claim(book.engine, 10)] == [many[1], many[2]]
+
+
 def test_dead_letters_are_kept_and_listed(book):
     with receiving() as receiver:
         receiver.status = 410
