@@ -23,6 +23,9 @@ from service.alerts.tables import AlertRow, DeliveryRow, RuleEventRow, RuleRow, 
 
 FILE: Final = "rules.sqlite"
 SECRET_BYTES: Final = 32
+COUNTING: Final = 0x72756C65
+"""First key of PostgreSQL's advisory locks of the rules of one owner."""
+
 OF_A_RULE: Final = (RuleRow.id, RuleStateRow.rule_id, AlertRow.rule_id, RuleEventRow.rule_id, DeliveryRow.rule_id)
 """Every column with the id of a rule: what is erased with it."""
 
@@ -86,6 +89,8 @@ class RuleBook:
         }
         state = RuleState(row["id"])
         with writing(self.engine) as connection:
+            if connection.dialect.name == "postgresql":  # else two at once both count one less than there are then
+                connection.execute(select(func.pg_advisory_xact_lock(COUNTING, func.hashtext(owner))))
             mine = select(func.count()).select_from(RuleRow).where(RuleRow.owner == owner)
             count = int(connection.scalar(mine) or 0)
             if count >= self._most:

@@ -2,15 +2,18 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from service.access.keybook import KeyBook
-from service.alerts.rulebook import rule_book
+from service.alerts.rule import checked_definition
+from service.alerts.rulebook import RuleBook, RuleLimitError, rule_book
 from service.api.lanes import AT_ONCE
 from service.app import create_app
+from service.schemas.rules import RuleIn
 from tests.service.api_support import BASE_URL, running, service_at
 from tests.waiting import PATIENCE_S
 
@@ -148,6 +151,19 @@ def test_an_owner_has_a_limited_number_of_rules(client):
     refused = client.post("/rules", json=RULE)
     assert (refused.status_code, refused.json()["title"]) == (409, "Too many rules")
     assert client.delete("/rules").json() == {"erased": 20}
+
+
+def test_the_limit_holds_where_rules_are_created_at_once(tmp_path):
+    books = [RuleBook(rule_book(service_at(tmp_path).settings).engine, most_per_owner=5) for _ in range(2)]
+
+    def create(index: int) -> bool:
+        with suppress(RuleLimitError):
+            return bool(books[index % 2].create("one", checked_definition(RuleIn.model_validate(RULE))))
+        return False
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(create, range(16))) == 5
+    assert len(books[0].rules()) == 5
 
 
 def test_receivers_that_never_answer_leave_threads_for_other_requests(client, monkeypatch):
