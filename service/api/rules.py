@@ -1,11 +1,12 @@
 """Rules and their alerts: POST, GET, PUT and DELETE /rules; an API key sees its own rules alone."""
 
+from contextlib import suppress
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi import Path as PathParameter
 
-from core.errors import AuthenticationError, InputError, shown
+from core.errors import AuthenticationError, InputError, NowcastError, shown
 from service.access.callers import Caller
 from service.alerts import channels as channels
 from service.alerts.channels.base import checked_target, shown_target, welcome_target
@@ -13,6 +14,7 @@ from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import send_test
 from service.alerts.events import events_of
 from service.alerts.outbox import deliveries_of
+from service.alerts.prospects import doubts_of
 from service.alerts.regions import regions_of
 from service.alerts.rule import check_line, checked_definition
 from service.alerts.rulebook import RuleBook, StoredRule, rule_book
@@ -86,7 +88,7 @@ def create_rule(rule: RuleIn, backend: BackendDep, caller: CallerDep, response: 
     """
     stored = _book(backend).create(_name(caller), _checked(rule, backend, caller))
     response.headers["Location"] = f"{public_prefix()}/rules/{stored.id}"
-    return _rule_out(stored, secret=shown_secret(stored.secret))
+    return _whole_rule_out(stored, backend, secret=shown_secret(stored.secret))
 
 
 @router.get("", openapi_extra=as_table("rules"), summary="Rules, newest first", responses=documented(401, 422))
@@ -122,9 +124,9 @@ def read_regions(backend: BackendDep) -> RegionsOut:
 
 
 @router.get("/{rule_id}", summary="One rule", responses=documented(401, 404))
-def read_rule(stored: RuleDep) -> RuleOut:
-    """Return a rule, and the alert that it has raised now."""
-    return _rule_out(stored)
+def read_rule(stored: RuleDep, backend: BackendDep) -> RuleOut:
+    """Return a rule, the alert that it has raised now, and why it can raise none (`notes`)."""
+    return _whole_rule_out(stored, backend)
 
 
 @router.put("/{rule_id}", summary="Replace a rule", responses=documented(401, 403, 404, 413, 422))
@@ -135,7 +137,7 @@ def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: Owner
     """
     book = _book(backend)
     book.get(rule_id, owner)
-    return _rule_out(book.change(rule_id, owner, _checked(rule, backend, caller)))
+    return _whole_rule_out(book.change(rule_id, owner, _checked(rule, backend, caller)), backend)
 
 
 @router.delete("/{rule_id}", summary="Erase a rule", status_code=204, responses=documented(401, 403, 404))
@@ -248,6 +250,14 @@ def _name(caller: Caller) -> str:
 
 def _book(backend: Backend) -> RuleBook:
     return rule_book(backend.settings)
+
+
+def _whole_rule_out(stored: StoredRule, backend: Backend, secret: str | None = None) -> RuleOut:
+    """Return a rule with notes on what keeps it silent, as far as the newest forecast says."""
+    notes: list[str] = []
+    with suppress(NowcastError, OSError):  # none yet, or deleted meanwhile: the rule is there all the same
+        notes = doubts_of(stored.rule, backend.service.latest(), regions_of(backend.settings.regions))
+    return _rule_out(stored, secret).model_copy(update={"notes": notes})
 
 
 def _rule_out(stored: StoredRule, secret: str | None = None) -> RuleOut:

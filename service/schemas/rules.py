@@ -125,6 +125,9 @@ class RuleOut(Out):
     alert: AlertStateOut | None
     secret: str | None = Field(description="signs the messages of webhooks; only in the answer that creates it")
     links: dict[str, str]
+    notes: list[str] = Field(
+        default=[], description="why no alert can be raised, such as a place outside the grid; empty in lists of rules"
+    )
 
 
 class RulesOut(Out):
