@@ -59,7 +59,10 @@ class RepeatingSource(Protocol):
     """A source that can yield a file once more whose stored scans were lost."""
 
     def offer_again(self, names: Sequence[str]) -> None:
-        """Yield the files of these names at the next look, although they were done."""
+        """Yield the files of these names at the next look, although they were done.
+
+        `ingest.store.again.EVERYTHING` may be among them.
+        """
 
 
 @runtime_checkable

@@ -18,6 +18,7 @@ import watchfiles
 
 from core.errors import ConfigError, UnavailableError
 from ingest.sources.base import SOURCES, Arrival, SourceContext
+from ingest.store.again import EVERYTHING
 
 if TYPE_CHECKING:
     from ingest.store.intake import Outcome
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 UNFINISHED: Final = (".part", ".tmp", ".filepart", ".crdownload")
 """Name endings under which other programs write a file before they rename it."""
 
+DAY_S: Final = 86_400.0
 REPORT_S: Final = 0.2
 """Seconds between the start of the change reports and the first look after it."""
 
@@ -111,8 +113,10 @@ class DirectorySource:
 
     def offer_again(self, names: Sequence[str]) -> None:
         """Yield the files of these names at the next look, although they were done."""
-        for path in [path for path in self._states if path.name in set(names)]:
-            del self._states[path]
+        since_s = self._clock() - DAY_S if EVERYTHING in names else math.inf
+        for path, state in list(self._states.items()):
+            if path.name in names or state.signature[1] / 1e9 >= since_s:
+                del self._states[path]
 
     def ticks(self, stop: threading.Event) -> Iterator[None]:
         """Yield at once, once more when change reports start, at every change in the folder, and every `poll_s`."""

@@ -93,6 +93,10 @@ class Marks:
     def __contains__(self, name: str) -> bool:
         return name in self._marks
 
+    def names(self) -> list[str]:
+        """Return the names of all files that are done."""
+        return list(self._marks)
+
     def get(self, name: str) -> str | None:
         """Return the mark of a file, None if the file is not done."""
         return self._marks.get(name)

@@ -24,6 +24,7 @@ from core.retry import RetryPolicy
 from ingest.sources.base import Arrival
 from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get, open_client
 from ingest.sources.listing import Marks
+from ingest.store.again import EVERYTHING
 
 if TYPE_CHECKING:
     from ingest.store.intake import Outcome
@@ -148,6 +149,7 @@ class PolledSource(ABC):
 
     def offer_again(self, names: Sequence[str]) -> None:
         """Fetch the files of these names at the next look if the server still offers them."""
+        names = self._done.names() if EVERYTHING in names else names
         for name in names:
             self._done.set(name, LOST)
         self._tries = {key: tries for key, tries in self._tries.items() if key[0] not in set(names)}

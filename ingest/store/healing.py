@@ -1,25 +1,24 @@
-"""Stored scans that are missing or damaged: they are set aside, and the files they were in are read again, once."""
+"""Stored scans that are missing or damaged: they are set aside, and the files they were in are read again."""
 
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from core.errors import NoDataError
-from core.shared_files import follow, withdraw, write_shared
+from core.shared_files import withdraw
+from ingest.store.again import EVERYTHING, ask_again, wanted_again
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
-from ingest.store.scanfile import read_scan, safe_name
+from ingest.store.scanfile import read_scan
 from ingest.store.shelf import keep_rejected
 
-FOLDER: Final = "again"
-"""One small file for each source file that is to be read again; any process writes them, ingest takes them."""
+AGAIN_AFTER: Final = timedelta(minutes=10)
+"""Two cycles of a radar: a scan that is damaged again sooner is not read again, as a disk may spoil all it is given."""
 
-FOLLOWED_EVERY_S: Final = 30.0
-"""How often ingest looks for what other machines found."""
-
+DAY: Final = timedelta(days=1)
 LOST: Final = "lost"
 """Category of a stored file that is missing or damaged."""
 
@@ -45,7 +44,9 @@ class Healing:
         return path
 
     def set_aside(self, scan: Scan, reason: str) -> bool:
-        """Move a scan's damaged file to the quarantine, delete its row, and ask for its source file once.
+        """Move a scan's damaged file to the quarantine, delete its row, and ask for its source file.
+
+        It is asked for once within `AGAIN_AFTER`; all files of a day are, where the catalogue does not know it.
 
         Returns:
             False where nothing is to be done: the scan was deleted or replaced meanwhile, or can be read again.
@@ -56,16 +57,16 @@ class Healing:
         with write_lock(self._home), translate_os_errors(self._home):
             if self._index.scan_of(scan.product, scan.valid_time) != scan or _is_readable(scan.path):
                 return False
-            is_first = self._index.times_rejected(scan.path.name) == 0
+            last, now = self._index.last_rejected(scan.path.name), self._clock()
+            is_again = last is None or now - last >= AGAIN_AFTER
             content = scan.path.read_bytes() if scan.path.exists() else b""
-            names = self._index.files_of(scan) if is_first else []
-            for name in names:
-                write_shared(self._home / FOLDER / safe_name(name), name.encode())
+            names = (self._index.files_of(scan) or [EVERYTHING]) if is_again else []
+            ask_again(self._home, names)
             self.quarantine(content, scan.path.name, reason, LOST)
-            self._index.lose(scan)
+            self._index.lose(scan, now - DAY)
             scan.path.unlink(missing_ok=True)
             withdraw([scan.path])
-        log.error("set aside: %s; %s", reason, f"{', '.join(names)} is read again" if names else "not read again")
+        log.error("set aside: %s; read again: %s", reason, ", ".join(names) or "nothing")
         return True
 
     def offer_again(self, offer: Callable[[Sequence[str]], object]) -> None:
@@ -74,10 +75,8 @@ class Healing:
         Raises:
             UnavailableError: the disk failed.
         """
-        folder = self._home / FOLDER
-        follow(folder, FOLLOWED_EVERY_S)
         with translate_os_errors(self._home):
-            wanted = {path: path.read_text() for path in sorted(folder.glob("[!.]*"))} if folder.is_dir() else {}
+            wanted = wanted_again(self._home)
             if wanted:
                 offer(list(wanted.values()))
             withdraw(list(wanted))  # after the source has noted it: a kill in between repeats it

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from core.errors import UnavailableError
 from core.records import RecordCodec
@@ -22,6 +22,9 @@ from ingest.store.tables import CHANGES, CountRow, FileRow, RejectedRow, ScanRow
 ROWS_PER_STATEMENT: Final = 500
 MAX_AHEAD: Final = timedelta(minutes=5)
 """Longest time ahead of the clock: a scan of a later time would remain the newest one until then."""
+
+AROUND: Final = timedelta(hours=1)
+"""Scans that far before and after one say which grid is that of its product."""
 
 NO_HORIZON: Final = datetime.max.replace(tzinfo=UTC)
 SUMS: Final = ("RW", "SF", "RQ")
@@ -139,10 +142,10 @@ class Index:
             self._add(connection, counts or {})
 
     def reject(self, row: Mapping[str, Any]) -> bool:
-        """Insert a `RejectedRow` and count it; False where it exists already."""
+        """Insert a `RejectedRow` and count it; one that exists already has its time changed alone, and gives False."""
         known = (RejectedRow.sha256 == row["sha256"]) & (RejectedRow.name == row["name"])
         with writing(self.engine) as connection:
-            if connection.scalar(select(func.count()).select_from(RejectedRow).where(known)):
+            if connection.execute(update(RejectedRow).where(known).values(at=row["at"])).rowcount:
                 return False
             connection.execute(upsert(RejectedRow, [row], self.engine.dialect.name))
             self._add(connection, {f"rejected:{row['kind']}": 1})
@@ -156,26 +159,37 @@ class Index:
                 connection.execute(delete(ScanRow).where(ScanRow.path.in_(names[at : at + ROWS_PER_STATEMENT])))
             self._add(connection, counts)
 
+    def usual_grid(self, product: str, time: datetime) -> str | None:
+        """Return the key of the grid that most scans of a product have around a time; None without any."""
+        row, near = ScanRow, (ScanRow.valid_time >= time - AROUND) & (ScanRow.valid_time <= time + AROUND)
+        query = select(row.grid_key).where(row.product == product, near, row.valid_time != time)
+        with reading(self.engine) as connection:
+            return connection.scalar(query.group_by(row.grid_key).order_by(func.count().desc()).limit(1))
+
     def files_of(self, scan: Scan) -> list[str]:
         """Return the names of the ingested files that a scan was in: both are entered with the same time."""
         query = select(FileRow.name).where(FileRow.ingested_at == scan.received_at)
         with reading(self.engine) as connection:
             return list(connection.scalars(query))
 
-    def lose(self, scan: Scan) -> None:
-        """Delete the row of a scan whose file is lost, and those of the files it was in: these are read again."""
+    def lose(self, scan: Scan, since: datetime) -> None:
+        """Delete the row of a scan whose file is lost, and those of the files it was in: these are read again.
+
+        Where these are not known, since the catalogue was lost after they had been ingested, all of a time are.
+        """
+        is_known = bool(self.files_of(scan))
+        files = FileRow.ingested_at == scan.received_at if is_known else FileRow.ingested_at >= since
         with writing(self.engine) as connection:
             connection.execute(
                 delete(ScanRow).where(ScanRow.product == scan.product, ScanRow.valid_time == scan.valid_time)
             )
-            connection.execute(delete(FileRow).where(FileRow.ingested_at == scan.received_at))
+            connection.execute(delete(FileRow).where(files))
             self._add(connection, {"lost": 1})
 
-    def times_rejected(self, name: str) -> int:
-        """Return how many contents of a file of that name were rejected."""
+    def last_rejected(self, name: str) -> datetime | None:
+        """Return when a file of that name was rejected last; None if it never was."""
         with reading(self.engine) as connection:
-            query = select(func.count()).select_from(RejectedRow).where(RejectedRow.name == name)
-            return int(connection.scalar(query) or 0)
+            return connection.scalar(select(func.max(RejectedRow.at)).where(RejectedRow.name == name))
 
     def counts(self) -> dict[str, int]:
         """Return the counters since the catalogue was created."""

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from core.errors import ConfigError, NoDataError
 from core.times import utc_now
 from ingest.store import backup
+from ingest.store.again import EVERYTHING, ask_again
 from ingest.store.database import ON_LOSS, is_sound
 from ingest.store.index import Index
 from ingest.store.locks import REPAIR_LOCK, translate_os_errors, write_lock
@@ -76,11 +77,15 @@ def repair(engine: Engine, home: Path, now: datetime) -> bool:
 
 
 def add_from_copy(engine: Engine, home: Path) -> None:
-    """Add what no file holds from the newest second copy of a SQLite catalogue that begins empty.
+    """Add what no file holds to a catalogue that begins empty, from its newest second copy where it is SQLite.
+
+    The source's files of a day are read again: which of their scans are damaged or missing was in the catalogue alone.
 
     Raises:
-        UnavailableError: the database does not respond.
+        UnavailableError: the disk or the database does not respond.
     """
+    with translate_os_errors(home):
+        ask_again(home, [EVERYTHING])
     database = backup.file_of(engine)
     if database is None:
         return

@@ -52,7 +52,7 @@ class Shelf:
             key = frame.product, frame.valid_time
             path = self._home / "scans" / _place(frame, stamp(frame.valid_time))
             known = rows[key][1] if key in rows else self._index.scan_of(*key)
-            known = known if is_stored(path) else None
+            known = known if is_stored(path) and not self._took_the_place(known, header) else None
             kind = _kind(header, known)
             counts[kind] += 1
             if kind == "stored":
@@ -79,6 +79,12 @@ class Shelf:
             return (path for path, _ in keeper.listed(folder) if path.suffix == ".nc" and not path.name.startswith("."))
         found = folder.rglob("*.nc")
         return (path for path in found if not path.name.startswith(".") and path.is_file())
+
+    def _took_the_place(self, known: Scan | ScanHeader | None, header: ScanHeader) -> bool:
+        """Return whether the stored scan is of another source, as its grid is not that of its product, and this is."""
+        if known is None or known.grid_key == header.grid_key:
+            return False
+        return self._index.usual_grid(header.product, header.valid_time) == header.grid_key
 
     def _is_late(self, frame: RadarFrame) -> bool:
         newest = self._index.latest(frame.product)

@@ -103,6 +103,12 @@ class Catalogue:
                 self._seen = connection.scalar(select(CountRow.n).where(CountRow.what == CHANGES)) or 0, 0
         return self.version
 
+    def is_replaced(self, forecast: StoredForecast) -> bool:
+        """Return whether a forecast of the same model, time and product was made later (`is_current`)."""
+        query = select(ForecastRow.id).where(ForecastRow.id == forecast.id, ~is_current())
+        with reading(self.engine) as connection:
+            return connection.scalar(query) is not None
+
     def find(self, forecast_id: str) -> StoredForecast | None:
         """Return the forecast with that id; None unless both row and file exist."""
         found = self._read(select(ForecastRow.path, ForecastRow.attributes).where(ForecastRow.id == forecast_id))

@@ -80,6 +80,24 @@ class ForecastHealing:
             self.set_aside(damaged)
             raise UnavailableError(f"{damaged}; it was set aside") from err
 
+    @contextmanager
+    def passing_over(self, what: str) -> Iterator[None]:
+        """Set aside the file that fails the block, and go on after it: one bad file keeps no other one waiting.
+
+        Args:
+            what: is not done in the block, for the log.
+
+        Raises:
+            UnavailableError: the failure is about no file: no other one could be read either.
+        """
+        try:
+            with self.noticing():
+                yield
+        except (UnavailableError, NoDataError, OSError, LookupError, ValueError, RuntimeError) as err:
+            if isinstance(err, UnavailableError) and damage_in(err) is None:
+                raise
+            log.warning("%s is not scored: %s: %s", what, type(err).__name__, err)
+
     def to_make_again(self) -> Iterator[StoredForecast]:
         """Yield the forecasts that are to be made again; each is yielded once, whatever becomes of it."""
         follow(self._folder, FOLLOWED_EVERY_S)

@@ -64,19 +64,27 @@ class Maker:
         self._usual: tuple[Path, NDArray[np.bool_]] | None = None
         self._locks = tuple(threading.Lock() for _ in range(LOCKS))
 
-    def make(self, inputs: ModelInput, choice: Choice, origin: Origin) -> StoredForecast:
-        """Return the forecast of a model, from the catalogue if it is stored already."""
+    def make(
+        self, inputs: ModelInput, choice: Choice, origin: Origin, issued_at: datetime | None = None
+    ) -> StoredForecast:
+        """Return the forecast of a model, from the catalogue if it is stored already.
+
+        One that a forecast of another window has replaced is made again: its window is the current one once more, as a
+        scan was lost and has been read again.
+        """
         forecaster = self._predictor.forecaster(choice.reference)
         name = forecast_id(inputs, forecaster.name, forecaster.version, origin)
         context = log_context(forecast_id=name, reference_time=iso(inputs.window.reference_time), model=forecaster.name)
         with context, self._locks[hash(name) % LOCKS]:
             known = self._catalogue.find(name)
-            if known is not None:
+            if known is not None and not self._catalogue.is_replaced(known):
                 return known
-            return self._made(self._draft(name, inputs, choice, forecaster, origin), inputs, choice)
+            return self._made(self._draft(name, inputs, choice, forecaster, origin), inputs, choice, issued_at)
 
-    def _made(self, draft: StoredForecast, inputs: ModelInput, choice: Choice) -> StoredForecast:
-        """Compute the leads into the file of a forecast, and enter it into the catalogue."""
+    def _made(
+        self, draft: StoredForecast, inputs: ModelInput, choice: Choice, issued_at: datetime | None
+    ) -> StoredForecast:
+        """Compute the leads into the file of a forecast, and enter it into the catalogue; None is issued now."""
         made: list[StoredForecast] = []
 
         def write(temporary: Path) -> None:
@@ -87,7 +95,7 @@ class Maker:
             written, computed_s = prediction.result, perf_counter() - began - prediction.result.writing_s
             STAGE_SECONDS.labels(draft.model if draft.model in BASELINES else "model").observe(computed_s)
             STAGE_SECONDS.labels("write").observe(written.writing_s)
-            made.append(_completed(draft, prediction, self._clock()))
+            made.append(_completed(draft, prediction, issued_at or self._clock()))
             self._keep_inputs(made[0], inputs)
             write_record(temporary, made[0])
 
@@ -116,8 +124,8 @@ class Maker:
         )
 
     def make_again(self, inputs: ModelInput, lost: StoredForecast) -> StoredForecast:
-        """Make a forecast again whose file was lost."""
-        return self.make(inputs, self._predictor.choose(lost.requested_model), lost.origin)
+        """Make a forecast again whose file was lost; it counts from when it was made first."""
+        return self.make(inputs, self._predictor.choose(lost.requested_model), lost.origin, lost.issued_at)
 
     def make_baselines(self, inputs: ModelInput, origin: Origin) -> None:
         """Make persistence and extrapolation of an input, unless they are stored already."""

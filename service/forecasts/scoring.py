@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 
 from core.arrays import BoolField, Float32Field
-from core.errors import ConflictError, NoDataError, UnavailableError
-from core.files import damage_in
+from core.errors import ConflictError
 from core.frame import RadarFrame
 from core.grid import Grid
 from core.times import iso
@@ -97,14 +96,10 @@ class Scoring:
 
     def _verify_alone(self, inputs_sha256: str) -> int:
         """Score one window; a file of it that cannot be read is set aside and keeps no other window waiting."""
-        try:
-            with stage("verify"), self._healing.noticing():
-                return self._verify(inputs_sha256)
-        except (UnavailableError, NoDataError, OSError, LookupError, ValueError, RuntimeError) as err:
-            if isinstance(err, UnavailableError) and damage_in(err) is None:
-                raise  # the catalogue does not respond: no other window can be scored
-            log.warning("window %s is not scored: %s: %s", inputs_sha256[:12], type(err).__name__, err)
-            return 0
+        new = 0
+        with self._healing.passing_over(f"window {inputs_sha256[:12]}"), stage("verify"):
+            new += self._verify(inputs_sha256)
+        return new
 
     def _verify(self, inputs_sha256: str) -> int:
         by_leads: dict[tuple[int, ...], dict[str, StoredForecast]] = {}

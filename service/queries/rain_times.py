@@ -64,13 +64,20 @@ def record_rain_times(service: NowcastService, within_s: float) -> int:
         if monotonic() >= ends_at:
             break
         lead_id = None if forecast.reference_time.timestamp() % EVERY.total_seconds() else _lead_id(service, forecast)
-        places = None if lead_id is None else read_places(observations, forecast)
-        if places is None or lead_id is None:
-            continue
-        sums = RainTimes.of(statements(places, forecast.lead_minutes))
-        row = SumRow(forecast.model, forecast.lead_minutes[-1], FAMILY, sums, RAIN_MMH)
-        done += service.score_book.add(lead_id, row)
+        if lead_id is not None:
+            with service.healing.passing_over(f"rain time of {forecast.id}"):
+                done += _record(service, observations, forecast, lead_id)
     return done
+
+
+def _record(service: NowcastService, observations: Observations, forecast: StoredForecast, lead_id: int) -> int:
+    """Count what one forecast stated; 0 where a scan of its leads is not stored."""
+    places = read_places(observations, forecast)
+    if places is None:
+        return 0
+    sums = RainTimes.of(statements(places, forecast.lead_minutes))
+    row = SumRow(forecast.model, forecast.lead_minutes[-1], FAMILY, sums, RAIN_MMH)
+    return service.score_book.add(lead_id, row)
 
 
 def _lead_id(service: NowcastService, forecast: StoredForecast) -> int | None:

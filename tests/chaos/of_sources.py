@@ -13,11 +13,6 @@ from tests.end_to_end.twelve_hours import shifted
 GARBAGE: Final = (b"", b"CDF\x01", b"\x89HDF\r\n\x1a\n" + bytes(500), b"RY", b"\x1f\x8b" + bytes(40), b"PK\x03\x04")
 
 
-def _next(scene: Scene) -> bytes:
-    """The content of the next scan, which the radar then leaves out."""
-    return scene.scans[scene.played].read_bytes() if scene.played < len(scene.scans) else b""
-
-
 @fault("a scan of tomorrow")
 def future(scene: Scene) -> str:
     """A scan of the same product and grid that is later than the clock; it is set aside until its time has come."""
@@ -44,11 +39,11 @@ def foreign(scene: Scene) -> str:
 @fault("a half-written scan")
 def half_written(scene: Scene) -> str:
     """The next scan appears in two parts under its final name, as a program without a temporary name writes it."""
-    content = _next(scene)
-    if not content:
+    taken = scene.take()
+    if not taken:
         return ""
-    path, half = scene.inbox / scene.scans[scene.played].name, scene.chance.randrange(1, len(content))
-    scene.played += 1
+    content = taken[0].read_bytes()
+    path, half = scene.inbox / taken[0].name, scene.chance.randrange(1, len(content))
     with path.open("wb") as file:
         file.write(content[:half])
         file.flush()
@@ -60,29 +55,25 @@ def half_written(scene: Scene) -> str:
 @fault("a vanishing scan")
 def vanishing(scene: Scene) -> str:
     """The next scan is deleted as soon as it is there, and there again a moment later."""
-    content = _next(scene)
-    if not content:
+    taken = scene.take()
+    if not taken:
         return ""
-    path = scene.inbox / scene.scans[scene.played].name
+    content, path = taken[0].read_bytes(), scene.inbox / taken[0].name
     path.write_bytes(content[: len(content) // 2])
     time.sleep(scene.chance.uniform(0, 0.5))
     path.unlink()
     time.sleep(scene.chance.uniform(0, 2))
-    scene.play()
+    write_bytes_atomically(path, content)
     return path.name
 
 
 @fault("two scans in the wrong order")
 def late(scene: Scene) -> str:
-    first, second = scene.played, scene.played + 1
-    if second >= len(scene.scans):
-        return ""
-    for number in (second, first):
-        path = scene.scans[number]
+    taken = scene.take(2)
+    for path in reversed(taken):
         write_bytes_atomically(scene.inbox / path.name, path.read_bytes())
         time.sleep(scene.chance.uniform(0, 3))
-    scene.played += 2
-    return scene.scans[first].name
+    return taken[0].name if taken else ""
 
 
 @fault("no radar file")

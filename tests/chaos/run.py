@@ -11,6 +11,7 @@ exit status is 1 where something does not hold.
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,7 @@ from core.settings import Settings
 from service.forecasts.nowcast import NowcastService
 from tests.chaos import invariants, of_clients, of_files, of_processes, of_sources
 from tests.chaos.scene import FAULTS, Scene
-from tests.chaos.watch import Watch
+from tests.chaos.watch import Sample, Watch
 from tests.end_to_end.clock import Clock, clock_library
 from tests.end_to_end.stack import end, running_stack
 from tests.end_to_end.twelve_hours import write_scans
@@ -184,12 +185,18 @@ def await_all(scene: Scene, within_s: float) -> float:
         scene.clock.step_to(0)
     scene.play(len(scene.scans))
     service = NowcastService.from_settings(chaos_settings(scene.home))
+    read_all(service)
 
     def is_done() -> bool:
         try:
             made = {time for time, name in invariants.current(service) if name not in BASELINES}
             lacks = [one for one in service.schedule.queued() if one.reference_time > min(made)]
-            return not lacks and not service.baselines.missing(service.verified_since()) and is_scored(service)
+            return (
+                len(service.store.scans()) >= len(scene.scans)
+                and not lacks
+                and not service.baselines.missing(service.verified_since())
+                and is_scored(service)
+            )
         except (NowcastError, OSError, ValueError) as err:  # a repair that is going on
             print(f"not yet: {type(err).__name__}: {err}", flush=True)
             return False
@@ -306,10 +313,23 @@ def _figures(chaos: Chaos, watch: Watch, scene: Scene, log: str) -> dict[str, An
         "repair_s": {"median": round(median(took), 1), "most": max(took)} if took else {},
         "slowest": {kind: max(some) for kind, some in sorted(by_kind.items()) if some and max(some) > 30},
         "quiet_samples": len(quiet),
-        "unready_while_quiet": dict(Counter(one.words or str(one.readyz) for one in quiet if one.readyz != 200)),
+        "unready_while_quiet": dict(Counter(reason_of(one) for one in quiet if one.readyz != 200)),
         "watch": watch.figures(),
         "harness": dict(chaos.harness),
     }
+
+
+def reason_of(sample: Sample) -> str:
+    """Why /readyz refused, without the numbers."""
+    found = re.search(r'"detail":"([^"]*)', sample.words)
+    return re.sub(r"\d+", "N", found[1]) if found else str(sample.readyz)
+
+
+def read_all(service: NowcastService) -> None:
+    """Read every scan, as nothing else reads old ones: a damaged one is set aside and asked for again."""
+    for scan in service.store.scans():
+        with suppress(NowcastError):
+            service.store.load(scan)
 
 
 def main(

@@ -1,9 +1,10 @@
 """Mutated files, requests, settings and status files: nothing but the documented errors may come of them.
 
-`python -m tests.fuzz.run [--seed 24 --seconds 60 --only readers,requests,settings,status]`
+`python -m tests.fuzz.run [--seed 24 --seconds 60 --cases 0 --only readers,requests,settings,status]`
 
-One seed gives one sequence of cases; the number of a case that fails is printed with what it was. The corpus is
-`tests/golden` (the files of readers), the OpenAPI document (every route), the fields of `Settings`, and a status file.
+`--cases` is a number of cases of each target in place of the time. One seed gives one sequence of cases; the number of
+a case that fails is printed with what it was. The corpus is `tests/golden` (the files of readers), the OpenAPI document
+(every route), the fields of `Settings`, and a status file.
 """
 
 import json
@@ -56,6 +57,9 @@ ENDLESS: Final = ("/events", "/rules/events")
 LIMITS: Final[dict[str, Any]] = {"max_bytes": 2**26, "max_frames": 50, "max_cells": 2_000_000}
 BUSY: Final = (429, 503)
 LONGEST_S: Final = 60.0
+"""Of one file; the decoder of the service has a limit of its own (`NOWCAST_UPLOAD_DECODE_S`)."""
+
+LONGEST_REQUEST_S: Final = 2.0
 Case = Callable[[random.Random], tuple[str, str | None]]
 """Makes and tries one case: what kind of end it had, and what is wrong with that (None: nothing)."""
 
@@ -92,17 +96,17 @@ def reader_case(chance: random.Random) -> tuple[str, str | None]:
     try:
         frames = read_frames(content, name=path.name, **LIMITS)
     except InputError as err:
-        return type(err).__name__, _slow(path.name, began)
+        return type(err).__name__, _slow(path.name, began, LONGEST_S)
     except Exception as err:
         return "fault", f"{path.name}: {type(err).__name__}: {err}"
     if any(frame.valid_time.tzinfo is None or frame.rate_mmh_HW.ndim != 2 for frame in frames):
         return "read", f"{path.name}: a frame without a time zone or shape"
-    return "read", _slow(path.name, began)
+    return "read", _slow(path.name, began, LONGEST_S)
 
 
-def _slow(name: str, began: float) -> str | None:
+def _slow(name: str, began: float, most_s: float) -> str | None:
     took_s = time.monotonic() - began
-    return f"{name}: {took_s:.0f} s" if took_s > LONGEST_S else None
+    return f"{name}: {took_s:.1f} s" if took_s > most_s else None
 
 
 def settings_case(chance: random.Random) -> tuple[str, str | None]:
@@ -168,12 +172,15 @@ def request_cases(client: TestClient) -> Case:
             query[chance.choice(ODD)] = chance.choice(ODD)
         body = mutated(json.dumps(odd_json(chance)).encode(), chance) if method in ("post", "put") else None
         kind = chance.choice(("application/json", "multipart/form-data; boundary=x", "text/plain", ""))
+        began = time.monotonic()
         try:
             answer = client.request(method, path, params=query, content=body, headers={"Content-Type": kind})
         except (ValueError, httpx2.InvalidURL):  # the client itself refuses to send it
             return "not sent", None
-        is_fault = answer.status_code >= 500 and answer.status_code not in BUSY
-        return str(answer.status_code), f"{method} {path} {query} {body!r}: {answer.text[:300]}" if is_fault else None
+        words = f"{method} {path} {query} {body!r}"
+        if answer.status_code >= 500 and answer.status_code not in BUSY:
+            return str(answer.status_code), f"{words}: {answer.text[:300]}"
+        return str(answer.status_code), _slow(words, began, LONGEST_REQUEST_S)
 
     return case
 
@@ -195,15 +202,17 @@ def targets(home: Path, names: list[str]) -> Iterator[dict[str, Case]]:
         yield {**chosen, "requests": request_cases(client)}
 
 
-def fuzz(home: Path, seed: int, seconds: float, names: list[str]) -> tuple[dict[str, Counter[str]], list[str]]:
-    """Try cases of each target for its share of the time; their ends by target, and what is wrong."""
+def fuzz(
+    home: Path, seed: int, seconds: float, names: list[str], cases_each: int = 0
+) -> tuple[dict[str, Counter[str]], list[str]]:
+    """Try cases of each target, a number or for its share of the time; their ends by target, and what is wrong."""
     ends: dict[str, Counter[str]] = {}
     problems: list[str] = []
     with targets(home, names) as cases:
         for name, case in cases.items():
             ends[name], number = Counter(), 0
             until = time.monotonic() + seconds / len(cases)
-            while time.monotonic() < until:
+            while number < cases_each if cases_each else time.monotonic() < until:
                 end, problem = case(random.Random(f"{seed}:{name}:{number}"))
                 ends[name][end] += 1
                 problems += [f"{name} {number} of seed {seed}: {problem}"] if problem else []
@@ -211,10 +220,10 @@ def fuzz(home: Path, seed: int, seconds: float, names: list[str]) -> tuple[dict[
     return ends, problems
 
 
-def main(seed: int = 24, seconds: float = 60.0, only: str = "readers,requests,settings,status") -> None:
+def main(seed: int = 24, seconds: float = 60.0, cases: int = 0, only: str = "readers,requests,settings,status") -> None:
     """Fuzz and print the counts."""
     with tempfile.TemporaryDirectory() as folder:
-        ends, problems = fuzz(Path(folder), seed, seconds, only.split(","))
+        ends, problems = fuzz(Path(folder), seed, seconds, only.split(","), cases)
     for name, counts in ends.items():
         print(f"{name}: {counts.total():,} cases: {dict(counts.most_common())}")
     print("\n".join(problems[:30]))

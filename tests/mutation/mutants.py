@@ -72,7 +72,13 @@ MUTANTS: Final = (
     Mutant(_shelf, "return new.issued_at < old.issued_at", "return new.issued_at > old.issued_at", _STORE),
     Mutant(_shelf, "COVERAGE_MARGIN: Final = 0.02", "COVERAGE_MARGIN: Final = 0.9", _STORE),
     Mutant(_shelf, "    if known.sha256 == header.sha256:", "    if known.sha256 != header.sha256:", _STORE),
-    Mutant(_shelf, "known = known if path.exists() else None", "pass", _STORE),
+    Mutant(_shelf, "known = known if is_stored(path) and not", "known = known if not", _STORE),
+    Mutant(
+        _shelf,
+        "return self._index.usual_grid(header.product, header.valid_time) == header.grid_key",
+        "return False",
+        _STORE,
+    ),
     Mutant(_live, 'counts={**counts, "files": 1})', "counts=counts)", _STATUS),
     Mutant(
         _live,
@@ -89,8 +95,8 @@ MUTANTS: Final = (
     Mutant(_locks, "fcntl.flock(handle, fcntl.LOCK_EX)", "pass", _STORE),
     Mutant(_locks, "FULL: Final = (errno.ENOSPC, errno.EDQUOT)", "FULL: Final = (errno.EDQUOT,)", _KEEP),
     # repair
-    Mutant(_healing, "is_first = self._index.times_rejected(scan.path.name) == 0", "is_first = True", _HEAL),
-    Mutant(_healing, "            self._index.lose(scan)\n", "", _HEAL),
+    Mutant(_healing, "is_again = last is None or now - last >= AGAIN_AFTER", "is_again = True", _HEAL),
+    Mutant(_healing, "            self._index.lose(scan, now - DAY)\n", "", _HEAL),
     Mutant(_healing, "            scan.path.unlink(missing_ok=True)\n", "", _HEAL),
     Mutant(_healing, "                path.unlink(missing_ok=True)\n", "                pass\n", _HEAL),
     Mutant(_backup, "COPIES: Final = 3", "COPIES: Final = 300", _COPY),
@@ -134,7 +140,7 @@ MUTANTS: Final = (
     Mutant(_replaced, "max(forecasts, key=", "min(forecasts, key=", _SCHEDULE),
     Mutant(
         _maker,
-        "            if known is not None:\n                return known\n",
+        "            if known is not None and not self._catalogue.is_replaced(known):\n                return known\n",
         "",
         ("tests/service/forecasts/test_nowcast.py",),
     ),
@@ -144,14 +150,14 @@ MUTANTS: Final = (
     Mutant(_again, "            if not _is_damaged(path):\n                return False\n", "", _AGAIN),
     Mutant(
         _again,
-        "            note.unlink(missing_ok=True)\n            yield forecast",
+        "            self._drop(note)\n            yield forecast",
         "            yield forecast",
         _AGAIN,
     ),
     Mutant(
-        _scoring,
-        '            log.warning("window %s is not scored',
-        '            raise\n            log.warning("window %s is not scored',
+        _again,
+        '            log.warning("%s is not scored',
+        '            raise\n            log.warning("%s is not scored',
         _AGAIN,
     ),
     Mutant(_scoring, "            if inputs_sha256 in skip:\n                continue\n", "", _SCORES),

@@ -1,6 +1,6 @@
 """Apply the mutants one by one to a copy of the tree and run the tests that must notice them.
 
-`python -m tests.mutation.run [--json FILE] [--only TEXT] [--limit-s 600]`
+`python -m tests.mutation.run [--json FILE] [--resume] [--only TEXT] [--limit-s 600]`
 
 The checkout itself is never changed. The libraries are loaded once; each mutant runs in a process that is forked from
 this one, which imports the project from the copy. A mutant is killed where a test fails or the time is over; first the
@@ -118,19 +118,34 @@ def verdict(plain: str, mutated: Callable[[], str]) -> str:
     return mutated() if plain == "survived" else f"not run: its tests without it: {plain}"
 
 
+def killed_before(json_file: Path | None) -> list[dict[str, Any]]:
+    """The mutants that an earlier run has killed, if they are those of today."""
+    found = json.loads(json_file.read_text()) if json_file and json_file.exists() else []
+    today = {(one.file, one.before, one.after) for one in MUTANTS}
+    return [
+        one
+        for one in found
+        if one["result"].startswith("killed") and (one["file"], one["before"], one["after"]) in today
+    ]
+
+
 def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="file of the results")] = None,
+    resume: Annotated[bool, typer.Option(help="leave out those that the file of results has as killed")] = False,
     only: Annotated[str, typer.Option(help="mutants of files whose name has this in it")] = "",
     limit_s: Annotated[float, typer.Option(help="longest time of one mutant")] = 600.0,
 ) -> None:
     """Run the mutants and print what became of each."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    found: list[dict[str, Any]] = []
+    found = killed_before(json_file) if resume else []
+    done = {(one["file"], one["before"], one["after"]) for one in found}
     plain: dict[tuple[str, ...], str] = {}
     with tempfile.TemporaryDirectory() as folder:
         copy, log = copy_tree(Path(folder)), Path(folder) / "log"
         for mutant in (one for one in MUTANTS if only in one.file):
+            if (mutant.file, mutant.before, mutant.after) in done:
+                continue
             if mutant.tests not in plain:
                 plain[mutant.tests] = outcome(copy, mutant.tests, limit_s, log)
             path = copy / mutant.file

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
 from ingest.sources.listing import Marks
 from ingest.store import intake
+from ingest.store.again import EVERYTHING
 from ingest.store.intake import ingest_file
 from ingest.store.live import Store
 from ingest.store.scanfile import LostScanError, read_scan
@@ -124,6 +126,57 @@ def test_a_source_is_read_again_only_once_for_one_scan(store, worker):
         assert len(store.scans()) == expected
 
 
+def test_a_damaged_scan_does_not_come_back_when_the_catalogue_is_made_anew(store):
+    store.put(frame_at(NOW))
+    (scan,) = store.scans()
+    flip(scan.path, 2000)
+    with pytest.raises(NoDataError):
+        store.load(scan)
+    assert not scan.path.exists()
+    assert store.rebuild() == 0
+    assert list((store.home / "quarantine").glob(f"*{scan.path.name}"))
+
+
+def test_a_scan_that_is_damaged_again_later_is_read_once_more(worker, tmp_path):
+    now = [NOW]
+    store = Store(tmp_path / "home", clock=lambda: now[0])
+    for minutes, expected in ((0, 1), (11, 1), (15, 0)):
+        now[0] = NOW + timedelta(minutes=minutes)
+        worker.look()
+        (scan,) = store.scans()
+        flip(scan.path, 2000)
+        with pytest.raises(NoDataError):
+            store.load(scan)
+        worker.look()
+        assert len(store.scans()) == expected, minutes
+
+
+def test_a_scan_that_was_damaged_when_the_catalogue_was_lost_is_read_again(worker, store):
+    worker.look()
+    (scan,) = store.scans()
+    flip(scan.path, 2000)
+    for suffix in ("", "-wal", "-shm"):
+        (store.home / f"catalogue.sqlite{suffix}").unlink(missing_ok=True)
+    with pytest.raises(UnavailableError):
+        store.scans()
+    assert store.scans() == []
+    worker.look()
+    assert [one.valid_time for one in store.scans()] == [scan.valid_time]
+    store.load(scan)
+
+
+def test_a_scan_that_is_damaged_after_the_catalogue_was_lost_is_read_again(worker, store):
+    worker.look()
+    (scan,) = store.scans()
+    store.rebuild()  # the names of the ingested files are gone
+    worker.look()
+    flip(scan.path, 2000)
+    with pytest.raises(NoDataError):
+        store.load(scan)
+    worker.look()
+    assert len(store.scans()) == 1
+
+
 def test_a_scan_whose_file_vanished_is_fetched_again(store, worker):
     worker.look()
     (scan,) = store.scans()
@@ -166,6 +219,21 @@ def test_a_polled_file_counts_as_changed_when_it_is_offered_again(tmp_path):
     source.settle(Arrival(file, final=True), intake.Outcome())
     source.offer_again(["scan"])
     assert Marks(tmp_path / "inbox.marks.json").get("scan") == "lost"
+    source.settle(Arrival(file, final=True), intake.Outcome())
+    source.offer_again([EVERYTHING])
+    assert Marks(tmp_path / "inbox.marks.json").get("scan") == "lost"
+
+
+def test_of_a_folder_the_files_of_a_day_are_offered_again(tmp_path):
+    source = DirectorySource(tmp_path)
+    for name, age_s in (("new", 3600), ("old", 90_000)):
+        (tmp_path / name).write_bytes(b"x")
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    for arrival in source.look():
+        source.settle(arrival, intake.Outcome())
+    assert not list(source.look())
+    source.offer_again([EVERYTHING])
+    assert [one.path.name for one in source.look()] == ["new"]
 
 
 def test_a_scan_that_is_ahead_of_the_clock_is_refused_and_never_the_newest(tmp_path, worker, store, monkeypatch):

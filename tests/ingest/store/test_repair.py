@@ -134,6 +134,19 @@ def test_a_damaged_database_never_becomes_the_second_copy(store):
     assert backup.copies_of(database, folder) == [good]
 
 
+def test_a_database_with_one_damaged_page_never_becomes_the_second_copy(store):
+    database, folder = checkpointed(store), store.home / backup.FOLDER
+    good = backup.make_copy(database, folder, NOW)
+    with closing(sqlite3.connect(database)) as connection:
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'scans'").fetchone()[0]
+    content = bytearray(database.read_bytes())
+    content[4096 * (page - 1) : 4096 * page] = b"\x5a" * 4096
+    database.write_bytes(content)  # copying it page by page finds nothing
+    with pytest.raises(UnavailableError, match="integrity_check"):
+        backup.make_copy(database, folder, NOW + timedelta(days=1))
+    assert backup.copies_of(database, folder) == [good]
+
+
 def test_a_damaged_copy_is_passed_over(store):
     database, folder = checkpointed(store), store.home / backup.FOLDER
     old = backup.make_copy(database, folder, NOW)

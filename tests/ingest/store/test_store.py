@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from ingest.store import scanfile
 from ingest.store.database import upsert
 from ingest.store.index import Index
 from ingest.store.live import Store
+from ingest.store.locks import write_lock
 from ingest.store.shelf import is_worse
 from ingest.store.tables import ScanRow
 from ingest.windows.regrid import model_grid, onto
@@ -100,6 +102,18 @@ def test_another_content_of_the_same_time_replaces_and_is_logged(store, caplog):
     (scan,) = store.scans()
     np.testing.assert_array_equal(store.load(scan).rate_mmh_HW, frame_at(seed=2).rate_mmh_HW)
     assert "another content replaces it" in caplog.text
+
+
+def test_a_scan_of_another_grid_gives_its_place_to_that_of_the_product(store):
+    other = Grid(RADOLAN_SPHERE, 0.0, -4_000_000.0, 1000.0, 1000.0, 12, 15, "other")
+    fill(store, 0, 5, 10)
+    assert store.put(frame_at(15, grid=other)) is True
+    assert store.put(frame_at(15)) is True
+    assert [scan.grid_key for scan in store.scans()] == [GRID.key] * 4
+    assert store.put(frame_at(15, grid=other)) is False
+    assert store.put(frame_at(20, grid=other)) is True, "a product may change its grid"
+    fill(store, 25, 30, 35, 40, 45, grid=other)
+    assert store.put(frame_at(20)) is False
 
 
 def test_an_other_peoples_forecast_never_becomes_a_scan(store):
@@ -250,6 +264,24 @@ def test_a_store_can_move(store, tmp_path):
     other = Store(moved)
     (scan,) = other.scans()
     assert other.load(scan).valid_time == T0
+
+
+@pytest.mark.parametrize("way", ["put", "put_file"])
+def test_a_writer_waits_for_the_one_before(store, way):
+    def write() -> None:
+        if way == "put":
+            store.put(frame_at())
+        else:
+            store.put_file([frame_at()], None, "name")
+
+    writer = threading.Thread(target=write)
+    with write_lock(store.home):
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        assert not list(store.home.rglob("*.nc"))
+    writer.join()
+    assert len(store.scans()) == 1
 
 
 def put_all(home: Path, minutes: list[int], gate) -> None:

@@ -40,6 +40,15 @@ def test_a_damaged_forecast_is_made_again_alike(open_world, rain):
     assert world.service.baselines.make_again() == 0
 
 
+def test_a_forecast_that_is_whole_is_never_set_aside(open_world, rain):
+    world = filled(open_world, rain)
+    forecast = world.service.forecast_stored(START + timedelta(hours=2))
+    reported = DamagedFileError(forecast.path, "as another process saw it before it was made again")
+    assert not world.service.healing.set_aside(reported)
+    assert world.service.get(forecast.id).path.is_file()
+    assert not list((world.home / "quarantine").glob("*"))
+
+
 def test_the_newest_forecast_that_is_whole_is_the_latest(open_world, rain):
     world = filled(open_world, rain)
     before = world.service.forecast_stored(START + timedelta(hours=3))

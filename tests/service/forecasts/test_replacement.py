@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import pytest
 
-from core.errors import ConflictError, UnavailableError
+from core.errors import ConflictError, NoDataError, UnavailableError
 from service.forecasts.replacement import MOST_REPLACED
 from service.tasks import forecasts as tasks
 from tests.service.conftest import START, Fading
@@ -55,6 +55,37 @@ def counted(world):
 
 def put(world, rain, *minutes):
     world.put(*(rain(minute) for minute in minutes))
+
+
+def test_a_whole_forecast_counts_again_when_the_lost_scan_is_back(world, rain):
+    put(world, rain, *EVERY_5)
+    while run(world):
+        pass
+    whole = world.service.latest()
+    scan = world.store.scans()[-5]
+    scan.path.unlink()
+    with pytest.raises(NoDataError):
+        world.store.load(scan)
+    partial = world.service.forecast_stored(NOON)
+    assert (world.service.latest().id, partial.status) == (partial.id, "degraded")
+    put(world, rain, 100)
+    while run(world):
+        pass
+    assert world.service.latest().id == whole.id
+    assert world.service.latest().issued_at > partial.issued_at
+    assert not world.service.schedule.queued()[1:], "the first scan of all alone waits for ever"
+
+
+def test_a_lost_file_that_is_made_again_replaces_nothing(world, rain):
+    put(world, rain, *(minutes for minutes in EVERY_5 if minutes != 100))
+    partial = world.service.forecast_stored(NOON)
+    put(world, rain, 100)
+    whole = world.service.forecast_stored(NOON)
+    partial.path.unlink()
+    world.service.healing.lose(partial)
+    assert world.service.baselines.make_again() == 1
+    assert world.service.get(partial.id).issued_at == partial.issued_at
+    assert world.service.latest().id == whole.id
 
 
 @pytest.mark.parametrize(

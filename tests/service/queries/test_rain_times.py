@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,9 +99,13 @@ def test_the_observed_rain_begins_and_ends_with_the_scans():
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
+    return scored_service(tmp_path_factory.mktemp("home"))
+
+
+def scored_service(home: Path) -> NowcastService:
     """A service with one forecast, all of whose leads are observed and scored; and the scans that followed."""
     clock = [NOW]
-    service = service_at(tmp_path_factory.mktemp("home"), clock=lambda: clock[0])
+    service = service_at(home, clock=lambda: clock[0])
     fill(service)
     service.forecast_stored()
     record_rain_times(service, 60)  # nothing is observed yet
@@ -145,6 +150,17 @@ def test_the_record_is_counted_once_and_answered(scored):
     assert all(one["right"] <= one["rained"] <= one["cases"] for one in found["starts"])
     assert found["empty_because"] is None
     assert (found["within_minutes"], found["model"]) == (10, "default")
+
+
+def test_a_damaged_input_keeps_no_record_waiting(tmp_path):
+    scored = scored_service(tmp_path)
+    path = scored.latest().inputs_path
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(content)
+    assert record_rain_times(scored, 60) == 0
+    assert not path.exists(), "it is set aside"
+    assert record_rain_times(scored, 60) == 1
 
 
 def test_the_record_outlives_the_single_scores(scored):
