@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 import shapely
@@ -121,9 +122,10 @@ def atom_index(
         region: of the events; None: of all.
         now: time of a feed without events.
     """
-    here = f"{address}/alerts/cap" + (f"?region={region}" if region else "")
+    query = f"?region={region}" if region else ""
+    here = f"{address}/alerts/cap{query}"
     feed = ET.Element("feed", xmlns=ATOM)
-    ET.SubElement(feed, "id").text = here
+    ET.SubElement(feed, "id").text = _feed_id(settings, query)
     ET.SubElement(feed, "title").text = "Alerts of rain" + (f", {region}" if region else "")
     ET.SubElement(feed, "updated").text = _time(max((one.sent_at for one in found), default=now))
     ET.SubElement(ET.SubElement(feed, "author"), "name").text = str(settings.cap_sender)
@@ -139,6 +141,16 @@ def atom_index(
         ET.SubElement(entry, "link", rel="alternate", type=CAP_TYPE, href=link)
         ET.SubElement(entry, "summary").text = str(one.document["message"])
     return _written(feed)
+
+
+def _feed_id(settings: Settings, query: str) -> str:
+    """Return the id of a feed, which never changes (RFC 4287, 4.2.6), by whatever name a reader reaches the service.
+
+    It is the public address; without one it follows from the sender, by whom each document is identified, too.
+    """
+    if settings.public_url:
+        return f"{settings.public_url.rstrip('/')}/alerts/cap{query}"
+    return uuid5(NAMESPACE_URL, f"mailto:{settings.cap_sender}/alerts/cap{query}").urn
 
 
 def _written(root: ET.Element) -> bytes:

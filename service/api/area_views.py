@@ -12,7 +12,7 @@ from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.queries.amounts import RULE, intervals_mm, totals_mm
 from service.queries.area_members import QUANTILES, AreaEnsemble
-from service.queries.cells import BBox
+from service.queries.cells import OUTSIDE, BBox, box_swap_hint, swap_hint
 from service.queries.longitudes import Polygon
 from service.queries.point import point_series
 from service.queries.probabilities import box_probability_THW
@@ -33,6 +33,9 @@ from service.schemas.areas import (
 NO_MEMBERS: Final = (
     "area probabilities and quantiles are empty or null: ensemble members of this forecast are not available (yet)"
 )
+
+AREA_OUTSIDE: Final = "the area is outside the grid"
+BOX_OUTSIDE: Final = "the box is outside the grid"
 
 
 def box_out(
@@ -56,6 +59,7 @@ def box_out(
         bbox=bbox,
         probability_of=probability_of,
         leads=leads,
+        notes=_outside(forecast, bbox, box),
     )
 
 
@@ -67,7 +71,15 @@ def box_amount_out(backend: Backend, forecast: StoredForecast, bbox: BBox, box: 
             _times(forecast), _fields(forecast, None if box is None else box.total_mm_THW), strict=True
         )
     ]
-    return BoxAmountOut.of(forecast, **run_fields(backend, forecast), **_where(box), bbox=bbox, rule=RULE, leads=leads)
+    return BoxAmountOut.of(
+        forecast,
+        **run_fields(backend, forecast),
+        **_where(box),
+        bbox=bbox,
+        rule=RULE,
+        leads=leads,
+        notes=_outside(forecast, bbox, box),
+    )
 
 
 def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon: float) -> PlaceAmountOut:
@@ -98,6 +110,7 @@ def place_amount_out(backend: Backend, forecast: StoredForecast, lat: float, lon
         analysis_mmh=analysis,
         complete=None not in totals,
         leads=leads,
+        notes=[OUTSIDE + swap_hint(forecast.grid, lat, lon)] if cell is None else [],
     )
 
 
@@ -118,10 +131,20 @@ def area_out(backend: Backend, forecast: StoredForecast, polygon: Polygon, share
         reference_time=forecast.reference_time,
         radar_coverage=area.coverage,
         members=area.ensemble and area.ensemble.members,
-        notes=[] if area.ensemble or not area.cells else [NO_MEMBERS],
+        notes=_area_notes(forecast, area, polygon),
         rule=RULE,
         leads=[AreaLeadOut(**lead) for lead in leads],
     )
+
+
+def _area_notes(forecast: StoredForecast, area: AreaSeries, polygon: Polygon) -> list[str]:
+    if not area.cells:
+        return [AREA_OUTSIDE + box_swap_hint(forecast.grid, polygon.bounds)]
+    return [] if area.ensemble else [NO_MEMBERS]
+
+
+def _outside(forecast: StoredForecast, bbox: BBox, box: BoxField | None) -> list[str]:
+    return [BOX_OUTSIDE + box_swap_hint(forecast.grid, bbox)] if box is None else []
 
 
 def _area_lead(forecast: StoredForecast, area: AreaSeries, lead: int, shares: Sequence[float]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from service.api.backend import BackendDep
 from service.api.errors import documented
 from service.forecasts.catalogue import Version
 from service.forecasts.nowcast import NowcastService, StoredForecast
-from service.queries.cells import is_on_earth
+from service.queries.cells import checked_place
 
 LATEST: Final = "latest"
 SURE_S: Final = 1.0
@@ -119,12 +119,7 @@ async def place(
     Raises:
         InputError: not a place on Earth.
     """
-    if not (-90 <= lat <= 90 and -180 <= lon <= 360):
-        swapped = "; they seem to be swapped" if is_on_earth(lon, lat) else ""
-        raise InputError(
-            f"expected lat within -90 to 90 and lon within -180 to 360 degrees, got lat={lat}, lon={lon}{swapped}"
-        )
-    return lat, lon - 360.0 if lon > 180 else lon
+    return checked_place(lat, lon)
 
 
 def _degrees(values: object) -> object:

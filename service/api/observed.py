@@ -17,6 +17,7 @@ from service.api.proxies import public_prefix
 from service.api.views import grid_out
 from service.forecasts.image import image_png, visible_scale
 from service.forecasts.statement import Statement
+from service.queries.cells import OUTSIDE, swap_hint
 from service.queries.observed import FRAMES, ObservedSeries, observed_series, recent_scans, scan_at
 from service.schemas.forecasts import Time
 from service.schemas.listings import ObservedOut, ObservedPointOut, RecentFrameOut
@@ -108,6 +109,7 @@ def _recent(backend: Backend, newest: Scan) -> dict[str, Any]:
 
 def _point(backend: Backend, query: PlacesQuery, lat: float, lon: float, series: ObservedSeries) -> ObservedPointOut:
     recent, zone = _recent(backend, series.scans[-1]), query.zone_at(lat, lon)
+    grid = FRAMES.read(backend.service.store, series.scans[-1]).grid
     return ObservedPointOut(
         **{**recent, "newest": recent["newest"].astimezone(zone)},
         lat=lat,
@@ -118,6 +120,7 @@ def _point(backend: Backend, query: PlacesQuery, lat: float, lon: float, series:
             ObservedNowOut(valid_time=scan.valid_time.astimezone(zone), rate_mmh=rate_mmh)
             for scan, rate_mmh in zip(series.scans, series.rate_mmh, strict=True)
         ],
+        notes=[] if grid.cell_of(lat, lon) else [OUTSIDE + swap_hint(grid, lat, lon)],
     )
 
 

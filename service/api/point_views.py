@@ -15,7 +15,7 @@ from service.api.views import run_fields
 from service.forecasts.fields import FIELDS
 from service.forecasts.members import amounts_at
 from service.forecasts.nowcast import StoredForecast
-from service.queries.cells import BBox, box_block, swap_hint
+from service.queries.cells import OUTSIDE, BBox, box_block, box_swap_hint, swap_hint
 from service.queries.motion import motion_at, motion_vectors, speed_kmh, towards_degrees
 from service.queries.point import PointSeries, point_series, rain_at
 from service.queries.rain import RAIN_MMH, NextRain
@@ -31,7 +31,6 @@ CSV_QUANTILES: Final = ("q10", "q50", "q90")
 NO_AMOUNTS: Final = "amounts are null: ensemble members of this forecast are not available (yet)"
 NO_MOTION: Final = "this forecast holds no motion: it is of a model or of a version without it"
 NO_CELLS: Final = "the box is outside the grid"
-OUTSIDE: Final = "the place is outside the grid"
 INFLOW: Final = (
     "at leads with `known` false rain can flow in from outside the observed area: a rate of 0 does not mean dry there"
 )
@@ -80,7 +79,7 @@ def motion_document(backend: Backend, forecast: StoredForecast, every_km: float,
     is_off = bbox is not None and block is None
     found = None if is_off else motion_vectors(forecast, every_km, block)
     vectors = () if found is None else zip(found.lon, found.lat, found.eastward_ms, found.northward_ms, strict=True)
-    note = NO_CELLS if is_off else NO_MOTION
+    note = NO_CELLS + box_swap_hint(forecast.grid, bbox) if bbox is not None and is_off else NO_MOTION
     return MotionOut.of(
         forecast,
         **run_fields(backend, forecast),

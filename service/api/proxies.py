@@ -120,7 +120,7 @@ def _configured(url: str) -> PublicAddress:
 def _stated(scope: Scope, guard: Guard) -> PublicAddress:
     """Return the address that a trusted proxy states; a part that is not of the expected form is ignored."""
     headers, hop = Headers(scope=scope), guard.outermost_hop(scope)
-    proto, host, prefix = (_first(headers, f"x-forwarded-{name}") for name in ("proto", "host", "prefix"))
+    proto, host, prefix = (_only(headers, f"x-forwarded-{name}") for name in ("proto", "host", "prefix"))
     if scope["app"].state.backend.settings.proxy_headers == "forwarded":
         proto = host = prefix = ""
     if hop is not None:
@@ -133,6 +133,10 @@ def _stated(scope: Scope, guard: Guard) -> PublicAddress:
     )
 
 
-def _first(headers: Headers, name: str) -> str:
-    """Return the first value, which the outermost proxy has written."""
-    return headers.get(name, "").split(",")[0].strip()
+def _only(headers: Headers, name: str) -> str:
+    """Return the value of a header if all proxies state the same one, else nothing.
+
+    Of several the first one is the outermost proxy's, or the client's own where that proxy appends.
+    """
+    found = {one.strip() for field in headers.getlist(name) for one in field.split(",")}
+    return found.pop() if len(found) == 1 else ""

@@ -18,7 +18,7 @@ from service.api.errors import documented
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.foreign.newest import NewestDep
-from service.queries.cells import Block
+from service.queries.cells import Block, checked_place, swap_hint
 
 router = APIRouter(tags=["interfaces of others"])
 
@@ -26,6 +26,8 @@ PER_MMH: Final = 100 / 12
 """Hundredths of a millimetre in five minutes of 1 mm/h."""
 
 NOT_KNOWN: Final = -1
+LATITUDES: Final[dict[str, Any]] = {"minimum": -90, "maximum": 90}
+LONGITUDES: Final[dict[str, Any]] = {"minimum": -180, "maximum": 360}
 MOST_PLAIN_CELLS: Final = 200_000
 Form = Literal["compressed", "bytes", "plain"]
 
@@ -38,8 +40,8 @@ def read_bright_sky_radar(
         str | None,
         Query(description="top,left,bottom,right in grid cells from the north-west, inclusive", max_length=60),
     ] = None,
-    lat: Annotated[float | None, Query(description="latitude in degrees north", ge=-90, le=90)] = None,
-    lon: Annotated[float | None, Query(description="longitude in degrees east", ge=-180, le=360)] = None,
+    lat: Annotated[float | None, Query(description="latitude in degrees north", json_schema_extra=LATITUDES)] = None,
+    lon: Annotated[float | None, Query(description="longitude in degrees east", json_schema_extra=LONGITUDES)] = None,
     distance: Annotated[int, Query(description="metres from the place to each side", ge=0, le=5_000_000)] = 200_000,
     form: Annotated[
         Form, Query(alias="format", description="compressed and bytes: base64; plain: nested lists")
@@ -47,10 +49,8 @@ def read_bright_sky_radar(
 ) -> dict[str, Any]:
     """Return the newest scan and the leads of the next two hours, whole or in a box."""
     del backend
-    if (lat is None) != (lon is None):
-        raise InputError("lat, lon: expected both or none")
-    position = None if lat is None or lon is None else forecast.grid.cell_of(lat, lon)
-    block = _block(forecast, bbox, position, distance, asked=lat is not None)
+    position = _position(forecast, lat, lon, needed=bbox is None)
+    block = _block(forecast, bbox, position, distance)
     if form == "plain" and block.cells > MOST_PLAIN_CELLS:
         raise InputError(f"format: expected compressed or bytes for {block.cells} grid cells, got plain")
     corners = block.grid(forecast.grid).corners_lon_lat()
@@ -64,9 +64,26 @@ def read_bright_sky_radar(
     return answer
 
 
-def _block(
-    forecast: StoredForecast, bbox: str | None, position: tuple[int, int] | None, distance: int, *, asked: bool
-) -> Block:
+def _position(
+    forecast: StoredForecast, lat: float | None, lon: float | None, *, needed: bool
+) -> tuple[int, int] | None:
+    """Return the grid cell of a place; None without one, or outside the grid where it is not needed.
+
+    Raises:
+        InputError: half a place, one that is not on Earth, or outside the grid.
+    """
+    if lat is None and lon is None:
+        return None
+    if lat is None or lon is None:
+        raise InputError("lat, lon: expected both or none")
+    position = forecast.grid.cell_of(*checked_place(lat, lon))
+    if position is None and needed:
+        hint = swap_hint(forecast.grid, lat, lon)
+        raise InputError(f"lat, lon: expected a place on the grid of the forecast, got one outside of it{hint}")
+    return position
+
+
+def _block(forecast: StoredForecast, bbox: str | None, position: tuple[int, int] | None, distance: int) -> Block:
     height, width = forecast.grid.shape
     if bbox is not None:
         top, left, bottom, right = _whole_numbers(bbox)
@@ -76,8 +93,6 @@ def _block(
             *(position[0] - cells, position[1] - cells),
             *(position[0] + cells, position[1] + cells),
         )
-    elif asked:
-        raise InputError("lat, lon: expected a place on the grid of the forecast, got one outside of it")
     else:
         return Block(0, height, 0, width)
     found = Block(max(top, 0), min(bottom + 1, height), max(left, 0), min(right + 1, width))

@@ -19,6 +19,7 @@ from service.api.errors import documented, problem
 from service.api.lookup import MOST_PLACES
 from service.forecasts.nowcast import StoredForecast
 from service.foreign.newest import NewestDep, depth_mm, point_at, rain_probability, rates_of
+from service.queries.cells import checked_place
 from service.queries.zones import zone_at, zone_of
 from service.schemas.places import PointOut
 
@@ -88,10 +89,7 @@ def _places(latitude: str, longitude: str) -> list[tuple[float, float]]:
         raise InputError(
             f"latitude, longitude: expected as many, at most {MOST_PLACES}, got {len(lats)} and {len(lons)}"
         )
-    for lat, lon in zip(lats, lons, strict=True):
-        if not (-90 <= lat <= 90 and -180 <= lon <= 360):
-            raise InputError(f"expected latitude within -90 to 90 and longitude within -180 to 360, got {lat}, {lon}")
-    return [(lat, lon - 360 if lon > 180 else lon) for lat, lon in zip(lats, lons, strict=True)]
+    return [checked_place(lat, lon, ("latitude", "longitude")) for lat, lon in zip(lats, lons, strict=True)]
 
 
 def _heights(elevation: str, places: int) -> list[float]:

@@ -12,6 +12,7 @@ from core.grid import Grid
 from core.times import iso
 from service.api.csv_tables import csv_text
 from service.forecasts.records import StoredForecast
+from service.queries.cells import OUTSIDE, swap_hint
 from service.queries.quantities import Quantity, quantities_of, quantity_THW
 from service.queries.regions import BoxField
 
@@ -56,7 +57,8 @@ def place_coverage(
     domain = _domain("PointSeries", axes, _geographic())
     values = {name: None if box is None else quantity_THW(forecast, box, name)[leads, 0, 0] for name in names}
     ranges = {name: _array(found, ["t"], [len(leads)]) for name, found in values.items()}
-    return _coverage(forecast, domain, ranges, box)
+    note = {} if box is not None else {"nowcast:note": OUTSIDE + swap_hint(forecast.grid, lat, lon)}
+    return {**_coverage(forecast, domain, ranges, box), **note}
 
 
 def grid_coverage(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
 import shapely
@@ -31,7 +32,7 @@ from service.ogc.coverages import (
 from service.ogc.edr_meta import COLLECTION, COVERAGE_JSON
 from service.ogc.edr_query import EdrQuery, EdrRoute, QueryDep, chosen_leads, chosen_names
 from service.queries.areas import checked_polygon
-from service.queries.cells import Block
+from service.queries.cells import Block, box_swap_hint, checked_place
 from service.queries.quantities import quantities_file
 from service.queries.regions import BoxField, box_field, cut, polygon_field
 
@@ -183,6 +184,8 @@ def read_position(coords: Places, query: QueryDep, run: RunDep, backend: Backend
     places = shapely.get_coordinates(geometry).tolist()
     if len(places) > MOST_PLACES:
         raise TooLargeError(f"coords: expected at most {MOST_PLACES} places, got {len(places)}")
+    for lon, lat in places:
+        checked_place(lat, lon, ("latitude (second in coords)", "longitude (first in coords)"))
     boxes = [_cell(run, lon, lat) for lon, lat in places]
     leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
     part = f"position {coords}"
@@ -200,7 +203,8 @@ def read_position(coords: Places, query: QueryDep, run: RunDep, backend: Backend
 def read_area(coords: Outline, query: QueryDep, run: RunDep, backend: BackendDep, request: Request) -> Response:
     """Return the grid cells that the polygon touches."""
     polygon = checked_polygon(parsed_wkt(coords))
-    return _field(request, backend, run, f"area {coords}", query, lambda: polygon_field(run, polygon))
+    hint = partial(box_swap_hint, run.grid, polygon.bounds)
+    return _field(request, backend, run, f"area {coords}", query, lambda: polygon_field(run, polygon), hint)
 
 
 @router.get(OF_RUN + "/cube", summary="A run in a box", dependencies=[InCollection, InRun], **FIELD)
@@ -221,7 +225,8 @@ def read_cube(
     """
     box = parsed_bbox(bbox)
     part = f"cube {bbox} {resolution_x} {resolution_y}"
-    return _field(request, backend, run, part, query, lambda: box_field(run, box), (resolution_y, resolution_x))
+    hint, resolution = partial(box_swap_hint, run.grid, box), (resolution_y, resolution_x)
+    return _field(request, backend, run, part, query, lambda: box_field(run, box), hint, resolution)
 
 
 def _cell(run: StoredForecast, lon: float, lat: float) -> BoxField | None:
@@ -236,9 +241,13 @@ def _field(
     part: str,
     query: EdrQuery,
     cells: Callable[[], BoxField | None],
+    hint: Callable[[], str],
     resolution: tuple[int | None, int | None] | None = None,
 ) -> Response:
-    """Answer with the cells of a box or polygon; those of a box are thinned to a `resolution` (rows, columns)."""
+    """Answer with the cells of a box or polygon; those of a box are thinned to a `resolution` (rows, columns).
+
+    What `hint` returns follows the message that they are outside the grid.
+    """
     leads, names = chosen_leads(run, query.times), chosen_names(run, query.names)
 
     def content() -> bytes:
@@ -246,7 +255,7 @@ def _field(
         if query.kind == NETCDF:
             return _netcdf(run, box, names, leads)
         if box is None:
-            raise NoDataError(f"{part[:MAX_SHOWN]} is outside the grid; see `extent` of the collection")
+            raise NoDataError(f"{part[:MAX_SHOWN]} is outside the grid; see `extent` of the collection{hint()}")
         every = (1, 1) if resolution is None else thinning(box.block.shape, resolution, MOST_CELLS)
         if resolution is None and box.block.cells > MOST_CELLS:
             raise TooLargeError(

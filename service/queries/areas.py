@@ -14,7 +14,7 @@ from scipy.interpolate import RectBivariateSpline
 from core.arrays import Float64Field
 from core.errors import InputError, TooLargeError, shown
 from core.grid import METRES_PER_DEGREE, Grid
-from service.queries.cells import Block, touched
+from service.queries.cells import Block, is_on_earth, touched
 from service.queries.longitudes import Polygon, check_edges, near_grid, pieces_within
 from service.queries.shares import shares_of
 
@@ -64,6 +64,11 @@ def checked_polygon(polygon: shapely.Geometry) -> Polygon:
         raise InputError(
             "polygon: expected longitudes within -180 to 360, at most 360 from west to east, and latitudes within -90 "
             f"to 90 degrees, got {west:g} {south:g} to {east:g} {north:g}"
+            + (
+                "; did you mean longitude before latitude?"
+                if is_on_earth(west, south) and is_on_earth(east, north)
+                else ""
+            )
         )
     check_edges(polygon)
     if not polygon.is_valid:

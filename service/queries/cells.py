@@ -13,6 +13,7 @@ from service.queries.longitudes import at_most_180, spans_near
 
 BBox = tuple[float, float, float, float]
 
+OUTSIDE: Final = "the place is outside the grid"
 EDGE_POINTS: Final = 65
 """Points along each edge of a box, which is curved on the grid's projection."""
 
@@ -22,11 +23,55 @@ def is_on_earth(lat: float, lon: float) -> bool:
     return -90 <= lat <= 90 and -180 <= lon <= 360
 
 
+def checked_place(lat: float, lon: float, names: tuple[str, str] = ("lat", "lon")) -> tuple[float, float]:
+    """Return latitude and longitude of a place on Earth, longitudes of 180 to 360 degrees as those of the west.
+
+    Args:
+        lat: in degrees.
+        lon: in degrees.
+        names: of the two parameters, for the message.
+
+    Raises:
+        InputError: not on Earth; if it was with the two swapped, the message asks whether that is meant.
+    """
+    if is_on_earth(lat, lon):
+        return lat, at_most_180(lon)
+    meant = f"; did you mean {names[0]}={lon:g}, {names[1]}={lat:g}?" if is_on_earth(lon, lat) else ""
+    raise InputError(
+        f"expected {names[0]} within -90 to 90 and {names[1]} within -180 to 360 degrees, got {names[0]}={lat}, "
+        f"{names[1]}={lon}{meant}"
+    )
+
+
 def swap_hint(grid: Grid, lat: float, lon: float) -> str:
     """Return that a place outside the grid would be inside with its coordinates swapped; empty where it would not."""
     if not is_on_earth(lon, lat) or grid.cell_of(lon, lat) is None:
         return ""
     return f"; swapped, as lat {lon:g} and lon {lat:g}, it would be inside"
+
+
+def box_swap_hint(grid: Grid, bbox: BBox) -> str:
+    """Return that a box outside the grid would touch it with its coordinates swapped; empty where it would not."""
+    swapped = _swapped(bbox)
+    if swapped is None or box_block(grid, swapped) is None:
+        return ""
+    return f"; swapped, as {_text(swapped)}, it would be inside"
+
+
+def _swapped(bbox: BBox) -> BBox | None:
+    """Return a box with latitudes and longitudes swapped, if that is one on Earth."""
+    west, south, east, north = bbox
+    swapped = south, west, north, east
+    return swapped if _is_box(swapped) else None
+
+
+def _is_box(bbox: BBox) -> bool:
+    west, south, east, north = bbox
+    return all(-180 <= lon <= 360 for lon in (west, east)) and -90 <= south < north <= 90 and west != east
+
+
+def _text(bbox: BBox) -> str:
+    return ",".join(f"{edge:g}" for edge in bbox)
 
 
 @dataclass(frozen=True)
@@ -83,10 +128,12 @@ def checked_bbox(bbox: BBox) -> BBox:
         InputError: not on Earth, or without height or width.
     """
     west, south, east, north = bbox
-    if not (all(-180 <= lon <= 360 for lon in (west, east)) and -90 <= south < north <= 90 and west != east):
+    if not _is_box(bbox):
+        swapped = _swapped(bbox)
         raise InputError(
             "bbox: expected west,south,east,north with longitudes within -180 to 360 and latitudes within -90 to 90 "
-            f"degrees, south below north and west different from east, got {west:g},{south:g},{east:g},{north:g}"
+            f"degrees, south below north and west different from east, got {_text(bbox)}"
+            + ("" if swapped is None else f"; did you mean {_text(swapped)}?")
         )
     if east - west >= 360:
         return -180.0, south, 180.0, north

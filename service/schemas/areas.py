@@ -21,6 +21,7 @@ class AreaRunOut(RunOut):
     """The forecast behind a box or an area, and its coverage by radars."""
 
     radar_coverage: RadarCoverage
+    notes: list[str] = Field(default=[], description="why parts of this response are null or empty")
 
 
 class BoxLeadOut(Out):
@@ -154,7 +155,6 @@ class AreaOut(AreaRunOut):
     area_km2: float = Field(description="true area on the grid's ellipsoid")
     cells: int = Field(description="number of grid cells that the polygon touches")
     members: int | None = Field(None, description="number of ensemble members; null where there are none (yet)")
-    notes: list[str] = Field(default=[], description="why parts of this response are null or empty")
     rule: str
     leads: list[AreaLeadOut]
 

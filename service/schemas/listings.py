@@ -187,6 +187,7 @@ class ObservedPointOut(RecentOut):
     time_zone: str = Field("UTC", description="IANA name of the zone of all times, from `tz`")
     radar_coverage: RadarCoverage
     series: list[ObservedNowOut] = Field(description="ascending in time; null where not observed")
+    notes: list[str] = Field(default=[], description="why all values are null")
 
 
 class RecentFrameOut(Out):

@@ -33,3 +33,4 @@ class MinutesOut(Out):
     summary: str = Field(description="when it rains, in a sentence")
     next_hour: str | None = Field(description="depth of the next hour in words; null without ensemble members")
     minutes: list[MinuteOut] = Field(description="now, then every lead")
+    notes: list[str] = Field(default=[], description="why values are null or not known")

@@ -64,7 +64,10 @@ class Email(Channel):
         if settings.smtp_url is None:
             return None
         if settings.email_from is None or not ADDRESS.fullmatch(parseaddr(settings.email_from)[1]):
-            return "NOWCAST_EMAIL_FROM: expected a sender such as rain@example.org where NOWCAST_SMTP_URL is set"
+            return (
+                "NOWCAST_EMAIL_FROM: expected a sender such as rain@example.org, whose domain has a dot, where "
+                "NOWCAST_SMTP_URL is set"
+            )
         try:
             server_of(settings)
             required_address(settings, LINKS)
@@ -80,7 +83,9 @@ class Email(Channel):
             )
         address = str(target["address"])
         if len(address) > LONGEST_ADDRESS or not ADDRESS.fullmatch(address):
-            raise InputError("targets.address: expected one such as name@example.org, got another text")
+            raise InputError(
+                "targets.address: expected one such as name@example.org, whose domain has a dot, got another text"
+            )
 
     def welcome(self, target: Target, settings: Settings, language: Language) -> None:
         """Ask the address to agree, unless it has agreed or was asked today.

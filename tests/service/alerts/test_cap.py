@@ -1,5 +1,6 @@
 """The CAP feed: documents of the standard's form, in a chain, of public rules alone."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -8,8 +9,9 @@ import pytest
 from lxml import etree
 from starlette.testclient import TestClient
 
+from core.settings import Settings
 from service.access.keybook import KeyBook
-from service.alerts.cap import public_events
+from service.alerts.cap import atom_index, public_events
 from service.alerts.messages import service_address
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
@@ -150,3 +152,19 @@ def test_without_a_sender_there_is_no_feed(tmp_path):
         assert client.get("/alerts/cap").status_code == 404
         refused = client.post("/rules", json=RULE, headers={"X-API-Key": boss})
         assert (refused.status_code, "NOWCAST_CAP_SENDER" in refused.text) == (422, True)
+
+
+@pytest.mark.parametrize("public_url", [None, "https://rain.example.org/x/"])
+def test_the_id_of_the_feed_is_the_same_for_every_reader(public_url):
+    settings = Settings(cap_sender="rain@example.org", public_url=public_url)
+    ids = [
+        {
+            ET.fromstring(atom_index([], settings, address, region, datetime.now(UTC))).findtext(f"{ATOM}id")
+            for address in ("http://10.0.0.1:8000", "https://rain.example.org/x")
+        }
+        for region in (None, "DE-BY")
+    ]
+    assert [len(one) for one in ids] == [1, 1], "whatever name a reader reaches the service by"
+    assert ids[0] != ids[1]
+    if public_url:
+        assert ids[1] == {"https://rain.example.org/x/alerts/cap?region=DE-BY"}

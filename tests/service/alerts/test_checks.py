@@ -86,3 +86,13 @@ def test_no_message_has_a_link_that_leads_to_its_reader_s_own_machine(tmp_path, 
     unaddressed: Any = settings.model_copy(update={"mqtt_url": BROKER, "wis2_topic": WIS2})
     service: Any = None  # not even looked at
     assert announce(service, rule_book(settings).engine, unaddressed) == 0
+
+
+@pytest.mark.parametrize("address", ["anna@localhost", "anna@mail", "anna"])
+def test_an_address_whose_domain_has_no_dot_is_refused_with_that_reason(tmp_path, address):
+    settings = {**MAIL, "public_url": "https://rain.example.org"}
+    with running(service_at(tmp_path, **settings)) as client:
+        answer = client.post("/rules", json={**RULE, "targets": [{"kind": "email", "address": address}]})
+    assert answer.status_code == 422
+    assert "whose domain has a dot" in answer.text
+    assert address not in answer.json()["detail"]

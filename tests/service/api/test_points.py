@@ -93,7 +93,7 @@ def test_a_place_whose_coordinates_are_swapped_is_noted(client):
     assert client.get("/nowcast/latest/point?lat=-51&lon=-10").json()["notes"] == ["the place is outside the grid"]
     answer = client.get("/nowcast/latest/point?lat=120&lon=30")
     assert answer.status_code == 422
-    assert answer.json()["detail"].endswith("got lat=120.0, lon=30.0; they seem to be swapped")
+    assert answer.json()["detail"].endswith("got lat=120.0, lon=30.0; did you mean lat=30, lon=120?")
 
 
 def test_a_baseline_has_no_quantiles(client, service):

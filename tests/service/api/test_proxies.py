@@ -244,3 +244,20 @@ def test_without_the_setting_only_a_tree_of_its_own_lets_this_machine_in(tmp_pat
     texts = {local_access_text(Settings(local_without_key=each)) for each in (True, False)}
     assert len(texts) == 2
     assert all("NOWCAST_LOCAL_WITHOUT_KEY" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ("evil.example, rain.example.org", "http://10.1.1.1"),
+        ("rain.example.org, evil.example", "http://10.1.1.1"),
+        ("rain.example.org, rain.example.org", "https://rain.example.org"),
+        ("rain.example.org", "https://rain.example.org"),
+    ],
+)
+def test_of_several_hosts_none_is_taken(made, sent, expected):
+    with asked(made, trusted_proxies=("10.0.0.0/8",)) as client:
+        proto = "https" if expected.startswith("https") else "https, http"
+        headers = {"X-Forwarded-Host": sent, "X-Forwarded-Proto": proto, "Host": "10.1.1.1"}
+        found = addresses(client, headers)
+        assert found["wms"].startswith(f"{expected}/wms"), found["wms"]
