@@ -1,6 +1,7 @@
 """`python -m models.export`: a checkpoint as one file for programs without this package, checked against the module."""
 
 import io
+import warnings
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -118,7 +119,9 @@ def _as_onnx(model: nn.Module, frames_BTCHW: Tensor) -> tuple[bytes, Tensor]:
         runtime, _ = (import_module(name) for name in ("onnxruntime", "onnxscript"))
     except ImportError as err:
         raise InputError(f"out: a name in .onnx needs onnx, onnxscript and onnxruntime, got no {err.name}") from err
-    program: Any = torch.onnx.export(model, (frames_BTCHW,), dynamo=True, input_names=["frames"], verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program: Any = torch.onnx.export(model, (frames_BTCHW,), dynamo=True, input_names=["frames"], verbose=False)
     content = program.model_proto.SerializeToString()
     session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])
     (given,) = session.run(None, {session.get_inputs()[0].name: frames_BTCHW.numpy()})

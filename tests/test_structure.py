@@ -19,7 +19,14 @@ FUNCTION_LINES = 30
 
 HELPER_LINES = 70
 PLUG_INS = (
-    *("models/cells/", "training/datasets/", "ingest/readers/", "ingest/sources/", "verification/scores/"),
+    *(
+        "models/cells/",
+        "training/datasets/",
+        "training/loggers/",
+        "ingest/readers/",
+        "ingest/sources/",
+        "verification/scores/",
+    ),
     *("benchmarks/peers/", "service/alerts/channels/", "service/foreign/"),
 )
 

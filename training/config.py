@@ -29,7 +29,9 @@ NESTED = ("model_options", "dataset_options")
 HOW_IT_RUNS = frozenset(
     {"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every", "turn_steps"}
 )
-HOW_IT_IS_WATCHED = frozenset({"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard"})
+HOW_IT_IS_WATCHED = frozenset(
+    {"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard", "loggers", "profile"}
+)
 FREE_ON_RESUME = HOW_IT_RUNS | HOW_IT_IS_WATCHED | {"epochs", "max_steps", "early_stopping", "keep"}
 """Keys that a resumed run may change: how it runs, is watched and ends, not what it trains."""
 
@@ -98,6 +100,8 @@ class RunConfig(BaseModel):
     thresholds_mmh: tuple[float, ...] = MAIN_THRESHOLDS_MMH
     log_every: int = Field(10, ge=1, description="steps between rows of metrics.csv and metrics.jsonl")
     tensorboard: bool = Field(False, description="also logs and pictures of forecasts for TensorBoard")
+    loggers: tuple[str, ...] = Field((), description="further loggers of metrics and pictures: wandb, mlflow")
+    profile: int = Field(0, ge=0, description="steps to profile, after four others; 0 profiles none")
 
     @model_validator(mode="before")
     @classmethod
@@ -107,6 +111,11 @@ class RunConfig(BaseModel):
         model = str(values.get("model", cls.model_fields["model"].default))
         own = {"schedule": schedule_of(model), "loss": loss_of(model)}
         return {**{key: value for key, value in own.items() if value is not None}, **values}
+
+    @property
+    def further_loggers(self) -> tuple[str, ...]:
+        """Return the names of all loggers besides the files of the run folder, each once."""
+        return tuple(dict.fromkeys([*(["tensorboard"] if self.tensorboard else []), *self.loggers]))
 
     def build_transform(self) -> Transform:
         """Return the transform between mm/h and network values.
@@ -240,6 +249,11 @@ def processes_here() -> int:
 def place_here() -> int:
     """Return the number of this process among those of this machine."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def tracking_uri() -> str | None:
+    """Return where MLflow's own environment variable wants the runs, None without one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def dataset_options(dataset: str) -> list[str]:

@@ -4,7 +4,7 @@ import errno
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,12 +12,13 @@ from typing import Annotated, Any, Final
 import pytorch_lightning as pl
 import torch
 import typer
+from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from core.errors import ConfigError, NowcastError, UnavailableError
 from models.checkpoint import save_model
 from training.config import RunConfig, is_first_process, resolve
-from training.datasets import DATASETS
+from training.datasets import DATASETS, NowcastDataset
 from training.trainer.best import load_best
 from training.trainer.build import build_datasets, build_module, card
 from training.trainer.exceedance import ExceedanceModule, build_exceedance
@@ -58,9 +59,8 @@ def main(
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
     recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory, a third more computation")] = None,
     compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", help="KEY=VALUE of any key or option in config.yaml")
-    ] = None,
+    profile: Annotated[bool | None, typer.Option("--profile", help="profile three steps: a table and a trace")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE of any key in config.yaml")] = None,
 ) -> None:
     """Train a model; the data set's preset is the paper's setting.
 
@@ -69,8 +69,8 @@ def main(
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps}
     given |= {"batch_size": batch_size, "precision": precision, "devices": devices}
-    given |= {"recompute": recompute, "compile": compiled}
-    with _one_line_errors():
+    given |= {"recompute": recompute, "compile": compiled, "profile": 3 if profile else None}
+    with one_line_errors():
         if resume is not None:
             _resume(resume, dataset, is_elsewhere=config is not None or out is not None, sets=sets or [], **given)
         elif dataset is None:
@@ -89,13 +89,16 @@ def _resume(path: Path, dataset: str | None, *, is_elsewhere: bool, sets: list[s
     train(resolve(dataset, file=folder / CONFIG, sets=sets, goes_on=True, **given), folder, resume=last)
 
 
-def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = None) -> Path:
+def train(
+    config: RunConfig, folder: str | Path, *, resume: str | Path | None = None, watch: Sequence[Callback] = ()
+) -> Path:
     """Train by a resolved configuration and write the checkpoint.
 
     Args:
         config: the resolved configuration.
         folder: the run folder.
         resume: the checkpoint to resume from.
+        watch: further callbacks of Lightning.
 
     Returns:
         The checkpoint's folder.
@@ -126,13 +129,20 @@ def train(config: RunConfig, folder: str | Path, *, resume: str | Path | None = 
         module.load_state_dict(saved["state_dict"])
         log.info("the run already ended at step %d", done)
     else:
-        done = fit(module, *items, folder, record, total_steps=total_steps, resume=resume, done=done)
+        how: dict[str, Any] = {"total_steps": total_steps, "resume": resume, "done": done, "watch": watch}
+        done = fit(module, *items, folder, record, **how)
     if is_first_process():
-        kept, scores = _kept_weights(config, module.model, folder, done)
-        about = card(config, training, record, steps=done, kept=kept, validation=scores)
-        save_model(folder / "checkpoint", module.model, about)
-        log.info("wrote %s: %s weights, of step %d", folder / "checkpoint", kept["kept"], kept["step"])
+        _write_checkpoint(config, training, record, module.model, folder, done)
     return folder / "checkpoint"
+
+
+def _write_checkpoint(
+    config: RunConfig, training: NowcastDataset, record: dict[str, Any], model: nn.Module, folder: Path, done: int
+) -> None:
+    kept, scores = _kept_weights(config, model, folder, done)
+    about = card(config, training, record, steps=done, kept=kept, validation=scores)
+    save_model(folder / "checkpoint", model, about)
+    log.info("wrote %s: %s weights, of step %d", folder / "checkpoint", kept["kept"], kept["step"])
 
 
 def _kept_weights(
@@ -146,7 +156,7 @@ def _kept_weights(
 
 
 @contextmanager
-def _one_line_errors() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Print failures with a cause outside of the program as one line; others keep their traceback."""
     try:
         yield

@@ -109,8 +109,7 @@ def test_float32_is_whole_in_training_unless_tf32_is_asked_for(asked, tmp_path, 
     with_whole_float32(tf32=not asked)
     monkeypatch.setattr("pytorch_lightning.Trainer", lambda **_: seen.append(_flags()))
     config = resolve("kth", file=None, sets=[f"tf32={str(asked).lower()}"])
-    keeper: Any = None
-    fit._trainer(config, tmp_path, MetricsFile(tmp_path / "m.csv"), keeper, validate_every=1, total_steps=1)
+    fit._trainer(config, MetricsFile(tmp_path / "m.csv"), [], validate_every=1, total_steps=1)
     with_whole_float32()
     assert seen == [(asked, asked)]
 

@@ -94,7 +94,7 @@ def test_a_terminal_gets_lightning_s_bar_and_a_file_gets_lines(terminal, monkeyp
 
 
 def test_a_missing_tensorboard_is_reported(event, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.trainer.fit.find_spec", lambda _: None)
+    monkeypatch.setattr("training.loggers.base.find_spec", lambda _: None)
     result = _germany(event, tmp_path / "run", "--max-steps", "1", "--set", "tensorboard=true")
     assert result.exit_code == 2
     assert "the package tensorboard is not installed" in result.output

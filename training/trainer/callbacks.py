@@ -11,11 +11,11 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from core.colours import colours
 from core.progress import time_words
+from training.loggers import DrawsPictures
 
 log = logging.getLogger("training")
 LINE_EVERY_S: Final = 60.0
@@ -143,8 +143,8 @@ class ForecastImages(Callback):
             return
         picture_HWC = mosaic(batch[0][0], batch[1][0], outputs[0], is_rain=bool(pl_module.rain))
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("forecast", picture_HWC, trainer.global_step, dataformats="HWC")
+            if isinstance(logger, DrawsPictures):
+                logger.draw("forecast", picture_HWC, trainer.global_step)
 
 
 def mosaic(past_TCHW: Tensor, future_TCHW: Tensor, forecast_TCHW: Tensor, *, is_rain: bool) -> NDArray[np.uint8]:

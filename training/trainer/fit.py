@@ -4,22 +4,22 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, EMAWeightAveraging, TQDMProgressBar
-from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from core.errors import ConfigError, InputError
 from models.device import with_whole_float32
 from training.config import RunConfig, is_first_process, processes_here
 from training.datasets import NowcastDataset
+from training.loggers import LOGGERS, require_packages
 from training.trainer.best import BestWeights
 from training.trainer.callbacks import ForecastImages, Pace
 from training.trainer.exceedance import ExceedanceModule
@@ -28,6 +28,7 @@ from training.trainer.keeper import AtomicCheckpointIO, Keeper, StoppedError, St
 from training.trainer.loader import train_loader, validation_loader
 from training.trainer.metrics_file import MetricsFile
 from training.trainer.module import NowcastModule
+from training.trainer.profile import StepProfile
 from training.trainer.run_folder import take_back, write_config
 
 log = logging.getLogger("training")
@@ -45,6 +46,7 @@ def fit(
     total_steps: int,
     resume: Path | None = None,
     done: int = 0,
+    watch: Sequence[Callback] = (),
 ) -> int:
     """Train `module` up to `total_steps`, into a run folder.
 
@@ -57,6 +59,7 @@ def fit(
         total_steps: of the run.
         resume: the checkpoint to resume from.
         done: number of steps done in that checkpoint.
+        watch: further callbacks.
 
     Returns:
         Steps done in all; fewer than `total_steps` if the run stopped early.
@@ -74,9 +77,10 @@ def fit(
         turn = done + config.turn_steps if config.turn_steps else None
         how = {"every": config.checkpoint_every, "accumulate": config.accumulate}
         keeper = Keeper(folder, record, signals, last_of_turn=turn, **how, **steps)
-        trainer = _trainer(config, folder, metrics, keeper, **steps)
+        trainer = _trainer(config, metrics, _in_order(config, folder, total_steps, [*watch, keeper]), **steps)
         if is_first_process():  # nothing is written before all parts fit
             write_config(folder, config)
+            trainer.loggers = _loggers(config, folder, metrics)
             metrics.go_on_after(done)
             log.info("%d training windows; %d of %d steps to do", len(training), total_steps - done, total_steps)
         trainer.fit(module, loader, validation_loader(validation, config), ckpt_path=resume, weights_only=True)
@@ -118,7 +122,7 @@ def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
         callbacks.append(TQDMProgressBar(refresh_rate=BAR_EVERY))
     if config.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=config.ema_decay))
-    if config.tensorboard and config.objective == "field":  # the other objective has no field to draw
+    if config.further_loggers and config.objective == "field":  # the other objective has no field to draw
         callbacks.append(ForecastImages())
     if config.early_stopping:
         callbacks.append(EarlyStopping("validation/loss", patience=config.early_stopping))
@@ -126,21 +130,26 @@ def _callbacks(config: RunConfig, total_steps: int) -> list[Callback]:
 
 
 def _loggers(config: RunConfig, folder: Path, metrics: MetricsFile) -> list[Logger]:
-    if not config.tensorboard:
-        return [metrics]
-    if find_spec("tensorboard") is None:
-        raise ConfigError("tensorboard=true, but the package tensorboard is not installed")
-    return [metrics, TensorBoardLogger(folder, name="tensorboard", version="")]
+    """Return the loggers of the process that writes; the folder exists."""
+    values = config.model_dump(mode="json")
+    return [metrics, *(LOGGERS.get(name).build(folder, values) for name in config.further_loggers)]
+
+
+def _in_order(config: RunConfig, folder: Path, total_steps: int, last: Sequence[Callback]) -> list[Callback]:
+    """Return all callbacks: the best weights, copied before an average is exchanged again, then the keeper at the end.
+
+    The keeper writes the state of the others.
+    """
+    profile = [StepProfile(folder, config.profile, accumulate=config.accumulate)] if config.profile else []
+    return [*profile, BestWeights(folder), *_callbacks(config, total_steps), *last]
 
 
 def _trainer(
-    config: RunConfig, folder: Path, metrics: MetricsFile, keeper: Keeper, *, validate_every: int, total_steps: int
+    config: RunConfig, metrics: MetricsFile, callbacks: list[Callback], *, validate_every: int, total_steps: int
 ) -> pl.Trainer:
     with_whole_float32(tf32=config.tf32)
+    require_packages(config.further_loggers)
     here = processes_here() or config.devices
-    # The best weights are first: they are copied before the average is exchanged again; the keeper is last: it writes
-    # the state of the others.
-    callbacks = [BestWeights(folder), *_callbacks(config, total_steps), keeper]
     return pl.Trainer(
         max_steps=total_steps,
         max_epochs=-1,
@@ -155,11 +164,11 @@ def _trainer(
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         log_every_n_steps=config.log_every,
-        logger=_loggers(config, folder, metrics),
+        logger=[metrics],
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_progress_bar=any(isinstance(one, TQDMProgressBar) for one in callbacks),
         enable_model_summary=False,
-        default_root_dir=folder,
+        default_root_dir=metrics.path.parent,
     )
