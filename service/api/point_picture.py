@@ -93,7 +93,8 @@ class PointPicture:
         amount = hour_sum(point, self._language)
         found += [(amount, self._text, self._style.ink)] if amount else []
         if self._alarm:
-            found.append((self._words[self._alarm], self._text, self._style.alarm))
+            alarm = _wrapped(self._words[self._alarm], self._text, room)
+            found += [(line, self._text, self._style.alarm) for line in alarm]
         kind, colour = ("stale", self._style.alarm) if point.stale else ("radar", self._style.faint)
         radar = self._words[kind].format(time=scan_time(point, self._language))
         if point.status == "degraded":

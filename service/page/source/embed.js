@@ -32,7 +32,7 @@ function fill(forecast, point, { attribution }) {
   $("place-words").replaceChildren(...sentences(point, own).map((text) => element("p", {}, text)));
   $("bars").innerHTML = point.radar_coverage === "no coverage" ? "" : bars(point, own);
   const replayed = forecast.weather === "replayed" ? "replayBanner" : "";
-  const warnings = [ageOf(forecast, receipt(forecast), null).stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "degradedBanner" : ""].filter(Boolean);
+  const warnings = [ageOf(forecast, receipt(forecast), null).stale ? "staleBanner" : "", forecast.invented ? "inventedBanner" : replayed, forecast.status === "degraded" ? "incomplete" : ""].filter(Boolean);
   $("status").textContent = warnings.map((name) => words.text(name)).join(" ");
   const scan = forecast.reference_time;
   $("scan-time").textContent = `${words.text("scan")} ${own.isToday(scan) ? "" : own.day(scan)} ${own.clock(scan)} ${own.zoneName(scan)}`;

@@ -33,7 +33,7 @@ export const ENGLISH = {
   archive: "Archive", archiveWhat: "Every forecast of a day against what was observed: choose one, then the layer “Observed at these times”.", day: "Day ({zone})", archiveNone: "No forecast of this day is stored.",
   archiveShow: "Show", menu: "Language, time zone, colours", archived: "archive", archivedBanner: "From the archive: the forecast of {time}, not the newest.", newest: "Show the newest",
   // trust
-  scan: "Scan", degradedBanner: "Degraded: made from incomplete radar data, see the notes.", offline: "No connection: the last forecast kept on this device, of {time}.",
+  scan: "Scan", incomplete: "Made from incomplete radar data.", degradedBanner: "Degraded: made from incomplete radar data, see the notes.", offline: "No connection: the last forecast kept on this device, of {time}.",
   // a place
   lowerBars: "lower bars: probability of ≥ {mmh} mm/h", placeTime: "times of {zone}", sumBand: "{mm} mm in the next hour (10 to 90 %: {low} to {high} mm).", sureness: ", {percent} %",
   record: "When this forecast said {low} to {high} % this far ahead in the last 7 days, it was right in {seen} % of {cells} grid cells.",
@@ -45,7 +45,7 @@ export const ENGLISH = {
   notifyDenied: "the browser does not allow notifications", notifyFailed: "Not possible: {problem}.", notifyKey: "This service takes rules with an API key.", notifyKeyName: "API key",
   notifyRecord: "Of {alerts} alerts for this place {hits} were right; {misses} starts of rain had no alert.", notifyNoRecord: "No alert for this place has been verified yet.",
   // verification
-  period: "Period", lastDay: "the last 24 hours", lastDays: "the last {days} days", threshold: "Rain of at least", otherScore: "Further score", noOther: "none",
+  period: "Period", ofDay: "last 24 hours", ofDays: "last {days} days", lastDay: "the last 24 hours", lastDays: "the last {days} days", threshold: "Rain of at least", otherScore: "Further score", noOther: "none",
   scoresOfPeriod: "All forecasts of {period}, verified with radar observations.", scoresOfThis: "This forecast, verified with radar observations.",
   noScores: "No forecast is verified yet: the first scores follow when the first lead is observed.",
   scheduleAll: "{expected} forecasts were scheduled in {period}: all of them were made.", scheduleMissed: "{expected} forecasts were scheduled in {period}: {missed} of them were not made and have no scores.",

@@ -39,6 +39,10 @@ export function framesOf(forecast, scanTimes, layer = RATE, listed = {}) {
   return frames;
 }
 
+// Minutes from the newest scan to a frame, which may be of an earlier forecast: it stays on the map until the next one is
+// there, and is no longer "now" then.
+export const minutesTo = (frame, forecast) => Math.round((Date.parse(frame.time) - Date.parse(forecast.reference_time)) / MINUTE_MS);
+
 // Index of the newest scan: where the forecast begins.
 export const nowIndex = (frames) => frames.findLastIndex((frame) => frame.lead <= 0);
 

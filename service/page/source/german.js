@@ -33,7 +33,7 @@ export const GERMAN = {
   archive: "Archiv", archiveWhat: "Jede Vorhersage eines Tages gegen das, was kam: eine wählen, dann die Ebene „Zu diesen Zeiten gemessen“.", day: "Tag ({zone})", archiveNone: "Von diesem Tag ist keine Vorhersage gespeichert.",
   archiveShow: "Zeigen", menu: "Sprache, Zeitzone, Farben", archived: "Archiv", archivedBanner: "Aus dem Archiv: die Vorhersage von {time}, nicht die neueste.", newest: "Zur neuesten",
   // trust
-  scan: "Radarbild", degradedBanner: "Eingeschränkt: aus unvollständigen Radardaten gerechnet, siehe Hinweise.", offline: "Keine Verbindung: die letzte auf diesem Gerät gespeicherte Vorhersage, von {time}.",
+  scan: "Radarbild", incomplete: "Aus unvollständigen Radardaten gerechnet.", degradedBanner: "Eingeschränkt: aus unvollständigen Radardaten gerechnet, siehe Hinweise.", offline: "Keine Verbindung: die letzte auf diesem Gerät gespeicherte Vorhersage, von {time}.",
   // a place
   lowerBars: "untere Balken: Wahrscheinlichkeit für ≥ {mmh} mm/h", placeTime: "Zeiten von {zone}", sumBand: "{mm} mm in der nächsten Stunde (10 bis 90 %: {low} bis {high} mm).", sureness: ", {percent} %",
   record: "Wenn diese Vorhersage in den letzten 7 Tagen so weit voraus {low} bis {high} % nannte, traf es in {seen} % von {cells} Gitterzellen zu.",
@@ -45,7 +45,7 @@ export const GERMAN = {
   notifyDenied: "Der Browser erlaubt keine Benachrichtigungen", notifyFailed: "Nicht möglich: {problem}.", notifyKey: "Dieser Dienst nimmt Regeln nur mit einem API-Schlüssel an.", notifyKeyName: "API-Schlüssel",
   notifyRecord: "Von {alerts} Warnungen für diesen Ort trafen {hits} zu; {misses}-mal begann Regen ohne Warnung.", notifyNoRecord: "Noch keine Warnung für diesen Ort ist ausgewertet.",
   // verification
-  period: "Zeitraum", lastDay: "den letzten 24 Stunden", lastDays: "den letzten {days} Tagen", threshold: "Regen von mindestens", otherScore: "Weiteres Maß", noOther: "keines",
+  period: "Zeitraum", ofDay: "letzte 24 Stunden", ofDays: "letzte {days} Tage", lastDay: "den letzten 24 Stunden", lastDays: "den letzten {days} Tagen", threshold: "Regen von mindestens", otherScore: "Weiteres Maß", noOther: "keines",
   scoresOfPeriod: "Alle Vorhersagen aus {period}, mit Radarmessungen geprüft.", scoresOfThis: "Diese Vorhersage, mit Radarmessungen geprüft.",
   noScores: "Noch ist keine Vorhersage geprüft: Die ersten Werte folgen, sobald die erste Vorhersagezeit gemessen ist.",
   scheduleAll: "{expected} Vorhersagen waren in {period} vorgesehen: Alle wurden gerechnet.", scheduleMissed: "{expected} Vorhersagen waren in {period} vorgesehen: {missed} davon wurden nicht gerechnet und haben keine Werte.",

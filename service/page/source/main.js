@@ -159,7 +159,7 @@ function translate() {
   document.title = words.text("title");
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = words.text(node.dataset.text);
   for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", words.text(node.dataset.label));
-  for (const option of $("period").options) option.textContent = words.text(Number(option.value) > 24 ? "lastDays" : "lastDay", { days: option.value / 24 });
+  for (const option of $("period").options) option.textContent = words.text(Number(option.value) > 24 ? "ofDays" : "ofDay", { days: option.value / 24 });
   $("search").placeholder = words.text("search");
   $("zone").textContent = words.isUtc ? "UTC" : words.text("local");
   $("zone").setAttribute("aria-label", words.text("switchZone", { zone: words.text(words.isUtc ? "local" : "utc") }));

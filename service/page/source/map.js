@@ -94,10 +94,12 @@ export class RainMap {
     return L.geoJSON(geometry, { interactive: false, smoothFactor: 0.7, pane, renderer: this.renderers[pane], style }).addTo(this.map);
   }
 
-  // Draw land and lines again in the colours of the page, which are others in the dark.
+  // Draw all but the rain again in the colours of the page, which are others in the dark.
   recolour() {
     if (this.base) this.showLand();
     if (this.outside) this.outside.setStyle({ color: colour("--outside-line"), fillColor: colour("--outside") });
+    if (this.marker) this.marker.setStyle({ color: colour("--mark") });
+    if (this.arrows) this.arrows.setStyle({ color: colour("--town") });
   }
 
   translate(zoomIn, zoomOut, language) {

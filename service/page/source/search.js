@@ -6,8 +6,15 @@ const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replaceAll(
 // its language. The name of one in a language:
 export const nameIn = (place, language) => (place[6] === language ? place[5] : place[0]);
 
-// Names that begin with the text come before those that hold it.
-export function findPlaces(places, text, most = 8) {
+// Places of the map's own area come before all others, and names that begin with the text before those that hold it.
+// `outline` is the edge of the area: [longitude, latitude] each.
+export function findPlaces(places, text, most = 8, outline = null) {
+  if (outline) {
+    const [west, east, south, north] = [0, 0, 1, 1].map((axis, side) => Math[side % 2 ? "max" : "min"](...outline.map((point) => point[axis])));
+    const isNear = ([, , lat, lon]) => lat >= south && lat <= north && lon >= west && lon <= east;
+    const found = findPlaces(places.filter(isNear), text, most);
+    return [...found, ...findPlaces(places.filter((place) => !isNear(place)), text, most - found.length)];
+  }
   const wanted = plain(text);
   if (!wanted) return [];
   const first = [];

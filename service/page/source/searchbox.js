@@ -5,6 +5,8 @@ import { $, element, say } from "./dom.js";
 import { findPlaces, nameIn } from "./search.js";
 import { state } from "./shared.js";
 
+const MOST = 8;
+
 const box = { items: [], active: -1, onChoose: () => {} };
 
 export async function places() {
@@ -21,7 +23,7 @@ export function startSearch(onChoose) {
 }
 
 async function search() {
-  const found = findPlaces(await places(), $("search").value);
+  const found = findPlaces(await places(), $("search").value, MOST, state.legend?.outline_lon_lat);
   box.items = found.map((place, index) => {
     const [, country, lat, lon] = place;
     const name = nameIn(place, state.words.language);

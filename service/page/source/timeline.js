@@ -1,7 +1,7 @@
 // The slider: which frame is on the map, its label, and playing.
 
 import { $, element, say } from "./dom.js";
-import { framesOf, HOUR_AHEAD, HOUR_BEFORE, loadingOrder, nowIndex, sameTime, Screen } from "./frames.js";
+import { framesOf, HOUR_AHEAD, HOUR_BEFORE, loadingOrder, minutesTo, nowIndex, sameTime, Screen } from "./frames.js";
 import { showLegend } from "./layers.js";
 import { opened, state } from "./shared.js";
 
@@ -87,7 +87,8 @@ function showLabel(frame) {
   $("kind").textContent = words.text(frame.kind);
   const period = HOURS[frame.layer] ? HOURS[frame.layer].map((minutes) => words.clock(Date.parse(frame.time) + minutes * 60_000)).join("–") : time;
   $("when").textContent = `${period} ${words.zoneName(frame.time)}`;
-  $("offset").textContent = frame.lead === 0 ? nowWords() : `${frame.lead > 0 ? "+" : "−"}${Math.abs(frame.lead)} min`;
+  const minutes = minutesTo(frame, state.forecast);
+  $("offset").textContent = minutes === 0 ? nowWords() : `${minutes > 0 ? "+" : "−"}${Math.abs(minutes)} min`;
   const isMissing = frame.tiles === null;
   const failed = screen.stateOf(frame) === "failed";
   $("absent").hidden = !(isMissing || failed);

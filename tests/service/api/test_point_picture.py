@@ -101,6 +101,19 @@ def test_the_line_below_names_day_and_year(language: Language, alarm: Alarm, exp
     assert ("WIEDERGABE: nicht das jetzige Wetter" in lines) == (alarm == "replayed")
 
 
+def test_no_line_is_wider_than_the_picture(monkeypatch):
+    ends: list[float] = []
+
+    def drawn_text(self: Any, xy: tuple[float, float], text: str, *args: Any, **more: Any) -> None:
+        font = more.get("font") or args[-1]
+        if "anchor" not in more:  # the lines above the bars
+            ends.append(xy[0] + font.getlength(text))
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", drawn_text)
+    PointPicture(point_of(WET), "de", 200, dark=False, alarm="replayed").png()
+    assert 100 < max(ends) <= 200
+
+
 def test_a_picture_of_a_replay_is_marked(tmp_path, monkeypatch):
     service = service_at(tmp_path / "home", source_kind="replay")
     fill(service)

@@ -5,7 +5,7 @@ import test from "node:test";
 import { ageOf } from "../../../service/page/source/age.js";
 import { receiptOf } from "../../../service/page/source/api.js";
 import { dayQuery, readAddress, writeAddress } from "../../../service/page/source/address.js";
-import { framesOf, loadingOrder, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
+import { framesOf, loadingOrder, minutesTo, nowIndex, sameTime, Screen } from "../../../service/page/source/frames.js";
 import { axisTop, bars, likeliest, sentences, statedRain, sumOfHour } from "../../../service/page/source/place.js";
 import { reliabilityChart, scoreChart } from "../../../service/page/source/charts.js";
 import { rainTimesWords, recordOf, recordWords, reliabilityBins, reliabilitySentence, skillSentences } from "../../../service/page/source/skill.js";
@@ -78,6 +78,8 @@ test("a picture that went away is loading again, and a missing scan needs none",
 
 test("a new forecast keeps the time that was shown", () => {
   const frames = framesOf(forecastOf(5, 30), scansOf(5));
+  const next = { ...forecastOf(5, 30), reference_time: at(15) };
+  assert.deepEqual([24, 27, 30].map((index) => minutesTo(frames[index], next)), [-15, 0, 15]); // the scan before is not "now"
   assert.equal(frames[sameTime(frames, at(62))].lead, 60);
   assert.equal(frames[sameTime(frames, at(-125))].lead, -120); // it has just left the slider
   assert.equal(frames[sameTime(frames, at(-24 * 60))].lead, 0); // of another day: the newest scan
@@ -145,6 +147,9 @@ test("places are found without accents, by other names, and by later words", () 
   assert.deepEqual(names("giess"), ["Gießen"]);
   assert.deepEqual(names(" "), []);
   assert.deepEqual(names("xyz"), []);
+  const south = [[11, 47], [13, 47], [13, 51], [11, 51]]; // the map's own area holds Bad Köstritz alone
+  assert.deepEqual(findPlaces(PLACES, "kö", 8, south).map(([name]) => name), ["Bad Köstritz", "Köln"]);
+  assert.deepEqual(findPlaces(PLACES, "kö", 1, south).map(([name]) => name), ["Bad Köstritz"]);
   assert.equal(nearestPlace(PLACES, 52.5, 13.4).name, "Berlin");
   assert.equal(nearestPlace(PLACES, 55, 13.4), null);
 });

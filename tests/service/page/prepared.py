@@ -21,8 +21,8 @@ STEP = timedelta(minutes=5)
 SCANS = 25
 LEADS = 30
 THRESHOLDS_MMH = (0.1, 1.0, 5.0)
-MISSING = REFERENCE - timedelta(minutes=40)
-"""No scan of this time is stored."""
+MISSING = timedelta(minutes=40)
+"""No scan of this time before the newest is stored."""
 WET = (51.0, 9.0)
 """Latitude and longitude where it rains an hour after the reference time."""
 
@@ -53,10 +53,10 @@ def load(name: str) -> Drift:
     return Drift(name, columns[name], thresholds_mmh=THRESHOLDS_MMH if name == "default" else ())
 
 
-def weather(time: datetime) -> RadarFrame:
+def weather(time: datetime, newest: datetime = REFERENCE) -> RadarFrame:
     """Return a band of showers that moves a column in five minutes, and an area in the north-west without radar."""
     rows_HW, cols_HW = np.mgrid[: GRID.height, : GRID.width]
-    step = (time - REFERENCE) / STEP
+    step = (time - newest) / STEP
     rate_mmh_HW = np.zeros((GRID.height, GRID.width), np.float32)
     for row, column, peak_mmh in ((30, 20, 14), (44, 30, 6), (52, 24, 40), (60, 40, 3), (24, 55, 9), (70, 12, 20)):
         distance_HW = np.hypot(rows_HW - row, cols_HW - column - step)
@@ -67,14 +67,19 @@ def weather(time: datetime) -> RadarFrame:
 
 
 def prepared(
-    home: Path, *, clock: Callable[[], datetime] = lambda: NOW, scans: int = SCANS, **settings: Any
+    home: Path,
+    *,
+    clock: Callable[[], datetime] = lambda: NOW,
+    scans: int = SCANS,
+    newest: datetime = REFERENCE,
+    **settings: Any,
 ) -> NowcastService:
     """Return a service with the scans of the last two hours, without one of them; no forecast is made yet."""
     service = service_at(home, clock=clock, load=load, **settings)
-    times = [REFERENCE - STEP * number for number in reversed(range(scans))]
+    times = [newest - STEP * number for number in reversed(range(scans))]
     for time in times:
-        if time != MISSING:
-            service.store.put(weather(time))
+        if time != newest - MISSING:
+            service.store.put(weather(time, newest))
     return service
 
 

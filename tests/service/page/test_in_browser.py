@@ -33,6 +33,7 @@ def test_load_play_and_slide(browser, address):
         shown(page)
         assert (text(page, "kind"), text(page, "offset")) == ("Observed", "now")
         assert "14:00" in text(page, "when")
+        assert text(page, "day") == "1 Jun 2024"  # it is not today
         assert text(page, "status") == "degraded"  # a scan is missing
         expect(page.locator("#notice")).to_contain_text("incomplete radar data")
         assert text(page, "scan-time") == "14:00"
@@ -114,7 +115,6 @@ def test_click_and_share_a_place(browser, address):
         assert place.split("&view")[0] in page.evaluate("location.hash")
 
 
-@pytest.mark.long
 def test_zoom_and_search_with_the_keyboard(browser, address):
     with opened(browser, address) as page:
         shown(page)
@@ -130,7 +130,6 @@ def test_zoom_and_search_with_the_keyboard(browser, address):
         expect(page.locator("#no-result")).to_have_text("No place found")
 
 
-@pytest.mark.long
 def test_languages_zones_and_colours(browser, address):
     with opened(browser, address + PLACE, locale="de-DE") as page:
         shown(page)
@@ -148,7 +147,6 @@ def test_languages_zones_and_colours(browser, address):
         assert (text(page, "kind"), page.evaluate("document.documentElement.dataset.theme")) == ("Observed", "dark")
 
 
-@pytest.mark.long
 def test_where_no_radar_sees_it_is_not_dry(browser, address):
     with opened(browser, address + "#lat=54.2&lon=3.5") as page:
         shown(page)
@@ -195,18 +193,22 @@ def test_a_link_to_a_forecast_that_was_deleted_shows_the_newest(browser, address
         page.wait_for_function("!location.hash.includes('run=')")
 
 
-@pytest.mark.long
 def test_age_and_loss_of_the_service_are_loud(browser, tmp_path):
     clock = Clock()
     service = with_forecast(tmp_path / "home", clock)
     with served(service) as base, opened(browser, f"{base}/", service_workers="block") as page:
         shown(page)
         assert not page.locator("#banner").is_visible()
+        expect(page.locator("#offset")).to_have_text("now")
         clock.later(hours=1)
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#banner")).to_contain_text("too old")
+        expect(page.locator("#offset")).to_have_text("last scan")  # not "now"
+        expect(page.locator(".tick.now")).to_have_text("14:00")
         page.reload()
         shown(page)
         expect(page.locator("#banner")).to_contain_text("too old")
-        expect(page.locator("#offset")).to_have_text("last scan")  # not "now"
+        expect(page.locator("#offset")).to_have_text("last scan")
         assert text(page, "status") == "stale"
         page.route("**/nowcast/latest", lambda route: route.abort())
         page.evaluate("dispatchEvent(new Event('online'))")
@@ -226,7 +228,6 @@ def test_the_age_goes_on_where_an_answer_is_revalidated(browser, tmp_path):
         assert answer.value.headers["x-clock"] == iso(clock())
 
 
-@pytest.mark.long
 def test_a_replay_and_invented_weather_are_called_so(browser, tmp_path):
     for name, settings, words in (
         ("replay", {"source_kind": "replay"}, "Replay of recorded radar data"),
@@ -237,6 +238,7 @@ def test_a_replay_and_invented_weather_are_called_so(browser, tmp_path):
             expect(page.locator("#notice")).to_contain_text(words)
             page.goto(f"{base}/embed?lat={WET[0]}&lon={WET[1]}&lang=en")
             expect(page.locator("#status")).to_contain_text(words)
+            expect(page.locator("#scan-time")).to_contain_text("1 Jun 2024")
 
 
 def test_the_reason_of_waiting_is_named(browser, tmp_path):
@@ -277,6 +279,29 @@ def test_the_widget(browser, address):
         assert violations(page) == []
     with opened(browser, f"{address}embed?lat=x") as page:
         expect(page.locator("#status")).to_contain_text("lat and lon")
+
+
+def test_back_from_the_archive_the_newest_scan_is_now_again(browser, address):
+    """Also where the forecast of the archive is the newest one itself."""
+    with opened(browser, address + PLACE, service_workers="block") as page:
+        shown(page)
+        page.locator("#bars svg").wait_for()
+        page.locator("#archive > summary").click()
+        page.locator("#archive-time option").first.wait_for(state="attached")
+        page.locator("#archive-show").click()
+        expect(page.locator("#offset")).to_have_text("last scan")
+        expect(page.locator("#what option[value=observed]")).to_have_count(1)
+        page.route("**/point?**", lambda route: route.abort())
+        page.locator("#newest").click()
+        expect(page.locator("#offset")).to_have_text("now")
+        expect(page.locator(".tick.now")).to_have_text("now")
+        expect(page.locator("#what option[value=observed]")).to_have_count(0)
+        expect(page.locator("#place-words")).to_have_text("The service does not respond")  # nothing of another forecast
+        page.unroute_all(behavior="ignoreErrors")
+        page.evaluate("dispatchEvent(new Event('online'))")
+        page.locator("#bars svg").wait_for()
+        slide(page, 24 + 6)
+        expect(page.locator("#bars .selected")).to_have_count(1)  # the card follows the map
 
 
 @pytest.mark.long
