@@ -175,7 +175,8 @@ def _translated(*, missing_is_failure: bool = False) -> Iterator[None]:
 
 
 def _unavailable(err: Exception) -> UnavailableError:
-    return UnavailableError("the store of files does not respond", private=f"{type(err).__name__}: {err}")
+    reason = str(err).partition("\n")[0]  # the rest is the library's own view of it, a page long
+    return UnavailableError("the store of files does not respond", private=f"{type(err).__name__}: {reason}")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ EVERYTHING: dict[str, Any] = {
     "image": {"tag": "1.2.3", "pullSecrets": [{"name": "registry"}]},
     "redis": {"url": "rediss://nowcast@redis.example.org:6380/0"},
     "database": {"url": "postgresql+psycopg://nowcast@postgres/nowcast"},
+    "files": {"url": "s3://rain/nowcast", "endpoint": "https://s3.example.org", "region": "eu-central-1"},
     "settings": {"NOWCAST_SOURCE_KIND": "directory", "NOWCAST_LEAD_MINUTES": "120"},
     "storage": {"storageClassName": "nfs"},
     "api": {
@@ -71,6 +72,7 @@ def merged(base: Any, changes: Any) -> Any:
         ({"api": {"ingress": {"enable": True}}}, "enable"),
         ({"databse": {"url": ""}}, "databse"),
         ({"settings": {"HOME": "x"}}, "HOME"),
+        ({"files": {"url": "https://rain.example.org"}}, "https"),
         ({"redis": {"url": "redis://:password@redis/0"}}, "password"),
         ({"database": {"url": "postgresql+psycopg://nowcast:password@postgres/nowcast"}}, "password"),
     ],
@@ -194,3 +196,34 @@ def deployments(resources: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def container(deployment: dict[str, Any]) -> dict[str, Any]:
     (only,) = deployment["spec"]["template"]["spec"]["containers"]
     return dict(only)
+
+
+@pytest.mark.long
+def test_more_than_one_api_or_worker_needs_a_database_server(tmp_path: Path):
+    """SQLite is of one node alone, and nothing says on which node a second pod is."""
+    parts = ("api", "worker")
+    server = {"database": EVERYTHING["database"]}
+    three: dict[str, Any] = {**server, "api": {"replicas": 3}, "worker": {"replicas": 3}}
+    cases: list[tuple[dict[str, Any], int]] = [({}, 1), (server, 2), (three, 3)]
+    for values, count in cases:
+        found = deployments(drawn(tmp_path, values))
+        assert [found[part]["spec"]["replicas"] for part in parts] == [count, count]
+    refused: list[dict[str, Any]] = [{part: {"replicas": 2}} for part in parts]
+    for values in (*refused, {"worker": {"autoscaling": {"enabled": True}}}, {"files": {"url": "s3://rain/nowcast"}}):
+        done = helm("template", "rain", values=values, folder=tmp_path)
+        assert done.returncode != 0
+        assert "database.url" in done.stderr
+
+
+@pytest.mark.long
+def test_with_a_bucket_no_volume_is_shared(tmp_path: Path):
+    resources = drawn(tmp_path, EVERYTHING)
+    assert "PersistentVolumeClaim" not in {one["kind"] for one in resources}
+    for one in deployments(resources).values():
+        volumes = {volume["name"]: volume for volume in one["spec"]["template"]["spec"]["volumes"]}
+        assert volumes["live"]["emptyDir"]["sizeLimit"]
+        variables = {each["name"]: each["value"] for each in container(one)["env"]}
+        assert variables["NOWCAST_FILES_URL"] == "s3://rain/nowcast"
+        assert variables["NOWCAST_FILES_ENDPOINT"] == "https://s3.example.org"
+    alone = deployments(drawn(tmp_path, {}))["worker"]["spec"]["template"]["spec"]["volumes"]
+    assert any("persistentVolumeClaim" in volume for volume in alone)

@@ -28,6 +28,20 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
 {{/*
+Replicas of a part: those of its values, else 2 with a database server and 1 without. SQLite is of one node alone: a
+second pod may be on another one.
+*/}}
+{{- define "nowcast.replicas" -}}
+{{- $server := ne .root.Values.database.url "" -}}
+{{- $wanted := .values.replicas -}}
+{{- if kindIs "invalid" $wanted }}{{ $wanted = ternary 2 1 $server }}{{ end -}}
+{{- if and (not $server) (gt (int $wanted) 1) }}
+{{- fail (printf "%s.replicas: expected 1 without database.url, got %d: SQLite is of one node alone" .part (int $wanted)) }}
+{{- end -}}
+{{- $wanted -}}
+{{- end -}}
+
+{{/*
 The Deployment of a part. Of `.`: root, part (component), values (its values), command (a list), check (the name of the
 part for `service.healthcheck`), replicas, recreate (one at a time, never two), tag (of the image), env and mounts
 (further ones, as text), volumes.
@@ -60,7 +74,7 @@ spec:
         {{- with $root.Values.podAnnotations }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-        nowcast/settings: {{ toJson (list $root.Values.settings $root.Values.redis $root.Values.database) | sha256sum }}
+        nowcast/settings: {{ toJson (list $root.Values.settings $root.Values.redis $root.Values.database $root.Values.files) | sha256sum }}
     spec:
       serviceAccountName: {{ include "nowcast.serviceAccount" $root }}
       automountServiceAccountToken: false
@@ -112,6 +126,18 @@ spec:
             {{- with $root.Values.database.url }}
             - {name: NOWCAST_DATABASE_URL, value: {{ . | quote }}}
             {{- end }}
+            {{- with $root.Values.files }}
+            {{- if .url }}
+            - {name: NOWCAST_FILES_URL, value: {{ .url | quote }}}
+            - {name: NOWCAST_FILES_CACHE_BYTES, value: {{ .cacheBytes | quote }}}
+            {{- with .endpoint }}
+            - {name: NOWCAST_FILES_ENDPOINT, value: {{ . | quote }}}
+            {{- end }}
+            {{- with .region }}
+            - {name: NOWCAST_FILES_REGION, value: {{ . | quote }}}
+            {{- end }}
+            {{- end }}
+            {{- end }}
             {{- range $name, $value := $root.Values.settings }}
             - {name: {{ $name }}, value: {{ $value | quote }}}
             {{- end }}
@@ -155,7 +181,11 @@ spec:
             {{- end }}
       volumes:
         - name: live
+          {{- if $root.Values.files.url }}
+          emptyDir: {sizeLimit: {{ $root.Values.files.cacheVolume }}}
+          {{- else }}
           persistentVolumeClaim: {claimName: {{ include "nowcast.claim" $root }}}
+          {{- end }}
         - name: secrets
           secret: {secretName: {{ $root.Values.secretName }}, defaultMode: 0440}
         - name: tmp
