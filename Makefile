@@ -7,12 +7,12 @@ STAMP := $(VENV)/.installed
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint bench chaos soak mutants page guide typescript secrets lock supply-chain clean
+.PHONY: help install run test test-long check lint fuzz bench chaos soak mutants page guide typescript secrets lock supply-chain clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
 	@echo "make test       every test"
-	@echo "make check      lint, types, import contracts and every test; called by .ci/run"
+	@echo "make check      lint, types, import contracts, 60 s of fuzzing, and every test; called by .ci/run"
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make chaos      faults in the whole service while a radar day is played, 40 minutes (DATA=folder)"
@@ -54,9 +54,14 @@ lint: install
 	$(BIN)/lint-imports
 
 # BEFORE_TESTS is a command between linters and tests: .ci/run waits there for what it installs meanwhile.
-check: lint
+# The fuzzer runs beside them on the processor that mypy leaves free, so that its minute costs next to nothing.
+check: install
+	$(MAKE) --jobs 2 lint fuzz
 	$(BEFORE_TESTS)
 	$(MAKE) test
+
+fuzz: install
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz.run --seed 24 --seconds 60
 
 bench: install
 	$(BIN)/python -m benchmarks.run --json docs/results/performance.json --markdown docs/results/performance.md $(if $(DATA),--data $(DATA))

@@ -22,9 +22,11 @@ from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import StoredForecast, read_rate
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
+from service.queries.rain_times import record_rain_times
 
 MADE: Final = re.compile(r"forecast made by (\S+) from scans.*?forecast_id=(\S+)")
 MODELS: Final = ("default", "persistence", "extrapolation")
+LONGEST_S: Final = 3600.0
 AFTER_PARTS: Final = timedelta(hours=2)
 VALUES: Final = ("value_0", "value_1", "value_2", "value_3")
 Key = tuple[Any, ...]
@@ -43,7 +45,7 @@ def clean_service(home: Path, scans: Sequence[Path], settings: Settings) -> Nowc
             service.forecast_stored(time, scheduled=True)
         except NowcastError:
             continue  # of the first scan alone there is no forecast
-    while service.verify_observed():
+    while service.verify_observed() or record_rain_times(service, LONGEST_S):
         pass
     return service
 

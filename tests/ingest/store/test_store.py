@@ -417,6 +417,16 @@ def test_ready_windows_hold_the_newest_window_on_the_models_grid(store):
     assert (ready.product, ready.source_grid) == ("RY", GRID)
 
 
+def test_a_ready_window_of_other_scans_is_not_current(store):
+    fill(store, 0, 30, 60, 90, 120)
+    store.write_windows("m", 1000.0, 30, 5)
+    reference_time = T0 + timedelta(hours=2)
+    assert store.current_window("m", reference_time) is not None
+    assert store.current_window("m", reference_time, cadence_minutes=15) is None
+    store.put(frame_at(60, seed=7))
+    assert store.current_window("m", reference_time) is None
+
+
 def test_ready_windows_are_renewed_and_pruned(store):
     fill(store, 0, 60, 90, 120)
     assert store.write_windows("m", 1000.0, 30, 5) is not None
