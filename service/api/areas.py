@@ -39,7 +39,7 @@ FIELD: Final[dict[int | str, dict[str, Any]]] = {
     },
     304: caching.NOT_MODIFIED,
 }
-RUN: Final = ("forecast_id", "reference_time", "status")
+RUN: Final = ("forecast_id", "reference_time", "status", "attribution")
 """What each row of a table says of its forecast."""
 
 BBoxText = Annotated[

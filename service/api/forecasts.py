@@ -10,7 +10,7 @@ from fastapi import Path as PathParameter
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, css
 from core.times import iso
 from service.api import caching
-from service.api.backend import BackendDep
+from service.api.backend import Backend, BackendDep
 from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
 from service.api.files import FIELD_ANSWERS, file_answer
@@ -18,6 +18,7 @@ from service.api.lanes import in_lane
 from service.api.lookup import LATEST, ForecastDep, ForecastId, ProbabilityOf
 from service.api.negotiate import NETCDF, chosen_type
 from service.api.paging import Cursor, Limit, next_link, position_of
+from service.api.pictures import picture_answer
 from service.api.places import graticule, map_cities, outline
 from service.api.proxies import public_prefix
 from service.api.views import attribution_text, forecast_out, is_stale
@@ -122,7 +123,7 @@ def read_image(
         png, part = lead_png(forecast, lead), f"image-{lead}"
     else:
         png, part = probability_png(forecast, lead, probability_of), f"image-{lead}-{probability_of:g}"
-    return _picture(request, forecast, png, part, caching.lifetime_s(forecast_id, forecast, backend.service))
+    return _picture(request, backend, forecast, png, part, caching.lifetime_s(forecast_id, forecast, backend.service))
 
 
 @router.get(
@@ -141,7 +142,7 @@ def read_observed(
     """Return the picture of an input frame of the model, on the forecast's grid, in the same colours."""
     png = inputs_png(forecast, index)
     return _picture(
-        request, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.service)
+        request, backend, forecast, png, f"observed-{index}", caching.lifetime_s(forecast_id, forecast, backend.service)
     )
 
 
@@ -189,7 +190,7 @@ def read_observation(
     """Return the scan of the lead's time on the forecast's grid, in the same colours; 404 before it is stored."""
     png = observation_png(backend.service.store, forecast, lead)
     digest = hashlib.sha256(png).hexdigest()[:16]  # a late file with more radars may replace the scan
-    return _picture(request, forecast, png, f"observations-{lead}-{digest}", OBSERVED_S)
+    return _picture(request, backend, forecast, png, f"observations-{lead}-{digest}", OBSERVED_S)
 
 
 @router.get(
@@ -220,9 +221,12 @@ def _json(request: Request, answer: ForecastOut, headers: dict[str, str]) -> Res
     )
 
 
-def _picture(request: Request, forecast: StoredForecast, png: bytes, part: str, lifetime_s: int) -> Response:
+def _picture(
+    request: Request, backend: Backend, forecast: StoredForecast, png: bytes, part: str, lifetime_s: int
+) -> Response:
     headers = caching.headers(forecast, caching.etag(forecast, part), lifetime_s=lifetime_s)
-    return caching.not_modified(request, headers) or Response(png, media_type="image/png", headers=headers)
+    unchanged = caching.not_modified(request, headers)
+    return unchanged or picture_answer(png, attribution_text(forecast, backend.settings), headers)
 
 
 def _row(forecast: StoredForecast) -> ForecastRowOut:

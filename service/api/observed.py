@@ -12,6 +12,7 @@ from service.api.backend import Backend, BackendDep
 from service.api.csv_tables import MEDIA_TYPE, TableRoute, as_table, csv_text
 from service.api.errors import documented
 from service.api.negotiate import CSV, JSON
+from service.api.pictures import picture_answer
 from service.api.points import PlacesQuery, places_query
 from service.api.proxies import public_prefix
 from service.api.views import grid_out
@@ -91,9 +92,9 @@ def read_observed_image(
     unchanged = caching.not_modified(request, headers)
     if unchanged is not None:
         return unchanged
-    rate_mmh_HW = FRAMES.read(backend.service.store, scan).rate_mmh_HW
-    png = image_png(rate_mmh_HW, scale=visible_scale(rate_mmh_HW.shape))
-    return Response(png, media_type="image/png", headers=headers)
+    frame = FRAMES.read(backend.service.store, scan)
+    png = image_png(frame.rate_mmh_HW, scale=visible_scale(frame.rate_mmh_HW.shape))
+    return picture_answer(png, Statement.of(backend.settings).credit(scan.product, frame.provider), headers)
 
 
 def _recent(backend: Backend, newest: Scan) -> dict[str, Any]:
@@ -109,25 +110,26 @@ def _recent(backend: Backend, newest: Scan) -> dict[str, Any]:
 
 def _point(backend: Backend, query: PlacesQuery, lat: float, lon: float, series: ObservedSeries) -> ObservedPointOut:
     recent, zone = _recent(backend, series.scans[-1]), query.zone_at(lat, lon)
-    grid = FRAMES.read(backend.service.store, series.scans[-1]).grid
+    frame = FRAMES.read(backend.service.store, series.scans[-1])
     return ObservedPointOut(
         **{**recent, "newest": recent["newest"].astimezone(zone)},
         lat=lat,
         lon=lon,
         time_zone=zone.key,
         radar_coverage=series.coverage,
+        attribution=Statement.of(backend.settings).credit(series.scans[-1].product, frame.provider),
         series=[
             ObservedNowOut(valid_time=scan.valid_time.astimezone(zone), rate_mmh=rate_mmh)
             for scan, rate_mmh in zip(series.scans, series.rate_mmh, strict=True)
         ],
-        notes=[] if grid.cell_of(lat, lon) else [OUTSIDE + swap_hint(grid, lat, lon)],
+        notes=[] if frame.grid.cell_of(lat, lon) else [OUTSIDE + swap_hint(frame.grid, lat, lon)],
     )
 
 
 def _table(points: list[ObservedPointOut]) -> str:
     rows = (
-        [point.lat, point.lon, point.stale, one.valid_time.isoformat(), one.rate_mmh]
+        [point.lat, point.lon, point.stale, one.valid_time.isoformat(), one.rate_mmh, point.attribution]
         for point in points
         for one in point.series
     )
-    return csv_text(["lat", "lon", "stale", "valid_time", "rate_mmh"], rows)
+    return csv_text(["lat", "lon", "stale", "valid_time", "rate_mmh", "attribution"], rows)

@@ -100,7 +100,7 @@ def points_csv(points: Sequence[Document], thresholds_mmh: Sequence[float]) -> s
         points: of one forecast.
         thresholds_mmh: those of the forecast.
     """
-    columns = [*CSV_COLUMNS, *CSV_QUANTILES, *(f"probability_{mmh:g}" for mmh in thresholds_mmh)]
+    columns = [*CSV_COLUMNS, *CSV_QUANTILES, *(f"probability_{mmh:g}" for mmh in thresholds_mmh), "attribution"]
     return csv_text(columns, _padded(points, len(columns)))
 
 
@@ -110,11 +110,18 @@ def _padded(points: Sequence[Document], width: int) -> Iterator[list[Any]]:
         start = [point["lat"], point["lon"], point["status"], point["reference_time"].isoformat()]
         if point["observed"] is not None:
             now = [*start, point["reference_time"].isoformat(), 0, point["observed"]["rate_mmh"]]
-            yield [*now, *[None] * (width - len(now))]
+            yield [*now, *[None] * (width - len(now) - 1), point["attribution"]]
         for lead in point["series"]:
             values = [lead[name] for name in ("rate_mmh", "known", *CSV_QUANTILES)]
             probabilities = [one["probability"] for one in lead["probabilities"]]
-            yield [*start, lead["valid_time"].isoformat(), lead["lead_minutes"], *values, *probabilities]
+            yield [
+                *start,
+                lead["valid_time"].isoformat(),
+                lead["lead_minutes"],
+                *values,
+                *probabilities,
+                point["attribution"],
+            ]
 
 
 def _series(forecast: StoredForecast, point: PointSeries, zone: ZoneInfo) -> list[Document]:

@@ -15,6 +15,7 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox
 from service.api.lookup import ForecastDep, PlacesDep, needs_no_query, place
 from service.api.negotiate import CSV, JSON, chosen_type
+from service.api.pictures import picture_answer
 from service.api.point_picture import Alarm, PointPicture
 from service.api.point_views import UTC_NAME, motion_document, point_document, points_csv
 from service.api.views import status_of
@@ -149,7 +150,7 @@ def read_point_picture(
         return unchanged
     point = PointOut.model_validate(point_document(backend, forecast, *where, zone))
     png = PointPicture(point, lang, width, dark=dark, alarm=_alarm(forecast, backend)).png()
-    return Response(png, media_type="image/png", headers=headers)
+    return picture_answer(png, point.attribution, headers)
 
 
 def _alarm(forecast: StoredForecast, backend: Backend) -> Alarm:
@@ -161,7 +162,7 @@ def _alarm(forecast: StoredForecast, backend: Backend) -> Alarm:
 
 @router.get(
     "/{forecast_id}/motion",
-    openapi_extra=as_table("vectors", repeat=("forecast_id", "reference_time", "status")),
+    openapi_extra=as_table("vectors", repeat=("forecast_id", "reference_time", "status", "attribution")),
     summary="The motion of the rain",
     responses={304: caching.NOT_MODIFIED, **documented(404, 413, 422)},
     response_model=MotionOut,

@@ -183,6 +183,7 @@ def write_observations(
         "forecast_id": forecast.id,
         "sources": json.dumps(sources),
     }
+    attributes |= {"attribution": forecast.attribution} if forecast.attribution else {}
     header = axes_dataset(forecast.valid_times, forecast.grid, attributes=attributes)
     nothing_HW = np.full(forecast.grid.shape, np.nan, np.float32)
 

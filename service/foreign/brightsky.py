@@ -15,6 +15,7 @@ from core.arrays import Float32Field
 from core.errors import InputError, shown
 from service.api.backend import BackendDep
 from service.api.errors import documented
+from service.api.views import attribution_text
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
 from service.foreign.newest import NewestDep
@@ -48,7 +49,6 @@ def read_bright_sky_radar(
     ] = "compressed",
 ) -> dict[str, Any]:
     """Return the newest scan and the leads of the next two hours, whole or in a box."""
-    del backend
     position = _position(forecast, lat, lon, needed=bbox is None)
     block = _block(forecast, bbox, position, distance)
     if form == "plain" and block.cells > MOST_PLAIN_CELLS:
@@ -57,6 +57,7 @@ def read_bright_sky_radar(
     answer: dict[str, Any] = {
         "radar": _records(forecast, block, form),
         "geometry": {"type": "Polygon", "coordinates": [list(corners[index]) for index in (0, 3, 2, 1)]},
+        "attribution": attribution_text(forecast, backend.settings),
         "bbox": [block.top, block.left, block.bottom - 1, block.right - 1],
     }
     if position is not None:

@@ -57,7 +57,12 @@ def _feature(forecast: StoredForecast, backend: Backend, where: tuple[float, flo
     point = point_at(backend, forecast, lat, lon, ZoneInfo("UTC"))
     rates = rates_of(point)
     series = [_step(point, rates, index) for index in range(len(rates))]
-    meta = {"updated_at": iso(forecast.issued_at), "units": UNITS, "radar_coverage": point.radar_coverage}
+    meta = {
+        "updated_at": iso(forecast.issued_at),
+        "units": UNITS,
+        "radar_coverage": point.radar_coverage,
+        "attribution": point.attribution,
+    }
     return {
         "type": "Feature",
         "geometry": {"type": "Point", "coordinates": [lon, lat, altitude]},

@@ -23,7 +23,7 @@ AUTO: Final = "auto"
 
 @router.get(
     "/{forecast_id}/minutes",
-    openapi_extra=as_table("minutes", repeat=("lat", "lon", "reference_time", "status")),
+    openapi_extra=as_table("minutes", repeat=("lat", "lon", "reference_time", "status", "attribution")),
     summary="Minute forecast of a place, or of several",
     response_model=MinutesOut | list[MinutesOut],
     responses=documented(404, 422),

@@ -124,6 +124,7 @@ def _answer(
     answer: dict[str, Any] = {
         "latitude": place[0],
         "longitude": place[1],
+        "attribution": point.attribution,
         "utc_offset_seconds": int(offset.total_seconds()),
         "timezone": "GMT" if zone.key == "UTC" else zone.key,
         "timezone_abbreviation": "GMT" if zone.key == "UTC" else f"{now:%Z}",

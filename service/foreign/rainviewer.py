@@ -14,7 +14,9 @@ from core.errors import InputError, shown
 from service.api import caching
 from service.api.backend import BackendDep
 from service.api.errors import documented
+from service.api.pictures import picture_answer
 from service.api.proxies import public_prefix
+from service.api.views import attribution_text
 from service.foreign.newest import NewestDep
 from service.ogc.tile_layers import layer_source
 from service.ogc.tiles import OBSERVED_S, PICTURE
@@ -42,6 +44,7 @@ def read_rainviewer_maps(forecast: NewestDep, backend: BackendDep, request: Requ
         "host": f"{request.url.scheme}://{request.url.netloc}{public_prefix()}",
         "radar": {"past": past, "nowcast": [_frame(time, AHEAD) for time in forecast.valid_times]},
         "satellite": {"infrared": []},
+        "attribution": attribution_text(forecast, backend.settings),
     }
 
 
@@ -78,7 +81,7 @@ def read_rainviewer_tile(
         return unchanged
     drawn = source.read()
     png = tile_png(drawn.field_HW, cells_of(view, drawn.grid), drawn.classes, drawn.known_HW)
-    return Response(png, media_type="image/png", headers=headers)
+    return picture_answer(png, attribution_text(forecast, backend.settings), headers)
 
 
 def _frame(time: datetime, mark: str) -> dict[str, Any]:

@@ -119,14 +119,14 @@ def collection_of(coverages: Sequence[Json]) -> Json:
     return {"type": "CoverageCollection", "coverages": list(coverages)}
 
 
-def coverage_table(document: Json) -> str:
+def coverage_table(document: Json, credit: str) -> str:
     """Return a coverage, or a collection of them, as a table: a row for each time and place, quantities with units."""
     coverages = document.get("coverages", [document])
     parameters = coverages[0]["parameters"]
     place = coverages[0]["domain"]["referencing"][0]["system"]["type"]
     names = [f"{name} ({unit})" if (unit := _unit(one)) != "1" else name for name, one in parameters.items()]
-    columns = [*(("lon", "lat") if place == "GeographicCRS" else ("x_m", "y_m")), *TABLE_COLUMNS, *names]
-    return csv_text(columns, (row for one in coverages for row in _table_rows(one)))
+    columns = [*(("lon", "lat") if place == "GeographicCRS" else ("x_m", "y_m")), *TABLE_COLUMNS, *names, "attribution"]
+    return csv_text(columns, ([*row, credit] for one in coverages for row in _table_rows(one)))
 
 
 def _table_rows(coverage: Json) -> Iterator[list[Any]]:

@@ -17,7 +17,7 @@ from service.api.errors import documented
 from service.api.geometry import parsed_bbox, parsed_wkt
 from service.api.lookup import LATEST, ForecastDep, ForecastId, chosen_forecast
 from service.api.negotiate import CSV, NETCDF
-from service.api.views import status_of
+from service.api.views import attribution_text, status_of
 from service.forecasts.nowcast import StoredForecast
 from service.ogc import edr_meta
 from service.ogc.coverages import (
@@ -194,8 +194,9 @@ def read_position(coords: Places, query: QueryDep, run: RunDep, backend: Backend
             raise InputError(f"coords: expected one place for NetCDF, got {len(boxes)}")
         return _answer(request, backend, run, part, query, lambda: _netcdf(run, boxes[0], names, leads))
     series = [place_coverage(run, lon, lat, box, names, leads) for (lon, lat), box in zip(places, boxes, strict=True)]
+    credit = attribution_text(run, backend.settings)
     document = series[0] if isinstance(geometry, shapely.Point) else collection_of(series)
-    return _answer(request, backend, run, part, query, lambda: _encoded(document, query))
+    return _answer(request, backend, run, part, query, lambda: _encoded(document, query, credit))
 
 
 @router.get(OF_RUN + "/area", summary="A run in a polygon", dependencies=[InCollection, InRun], **FIELD)
@@ -263,7 +264,7 @@ def _field(
                 "request f=NetCDF"
             )
         as_json = grid_coverage if query.native else centres_coverage
-        return _encoded(as_json(run, box, names, leads, every), query)
+        return _encoded(as_json(run, box, names, leads, every), query, attribution_text(run, backend.settings))
 
     return _answer(request, backend, run, part, query, content)
 
@@ -274,10 +275,10 @@ def _netcdf(run: StoredForecast, box: BoxField | None, names: Sequence[str], lea
     return quantities_file(run, box, names, leads)
 
 
-def _encoded(document: Json, query: EdrQuery) -> bytes:
+def _encoded(document: Json, query: EdrQuery, credit: str) -> bytes:
     if query.kind == CSV:
-        return coverage_table(document).encode()
-    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+        return coverage_table(document, credit).encode()
+    return json.dumps({**document, "nowcast:attribution": credit}, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _answer(

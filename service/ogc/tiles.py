@@ -10,6 +10,8 @@ from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import LATEST, RecentForecasts
+from service.api.pictures import picture_answer
+from service.api.views import attribution_text
 from service.forecasts.records import StoredForecast
 from service.ogc.tile_layers import layer_source
 from service.ogc.tile_list import layers_out
@@ -76,7 +78,7 @@ def read_tile(
         return unchanged
     drawn = source.read()
     png = tile_png(drawn.field_HW, cells_of(view, drawn.grid), drawn.classes, drawn.known_HW)
-    return Response(png, media_type=PNG, headers=headers)
+    return picture_answer(png, attribution_text(forecast, backend.settings), headers)
 
 
 @router.get("/tiles", summary="The layers of the tiles", responses={304: caching.NOT_MODIFIED, **documented(404, 422)})
@@ -91,7 +93,8 @@ def read_layers(
     A layer without times is not there (yet): ensemble members follow their forecast within a minute.
     """
     forecast = _run(backend, request.app.state.recent, run)
-    answer = layers_out(backend.service.store, forecast)
+    credit = attribution_text(forecast, backend.settings)
+    answer = layers_out(backend.service.store, forecast).model_copy(update={"attribution": credit})
     tag = caching.weak_etag(forecast, answer.model_dump_json())
     lifetime_s = caching.with_members_s(forecast, backend.service)
     response.headers.update(caching.headers(forecast, tag, lifetime_s=lifetime_s))

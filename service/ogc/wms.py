@@ -16,6 +16,7 @@ from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.errors import documented
 from service.api.lookup import LATEST, RecentForecasts
+from service.api.pictures import picture_answer
 from service.api.views import attribution_text, status_of
 from service.forecasts.fields import FIELDS
 from service.forecasts.nowcast import StoredForecast
@@ -130,6 +131,7 @@ class ShownField:
         field_HW: on `grid`; NaN is unknown.
         known_HW: where it rests on an observation; None if that is not known, or if it is an observation.
         grid: of the field.
+        credit: of the data.
     """
 
     layer: str
@@ -137,16 +139,18 @@ class ShownField:
     field_HW: Float32Field
     known_HW: BoolField | None
     grid: Grid
+    credit: str
 
 
 def _shown(backend: Backend, moment: Moment, layer: str) -> ShownField:
+    credit = attribution_text(moment.run, backend.settings)
     if moment.scan is not None:
         frame = FRAMES.read(backend.service.store, moment.scan)
-        return ShownField(layer, moment, frame.rate_mmh_HW, None, frame.grid)
+        return ShownField(layer, moment, frame.rate_mmh_HW, None, frame.grid, credit)
     run, lead = moment.run, moment.lead
     if layer not in quantities_of(run):  # an earlier run may have had other thresholds
         raise NoDataError(f"layers: the run of {iso(run.reference_time)}, the newest of that time, has no {layer}")
-    return ShownField(layer, moment, _field(run, layer, lead), _known(run, layer, lead), run.grid)
+    return ShownField(layer, moment, _field(run, layer, lead), _known(run, layer, lead), run.grid, credit)
 
 
 def _map(parameters: Parameters, shown: ShownField, headers: dict[str, str]) -> Response:
@@ -159,7 +163,7 @@ def _map(parameters: Parameters, shown: ShownField, headers: dict[str, str]) -> 
         classes=quantity.classes,
         known_HW=shown.known_HW,
     )
-    return Response(picture, media_type=PNG, headers=headers)
+    return picture_answer(picture, shown.credit, headers)
 
 
 def _feature_info(parameters: Parameters, shown: ShownField, headers: dict[str, str]) -> Response:
@@ -207,6 +211,7 @@ def _properties(shown: ShownField, lon: float, lat: float) -> dict[str, Any]:
         "forecast_id": None if is_observed else run.id,
         "status": None if is_observed else run.status,
         "radar_coverage": observed if is_observed else point_series(run, lat, lon).coverage,
+        "attribution": shown.credit,
     }
 
 

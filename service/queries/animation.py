@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from core.arrays import BoolField, Float32Field
 from core.borders import CREDIT, picture_cities, picture_lines
@@ -35,6 +36,8 @@ SAVING: Final[dict[str, dict[str, Any]]] = {
     "png": {},
 }
 HELD: Final = 4
+COPYRIGHT: Final = 0x8298
+"""Tag of EXIF."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,22 @@ def _animation(forecast: StoredForecast, changed_ns: tuple[int, int], style: Ani
         duration=durations,
         loop=0,
         **SAVING[style.kind],
+        **_credit(style),
     )
     return buffer.getvalue()
+
+
+def _credit(style: AnimationStyle) -> dict[str, Any]:
+    """Return the credit of the data for the file itself, as its format has it."""
+    if style.kind == "gif":
+        return {"comment": style.note.encode()}
+    if style.kind == "webp":
+        exif = Image.Exif()
+        exif[COPYRIGHT] = style.note
+        return {"exif": exif}
+    text = PngInfo()
+    text.add_itxt("Copyright", style.note)
+    return {"pnginfo": text}
 
 
 def frames_of(forecast: StoredForecast) -> Iterator[AnimationFrame]:

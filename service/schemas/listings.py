@@ -188,6 +188,7 @@ class ObservedPointOut(RecentOut):
     radar_coverage: RadarCoverage
     series: list[ObservedNowOut] = Field(description="ascending in time; null where not observed")
     notes: list[str] = Field(default=[], description="why all values are null")
+    attribution: str = Field("", description="source of the radar data")
 
 
 class RecentFrameOut(Out):

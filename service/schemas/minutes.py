@@ -34,3 +34,4 @@ class MinutesOut(Out):
     next_hour: str | None = Field(description="depth of the next hour in words; null without ensemble members")
     minutes: list[MinuteOut] = Field(description="now, then every lead")
     notes: list[str] = Field(default=[], description="why values are null or not known")
+    attribution: str = Field("", description="source of the radar data")

@@ -43,3 +43,4 @@ class TileLayersOut(Out):
     unknown_colour: str = Field(
         description="CSS colour of the rising lines over values that rest on no observation, since rain can flow in"
     )
+    attribution: str = Field("", description="source of the radar data")

@@ -17,6 +17,8 @@ from core.colours import CHANCE_COLOURS, NO_DATA, colours
 from core.errors import UnavailableError
 from core.grid import RADOLAN_SPHERE, Grid
 from core.times import iso
+from service.api.pictures import credited
+from service.api.views import attribution_text
 from service.ogc.wms_times import extents
 from service.queries.maps import View, cells_of, map_png
 from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
@@ -205,7 +207,8 @@ def test_another_run_by_its_reference_time(client, service, forecast):
     assert older.status_code == 200
     assert older.content != newer.content
     cells = cells_of(View("CRS:84", 5, 47.5, 14, 54, 60, 60), first.grid)
-    assert older.content == map_png(first.rate_mmh_THW[0], cells)
+    credit = attribution_text(first, service.settings)
+    assert older.content == credited(map_png(first.rate_mmh_THW[0], cells), credit)
     assert client.get("/wms", params={**params, "dim_reference_time": "2020-01-01T00:00:00Z"}).status_code == 400
 
 
@@ -441,7 +444,8 @@ def shown_by(client, **change):
 def test_a_time_before_the_newest_run_shows_the_scan_and_other_layers_an_earlier_run(client, service, forecast):
     scan = service.store.scans(start=REFERENCE, end=REFERENCE)[0]
     cells = cells_of(View("CRS:84", 5, 47.5, 14, 54, 60, 60), GRID)
-    assert shown_by(client, time=iso(REFERENCE)) == map_png(service.store.load(scan).rate_mmh_HW, cells)
+    expected = map_png(service.store.load(scan).rate_mmh_HW, cells)
+    assert shown_by(client, time=iso(REFERENCE)) == credited(expected, attribution_text(forecast, service.settings))
     assert shown_by(client, time=iso(REFERENCE)) != shown_by(client)
     earlier = service.list(end=REFERENCE - timedelta(minutes=1), model="default")[0]
     assert REFERENCE in earlier.valid_times
