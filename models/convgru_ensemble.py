@@ -57,6 +57,7 @@ class ConvGRUEnsemble(DirectModel):
     """
 
     loss: ClassVar[str] = "crps"
+    compiles: ClassVar[bool] = False
 
     def __init__(
         self,

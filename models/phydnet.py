@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import factorial
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +94,8 @@ class PhyDNet(FrameByFrame):
     Raises:
         InputError: an impossible number.
     """
+
+    compiles: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ IDEAS: Mapping[str, str] = {
     "benchmarks/reading.py": "one benchmark a file",
     "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
     "models/convert/setting.py": "what the reference's checkpoints were trained on",
+    "models/cost/largest.py": "a search by itself, without models",
     "models/network_ensemble.py": "one kind of forecaster a file",
     "models/pretrained.py": "an entry of the package's interface",
     "training/effects.py": "which keys have no effect, apart from the keys",

@@ -37,6 +37,8 @@ def _unused(config: Any) -> Iterator[tuple[str, str]]:
         yield "schedule", f"on {config.model}, which gets no frame fed back (expected own)"
     if not DATASETS.get(config.dataset).is_rain and _is_set(config, "thresholds_mmh"):
         yield "thresholds_mmh", f"on {config.dataset}, which has no rain"
+    if config.compile and not getattr(MODELS.get(config.model) if config.model in MODELS else None, "compiles", True):
+        yield "compile", f"on {config.model}, whose training does not go through its forward pass"
     if config.tf32 and config.precision != "32-true":
         yield "tf32", f"with precision {config.precision}"
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from core.command import errors_in_one_line
 from core.errors import InputError
 from models.build import MULTISCALE, build_model, list_models, options_of, parse_options, recurrent_models
 from models.cost.equations import CostModel
+from models.cost.largest import largest_edge
 from models.cost.measure import MemoryUse, Work, chosen, count_parameters, measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, PaperCell, paper_macs
 from models.cost.tables import tables_of_all, tables_of_one
@@ -72,6 +74,28 @@ def measure(name: str, setting: CostSetting, *, device: str = "auto", with_memor
 
 def _memory(model: nn.Module, frames_BTCHW: Tensor, setting: CostSetting) -> MemoryUse:
     return measure_memory(model, frames_BTCHW, setting.lead_steps, precision=setting.precision)
+
+
+def largest(name: str, setting: CostSetting, gib: float) -> dict[str, int]:
+    """Return the edge of the largest square image whose training fits into a memory, by model name.
+
+    Counted on shapes: saved activations, joined weights, and weights, gradients and Adam's moments; work space and what
+    a device's driver takes come on top. Height and width of the setting are not used.
+
+    Raises:
+        InputError: not even a small image fits.
+    """
+    flat = name.removeprefix(MULTISCALE)
+    names = [flat, MULTISCALE + flat] if is_recurrent(name) else [name]
+    return {each: largest_edge(partial(_training_bytes, each, setting), int(gib * 2**30)) for each in names}
+
+
+def _training_bytes(name: str, setting: CostSetting, edge: int) -> int:
+    model = build_model(name, **_arguments(name, setting))
+    with measuring_on("shapes", model) as place:
+        frames_BTCHW = torch.zeros((setting.batch, setting.input_steps, 1, edge, edge), device=place)
+        memory = _memory(model, frames_BTCHW, setting)
+    return memory.activation_bytes + memory.joined_weight_bytes + memory.state_bytes
 
 
 def _arguments(name: str, setting: CostSetting) -> dict[str, Any]:
@@ -170,6 +194,9 @@ def main(
     precision: Annotated[str, typer.Option(help="that trains: 32-true or bf16-mixed")] = "32-true",
     option: Annotated[list[str] | None, typer.Option("--set", help="a model option, key=value")] = None,
     device: Annotated[str, typer.Option(help="auto, shapes (no numbers, no memory), cpu, cuda")] = "auto",
+    gib: Annotated[
+        float | None, typer.Option("--largest", min=0.01, help="GiB: print the largest image that trains in it")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--json", help="also write the figures to this file")] = None,
 ) -> None:
     """Print parameters, multiply-accumulates and the memory of training of a model, flat and multi-scale."""
@@ -179,6 +206,10 @@ def main(
         options = parse_options(option or [])
         setting = CostSetting(*size, *frames, batch, hidden_channels, num_layers, precision, options)
         names = [model] if model is not None else _one_of_each()
+        if gib is not None:
+            for edges in (largest(name, setting, gib) for name in names):
+                typer.echo("  ".join(f"{name}: {edge} x {edge}" for name, edge in edges.items()))
+            return
         reports = [report(name, setting, device=device) for name in names]
         if out is not None:
             out.write_text(json.dumps(reports[0] if model else reports, indent=2) + "\n")

@@ -15,6 +15,7 @@ from core.errors import ConfigError, InputError, UnknownNameError
 from models import build_model, list_models
 from models.cells import CELLS
 from models.cost.equations import CostModel, flop_coefficient, output_coefficient
+from models.cost.largest import largest_edge
 from models.cost.measure import count_parameters, measure_memory, measure_work, measuring_on
 from models.cost.paper import PAPER_CELLS, paper_macs
 from models.cost.report import CostSetting, app, measure, report
@@ -158,6 +159,32 @@ def test_activations_grow_with_the_batch_and_joined_weights_do_not():
     assert two is not None
     assert two.activation_bytes == 2 * one.activation_bytes
     assert two.joined_weight_bytes == one.joined_weight_bytes > 0
+
+
+@pytest.mark.parametrize("power", [1.0, 1.6, 2.0])
+def test_the_largest_edge_fits_and_four_pixels_more_do_not(power):
+    """Memory that grows with the pixels, or faster, as with attention over all of them."""
+    seen: list[int] = []
+
+    def bytes_of(edge: int) -> int:
+        seen.append(edge)
+        return 5000 + int(3 * (edge**2) ** power)
+
+    edge = largest_edge(bytes_of, 2_000_000)
+    assert bytes_of(edge) <= 2_000_000 < bytes_of(edge + 4)
+    assert edge % 4 == 0
+    assert len(seen) <= 14
+    with pytest.raises(InputError, match="got 100 bytes"):
+        largest_edge(lambda edge: edge**2 + 200, 100)
+
+
+@pytest.mark.long
+def test_a_command_prints_the_largest_image_flat_and_multi_scale():
+    arguments = ["--model", "ms-convlstm", "--frames", "1", "1", "--hidden-channels", "2", "--num-layers", "2"]
+    result = CliRunner().invoke(app, [*arguments, "--largest", "0.01"])
+    assert result.exit_code == 0, result.output
+    flat, multiscale = (int(part.split()[0]) for part in result.output.split(": ")[1:])
+    assert 0 < flat <= multiscale
 
 
 @pytest.mark.long

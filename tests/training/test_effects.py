@@ -50,6 +50,8 @@ def test_a_schedule_that_is_given_stays(tmp_path):
         ("kth", ["model=simvp", "schedule=scheduled"], "schedule: no effect on simvp"),
         ("kth", ["thresholds_mmh=[1.0]"], "thresholds_mmh: no effect on kth"),
         ("kth", ["model=convlstm", "memory_skip=unet"], "memory_skip: no effect on convlstm"),
+        ("kth", ["model=phydnet", "compile=true"], "compile: no effect on phydnet"),
+        ("kth", ["model=convgru-ensemble", "compile=true"], "compile: no effect on convgru-ensemble"),
         ("kth", ["tf32=true", "precision=bf16-mixed"], "tf32: no effect with precision bf16-mixed"),
     ],
 )
