@@ -32,11 +32,13 @@ class FigureLayout:
     number: int
     palette: str = "gray"
     unit: str = ""
+    errors: bool = False
+    """Whether each forecast has a row of its absolute error below it, as the paper's Figure 6 (|GT - P|)."""
 
 
 LAYOUTS: Final = {
     "moving_mnist": FigureLayout(3),
-    "taxibj": FigureLayout(6, "viridis", "inflow, share of the training maximum"),
+    "taxibj": FigureLayout(6, "viridis", "inflow, share of the training maximum", errors=True),
     "kth": FigureLayout(8),
     "germany": FigureLayout(9),
 }
@@ -84,6 +86,7 @@ def draw_rain(
 
 def draw_images(rows: Sequence[LabelledFrames], path: Path, layout: FigureLayout, *, title: str) -> None:
     """Draw one row per (label, frames with values 0 to 1), one column per frame; the first row has the given frames."""
+    rows, largest = with_errors(rows) if layout.errors else (rows, 1.0)
     columns = max(len(frames_THW) for _, frames_THW in rows)
     with mpl.rc_context(STYLE):
         size = (1.0 * columns + 1.2, 1.08 * len(rows) + 0.7)
@@ -93,16 +96,28 @@ def draw_images(rows: Sequence[LabelledFrames], path: Path, layout: FigureLayout
             axis.set(xticks=[], yticks=[], frame_on=False)
         shown = None
         for r, (label, frames_THW) in enumerate(rows):
+            is_error = layout.errors and r > 1 and r % 2 == 1
+            how = {"cmap": "magma", "vmax": largest} if is_error else {"cmap": layout.palette, "vmax": 1.0}
             for c, frame_HW in enumerate(frames_THW):
-                shown = axes[r, c].imshow(frame_HW, cmap=layout.palette, vmin=0, vmax=1, interpolation="nearest")
+                image = axes[r, c].imshow(frame_HW, vmin=0, interpolation="nearest", **how)
+                shown = shown if is_error else image
                 time = c - len(frames_THW) + 1 if r == 0 else c + 1
                 if r < 2:
                     axes[r, c].set_title(f"{time:+d}" if time else "0", fontsize=7, pad=2)
             axes[r, 0].set_ylabel(label, rotation=0, ha="right", va="center")
         if layout.unit and shown is not None:
             figure.colorbar(shown, ax=axes, shrink=0.6, label=layout.unit)
-        figure.suptitle(f"{title}; numbers are frames after the last given one", fontsize=8)
+        more = f"; errors are drawn up to {largest:.2g}" if layout.errors else ""
+        figure.suptitle(f"{title}; numbers are frames after the last given one{more}", fontsize=8)
         save(figure, path)
+
+
+def with_errors(rows: Sequence[LabelledFrames]) -> tuple[list[LabelledFrames], float]:
+    """Return rows with the absolute error below each forecast, and the largest error; the second row is the truth."""
+    truth_THW, found = rows[1][1], list(rows[:2])
+    for label, frames_THW in rows[2:]:
+        found += [(label, frames_THW), (f"|GT - P| {label}", np.abs(truth_THW - frames_THW))]
+    return found, max((float(error_THW.max()) for _, error_THW in found[3::2]), default=0.0) or 1.0
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Pictures of forecasts: rows and columns, the drawn part, licence, and bad input."""
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from models import load_forecaster
 from tests.training.test_event_skill import write_event
 from tests.training.test_native_checks import NATIVE
+from training import frame_rows
 from training.evaluation.event_windows import ANY_LENGTH, event_windows
 from training.pictures import app, picture_rows, png_of, rainiest_part
 
@@ -58,3 +60,19 @@ def test_a_second_picture_of_a_spell_has_a_name_of_its_own(event, tmp_path, monk
     assert result.exit_code == 0, result.output
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["au-2020-10-31.png", "au-2020-10-31_20200102T0200.png"]
+
+
+def test_taxibj_s_figure_has_the_error_below_each_forecast(monkeypatch, tmp_path):
+    figures: list[Any] = []
+    monkeypatch.setattr(frame_rows, "save", lambda figure, path: figures.append(figure))
+    given, truth = np.full((2, 3, 4), 0.1), np.full((2, 3, 4), 0.5)
+    rows = [("given", given), ("truth", truth), ("one", truth - 0.2), ("two", truth + 0.3)]
+    frame_rows.draw_images(rows, tmp_path / "x.png", frame_rows.LAYOUTS["taxibj"], title="clip 0")
+    axes = [axis for axis in figures[0].axes if axis.images]
+    labels = [axis.get_ylabel() for axis in axes[::2]]
+    assert labels[:6] == ["given", "truth", "one", "|GT - P| one", "two", "|GT - P| two"]
+    np.testing.assert_allclose(axes[6].images[0].get_array(), 0.2)
+    np.testing.assert_allclose(axes[10].images[0].get_array(), 0.3)
+    assert [axes[n].images[0].get_clim() for n in (4, 6)] == [(0, 1), (0, pytest.approx(0.3))]
+    frame_rows.draw_images(rows, tmp_path / "x.png", frame_rows.LAYOUTS["kth"], title="clip 0")
+    assert sum(bool(axis.images) for axis in figures[1].axes) == 8
