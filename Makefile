@@ -16,7 +16,7 @@ help:
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make chaos      faults in the whole service while a radar day is played, 40 minutes (DATA=folder)"
-	@echo "make soak       the same for six hours, with fewer faults"
+	@echo "make soak       a radar day under mixed load, 100 minutes (MINUTES=5 for less), with curves"
 	@echo "make mutants    mistakes in the critical paths, each of which a test must notice; an hour"
 	@echo "make install    the environment alone"
 	@echo "make typescript the TypeScript client, in build/typescript, from the OpenAPI document (needs npm)"
@@ -70,8 +70,8 @@ chaos: install
 	$(BIN)/python -m tests.chaos.run $(or $(DATA),../shared/data/events) --json build/chaos.json
 
 soak: install
-	$(BIN)/python -m tests.chaos.run $(or $(DATA),../shared/data/events) --minutes 360 --faults 600 --overlap 0.1 \
-		--json build/soak.json
+	$(BIN)/python -m tests.chaos.soak $(or $(DATA),../shared/data/events) --minutes $(or $(MINUTES),100) \
+		--json build/soak.json --picture build/soak.png
 
 mutants: install
 	$(BIN)/python -m tests.mutation.run --json build/mutants.json

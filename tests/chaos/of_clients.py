@@ -30,8 +30,9 @@ def _flood(scene: Scene, name: str, ask: Callable[[int], int], count: int) -> st
     return f"{count} requests, {sorted(set(answers))}"
 
 
-def ring(scene: Scene, vertices: int) -> dict[str, Any]:
-    """A star of many vertices over the crop, as GeoJSON."""
+def ring(vertices: int) -> dict[str, Any]:
+    """A star of many vertices over the crop, as GeoJSON; one more than an even number, with which it crosses itself."""
+    vertices |= 1
     west, east, south, north = 8.0, 11.0, 49.5, 51.5
     points = []
     for number in range(vertices):
@@ -47,7 +48,7 @@ def _points(scene: Scene, number: int) -> int:
 
 
 def _area(scene: Scene, number: int) -> int:
-    return fetch(f"{scene.stack.url}/nowcast/latest/area", ring(scene, 4000))[0]
+    return fetch(f"{scene.stack.url}/nowcast/latest/area", ring(4000))[0]
 
 
 def _picture(scene: Scene, number: int) -> int:

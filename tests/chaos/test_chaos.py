@@ -1,11 +1,13 @@
 """The harness of faults: what it counts, and a short run of it (`python -m tests.chaos.run` for a long one)."""
 
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from service.forecasts.nowcast import NowcastService
-from tests.chaos import invariants
+from tests.chaos import invariants, soak
 from tests.chaos.run import Chaos, Injected, check, run
 from tests.chaos.scene import FAULTS, Scene
 from tests.chaos.watch import PartSample, flatness
@@ -62,6 +64,28 @@ def test_memory_that_grows_shows():
     assert figures["processes"] == 2
     assert figures["memory_mb"][1] > 2 * figures["memory_mb"][0]
     assert figures["handles"][1] > figures["handles"][0] + 30
+
+
+def test_a_soak_finds_what_is_late_slow_or_missing(tmp_path: Path):
+    at = [datetime(2018, 7, 11, 12, 5 * number, tzinfo=UTC) for number in range(3)]
+    curves = soak.Curves(livez=[(t, 0.002, 200) for t in range(9)], point=[(t, 0.03, 200) for t in range(9)])
+    curves.played = {time: 23.0 * number for number, time in enumerate(at)}
+    curves.seen = {time: 23.0 * number + 4 for number, time in enumerate(at)}
+    curves.parts = {"api": [PartSample(t, 1, 2**20, 9) for t in range(9)]}
+    counts = Counter({"maps: 200": 5, "events: lines": 7, "maps: 503": 1})
+    assert soak.judged(curves, counts, 23.0, set(at))["problems"] == []
+    soak.draw(curves, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    curves.livez.append((9.0, 0.2, 503))
+    curves.seen[at[1]] += 60
+    found = soak.judged(curves, counts + Counter({"tiles: 500": 2}), 23.0, set(at[:2]))["problems"]
+    assert found == [
+        "/livez took 0.20 s at 9 s",
+        "1 probes with status 503",
+        "no forecast of 12:10",
+        "late forecast of 12:05: 64 s",
+        "tiles: 500, 2 times",
+    ]
 
 
 @pytest.mark.stack
