@@ -2,6 +2,9 @@
 
 const PATIENCE_MS = 20_000; // of a request: then the page says that the service does not respond
 
+// What a failed request means: no forecast yet, the service starts, or it does not respond.
+export const failureOf = (error) => (error.status === 404 ? "waiting" : error.status === 503 || error.status === 429 ? "starting" : "silent");
+
 const received = new WeakMap();
 
 export async function get(path) {

@@ -1,7 +1,7 @@
 // The widget: the forecast at one place, for a frame of another site. /embed?lat=&lon=&lang=&theme=&name=
 
 import { ageOf } from "./age.js";
-import { get, receipt, relative } from "./api.js";
+import { failureOf, get, receipt, relative } from "./api.js";
 import { $, element } from "./dom.js";
 import { bars, sentences } from "./place.js";
 import { fetchPoint } from "./point.js";
@@ -9,6 +9,7 @@ import { creditWords } from "./translated.js";
 import { Words } from "./words.js";
 
 const REFRESH_MS = 60_000;
+const AGAIN_MS = 15_000; // after a request that failed
 const NUMBER = /^-?\d+(\.\d+)?$/;
 
 const asked = new URLSearchParams(location.search);
@@ -17,14 +18,16 @@ const place = { lat: number("lat"), lon: number("lon") };
 const words = new Words(asked.get("lang") || navigator.language.slice(0, 2), asked.get("tz") === "utc");
 
 async function show() {
+  let wait = REFRESH_MS;
   try {
     const forecast = await get("nowcast/latest");
     const point = await fetchPoint(forecast.links.point, place);
     fill(forecast, point, await get(relative(forecast.links.map)));
   } catch (error) {
-    $("status").textContent = words.text(error.status === 404 ? "waiting" : "silent");
+    $("status").textContent = words.text(failureOf(error));
+    wait = AGAIN_MS;
   }
-  setTimeout(show, REFRESH_MS);
+  setTimeout(show, wait);
 }
 
 function fill(forecast, point, { attribution }) {

@@ -31,5 +31,7 @@ export const GERMAN_NOTES = [
   note(String.raw`(\d+) more fields are implausible`, "$1 weitere Felder sind unplausibel."),
   note(String.raw`(\S+) failed: the model had not finished within (\S+) s \(NOWCAST_TASK_LIMIT_S\)`, "$1 hat nicht in $2 s gerechnet (NOWCAST_TASK_LIMIT_S)."),
   note(String.raw`(\S+) did not run: fields of its window are missing`, "$1 lief nicht: In seinem Zeitfenster fehlen Felder."),
+  note("forecast by extrapolation", "Vorhersage durch Extrapolation."),
+  note("forecast by persistence", "Vorhersage durch Persistenz."),
   note(String.raw`forecast by (\S+)`, "Vorhersage mit $1."),
 ];

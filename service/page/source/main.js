@@ -1,7 +1,7 @@
 // The page: fetches the newest forecast, shows it on the map and at a place, and says how old and how good it is.
 
 import { writeAddress } from "./address.js";
-import { get, plainLink, receipt, relative } from "./api.js";
+import { failureOf, get, plainLink, receipt, relative } from "./api.js";
 import { startArchive, translateArchive } from "./archive.js";
 import { $ } from "./dom.js";
 import { CAME } from "./frames.js";
@@ -15,7 +15,7 @@ import { keep, opened, RATE, state, stored } from "./shared.js";
 import { drawScores, showScores } from "./skillpanel.js";
 import { draw, loadMore, screen, setFrames, show, showPlay, showTicks, startTimeline, stop, togglePlay, wantedTime } from "./timeline.js";
 import { showAge, showFacts, showNotice } from "./trust.js";
-import { failureOf, readiness, showWaiting } from "./waiting.js";
+import { readiness, showWaiting } from "./waiting.js";
 import { Words } from "./words.js";
 
 const REFRESH_MS = 15_000;

@@ -142,8 +142,12 @@ export function bars(point, words, selected = null) {
       parts.push(label(Math.min(x + width / 2, WIDTH - 18), HEIGHT - 10, words.clock(row.valid_time)));
     }
   });
-  parts.push(line(LEFT, CHANCES.top + CHANCES.height, WIDTH, CHANCES.top + CHANCES.height, "axis"), line(LEFT, CHANCES.top, WIDTH, CHANCES.top, "grid"));
-  parts.push(label(LEFT - 4, CHANCES.top + 4, "100", "end"), label(LEFT - 4, CHANCES.top + CHANCES.height + 4, "0 %", "end"));
+  parts.push(line(LEFT, CHANCES.top + CHANCES.height, WIDTH, CHANCES.top + CHANCES.height, "axis"));
+  // A fallback has no probabilities, and an empty axis would read as 0 %.
+  if (rows.some((row) => (row.probabilities || []).some((one) => one.probability !== null))) {
+    parts.push(line(LEFT, CHANCES.top, WIDTH, CHANCES.top, "grid"));
+    parts.push(label(LEFT - 4, CHANCES.top + 4, "100", "end"), label(LEFT - 4, CHANCES.top + CHANCES.height + 4, "0 %", "end"));
+  }
   const hatch = '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><line x1="0" y1="0" x2="0" y2="6" class="hatch"/></pattern></defs>';
   return `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${words.text("atPlace")}">${hatch}${parts.join("")}</svg>`;
 }

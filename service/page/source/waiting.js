@@ -13,9 +13,6 @@ export async function readiness() {
   }
 }
 
-// What a failed request means: no forecast yet, the service starts, or it does not respond.
-export const failureOf = (error) => (error.status === 404 ? "waiting" : error.status === 503 || error.status === 429 ? "starting" : "silent");
-
 export async function showWaiting(name) {
   const { words } = state;
   say("waiting-title", words.text(name));

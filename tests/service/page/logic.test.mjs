@@ -122,6 +122,8 @@ test("no coverage and unknown inflow are never dry", () => {
   const svg = bars(pointOf([row(5, 0, { known: false }), row(10, null)]), english);
   assert.equal(svg.match(/class="inflow"/g).length, 1);
   assert.equal(svg.match(/class="nothing"/g).length, 1);
+  assert.match(svg, />0 %</);
+  assert.doesNotMatch(bars(pointOf([row(5, 1, { probabilities: [] })]), english), />0 %</); // a fallback states none
 });
 
 test("bars have a band only where the answer has quantiles", () => {
@@ -374,6 +376,7 @@ test("credit and notes are in the reader's language, and a note that is not know
   const gap = "no scan for 2026-06-01T11:20:00Z: bridged linearly in time";
   assert.deepEqual(noteWords(gap, german), { text: "Kein Radarbild von 11:20 UTC: zeitlich linear überbrückt.", language: "de" });
   assert.deepEqual(noteWords(gap, english), { text: "no scan for 11:20 UTC: bridged linearly in time", language: "en" });
+  assert.equal(noteWords("forecast by extrapolation", german).text, "Vorhersage durch Extrapolation.");
   assert.deepEqual(noteWords("default failed: out of memory", german), { text: "default failed: out of memory", language: "en" });
 });
 
