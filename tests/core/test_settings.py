@@ -153,3 +153,24 @@ def test_every_setting_of_0_1_0_is_read_or_named_in_the_error(monkeypatch: pytes
         with pytest.raises(ConfigError, match=f"NOWCAST_{name.upper()} is no longer a setting: .*NOWCAST_LEAD_"):
             settings_from_environment()
         monkeypatch.delenv(f"NOWCAST_{name.upper()}")
+
+
+@pytest.mark.parametrize(
+    ("database", "broker", "is_refused"),
+    [
+        (None, None, True),
+        ("sqlite:////tmp/rain.sqlite", "redis://host/0", True),
+        ("postgresql+psycopg://rain@host/rain", None, True),
+        ("postgresql+psycopg://rain@host/rain", "redis://host/0", False),
+    ],
+)
+def test_a_store_of_files_needs_servers_that_machines_can_share(database, broker, is_refused, monkeypatch):
+    monkeypatch.setenv("NOWCAST_FILES_URL", "s3://rain/one")
+    for name, value in (("DATABASE_URL", database), ("REDIS_URL", broker)):
+        if value is not None:
+            monkeypatch.setenv(f"NOWCAST_{name}", value)
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"FILES_URL.*expected database_url of PostgreSQL and redis_url with it"):
+            settings_from_environment()
+    else:
+        assert settings_from_environment().files_url == "s3://rain/one"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from core import shared_files
 from core.errors import NoDataError, UnavailableError
@@ -19,6 +20,7 @@ from ingest.store.attempts import attempt
 from ingest.store.live import Store
 from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
 from models.baselines import Extrapolation, Persistence
+from service.files import app as files_command
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.fields import FIELDS
 from service.forecasts.member_maker import make_members
@@ -306,3 +308,23 @@ def test_an_attempt_that_ended_with_its_machine_is_counted_by_the_next_one(machi
     with attempt(api.home, "2" * 64, "file", b""):
         pass
     assert apart == ["file"]
+
+
+def test_the_files_of_one_machine_are_put_into_the_store(tmp_path, filled, monkeypatch):
+    monkeypatch.setattr(shared_files, "_MOUNTED", {})
+    home = tmp_path / "home"
+    shutil.copytree(filled / "worker", home)
+    (home / "forecasts/2024/06/01").mkdir(parents=True, exist_ok=True)
+    (home / "forecasts/2024/06/01/a.source.nc").write_bytes(b"an export")
+    flip(next((home / "scans").rglob("*.nc")), 900)
+    environment = {"HOME": home, "FILES_URL": (tmp_path / "store").as_uri(), "REDIS_URL": "redis://127.0.0.1/0"}
+    environment["DATABASE_URL"] = "postgresql+psycopg://rain@127.0.0.1/rain"
+    for name, value in environment.items():
+        monkeypatch.setenv(f"NOWCAST_{name}", str(value))
+    count = len(list(home.rglob("*.nc"))) - 2
+    for put, there in ((count, 0), (0, count)):
+        done = CliRunner().invoke(files_command, ["put"])
+        assert f"{put} files are put, {there} were there, 1 are damaged" in done.stderr
+    stored = {path.relative_to(tmp_path / "store") for path in (tmp_path / "store").rglob("*.nc")}
+    assert len(stored) == count
+    assert not [path for path in stored if path.name.endswith(".source.nc")]
