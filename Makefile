@@ -54,7 +54,7 @@ lint: install
 	$(BIN)/lint-imports
 
 # BEFORE_TESTS is a command between linters and tests: .ci/run waits there for what it installs meanwhile.
-# The fuzzer runs beside them on the processor that mypy leaves free, so that its minute costs next to nothing.
+# The fuzzer runs at the same time: mypy uses one processor.
 check: install
 	$(MAKE) --jobs 2 lint fuzz
 	$(BEFORE_TESTS)

@@ -131,11 +131,11 @@ def post(url: str, body: bytes, kind: str) -> int:
 
 def work(url: str, kind: str, seed: int, ends_at: float, upload: tuple[bytes, str], found: Counter[str]) -> None:
     """Ask at the rate of a kind until the end; one request at a time."""
-    chance, due = random.Random(f"{seed}:{kind}"), time.monotonic()
+    chance, next_s = random.Random(f"{seed}:{kind}"), time.monotonic()
     while time.monotonic() < ends_at:
         found[f"{kind}: {ask(url, kind, chance, upload)}"] += 1
-        due = max(due + 1 / RATES[kind], time.monotonic())
-        time.sleep(max(0.0, min(due, ends_at) - time.monotonic()))
+        next_s = max(next_s + 1 / RATES[kind], time.monotonic())
+        time.sleep(max(0.0, min(next_s, ends_at) - time.monotonic()))
 
 
 def listen(url: str, ends_at: float, found: Counter[str]) -> None:
@@ -169,15 +169,15 @@ def timed(url: str, since_s: float) -> tuple[float, float, int]:
 
 def probe(scene: Scene, curves: Curves, since_s: float, stop: threading.Event) -> None:
     """Sample until `stop` is set."""
-    parts_due = 0.0
+    parts_next_s = 0.0
     while not stop.wait(PROBE_EVERY_S):
         curves.livez.append(timed(f"{scene.stack.url}/livez", since_s))
         curves.point.append(timed(f"{scene.stack.url}/nowcast/latest/point?lat=50.5&lon=9.5", since_s))
         newest, now = scene.newest(), time.monotonic() - since_s
         for at in [one for one in list(curves.played) if newest is not None and one <= newest]:
             curves.seen.setdefault(at, now)
-        if now >= parts_due:
-            parts_due = now + PARTS_EVERY_S
+        if now >= parts_next_s:
+            parts_next_s = now + PARTS_EVERY_S
             for name, pid in scene.stack.parts().items():
                 if (found := part_sample(pid)) is not None:
                     curves.parts.setdefault(name, []).append(found)
