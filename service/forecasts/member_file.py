@@ -79,7 +79,11 @@ def members_dataset(forecast: StoredForecast, content: MembersContent) -> xr.Dat
     }
     encoding = _packed((members, leads, TILE, TILE), (height, width))
     dataset[MEMBERS] = (("member", "time", "y", "x"), content.codes_MLHW, attributes, encoding)
-    return dataset if content.amounts is None else _with_amounts(dataset, content.amounts, (height, width))
+    if content.amounts is not None:
+        dataset = _with_amounts(dataset, content.amounts, (height, width))
+    for name in dataset.coords:
+        dataset[name].encoding["_FillValue"] = None  # CF allows no missing values there
+    return dataset
 
 
 def _axes(forecast: StoredForecast, factor: int, shape: tuple[int, int]) -> xr.Dataset:
@@ -87,6 +91,7 @@ def _axes(forecast: StoredForecast, factor: int, shape: tuple[int, int]) -> xr.D
     attributes = {
         "title": f"Ensemble members of the precipitation nowcast of {iso(forecast.reference_time)}",
         "source": f"{forecast.method} on radar product {forecast.product}",
+        "history": f"{iso(forecast.issued_at)} members made",
         "forecast_id": forecast.id,
         FACTOR: factor,
     }

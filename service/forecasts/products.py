@@ -116,6 +116,7 @@ def write_inputs(
         "title": f"Input of the nowcasts of {iso(forecast.reference_time)}",
         "institution": INSTITUTION,
         "source": f"radar product {forecast.product}",
+        "history": f"{iso(forecast.reference_time)} window of radar composites, brought to the forecast's grid",
         "inputs_sha256": forecast.inputs_sha256,
         **WINDOW.to_attributes(window),
     }
@@ -180,6 +181,7 @@ def write_observations(
         "title": f"Observations of the leads of the nowcast of {iso(forecast.reference_time)}",
         "institution": INSTITUTION,
         "source": f"radar product {forecast.product}",
+        "history": f"{iso(forecast.issued_at)} radar composites brought to the grid of a forecast",
         "forecast_id": forecast.id,
         "sources": json.dumps(sources),
     }
