@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
-from service.alerts.rule import AlertRule
+from service.alerts.rule import SUM, AlertRule
 from service.schemas.rules import EventKind
 
 Reason = Literal["condition", "change", "over", "stale", "no_data", "rule_changed", "key_revoked"]
@@ -94,7 +94,7 @@ def step(rule: AlertRule, state: RuleState, found: Finding, *, quiet: bool) -> t
         return _noted(replace(state, alert_id=event.alert_id, raised_at=found.time), found), event
     if found.holds:
         held = replace(state, last_held_at=found.time)
-        if quiet or not _differs(state, found):
+        if quiet or not _differs(rule, state, found):
             return held, None
         return _noted(held, found), RuleEvent("updated", "change", state.alert_id, found.time)
     if quiet:
@@ -128,14 +128,22 @@ def _noted(state: RuleState, found: Finding) -> RuleState:
     )
 
 
-def _differs(state: RuleState, found: Finding) -> bool:
-    """Return whether the forecast has changed since the last message so that a further one is worth it."""
+def _differs(rule: AlertRule, state: RuleState, found: Finding) -> bool:
+    """Return whether the forecast has changed since the last message so that a further one is worth it.
+
+    The end of the hour of a sum moves on with every forecast, which is no change.
+    """
     if state.last_event_at is None or found.time - state.last_event_at < UPDATE_AFTER:
         return False
     are_known = found.probability is not None and state.probability is not None
     # 1e-6: probabilities of a file have steps of 0.005, in 32 bits
     if are_known and abs((found.probability or 0) - (state.probability or 0)) >= MORE_LIKELY - 1e-6:
         return True
-    if found.expected_at is None or state.expected_at is None or state.expected_at <= found.time:
+    if (
+        rule.quantity == SUM
+        or found.expected_at is None
+        or state.expected_at is None
+        or state.expected_at <= found.time
+    ):
         return False
     return abs(found.expected_at - state.expected_at) >= MOVED

@@ -40,6 +40,9 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "raised": "{name}: {what}, expected {when} with a probability of {percent} %.",
         "updated": "{name}: the forecast has changed: {what}, expected {when} with a probability of {percent} %.",
         "over": "{name}: {what}: over.",
+        "over_start": "{name}: the beginning of rain is not expected any more.",
+        "over_end": "{name}: the end of the rain is not expected any more.",
+        "over_end_seen": "{name}: the rain has ended.",
         "stale": "{name}: {what}: we do not know any more, since no new radar data arrive. The alert is cancelled.",
         "no_data": "{name}: {what}: we do not know any more, since no radar observes the area. The alert is cancelled.",
         "rule_changed": "{name}: the rule was changed. The alert is cancelled.",
@@ -48,6 +51,7 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "test": "{name}: this is a test message.",
         "now": "now",
         "at": "at {time}",
+        "by": "by {time}",
         "record": "Of {alerts} such alerts {hits} were right.",
         "no_record": "There is no record of such alerts yet.",
     },
@@ -56,6 +60,9 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "updated": "{name}: Die Vorhersage hat sich geändert: {what}, erwartet {when} mit einer Wahrscheinlichkeit von "
         "{percent} %.",
         "over": "{name}: {what}: vorbei.",
+        "over_start": "{name}: Regenbeginn wird nicht mehr erwartet.",
+        "over_end": "{name}: Regenende wird nicht mehr erwartet.",
+        "over_end_seen": "{name}: Der Regen ist zu Ende.",
         "stale": "{name}: {what}: Wir wissen es nicht mehr, da neue Radardaten fehlen. Die Warnung ist zurückgenommen.",
         "no_data": "{name}: {what}: Wir wissen es nicht mehr, da kein Radar das Gebiet beobachtet. Die Warnung ist "
         "zurückgenommen.",
@@ -65,6 +72,7 @@ SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {
         "test": "{name}: Dies ist eine Probe.",
         "now": "jetzt",
         "at": "um {time}",
+        "by": "bis {time}",
         "record": "Von {alerts} solchen Warnungen trafen {hits} zu.",
         "no_record": "Noch ist nicht bekannt, wie oft solche Warnungen zutreffen.",
     },
@@ -145,7 +153,9 @@ def sentence(rule: AlertRule, event: RuleEvent, found: Finding | None, record: R
     """Return the message in the language of the rule."""
     words = SENTENCES[rule.language]
     what = NAMES[rule.language][rule.quantity].format(threshold=f"{rule.threshold:g}")
-    kind = event.kind if event.kind in ("raised", "updated") else event.reason
+    kind: str = event.kind if event.kind in ("raised", "updated") else event.reason
+    if kind == "over" and rule.quantity in ("start", "end"):  # neither of them lasts
+        kind = f"over_{rule.quantity}" + ("_seen" if rule.quantity == "end" and found and found.seen else "")
     percent = round(100 * found.probability) if found and found.probability is not None else 0
     text = words[kind].format(name=rule.name, what=what, when=_when(rule, found), percent=percent)
     if event.kind != "raised":
@@ -156,6 +166,8 @@ def sentence(rule: AlertRule, event: RuleEvent, found: Finding | None, record: R
 
 def _when(rule: AlertRule, found: Finding | None) -> str:
     words = SENTENCES[rule.language]
+    if rule.quantity == SUM and found and found.expected_at:  # of the hour until then, whatever fell before
+        return words["by"].format(time=_local(rule, found.expected_at))
     if found is None or found.expected_at is None or (found.seen and rule.quantity != "end"):
         return words["now"]
     return words["at"].format(time=_local(rule, found.expected_at))

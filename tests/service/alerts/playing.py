@@ -207,6 +207,7 @@ class PlainRule:
             self.held = time
             at, chance, when = self.last
             moved = expected_at and when and when > time and abs(expected_at - when) >= timedelta(minutes=15)
+            moved = moved and self.rule["quantity"] != "sum_60min"  # its hour always ends an hour from now
             likely = best is not None and chance is not None and abs(best - chance) >= 0.2 - 1e-6
             if time - at >= timedelta(minutes=10) and (moved or likely):
                 self.events.append(("updated", time))

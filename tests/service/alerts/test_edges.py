@@ -1,5 +1,6 @@
 """Rules at the edges: probabilities and thresholds met exactly, ends of windows, changes of the clock."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 
 from service.alerts.conditions import RuleArrays, conditions_of
+from service.alerts.machine import Finding, RuleEvent, RuleState, step
+from service.alerts.messages import sentence
 from service.alerts.rule import AlertRule, checked_definition
 from service.alerts.values import AreaValues
 from service.forecasts.packing import packed
 from service.schemas.rules import RuleIn
 
 MINUTES = np.array([5, 10, 30, 60])
+NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 STEPS = 200
 """Steps of the probabilities of a file."""
 
@@ -42,11 +46,11 @@ def in_steps(count: int) -> np.float32:
 @pytest.mark.parametrize("quantity", ["rate", "start", "end"])
 def test_a_probability_that_is_the_rule_s_is_enough_and_one_step_less_is_not(quantity):
     wet_T = (2, 2) if quantity == "end" else (0, 0)
-    for step in range(1, STEPS + 1):
-        one = RuleArrays.of([rule(quantity=quantity, probability=step / STEPS, dry_minutes=0)], [0])
-        for count, expected in ((step, True), (step - 1, False)):
+    for number in range(1, STEPS + 1):
+        one = RuleArrays.of([rule(quantity=quantity, probability=number / STEPS, dry_minutes=0)], [0])
+        for count, expected in ((number, True), (number - 1, False)):
             chance = in_steps(STEPS - count if quantity == "end" else count)
-            assert conditions_of(one, values([chance] * 4, observed_T=wet_T)).starts_N[0] == expected, (step, count)
+            assert conditions_of(one, values([chance] * 4, observed_T=wet_T)).starts_N[0] == expected, (number, count)
 
 
 def test_a_rate_and_a_depth_that_are_the_threshold_are_seen():
@@ -82,3 +86,44 @@ def test_a_window_has_both_its_ends(first, last, minutes):
 def test_quiet_hours_are_those_of_the_wall_clock_also_when_it_changes(start, end, day, quiet):
     one = rule(quiet_hours={"start": start, "end": end, "tz": "Europe/Berlin"})
     assert {hours: one.is_quiet(day + timedelta(hours=hours)) for hours in quiet} == quiet
+
+
+def test_a_sum_is_not_updated_since_its_hour_moves_on():
+    one = rule(quantity="sum_60min", threshold=5.0)
+    kinds = []
+    state = RuleState("1")
+    for minutes, chance in ((0, 0.9), (15, 0.9), (30, 0.9), (45, 0.6)):
+        state, event = step(one, state, finding(minutes, chance), quiet=False)
+        kinds.append(event.kind if event else None)
+    assert kinds == ["raised", None, None, "updated"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "seen", "english", "german"),
+    [
+        (
+            {"quantity": "sum_60min", "threshold": 5.0},
+            "raised",
+            True,
+            "expected by 13:00 UTC",
+            "erwartet bis 13:00 UTC",
+        ),
+        ({}, "raised", True, "expected now", "erwartet jetzt"),
+        ({}, "raised", False, "expected at 13:00 UTC", "erwartet um 13:00 UTC"),
+        ({"quantity": "end"}, "raised", True, "expected at 13:00 UTC", "erwartet um 13:00 UTC"),
+        ({}, "ended", False, "1 mm/h or more: over", "ab 1 mm/h: vorbei"),
+        ({"quantity": "start"}, "ended", False, "beginning of rain is not expected", "Regenbeginn wird nicht mehr"),
+        ({"quantity": "end"}, "ended", False, "end of the rain is not expected", "Regenende wird nicht mehr erwartet"),
+        ({"quantity": "end"}, "ended", True, "the rain has ended", "Der Regen ist zu Ende"),
+    ],
+)
+def test_a_sentence_says_what_is_so(changes, kind, seen, english, german):
+    for language, words in (("en", english), ("de", german)):
+        event = RuleEvent(kind, "condition" if kind == "raised" else "over", "1", NOON)
+        found = replace(finding(0, 0.9), seen=seen)
+        assert words in sentence(rule(language=language, **changes), event, found, None)
+
+
+def finding(minutes: int, chance: float) -> Finding:
+    time = NOON + timedelta(minutes=minutes)
+    return Finding(time, chance, time + timedelta(hours=1), 5.0, True, True, True, False, False)
