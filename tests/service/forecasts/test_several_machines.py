@@ -16,6 +16,7 @@ from core.filestore import FileStore
 from core.settings import Settings
 from core.shared_files import SharedFolder, mount
 from ingest.sandbox.pool import UploadedFile
+from ingest.store import retention
 from ingest.store.attempts import attempt
 from ingest.store.live import Store
 from ingest.worker.beat import Pause, SourceBeat, Totals, write_beat
@@ -238,7 +239,18 @@ def test_a_row_appears_after_the_file_is_in_the_store(machines, monkeypatch):
     assert len(seen) == 1 + 4, "the scan, the inputs, and three forecasts"
 
 
-def test_retention_deletes_in_the_store(machines):
+def test_retention_deletes_what_the_store_has_although_no_file_is_here(machines):
+    worker, api = machines
+    for path in worker.home.rglob("*.nc"):
+        path.unlink()
+    found = retention._dated(worker.home / "scans", "*.nc")
+    assert len(found) == 11
+    retention.delete("scans", found[:2], worker.home, lambda: None)
+    assert len(list(worker.files.list("scans"))) == 9
+    assert not shared_files.is_stored(api.home / found[0].path.relative_to(worker.home))
+
+
+def test_retention_keeps_forecasts_of_which_no_file_is_here(machines):
     worker, _ = machines
     worker.service.settings = worker.service.settings.model_copy(update={"forecasts_keep_days": 1})
     before = {one.name for one in worker.files.list("forecasts")}
