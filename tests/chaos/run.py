@@ -34,6 +34,7 @@ from redis.exceptions import RedisError
 from core.errors import NowcastError
 from core.settings import Settings
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.records import read_rate
 from tests.chaos import invariants, of_clients, of_files, of_processes, of_sources
 from tests.chaos.scene import FAULTS, Scene
 from tests.chaos.watch import Sample, Watch
@@ -326,10 +327,13 @@ def reason_of(sample: Sample) -> str:
 
 
 def read_all(service: NowcastService) -> None:
-    """Read every scan, as nothing else reads old ones: a damaged one is set aside and asked for again."""
+    """Read every scan and forecast, as nothing else reads old ones: a damaged one is set aside and made again."""
     for scan in service.store.scans():
         with suppress(NowcastError):
             service.store.load(scan)
+    for forecast in invariants.current(service).values():
+        with suppress(NowcastError, OSError), service.healing.noticing():
+            read_rate(forecast.path)
 
 
 def main(
