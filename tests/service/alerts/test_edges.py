@@ -117,7 +117,7 @@ def test_a_sum_is_not_updated_since_its_hour_moves_on():
         ({"quantity": "end"}, "ended", True, "the rain has ended", "Der Regen ist zu Ende"),
     ],
 )
-def test_a_sentence_says_what_is_so(changes, kind, seen, english, german):
+def test_a_sentence_is_true_of_its_event(changes, kind, seen, english, german):
     for language, words in (("en", english), ("de", german)):
         event = RuleEvent(kind, "condition" if kind == "raised" else "over", "1", NOON)
         found = replace(finding(0, 0.9), seen=seen)

@@ -36,7 +36,7 @@ def client(tmp_path_factory):
         ({**PLACE, "quantity": "sum_60min", "threshold": 5.0}, None),
     ],
 )
-def test_a_rule_says_why_it_can_raise_no_alert(client, changes, words):
+def test_a_rule_that_can_raise_no_alert_has_the_reason_as_a_note(client, changes, words):
     made = client.post("/rules", json={**RULE, **changes}).json()
     assert client.get(made["links"]["self"]).json()["notes"] == made["notes"]
     assert client.put(made["links"]["self"], json={**RULE, **changes}).json()["notes"] == made["notes"]
