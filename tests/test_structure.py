@@ -37,7 +37,6 @@ IDEAS: Mapping[str, str] = {
     "service/api/cap.py": "one router a resource",
     "service/page/router.py": "one router a resource",
     "service/alerts/verification.py": "how good the alerts are, a resource of its own",
-    "service/alerts/prospects.py": "what keeps a rule silent, apart from the routes that say it",
     "benchmarks/reading.py": "one benchmark a file",
     "ingest/store/recent.py": "the window of a model of any scale, as `ready` is that of another",
     "models/convert/setting.py": "what the reference's checkpoints were trained on",

@@ -9,12 +9,12 @@ from fastapi import Path as PathParameter
 from core.errors import AuthenticationError, InputError, NowcastError, shown
 from service.access.callers import Caller
 from service.alerts import channels as channels
+from service.alerts.cells import doubts_of
 from service.alerts.channels.base import checked_target, shown_target, welcome_target
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import send_test
 from service.alerts.events import events_of
 from service.alerts.outbox import deliveries_of
-from service.alerts.prospects import doubts_of
 from service.alerts.regions import regions_of
 from service.alerts.rule import check_line, checked_definition
 from service.alerts.rulebook import RuleBook, StoredRule, rule_book
