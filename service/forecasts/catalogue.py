@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, delete, select
 
 from core.errors import NoDataError
 from core.settings import sqlite_url
-from core.shared_files import keeper_of, mounted
+from core.shared_files import is_stored, keeper_of, mounted
 from core.times import utc
 from ingest.store.database import count, lock_by_server, open_engine, reading, upsert, writing
 from ingest.store.locks import REPAIR_LOCK, write_lock
@@ -208,7 +208,8 @@ class Catalogue:
                 log.warning("%s cannot be read as a forecast file: %s: %s", path, type(err).__name__, err)
         with writing(self.engine) as connection:
             known = connection.execute(select(ForecastRow.id, ForecastRow.path)).all()
-            gone = [name for name, path in known if self.folder / path not in paths]
+            missing = [(name, self.folder / path) for name, path in known if self.folder / path not in paths]
+            gone = [name for name, path in missing if not is_stored(path)]  # one may have been made meanwhile
             for start in range(0, len(gone), IDS_PER_STATEMENT):
                 some = gone[start : start + IDS_PER_STATEMENT]
                 connection.execute(delete(ForecastRow).where(ForecastRow.id.in_(some)))

@@ -58,3 +58,16 @@ def test_selection(world, rain):
     ]
     assert len(world.service.list(limit=4)) == 4
     assert world.service.latest() == found[0]
+
+
+def test_a_forecast_that_is_made_during_a_rebuild_stays(world, window_frames, monkeypatch):
+    catalogue = world.service.catalogue
+    made = world.service.forecast_upload(window_frames)
+    files = catalogue._own_files
+
+    def before_it_was_made():
+        return (path for path in files() if path != made.path)
+
+    monkeypatch.setattr(catalogue, "_own_files", before_it_was_made)
+    catalogue.rebuild()
+    assert catalogue.find(made.id) is not None
