@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from core.cache_room import CacheRoom
 from core.errors import UnavailableError
 from core.files import DamagedFileError, check_file, sealed, unsealed, write_bytes_atomically
 
@@ -32,14 +33,10 @@ KEPT: Final = (*CACHED, PRIVATE, "models", "again", "attempts", "ingest-status.j
 MISSING_S: Final = 2.0
 """How long a file that the store lacks is not looked for again: members follow their forecast within a minute."""
 
-IN_USE_S: Final = 600.0
-"""A file that was used in that time stays in the folder."""
-
 MARKED_EVERY_S: Final = 60.0
 TRIMMED_EVERY: Final = 50
 """The folder is looked through when it has grown by this part of its limit."""
 
-TRIMMED_TO: Final = 0.9
 SMALL_BYTES: Final = 65_536
 """Files up to this size may be replaced by others of their name, and are compared when a folder is followed."""
 
@@ -151,20 +148,16 @@ class SharedFolder:
         return True
 
     def trim(self) -> int:
-        """Delete here what was not used for longest, until the limit is met; return the number of bytes."""
-        files = sorted(self._cached())
-        total_bytes = sum(size for _, size, _ in files)
-        if total_bytes <= self._most_bytes:
+        """Delete here what was not used for longest and the store has, to meet the limit; return the bytes."""
+        room = CacheRoom(self.home, CACHED, self._most_bytes)
+        if not room.is_exceeded():
             return 0
-        unused_since, freed_bytes = time.time() - IN_USE_S, 0
-        for used_at, size, path in files:
-            if total_bytes - freed_bytes <= TRIMMED_TO * self._most_bytes or used_at > unused_since:
-                break
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                freed_bytes += size
-        log.info("%d bytes that were not used for longest are deleted from the cache", freed_bytes)
-        return freed_bytes
+        try:
+            stored = {one.name for top in CACHED for one in self.store.list(top)}
+        except UnavailableError as err:
+            log.warning("nothing is deleted from the cache: %s", err)
+            return 0
+        return room.trim(stored)
 
     def _take(self, path: Path, content: bytes, *, again: bool) -> bool:
         try:
@@ -209,14 +202,6 @@ class SharedFolder:
             self._grown_bytes = 0
             self.trim()
 
-    def _cached(self) -> Iterator[tuple[float, int, Path]]:
-        for top in CACHED:
-            for path in (self.home / top).rglob("*"):
-                with suppress(OSError):
-                    status = path.stat()
-                    if path.is_file() and not path.name.startswith("."):
-                        yield max(status.st_mtime, status.st_atime), status.st_size, path
-
     def _name(self, path: Path) -> str:
         return path.relative_to(self.home).as_posix()
 
@@ -257,8 +242,21 @@ def is_there(path: Path) -> bool:
 
 def is_stored(path: Path) -> bool:
     """Return whether a file exists, here or in the store; it is not fetched."""
+    return path.is_file() or is_shared(path)
+
+
+def is_shared(path: Path) -> bool:
+    """Return whether a file is where all machines find it: an interrupted writer may have written it here alone."""
     keeper = keeper_of(path)
-    return path.is_file() or (keeper is not None and keeper.store.exists(path.relative_to(keeper.home).as_posix()))
+    return path.is_file() if keeper is None else keeper.store.exists(path.relative_to(keeper.home).as_posix())
+
+
+def refresh(path: Path, changed_at: float) -> None:
+    """Get a file again whose copy here is from before a time, the POSIX time of a change on another machine."""
+    if keeper := keeper_of(path):
+        with suppress(OSError):
+            if path.stat().st_mtime < changed_at:
+                keeper.fetch(path, again=True)
 
 
 def fetch_again(path: Path) -> bool:

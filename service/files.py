@@ -5,13 +5,13 @@ from pathlib import Path
 
 import typer
 
+from core.cache_room import is_export
 from core.command import errors_in_one_line
 from core.errors import ConfigError
 from core.files import DamagedFileError
 from core.mounts import mount_files
 from core.settings import Settings, settings_from_environment
 from core.shared_files import KEPT, SharedFolder, mounted
-from service.forecasts.thinning import is_export
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 

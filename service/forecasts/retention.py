@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from core.cache_room import is_export
 from core.settings import Settings
 from core.shared_files import keeper_of
 from ingest.store.locks import translate_os_errors
@@ -24,7 +25,6 @@ from service.forecasts.records import inputs_file
 from service.forecasts.thinning import (
     WindowForecasts,
     between_half_hours,
-    is_export,
     owner_of,
     spare_parts,
     windows_of,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from core.cache_room import is_export
 from ingest.store.retention import NEEDED, StoredFile
 from service.forecasts.catalogue import CatalogueEntry
 from service.forecasts.records import inputs_file
@@ -83,13 +84,6 @@ def between_half_hours(windows: Sequence[WindowForecasts], now: datetime) -> lis
         time = one.entries[0].reference_time
         first[_slot(time)] = min(time, first.get(_slot(time), time))
     return [one for one in old if one.entries[0].reference_time != first[_slot(one.entries[0].reference_time)]]
-
-
-def is_export(path: Path) -> bool:
-    """Return whether the file can be written again from the forecast's own file at any time."""
-    parts = path.name.split(".")
-    own = parts[0].startswith("inputs-") or parts[1:] in (["nc"], ["observations", "nc"], ["members", "nc"])
-    return not own and not path.name.startswith(".")
 
 
 def is_members(path: Path) -> bool:

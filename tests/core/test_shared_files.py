@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from core import shared_files
+from core.cache_room import IN_USE_S
 from core.cf import reading_own
 from core.errors import ConfigError, UnavailableError
 from core.files import CHECKSUM, DamagedFileError, add_checksum, check_file, sealed, unsealed
 from core.filestore import Bucket, FileStore
 from core.shared_files import (
-    IN_USE_S,
     MISSING_S,
     SharedFolder,
     follow,
@@ -177,6 +177,30 @@ def test_the_folder_keeps_what_was_used_last_and_the_store_keeps_all(homes, cloc
     assert [(there / name).exists() for name in names] == [True, False, False, False, True, True]
     assert len(list((tmp_path / "store").rglob("*.nc"))) == 6
     assert is_there(there / names[2])
+
+
+def test_a_file_that_the_store_lacks_stays_and_one_that_can_be_made_again_does_not(homes):
+    there, used = homes[1], time.time() - 3 * IN_USE_S
+    for name in ("scans/own.nc", "forecasts/2024/06/01/a.nc", "forecasts/2024/06/01/a.source.nc"):
+        os.utime(written(there / name, bytes(600)), (used, used))
+    trim(there)
+    assert sorted(path.name for path in there.rglob("*.nc")) == ["a.nc", "own.nc"]
+    publish(there / "scans/own.nc")
+    os.utime(there / "scans/own.nc", (used, used))
+    trim(there)
+    assert [path.name for path in there.rglob("*.nc")] == ["a.nc"]
+
+
+def test_nothing_is_deleted_here_while_the_store_does_not_respond(homes, store, monkeypatch):
+    def fails(prefix: str) -> None:
+        raise UnavailableError("the store of files does not respond")
+
+    file, used = written(homes[1] / SCAN, bytes(2000)), time.time() - 3 * IN_USE_S
+    publish(file)
+    os.utime(file, (used, used))
+    monkeypatch.setattr(store, "list", fails)
+    assert trim(homes[1]) == 0
+    assert file.exists()
 
 
 def test_files_in_use_stay_although_they_are_more_than_the_limit(homes):
