@@ -143,7 +143,7 @@ class Store:
             UnavailableError: it cannot be read now.
         """
         try:
-            return scanfile.read_scan(scan.path)
+            return scanfile.read_scan(scan.path, scan.received_at)
         except scanfile.LostScanError as err:
             self.healing.set_aside(scan, str(err))
             raise

@@ -18,6 +18,7 @@ from core.errors import InputError, NoDataError, UnavailableError
 from core.files import DamagedFileError
 from core.frame import RadarFrame
 from core.records import RecordCodec
+from core.shared_files import refresh
 from core.times import iso
 from ingest.store.quality import QualityFacts, facts_of
 
@@ -111,13 +112,19 @@ def write_scan(frame: RadarFrame, path: Path, header: ScanHeader) -> None:
     write_dataset(dataset, path, shuffle=False, checksum=True)
 
 
-def read_scan(path: Path) -> RadarFrame:
+def read_scan(path: Path, received_at: datetime | None = None) -> RadarFrame:
     """Read the frame of a stored file.
+
+    Args:
+        path: of the file.
+        received_at: of its row; a copy from before is fetched again, as ingest of another machine has replaced it.
 
     Raises:
         LostScanError: the file is missing, damaged or not a scan.
         UnavailableError: it cannot be read now.
     """
+    if received_at is not None:
+        refresh(path, received_at.timestamp())
     try:
         with (
             reading_own(path),

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from core.errors import NoDataError
 from core.frame import RadarFrame
-from core.shared_files import is_stored, keeper_of, publish, write_shared
+from core.shared_files import is_shared, is_stored, keeper_of, publish, write_shared
 from core.times import iso, stamp
 from ingest.store import scanfile
 from ingest.store.index import Index, Scan
@@ -92,7 +92,7 @@ class Shelf:
 
     def _write_forecast(self, frame: RadarFrame, header: ScanHeader) -> bool:
         path = self._home / "others" / _place(frame, f"{stamp(frame.reference_time)}_{frame.lead_minutes:03d}")
-        if is_stored(path) and _is_same(path, header):
+        if is_shared(path) and _is_same(path, header):
             return False
         self._write_scan(frame, header, path)
         return True

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from core.cells import cell_edges_m, mean_edge_m
 from core.files import write_atomically
 from core.logs import log_context
-from core.shared_files import publish
+from core.shared_files import is_shared, publish
 from core.times import iso
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.exports import exported
@@ -154,7 +154,7 @@ class Maker:
         )
 
     def _keep_inputs(self, forecast: StoredForecast, inputs: ModelInput) -> None:
-        if not forecast.has_inputs:
+        if not is_shared(forecast.inputs_path):
             seen_HW = np.asarray(np.isfinite(inputs.rate_mmh_THW).any(axis=0))
             usual_HW = self._usual_coverage(forecast, seen_HW)
             write_inputs(forecast, inputs.window, inputs.rate_mmh_THW, usual_HW)

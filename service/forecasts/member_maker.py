@@ -9,10 +9,10 @@ import numpy as np
 from core.cf import NETCDF_C
 from core.errors import NoDataError
 from core.files import write_atomically
-from core.shared_files import publish
+from core.shared_files import is_shared, publish
 from service.forecasts.member_codes import RateCodes
 from service.forecasts.member_file import MembersContent, members_dataset
-from service.forecasts.members import has_members, members_path
+from service.forecasts.members import members_path
 from service.forecasts.probabilities import read_probabilities
 from service.forecasts.products import kept_input
 from service.forecasts.records import StoredForecast
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # models imports torch, which the web process loads later
 def lacks_members(forecast: StoredForecast, members: int) -> bool:
     """Return whether members can be made and are not: the forecast has probabilities, and its input is kept."""
     possible = bool(members and forecast.thresholds_mmh) and forecast.has_inputs
-    return possible and not has_members(forecast)
+    return possible and not is_shared(members_path(forecast))
 
 
 def make_members(forecast: StoredForecast, members: int) -> Path:
@@ -40,7 +40,7 @@ def make_members(forecast: StoredForecast, members: int) -> Path:
         NoDataError: the files of the forecast are not readable, or it has no probabilities.
     """
     path = members_path(forecast)
-    if has_members(forecast):
+    if is_shared(path):
         return path
     ensemble, steps = _ensemble(forecast, members)
     codes = RateCodes(forecast.thresholds_mmh)

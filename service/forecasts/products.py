@@ -19,7 +19,7 @@ from core.cf import (
     rate_dataset,
     write_dataset,
 )
-from core.errors import NoDataError
+from core.errors import NoDataError, UnavailableError
 from core.records import RecordCodec
 from core.shared_files import publish
 from core.times import iso
@@ -196,7 +196,11 @@ def write_observations(
     rate = LeadVariable(RATE, "f4", RATE_ATTRIBUTES, rate_mmh_HW, np.float32("nan"))
     path = observations_file(forecast.path)
     write_leads(header, with_coverage(rate), path)
-    publish(path)
+    try:
+        publish(path)
+    except UnavailableError:  # what is here alone would be found complete, and never be put into the store
+        path.unlink(missing_ok=True)
+        raise
 
 
 def lead_index(forecast: StoredForecast, lead_minutes: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from core.errors import InputError, NoDataError, UnavailableError
 from core.files import write_atomically
 from core.frame import RadarFrame
 from core.settings import Settings
-from core.shared_files import is_there, keeper_of, publish, withdraw
+from core.shared_files import is_there, keeper_of, withdraw
 from ingest.sandbox.pool import DecodeLimits, UploadedFile, decoder_pool
 from ingest.store.locks import translate_os_errors
 from service.forecasts.member_maker import lacks_members, make_members
@@ -99,16 +100,19 @@ class KeptUploads:
         head = {"model": upload.model, "members": upload.members}
         names = {group: [file.name for file in getattr(upload, group)] for group in GROUPS}
 
-        def write(temporary: Path) -> None:
-            with zipfile.ZipFile(temporary, "w") as packed:
+        def write(target: Path | BytesIO) -> None:
+            with zipfile.ZipFile(target, "w") as packed:
                 packed.writestr(HEAD, json.dumps({**head, **names}))
                 for group in GROUPS:
                     for number, file in enumerate(getattr(upload, group)):
                         packed.writestr(f"{group}/{number}", file.content)
 
+        if keeper := keeper_of(self._folder):  # no copy stays here: another machine drops the upload
+            write(packed_file := BytesIO())
+            keeper.publish(self._path(name), packed_file.getvalue())
+            return
         with translate_os_errors(self._home):
             write_atomically(self._path(name), write, mode=PRIVATE)
-            publish(self._path(name))
 
     def read(self, name: str) -> Upload:
         """Return the upload of a job.
@@ -139,8 +143,10 @@ class KeptUploads:
             withdraw([self._path(name)])
 
     def count(self) -> int:
-        """Return how many uploads wait."""
-        return sum(path.suffix == ".zip" for path, _ in self._files())
+        """Return how many uploads wait, those of all machines."""
+        keeper = keeper_of(self._folder)
+        found = (path for path, _ in keeper.listed(self._folder)) if keeper else self._folder.glob("*.zip")
+        return sum(path.suffix == ".zip" for path in found)
 
     def sweep(self, before: datetime) -> int:
         """Delete what is left from before a time, also of writing that was interrupted; return the number of files."""

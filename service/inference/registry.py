@@ -194,6 +194,7 @@ class ModelRegistry:
                     shutil.copy2(file, part / file.name)
             version = _valid(check(part), "version")
             with write_lock(home), translate_os_errors(home):
+                follow(home / FOLDER, 0.0)
                 for known in self.versions(name):
                     if known.version == version:
                         return self._same(known, part)
@@ -215,6 +216,7 @@ class ModelRegistry:
         if alias in BASELINES:
             raise InputError(f"alias: expected a name that is not a baseline's, got {shown(alias)}")
         with write_lock(home):
+            follow(home / FOLDER, 0.0)  # what another machine has set a moment ago stays
             aliases = dict(self.aliases())
             known = aliases.get(_valid(alias, "alias"))
             before = self._meaning(alias)

@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,9 @@ from service.files import app as files_command
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.fields import FIELDS
 from service.forecasts.member_maker import make_members
-from service.forecasts.members import has_members, member_count
+from service.forecasts.members import has_members, member_count, members_path
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.records import observations_file
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.uploads import KeptUploads, Upload
 from service.inference.predictor import Predictor
@@ -294,6 +296,53 @@ def test_the_state_of_ingest_is_known_elsewhere(machines, clock):
     assert "dwd" in api.store.ingest_status().worker["sources"]
 
 
+def test_two_machines_that_set_aliases_at_once_lose_none(machines, tmp_path):
+    worker, api = machines
+    here, there = (ModelRegistry(each.home, shipped=tmp_path / "none") for each in (worker, api))
+    persistence = here.find("persistence")
+    for registry, alias in ((here, "first"), (there, "second"), (here, "third"), (there, "fourth")):
+        registry.set_alias(alias, persistence)
+    assert {"first", "second", "third", "fourth"} <= set(there.aliases())
+
+
+def test_a_scan_that_ingest_has_replaced_is_read_anew_elsewhere(machines, tmp_path):
+    worker, api = machines
+    old = api.store.load(api.store.latest()).rate_mmh_HW
+    newer = rain(300)
+    newer = replace(newer, rate_mmh_HW=newer.rate_mmh_HW + np.float32(1))
+    assert worker.store.put(newer)
+    np.testing.assert_array_equal(api.store.load(api.store.latest()).rate_mmh_HW, newer.rate_mmh_HW)
+    assert not np.array_equal(old, newer.rate_mmh_HW, equal_nan=True)
+
+
+def test_what_was_written_here_alone_before_an_end_is_put_into_the_store_by_the_next_try(machines, monkeypatch):
+    worker, _ = machines
+    first = worker.service.latest()
+    put, failing = worker.files.put, ["inputs-", ".members.nc", ".observations.nc"]
+
+    def fails(name: str, content: bytes) -> None:
+        if found := [part for part in failing if part in name]:
+            failing.remove(found[0])
+            raise UnavailableError("the store of files does not respond")
+        put(name, content)
+
+    monkeypatch.setattr(worker.files, "put", fails)
+    reference_time = REFERENCE + timedelta(minutes=30)
+    with pytest.raises(UnavailableError):
+        worker.service.forecast_stored(reference_time)
+    forecast = worker.service.forecast_stored(reference_time)
+    for _ in range(2):
+        with suppress(UnavailableError):
+            make_members(forecast, 2)
+    for _ in range(2):
+        with suppress(UnavailableError):
+            worker.service.verification_of(first)
+    assert not failing
+    names = {one.name for one in worker.files.list("forecasts")}
+    for path in (forecast.path, forecast.inputs_path, members_path(forecast), observations_file(first.path)):
+        assert path.relative_to(worker.home).as_posix() in names
+
+
 def test_an_upload_that_waits_is_read_by_the_worker_and_gone_afterwards(machines):
     worker, api = machines
     here, there = KeptUploads(api.home), KeptUploads(worker.home)
@@ -302,8 +351,9 @@ def test_an_upload_that_waits_is_read_by_the_worker_and_gone_afterwards(machines
     assert there.read("job").frames == (UploadedFile("a.nc", b"rain"),)
     assert (worker.home / "uploads/job.zip").stat().st_mode & 0o777 == 0o600
     there.drop("job")
-    (api.home / "uploads/job.zip").unlink()
-    assert here.count() == 0
+    assert here.count() == there.count() == 0
+    assert not list(api.home.glob("uploads/*"))
+    assert not list(worker.home.glob("uploads/*"))
     here.keep("old", Upload((), (), "default"))
     assert there.sweep(datetime.now(UTC) + timedelta(hours=1)) == 1
     assert not list(api.files.list("uploads"))
