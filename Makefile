@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
 	@echo "make test       every test"
-	@echo "make check      lint, types, import contracts, 60 s of fuzzing, and every test; called by .ci/run"
+	@echo "make check      lint, types, import contracts, 20,000 mutated inputs, and every test; called by .ci/run"
 	@echo "make test-long  the slow tests"
 	@echo "make bench      the benchmarks, half an hour: docs/results/performance.md (DATA=folder of radar events)"
 	@echo "make chaos      faults in the whole service while a radar day is played, 40 minutes (DATA=folder)"
@@ -61,7 +61,7 @@ check: install
 	$(MAKE) test
 
 fuzz: install
-	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz.run --seed 24 --seconds 60
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.fuzz.run --seed 24 --cases 5000
 
 bench: install
 	$(BIN)/python -m benchmarks.run --json docs/results/performance.json --markdown docs/results/performance.md $(if $(DATA),--data $(DATA))

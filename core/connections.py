@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings
 
-from core.errors import ConfigError
+from core.errors import ConfigError, shown
 
 PASSWORDS: Final = {"database_url": "database_password", "redis_url": "redis_password"}
 """Which setting has the password of which URL."""
@@ -97,11 +97,14 @@ def check_secret_files(folder: str | None, prefix: str, known: set[str]) -> None
     """
     if folder is None:
         return
-    if not Path(folder).is_dir():
+    try:
+        names = [path.name for path in Path(folder).iterdir()]
+    except (OSError, ValueError) as err:  # none, no folder, not readable, or no name of a file at all
+        why = "which does not exist" if isinstance(err, FileNotFoundError) else getattr(err, "strerror", None) or err
         raise ConfigError(
-            f"expected a folder of secret files in {prefix}CREDENTIALS, got {folder}, which does not exist"
-        )
-    ours = [path.name for path in Path(folder).iterdir() if path.name.upper().startswith(prefix)]
+            f"expected a folder of secret files in {prefix}CREDENTIALS, got {shown(folder)}, {why}"
+        ) from err
+    ours = [name for name in names if name.upper().startswith(prefix)]
     wrong = ", ".join(sorted(name for name in ours if name.upper() not in known or name != name.lower()))
     if wrong:
         raise ConfigError(f"expected files named as settings in small letters, got {wrong} in {prefix}CREDENTIALS")

@@ -84,7 +84,8 @@ class IngestStatus:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Return the problems that need attention, one sentence each; empty if there are none."""
-        found = [f"paused since {self.worker['paused_since']}: {self.worker['paused']}"] if self._paused else []
+        reason = self.worker.get("paused") or "no reason is known"
+        found = [f"paused since {self.worker['paused_since']}: {reason}"] if self._paused else []
         if self.catalogue_error:
             found.append(self.catalogue_error)
         for name, source in self.worker.get("sources", {}).items():

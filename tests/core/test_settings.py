@@ -106,9 +106,21 @@ def test_a_misspelt_file_of_a_setting_stops_the_start(name: str, monkeypatch: py
     monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path))
     with pytest.raises(ConfigError, match=f"got {name} in"):
         settings_from_environment()
-    monkeypatch.setenv("NOWCAST_CREDENTIALS", str(tmp_path / "missing"))
-    with pytest.raises(ConfigError, match="expected a folder of secret files"):
+
+
+@pytest.mark.parametrize(
+    ("folder", "why"),
+    [("missing", "does not exist"), ("a" * 3000, "too long"), ("file/in", "Not a dir")],
+)
+def test_a_folder_of_secrets_that_is_none_stops_the_start(
+    folder: str, why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOWCAST_CREDENTIALS", folder)
+    with pytest.raises(ConfigError, match=f"expected a folder of secret files.*{why}") as caught:
         settings_from_environment()
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("url", ["redis://:hidden[@redis:6379/0", "redis://:hidden\u2100@redis:6379/0"])

@@ -60,6 +60,7 @@ LONGEST_S: Final = 60.0
 """Of one file; the decoder of the service has a limit of its own (`NOWCAST_UPLOAD_DECODE_S`)."""
 
 LONGEST_REQUEST_S: Final = 2.0
+"""Of processor time, as the clock also counts what other processes do; the API answers in the process of the fuzzer."""
 Case = Callable[[random.Random], tuple[str, str | None]]
 """Makes and tries one case: what kind of end it had, and what is wrong with that (None: nothing)."""
 
@@ -92,7 +93,7 @@ def reader_case(chance: random.Random) -> tuple[str, str | None]:
     files = [path for path in sorted(GOLDEN.iterdir()) if path.suffix in SUFFIXES]
     path = chance.choice(files)
     content = mutated(path.read_bytes(), chance)
-    began = time.monotonic()
+    began = time.process_time()
     try:
         frames = read_frames(content, name=path.name, **LIMITS)
     except InputError as err:
@@ -105,7 +106,7 @@ def reader_case(chance: random.Random) -> tuple[str, str | None]:
 
 
 def _slow(name: str, began: float, most_s: float) -> str | None:
-    took_s = time.monotonic() - began
+    took_s = time.process_time() - began
     return f"{name}: {took_s:.1f} s" if took_s > most_s else None
 
 
@@ -172,7 +173,7 @@ def request_cases(client: TestClient) -> Case:
             query[chance.choice(ODD)] = chance.choice(ODD)
         body = mutated(json.dumps(odd_json(chance)).encode(), chance) if method in ("post", "put") else None
         kind = chance.choice(("application/json", "multipart/form-data; boundary=x", "text/plain", ""))
-        began = time.monotonic()
+        began = time.process_time()
         try:
             answer = client.request(method, path, params=query, content=body, headers={"Content-Type": kind})
         except (ValueError, httpx2.InvalidURL):  # the client itself refuses to send it
@@ -226,7 +227,7 @@ def main(seed: int = 24, seconds: float = 60.0, cases: int = 0, only: str = "rea
         ends, problems = fuzz(Path(folder), seed, seconds, only.split(","), cases)
     for name, counts in ends.items():
         print(f"{name}: {counts.total():,} cases: {dict(counts.most_common())}")
-    print("\n".join(problems[:30]))
+    print("\n".join(one[:500] for one in problems[:30]))
     sys.exit(int(bool(problems)))
 
 

@@ -141,6 +141,11 @@ def test_a_broken_heartbeat_is_none(store, broken):
     assert store.ingest_status().warnings == ()
 
 
+def test_a_pause_without_its_reason_is_a_warning_all_the_same(store):
+    (store.home / "ingest-status.json").write_text('{"paused_since": "2024-06-01T12:00:00Z"}')
+    assert store.ingest_status().warnings == ("paused since 2024-06-01T12:00:00Z: no reason is known",)
+
+
 VERSIONS = {"provisional": (1, ()), "final": (2, ()), "without a radar": (3, ("ess",))}
 
 
