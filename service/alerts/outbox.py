@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Engine, Subquery, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Select, Subquery, and_, exists, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from core.retry import RetryPolicy
@@ -65,28 +65,41 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
 
     The owners of rules take turns, so that receivers of one that do not answer keep the messages of no other waiting.
     """
-    now = now or datetime.now(UTC)
-    row, ready = DeliveryRow, _ready(now)
-    query = (
-        select(row.id, row.attempts, row.created_at, row.rule_id, row.receiver)
-        .add_columns(RuleRow.secret, RuleEventRow.document)
-        .join(ready, ready.c.id == row.id)
-        .join(RuleRow, RuleRow.id == row.rule_id)
-        .join(RuleEventRow, RuleEventRow.id == row.event_id)
-        .where(row.state.in_(OPEN))
-        .order_by(ready.c.turn, row.number)
-        .limit(limit)
-        .with_for_update(of=row, skip_locked=True)  # PostgreSQL: those that another process claims now are left to it
-    )
+    now, row = now or datetime.now(UTC), DeliveryRow
     claimed = []
     with writing(engine) as connection:
-        for each in connection.execute(query).all():
+        for each in connection.execute(claimable(now, limit)).all():
             mine = update(row).where(row.id == each.id, row.attempts == each.attempts, row.state.in_(OPEN))
             marks = {"state": "sending", "attempts": each.attempts + 1, "next_at": now + LEASE}
             if connection.execute(mine.values(**marks)).rowcount:
                 known = (each.id, each.attempts, each.created_at, each.rule_id)
                 claimed.append(ClaimedDelivery(*known, each.secret, dict(each.receiver), each.document))
     return claimed
+
+
+def claimable(now: datetime, limit: int) -> Select[Any]:
+    """Return the query of the messages to send now.
+
+    PostgreSQL compares a row that another process has just claimed again with the outer conditions alone, so that the
+    time is one of them, and leaves those that another process claims now to it.
+    """
+    row, ready = DeliveryRow, _ready(now)
+    return (
+        select(row.id, row.attempts, row.created_at, row.rule_id, row.receiver)
+        .add_columns(RuleRow.secret, RuleEventRow.document)
+        .join(ready, ready.c.id == row.id)
+        .join(RuleRow, RuleRow.id == row.rule_id)
+        .join(RuleEventRow, RuleEventRow.id == row.event_id)
+        .where(_is_ready(now))
+        .order_by(ready.c.turn, row.number)
+        .limit(limit)
+        .with_for_update(of=row, skip_locked=True)
+    )
+
+
+def _is_ready(now: datetime) -> ColumnElement[bool]:
+    row = DeliveryRow
+    return and_(row.state.in_(OPEN), or_(row.next_at <= now, row.next_at > now + CLOCK_STEP))
 
 
 def _ready(now: datetime) -> Subquery:
@@ -97,7 +110,7 @@ def _ready(now: datetime) -> Subquery:
     return (
         select(row.id, turn.label("turn"))
         .join(RuleRow, RuleRow.id == row.rule_id)
-        .where(row.state.in_(OPEN), or_(row.next_at <= now, row.next_at > now + CLOCK_STEP))
+        .where(_is_ready(now))
         .where(~exists().where(same, earlier.state.in_(OPEN)))
         .subquery()
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql
 
 import service.alerts.channels.http as http
 from core.settings import Settings
@@ -23,7 +24,7 @@ from service.alerts import channels as channels
 from service.alerts.channels.base import DeliveryError
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import deliver, send_test
-from service.alerts.outbox import MOST_ATTEMPTS, MOST_OPEN, claim, deliveries_of, mark_failed
+from service.alerts.outbox import MOST_ATTEMPTS, MOST_OPEN, claim, claimable, deliveries_of, mark_failed
 from service.alerts.rulebook import RuleBook, rule_book
 from service.alerts.tables import DeliveryRow
 from service.schemas.rules import EventKind
@@ -154,6 +155,13 @@ def test_two_senders_never_claim_the_same(book):
     for thread in threads:
         thread.join()
     assert len(found) == len(set(found)) == 20
+
+
+def test_a_message_that_was_claimed_meanwhile_is_compared_with_the_time_again():
+    query = str(claimable(datetime.now(UTC), 1).compile(dialect=postgresql.dialect()))
+    again = query.rpartition("\nWHERE ")[2]
+    assert "deliveries.next_at <=" in again, "PostgreSQL looks at nothing else when it has waited for a row"
+    assert again.endswith("SKIP LOCKED")
 
 
 def test_owners_take_turns_so_that_one_with_many_messages_keeps_no_other_waiting(book):
