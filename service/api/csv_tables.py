@@ -2,6 +2,7 @@
 
 The route's own answer is made first; its list becomes the rows. A field of a nested object is a column NAME_FIELD, a
 list of plain values one cell with semicolons, null an empty cell; a nested list is left out, or is a table of its own.
+A text that spreadsheets would compute, such as the name of a rule that begins with `=`, has an apostrophe before it.
 """
 
 import csv
@@ -12,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from typing import Any, Final, get_args, get_origin
 
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
@@ -27,6 +29,9 @@ CHOICE: Final = "table"
 MEDIA_TYPE: Final = f"{CSV}; charset=utf-8; header=present"
 REPLACED: Final = ("content-length", "content-type", "etag")
 HASH_CHARACTERS: Final = 24
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""First characters of what spreadsheets compute (OWASP, CSV injection)."""
+
 Row = dict[str, Any]
 
 
@@ -73,10 +78,14 @@ class TableRoute(APIRoute):
             if not is_table or answer.status_code != 200:
                 return answer
             path = request.query_params.get(CHOICE, table["rows"]).split(".")
-            content = table_text(json.loads(bytes(answer.body)), self.response_model, path, table["repeat"])
-            return _csv_answer(request, answer, content)
+            made = await run_in_threadpool(_table_of, bytes(answer.body), self.response_model, path, table["repeat"])
+            return _csv_answer(request, answer, made)
 
         return handled
+
+
+def _table_of(body: bytes, model: Any, path: Sequence[str], repeat: Sequence[str]) -> str:
+    return table_text(json.loads(body), model, path, repeat)
 
 
 def table_text(document: Any, model: Any, path: Sequence[str], repeat: Sequence[str] = ()) -> str:
@@ -113,6 +122,8 @@ def _cell(value: Any) -> Any:
         return str(value).lower()
     if isinstance(value, list):
         return ";".join(str(_cell(one)) for one in value)
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
     return "" if value is None else value
 
 

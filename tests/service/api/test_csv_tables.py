@@ -1,5 +1,6 @@
 """Tables: every list of the interface as CSV, by one mechanism, with the values of its JSON."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 from starlette.testclient import TestClient
 
+from service.api import csv_tables
 from service.api.csv_tables import TABLE, csv_text, table_text
 from tests.service.api_support import NOW, fill, frames_at, lead_times, running, service_at
 
@@ -145,6 +147,34 @@ class Inner(BaseModel):
 class Outer(BaseModel):
     place: Inner
     rows: list[Inner]
+
+
+def test_no_text_of_a_client_is_a_formula_of_a_spreadsheet(client):
+    for name in ("=1+1", "@a", "+a", "-a"):
+        assert client.post("/rules", json={**RULE, "name": name}).status_code == 201
+    names = {row["definition_name"] for row in table(client, "/rules")}
+    assert names >= {"'=1+1", "'@a", "'+a", "'-a"}
+    assert csv_text(["a"], [[-1.5], [["=a", -1]], ["a=b"]]) == "a\r\n-1.5\r\n'=a;-1\r\na=b\r\n"
+
+
+def test_a_table_is_made_in_no_thread_that_serves_all_requests(client, monkeypatch):
+    made: list[str] = []
+
+    def noted(*_: object) -> str:
+        made.append("loop" if _is_in_loop() else "thread")
+        return ""
+
+    monkeypatch.setattr(csv_tables, "table_text", noted)
+    client.get("/scans", headers=CSV)
+    assert made == ["thread"]
+
+
+def _is_in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def test_cells_follow_rfc_4180_and_nested_values_have_their_own_columns():
