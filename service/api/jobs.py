@@ -37,7 +37,7 @@ MOST_OF_ONE: Final = 100
 """Of them those of one API key, or of all callers without one: no client takes the places of all others."""
 
 MOST_UPLOADS: Final = 20
-"""Uploads that wait on the disk for a worker."""
+"""Uploads that wait for a worker, on the disk or in the store of files."""
 
 
 def is_preferred(request: Request) -> bool:
@@ -102,7 +102,7 @@ def _forget(job: Job, jobs: JobBook, uploads: KeptUploads) -> None:
 
 
 def _check_space(uploads: KeptUploads, settings: Settings) -> None:
-    """Check that one more upload may wait on the disk.
+    """Check that one more upload may wait.
 
     Raises:
         BusyError: too many wait.

@@ -84,8 +84,10 @@ def forecast_of_upload(service: NowcastService, upload: Upload) -> StoredForecas
 class KeptUploads:
     """Uploads whose forecasts are jobs: one file each, until the job has ended.
 
+    The file is in `home`, which API and workers have in common, or in the store of files where there is one.
+
     Args:
-        home: of the live store; API and workers see the same one.
+        home: of the live store.
     """
 
     def __init__(self, home: Path) -> None:
@@ -132,7 +134,7 @@ class KeptUploads:
         except (OSError, zipfile.BadZipFile, ValueError, LookupError) as err:
             raise NoDataError(
                 f"the files of the upload cannot be read ({type(err).__name__}): API and workers need the same folder "
-                f"NOWCAST_HOME/{FOLDER}, where they are kept for a day at most"
+                f"NOWCAST_HOME/{FOLDER}, or the same NOWCAST_FILES_URL, where they are kept for a day at most"
             ) from err
         return Upload(frames, observations, head["model"], head["members"])
 

@@ -36,11 +36,11 @@ def run_job_task(job_id: str) -> None:
 @queue.task(name=FIND_LOST_JOBS)
 def find_lost_jobs_task() -> int:
     """Queue lost jobs again; return their number. Uploads that no job has taken for a day are deleted."""
-    KeptUploads(get_settings().home).sweep(datetime.now(UTC) - KEPT)
-    limit_s = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S
-    again = find_lost(book(), limit_s)
+    limit_s, uploads = get_settings().task_limit_s + 2 * REDELIVERY_AFTER_LIMIT_S, KeptUploads(get_settings().home)
+    again = find_lost(book(), uploads, limit_s)
     for job_id in again:
         run_job_task.apply_async((job_id,), ignore_result=True)
+    uploads.sweep(datetime.now(UTC) - KEPT)
     return len(again)
 
 
@@ -50,8 +50,9 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
     Raises:
         UnavailableError: not possible now; the task is retried.
     """
-    job = jobs.begin(job_id)
+    job, uploads = jobs.begin(job_id), KeptUploads(service.settings.home)
     if job is None:
+        uploads.drop(job_id)  # it may have been cancelled while its upload was written
         return
     try:
         with request_scope(model_s=model_limit_s(service.settings)):
@@ -65,10 +66,11 @@ def run_job(service: NowcastService, jobs: JobBook, job_id: str) -> None:
         jobs.fail(job_id, problem_of(503, UnavailableError.title, "it took longer than the time limit of a task"))
     except Exception:
         jobs.fail(job_id, problem_of(500, "Internal error", "the service failed on this job; see its log"))
+        uploads.drop(job_id)
         raise
     else:
         jobs.finish(job_id, forecast.id)
-    KeptUploads(service.settings.home).drop(job_id)
+    uploads.drop(job_id)
 
 
 def _forecast(service: NowcastService, job: Job) -> StoredForecast:
@@ -78,13 +80,14 @@ def _forecast(service: NowcastService, job: Job) -> StoredForecast:
     return service.forecast_stored(time, job.model)
 
 
-def find_lost(jobs: JobBook, older_than_s: float, most_tries: int = MOST_TRIES) -> list[str]:
-    """Return the ids of lost jobs to queue again; a job that was lost too often fails."""
+def find_lost(jobs: JobBook, uploads: KeptUploads, older_than_s: float, most_tries: int = MOST_TRIES) -> list[str]:
+    """Return the ids of lost jobs to queue again; one that was lost too often fails, and its upload is deleted."""
     again = []
     for job in jobs.lost(older_than_s):
         if job.tries >= most_tries:
             detail = f"no worker completed it in {job.tries} tries; the service may be overloaded, or have no worker"
             jobs.fail(job.id, problem_of(503, UnavailableError.title, detail))
+            uploads.drop(job.id)
         elif jobs.requeue(job):
             log.warning("job %s was lost in the queue: queued again", job.id)
             again.append(job.id)

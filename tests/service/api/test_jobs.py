@@ -21,7 +21,7 @@ from core.settings import Settings
 from service.access.keybook import KeyBook
 from service.api import jobs
 from service.forecasts.nowcast import NowcastService
-from service.forecasts.uploads import KeptUploads
+from service.forecasts.uploads import KeptUploads, Upload
 from service.process.broker import Broker, embedded
 from service.tasks.jobbook import JobBook
 from service.tasks.jobs import MOST_TRIES, find_lost, run_job
@@ -186,13 +186,15 @@ def alone(tmp_path: Path) -> NowcastService:
 
 
 def test_a_lost_job_is_queued_again_and_fails_after_three_tries(alone):
-    book = JobBook(alone.catalogue.engine)
+    book, uploads = JobBook(alone.catalogue.engine), KeptUploads(alone.settings.home)
     job = book.add(None, "persistence")
-    assert find_lost(book, older_than_s=60) == []
+    uploads.keep(job.id, Upload((), (), "default"))
+    assert find_lost(book, uploads, older_than_s=60) == []
     for _ in range(MOST_TRIES - 1):
-        assert find_lost(book, older_than_s=0) == [job.id]
+        assert find_lost(book, uploads, older_than_s=0) == [job.id]
+        assert waiting(alone), "it is needed for the next try"
         assert book.begin(job.id)  # a worker takes it, and dies
-    assert find_lost(book, older_than_s=0) == []
+    assert find_lost(book, uploads, older_than_s=0) == []
     over = book.get(job.id)
     assert over.state == "failed"
     assert over.problem == {
@@ -200,7 +202,8 @@ def test_a_lost_job_is_queued_again_and_fails_after_three_tries(alone):
         "title": "Temporarily unavailable",
         "detail": "no worker completed it in 3 tries; the service may be overloaded, or have no worker",
     }
-    assert find_lost(book, older_than_s=0) == []
+    assert find_lost(book, uploads, older_than_s=0) == []
+    assert waiting(alone) == []
 
 
 def test_two_schedules_queue_a_lost_job_once(alone):
@@ -246,10 +249,11 @@ def test_how_a_job_ends_that_cannot_be_done(alone, monkeypatch, error, state):
     monkeypatch.setattr(alone, "forecast_stored", fails)
     book = JobBook(alone.catalogue.engine)
     job = book.add(None, "persistence")
+    KeptUploads(alone.settings.home).keep(job.id, Upload((), (), "default"))
     with suppress(ZeroDivisionError, UnavailableError):
         run_job(alone, book, job.id)
     over = book.get(job.id)
-    assert over.state == state
+    assert (over.state, bool(waiting(alone))) == (state, state == "waiting"), "20 that stay keep all others out"
     assert (over.problem or {}).get("status") == {"ConflictError": 409, "ZeroDivisionError": 500}.get(
         type(error).__name__
     )
@@ -350,6 +354,15 @@ def test_uploads_that_wait_are_bounded_and_go_with_their_job(client, service, tm
     full = client.post("/nowcast", files={"frames": ("f.nc", frames)}, headers=ASYNC)
     assert (full.status_code, "NOWCAST_MIN_FREE_BYTES" in full.text) == (503, True)
     assert client.get("/jobs?status=waiting").json()["jobs"] == []
+
+
+def test_the_upload_of_a_job_that_was_cancelled_while_it_was_written_is_deleted(alone):
+    book, uploads = JobBook(alone.catalogue.engine), KeptUploads(alone.settings.home)
+    job = book.add("upload", "persistence")
+    book.cancel(job.id)
+    uploads.keep(job.id, Upload((), (), "default"))
+    run_job(alone, book, job.id)
+    assert waiting(alone) == []
 
 
 def test_what_is_left_of_uploads_is_deleted_after_a_day(tmp_path):
