@@ -15,10 +15,11 @@ from torch import Tensor
 
 from core.command import errors_in_one_line
 from core.errors import InputError
-from models.build import build_model, options_of, parse_options, recurrent_models
+from models.build import MULTISCALE, build_model, options_of, parse_options
 from models.checkpoint import CARD, save_model
 from models.convert.names import load_reference
 from models.convert.setting import SETTINGS, setting_of
+from models.cost.paper import PAPER_CELLS
 
 LICENCE = "The parameters are those of the file that was converted: they and their terms are their owner's."
 
@@ -79,11 +80,10 @@ def convert_file(
             without parameters, parameters that do not fit, or a folder that already holds a checkpoint.
     """
     reference, out = Path(reference), Path(out)
-    if name not in recurrent_models():
+    if name.removeprefix(MULTISCALE) not in PAPER_CELLS:
         build_model(name)  # its error lists the near names
-        raise InputError(
-            f"model: expected one of {', '.join(recurrent_models())} (the reference has no other), got {name}"
-        )
+        known = ", ".join([*PAPER_CELLS, *(MULTISCALE + cell for cell in PAPER_CELLS)])
+        raise InputError(f"model: expected one of {known} (the reference has no other), got {name}")
     if (out / CARD).exists():
         raise InputError(f"out: expected a folder without a checkpoint, got {out}")
     setting = setting_of(dataset)

@@ -233,6 +233,9 @@ def test_wrong_models_and_taken_folders_are_refused(tmp_path):
     torch.save(_reference(), tmp_path / "reference.pth")
     _refused(tmp_path / "reference.pth", tmp_path / "out", "did you mean", model="ms-convltsm")
     _refused(tmp_path / "reference.pth", tmp_path / "out", "missing", model="predrnn")
+    for name in ("mau", "ms-swinlstm", "e3d-lstm", "convgru", "phydnet"):
+        _refused(tmp_path / "reference.pth", tmp_path / "out", "(the reference has no other)", model=name)
+    assert "mau" not in _run(tmp_path / "reference.pth", tmp_path / "out", "phydnet").output
     assert _run(tmp_path / "reference.pth", tmp_path / "out").exit_code == 0
     again = _run(tmp_path / "reference.pth", tmp_path / "out")
     assert again.exit_code == 2
