@@ -40,25 +40,21 @@ from tests.chaos.scene import Scene
 from tests.chaos.watch import PartSample, flatness, part_sample
 from tests.end_to_end.stack import fetch
 
-CADENCE_S: Final = 23.0
-"""Between two scans: a day of them in 100 minutes."""
-
+CADENCE_S: Final = 23.0  # between two scans: a day of them in 100 minutes
 LIVEZ_S: Final = 0.1
 POINT_S: Final = 0.1
-MOST_CYCLES: Final = 2.0
-"""A forecast that appears later than so many cadences after its scan is late."""
+MOST_CYCLES: Final = 2.0  # cadences: a forecast that appears later after its scan is late
+MOST_GROWTH: Final = 1.1
+"""Memory and handles of a part are flat if their last quarter is not higher than so many times the second one."""
 
 PROBE_EVERY_S: Final = 0.5
 PARTS_EVERY_S: Final = 5.0
 LISTENERS: Final = 3
-RATES: Final = {"places": 5.0, "tiles": 2.0, "maps": 0.2, "polygons": 0.2, "uploads": 1 / 60}
-"""Requests a second of each kind."""
-
+RATES: Final = {"places": 5.0, "tiles": 2.0, "maps": 0.2, "polygons": 0.2, "uploads": 1 / 60}  # requests a second
 ZOOM: Final = 8
 LEAD: Final = timedelta(minutes=10)
 LAYERS: Final = ("rainfall_rate", "probability_of_exceedance_0.5")
-UPLOADED: Final = (0, 6, 12, 18, 24)
-"""Scans of an upload: five, half an hour apart."""
+UPLOADED: Final = (0, 6, 12, 18, 24)  # scans of an upload: five, half an hour apart
 
 
 @dataclass
@@ -214,12 +210,16 @@ def judged(curves: Curves, counts: Counter[str], cadence_s: float, made: set[dat
     problems += [f"no forecast of {at:%H:%M}" for at in curves.played if at not in made]
     problems += [f"late forecast of {words}" for words in late]
     problems += [f"{kind}, {number} times" for kind, number in counts.items() if kind.split(": ")[1] in ("0", "500")]
+    parts = {name: flatness(samples) for name, samples in sorted(curves.parts.items())}
+    grown = [(name, key, *one[key]) for name, one in parts.items() for key in ("memory_mb", "handles")]
+    problems += [f"{name}: {key} from {a} to {b}" for name, key, a, b in grown if b > MOST_GROWTH * a]
+    after = {"median": round(median(delays.values()), 1), "most": round(max(delays.values()), 1)} if delays else {}
     return figures | {
         "scans": len(curves.played),
         "cadence_s": round(cadence_s, 1),
-        "forecast_after_s": {"median": round(median(delays.values()), 1), "most": round(max(delays.values()), 1)},
+        "forecast_after_s": after,
         "requests": dict(sorted(counts.items())),
-        "parts": {name: flatness(samples) for name, samples in sorted(curves.parts.items())},
+        "parts": parts,
         "problems_count": len(problems),
         "problems": problems[:40],
     }

@@ -86,6 +86,10 @@ def test_a_soak_finds_what_is_late_slow_or_missing(tmp_path: Path):
         "late forecast of 12:05: 64 s",
         "tiles: 500, 2 times",
     ]
+    curves.parts["api"] += [PartSample(9 + t, 1, 2**21, 9) for t in range(9)]
+    assert "api: memory_mb from 1 to 2" in soak.judged(curves, counts, 23.0, set(at))["problems"]
+    curves.seen.clear()
+    assert "no forecast of 12:05" in soak.judged(curves, counts, 23.0, set())["problems"]
 
 
 @pytest.mark.stack
