@@ -175,11 +175,16 @@ def one_line_errors() -> Iterator[None]:
         _say(f"{err.filename or 'the run folder'} cannot be written: {err.strerror}")
         raise typer.Exit(STOPPED) from err
     except RuntimeError as err:
-        if not isinstance(err, torch.OutOfMemoryError) and "allocate memory" not in str(err):
+        if not is_out_of_memory(err):
             raise
         first = str(err).splitlines()[0]
         _say(f"not enough memory ({first}); a smaller --batch-size, --recompute or --precision bf16-mixed takes less")
         raise typer.Exit(2) from err
+
+
+def is_out_of_memory(err: RuntimeError) -> bool:
+    """Return whether an error is that of an allocation, on a GPU or in the machine's memory."""
+    return isinstance(err, torch.OutOfMemoryError) or "allocate memory" in str(err)
 
 
 def _say(problem: object, kind: str = "error: ") -> None:

@@ -19,8 +19,9 @@ from core.errors import ConfigError
 from core.files import write_bytes_atomically
 from training.config import RunConfig, key_value, resolve
 from training.datasets import DATASETS
-from training.run import one_line_errors, train
+from training.run import is_out_of_memory, one_line_errors, train
 from training.trainer.best import LOSS
+from training.trainer.keeper import DivergedError
 from training.trainer.run_folder import BEST, LAST, read_saved
 
 log = logging.getLogger("training")
@@ -29,8 +30,11 @@ JOURNAL: Final = "sweep.log"
 TABLE: Final = "sweep.csv"
 BEST_CONFIG: Final = "best.yaml"
 RANGE: Final = re.compile(r"\s*(\S+?)\s*\.\.\s*(\S+?)\s*(?::\s*log\s*)?")
-COMPARED: Final = ("loss", "balance", "transform", "dataset")
-"""Keys that change what the validation loss means: losses of different values cannot be compared."""
+COMPARED: Final = frozenset(
+    {"loss", "balance", "transform", "objective", "dataset", "input_steps", "lead_steps", "validation_clips"}
+    | {"size", "height", "width"}
+)
+"""Keys that change what the validation loss means: losses of different values or frames cannot be compared."""
 Values = Mapping[str, Any]
 
 
@@ -106,7 +110,8 @@ def sweep(
         seed: of the search.
 
     Raises:
-        ConfigError: Optuna is not installed, the folder is that of another search, or a configuration is refused.
+        ConfigError: Optuna is not installed, the folder is that of another search, a configuration is refused or has
+            several devices, or no trial is complete.
         UnavailableError: stopped by a signal.
     """
     library = optuna()
@@ -129,6 +134,10 @@ def sweep(
         _finish(study, study.ask(dict(space)), configured, folder)
     rows = _rows(study, space)
     _write(folder, rows, space, configured)
+    if rows[0]["state"] != "complete":
+        raise ConfigError(
+            f"expected a trial that is complete, got none of {len(rows)}: {folder / TABLE}; more --trials?"
+        )
     return rows
 
 
@@ -167,17 +176,22 @@ def _finish(study: Any, trial: Any, configured: Callable[[Values], RunConfig], f
     library, place = optuna(), folder / f"trial-{trial.number:04d}"
     last = place / LAST
     try:
-        train(configured(trial.params), place, resume=last if last.is_file() else None, watch=[Watch(trial)])
+        config = configured(trial.params)
+        if config.devices > 1:  # each process would search by itself
+            raise ConfigError(f"devices: expected 1 in a sweep, got {config.devices}")
+        train(config, place, resume=last if last.is_file() else None, watch=[Watch(trial)])
         study.tell(trial, _lowest_loss(place))
     except library.TrialPruned as err:
         log.info("%s", err)
         study.tell(trial, state=library.trial.TrialState.PRUNED)
-    except ConfigError as err:
-        if trial.number == 0:  # the command is wrong, not some values of a key
-            study.tell(trial, state=library.trial.TrialState.FAIL)
+    except (ConfigError, RuntimeError) as err:
+        if isinstance(err, RuntimeError) and not is_out_of_memory(err):
             raise
-        log.warning("trial %d: %s", trial.number, err)
         study.tell(trial, state=library.trial.TrialState.FAIL)
+        is_of_values = isinstance(err, DivergedError | RuntimeError)
+        if trial.number == 0 and not is_of_values:  # the command is wrong, not some values of a key
+            raise
+        log.warning("trial %d: %s", trial.number, str(err).partition("\n")[0])
 
 
 def _lowest_loss(place: Path) -> float:

@@ -12,7 +12,7 @@ from core.errors import ConfigError, UnknownNameError
 from training import run, sweep
 from training.config import resolve
 from training.loggers import LOGGERS
-from training.trainer.keeper import StoppedError
+from training.trainer.keeper import DivergedError, StoppedError
 
 DIGITS = ["size=16", "digit_size=7", "invented_digits=20", "train_clips=8", "validation_clips=2", "test_clips=6"]
 SMALL = [*DIGITS, "input_steps=3", "lead_steps=2", "hidden_channels=2", "num_layers=2", "batch_size=2"]
@@ -116,6 +116,7 @@ def test_ranges_and_choices_of_a_sweep(text, shown):
         ("learning_rate=1e-2..1e-5", "LOW below HIGH"),
         ("learning_rate=0.1", "expected KEY=LOW..HIGH"),
         ("loss=l1,l2", "leaves the loss comparable"),
+        ("size=32,64", "leaves the loss comparable"),
     ],
 )
 def test_other_texts_are_refused(text, words):
@@ -164,6 +165,32 @@ def test_a_sweep_goes_on_where_it_stopped_and_writes_its_best_configuration(trai
     other = dict([sweep.parse_range("learning_rate=1e-4..1e-2")])
     with pytest.raises(ConfigError, match="take another --out"):
         sweep.sweep(configured, other, tmp_path / "sweep", trials=6)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_trial_without_memory_or_with_a_loss_that_diverges_ends_no_sweep(monkeypatch, tmp_path, caplog):
+    def train(config, folder, **_):
+        if folder.name == "trial-0000":
+            raise DivergedError("the loss is nan at step 3")
+        if folder.name == "trial-0001":
+            raise RuntimeError("CUDA: cannot allocate memory")
+        folder.mkdir()
+        (folder / "best.ckpt").write_text("1.5")
+
+    monkeypatch.setattr(sweep, "train", train)
+    monkeypatch.setattr(sweep, "read_saved", lambda path: {"loss": path.read_text()})
+    space = dict([sweep.parse_range("learning_rate=1e-3..1e-2")])
+
+    def configured(chosen, *more):
+        return resolve("kth", file=None, sets=[*more, *(f"{key}={value}" for key, value in chosen.items())])
+
+    with pytest.raises(ConfigError, match="expected a trial that is complete, got none of 2"):
+        sweep.sweep(configured, space, tmp_path / "sweep", trials=2)
+    assert "the loss is nan" in caplog.text
+    rows = sweep.sweep(configured, space, tmp_path / "sweep", trials=3)
+    assert [row["state"] for row in rows] == ["complete", "fail", "fail"]
+    with pytest.raises(ConfigError, match="devices: expected 1 in a sweep, got 2"):
+        sweep.sweep(lambda chosen: configured(chosen, "devices=2"), space, tmp_path / "other", trials=3)
 
 
 @pytest.mark.long

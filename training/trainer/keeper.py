@@ -38,6 +38,10 @@ class TurnOverError(StoppedError):
     """The run stopped after the steps of its turn (`turn_steps`); it can be resumed."""
 
 
+class DivergedError(ConfigError):
+    """The loss is no longer finite; the last checkpoint is of a step at which it was."""
+
+
 class StopSignals:
     """Within this context SIGTERM and the first SIGINT request a stop; a second SIGINT interrupts at once."""
 
@@ -169,7 +173,7 @@ class Keeper(Callback):
     def _write(self, trainer: pl.Trainer) -> None:
         loss = float(trainer.callback_metrics.get("train/loss", 0.0))
         if not math.isfinite(loss):
-            raise ConfigError(
+            raise DivergedError(
                 f"the loss is {loss} at step {trainer.global_step}; {self._kept()}. A lower learning_rate, a "
                 "gradient_clip or precision 32-true may help"
             )
