@@ -1,22 +1,21 @@
-"""The largest square image whose training fits into a memory: predicted from smaller ones, then measured on shapes."""
+"""The largest square image whose training fits into a memory: measured on shapes until the limit is enclosed."""
 
 from collections.abc import Callable
-from math import isqrt
 from typing import Final
 
 from core.errors import InputError
 
 STEP: Final = 4
 """Edges are multiples of it, so that a multi-scale stack of six layers loses no row."""
-FIRST: Final = (32, 64)
-ROUNDS: Final = 8
+FIRST: Final = 64
 
 
 def largest_edge(bytes_of: Callable[[int], int], limit_bytes: int) -> int:
     """Return the largest edge, a multiple of 4, at which a model needs at most a number of bytes.
 
-    What a model saves grows with the pixels (attention over all pixels: faster), so a line through the two measured
-    sizes nearest to the limit predicts the next one to measure. The result fits, and 4 pixels more do not.
+    The edge is doubled until it no longer fits, then the interval is halved. What a model saves grows with the pixels,
+    but in steps where sides are filled up to a multiple (RainNet): a line through two sizes predicts nothing there. The
+    result fits, and 4 pixels more do not.
 
     Args:
         bytes_of: measures the bytes of an edge.
@@ -25,18 +24,15 @@ def largest_edge(bytes_of: Callable[[int], int], limit_bytes: int) -> int:
     Raises:
         InputError: not even the smallest image fits.
     """
-    measured = {edge: bytes_of(edge) for edge in FIRST}
-    for _ in range(ROUNDS):
-        near, far = sorted(measured, key=lambda edge: abs(measured[edge] - limit_bytes))[:2]
-        slope = (measured[far] - measured[near]) / (far**2 - near**2)
-        pixels = near**2 + (limit_bytes - measured[near]) / slope
-        edge = max(isqrt(max(int(pixels), 0)) // STEP * STEP, STEP)
-        if edge in measured:
-            break
-        measured[edge] = bytes_of(edge)
-    edge = max((one for one in measured if measured[one] <= limit_bytes), default=0)
-    while edge and bytes_of(edge + STEP) <= limit_bytes:
-        edge += STEP
-    if not edge:
-        raise InputError(f"expected a memory in which an image of {min(measured)} pixels fits, got {limit_bytes} bytes")
-    return edge
+    fits, too_large = 0, FIRST
+    while bytes_of(too_large) <= limit_bytes:
+        fits, too_large = too_large, 2 * too_large
+    while too_large - fits > STEP:
+        edge = (fits + too_large) // (2 * STEP) * STEP
+        if bytes_of(edge) <= limit_bytes:
+            fits = edge
+        else:
+            too_large = edge
+    if not fits:
+        raise InputError(f"expected a memory in which an image of {STEP} pixels fits, got {limit_bytes} bytes")
+    return fits

@@ -178,6 +178,15 @@ def test_the_largest_edge_fits_and_four_pixels_more_do_not(power):
         largest_edge(lambda edge: edge**2 + 200, 100)
 
 
+@pytest.mark.parametrize("limit_bytes", range(20_000, 3_000_000, 99_733))
+def test_the_largest_edge_is_found_where_sides_are_filled_up(limit_bytes):
+    def bytes_of(edge: int) -> int:
+        return 5000 + 3 * (-(-edge // 32) * 32) ** 2
+
+    edge = largest_edge(bytes_of, limit_bytes)
+    assert bytes_of(edge) <= limit_bytes < bytes_of(edge + 4)
+
+
 @pytest.mark.long
 def test_a_command_prints_the_largest_image_flat_and_multi_scale():
     arguments = ["--model", "ms-convlstm", "--frames", "1", "1", "--hidden-channels", "2", "--num-layers", "2"]
