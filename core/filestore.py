@@ -31,6 +31,9 @@ LISTED_AT_ONCE: Final = 1000
 SURE_S: Final = 10.0
 """How long a store that has answered is trusted where a file is missing."""
 
+FAILED_S: Final = 5.0
+"""How long readers of a store that has failed do not ask it again: each would wait for as long as the first one."""
+
 
 @dataclass(frozen=True)
 class StoredObject:
@@ -82,6 +85,7 @@ class FileStore:
     def __init__(self, url: str, bucket: Bucket = Bucket()) -> None:
         self._store = _opened(url, bucket)
         self._answered_s: float | None = None
+        self._failed_s: float | None = None
         self._guard = threading.Lock()
 
     def put(self, name: str, content: bytes) -> None:
@@ -92,7 +96,7 @@ class FileStore:
     def get(self, name: str) -> bytes | None:
         """Return the content of a file; None where there is none."""
         try:
-            with _translated():
+            with self._asked():
                 return bytes(obstore.get(self._store, name).bytes())
         except FileNotFoundError:
             self._check_lately()
@@ -101,7 +105,7 @@ class FileStore:
     def exists(self, name: str) -> bool:
         """Return whether there is a file of that name."""
         try:
-            with _translated():
+            with self._asked():
                 obstore.head(self._store, name)
         except FileNotFoundError:
             self._check_lately()
@@ -127,6 +131,21 @@ class FileStore:
             break
         with self._guard:
             self._answered_s = monotonic()
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Translate the errors of a reader, which fails at once for a while after one."""
+        with self._guard:
+            failed_s = self._failed_s
+        if failed_s is not None and monotonic() - failed_s < FAILED_S:
+            raise UnavailableError("the store of files does not respond", private="it has failed a moment ago")
+        try:
+            with _translated():
+                yield
+        except UnavailableError:
+            with self._guard:
+                self._failed_s = monotonic()
+            raise
 
     def _check_lately(self) -> None:
         """Check the store where a file is missing: without its bucket a server misses every file."""

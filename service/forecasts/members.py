@@ -48,7 +48,7 @@ def members_path(forecast: StoredForecast) -> Path:
 
 def has_members(forecast: StoredForecast) -> bool:
     """Return whether a forecast's members are made; their file can be opened then."""
-    return is_there(members_path(forecast))
+    return bool(forecast.thresholds_mmh) and is_there(members_path(forecast))
 
 
 def read_members(

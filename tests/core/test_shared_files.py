@@ -5,13 +5,14 @@ import time
 from pathlib import Path
 
 import pytest
+from obstore.exceptions import BaseError
 
 from core import shared_files
 from core.cache_room import IN_USE_S
 from core.cf import reading_own
 from core.errors import ConfigError, UnavailableError
 from core.files import CHECKSUM, DamagedFileError, add_checksum, check_file, sealed, unsealed
-from core.filestore import Bucket, FileStore
+from core.filestore import FAILED_S, Bucket, FileStore
 from core.shared_files import (
     MISSING_S,
     SharedFolder,
@@ -151,6 +152,23 @@ def test_a_store_that_does_not_respond_is_an_outage_and_no_missing_file(tmp_path
     with pytest.raises(UnavailableError) as failed:
         is_there(tmp_path / "here" / "scans/other.nc")
     assert failed.value.public == "the store of files does not respond"
+
+
+def test_readers_do_not_wait_one_after_the_other_for_a_store_that_fails(store, monkeypatch):
+    asked: list[str] = []
+    now_s = 1000.0
+
+    def fails(_: object, name: str) -> None:
+        asked.append(name)
+        raise BaseError("no response")
+
+    monkeypatch.setattr("core.filestore.obstore.get", fails)
+    monkeypatch.setattr("core.filestore.monotonic", lambda: now_s)
+    for seconds, count in ((0.0, 1), (FAILED_S / 2, 1), (FAILED_S, 2)):
+        now_s += seconds
+        with pytest.raises(UnavailableError):
+            store.get(SCAN)
+        assert len(asked) == count
 
 
 def test_a_store_without_its_bucket_is_an_outage_too(homes, store, monkeypatch):

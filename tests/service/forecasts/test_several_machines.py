@@ -148,6 +148,14 @@ def test_members_that_follow_are_found_and_none_before(machines, clock, monkeypa
     assert member_count(forecast) == 2
 
 
+def test_the_store_is_not_asked_for_members_that_cannot_be(machines, monkeypatch):
+    forecast = replace(machines[1].service.latest(), thresholds_mmh=())
+    asked: list[str] = []
+    monkeypatch.setattr(machines[1].files, "get", asked.append)
+    assert not has_members(forecast)
+    assert asked == []
+
+
 def test_the_folder_of_the_worker_may_be_deleted(machines, opened):
     worker, api = machines
     whole = worker.service.latest().rate_mmh_THW
