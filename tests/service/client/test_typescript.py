@@ -41,6 +41,19 @@ def test_the_source_names_operations_that_exist():
     assert len(called) >= 10
 
 
+def test_an_operation_with_several_media_types_is_read_as_a_document():
+    """The type of its content is one of several, which does not compile as the one of JSON."""
+    source = (SOURCE / "src" / "index.ts").read_text("utf-8")
+    as_one = re.findall(r'(?:found|answered)\(this\.api\.(GET|POST|PUT|DELETE)\("([^"]+)"', source)
+    assert len(as_one) >= 4
+    for verb, path in as_one:
+        answers = DOCUMENT["paths"][path][verb.lower()]["responses"]
+        content: dict[str, Any] = next(
+            (one.get("content", {}) for code, one in answers.items() if code.startswith("2")), {}
+        )
+        assert set(content) <= {"application/json"}, path
+
+
 @pytest.mark.long
 def test_the_client_compiles_and_drives_a_service(tmp_path: Path):
     for program in ("node", "npm"):

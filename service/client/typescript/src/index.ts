@@ -101,9 +101,17 @@ export class Nowcast {
     return found(this.api.POST("/nowcast/{forecast_id}/area", { params: { path }, body: polygon }));
   }
 
-  /** How good recent forecasts were, next to persistence and extrapolation. */
-  verification(query: Query<"getVerification"> = {}): Promise<Scores> {
-    return found(this.api.GET("/verification", { params: { query } }));
+  /** How good recent forecasts were, next to persistence and extrapolation: the lists of all pages. */
+  async verification(query: Query<"getVerification"> = {}): Promise<Scores> {
+    const scores: Scores = await document(this.api.GET("/verification", { params: { query } }));
+    for (let cursor = cursorOf(scores.next); cursor !== null; ) {
+      const params = { query: { ...query, cursor } };
+      const page: Scores = await document(this.api.GET("/verification", { params }));
+      for (const [name, rows] of Object.entries(scores))
+        if (Array.isArray(rows)) rows.push(...(page[name as keyof Scores] as never[]));
+      cursor = cursorOf(page.next);
+    }
+    return { ...scores, next: null };
   }
 
   /** A forecast from the scans of the service. */
@@ -132,9 +140,9 @@ export class Nowcast {
     let cursor: string | null = null;
     do {
       const query: Query<"getRules"> = { limit: 1000, cursor };
-      const page: Schemas["RulesOut"] = await found(this.api.GET("/rules", { params: { query } }));
+      const page: Schemas["RulesOut"] = await document(this.api.GET("/rules", { params: { query } }));
       rules.push(...page.rules);
-      cursor = page.next ? new URLSearchParams(page.next.split("?")[1]).get("cursor") : null;
+      cursor = cursorOf(page.next);
     } while (cursor !== null);
     return rules;
   }
@@ -152,7 +160,7 @@ export class Nowcast {
   }
 
   ruleVerification(id: string): Promise<RuleVerification> {
-    return found(this.api.GET("/rules/{rule_id}/verification", { params: { path: { rule_id: id } } }));
+    return document(this.api.GET("/rules/{rule_id}/verification", { params: { path: { rule_id: id } } }));
   }
 }
 
@@ -171,6 +179,11 @@ async function found<Data>(answer: Answer<Data>): Promise<Data> {
 /** The JSON document of an operation that also has other media types, which only `Accept` asks for. */
 async function document<Data>(answer: Answer<unknown>): Promise<Data> {
   return (await found(answer)) as Data;
+}
+
+/** The cursor in the link to the next page. */
+function cursorOf(next: string | null | undefined): string | null {
+  return next ? new URLSearchParams(next.split("?")[1]).get("cursor") : null;
 }
 
 function joined(places: Place[]): { lat: number[]; lon: number[] } {
