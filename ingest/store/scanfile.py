@@ -95,6 +95,7 @@ def write_scan(frame: RadarFrame, path: Path, header: ScanHeader) -> None:
     """Write a frame, whole or not at all."""
     attributes = {
         "title": f"radar composite {frame.product}",
+        "history": f"{iso(header.received_at)} radar file stored as CF-NetCDF",
         **FRAME.to_attributes(frame),
         **HEADER.to_attributes(header),
         "missing_radars": ",".join(frame.missing_radars),

@@ -23,6 +23,7 @@ from service.alerts.messages import service_address
 from service.alerts.regions import Regions
 from service.alerts.rule import SUM
 from service.alerts.tables import RuleEventRow, RuleRow
+from service.forecasts.statement import Statement
 from service.queries.longitudes import Polygon
 
 CAP: Final = "urn:oasis:names:tc:emergency:cap:1.2"
@@ -130,6 +131,8 @@ def atom_index(
     ET.SubElement(feed, "updated").text = _time(max((one.sent_at for one in found), default=now))
     ET.SubElement(ET.SubElement(feed, "author"), "name").text = str(settings.cap_sender)
     ET.SubElement(feed, "link", rel="self", href=here)
+    if source_credit := Statement.of(settings).source_credit:
+        ET.SubElement(feed, "rights").text = source_credit
     for one in found:
         entry = ET.SubElement(feed, "entry")
         ET.SubElement(entry, "id").text = f"urn:uuid:{one.id}"
@@ -192,6 +195,8 @@ def _add_info(alert: ET.Element, event: PublicEvent, settings: Settings, regions
     for name, number in (("probability", document["probability"]), (f"threshold in {unit}", document["threshold"])):
         if number is not None:
             _add_pair(info, "parameter", name, f"{number:g}")
+    if source_credit := Statement.of(settings).source_credit:
+        _add_pair(info, "parameter", "attribution", source_credit)
     _add_area(info, str(document["region"]), regions)
 
 

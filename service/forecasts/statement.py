@@ -50,6 +50,13 @@ class Statement:
             "stale_from": stale_from,
         }
 
+    @property
+    def source_credit(self) -> str:
+        """Return the credit of the source, whatever the product; empty if only its files state one."""
+        if self.weather == "invented":
+            return INVENTED
+        return self.attribution or (attribution_of(self.source_kind) if self.source_kind else "")
+
     def credit(self, product: str, provider: str | None) -> str:
         """Return the credit of scans."""
         if self.weather == "invented":

@@ -19,6 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from core.errors import ConfigError, ConflictError, NoDataError, UnavailableError
 from core.frame import RadarFrame
 from core.grid import RADOLAN_900, RADOLAN_SPHERE, Grid
+from core.times import iso
 from ingest.store import scanfile
 from ingest.store.database import upsert
 from ingest.store.index import Index
@@ -114,6 +115,13 @@ def test_a_scan_of_another_grid_gives_its_place_to_that_of_the_product(store):
     assert store.put(frame_at(20, grid=other)) is True, "a product may change its grid"
     fill(store, 25, 30, 35, 40, 45, grid=other)
     assert store.put(frame_at(20)) is False
+
+
+def test_a_stored_scan_states_when_it_was_received(store):
+    store.put(frame_at(50))
+    (scan,) = store.scans()
+    with xr.open_dataset(scan.path) as file:
+        assert file.attrs["history"] == f"{iso(scan.received_at)} radar file stored as CF-NetCDF"
 
 
 def test_an_other_peoples_forecast_never_becomes_a_scan(store):
@@ -341,7 +349,7 @@ def test_a_window_reads_only_the_scans_it_needs(store, monkeypatch):
     fill(store, *range(0, 180, 5))
     read: list[Path] = []
     real = scanfile.read_scan
-    monkeypatch.setattr(scanfile, "read_scan", lambda path: (read.append(path), real(path))[1])  # type: ignore[func-returns-value]
+    monkeypatch.setattr(scanfile, "read_scan", lambda path, *_: (read.append(path), real(path))[1])  # type: ignore[func-returns-value]
     window = store.window()
     assert len(read) == 5
     assert window.status == "ok"

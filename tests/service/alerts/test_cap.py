@@ -10,9 +10,11 @@ from lxml import etree
 from starlette.testclient import TestClient
 
 from core.settings import Settings
+from ingest.sources import attribution_of
 from service.access.keybook import KeyBook
-from service.alerts.cap import atom_index, public_events
+from service.alerts.cap import PublicEvent, atom_index, cap_document, chain_of, public_events
 from service.alerts.messages import service_address
+from service.alerts.regions import regions_of
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
 from service.app import create_app
@@ -58,6 +60,19 @@ def text(document: ET.Element, name: str) -> str:
     return "" if found is None else str(found.text)
 
 
+def check_credit(chain: list[PublicEvent]) -> None:
+    """Documents and the index state whose radar data they are from."""
+    settings = Settings(cap_sender="rain@example.org", source_kind="dwd")
+    content = cap_document(chain, settings, regions_of(None))
+    SCHEMA.assertValid(etree.fromstring(content))
+    pairs = {
+        one.findtext(f"{CAP}valueName"): one.findtext(f"{CAP}value")
+        for one in ET.fromstring(content).iter(f"{CAP}parameter")
+    }
+    feed = ET.fromstring(atom_index(chain, settings, "http://here", None, datetime.now(UTC)))
+    assert pairs["attribution"] == feed.findtext(f"{ATOM}rights") == attribution_of("dwd") != ""
+
+
 def test_an_alert_is_a_chain_of_valid_documents(world):
     client, book, (rule_id, _, _) = world
     ids = happen(book, rule_id, "raised", "updated", "ended")
@@ -65,6 +80,7 @@ def test_an_alert_is_a_chain_of_valid_documents(world):
     assert [text(one, "msgType") for one in found] == ["Alert", "Update", "Update"]
     assert [text(one, "responseType") for one in found] == ["Monitor", "Monitor", "AllClear"]
     assert text(found[0], "references") == ""
+    check_credit(chain_of(book.engine, ids[0]))
     names = [",".join(text(one, part) for part in ("sender", "identifier", "sent")) for one in found]
     assert text(found[2], "references") == " ".join(names[:2])
     assert text(found[0], "identifier") == ids[0]
