@@ -28,7 +28,9 @@ def standard_traces_url() -> str | None:
     """Return the receiver of traces by OpenTelemetry's own variables, if it is one of OTLP over HTTP."""
     base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
     url = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (base and f"{base}/v1/traces")
-    return url if re.match(TRACES_URL, url) else None
+    protocols = (os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("TRACES_PROTOCOL", "PROTOCOL"))
+    is_off = os.environ.get("OTEL_TRACES_EXPORTER") == "none" or next(filter(None, protocols), "") == "grpc"
+    return url if re.match(TRACES_URL, url) and not is_off else None
 
 
 class Settings(Connections, AccessSettings):

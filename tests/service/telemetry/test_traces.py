@@ -139,6 +139,8 @@ def test_without_a_receiver_there_are_no_traces(monkeypatch):
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}, "http://collector:4318/v1/traces"),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://one/traces"}, "https://one/traces"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4317"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://one:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, None),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://one:4318", "OTEL_TRACES_EXPORTER": "none"}, None),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://other", "NOWCAST_TRACES_URL": "http://own/x"}, "http://own/x"),
     ],
 )
