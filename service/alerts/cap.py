@@ -168,8 +168,7 @@ def _of_public_rules() -> Any:
 
 
 def _add_info(alert: ET.Element, event: PublicEvent, settings: Settings, regions: Regions) -> None:
-    document = event.document
-    info = ET.SubElement(alert, "info")
+    document, info = event.document, ET.SubElement(alert, "info")
     over = document["event"] in ("ended", "cancelled")
     expected = utc(document["expected_at"]) if document["expected_at"] else None
     until = event.sent_at if over else max(utc(document["valid_until"]), event.sent_at)
