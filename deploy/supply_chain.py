@@ -28,7 +28,8 @@ programs of the base image have licences of Debian's packages. psycopg (LGPL-3.0
 |---|---|---|
 """
 ALLOWED: Final = (
-    r"MIT(-0|-CMU| License)?|(New |Simplified )?BSD( License)?|0?BSD(-[23]-Clause)?|BSD-[23]-Clause|Zlib|BSL-1\.0|"
+    r"MIT(-0|-CMU| License)?|(New |Simplified |3-Clause )?BSD( License)?|0?BSD(-[23]-Clause)?|BSD-[23]-Clause|"
+    r"Zlib|BSL-1\.0|"
     r"Apache-2\.0( WITH LLVM-exception)?|Apache (Software|2\.0) License|Apache License,? (Version )?2\.0|"
     r"ISC( License \(ISCL\))?|MPL-2\.0|Mozilla Public License 2\.0 \(MPL 2\.0\)|PSF-2\.0|"
     r"Python Software Foundation License|CC0-1\.0|CC0 1\.0 Universal \(CC0 1\.0\) Public Domain Dedication|"

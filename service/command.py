@@ -57,6 +57,7 @@ SUBCOMMANDS: Final = (
     Subcommand("cost", "models.cost.report:app", "Print parameters, operations and memory of a model.", MODELS),
     Subcommand("train", "training.run:app", "Train a model.", TRAINING),
     Subcommand("find-rate", "training.find_rate:app", "Find a learning rate by a range test.", TRAINING),
+    Subcommand("sweep", "training.sweep:app", "Search values of a configuration by trials.", TRAINING),
     Subcommand("rain-paper", "training.rain_paper:app", "Train the paper's models on rain, in turn.", TRAINING),
     Subcommand("evaluate", "training.evaluate:app", "Print the test scores of a checkpoint.", TRAINING),
     Subcommand("report", "training.report.command:app", "Write the paper's tables and figures from runs.", TRAINING),

@@ -61,7 +61,7 @@ class RepeatingSource(Protocol):
     def offer_again(self, names: Sequence[str]) -> None:
         """Yield the files of these names at the next look, although they were done.
 
-        `ingest.store.again.EVERYTHING` may be among them.
+        `ingest.file_names.EVERYTHING` may be among them.
         """
 
 

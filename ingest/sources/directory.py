@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 import watchfiles
 
 from core.errors import ConfigError, UnavailableError
+from ingest.file_names import EVERYTHING
 from ingest.sources.base import SOURCES, Arrival, SourceContext
-from ingest.store.again import EVERYTHING
 
 if TYPE_CHECKING:
     from ingest.store.intake import Outcome

@@ -21,10 +21,10 @@ import httpx2 as httpx
 from core.errors import UnavailableError
 from core.files import write_bytes_atomically
 from core.retry import RetryPolicy
+from ingest.file_names import EVERYTHING
 from ingest.sources.base import Arrival
 from ingest.sources.http import FAILURES, FetchedFile, RetryAfterError, get, open_client
 from ingest.sources.listing import Marks
-from ingest.store.again import EVERYTHING
 
 if TYPE_CHECKING:
     from ingest.store.intake import Outcome

@@ -7,9 +7,6 @@ from typing import Final
 
 from core.shared_files import follow, write_shared
 
-EVERYTHING: Final = "*"
-"""In place of a name: all files of the last day, where it is not known in which of them a lost scan was."""
-
 FOLLOWED_EVERY_S: Final = 30.0
 """How often ingest looks for what other machines found."""
 

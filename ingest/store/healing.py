@@ -9,7 +9,8 @@ from typing import Final
 
 from core.errors import NoDataError
 from core.shared_files import withdraw
-from ingest.store.again import EVERYTHING, ask_again, wanted_again
+from ingest.file_names import EVERYTHING
+from ingest.store.again import ask_again, wanted_again
 from ingest.store.index import Index, Scan
 from ingest.store.locks import translate_os_errors, write_lock
 from ingest.store.scanfile import read_scan

@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 
 from core.errors import ConfigError, NoDataError
 from core.times import utc_now
+from ingest.file_names import EVERYTHING
 from ingest.store import backup
-from ingest.store.again import EVERYTHING, ask_again
+from ingest.store.again import ask_again
 from ingest.store.database import ON_LOSS, is_sound
 from ingest.store.index import Index
 from ingest.store.locks import REPAIR_LOCK, translate_os_errors, write_lock

@@ -61,8 +61,10 @@ class MAUCell(RecurrentCell):
         """Return the newest temporal state, mixed pixel by pixel with the attention's mean of the earlier ones."""
         query_BCHW = self.query(x_BCHW)
         unit = sqrt(prod(x_BCHW.shape[1:]))
-        likeness_BN = torch.stack([(each * query_BCHW).sum(dim=(1, 2, 3)) / unit for each in inputs], dim=1)
-        weight_BN = likeness_BN.softmax(dim=1)
+        likeness_BN = torch.stack(
+            [(each * query_BCHW).sum(dim=(1, 2, 3), dtype=torch.float32) / unit for each in inputs], dim=1
+        )
+        weight_BN = likeness_BN.softmax(dim=1).to(x_BCHW.dtype)
         trend_BCHW = torch.stack([weight_BN[:, n, None, None, None] * each for n, each in enumerate(temporal)]).sum(
             dim=0
         )

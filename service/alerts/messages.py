@@ -15,7 +15,7 @@ from service.alerts.machine import Finding, RuleEvent, RuleState
 from service.alerts.rule import SUM, AlertRule
 from service.schemas.rules import Language
 
-EVERYWHERE: Final = ("0.0.0.0", "::")
+EVERYWHERE: Final = ("0.0.0.0", "::")  # nosec B104: compared with, never bound to
 """Addresses that stand for all of a machine; they lead nowhere."""
 
 ENOUGH: Final = 10

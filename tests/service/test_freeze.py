@@ -1,7 +1,7 @@
 """The source freezes: every response says so within ten minutes of data time, and scheduled forecasts are refused."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,7 @@ def test_the_schedule_logs_a_refusal_once(
 
     monkeypatch.setattr(tasks, "service", lambda: service)
     monkeypatch.setattr(tasks, "is_first", is_first)
+    monkeypatch.setattr(tasks, "STARTED_AT", datetime.now(UTC))
     clock.after(timedelta(minutes=21))
     assert [tasks.cycle_task() for _ in range(3)] == [0, 0, 0]
     assert [record.getMessage() for record in caplog.records if record.name == "service.tasks.forecasts"] == [

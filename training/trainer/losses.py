@@ -77,6 +77,8 @@ class MemberLoss(Loss):
     def _spread(self, member_BTMCHW: Tensor) -> Tensor:
         """Return half of the weighted mean difference of two members, from their order instead of all pairs."""
         members = member_BTMCHW.shape[2]
+        if members == 1:
+            return torch.zeros_like(member_BTMCHW[:, :, 0])
         rank_M = torch.arange(members, device=member_BTMCHW.device, dtype=member_BTMCHW.dtype)
         factor_M111 = (2 * rank_M - (members - 1))[:, None, None, None]
         pairs_BTCHW = (factor_M111 * member_BTMCHW.sort(dim=2).values).sum(dim=2)  # of each pair once

@@ -15,12 +15,12 @@ from core.errors import NoDataError, UnavailableError
 from core.files import CHECKSUM, check_file
 from core.frame import RadarFrame
 from core.grid import RADOLAN_SPHERE, Grid
+from ingest.file_names import EVERYTHING
 from ingest.sources.base import Arrival, RepeatingSource
 from ingest.sources.directory import DirectorySource
 from ingest.sources.dwd import DwdSource
 from ingest.sources.listing import Marks
 from ingest.store import intake
-from ingest.store.again import EVERYTHING
 from ingest.store.intake import ingest_file
 from ingest.store.live import Store
 from ingest.store.scanfile import LostScanError, read_scan

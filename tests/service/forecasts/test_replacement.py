@@ -1,7 +1,7 @@
 """A forecast from a partial window is made again when its scans come; the new one replaces it, and counts alone."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -213,6 +213,7 @@ def test_a_scan_that_cannot_be_read_is_not_tried_without_end(world, rain, monkey
 
     monkeypatch.setattr(tasks, "service", lambda: world.service)
     monkeypatch.setattr(tasks, "is_first", is_first)
+    monkeypatch.setattr(tasks, "STARTED_AT", datetime.now(UTC))
     monkeypatch.setattr(tasks.make_forecast_task, "apply_async", lambda args, **_: queued.append(args[0]))
     for _ in range(10):
         tasks.cycle_task()
