@@ -79,6 +79,7 @@ def contents(home: Path) -> dict[str, object]:
         if path.suffix == ".nc":
             with netCDF4.Dataset(path) as dataset:
                 attributes = {key: dataset.getncattr(key) for key in dataset.ncattrs() if key not in TIMES}
+                attributes["history"] = attributes["history"].partition(" ")[2]  # it begins with the time of storing
                 found[name] = {key: np.asarray(value).tolist() for key, value in attributes.items()}
                 found[f"{name}/rate"] = np.ma.filled(dataset["rainfall_rate"][:], -1).tobytes()
         elif path.name.endswith(".reason.txt"):
