@@ -208,8 +208,10 @@ def cycle_task() -> int:
         log.warning("no scheduled forecast: %s", refusal.reason)
     _report_skipped()
     _report_settings()
-    _queue_overdue()
-    queued = any(_queue_forecast(one) for one in service().schedule.queued())
+    wanted = service().schedule.queued()
+    if wanted:
+        _queue_overdue()
+    queued = any(_queue_forecast(one) for one in wanted)
     record("worker")
     return int(queued)
 
@@ -232,7 +234,8 @@ def _report_settings() -> None:
 def _queue_overdue() -> None:
     """Queue baselines and a verification before the next forecast, where the last verification is long ago.
 
-    Their own queue stands behind that of the forecasts: a worker that is always behind never reaches it.
+    Their own queue stands behind that of the forecasts: a worker that is always behind never reaches it. One that has
+    no forecast to make does, so that nothing is looked up until there is one.
     """
     settings = get_settings()
     last = last_progress(service().catalogue.engine).get("verification")

@@ -11,10 +11,11 @@ import service.tasks.jobs as job_tasks
 import service.tasks.signals as signals
 from core.settings import Settings
 from ingest.store.progress import LastWork, ProgressRecorder
+from service.forecasts.schedule import ScheduledTime
 from service.inference.request_scope import current_scope
 from service.tasks.jobbook import JobBook
 from service.tasks.liveness import PARTS, lateness, limit_s, silence_s
-from service.tasks.queue import FORECASTS, MAKE_BASELINES, VERIFY, model_limit_s, schedule
+from service.tasks.queue import FORECASTS, MAKE_BASELINES, MAKE_FORECAST, VERIFY, model_limit_s, schedule
 from tests.service.conftest import Fading, World
 
 
@@ -98,15 +99,15 @@ def test_an_overdue_verification_goes_before_the_next_forecast(in_worker, monkey
             task, "apply_async", lambda *_, name=task.name, queue=None, **options: sent.append((name, queue))
         )
 
-    def queued() -> list[object]:
-        sent.append(("queued", ""))
-        return []
-
-    monkeypatch.setattr(tasks.service().schedule, "queued", queued)
+    times: list[ScheduledTime] = []
+    monkeypatch.setattr(tasks.service().schedule, "queued", lambda: times)
     tasks.cycle_task()
-    tasks.cycle_task()
+    assert sent == [], "a worker without a forecast to make reaches the queue of verification"
+    for minutes in (0, 5):
+        times.append(ScheduledTime(datetime(2024, 7, 1, 12, minutes, tzinfo=UTC), "default", 0))
+        tasks.cycle_task()
     first = [(MAKE_BASELINES, FORECASTS), (VERIFY, FORECASTS)] if expected else []
-    assert sent == [*first, ("queued", ""), ("queued", "")], "once, and before the forecasts"
+    assert sent == [*first, (MAKE_FORECAST, None), (MAKE_FORECAST, None)], "once, and before the forecasts"
 
 
 def test_limits_of_the_parts_follow_the_cycle():
