@@ -8,7 +8,7 @@ when it starts, the verification before it counts, or the first request for scor
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from queue import SimpleQueue
 from time import monotonic
@@ -91,16 +91,19 @@ class BaselineBackfill:
         forecasts = [self._catalogue.find(forecast_id) for forecast_id in found if forecast_id]
         return [forecast for forecast in forecasts if forecast is not None and is_stored(forecast.inputs_path)]
 
-    def backfill(self, since: datetime | None = None, within_s: float = math.inf) -> int:
+    def backfill(
+        self, since: datetime | None = None, within_s: float = math.inf, gives_way: Callable[[], bool] = lambda: False
+    ) -> int:
         """Compute missing baselines, those of the newest forecasts first; return the number of forecasts.
 
         Args:
             since: earliest reference time.
             within_s: none is begun after this time; the next call continues.
+            gives_way: looked up after each forecast: True ends the call, too.
         """
         ends_at, done = monotonic() + within_s, 0
         for forecast in self.missing(since):
-            if done and monotonic() >= ends_at:
+            if done and (monotonic() >= ends_at or gives_way()):
                 break
             self.compute(forecast)
             done += 1

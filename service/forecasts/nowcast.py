@@ -214,16 +214,17 @@ class NowcastService:
         known = pooled(self.rolling(model=forecast.model, mask="known")) if rows else []
         return Verification("rolling_24h", rows, known) if rows else None
 
-    def verify_observed(self, within_s: float = math.inf) -> int:
+    def verify_observed(self, within_s: float = math.inf, gives_way: Callable[[], bool] = lambda: False) -> int:
         """Score each lead of forecasts from scans once its observation is stored; return the number of new counts.
 
         Args:
             within_s: about how long it may take, and as long again for missing baselines; the next call continues.
+            gives_way: whether something else is more urgent by now; at least one window gets its baselines and scores.
         """
         since = self.verified_since()
-        self.baselines.backfill(since, within_s)
+        self.baselines.backfill(since, within_s, gives_way)
         without = {forecast.inputs_sha256 for forecast in self.baselines.missing(since)}
-        return self._scoring.verify_observed(within_s, since, skip=without)
+        return self._scoring.verify_observed(within_s, since, skip=without, gives_way=gives_way)
 
     def unverified(self) -> Sequence[str]:
         """Return windows, by their `inputs_sha256`, with a lead that `verify_observed` may still score."""

@@ -128,6 +128,13 @@ class ForecastSchedule:
         """
         return [(one.reference_time, one.model) for one in self.queued() if not one.made]
 
+    def newest_is_pending(self) -> bool:
+        """Return whether the newest scan waits for its scheduled forecast: quicker than `pending`."""
+        newest, model = self._store.latest(), self._settings.model
+        if newest is None or self.refusal_of(newest.valid_time):
+            return False
+        return not self._forecasts(model, newest.valid_time)[newest.valid_time]
+
     def queued(self) -> Sequence["ScheduledTime"]:
         """Return the scheduled forecasts that are to be made, newest first, none too old.
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -76,7 +76,12 @@ class Scoring:
         return rows
 
     def verify_observed(
-        self, within_s: float = math.inf, since: datetime | None = None, *, skip: Collection[str] = ()
+        self,
+        within_s: float = math.inf,
+        since: datetime | None = None,
+        *,
+        skip: Collection[str] = (),
+        gives_way: Callable[[], bool] = lambda: False,
     ) -> int:
         """Score every lead whose scan is stored by now, oldest first; return the number of new counts.
 
@@ -84,13 +89,15 @@ class Scoring:
             within_s: no further window is begun after this time; at least one is scored, and the next call continues.
             since: windows with an earlier reference time are not scored any more.
             skip: windows, by their `inputs_sha256`, that are not scored yet.
+            gives_way: looked up after each scored window: True ends the call, too.
         """
         ends_at, new = monotonic() + within_s, 0
         for inputs_sha256 in self.book.unscored_inputs(since):
             if inputs_sha256 in skip:
                 continue
-            new += self._verify_alone(inputs_sha256)
-            if new and monotonic() >= ends_at:
+            found = self._verify_alone(inputs_sha256)
+            new += found
+            if new and (monotonic() >= ends_at or (found and gives_way())):
                 break
         return new
 

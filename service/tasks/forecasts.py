@@ -64,7 +64,7 @@ class Patience:
     """Gives way to what is more urgent, but not for ever.
 
     Attributes:
-        longest_s: from the last time that it did not.
+        longest_s: since it had its time last.
     """
 
     longest_s: float
@@ -74,12 +74,12 @@ class Patience:
         self._since_s = self.clock()
 
     def gives_way(self, is_urgent: bool) -> bool:
-        """Return whether to do nothing now."""
-        now_s = self.clock()
-        if is_urgent and now_s - self._since_s < self.longest_s:
-            return True
-        self._since_s = now_s
-        return False
+        """Return whether to do nothing now, or nothing more."""
+        return is_urgent and self.clock() - self._since_s < self.longest_s
+
+    def had_its_time(self) -> None:
+        """Note that the work was not cut short by what is more urgent."""
+        self._since_s = self.clock()
 
 
 scores_patience: Final = Patience(SCORES_WAIT_S)
@@ -135,6 +135,7 @@ def make_baselines_task() -> str | None:
     """
     if baselines_patience.gives_way(bool(service().schedule.pending())):
         return None
+    baselines_patience.had_its_time()
     for forecast in service().baselines.missing(service().verified_since(), limit=MOST_LACKING):
         if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):
             service().baselines.compute(forecast)
@@ -168,15 +169,22 @@ def verify_task() -> int:
     """Score forecasts whose observations have been stored since, for some seconds; return the number of counts.
 
     Before it, forecasts are made again whose files were found to be lost. While a scan waits for its forecast nothing
-    is done, unless the last scores are a minute old: a worker that is always behind would never score.
+    is done, and nothing more once one has arrived, unless the last whole verification is a minute old: a worker that is
+    always behind would never score.
     """
     if scores_patience.gives_way(bool(service().schedule.pending())):
         return 0
     service().baselines.make_again()
-    done = service().verify_observed(VERIFY_S)
-    record_rain_times(service(), RECORD_S)
+    done = service().verify_observed(VERIFY_S, _scores_give_way)
+    if not _scores_give_way():
+        record_rain_times(service(), RECORD_S)
+        scores_patience.had_its_time()
     record("verification")
     return done
+
+
+def _scores_give_way() -> bool:
+    return scores_patience.gives_way(service().schedule.newest_is_pending())
 
 
 @queue.task(name=SWEEP, autoretry_for=(UnavailableError,), retry_backoff=True, retry_backoff_max=30, max_retries=2)

@@ -139,11 +139,18 @@ def test_old_scans_serve_requests_but_no_schedule(world, window_frames):
 
 def test_pending_lists_new_scans_until_they_are_forecast(world, window_frames, rain, reference_time):
     assert world.service.schedule.pending() == []
+    assert not world.service.schedule.newest_is_pending()
     world.put(*window_frames, rain(115), rain(95))
     earlier = reference_time - timedelta(minutes=5)
     assert world.service.schedule.pending() == [(reference_time, "default"), (earlier, "default")]
+    assert world.service.schedule.newest_is_pending()
     world.service.forecast_stored(reference_time, scheduled=True)
     assert world.service.schedule.pending() == [(earlier, "default")]
+    assert not world.service.schedule.newest_is_pending()
+    world.put(rain(125))
+    assert world.service.schedule.newest_is_pending()
+    world.now += timedelta(days=1)
+    assert not world.service.schedule.newest_is_pending(), "too old for a forecast"
 
 
 def test_nothing_stored(world):

@@ -164,11 +164,12 @@ def test_a_day_scored_at_once_has_the_rows_of_a_day_scored_in_steps(day):
     assert day.service.verify_observed() == 0
 
 
-def test_a_task_without_time_left_continues_with_the_next_call(day):
+@pytest.mark.parametrize("cut_short", [{"within_s": 0}, {"gives_way": lambda: True}], ids=["time", "a new scan"])
+def test_a_task_that_is_cut_short_continues_with_the_next_call(day, cut_short):
     before = rows(day, "counts")
     forget(day)
     calls = 0
-    while day.service.verify_observed(within_s=0):
+    while day.service.verify_observed(**cut_short):
         calls += 1
     assert calls > 5
     assert rows(day, "counts") == before
