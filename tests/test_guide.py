@@ -11,7 +11,8 @@ import yaml
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
-ROOT = Path(__file__).parents[1]
+from tests.parsed import ROOT, files, nodes
+
 DOCS = ROOT / "docs"
 LONGEST = 120
 COUNTED = ("results/", "model_cards/", "reference/", "events.md")
@@ -21,10 +22,10 @@ WRITTEN_BY_COMMANDS = ("results/performance.md", "results/moving_mnist/", "resul
 TROUBLE_PAGE = (DOCS / "operator" / "troubleshooting.md").read_text("utf-8")
 TROUBLE = re.sub(r"\s+", " ", TROUBLE_PAGE)
 SOURCES = [
-    path
+    file
     for folder in ("service", "ingest", "core")
-    for path in sorted((ROOT / folder).rglob("*.py"))
-    if "archive" not in path.parts and "versions" not in path.parts
+    for file in files(folder)
+    if not {"archive", "versions"}.intersection(file.split("/"))
 ]
 LOGGED = {"warning", "error", "exception"}
 RAISED = {"ConfigError", "UnavailableError", "BusyError", "Refusal"}
@@ -99,8 +100,8 @@ def longest_part(message: str) -> str:
 
 def messages() -> Iterator[tuple[str, str]]:
     """(file, message) of what the service writes to its log, refuses to start for, or is not available for."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for file in SOURCES:
+        for node in nodes(file):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name, text = node.func, text_of(node.args[0])
@@ -114,7 +115,7 @@ def messages() -> Iterator[tuple[str, str]]:
             elif name.id == "Refusal":
                 text = text_of(node.args[1])
             if len(part := longest_part(text)) > 3:
-                yield path.relative_to(ROOT).as_posix(), part
+                yield file, part
 
 
 def test_every_message_of_the_service_has_a_cause_and_an_action():

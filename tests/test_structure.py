@@ -5,14 +5,14 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("core", "verification", "ingest", "models", "training", "service", "benchmarks")
+from tests.parsed import PACKAGES, ROOT, files, nodes, raw
+
 MODULE_LINES = 300
 FUNCTION_LINES = 30
 """Without the docstring and the decorators."""
@@ -51,10 +51,9 @@ IDEAS: Mapping[str, str] = {
 
 
 @cache
-def sources() -> Mapping[str, ast.Module]:
-    """Every module of the project but the tests, by its path, parsed."""
-    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
-    return {path.relative_to(ROOT).as_posix(): ast.parse(path.read_text()) for path in paths}
+def sources() -> Mapping[str, tuple[ast.AST, ...]]:
+    """The nodes of every module of the project but the tests, by its path."""
+    return {file: nodes(file) for package in PACKAGES for file in files(package)}
 
 
 def module_path(name: str) -> str | None:
@@ -66,11 +65,11 @@ def module_path(name: str) -> str | None:
 @cache
 def imports() -> Mapping[str, frozenset[str]]:
     """Which files each file imports, inside functions too; for types alone too."""
-    return {file: frozenset(imported_files(tree)) - {file} for file, tree in sources().items()}
+    return {file: frozenset(imported_files(found)) - {file} for file, found in sources().items()}
 
 
-def imported_files(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def imported_files(found: Iterable[ast.AST]) -> Iterator[str]:
+    for node in found:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -84,8 +83,8 @@ def imported_files(tree: ast.Module) -> Iterator[str]:
 def test_no_import_is_relative():
     relative = [
         f"{file}:{node.lineno}"
-        for file, tree in sources().items()
-        for node in ast.walk(tree)
+        for file, found in sources().items()
+        for node in found
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert not relative, "the graph of the other tests would miss these"
@@ -93,11 +92,11 @@ def test_no_import_is_relative():
 
 def test_no_files_import_each_other_in_a_circle():
     without_importers = {file: set(files) for file, files in imports().items()}
-    while leaves := [file for file, files in without_importers.items() if not files]:
+    while leaves := [file for file, imported in without_importers.items() if not imported]:
         for file in leaves:
             del without_importers[file]
-        for files in without_importers.values():
-            files.difference_update(leaves)
+        for imported in without_importers.values():
+            imported.difference_update(leaves)
     in_circles = {file for file in without_importers if file in reachable(file)}
     assert not in_circles, "\n".join(sorted(in_circles))
 
@@ -144,24 +143,24 @@ def test_the_client_may_import_no_part_of_the_service_but_its_documents():
 
 def test_no_class_name_is_used_twice():
     places: dict[str, list[str]] = defaultdict(list)
-    for file, tree in sources().items():
-        for node in ast.walk(tree):
+    for file, found in sources().items():
+        for node in found:
             if isinstance(node, ast.ClassDef):
                 places[node.name].append(f"{file}:{node.lineno}")
-    twice = [f"{name}: {', '.join(found)}" for name, found in sorted(places.items()) if len(found) > 1]
+    twice = [f"{name}: {', '.join(lines)}" for name, lines in sorted(places.items()) if len(lines) > 1]
     assert not twice, "\n".join(twice)
 
 
 def test_no_module_is_long():
-    lengths = {file: len((ROOT / file).read_text().splitlines()) for file in sources()}
+    lengths = {file: len(raw(file).splitlines()) for file in sources()}
     assert not {file: length for file, length in lengths.items() if length > MODULE_LINES}
 
 
 def test_no_function_is_long():
     long = [
         f"{file}:{node.lineno} {node.name}: {length}"
-        for file, tree in sources().items()
-        for node in ast.walk(tree)
+        for file, found in sources().items()
+        for node in found
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (length := body_length(node)) > FUNCTION_LINES
     ]
     assert not long, "\n".join(long)
@@ -179,8 +178,8 @@ def body_length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 def helpers() -> dict[str, str]:
     """Short modules with exactly one importer, which is given."""
     importers: dict[str, list[str]] = defaultdict(list)
-    for file, files in imports().items():
-        for one in files:
+    for file, imported in imports().items():
+        for one in imported:
             importers[one].append(file)
     return {
         file: found[0]
@@ -188,7 +187,7 @@ def helpers() -> dict[str, str]:
         if len(found) == 1
         and not file.startswith(PLUG_INS)
         and Path(file).stem not in ("__init__", "__main__")
-        and len((ROOT / file).read_text().splitlines()) < HELPER_LINES
+        and len(raw(file).splitlines()) < HELPER_LINES
     }
 
 
