@@ -3,6 +3,8 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Where bytecode is not kept, each of the hundreds of processes that the tests start compiles the project again.
+unexport PYTHONDONTWRITEBYTECODE
 # The first Python of at least 3.11 that can create an environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
@@ -28,21 +30,22 @@ help:
 
 install: $(STAMP)
 
-$(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt
+$(STAMP): constraints.txt pyproject.toml benchmarks/mlcast.txt .ci/install
 	@test -n "$(PYTHON)" || { echo "no Python of at least 3.11 with the venv module was found;" \
 		"install one (Debian: python3-venv) or run make PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (a few minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/mlcast.txt
+	.ci/install $(BIN)/python --no-deps -r benchmarks/mlcast.txt
+	.ci/install $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@
 
 run: install
 	$(BIN)/python -m service.run
 
 # One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would compete for the cores.
+# The order of the files is that of tests/conftest.py.
 test: install
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-long: install
 	$(BIN)/python -m pytest -m long

@@ -64,6 +64,44 @@ def test_all_steps_of_apt_have_one_limit(folder: Path):
     assert not (folder / "bin" / "chromium").exists()
 
 
+PYTHON = """
+case "$*" in
+  "-m pip config get "*) setting=${!#}; test -e "${setting##*.}" && cat "${setting##*.}" ;;
+  "-m uv "*) echo "$*"; test ! -e no-uv ;;
+  *) echo "$*" ;;
+esac"""
+"""A Python that prints what it is started with; a setting of pip is a file, and with the file `no-uv` uv fails."""
+
+
+def installed(folder: Path) -> list[str]:
+    """What `.ci/install` starts to install a package."""
+    for name in ("tr", "xargs", "echo"):
+        (folder / "bin" / name).symlink_to(str(shutil.which(name)))
+    script(folder / "bin" / "python", PYTHON)
+    command = [str(folder / "bin" / "bash"), str(ROOT / ".ci" / "install"), "python", "--no-deps", "rain"]
+    environment = {"PATH": str(folder / "bin")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+UV = "-m uv pip install --quiet --no-config --python python --compile-bytecode"
+
+
+def test_uv_installs_with_pip_s_folder_of_wheels_and_mirror(folder: Path):
+    (folder / "find-links").write_text("/one\n/two\n")
+    (folder / "index-url").write_text("https://mirror.example/simple\n")
+    _, install = installed(folder)
+    assert install == f"{UV} --find-links /one,/two --default-index https://mirror.example/simple --no-deps rain"
+
+
+def test_pip_installs_where_uv_fails(folder: Path):
+    (folder / "no-uv").touch()
+    first, *others = installed(folder)
+    assert re.search(r" uv==\d", first)
+    assert others == [f"{UV} --no-deps rain", "-m pip install --quiet --disable-pip-version-check --no-deps rain"]
+
+
 def test_what_ci_runs_are_linters_and_tests():
     text = (ROOT / ".ci" / "run").read_text()
     assert re.search(r'\.ci/chromium install\nexec make check BEFORE_TESTS="\.ci/chromium wait"\n', text)
