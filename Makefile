@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 
-.PHONY: help install run test test-long check lint fuzz bench chaos soak mutants page guide typescript secrets lock supply-chain clean
+.PHONY: help install run test test-long check lint fuzz bench chaos soak mutants page guide typescript interoperability secrets lock supply-chain clean
 
 help:
 	@echo "make run        the whole service on http://127.0.0.1:8000, with a synthetic radar day"
@@ -20,6 +20,7 @@ help:
 	@echo "make chaos      faults in the whole service while a radar day is played, 40 minutes (DATA=folder)"
 	@echo "make soak       a radar day under mixed load, 100 minutes (MINUTES=5 for less), with curves"
 	@echo "make mutants    mistakes in the critical paths, each of which a test must notice; an hour"
+	@echo "make interoperability  runs the service with programs of others: docs/results/interoperability.md (ONLY='nginx cdo')"
 	@echo "make install    the environment alone"
 	@echo "make typescript the TypeScript client, in build/typescript, from the OpenAPI document (needs npm)"
 	@echo "make page       the page's built files, from service/page/source (needs npm)"
@@ -78,6 +79,9 @@ soak: install
 
 mutants: install
 	$(BIN)/python -m tests.mutation.run --json build/mutants.json
+
+interoperability: install
+	$(BIN)/python -m tests.interoperability.run $(if $(ONLY),--only $(ONLY))
 
 page:
 	cd service/page && npm ci && npm run build

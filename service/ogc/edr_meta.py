@@ -72,7 +72,7 @@ def collection(base: str, newest: StoredForecast) -> Json:
     """Return the collection of the scheduled model's forecasts; its own queries use the newest run."""
     here = f"{base}collections/{COLLECTION}"
     queries = {**_queries(here, newest.grid), "instances": {"link": _runs_link(f"{here}/instances")}}
-    links = [_link(here, "self"), _link(f"{here}/instances", "instances", title="the runs")]
+    links = [_link(here, "self"), _link(here, "data"), _link(f"{here}/instances", "instances", title="the runs")]
     links += [_link(f"{here}/{query}", "data", COVERAGE_JSON, query) for query in QUERIES]
     return {"id": COLLECTION, "title": TITLE, "description": DESCRIPTION, **_described(newest, links, queries)}
 

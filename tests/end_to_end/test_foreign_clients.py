@@ -1,7 +1,6 @@
 """Clients that were written for other services drive ours, by another host alone."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.environments import ROOT, python_with
+from tests.environments import node_modules, python_with
 from tests.service.api_support import GRID, fill, service_at
 from tests.service.live import served
 from tests.service.page.browser import browser_at, chromium
@@ -20,7 +19,7 @@ pytestmark = pytest.mark.long
 
 FOLDER = Path(__file__).parent / "foreign"
 ROW, COL = 40, 24
-LEAFLET = "1.9.4"
+LEAFLET = "leaflet@1.9.4"
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +103,9 @@ def test_the_radar_document_is_that_of_bright_sky(understood):
 
 def test_leaflet_shows_past_and_forecast_frames_of_rainviewer(url, place):
     path = chromium()
-    if path is None or shutil.which("npm") is None:
-        pytest.skip("no Chromium or no npm on this machine")
-    folder = ROOT / "build" / "environments" / f"leaflet-{LEAFLET}"
-    script = folder / "node_modules" / "leaflet" / "dist" / "leaflet.js"
-    if not script.exists():
-        command = ["npm", "install", "--prefix", str(folder), "--no-save", "--ignore-scripts", f"leaflet@{LEAFLET}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    script = node_modules(LEAFLET) / "leaflet" / "dist" / "leaflet.js"
     maps = httpx2.get(f"{url}/public/weather-maps.json").json()["radar"]
     with browser_at(path) as browser:
         page = browser.new_page()

@@ -1,9 +1,10 @@
-"""A forecast's file in the programs of others: CF's checker, CDO, GDAL, rasterio and xarray, at the same places.
+"""A forecast's file in the programs of others: CF's checker, CDO, GDAL, QGIS, rasterio and xarray, at the same places.
 
-`pip install compliance-checker rioxarray` and `apt install cdo gdal-bin` install what is not there; without a program
-its test is skipped. docs/results/interoperability.md has the versions that it ran with.
+Packages of PyPI come into an environment of their own. `make interoperability` unpacks CDO, GDAL and QGIS of Debian;
+without a program its test is skipped. docs/results/interoperability.md has the versions that it ran with.
 """
 
+import json
 import re
 import shutil
 import subprocess
@@ -18,10 +19,13 @@ import xarray as xr
 from service.forecasts.exports import exported
 from service.forecasts.member_maker import make_members
 from service.forecasts.records import StoredForecast
+from tests.environments import python_with
 from tests.service.api_support import CHANCES_MMH, GRID, as_stored, chance_of, fill, service_at
 
 pytestmark = pytest.mark.long
 
+SCRIPT = Path(__file__).with_name("foreign_readers.py")
+REQUIREMENTS = Path(__file__).with_name("readers.txt")
 LEAD = 1
 PLACES = 60
 CHANCE = "exceedance_probability_0p5"
@@ -76,13 +80,23 @@ def by_xarray(path: Path, name: str, cells: list[tuple[int, int]]) -> list[float
 
 
 def by_rioxarray(path: Path, name: str, cells: list[tuple[int, int]]) -> list[float]:
-    rioxarray = pytest.importorskip("rioxarray")
-    with rioxarray.open_rasterio(path, variable=name, mask_and_scale=True) as opened:
-        found = opened[name] if isinstance(opened, xr.Dataset) else opened
-        field = found.isel(time=LEAD)
-        return [
-            float(field.sel(x=GRID.x_centres_m[col], y=GRID.y_centres_m[row], method="nearest")) for row, col in cells
-        ]
+    return asked(str(python_with(REQUIREMENTS)), "rioxarray", path, name, cells)
+
+
+def by_qgis(path: Path, name: str, cells: list[tuple[int, int]]) -> list[float]:
+    """By longitude and latitude: QGIS finds the projection of the layer itself."""
+    return asked("qgis-python", "qgis", path, name, cells)
+
+
+def asked(python: str, reader: str, path: Path, name: str, cells: list[tuple[int, int]]) -> list[float]:
+    """The values that a program of another Python finds, by `foreign_readers.py`."""
+    lon_HW, lat_HW = GRID.lon_lat_HW()
+    places = [
+        (GRID.x_centres_m[col], GRID.y_centres_m[row], float(lon_HW[row, col]), float(lat_HW[row, col]))
+        for row, col in cells
+    ]
+    text = run(python, str(SCRIPT), reader, str(path), name, str(LEAD), json.dumps(places))
+    return [float("nan") if value is None else float(value) for value in json.loads(text.splitlines()[-1])]
 
 
 def by_rasterio(path: Path, name: str, cells: list[tuple[int, int]]) -> list[float]:
@@ -120,7 +134,7 @@ def by_cdo(path: Path, name: str, cells: list[tuple[int, int]]) -> list[float]:
 
 
 @pytest.mark.parametrize("name", ["rainfall_rate", CHANCE])
-@pytest.mark.parametrize("read", [by_xarray, by_rioxarray, by_rasterio, by_gdal, by_cdo])
+@pytest.mark.parametrize("read", [by_xarray, by_rioxarray, by_rasterio, by_gdal, by_cdo, by_qgis])
 def test_sixty_places(forecast, cells, read: Callable[..., list[float]], name):
     found = np.array(read(forecast.path, name, cells))
     wanted = expected(forecast, cells, name)
@@ -131,14 +145,15 @@ def test_sixty_places(forecast, cells, read: Callable[..., list[float]], name):
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_checker_of_cf_finds_nothing(forecast, version):
-    known = run("compliance-checker", "--list-tests")
+    checker = str(python_with(REQUIREMENTS).with_name("compliance-checker"))
+    known = run(checker, "--list-tests")
     if not re.search(rf"cf:{re.escape(version)}\b", known):
         pytest.skip(f"this compliance-checker knows no CF {version}")
     exported(forecast, "nc", source=True)
     make_members(forecast, 5)
     paths = sorted(map(str, forecast.path.parent.glob("*.nc")))
     assert len(paths) >= 6, "the forecast, its baselines, inputs, members, and the scans' grid"
-    command = ["compliance-checker", "--test", f"cf:{version}", *paths]
+    command = [checker, "--test", f"cf:{version}", *paths]
     text = subprocess.run(command, capture_output=True, text=True).stdout
     assert "Compliance Checker Report" in text
     findings = [line.strip() for line in text.splitlines() if line.strip().startswith("* ")]
@@ -159,3 +174,8 @@ def test_gdal_reads_time_and_place(forecast):
     assert text.count("NETCDF_DIM_time=") == len(forecast.lead_minutes)
     tif = run("gdalinfo", str(exported(forecast, "tif")))
     assert "ATTRIBUTION=Radar product RY." in tif
+
+
+def test_qgis_opens_the_geotiff(forecast, cells):
+    found = np.array(asked("qgis-python", "qgis", exported(forecast, "tif"), "", cells))
+    np.testing.assert_allclose(found, expected(forecast, cells, "rainfall_rate"), atol=1e-6, equal_nan=True)

@@ -1,5 +1,6 @@
 """The abstract tests of OGC API-EDR (19-086, annex A), one by one; docs/results/edr.md has the table of them."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import schemathesis
 from covjson_pydantic.coverage import Coverage, CoverageCollection
 from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collection, Collections, Instances
+from pyproj import CRS
 from starlette.testclient import TestClient
 
 from tests.end_to_end.stack import ROOT
@@ -20,7 +22,14 @@ HERE: Final = "/collections/nowcast"
 POINT: Final = "POINT(9.5 50.5)"
 POLYGON: Final = "POLYGON((9 50,10 50,10 51,9 51,9 50))"
 BOX: Final = "9,50,10,51"
+FAR: Final = {"position": "POINT(-74 95)", "area": "POLYGON((-75 40,-74 40,-74 41,-75 40))"}
 QUERIES: Final = {"position": {"coords": POINT}, "area": {"coords": POLYGON}, "cube": {"bbox": BOX}}
+OF_THE_STANDARD: Final = {
+    *("core", "collections", "json", "covjson", "geojson", "edr-geojson", "html", "oas30", "oas31", "instances"),
+    *("position", "radius", "area", "cube", "trajectory", "corridor", "locations", "items"),
+}
+"""The groups of annex A, of version 1.1 and the draft of 1.2."""
+
 Check = Callable[[TestClient], None]
 CHECKS: Final[dict[str, Check]] = {}
 
@@ -92,6 +101,37 @@ def check_codes(client):
         assert {"200", "400", "404"} <= set(responses)
 
 
+@abstract("oas30/completeness", "oas31/completeness")
+def check_completeness(client):
+    """Whatever an operation answers is a status and a kind of content that its description has."""
+    seen = set()
+    for path in ("/openapi-3.0.json", "/openapi.json"):
+        paths = client.get(path).json()["paths"]
+        for answer, template in every_answer(client):
+            described = paths[template]["get"]["responses"][str(answer.status_code)]
+            kind = answer.headers["content-type"].split(";")[0]
+            assert kind in {name.split(";")[0] for name in described["content"]}, (template, answer.status_code)
+            seen.add(answer.status_code)
+    assert {200, 400, 404} <= seen
+
+
+def every_answer(client: TestClient) -> Iterator[tuple[Any, str]]:
+    """Yield answers of every operation, good and bad, each with the path of its description."""
+    for path in ("/conformance", "/collections"):
+        yield client.get(path), path
+    for place in ("/collections/{collection_id}", "/collections/{collection_id}/instances"):
+        for name in ("nowcast", "none"):
+            yield client.get(place.replace("{collection_id}", name)), place
+    for place in ("/collections/{collection_id}", "/collections/{collection_id}/instances/{forecast_id}"):
+        here = place.replace("{collection_id}", "nowcast").replace("{forecast_id}", "latest")
+        for query, params in QUERIES.items():
+            for more in ({}, {"f": "NetCDF"}, {"f": "CSV"}, {"f": "png"}, {"crs": "EPSG:2154"}, {"datetime": "soon"}):
+                yield client.get(f"{here}/{query}", params={**params, **more}), f"{place}/{query}"
+            far = {"bbox": "-75,40,-74,41"} if query == "cube" else {"coords": FAR[query]}
+            yield client.get(f"{here}/{query}", params=far), f"{place}/{query}"
+            yield client.get(f"{here}/{query}"), f"{place}/{query}"
+
+
 @abstract("core/conformance-op", "core/conformance-success")
 def check_conformance(client):
     classes = ConformanceModel.model_validate_json(client.get("/conformance").content).conformsTo
@@ -160,6 +200,20 @@ def check_links(client):
         assert client.get(path, params=params).status_code == 200, link
 
 
+@abstract("collections/rc-crs")
+def check_systems(client):
+    """Every system of coordinates has a name of its own and a text that PROJ reads."""
+    found = client.get(HERE).json()
+    for query in QUERIES:
+        details = found["data_queries"][query]["link"]["variables"]["crs_details"]
+        names = [one["crs"] for one in details]
+        assert len(names) == len({*names})
+        assert "CRS84" in names
+        assert {*names} == ({"CRS84"} if query == "position" else {*found["crs"]})
+        for one in details:
+            assert CRS.from_wkt(one["wkt"]).is_geographic == ("84" in one["crs"])
+
+
 @abstract("collections/rc-parameters")
 def check_parameters(client):
     for name, one in client.get(HERE).json()["parameter_names"].items():
@@ -211,6 +265,25 @@ def check_places(client):
         assert status(client, query, **{name: "nonsense"}) == 400
         values = asked(client, query).json()["ranges"]["rainfall_rate"]
         assert any(value is not None for value in values["values"])
+
+
+@abstract("position", "area", "cube")
+def check_patterns(client):
+    """Without its place, or with one of another kind, a query is 400; with all parameters each of them counts."""
+    wrong = {"position": {"coords": POLYGON}, "area": {"coords": POINT}, "cube": {"bbox": "9,50,10"}}
+    collection = client.get(HERE).json()
+    time, parameter = collection["extent"]["temporal"]["values"][1], "rainfall_rate"
+    chosen = {"datetime": time, "parameter-name": parameter, "crs": "CRS84", "f": "CoverageJSON", "z": "0"}
+    for query in QUERIES:
+        assert client.get(f"{HERE}/{query}").status_code == 400
+        assert client.get(f"{HERE}/{query}", params={"datetime": time}).status_code == 400
+        assert client.get(f"{HERE}/{query}", params=wrong[query]).status_code == 400
+        whole, part = asked(client, query), asked(client, query, **chosen).json()
+        assert set(part["ranges"]) == {parameter}
+        axes = part["domain"]["axes"]
+        times = axes["t"]["values"] if "t" in axes else {one[0] for one in axes["composite"]["values"]}
+        assert list(times) == [time]
+        assert len(whole.content) > len(json.dumps(part))
 
 
 @abstract(*of_queries("rc-datetime"))
@@ -278,7 +351,31 @@ def test_abstract_tests(client, check):
     check(client)
 
 
-def test_the_table_has_every_abstract_test():
+def test_the_table_has_every_abstract_test_and_what_checks_it():
     text = (Path(ROOT) / "docs" / "results" / "edr.md").read_text()
-    passed = set(re.findall(r"^\| `([a-z0-9/-]+)` \| passed \|", text, re.MULTILINE))
-    assert passed == set(CHECKS)
+    passed = re.findall(r"^\| `([a-z0-9/-]+)` \| passed \| `(check_\w+)` \|$", text, re.MULTILINE)
+    assert dict(passed) == {name: check.__name__ for name, check in CHECKS.items()}
+    assert len(passed) == len(CHECKS)
+    left_out = re.findall(r"^\| `([^`]+)` \| not applicable \| \S", text, re.MULTILINE)
+    classes = {name.partition("/")[0] for name in CHECKS} | {name.partition("/")[0] for name in left_out}
+    assert classes >= OF_THE_STANDARD
+    assert not {name for name in left_out if name in CHECKS}
+
+
+def test_a_checker_of_servers_finds_what_it_begins_with(client):
+    """What sedr reads first: it is in no registry, so its first questions are asked here."""
+    landing, classes = client.get("/").json(), client.get("/conformance").json()["conformsTo"]
+    (described, *_) = [link for link in landing["links"] if link["rel"] == "service-desc"]
+    assert client.get(urlsplit(described["href"]).path).json()["openapi"].startswith("3.")
+    wanted = ("ogcapi-common-1/1.0/conf/core", "ogcapi-common-2/1.0/conf/collections", "ogcapi-edr-1/1.1/conf/core")
+    for name in (*wanted, "ogcapi-edr-1/1.1/req/oas30", "ogcapi-edr-1/1.2/req/oas31"):
+        assert f"http://www.opengis.net/spec/{name}" in classes
+    (found,) = client.get(urlsplit(next(one["href"] for one in landing["links"] if one["rel"] == "data")).path).json()[
+        "collections"
+    ]
+    ((west, south, east, north),) = found["extent"]["spatial"]["bbox"]
+    base = urlsplit(next(link["href"] for link in found["links"] if link["rel"] == "data")).path
+    lon, lat = west + (east - west) / 500, south + (north - south) / 500
+    assert client.get(f"{base}/position?coords=POINT({lon} {lat})").status_code == 200
+    ring = ",".join(f"{lon + d * step} {lat + d * step * d}" for d, step in ((0, 0.1), (1, 0.1), (2, 0.1), (0, 0.1)))
+    assert client.get(f"{base}/area?coords=POLYGON(({ring}))").status_code in (200, 404)
