@@ -29,8 +29,8 @@ class AccessSettings(BaseSettings):
     )
     alert_networks: tuple[str, ...] = Field(
         (),
-        description="networks of private addresses to which alerts may be sent, such as 10.1.0.0/16 or 127.0.0.1/32; "
-        "default: public addresses alone",
+        description="networks of private addresses to which alerts may be sent, also without encryption (http), such "
+        "as 10.1.0.0/16 or 127.0.0.1/32; default: public addresses alone, by https",
     )
     local_without_key: bool | None = Field(
         None,

@@ -66,7 +66,7 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         self._load()
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries  # one from a client may be a list
 
     def __len__(self) -> int:
         self._load()

@@ -31,7 +31,7 @@ class BoundedBodies:
             await self.app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdigit() and int(announced) > self._most_bytes:
+        if announced.isdecimal() and int(announced) > self._most_bytes:
             error = TooLargeError(f"body: expected at most {self._most_bytes} bytes, got Content-Length: {announced}")
             await error_answer(Request(scope), error)(scope, receive, send)
             return

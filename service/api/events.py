@@ -10,6 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from core.errors import NoDataError, NowcastError
 from core.times import iso
@@ -60,13 +61,29 @@ async def listen_to_forecasts(
     ] = None,
 ) -> Response:
     """Send an event `forecast` for each new forecast, with its id, reference time, issue time, status and link."""
-    listeners: Listeners = request.app.state.guard.listeners
-    if (refused := refusal_of(request, listeners, caller.name)) is not None:
-        return refused
     known = await run_in_threadpool(_known, backend, str(last_event_id) if last_event_id else None)
-    return StreamingResponse(
-        _stream(backend, known, listeners, caller.name), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
-    )
+    return answer_of(request, request.app.state.guard.listeners, caller.name, _stream(backend, known))
+
+
+class ListenerResponse(StreamingResponse):
+    """A stream that is counted among the listeners from when it is made until it ends."""
+
+    def __init__(self, events: AsyncIterator[bytes], listeners: Listeners, name: str) -> None:
+        super().__init__(events, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+        self._listeners, self._me = listeners, (name, object())
+        listeners.add(self._me)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._listeners.discard(self._me)
+
+
+def answer_of(request: Request, listeners: Listeners, name: str, events: AsyncIterator[bytes]) -> Response:
+    """Return the stream of a client, or its refusal; nothing is awaited between the count and the stream's place."""
+    return refusal_of(request, listeners, name) or ListenerResponse(events, listeners, name)
 
 
 def refusal_of(request: Request, listeners: Listeners, name: str) -> Response | None:
@@ -80,11 +97,7 @@ def refusal_of(request: Request, listeners: Listeners, name: str) -> Response | 
     return None
 
 
-async def _stream(
-    backend: Backend, known: StoredForecast | None, listeners: Listeners, name: str
-) -> AsyncIterator[bytes]:
-    me = name, object()
-    listeners.add(me)
+async def _stream(backend: Backend, known: StoredForecast | None) -> AsyncIterator[bytes]:
     try:
         yield format_sse_event(comment="scheduled forecasts", retry=RETRY_MS)
         seen, silent_s = None, 0.0
@@ -102,8 +115,6 @@ async def _stream(
                 yield format_sse_event(comment="heartbeat")
     except NowcastError:
         return  # the client reconnects with the last id that it received
-    finally:
-        listeners.discard(me)
 
 
 def _known(backend: Backend, forecast_id: str | None) -> StoredForecast | None:

@@ -103,6 +103,7 @@ def read_forecast(forecast_id: ForecastId, forecast: ForecastDep, backend: Backe
     "/{forecast_id}/image/{lead}.png",
     summary="The picture of a lead",
     response_class=Response,
+    dependencies=[in_lane("maps")],
     responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_image(
@@ -130,6 +131,7 @@ def read_image(
     "/{forecast_id}/observed/{index}.png",
     summary="The picture of an input frame",
     response_class=Response,
+    dependencies=[in_lane("maps")],
     responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_observed(
@@ -179,6 +181,7 @@ def read_animation(
     "/{forecast_id}/observations/{lead}.png",
     summary="The picture of what was observed at a lead",
     response_class=Response,
+    dependencies=[in_lane("maps")],
     responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_observation(

@@ -17,9 +17,11 @@ from service.api.admission import turn, while_present
 from service.telemetry.metrics import REFUSED
 
 CORES: Final = max(2, cpu_count() or 1)
-AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1, "messages": 4}
-"""Requests of each kind in progress; together far fewer than the 40 threads that all routes share. Those for messages
-wait for receivers, which may never answer."""
+RECEIVERS: Final = 4
+"""Requests in progress that wait for receivers of alerts, which may never answer."""
+
+AT_ONCE: Final = {"areas": CORES, "maps": CORES, "files": 2 * CORES, "state": 1, "messages": RECEIVERS}
+"""Requests of each kind in progress; together far fewer than the 40 threads that all routes share."""
 
 WAITING: Final = 32
 WAIT_S: Final = 20.0
@@ -66,12 +68,24 @@ class Lanes:
         return self._lanes[name]
 
 
+@asynccontextmanager
+async def lane_held(request: Request, name: str) -> AsyncIterator[None]:
+    """Hold a place of a lane while the client is there.
+
+    Raises:
+        BusyError: too many requests wait, or the wait was too long.
+        ClientDisconnectedError: the client disconnected before its turn.
+    """
+    lanes: Lanes = request.app.state.lanes
+    async with while_present(request), lanes.of(name).place():
+        yield
+
+
 def in_lane(name: str) -> Any:
     """Return the dependency of routes that are worked on in a lane; it is left before the response is sent."""
 
     async def hold(request: Request) -> AsyncIterator[None]:
-        lanes: Lanes = request.app.state.lanes
-        async with while_present(request), lanes.of(name).place():
+        async with lane_held(request, name):
             yield
 
     held: Callable[[Request], AsyncIterator[None]] = hold

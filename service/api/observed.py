@@ -11,6 +11,7 @@ from service.api import caching
 from service.api.backend import Backend, BackendDep
 from service.api.csv_tables import MEDIA_TYPE, TableRoute, as_table, csv_text
 from service.api.errors import documented
+from service.api.lanes import in_lane
 from service.api.negotiate import CSV, JSON
 from service.api.pictures import picture_answer
 from service.api.points import PlacesQuery, places_query
@@ -76,6 +77,7 @@ def read_observed_point(query: Annotated[PlacesQuery, Depends(places_query)], ba
     "/image",
     summary="The picture of a frame",
     response_class=Response,
+    dependencies=[in_lane("maps")],
     responses={200: PICTURE, 304: caching.NOT_MODIFIED, **documented(404, 422)},
 )
 def read_observed_image(

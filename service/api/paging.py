@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import Query, Request, Response
 
 from core.errors import InputError, shown
+from service.schemas.forecasts import YEARS
 
 LONGEST: Final = 200
 
@@ -36,7 +37,7 @@ def position_of(cursor: str | None) -> Position | None:
         parsed = datetime.fromisoformat(time)
     except (ValueError, binascii.Error) as err:
         raise InputError(f"cursor: expected one from a link `next`, got {shown(cursor)}") from err
-    if parsed.tzinfo is None:
+    if parsed.tzinfo is None or parsed.year not in YEARS or "\x00" in key:  # PostgreSQL has no text with a zero
         raise InputError(f"cursor: expected one from a link `next`, got {shown(cursor)}")
     return parsed, key
 

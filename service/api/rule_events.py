@@ -19,7 +19,7 @@ from service.alerts.rulebook import rule_book
 from service.api.access import CallerDep, Guard
 from service.api.backend import BackendDep
 from service.api.errors import documented
-from service.api.events import HEARTBEAT_S, MEDIA_TYPE, RETRY_MS, refusal_of
+from service.api.events import HEARTBEAT_S, MEDIA_TYPE, RETRY_MS, answer_of
 from service.api.rules import OwnerDep
 
 router = APIRouter(prefix="/rules", tags=["rules"])
@@ -57,19 +57,14 @@ async def follow_rules(
     revoked.
     """
     guard: Guard = request.app.state.guard
-    if (refused := refusal_of(request, guard.listeners, caller.name)) is not None:
-        return refused
     engine = (await run_in_threadpool(rule_book, backend.settings)).engine
     number = await run_in_threadpool(number_of, engine, str(last_event_id) if last_event_id else None)
-    stream = _stream(request, guard, engine, owner, number)
-    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return answer_of(request, guard.listeners, caller.name, _stream(request, guard, engine, owner, number))
 
 
 async def _stream(
     request: Request, guard: Guard, engine: Engine, owner: str | None, number: int
 ) -> AsyncIterator[bytes]:
-    me = request.state.caller.name, object()
-    guard.listeners.add(me)
     try:
         yield format_sse_event(comment="events of rules", retry=RETRY_MS)
         silent_s, checked_at = 0.0, monotonic()
@@ -92,5 +87,3 @@ async def _stream(
                 yield format_sse_event(comment="heartbeat")
     except NowcastError:
         return  # the client reconnects with the last id that it received
-    finally:
-        guard.listeners.discard(me)

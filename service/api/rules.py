@@ -1,5 +1,6 @@
 """Rules and their alerts: POST, GET, PUT and DELETE /rules; an API key sees its own rules alone."""
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ from core.errors import AuthenticationError, InputError, NowcastError, shown
 from service.access.callers import Caller
 from service.alerts import channels as channels
 from service.alerts.cells import doubts_of
-from service.alerts.channels.base import checked_target, shown_target, welcome_target
+from service.alerts.channels.base import checked_target, shown_target, waits_for_receiver, welcome_target
 from service.alerts.channels.webhook import shown_secret
 from service.alerts.delivery import send_test
 from service.alerts.events import events_of
@@ -23,7 +24,7 @@ from service.api.access import CallerDep, check
 from service.api.backend import Backend, BackendDep
 from service.api.csv_tables import TableRoute, as_table
 from service.api.errors import documented
-from service.api.lanes import in_lane
+from service.api.lanes import in_lane, lane_held
 from service.api.paging import Cursor, Limit, next_link, position_of
 from service.api.proxies import public_prefix
 from service.schemas.rules import (
@@ -80,7 +81,25 @@ def stored_rule(rule_id: RuleId, owner: OwnerDep, backend: BackendDep) -> Stored
 RuleDep = Annotated[StoredRule, Depends(stored_rule)]
 
 
-@router.post("", summary="Create a rule", status_code=201, responses=documented(401, 403, 404, 409, 413, 422))
+async def hold_for_receivers(rule: RuleIn, request: Request) -> AsyncIterator[None]:
+    """Hold a place among the requests that wait for receivers, if one of the rule's is asked to agree."""
+    if any(waits_for_receiver(target) for target in rule.targets):
+        async with lane_held(request, "messages"):
+            yield
+    else:
+        yield
+
+
+ASKING: Final = [Depends(hold_for_receivers, scope="function")]
+
+
+@router.post(
+    "",
+    summary="Create a rule",
+    status_code=201,
+    responses=documented(401, 403, 404, 409, 413, 422),
+    dependencies=ASKING,
+)
 def create_rule(rule: RuleIn, backend: BackendDep, caller: CallerDep, response: Response) -> RuleOut:
     """Store a rule. It is evaluated with the next forecast, and its events are sent to its targets.
 
@@ -129,7 +148,12 @@ def read_rule(stored: RuleDep, backend: BackendDep) -> RuleOut:
     return _whole_rule_out(stored, backend)
 
 
-@router.put("/{rule_id}", summary="Replace a rule", responses=documented(401, 403, 404, 413, 422))
+@router.put(
+    "/{rule_id}",
+    summary="Replace a rule",
+    responses=documented(401, 403, 404, 413, 422),
+    dependencies=ASKING,
+)
 def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: OwnerDep, caller: CallerDep) -> RuleOut:
     """Replace a rule. An alert that it has raised is cancelled, and its receivers get that message.
 

@@ -73,7 +73,7 @@ async def _counted(request: Request, max_bytes: int) -> AsyncGenerator[bytes, No
     """Yield the body in pieces, up to the size limit."""
     limit = "" if max_bytes == JSON_MAX_BYTES else " (NOWCAST_UPLOAD_MAX_BYTES)"
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
+    if announced.isdecimal() and int(announced) > max_bytes:
         raise TooLargeError(f"body: expected at most {max_bytes} bytes{limit}, got Content-Length: {announced}")
     received, chunks = 0, request.stream()
     while True:

@@ -1,7 +1,10 @@
-"""The web server's connections: bounded in number, and closed where a client is silent, slow, or does not read.
+"""The web server's connections: bounded in number and cost, closed where a client is silent, slow, or does not read.
 
 `uvicorn service.app:app --http service.process.connections:BoundedHttp`; `service.run` starts it so. Uvicorn itself
 closes a connection that is idle after a response, but waits without end for a first request and for its headers.
+
+Whatever other packages are installed, requests are read by h11, which limits the size of headers, and none becomes a
+WebSocket, whose connection nothing here would count.
 """
 
 import asyncio
@@ -9,7 +12,8 @@ import resource
 from collections import Counter
 from typing import Any, ClassVar, Final
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_S: Final = 10.0
 """Longest time to the end of a request's headers, from the connection or from the end of the last response."""
@@ -22,8 +26,13 @@ FILES_KEPT: Final = 128
 """File handles that stay free for the work of the process."""
 
 WANTED_FILES: Final = 8192
+SMALL_CHUNKS: Final = 2048
+"""Chunks of one body that may have less than `SMALL_BYTES` on average: each takes the event loop 13 us, of one byte or
+of thousands, so that a client with many would delay all others."""
 
-_Base: Any = AutoHTTPProtocol
+SMALL_BYTES: Final = 64
+
+_Base: Any = H11Protocol
 
 
 def raise_file_limit(wanted: int = WANTED_FILES) -> int:
@@ -36,6 +45,24 @@ def raise_file_limit(wanted: int = WANTED_FILES) -> int:
     return soft
 
 
+class ChunkCounter(h11.Connection):
+    """The parser of one connection; `is_wasteful` once a body came in too many small chunks, the rest is not read."""
+
+    is_wasteful = False
+    _chunks = _bytes = 0
+
+    def next_event(self) -> Any:
+        """Return what the client sent next."""
+        event = h11.NEED_DATA if self.is_wasteful else super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += 1
+            self._bytes += len(event.data)
+            self.is_wasteful = self._chunks > SMALL_CHUNKS and self._bytes < SMALL_BYTES * self._chunks
+        return event
+
+
 class BoundedHttp(_Base):  # type: ignore[misc]
     """One connection of uvicorn's HTTP protocol, with limits."""
 
@@ -45,6 +72,16 @@ class BoundedHttp(_Base):  # type: ignore[misc]
     _timer: asyncio.TimerHandle | None = None
     _seen_cycle: Any = None
     _address = ""
+
+    def __init__(self, config: Any, *others: Any, **named: Any) -> None:
+        super().__init__(config, *others, **named)
+        self.conn = ChunkCounter(h11.SERVER)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what the client sent; end the connection where its body costs more than it holds."""
+        super().data_received(data)
+        if self.conn.is_wasteful:
+            self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Accept a connection, or close it at once where there are too many, of all or of one address."""
@@ -79,6 +116,9 @@ class BoundedHttp(_Base):  # type: ignore[misc]
             self._stalled.cancel()
             self._stalled = None
         super().resume_writing()
+
+    def _should_upgrade(self) -> bool:
+        return False
 
     def _look(self) -> None:
         """Close the connection if no request has begun and none is in progress since the last look."""

@@ -31,7 +31,10 @@ _SCORES = ("tests/service/forecasts/test_scoring.py", "tests/service/forecasts/t
 _SWEEP = ("tests/service/forecasts/test_retention.py",)
 _QUEUE = ("tests/service/tasks/test_worker.py", "tests/service/tasks/test_beat.py")
 _BUDGET = ("tests/service/api/test_budget.py", "tests/service/api/test_admission.py")
-_ACCESS = ("tests/service/api/test_access.py",)
+_SHARED = ("tests/core/test_shared_files.py",)
+_BACKUP = ("tests/service/copies/test_backup_file.py",)
+_SENT = ("tests/service/alerts/test_delivery.py",)
+_RULES = ("tests/service/alerts/test_rules_api.py",)
 
 _files = "core/files.py"
 _index = "ingest/store/index.py"
@@ -50,6 +53,12 @@ _book = "service/forecasts/scorebook.py"
 _sweep = "service/forecasts/retention.py"
 _beat = "service/tasks/beat.py"
 _queue = "service/tasks/queue.py"
+_connections = "service/process/connections.py"
+_shared = "core/shared_files.py"
+_filestore = "core/filestore.py"
+_saved = "service/copies/backup_file.py"
+_outbox = "service/alerts/outbox.py"
+_http = "service/alerts/channels/http.py"
 
 MUTANTS: Final = (
     # files: synced, whole, checked
@@ -190,6 +199,32 @@ MUTANTS: Final = (
     Mutant("service/api/admission.py", "if self._taken >= self._places:", "if self._taken > self._places:", _BUDGET),
     Mutant("service/api/admission.py", "if self._receiving[caller] >= most:", "if False:", _BUDGET),
     Mutant("service/api/uploads.py", "with fail_after(STALLED_S):", "with fail_after(600):", _BUDGET),
-    Mutant("service/process/connections.py", "found[self._address] -= 1", "found[self._address] -= 0", _BUDGET),
-    Mutant("service/process/connections.py", "if is_idle and cycle is self._seen_cycle:", "if False:", _BUDGET),
+    Mutant(_connections, "found[self._address] -= 1", "found[self._address] -= 0", _BUDGET),
+    Mutant(_connections, "if is_idle and cycle is self._seen_cycle:", "if False:", _BUDGET),
+    Mutant(_connections, "self._chunks > SMALL_CHUNKS and", "False and", _BUDGET),
+    Mutant(_connections, "        return False\n", "        return bool(super()._should_upgrade())\n", _BUDGET),
+    Mutant("service/api/events.py", "return refusal_of(request, listeners, name) or", "return", _BUDGET),
+    Mutant(
+        "service/api/rules.py", "if any(waits_for_receiver(target) for target in rule.targets):", "if False:", _RULES
+    ),
+    # a store of files for several machines
+    Mutant(_shared, "        if content is None:\n            check_file(path)\n", "", _SHARED),
+    Mutant(_shared, "            if again:\n                return False\n", "", _SHARED),
+    Mutant(_shared, "self.store.put(self._name(path), raw)", "pass", _SHARED),
+    Mutant(_shared, "if self._missing.get(path, -MISSING_S) > self._steady() - MISSING_S:", "if False:", _SHARED),
+    Mutant(_filestore, "with _translated(missing_is_failure=True):", "with _translated():", _SHARED),
+    Mutant(_filestore, "if failed_s is not None and monotonic() - failed_s < FAILED_S:", "if False:", _SHARED),
+    # backup and restore
+    Mutant(_saved, 'if _digest_of(member) != known["sha256"]:', "if False:", _BACKUP),
+    Mutant(_saved, "mode=FOR_OWNER_ALONE", "mode=0o644", _BACKUP),
+    Mutant(_saved, "if revision != known:", "if False:", _BACKUP),
+    Mutant(_saved, "    if is_held or working:", "    if working:", _BACKUP),
+    Mutant("service/copies/rows.py", "            connection.execute(delete(table))\n", "            pass\n", _BACKUP),
+    # messages of alerts: claimed once, in order, to no network of one's own
+    Mutant(_outbox, '"next_at": now + LEASE}', '"next_at": now}', _SENT),
+    Mutant(_outbox, "        .where(_is_ready(now))\n        .order_by(", "        .order_by(", _SENT),
+    Mutant(_outbox, "        .where(~exists().where(same, earlier.state.in_(OPEN)))\n", "", _SENT),
+    Mutant(_http, "            if not is_public(address, self._allowed):", "            if False:", _SENT),
+    Mutant(_http, "if not self._encrypted and not all(", "if not all(", _SENT),
+    Mutant(_http, "answers.get(timeout=max(0.0, limit_s))", "answers.get(timeout=60)", _SENT),
 )

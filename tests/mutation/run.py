@@ -33,11 +33,31 @@ LIBRARIES: Final = (
     "xarray",
     "netCDF4",
     "sqlalchemy",
+    "alembic",
     "fastapi",
     "starlette.testclient",
     "celery",
+    "redis.asyncio",
+    "limits.aio.strategies",
     "hypothesis",
+    "scores.categorical",
+    "scipy.stats",
+    "scipy.ndimage",
+    "torch",
+    "pint",
+    "h5py",
+    "zarr",
+    "dask.array",
+    "shapely",
+    "rasterio",
+    "pyproj",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "httpcore2",
+    "paho.mqtt.client",
+    "py_vapid",
+    "uvicorn",
 )
+"""Imported once: of the ten seconds that a mutant's process would else begin with they take eight."""
 SHARED: Final = "shared"
 
 

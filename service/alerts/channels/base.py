@@ -154,6 +154,12 @@ def problems_of(settings: Settings) -> list[str]:
     return [problem for problem in found if problem is not None]
 
 
+def waits_for_receiver(target: Target) -> bool:
+    """Return whether a rule with a target cannot be stored before a server of others has answered."""
+    kind = target.get("kind")
+    return kind in CHANNELS and CHANNELS.get(str(kind)).welcome is not Channel.welcome
+
+
 def welcome_target(target: Target, settings: Settings, language: Language) -> None:
     """Prepare a checked target, before a rule with it is stored.
 

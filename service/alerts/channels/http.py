@@ -1,4 +1,6 @@
-"""HTTP to receivers that users name: no private address unless allowed, no redirect, and a limit to the whole time.
+"""HTTPS to receivers that users name: no private address unless allowed, no redirect, and a limit to the whole time.
+
+Plain HTTP is for the networks that the operator allows: elsewhere it would show a rule and its place to the way.
 
 The address is checked where the connection is made, so that a name that resolves to another address a moment later,
 and a redirect, cannot lead into the server's own network.
@@ -7,8 +9,10 @@ and a redirect, cannot lead into the server's own network.
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -42,6 +46,34 @@ def resolved(host: str, port: int) -> Sequence[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
+def resolved_within(resolve: Resolve, host: str, port: int, limit_s: float) -> Sequence[str]:
+    """Return the addresses of a host, each once.
+
+    The system's own limit is up to a minute, which a name server of the receiver's choice can use up. Its look-up goes
+    on in a thread of its own, which ends with that limit.
+
+    Raises:
+        ConnectError: it has none.
+        ConnectTimeout: its name servers do not answer in time.
+    """
+    answers: SimpleQueue[Sequence[str]] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answers.put(list(dict.fromkeys(resolve(host, port))))
+        except (OSError, UnicodeError):  # a label of no or too many letters is a UnicodeError
+            answers.put([])
+
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    try:
+        found = answers.get(timeout=max(0.0, limit_s))
+    except Empty as err:
+        raise httpcore2.ConnectTimeout(f"the name servers of {host} do not answer") from err
+    if not found:
+        raise httpcore2.ConnectError(f"{host} has no address")
+    return found
+
+
 def is_public(address: str, allowed: Sequence[Network]) -> bool:
     """Return whether alerts may be sent to an address: one of the public internet, or one that is allowed."""
     if is_in(address, allowed):
@@ -64,7 +96,7 @@ def check_url(url: str, settings: Settings, field: str = "targets.url") -> None:
     """Check a URL as far as that is possible without a connection.
 
     Raises:
-        InputError: neither https nor http, with a user name, or a private address.
+        InputError: not https (or http to an allowed network), with a user name, or a private address.
     """
     if not is_plain(url):
         raise InputError(f"{field}: expected ASCII without spaces (%-encoded; hosts as xn--...), got {shown(url)}")
@@ -76,12 +108,16 @@ def check_url(url: str, settings: Settings, field: str = "targets.url") -> None:
     if parts.scheme not in ("https", "http") or not host or parts.username or parts.password:
         raise InputError(f"{field}: expected https://HOST/... without a user name, got {shown(url)}")
     allowed = trusted_networks(settings.alert_networks)
+    is_allowed = bool(allowed)  # a name's address is known when a message is sent
     with suppress(ValueError):
         ipaddress.ip_address(host)
+        is_allowed = is_in(host, allowed)
         if not is_public(host, allowed):
             raise InputError(f"{field}: expected a public address, or one of NOWCAST_ALERT_NETWORKS, got {host}")
     if host.lower() == "localhost" and not any(is_in(one, allowed) for one in ("127.0.0.1", "::1")):
         raise InputError(f"{field}: expected a public address, or one of NOWCAST_ALERT_NETWORKS, got {host}")
+    if parts.scheme == "http" and not is_allowed:
+        raise InputError(f"{field}: expected https (http to NOWCAST_ALERT_NETWORKS alone), got {shown(url)}")
 
 
 class LimitedStream(httpcore2.NetworkStream):
@@ -123,10 +159,13 @@ class LimitedStream(httpcore2.NetworkStream):
 
 
 class PublicBackend(httpcore2.NetworkBackend):
-    """Connects to public and allowed addresses alone."""
+    """Connects to public and allowed addresses alone; what is not encrypted to allowed ones alone."""
 
-    def __init__(self, allowed: Sequence[Network], deadline_s: float, resolve: Resolve = resolved) -> None:
+    def __init__(
+        self, allowed: Sequence[Network], deadline_s: float, resolve: Resolve = resolved, *, encrypted: bool = True
+    ) -> None:
         self._allowed, self._deadline_s, self._resolve = allowed, deadline_s, resolve
+        self._encrypted = encrypted
         self._plain = httpcore2.SyncBackend()
 
     def connect_tcp(
@@ -138,13 +177,8 @@ class PublicBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         """Connect to the first address of a host that answers: to one that was checked, not resolved again."""
-        try:
-            found = list(dict.fromkeys(self._resolve(host, port)))
-        except (OSError, UnicodeError) as err:  # a label of no or too many letters is a UnicodeError
-            raise httpcore2.ConnectError(f"{host} has no address") from err
-        for address in found:
-            if not is_public(address, self._allowed):
-                raise PrivateAddressError(f"{host} has the private address {address}")
+        found = resolved_within(self._resolve, host, port, self._deadline_s - monotonic())
+        self._check(host, found)
         for index, address in enumerate(found):
             share_s = (self._deadline_s - monotonic()) / (len(found) - index)
             try:
@@ -156,9 +190,16 @@ class PublicBackend(httpcore2.NetworkBackend):
                 return LimitedStream(stream, self._deadline_s)
         raise httpcore2.ConnectError(f"{host} has no address")
 
+    def _check(self, host: str, found: Sequence[str]) -> None:
+        for address in found:
+            if not is_public(address, self._allowed):
+                raise RefusedAddressError(f"{host} has the private address {address}")
+        if not self._encrypted and not all(is_in(address, self._allowed) for address in found):
+            raise RefusedAddressError(f"{host} has a public address and no https")
 
-class PrivateAddressError(httpcore2.ConnectError):
-    """The host has an address of the server's own network."""
+
+class RefusedAddressError(httpcore2.ConnectError):
+    """The host has an address of the server's own network, or a public one for what is not encrypted."""
 
 
 def post(
@@ -178,7 +219,8 @@ def post(
     Raises:
         DeliveryError: any other answer, or none.
     """
-    backend = PublicBackend(trusted_networks(settings.alert_networks), monotonic() + WHOLE_S, resolve)
+    allowed, encrypted = trusted_networks(settings.alert_networks), urlsplit(url).scheme.lower() == "https"
+    backend = PublicBackend(allowed, monotonic() + WHOLE_S, resolve, encrypted=encrypted)
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
     sent.append((b"Host", urlsplit(url).netloc.encode()))
     try:
@@ -187,7 +229,7 @@ def post(
             pool.stream(method, url, headers=sent, content=body) as answer,
         ):
             status, found = answer.status, answer.headers
-    except PrivateAddressError as err:
+    except RefusedAddressError as err:
         raise DeliveryError(f"{err}, which NOWCAST_ALERT_NETWORKS does not allow", is_final=True) from err
     except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as err:
         raise DeliveryError(f"no answer: {type(err).__name__}: {err}", blocks_host=True) from err

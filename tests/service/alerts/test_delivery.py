@@ -18,6 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 
 import service.alerts.channels.http as http
+from core.errors import InputError
 from core.settings import Settings
 from ingest.store.database import reading
 from service.alerts import channels as channels
@@ -30,6 +31,7 @@ from service.alerts.tables import DeliveryRow
 from service.schemas.rules import EventKind
 from tests.service.alerts.happening import again, happen
 from tests.service.alerts.playing import stored
+from tests.waiting import PATIENCE_S
 
 RULE = {"name": "Garden", "place": {"lat": 51, "lon": 10}, "quantity": "rate", "threshold": 1}
 SETTINGS = Settings(alert_networks=("127.0.0.1/32",))
@@ -274,6 +276,31 @@ def test_no_private_address_is_connected_to_whatever_the_name(address):
 def test_a_name_with_a_public_and_a_private_address_is_refused():
     with pytest.raises(DeliveryError, match="private address"):
         http.post("http://two.example/", b"", {}, Settings(), resolve=lambda host, port: ["93.184.215.14", "10.0.0.1"])
+
+
+def test_plain_http_goes_to_allowed_networks_alone():
+    with pytest.raises(DeliveryError, match="and no https") as refused:
+        http.post("http://a.example/", b"", {}, SETTINGS, resolve=lambda host, port: ["127.0.0.1", "93.184.215.14"])
+    assert refused.value.is_final
+    http.check_url("http://a.example/", SETTINGS)  # its address may be an allowed one when a message is sent
+    http.check_url("http://127.0.0.1/", SETTINGS)
+    with pytest.raises(InputError, match="expected https"):
+        http.check_url("http://93.184.215.14/", SETTINGS)
+
+
+def test_name_servers_that_never_answer_cost_a_limited_time(monkeypatch):
+    monkeypatch.setattr(http, "WHOLE_S", 0.1)
+    answered = threading.Event()
+
+    def never(host: str, port: int) -> list[str]:
+        answered.wait(PATIENCE_S)
+        return ["127.0.0.1"]
+
+    with pytest.raises(DeliveryError, match="name servers of slow") as failed:
+        http.post("https://slow.example/", b"", {}, SETTINGS, resolve=never)
+    assert failed.value.blocks_host
+    assert not answered.is_set()
+    answered.set()
 
 
 def test_every_address_of_a_host_is_tried_until_one_answers(book):

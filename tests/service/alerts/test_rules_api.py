@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from service.access.keybook import KeyBook
@@ -97,11 +98,15 @@ def test_pages_and_erasure_of_all(client):
         ({"name": "\u202erain"}, 422, "name: expected one line"),
         ({"name": " \t"}, 422, "name: expected one line"),
         ({"targets": [{"kind": "pigeon"}]}, 422, "targets.kind: expected one of"),
+        ({"targets": [{"kind": ["webhook"]}]}, 422, "targets.kind: expected one of"),
         ({"targets": [{"kind": "webhook"}]}, 422, "targets.url: required"),
         ({"targets": [{**WEBHOOK, "uri": "x"}]}, 422, "expected the fields url"),
         ({"targets": [{"kind": "webhook", "url": "ftp://example.org"}]}, 422, "https://HOST"),
         ({"targets": [{"kind": "webhook", "url": "https://127.0.0.1/x"}]}, 422, "public address"),
         ({"targets": [{"kind": "webhook", "url": "http://[::1]:80/x"}]}, 422, "public address"),
+        ({"targets": [{"kind": "webhook", "url": "http://example.org/rain"}]}, 422, "targets.url: expected https"),
+        ({"targets": [{"kind": "webhook", "url": "HTTP://93.184.215.14/"}]}, 422, "targets.url: expected https"),
+        ({"targets": [{"kind": "ntfy", "topic": "a", "server": "http://ntfy.sh"}]}, 422, "server: expected https"),
         ({"targets": [{"kind": "webhook", "url": "http://169.254.169.254/latest"}]}, 422, "public address"),
         ({"targets": [{"kind": "webhook", "url": "https://localhost/x"}]}, 422, "public address"),
         ({"targets": [{"kind": "webhook", "url": "https://me:pw@example.org/"}]}, 422, "without a user name"),
@@ -186,6 +191,30 @@ def test_receivers_that_never_answer_leave_threads_for_other_requests(client, mo
             answered.set()
         assert {one.result().status_code for one in tests} == {200}
     client.delete("/rules")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_a_mail_server_that_never_answers_leaves_threads_for_other_requests(tmp_path, monkeypatch, method):
+    most, waiting, answered = AT_ONCE["messages"], threading.Semaphore(0), threading.Event()
+
+    def never_answers(*_: Any) -> None:
+        waiting.release()
+        answered.wait(PATIENCE_S)
+
+    mail = {"smtp_url": SecretStr("smtp://127.0.0.1:1"), "email_from": "a@b.org", "public_url": "https://b.org"}
+    monkeypatch.setattr("service.alerts.channels.email.Email.welcome", never_answers)
+    with running(service_at(tmp_path, **mail)) as client, ThreadPoolExecutor(3 * most) as clients:
+        path = client.post("/rules", json=RULE).json()["links"]["self"] if method == "PUT" else "/rules"
+        rule = {**RULE, "targets": [{"kind": "email", "address": "anna@example.org"}]}
+        made = [clients.submit(client.request, method, path, json=rule) for _ in range(3 * most)]
+        try:
+            for _ in range(most):
+                assert waiting.acquire(timeout=PATIENCE_S)
+            assert client.post("/rules", json=RULE).status_code == 201, "without such a receiver nothing waits"
+            assert not waiting.acquire(timeout=0.1), "a further one waits without a thread"
+        finally:
+            answered.set()
+        assert {one.result().status_code for one in made} == {201 if method == "POST" else 200}
 
 
 def test_regions_are_the_states_and_the_operator_s(client):

@@ -1,10 +1,14 @@
 """A budget for every request: bodies, lanes, streams and connections are bounded, and rude clients get no 500."""
 
+import asyncio
 import json
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +54,7 @@ def url(service) -> Iterator[str]:
     """The app on a port, with connections as `service.run` starts them."""
     app = create_app(service)
     with socket.create_server(("127.0.0.1", 0), backlog=256) as port:
-        config = uvicorn.Config(app, log_level="warning", proxy_headers=False, ws="none", http=BoundedHttp)
+        config = uvicorn.Config(app, log_level="warning", proxy_headers=False, ws=asyncio.Protocol, http=BoundedHttp)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [port]}, daemon=True)
         thread.start()
@@ -186,6 +190,15 @@ def test_whatever_draws_a_map_waits_in_its_lane(client, monkeypatch, path):
     assert client.get(path).status_code == 429
 
 
+def test_every_picture_of_a_field_has_a_lane(client):
+    def has_lane(route: Any) -> bool:
+        return any("in_lane" in one.call.__qualname__ for one in route.dependant.dependencies)
+
+    drawn = [route for route in client.app.routes if "image/" in str(getattr(route, "responses", {}).get(200))]
+    assert len(drawn) > 6
+    assert {route.path for route in drawn if not has_lane(route)} == {"/nowcast/{forecast_id}/point.png"}
+
+
 def test_one_that_waits_too_long_or_whose_client_has_gone_leaves_the_lane():
     async def wait() -> None:
         lane = RequestLane("areas", 1, wait_s=0.05)
@@ -248,6 +261,43 @@ def test_streams_of_one_client_are_bounded(url, monkeypatch):
         lines = answer.iter_lines()
         next(lines)
         assert httpx2.get(f"{url}/events").status_code == 429
+
+
+def test_streams_that_are_asked_for_at_once_are_bounded(url, monkeypatch):
+    many, most = 8, 2
+    together = threading.Barrier(many)
+    monkeypatch.setattr(events, "MOST_PER_CALLER", most)
+    monkeypatch.setattr(events, "_known", lambda *_: together.wait(PATIENCE_S) and None)
+
+    def status(_: int) -> int:
+        with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
+            together.wait(PATIENCE_S)  # until all have their answer
+            return answer.status_code
+
+    with ThreadPoolExecutor(many) as clients:
+        assert Counter(clients.map(status, range(many))) == {200: most, 429: many - most}
+
+
+CHUNKED = b"Host: 127.0.0.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(("size", "count", "is_read"), [(1, 3000, False), (1, 2000, True), (100, 3000, True)])
+def test_a_body_of_very_many_small_chunks_is_not_read(url, size, count, is_read):
+    chunk = f"{size:x}\r\n{'x' * size}\r\n".encode()
+    with opened(url, b"POST /rules HTTP/1.1\r\n" + CHUNKED) as sender:
+        with suppress(ConnectionError):
+            sender.sendall(chunk * count + b"0\r\n\r\n")
+        assert sender.recv(12) == b"HTTP/1.1 422" if is_read else ends(sender)
+
+
+def test_no_request_becomes_a_websocket(url):
+    asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x", "Sec-WebSocket-Version": "13"}
+    assert httpx2.get(f"{url}/livez", headers=asked).json() == {"status": "alive"}
+
+
+def test_a_length_that_is_no_number_is_no_fault(client):
+    answer = client.post("/rules", content=b"{}", headers={b"content-length": b"\xb2"})
+    assert answer.status_code == 422
 
 
 def test_silent_and_slow_connections_are_closed_and_others_served(url, monkeypatch):

@@ -1,5 +1,6 @@
 """Lists in pages: every row once, in order, also where rows share a time or come in between."""
 
+import base64
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,20 @@ def test_an_upload_is_not_listed(service):
         assert client.get("/nowcast").json()["forecasts"] == []
 
 
-@pytest.mark.parametrize("path", ["/scans", "/nowcast", "/jobs"])
-@pytest.mark.parametrize("query", ["cursor=x", "cursor=MjAyNC0wNi0wMVQxMjowMDowMCBSWQ", "cursor=a%20b", "limit=0"])
+def cursor(text: str) -> str:
+    return "cursor=" + base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+WRONG = (
+    "0001-01-01T00:00:00+23:00 1",
+    "9999-12-31T23:59:59-23:00 1",
+    "2024-06-01T12:00:00 RY",
+    "2024-06-01T12:00Z \x00",
+)
+
+
+@pytest.mark.parametrize("path", ["/scans", "/nowcast", "/jobs", "/verification"])
+@pytest.mark.parametrize("query", ["cursor=x", *map(cursor, WRONG), "cursor=a%20b", "limit=0"])
 def test_an_invalid_cursor_or_limit_is_refused(service, path, query):
     with running(service) as client:
         answer = client.get(f"{path}?{query}")
