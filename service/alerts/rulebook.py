@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from json import dumps
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, Text, cast, delete, func, insert, or_, select, update
 
 from core.errors import ConflictError, NoDataError
 from core.settings import Settings
@@ -25,6 +26,12 @@ FILE: Final = "rules.sqlite"
 SECRET_BYTES: Final = 32
 COUNTING: Final = 0x72756C65
 """First key of PostgreSQL's advisory locks of the rules of one owner."""
+
+MOST_CHARACTERS: Final = 32 * 2**20
+"""Text of the long rules of one owner: each evaluation reads all rules, and a polygon of many vertices has 0.8 MB."""
+
+LONG: Final = 4096
+"""Characters from which a rule is a long one; shorter ones are few enough by their number."""
 
 OF_A_RULE: Final = (RuleRow.id, RuleStateRow.rule_id, AlertRow.rule_id, RuleEventRow.rule_id, DeliveryRow.rule_id)
 """Every column with the id of a rule: what is erased with it."""
@@ -95,6 +102,7 @@ class RuleBook:
             count = int(connection.scalar(mine) or 0)
             if count >= self._most:
                 raise RuleLimitError(f"expected at most {self._most} rules of one owner, got one more")
+            _check_length(connection, owner, definition)
             connection.execute(insert(RuleRow).values(**row))
             connection.execute(insert(RuleStateRow).values(**vars(state)))
         return StoredRule(**row, state=state)
@@ -130,10 +138,12 @@ class RuleBook:
 
         Raises:
             NoDataError: there is no such rule, or it is another owner's.
+            RuleLimitError: the owner's rules are too long together.
         """
         now = datetime.now(UTC)
         with writing(self.engine) as connection:
             before = _get(connection, rule_id, owner)
+            _check_length(connection, before.owner, definition, without=rule_id)
             state, event = cancel(before.state, "rule_changed", now)
             if event is not None:
                 document = document_of(before.rule, event, None, None, None)
@@ -211,6 +221,20 @@ def rules_url(settings: Settings) -> str:
     file = home.resolve() / FILE
     file.touch(mode=0o600)
     return f"sqlite:///{file}"
+
+
+def _check_length(connection: Connection, owner: str, definition: Mapping[str, Any], *, without: str = "") -> None:
+    """Raise a RuleLimitError where a further definition makes the long rules of an owner too long together."""
+    length = len(dumps(definition))
+    if length <= LONG:
+        return
+    stored = func.length(cast(RuleRow.definition, Text))
+    others = select(func.sum(stored)).where(RuleRow.owner == owner, RuleRow.id != without, stored > LONG)
+    total = int(connection.scalar(others) or 0) + length
+    if total > MOST_CHARACTERS:
+        raise RuleLimitError(
+            f"expected at most {MOST_CHARACTERS} characters in the long rules of one owner, got {total}"
+        )
 
 
 def _is_another(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

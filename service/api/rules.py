@@ -151,7 +151,7 @@ def read_rule(stored: RuleDep, backend: BackendDep) -> RuleOut:
 @router.put(
     "/{rule_id}",
     summary="Replace a rule",
-    responses=documented(401, 403, 404, 413, 422),
+    responses=documented(401, 403, 404, 409, 413, 422),
     dependencies=ASKING,
 )
 def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: OwnerDep, caller: CallerDep) -> RuleOut:

@@ -158,6 +158,20 @@ def test_an_owner_has_a_limited_number_of_rules(client):
     assert client.delete("/rules").json() == {"erased": 20}
 
 
+def test_the_long_rules_of_an_owner_have_a_limit_together(client, monkeypatch):
+    ring = [[10 + n / 1e6, 51 + n % 2 / 100] for n in range(300)]
+    long = without(RULE, place=None, polygon={"type": "Polygon", "coordinates": [[*ring, [10, 52], ring[0]]]})
+    monkeypatch.setattr("service.alerts.rulebook.MOST_CHARACTERS", 15_000)
+    made = [client.post("/rules", json=long) for _ in range(3)]
+    assert [one.status_code for one in made] == [201, 201, 409], made[0].text
+    assert "expected at most 15000 characters in the long rules of one owner" in made[2].text
+    assert client.put(made[0].json()["links"]["self"], json=long).status_code == 200, "it replaces its own text"
+    short = client.post("/rules", json=RULE)
+    assert short.status_code == 201
+    assert client.put(short.json()["links"]["self"], json=long).status_code == 409
+    client.delete("/rules")
+
+
 def test_the_limit_holds_where_rules_are_created_at_once(tmp_path):
     books = [RuleBook(rule_book(service_at(tmp_path).settings).engine, most_per_owner=5) for _ in range(2)]
 
