@@ -159,13 +159,11 @@ class LimitedStream(httpcore2.NetworkStream):
 
 
 class PublicBackend(httpcore2.NetworkBackend):
-    """Connects to public and allowed addresses alone; what is not encrypted to allowed ones alone."""
+    """Connects to public and allowed addresses alone, without encryption to allowed ones alone, within `WHOLE_S`."""
 
-    def __init__(
-        self, allowed: Sequence[Network], deadline_s: float, resolve: Resolve = resolved, *, encrypted: bool = True
-    ) -> None:
-        self._allowed, self._deadline_s, self._resolve = allowed, deadline_s, resolve
-        self._encrypted = encrypted
+    def __init__(self, allowed: Sequence[Network], resolve: Resolve, *, encrypted: bool) -> None:
+        self._allowed, self._resolve, self._encrypted = allowed, resolve, encrypted
+        self._deadline_s = monotonic() + WHOLE_S
         self._plain = httpcore2.SyncBackend()
 
     def connect_tcp(
@@ -219,10 +217,10 @@ def post(
     Raises:
         DeliveryError: any other answer, or none.
     """
-    allowed, encrypted = trusted_networks(settings.alert_networks), urlsplit(url).scheme.lower() == "https"
-    backend = PublicBackend(allowed, monotonic() + WHOLE_S, resolve, encrypted=encrypted)
+    parts = urlsplit(url)
+    backend = PublicBackend(trusted_networks(settings.alert_networks), resolve, encrypted=parts.scheme == "https")
     sent = [(name.encode(), value.encode()) for name, value in headers.items()]
-    sent.append((b"Host", urlsplit(url).netloc.encode()))
+    sent.append((b"Host", parts.netloc.encode()))
     try:
         with (
             httpcore2.ConnectionPool(network_backend=backend) as pool,
