@@ -171,11 +171,12 @@ def test_readers_do_not_wait_one_after_the_other_for_a_store_that_fails(store, m
         assert len(asked) == count
 
 
-def test_a_store_without_its_bucket_is_an_outage_too(homes, store, monkeypatch):
-    def gone() -> None:
-        raise UnavailableError("the store of files does not respond")
+def test_a_store_without_its_bucket_is_an_outage_too(homes, monkeypatch):
+    def gone(*_: object, **__: object) -> None:
+        raise FileNotFoundError("no such bucket")
 
-    monkeypatch.setattr(store, "check", gone)
+    for name in ("get", "head", "list"):
+        monkeypatch.setattr(f"core.filestore.obstore.{name}", gone)
     with pytest.raises(UnavailableError):
         is_there(homes[0] / SCAN)
     with pytest.raises(UnavailableError):

@@ -219,8 +219,7 @@ def post(
     """
     parts = urlsplit(url)
     backend = PublicBackend(trusted_networks(settings.alert_networks), resolve, encrypted=parts.scheme == "https")
-    sent = [(name.encode(), value.encode()) for name, value in headers.items()]
-    sent.append((b"Host", parts.netloc.encode()))
+    sent = [(name.encode(), value.encode()) for name, value in {**headers, "Host": parts.netloc}.items()]
     try:
         with (
             httpcore2.ConnectionPool(network_backend=backend) as pool,
