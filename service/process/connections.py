@@ -46,7 +46,7 @@ def raise_file_limit(wanted: int = WANTED_FILES) -> int:
 
 
 class ChunkCounter(h11.Connection):
-    """The parser of one connection; `is_wasteful` once a body came in too many small chunks, the rest is not read."""
+    """The parser of one connection; after too many small chunks of a body it is wasteful, and reads no further."""
 
     is_wasteful = False
     _chunks = _bytes = 0

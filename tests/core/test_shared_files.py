@@ -16,6 +16,7 @@ from core.filestore import FAILED_S, Bucket, FileStore
 from core.shared_files import (
     MISSING_S,
     SharedFolder,
+    fetch_again,
     follow,
     is_stored,
     is_there,
@@ -131,6 +132,8 @@ def test_what_is_damaged_in_the_store_never_replaces_a_file_and_is_found_by_its_
     stored.write_bytes(b"snow" + stored.read_bytes()[4:])
     with reading_own(file):
         assert file.read_bytes()[:4] == b"rain"
+    assert not fetch_again(file)
+    assert file.read_bytes()[:4] == b"rain"
     with pytest.raises(DamagedFileError), reading_own(there / SCAN):
         raise AssertionError("read")
     assert (there / SCAN).read_bytes()[:4] == b"snow", "to be set aside"

@@ -30,6 +30,13 @@ _AGAIN = ("tests/service/forecasts/test_healing.py",)
 _SCORES = ("tests/service/forecasts/test_scoring.py", "tests/service/forecasts/test_rollup.py")
 _SWEEP = ("tests/service/forecasts/test_retention.py",)
 _QUEUE = ("tests/service/tasks/test_worker.py", "tests/service/tasks/test_beat.py")
+_CLAIM = tuple(
+    f"tests/service/tasks/test_beat.py::{name}"
+    for name in (
+        "test_a_claim_that_another_beat_has_renewed_meanwhile_stays",
+        "test_a_claim_that_the_servers_clock_does_not_end_is_ended_by_a_steady_one",
+    )
+)
 _BUDGET = ("tests/service/api/test_budget.py", "tests/service/api/test_admission.py")
 _SHARED = ("tests/core/test_shared_files.py",)
 _BACKUP = ("tests/service/copies/test_backup_file.py",)
@@ -179,8 +186,8 @@ MUTANTS: Final = (
     ),
     Mutant(_book, "return leads < ForecastRow.leads", "return leads <= ForecastRow.leads", _SCORES),
     # claims and the queue
-    Mutant(_beat, "client.set(key, own, nx=True, px=held_ms)", "client.set(key, own, px=held_ms)", _QUEUE),
-    Mutant(_beat, "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end", "", _QUEUE),
+    Mutant(_beat, "client.set(key, own, nx=True, px=held_ms)", "client.set(key, own, px=held_ms)", _CLAIM),
+    Mutant(_beat, "if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end", "", _CLAIM),
     Mutant(_beat, "kept.nowfun = steady_now", "pass", _QUEUE),
     Mutant(_queue, '"task_acks_late": True', '"task_acks_late": False', _QUEUE),
     Mutant(_queue, "settings.task_limit_s + REDELIVERY_AFTER_LIMIT_S", "settings.task_limit_s - 1", _QUEUE),

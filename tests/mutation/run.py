@@ -91,7 +91,10 @@ def applied(mutant: Mutant, text: str) -> str:
 
 
 def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> str:
-    """Run the tests on the copy in a fork of this process: killed, survived, or what else happened."""
+    """Run the tests on the copy in a fork of this process: killed, survived, or what else happened.
+
+    Of files those that need no other server are run, of single tests all.
+    """
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -104,6 +107,7 @@ def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> st
         sys.path[:] = [str(copy), *(one for one in sys.path if one not in ("", str(ROOT)))]
         for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
             del sys.modules[name]
+        marks = "not long" if all("::" in one for one in tests) else "not long and not stack"
         options = [
             "-x",
             "-q",
@@ -112,7 +116,7 @@ def outcome(copy: Path, tests: tuple[str, ...], limit_s: float, log: Path) -> st
             "-W",
             "ignore::pytest.PytestAssertRewriteWarning",
             "-m",
-            "not long and not stack",
+            marks,
             "--rootdir",
             str(copy),
         ]

@@ -92,6 +92,16 @@ def test_a_claim_that_the_servers_clock_does_not_end_is_ended_by_a_steady_one(
         assert first._claim(entry)
 
 
+@pytest.mark.stack
+def test_a_claim_that_another_beat_has_renewed_meanwhile_stays(tmp_path: Path):
+    with queue_server(tmp_path) as broker, redis.Redis.from_url(broker.url) as client:
+        client.set("claim", b"renewed")
+        assert not client.eval(beat.TAKE_OVER, 1, "claim", b"seen before", b"own", 1000)
+        assert client.get("claim") == b"renewed"
+        assert client.eval(beat.TAKE_OVER, 1, "claim", b"renewed", b"own", 1000)
+        assert client.get("claim") == b"own"
+
+
 def _scheduler(app: Any) -> Any:
     made = OnceScheduler.__new__(OnceScheduler)
     made.app, made._seen = app, {}
