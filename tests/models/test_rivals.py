@@ -12,13 +12,10 @@ from models.build import MODELS, options_of
 from models.checkpoint import load_model, save_model
 from models.earthformer.cuboids import PATTERNS, RelativeBias, join, split
 from models.transforms import transform_from_dict
+from tests.models.small_models import SMALL, each_of, small
 from training.config import RunConfig
 from training.trainer.module import NowcastModule
 
-SMALL: dict[str, dict[str, Any]] = {
-    "simvp": {"hidden_channels": 8, "num_layers": 4, "translator_channels": 32, "input_steps": 3},
-    "earthformer": {"hidden_channels": 16, "depth": 2, "position_size": 16, "input_steps": 3},
-}
 VARIANTS = [
     ("simvp", {}),
     ("simvp", {"spatial_layers": 2, "groups": 2, "num_layers": 2, "residual": True}),
@@ -30,21 +27,12 @@ VARIANTS = [
     ("earthformer", {"global_vectors": 2, "depth": 1}),
 ]
 CARD = {"transform": {"name": "identity"}, "input_steps": 3, "cadence_minutes": 30, "pixel_m": 7258.0, "version": "1"}
-
-
-def _small(name, **options) -> Any:
-    torch.manual_seed(3)
-    return build_model(name, **{**SMALL[name], **options})
-
-
-@pytest.fixture(params=["simvp", "earthformer"])
-def name(request):
-    return request.param
+name = each_of("simvp", "earthformer")
 
 
 @pytest.fixture(params=VARIANTS, ids=lambda variant: f"{variant[0]}-{'-'.join(map(str, variant[1].values()))}")
 def model(request):
-    return _small(request.param[0], **request.param[1])
+    return small(request.param[0], **request.param[1])
 
 
 def test_both_are_listed_and_have_no_twin():
@@ -88,7 +76,7 @@ def test_recomputing_gives_the_same_gradients(model):
 
 
 def test_further_leads_follow_from_the_own_forecast(name):
-    model, frames = _small(name).eval(), torch.rand(1, 3, 1, 12, 12)
+    model, frames = small(name).eval(), torch.rand(1, 3, 1, 12, 12)
     with torch.no_grad():
         first = model(frames, lead_steps=3)
         second = model(first, lead_steps=3)
@@ -96,20 +84,20 @@ def test_further_leads_follow_from_the_own_forecast(name):
 
 
 def test_residual_adds_the_newest_frame(name):
-    plain, residual, frames = _small(name).eval(), _small(name, residual=True).eval(), torch.rand(1, 3, 1, 12, 12)
+    plain, residual, frames = small(name).eval(), small(name, residual=True).eval(), torch.rand(1, 3, 1, 12, 12)
     with torch.no_grad():
         torch.testing.assert_close(residual(frames, lead_steps=3), plain(frames, lead_steps=3) + frames[:, -1:])
 
 
 def test_type_of_the_input_is_kept_and_bf16_is_finite(name):
-    model, frames = _small(name), torch.rand(1, 3, 1, 12, 12)
+    model, frames = small(name), torch.rand(1, 3, 1, 12, 12)
     assert model.double()(frames.double(), lead_steps=1).dtype == torch.float64
     with torch.autocast("cpu", torch.bfloat16):
         assert bool(torch.isfinite(model.float()(frames, lead_steps=4)).all())
 
 
 def test_save_and_load_give_the_same_forecast(name, tmp_path):
-    model, frames = _small(name, in_channels=2).eval(), torch.rand(1, 3, 2, 12, 12)
+    model, frames = small(name, in_channels=2).eval(), torch.rand(1, 3, 2, 12, 12)
     architecture = {"name": name, "options": {**SMALL[name], "in_channels": 2}}
     save_model(tmp_path / "c", model, {**CARD, "architecture": architecture})
     with torch.no_grad():
@@ -160,7 +148,7 @@ def _losses(model, clips, *, learning_rate, steps=60):
 
 
 def test_eight_clips_are_learned_by_heart(name):
-    model, clips = _small(name, **({"dropout": 0.0, "depth": 1} if name == "earthformer" else {})), _eight_clips()
+    model, clips = small(name, **({"dropout": 0.0, "depth": 1} if name == "earthformer" else {})), _eight_clips()
     losses = _losses(model, clips, learning_rate=6e-3)
     blind = float((clips[:, 3:] - clips[:, 3:].mean(dim=0)).square().mean())
     assert losses[-1] < losses[0] / 5
@@ -178,9 +166,7 @@ def test_eight_clips_at_the_published_size(name):
 
 def test_the_trainer_compares_the_forecast_frames_alone(name):
     config = RunConfig(dataset="x", model=name, transform={"name": "identity"}, loss="l2", input_steps=3, lead_steps=3)
-    module = NowcastModule(
-        _small(name).eval(), transform_from_dict(config.transform), config, total_steps=1, rain=False
-    )
+    module = NowcastModule(small(name).eval(), transform_from_dict(config.transform), config, total_steps=1, rain=False)
     module.log = lambda *_, **__: None  # type: ignore[method-assign]
     frames = torch.rand(2, 6, 1, 12, 12)
     expected = module._loss(module.model(frames[:, :3], lead_steps=3), frames[:, 3:])
@@ -228,11 +214,11 @@ def test_relative_bias_depends_on_the_offset_alone_and_reaches_beyond_its_size()
 )
 def test_impossible_options_are_refused_with_what_is_expected(name, options, words):
     with pytest.raises(InputError, match=words):
-        _small(name, **options)
+        small(name, **options)
 
 
 def test_another_number_of_input_frames_is_refused_with_what_is_expected(name):
-    model = _small(name)
+    model = small(name)
     with pytest.raises(InputError, match=r"expected shape \(batch, 3, 1, rows, columns\).*input_steps"):
         model(torch.rand(1, 4, 1, 8, 8), lead_steps=1)
     with pytest.raises(InputError, match="expected at least 1"):

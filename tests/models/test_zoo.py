@@ -13,28 +13,15 @@ from models.cells.convgru import ConvGRUCell
 from models.simvp_v2 import GatedAttention, LargeKernel, MetaBlock
 from models.smaat_unet import BlockWeights
 from models.tau import TemporalAttention, differential_divergence
+from tests.models.small_models import each_of, small
 
-SMALL: dict[str, dict[str, Any]] = {
-    "simvp-v2": {"hidden_channels": 4, "translator_channels": 8, "num_layers": 1, "ratio": 2, "input_steps": 3},
-    "tau": {"hidden_channels": 4, "translator_channels": 8, "num_layers": 1, "ratio": 2, "input_steps": 3},
-    "rainnet": {"hidden_channels": 4, "levels": 3, "input_steps": 3},
-    "smaat-unet": {"hidden_channels": 4, "levels": 3, "input_steps": 3},
-}
-
-
-@pytest.fixture(params=SMALL)
-def name(request):
-    return request.param
-
-
-def _small(name, **options) -> Any:
-    torch.manual_seed(3)
-    return build_model(name, **{**SMALL[name], **options})
+NAMES = ("simvp-v2", "tau", "rainnet", "smaat-unet")
+name = each_of(*NAMES)
 
 
 def test_every_model_without_recurrence_is_tried_here_or_with_the_paper_s():
     others = {"simvp", "earthformer", "phydnet", "convgru-ensemble"}  # test_rivals.py, test_zoo_openstl.py
-    assert set(MODELS.names()) == {*SMALL, *others}
+    assert set(MODELS.names()) == {*NAMES, *others}
     cells = {"convgru", "mau", "swinlstm", "e3d-lstm"}
     assert cells | {f"ms-{name}" for name in cells} <= set(recurrent_models()) <= set(list_models())
 
@@ -61,7 +48,7 @@ def test_defaults_have_the_published_size_and_cost(name, parameters, printed_m, 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (13, 18), (4, 5)])
 def test_any_size_and_any_lead_comes_back_and_samples_do_not_mix(name, height, width):
-    model, frames = _small(name).eval(), torch.rand(2, 3, 1, height, width)
+    model, frames = small(name).eval(), torch.rand(2, 3, 1, height, width)
     with torch.no_grad():
         for leads in (1, 4):
             forecast = model(frames, lead_steps=leads)
@@ -71,7 +58,7 @@ def test_any_size_and_any_lead_comes_back_and_samples_do_not_mix(name, height, w
 
 
 def test_further_leads_follow_from_the_own_forecast(name):
-    model, frames = _small(name).eval(), torch.rand(1, 3, 1, 12, 12)
+    model, frames = small(name).eval(), torch.rand(1, 3, 1, 12, 12)
     with torch.no_grad():
         first = model(frames, lead_steps=3)
         later = model(first, lead_steps=2)
@@ -81,7 +68,7 @@ def test_further_leads_follow_from_the_own_forecast(name):
 def test_every_parameter_gets_a_gradient_and_recomputing_gives_the_same(name):
     gradients = []
     for recompute in (False, True):
-        model = _small(name).eval()  # without dropout; a bias before a normalisation over the batch has no gradient
+        model = small(name).eval()  # without dropout; a bias before a normalisation over the batch has no gradient
         model.recompute = recompute
         forecast, _ = model.predict_with_loss(torch.rand(2, 3, 1, 8, 8, generator=torch.Generator().manual_seed(1)), 3)
         forecast.square().sum().backward()
@@ -93,7 +80,7 @@ def test_every_parameter_gets_a_gradient_and_recomputing_gives_the_same(name):
 
 def test_two_channels_and_residual(name):
     frames = torch.rand(1, 3, 2, 8, 8)
-    plain, residual = (_small(name, in_channels=2, residual=residual).eval() for residual in (False, True))
+    plain, residual = (small(name, in_channels=2, residual=residual).eval() for residual in (False, True))
     with torch.no_grad():
         torch.testing.assert_close(residual(frames, lead_steps=1), plain(frames, lead_steps=1) + frames[:, -1:])
 
@@ -111,7 +98,7 @@ def test_two_channels_and_residual(name):
 )
 def test_impossible_options_are_refused_with_what_is_expected(name, options, words):
     with pytest.raises(InputError, match=words):
-        _small(name, **options)
+        small(name, **options)
 
 
 def test_a_large_kernel_reaches_ten_pixels_and_mixes_no_more_than_its_last_part():
@@ -165,12 +152,12 @@ def test_divergence_of_changes_worked_out_by_hand():
 
 def test_tau_s_loss_has_the_divergence_only_where_the_truth_is_given():
     frames, future = torch.rand(2, 3, 1, 8, 8), torch.rand(2, 3, 1, 8, 8)
-    model = _small("tau", divergence=0.5).eval()
+    model = small("tau", divergence=0.5).eval()
     forecast, loss = model.predict_with_loss(frames, 3, future_BTCHW=future)
     torch.testing.assert_close(loss, 0.5 * differential_divergence(forecast, future))
     assert model.predict_with_loss(frames, 3)[1] is None
     assert model.predict_with_loss(frames, 1, future_BTCHW=future[:, :1])[1] is None
-    assert _small("tau", divergence=0.0).predict_with_loss(frames, 3, future_BTCHW=future)[1] is None
+    assert small("tau", divergence=0.0).predict_with_loss(frames, 3, future_BTCHW=future)[1] is None
 
 
 def test_a_dropped_branch_leaves_the_sample_as_it_is():

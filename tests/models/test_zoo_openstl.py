@@ -16,25 +16,13 @@ from models.cells.swinlstm import WindowAttention
 from models.checkpoint import load_network, save_model
 from models.cost.measure import count_parameters
 from models.phydnet import moments
+from tests.models.small_models import SMALL, each_of, small
 from training.config import resolve
 from training.trainer.module import NowcastModule
 
 STEPS = 19
 """Of a recurrent model on Moving MNIST: 10 frames in, 10 out."""
-SMALL: dict[str, dict[str, Any]] = {
-    "phydnet": {"lstm_channels": [16]},
-    "convgru-ensemble": {"blocks": 2, "input_steps": 3, "members": 4},
-}
-
-
-@pytest.fixture(params=SMALL)
-def name(request):
-    return request.param
-
-
-def _small(name, **options) -> Any:
-    torch.manual_seed(3)
-    return build_model(name, **{**SMALL[name], **options})
+name = each_of("phydnet", "convgru-ensemble")
 
 
 def _macs(run) -> float:
@@ -111,7 +99,7 @@ def test_convgru_ensemble_has_the_size_of_mlcast():
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (13, 18), (4, 5)])
 def test_any_size_and_any_lead_comes_back_and_samples_do_not_mix(name, height, width):
-    model, frames = _small(name).eval(), torch.rand(2, 3, 1, height, width)
+    model, frames = small(name).eval(), torch.rand(2, 3, 1, height, width)
     with torch.no_grad():
         forecast = model(frames, lead_steps=4)
         assert forecast.shape == (2, 4, 1, height, width)
@@ -123,7 +111,7 @@ def test_any_size_and_any_lead_comes_back_and_samples_do_not_mix(name, height, w
 def test_every_parameter_gets_a_gradient_and_recomputing_gives_the_same(name):
     gradients = []
     for recompute in (False, True):
-        model = _small(name)
+        model = small(name)
         model.recompute = recompute
         torch.manual_seed(7)
         forecast, loss = model.predict_with_loss(torch.rand(2, 3, 1, 16, 16), 3)
@@ -145,7 +133,7 @@ def test_moments_of_a_difference_are_those_of_its_derivative():
 
 
 def test_phydnet_takes_the_truth_where_the_schedule_has_it():
-    model, frames = _small("phydnet").eval(), torch.rand(1, 6, 1, 8, 8)
+    model, frames = small("phydnet").eval(), torch.rand(1, 6, 1, 8, 8)
     truth = torch.ones(5, 1, dtype=torch.bool)
     with torch.no_grad():
         own = model.predict_all(frames[:, :3], 3)
@@ -156,7 +144,7 @@ def test_phydnet_takes_the_truth_where_the_schedule_has_it():
 
 
 def test_members_differ_come_back_and_have_their_mean_as_forecast(tmp_path):
-    model, rate = _small("convgru-ensemble").eval(), np.random.default_rng(1).random((3, 9, 12), np.float32)
+    model, rate = small("convgru-ensemble").eval(), np.random.default_rng(1).random((3, 9, 12), np.float32)
     frames = torch.rand(1, 3, 1, 9, 12)
     with torch.no_grad():
         members = model.draw_members(frames, 2, 4, seed=2022)

@@ -12,30 +12,12 @@ from pyproj import Geod
 
 from service.forecasts.member_maker import make_members
 from service.queries.areas import cell_area_km2
-from tests.service.api_support import GRID, REFERENCE, STEP, fill, netcdf, running, service_at, window_times
+from tests.service.api_support import GRID, REFERENCE, STEP, netcdf, window_times
 
 NETCDF = "application/netcdf"
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 CORNER = 2, 3
 """A cell that no radar sees."""
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def forecast(service):
-    return service.forecast_stored()
 
 
 def around(rows, cols):

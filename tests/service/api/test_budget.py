@@ -30,7 +30,7 @@ from service.process.connections import BoundedHttp
 from service.queries import regions
 from service.queries.regions import area_series
 from service.telemetry.metric_store import AllocatedDict, SoundCollector, is_sound
-from tests.service.api_support import fill, running, service_at
+from tests.service.api_support import fill, service_at
 from tests.waiting import PATIENCE_S, wait_until
 
 POLYGON = "POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"
@@ -42,12 +42,6 @@ def service(tmp_path_factory):
     fill(made)
     made.forecast_stored()
     return made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pyproj import Geod
 
 from models.fields import MotionField
 from service.forecasts.motion import read_motion
-from tests.service.api_support import GRID, fill, running, service_at
+from tests.service.api_support import GRID, fill, service_at
 from tests.service.fakes import fields_of, write_fields
 
 FACTOR = 8
@@ -31,12 +31,6 @@ def service(tmp_path_factory):
     object.__setattr__(fields, "motion", field(20.0, 0.0))
     write_fields(forecast, fields)
     return made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
 
 
 def test_the_file_holds_true_components(service):

@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,6 @@ from starlette.testclient import TestClient
 
 from core.settings import Settings
 from service.api.views import pictures_out
-from service.forecasts.nowcast import NowcastService
 from service.forecasts.packing import rounded_rate
 from tests.service.api_support import (
     GRID,
@@ -35,19 +33,6 @@ from tests.service.api_support import (
 )
 
 NETCDF = "application/netcdf"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(service: NowcastService) -> Iterator[TestClient]:
-    with running(service) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -37,12 +37,6 @@ def service(tmp_path_factory):
     return made
 
 
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
-
-
 def at(*cell):
     return {"lat": float(LAT_HW[cell]), "lon": float(LON_HW[cell])}
 

@@ -26,13 +26,6 @@ LEADS = (5, 10, 15, 20)
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    return made
-
-
-@pytest.fixture(scope="module")
 def client(service):
     service.forecast_stored()
     with running(service) as client:

@@ -12,7 +12,7 @@ from PIL import Image
 from core.colours import CHANCE_COLOURS, NO_DATA, RAIN_COLOURS, colours
 from core.exceedance import variable_name
 from service.queries.areas import area_weights, checked_polygon
-from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 WET = 41, 26
@@ -20,24 +20,6 @@ CORNER = 2, 3
 """A cell that no radar sees."""
 THOUSANDTH = 1.1e-3
 POLYGON = "POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def forecast(service):
-    return service.forecast_stored()
 
 
 @pytest.fixture(scope="module")

@@ -18,24 +18,9 @@ from service.client import Client, ServiceError
 from service.client.plot import chosen_leads
 from service.forecasts.nowcast import NowcastService
 from tests.service.api_support import HERE, REFERENCE, fill, lead_times, netcdf, running, service_at, window_times
-from tests.service.live import served
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    made.forecast_stored()
-    return made
-
-
-@pytest.fixture(scope="module")
-def url(service: NowcastService) -> Iterator[str]:
-    with served(service) as address:
-        yield address
 
 
 @pytest.fixture

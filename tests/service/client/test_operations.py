@@ -10,27 +10,11 @@ import pytest
 from service.client import AsyncClient, Client, QuietHours, RuleIn, ServiceError
 from service.client.operation import Operation, Stream, finished
 from service.client.operations import Operations
-from service.forecasts.nowcast import NowcastService
-from tests.service.api_support import REFERENCE, STEP, fill, service_at
-from tests.service.live import served
+from tests.service.api_support import REFERENCE, STEP, fill
 
 WKT = "POLYGON((9.2 50.3, 11.1 50.4, 10.4 51.9, 9.2 50.3))"
 PLACES = [(51.0, 9.5), (52.52, 13.4)]
 Call = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> NowcastService:
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    made.forecast_stored()
-    return made
-
-
-@pytest.fixture(scope="module")
-def url(service: NowcastService) -> Iterator[str]:
-    with served(service) as address:
-        yield address
 
 
 @pytest.fixture(params=["blocking", "asyncio"])

@@ -18,30 +18,12 @@ from edr_pydantic.collections import Collections, Instance, Instances
 from core.times import iso
 from service.ogc.coverages import thinning
 from service.ogc.edr_meta import CONFORMANCE
-from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of, fill, running, service_at
+from tests.service.api_support import CHANCES_MMH, GRID, REFERENCE, as_stored, chance_of
 
 LON_HW, LAT_HW = GRID.lon_lat_HW()
 WET = 40, 26
 HERE = "/collections/nowcast"
 CHANCES = [f"probability_of_exceedance_{rate_mmh:g}" for rate_mmh in CHANCES_MMH]
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    made = service_at(tmp_path_factory.mktemp("home"))
-    fill(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def client(service):
-    with running(service) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def forecast(service):
-    return service.forecast_stored()
 
 
 def point(row, col):
