@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 from core.command import errors_in_one_line
-from core.settings import settings_from_environment
+from core.settings import Settings, settings_from_environment
 from core.times import iso
 from service.alerts import channels as channels
 from service.alerts.channels.base import shown_target
 from service.alerts.delivery import send_test
-from service.alerts.rulebook import rule_book
+from service.alerts.rulebook import FILE, rule_book
 from service.alerts.subscribers import forget as forget_address
+from service.process.homes import homes_below, running_home
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -21,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 def list_rules(limit: Annotated[int, typer.Option(min=1, help="number of rules, the newest first")] = 100) -> None:
     """Print the rules: id, owner, revision, time of creation, whether an alert is raised, name."""
     with errors_in_one_line():
-        for one in rule_book(settings_from_environment()).select(None, limit=limit):
+        for one in rule_book(_settings()).select(None, limit=limit):
             raised = "raised" if one.state.alert_id else "-"
             fields = (one.id, one.owner, str(one.revision), iso(one.created_at), raised, one.definition["name"])
             typer.echo("\t".join(fields))
@@ -31,7 +32,7 @@ def list_rules(limit: Annotated[int, typer.Option(min=1, help="number of rules, 
 def show(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) -> None:
     """Print the definition of a rule, without secrets."""
     with errors_in_one_line():
-        found = rule_book(settings_from_environment()).get(rule_id)
+        found = rule_book(_settings()).get(rule_id)
         targets = [shown_target(one) for one in found.definition["targets"]]
         typer.echo(json.dumps({**found.definition, "targets": targets}, indent=2, ensure_ascii=False))
 
@@ -40,7 +41,7 @@ def show(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) ->
 def test(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) -> None:
     """Send a test message to each target of a rule; end with status 1 if one was not delivered."""
     with errors_in_one_line():
-        settings = settings_from_environment()
+        settings = _settings()
         found = rule_book(settings).get(rule_id)
         rule, problems = found.rule, []
         for target in found.definition["targets"]:
@@ -55,7 +56,7 @@ def test(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) ->
 def forget(address: Annotated[str, typer.Argument(help="e-mail address")]) -> None:
     """Erase an e-mail address from rules and messages; nobody can have it asked again for 30 days."""
     with errors_in_one_line():
-        count = forget_address(rule_book(settings_from_environment()).engine, address)
+        count = forget_address(rule_book(_settings()).engine, address)
     typer.echo(f"erased from {count} rules", err=True)
 
 
@@ -65,7 +66,21 @@ def erase(
 ) -> None:
     """Delete all rules of an owner with their alerts, events and messages."""
     with errors_in_one_line():
-        typer.echo(f"{rule_book(settings_from_environment()).erase_owner(owner)} rules deleted", err=True)
+        typer.echo(f"{rule_book(_settings()).erase_owner(owner)} rules deleted", err=True)
+
+
+def _settings() -> Settings:
+    """Return the settings with the home of the service that runs: an invented day and a replay have their own."""
+    settings = settings_from_environment()
+    if settings.database_url:
+        return settings
+    home = running_home(settings.home)
+    others = [one for one in homes_below(settings.home) if (one / FILE).exists()]
+    if home != settings.home:
+        typer.echo(f"rules of the service that runs in {home}", err=True)
+    elif others and not (home / FILE).exists():
+        typer.echo(f"no rules are stored in {home}; set NOWCAST_HOME={others[-1]} for those stored there", err=True)
+    return settings.model_copy(update={"home": home})
 
 
 if __name__ == "__main__":

@@ -4,12 +4,9 @@
 """
 
 import asyncio
-import fcntl
-import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +24,7 @@ from service.access.start import check_start, local_access_text, with_local_acce
 from service.inference.leads import check_model
 from service.process.announce import announce
 from service.process.broker import Broker, check_port, embedded, free_port, server_answers
+from service.process.homes import INVENTED, REPLAY, alone_in
 from service.process.supervisor import ProcessSpec, SupervisedProcess, log_line
 from service.tasks.liveness import sign_of_answers, watched
 from service.tasks.queue import ALERTS
@@ -123,7 +121,7 @@ def plan(
     if source or kind not in ("directory", "replay"):
         changes = {"home": home, "keys_home": keys_home, "source_kind": kind, "invented": False}
         return StackPlan(settings.model_copy(update=changes), source.resolve() if source else None)
-    home = home / "replay" / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / "invented"
+    home = home / REPLAY / f"{now:%Y%m%dT%H%M%SZ}" if replay else home / INVENTED
     changes = {"home": home, "keys_home": keys_home, "source_kind": "replay", "invented": replay is None}
     changes["cycle_s"] = min(settings.cycle_s, REPLAY_CYCLE_S)
     return StackPlan(settings.model_copy(update=changes), home / "inbox", replay.resolve() if replay else None)
@@ -236,25 +234,6 @@ def make_inbox(chosen: StackPlan) -> None:
     """Make the folder that this tree plays into: the ingest process may be ready before the replay."""
     if chosen.plays and chosen.source:
         chosen.source.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def alone_in(home: Path) -> Iterator[None]:
-    """Hold the live store for this tree alone.
-
-    Raises:
-        ConfigError: another tree holds it.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "run.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
-            raise ConfigError(f"another service.run works in {home}; stop it, or set NOWCAST_HOME to another") from err
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
 
 
 def main(

@@ -65,9 +65,10 @@ def check_ready(backend: BackendDep) -> ReadyOut:
     if checks["broker"] == "ok" and checks["catalogue"] == "ok":
         checks |= _work(backend)
     missing = [f"{part}: {state}" for part, state in checks.items() if state not in ("ok", jobs.NO_QUEUE)]
+    data = _data(backend) if checks["catalogue"] == "ok" else ""
     if missing:
+        missing += [f"data: {data}"] if data.startswith("stale") else []  # the reason where no forecast follows
         raise UnavailableError("; ".join(missing))
-    data = _data(backend)
     # none makes the service unready: without the device, models run on the CPU
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
     if checks.get("worker") == "ok":

@@ -28,12 +28,12 @@ from ingest.store.locks import translate_os_errors
 from ingest.store.progress import last_progress
 from ingest.store.schema import known_revisions
 from service.copies.rows import Databases, fill, is_empty, lines_of, snapshot
+from service.process.homes import LOCK
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 TABLES: Final = "tables"
 MODELS: Final = "models"
-LOCK: Final = "run.lock"
 PIECE: Final = 2**20
 DAMAGED: Final = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),

@@ -1,4 +1,4 @@
-"""What the console says while the service starts: its address once that answers, and what the first forecast needs."""
+"""What the console says: the address once it answers, what the first forecast needs, and when scans stay away."""
 
 import asyncio
 import json
@@ -12,7 +12,11 @@ LOOK_S: Final = 0.5
 STEP_S: Final = 3.0
 """Time between two looks for the next step: each is a line of the access log."""
 
+WATCH_S: Final = 15.0
+"""Time between two looks whether scans still arrive."""
+
 TIMEOUT_S: Final = 5.0
+STALE: Final = "stale: "
 Fetch = Callable[[str], tuple[int, Any]]
 
 
@@ -41,8 +45,9 @@ async def announce(
     fetch: Fetch = fetched,
     look_s: float = LOOK_S,
     step_s: float = STEP_S,
+    watch_s: float = WATCH_S,
 ) -> None:
-    """Print the greeting when the address answers, then each step until the first forecast is there.
+    """Print the greeting when the address answers, each step until the first forecast, then when scans stay away.
 
     Args:
         address: of the service.
@@ -51,21 +56,34 @@ async def announce(
         fetch: returns status and document of an address.
         look_s: time between two looks for an answer.
         step_s: time between two looks for the next step.
+        watch_s: time between two looks whether scans still arrive.
     """
     began = monotonic()
     while (await asyncio.to_thread(fetch, f"{address}/livez"))[0] != 200:
         await asyncio.sleep(look_s)
     say(greeting)
     shown = ""
-    while True:
-        words = step_words(*await asyncio.to_thread(fetch, f"{address}/readyz"))
-        if words is None:
-            say(f"the first forecast is there, {monotonic() - began:.0f} s after the start")
-            return
+    while (words := step_words(*await asyncio.to_thread(fetch, f"{address}/readyz"))) is not None:
         if words and words != shown:
             shown = words
             say(words)
         await asyncio.sleep(step_s)
+    say(f"the first forecast is there, {monotonic() - began:.0f} s after the start")
+    await _watch_scans(address, say, fetch, watch_s)
+
+
+async def _watch_scans(address: str, say: Callable[[str], object], fetch: Fetch, watch_s: float) -> None:
+    """Print one line when the newest scan has become too old, and one when scans arrive again, without an end."""
+    silent_since: float | None = None
+    while True:
+        words = silence_words(*await asyncio.to_thread(fetch, f"{address}/readyz"))
+        if words and silent_since is None:
+            silent_since = monotonic()
+            say(f"no new scan: {words} ({address}/ingest says how the source responds)")
+        elif words == "" and silent_since is not None:
+            say(f"scans arrive again, after {(monotonic() - silent_since) / 60:.0f} minutes")
+            silent_since = None
+        await asyncio.sleep(watch_s)
 
 
 def step_words(status: int, document: Any) -> str | None:
@@ -79,3 +97,13 @@ def step_words(status: int, document: Any) -> str | None:
         return None
     command = f": {waiting['command']}" if waiting.get("command") else ""
     return f"waiting for the {waiting['kind']}: {waiting['detail']}{command}"
+
+
+def silence_words(status: int, document: Any) -> str | None:
+    """Return why the data are too old, empty where they are not; None where that is not known."""
+    if status == 200:
+        data = str(document.get("checks", {}).get("data", ""))
+        return data.removeprefix(STALE) if data.startswith(STALE) else ""
+    reasons = str(document.get("detail", "")) if status == 503 else ""
+    _, found, rest = reasons.partition(f"data: {STALE}")
+    return rest if found else None

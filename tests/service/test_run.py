@@ -17,7 +17,8 @@ from core.errors import ConfigError
 from core.settings import Settings
 from ingest.sources import SOURCES
 from ingest.worker.served import INSTALLED
-from service.run import StackPlan, alone_in, main, plan, process_specs
+from service.process.homes import alone_in
+from service.run import StackPlan, main, plan, process_specs
 from tests.waiting import PATIENCE_S
 
 NOW = datetime(2026, 6, 1, 12, 30, tzinfo=UTC)

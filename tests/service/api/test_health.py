@@ -121,13 +121,17 @@ def test_a_broker_that_does_not_answer_is_not_ready_and_takes_no_jobs(tmp_path: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     url = SecretStr(f"redis://:secret-word@127.0.0.1:{port}/0")
-    service = service_at(tmp_path, redis_url=url)
+    times = [NOW]
+    service = service_at(tmp_path, redis_url=url, clock=lambda: times[0])
     fill(service)
     with running(service) as client:
         answer = client.get("/readyz")
         assert answer.status_code == 503
         assert "broker" in answer.json()["detail"]
         assert not any(word in answer.text for word in ("secret-word", f":{port}", "127.0.0.1", "redis"))
+        assert "data" not in answer.json()["detail"]
+        times[0] += timedelta(hours=1)  # what is unready does not hide that no scan arrives
+        assert "; data: stale: the newest scan, of " in client.get("/readyz").json()["detail"]
         assert client.get("/livez").status_code == 200
         assert client.post("/nowcast", json={}).status_code == 200  # forecasts need no broker
 

@@ -1,11 +1,24 @@
-"""The console while the service starts: the address once it answers, each step once, and the command for recordings."""
+"""The console: the address once it answers, each step once, the command for recordings, and scans that stay away."""
 
 import asyncio
 from typing import Any
 
-from service.process.announce import announce, fetched, step_words
+import pytest
 
+from service.process.announce import announce, fetched, silence_words, step_words
+
+STALE = "stale: the newest scan, of 2026-11-30T20:00:00Z, is 700 s old"
+LATE = "forecast: expected a new one every 5 minutes, the newest, of 2026-11-30T20:00:00Z, was made 690 s ago"
 WAITING = {"kind": "recent scans", "detail": "the scans are of 2018", "command": "nowcast run --replay old"}
+
+
+class EndOfAnswersError(Exception):
+    """Raised by the last answer: the console is watched without an end."""
+
+
+def _run(say, fetch):
+    with pytest.raises(EndOfAnswersError):
+        asyncio.run(announce("http://127.0.0.1:8000", "the address", say, fetch, look_s=0.0, step_s=0.0, watch_s=0.0))
 
 
 def test_the_address_is_printed_when_it_answers_and_then_each_step_once():
@@ -21,13 +34,14 @@ def test_the_address_is_printed_when_it_answers_and_then_each_step_once():
     lines: list[str] = []
 
     def fetch(url: str) -> tuple[int, Any]:
+        if not answers:
+            raise EndOfAnswersError
         path, status, document = answers.pop(0)
         assert url == f"http://127.0.0.1:8000/{path}"
         assert bool(lines) == (path == "readyz"), "nothing is printed before the address answers"
         return status, document
 
-    asyncio.run(announce("http://127.0.0.1:8000", "the address", lines.append, fetch, look_s=0.0, step_s=0.0))
-    assert not answers
+    _run(lines.append, fetch)
     assert lines[:3] == [
         "the address",
         "starting: model: loading",
@@ -40,3 +54,37 @@ def test_the_address_is_printed_when_it_answers_and_then_each_step_once():
 def test_nothing_answers_at_a_closed_port():
     assert fetched("http://127.0.0.1:9/livez") == (0, {})
     assert step_words(0, {}) == ""
+
+
+def test_the_end_of_scans_is_printed_once_and_their_return_once():
+    fresh, stale = {"checks": {"data": "ok"}}, {"checks": {"data": STALE}}
+    answers: list[tuple[int, Any]] = [
+        (200, {}),  # it lives
+        (200, fresh),  # the first forecast is there
+        (200, fresh),
+        (200, stale),
+        (503, {"detail": f"{LATE}; data: {STALE}"}),
+        (0, {}),  # the API restarts
+        (503, {"detail": "broker: no response"}),  # nothing is known of the data
+        (200, stale),
+        (200, fresh),
+        (200, fresh),
+        (503, {"detail": f"{LATE}; data: {STALE}"}),
+    ]
+    lines: list[str] = []
+
+    def fetch(url: str) -> tuple[int, Any]:
+        if not answers:
+            raise EndOfAnswersError
+        return answers.pop(0)
+
+    _run(lines.append, fetch)
+    silent = "no new scan: the newest scan, of 2026-11-30T20:00:00Z, is 700 s old "
+    silent += "(http://127.0.0.1:8000/ingest says how the source responds)"
+    assert lines[2:] == [silent, "scans arrive again, after 0 minutes", silent]
+
+
+def test_other_reasons_are_no_end_of_scans():
+    assert silence_words(200, {"checks": {"data": "no scan is stored yet"}}) == ""
+    assert silence_words(503, {"detail": LATE}) is None
+    assert silence_words(0, {}) is None
