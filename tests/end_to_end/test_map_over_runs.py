@@ -14,7 +14,8 @@ from core.times import iso
 from tests.environments import node_modules
 from tests.service.api_support import GRID, REFERENCE, STEP, fill, lead_times, service_at, window_times
 from tests.service.live import served
-from tests.service.page.browser import PATIENCE_MS, Clock, browser_at, chromium
+from tests.service.page.browser import Clock, browser_at, chromium
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.long
 
@@ -68,7 +69,7 @@ def test_a_player_of_maps_goes_on_over_a_change_of_run(version, tmp_path):
     service.forecast_stored()
     with served(service) as url, browser_at(path) as browser:
         page = browser.new_page()
-        page.set_default_timeout(PATIENCE_MS)
+        page.set_default_timeout(1000 * PATIENCE_S)  # each time is shown once all of its tiles are there
         errors, answers = opened(page, modules)
         page.evaluate("([host, version, at]) => play(host, version, ...at)", [url, version, place_of(40, 24)])
         page.wait_for_function("state.times.length > 0")
@@ -96,7 +97,7 @@ def test_a_player_of_maps_goes_on_over_a_change_of_run(version, tmp_path):
         ]
         assert {(one.status, one.headers["content-type"]) for one in maps} == {(200, "image/png")}
     assert (errors, state["failed"]) == ([], [])
-    assert state["loaded"] >= 2 * 4 * len(first)
+    assert state["loaded"] >= 3 * len(first)
     assert any(np.asarray(Image.open(io.BytesIO(one)).convert("RGBA"))[..., 3].any() for one in newest)
 
 
