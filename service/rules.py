@@ -43,9 +43,9 @@ def test(rule_id: Annotated[str, typer.Argument(help="as `list` prints it")]) ->
     with errors_in_one_line():
         settings = _settings()
         found = rule_book(settings).get(rule_id)
-        rule, problems = found.rule, []
+        problems = []
         for target in found.definition["targets"]:
-            problem = send_test(rule.id, rule.name, found.secret, dict(target), settings, rule.language)
+            problem = send_test(found, dict(target), settings)
             problems += [problem] if problem else []
             typer.echo(f"{target['kind']}: {problem or 'delivered'}")
     if problems:

@@ -17,7 +17,7 @@ from core.settings import Settings
 from service.alerts.channels.base import CHANNELS, AlertMessage, Channel, DeliveryError
 from service.alerts.messages import SENTENCES
 from service.alerts.outbox import ClaimedDelivery, bound, claim, mark_failed, mark_sent, release
-from service.schemas.rules import Language
+from service.alerts.rulebook import StoredRule
 
 THREADS: Final = 16
 LANES: Final = 4
@@ -62,23 +62,22 @@ def deliver(engine: Engine, settings: Settings) -> Sent:
     return total
 
 
-def send_test(
-    rule_id: str, name: str, secret: str, target: dict[str, Any], settings: Settings, language: Language = "en"
-) -> str | None:
-    """Send a test message to a target at once; return the problem, None where it was delivered."""
+def send_test(stored: StoredRule, target: dict[str, Any], settings: Settings) -> str | None:
+    """Send a test message to a target of a rule at once; return the problem, None where it was delivered."""
+    rule = stored.rule
     document = {
         "event_id": str(uuid4()),
         "event": "raised",
         "reason": "test",
-        "rule_id": rule_id,
-        "name": name,
+        "rule_id": rule.id,
+        "name": rule.name,
         "alert_id": None,
-        "language": language,
-        "message": SENTENCES[language]["test"].format(name=name),
+        "language": rule.language,
+        "message": SENTENCES[rule.language]["test"].format(name=rule.name),
         "is_test": True,
     }
     try:
-        _channel(target).send(AlertMessage(str(uuid4()), document, target, secret, settings))
+        _channel(target).send(AlertMessage(str(uuid4()), document, target, stored.secret, stored.owner, settings))
     except (DeliveryError, InputError) as err:
         return str(err)
     return None
@@ -91,7 +90,7 @@ def _send_lane(engine: Engine, settings: Settings, lane: Sequence[ClaimedDeliver
         if monotonic() > until_s:
             return _postpone(engine, lane[index:], 0.0, done)
         try:
-            message = AlertMessage(each.id, each.document, each.target, each.owner_secret, settings)
+            message = AlertMessage(each.id, each.document, each.target, each.secret, each.owner, settings)
             _channel(each.target).send(message)
         except DeliveryError as err:
             done.failed += 1

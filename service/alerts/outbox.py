@@ -40,7 +40,8 @@ class ClaimedDelivery:
     attempts: int
     created_at: datetime
     rule_id: str
-    owner_secret: str
+    owner: str
+    secret: str
     target: dict[str, Any]
     document: dict[str, Any]
 
@@ -72,7 +73,7 @@ def claim(engine: Engine, limit: int, now: datetime | None = None) -> Sequence[C
             mine = update(row).where(row.id == each.id, row.attempts == each.attempts, row.state.in_(OPEN))
             marks = {"state": "sending", "attempts": each.attempts + 1, "next_at": now + LEASE}
             if connection.execute(mine.values(**marks)).rowcount:
-                known = (each.id, each.attempts, each.created_at, each.rule_id)
+                known = (each.id, each.attempts, each.created_at, each.rule_id, each.owner)
                 claimed.append(ClaimedDelivery(*known, each.secret, dict(each.receiver), each.document))
     return claimed
 
@@ -86,7 +87,7 @@ def claimable(now: datetime, limit: int) -> Select[Any]:
     row, ready = DeliveryRow, _ready(now)
     return (
         select(row.id, row.attempts, row.created_at, row.rule_id, row.receiver)
-        .add_columns(RuleRow.secret, RuleEventRow.document)
+        .add_columns(RuleRow.owner, RuleRow.secret, RuleEventRow.document)
         .join(ready, ready.c.id == row.id)
         .join(RuleRow, RuleRow.id == row.rule_id)
         .join(RuleEventRow, RuleEventRow.id == row.event_id)

@@ -1,7 +1,8 @@
 """Subscribers by e-mail: an address gets messages after it has agreed to them by a signed link, and none after it left.
 
-Stored is a keyed hash of the address alone. The address itself stands in the rules that name it and in their messages,
-from where `forget` erases it.
+It agrees to the messages of one owner of rules (an API key): those of another one are asked for again. To leave ends
+the messages of all. Stored are keyed hashes alone: of the address, and of the owner behind it. The address itself
+stands in the rules that name it and in their messages, from where `forget` erases it.
 """
 
 import hmac
@@ -19,7 +20,12 @@ from service.alerts.tables import DeliveryRow, RuleRow, SubscriberRow
 Action = Literal["confirm", "stop"]
 KIND: Final = "email"
 ASKED_AGAIN_AFTER: Final = timedelta(days=1)
-"""An address that did not agree is not asked again before, whatever rule names it."""
+"""An address that did not agree is not asked for the same owner again before, whatever rule names it."""
+
+HASH_LENGTH: Final = 43
+"""Characters of a keyed hash; an id of 64 is that of the address and the first of the owner's."""
+
+ID_LENGTH: Final = 64
 
 LEFT_FOR: Final = timedelta(days=30)
 """An address that left is not asked again before."""
@@ -31,7 +37,7 @@ MOST_ASKED_AN_HOUR: Final = 100
 
 @dataclass(frozen=True)
 class Subscriber:
-    """One subscriber: keyed hash of the address, and where it stands; `decided_at`: when it agreed or left."""
+    """One subscriber: its id, and where it stands; `decided_at`: when it agreed or left."""
 
     id: str
     is_confirmed: bool
@@ -39,27 +45,36 @@ class Subscriber:
     decided_at: datetime | None
 
 
-def subscriber_id(engine: Engine, address: str) -> str:
-    """Return the keyed hash of an address; upper and lower case are one."""
+def address_id(engine: Engine, address: str) -> str:
+    """Return the id of an address that left: its keyed hash; upper and lower case are one."""
     return _id_of(link_key(engine), address)
 
 
-def is_confirmed(engine: Engine, address: str) -> bool:
-    """Return whether an address has agreed to messages."""
-    found = _find(engine, subscriber_id(engine, address))
+def subscriber_id(engine: Engine, address: str, owner: str) -> str:
+    """Return the id of an address as a subscriber to an owner's rules; it begins with that of the address."""
+    return (address_id(engine, address) + keyed_hash(link_key(engine), f"owner:{owner}"))[:ID_LENGTH]
+
+
+def is_confirmed(engine: Engine, address: str, owner: str) -> bool:
+    """Return whether an address has agreed to messages of an owner's rules."""
+    found = _find(engine, subscriber_id(engine, address, owner))
     return found is not None and found.is_confirmed
 
 
-def ask(engine: Engine, address: str, now: datetime | None = None) -> str | None:
-    """Note that an address is asked to agree; return the code of its link, None where it is not to be asked now.
+def ask(engine: Engine, address: str, owner: str, now: datetime | None = None) -> str | None:
+    """Note that an address is asked to agree to messages of an owner's rules; return the code of its link.
+
+    None where it is not to be asked now: it has agreed, was asked today, or left not long ago.
 
     Raises:
         BusyError: too many addresses are asked at this time.
     """
     now = now or datetime.now(UTC)
-    row_id = subscriber_id(engine, address)
-    found = _find(engine, row_id)
-    if found is not None and (found.is_confirmed or now - found.asked_at < _patience(found)):
+    row_id = subscriber_id(engine, address, owner)
+    found, left = _find(engine, row_id), _find(engine, address_id(engine, address))
+    if found is not None and (found.is_confirmed or now - found.asked_at < ASKED_AGAIN_AFTER):
+        return None
+    if left is not None and now - left.asked_at < LEFT_FOR:
         return None
     recent = select(func.count()).where(SubscriberRow.asked_at > now - timedelta(hours=1))
     with writing(engine) as connection:
@@ -70,16 +85,16 @@ def ask(engine: Engine, address: str, now: datetime | None = None) -> str | None
     return _code(engine, "confirm", row_id, now)
 
 
-def withdraw_question(engine: Engine, address: str) -> None:
+def withdraw_question(engine: Engine, address: str, owner: str) -> None:
     """Forget that an address was asked, since the question was not sent."""
-    mine = (SubscriberRow.id == subscriber_id(engine, address)) & SubscriberRow.is_confirmed.is_(False)
+    mine = (SubscriberRow.id == subscriber_id(engine, address, owner)) & SubscriberRow.is_confirmed.is_(False)
     with writing(engine) as connection:
         connection.execute(delete(SubscriberRow).where(mine))
 
 
 def stop_code(engine: Engine, address: str) -> str:
     """Return the code of the link by which an address leaves."""
-    return _code(engine, "stop", subscriber_id(engine, address), None)
+    return _code(engine, "stop", address_id(engine, address), None)
 
 
 def check_code(engine: Engine, action: Action, code: str, now: datetime | None = None) -> str:
@@ -102,7 +117,7 @@ def check_code(engine: Engine, action: Action, code: str, now: datetime | None =
 
 
 def confirm(engine: Engine, code: str) -> None:
-    """Enter that an address agrees to messages.
+    """Enter that an address agrees to messages of the owner that had it asked.
 
     Raises:
         InputError: not a code of this service, or too old.
@@ -125,11 +140,11 @@ def stop(engine: Engine, code: str) -> None:
 
 def forget(engine: Engine, address: str) -> int:
     """Erase an address from rules, messages and subscribers; return the number of rules that named it."""
-    return _erase(engine, subscriber_id(engine, address))
+    return _erase(engine, address_id(engine, address))
 
 
 def _erase(engine: Engine, row_id: str) -> int:
-    """Erase an address. Its keyed hash stays for a month, so that nobody has it asked again."""
+    """Erase an address with what it agreed to. Its keyed hash stays for a month, so that nobody has it asked again."""
     rules, messages, key = [], [], link_key(engine)
     with writing(engine) as connection:  # as a whole: a rule or a message of in between would keep the address
         for row in connection.execute(select(RuleRow.id, RuleRow.definition).with_for_update()):
@@ -143,14 +158,11 @@ def _erase(engine: Engine, row_id: str) -> int:
             connection.execute(update(RuleRow).where(RuleRow.id == rule_id).values(**changed))
         for message_id in messages:
             connection.execute(delete(DeliveryRow).where(DeliveryRow.id == message_id))
+        connection.execute(delete(SubscriberRow).where(func.substr(SubscriberRow.id, 1, HASH_LENGTH) == row_id))
         now = datetime.now(UTC)
         left = {"id": row_id, "is_confirmed": False, "asked_at": now, "decided_at": now}
         connection.execute(upsert(SubscriberRow, [left], connection.dialect.name))
     return len(rules)
-
-
-def _patience(found: Subscriber) -> timedelta:
-    return ASKED_AGAIN_AFTER if found.decided_at is None else LEFT_FOR
 
 
 def _is_of(key: bytes, target: dict[str, str], row_id: str) -> bool:

@@ -138,7 +138,11 @@ class EvaluationRow(Base):
 
 
 class SubscriberRow(Base):
-    """One e-mail address that agreed to messages, did not yet, or left; stored is a keyed hash of it as `id`."""
+    """One e-mail address that agreed to messages of an owner's rules, did not yet, or left.
+
+    Attributes:
+        id: keyed hash of the address, and of the owner behind it; of an address that left, its own alone.
+    """
 
     __tablename__ = "rule_subscribers"
 

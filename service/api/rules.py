@@ -105,7 +105,8 @@ def create_rule(rule: RuleIn, backend: BackendDep, caller: CallerDep, response: 
 
     The answer holds the secret that signs messages to webhooks; it is not shown again.
     """
-    stored = _book(backend).create(_name(caller), _checked(rule, backend, caller))
+    owner = _name(caller)
+    stored = _book(backend).create(owner, _checked(rule, backend, caller, owner))
     response.headers["Location"] = f"{public_prefix()}/rules/{stored.id}"
     return _whole_rule_out(stored, backend, secret=shown_secret(stored.secret))
 
@@ -160,8 +161,8 @@ def change_rule(rule_id: RuleId, rule: RuleIn, backend: BackendDep, owner: Owner
     Its record begins anew, unless only name, language, quiet hours or receivers change.
     """
     book = _book(backend)
-    book.get(rule_id, owner)
-    return _whole_rule_out(book.change(rule_id, owner, _checked(rule, backend, caller)), backend)
+    definition = _checked(rule, backend, caller, book.get(rule_id, owner).owner)
+    return _whole_rule_out(book.change(rule_id, owner, definition), backend)
 
 
 @router.delete("/{rule_id}", summary="Erase a rule", status_code=204, responses=documented(401, 403, 404))
@@ -230,15 +231,15 @@ def read_rule_verification(stored: RuleDep, backend: BackendDep) -> RuleVerifica
 )
 def test_rule(stored: RuleDep, backend: BackendDep) -> TestedRuleOut:
     """Send a test message to each target of a rule at once; return what happened."""
-    rule, results = stored.rule, []
+    results = []
     for target in stored.definition["targets"]:
-        problem = send_test(stored.id, rule.name, stored.secret, dict(target), backend.settings, rule.language)
+        problem = send_test(stored, dict(target), backend.settings)
         results.append({"target": shown_target(target), "delivered": problem is None, "problem": problem})
     return TestedRuleOut(results=results)
 
 
-def _checked(rule: RuleIn, backend: Backend, caller: Caller) -> dict[str, object]:
-    """Return the definition to store; receivers that have to agree are asked.
+def _checked(rule: RuleIn, backend: Backend, caller: Caller, owner: str) -> dict[str, object]:
+    """Return the definition to store for `owner`; receivers that have to agree are asked.
 
     Raises:
         InputError: not usable.
@@ -260,7 +261,7 @@ def _checked(rule: RuleIn, backend: Backend, caller: Caller) -> dict[str, object
     if rule.lead_to_minutes > longest:
         raise InputError(f"lead_to_minutes: expected at most {longest}, as forecasts reach, got {rule.lead_to_minutes}")
     for target in rule.targets:
-        welcome_target(target, backend.settings, rule.language)
+        welcome_target(target, backend.settings, rule.language, owner)
     return definition
 
 

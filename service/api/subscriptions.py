@@ -18,7 +18,7 @@ from service.schemas.rules import PushKeyOut
 router = APIRouter(prefix="/rules", tags=["rules"])
 
 Action = Annotated[Literal["confirm", "stop"], PathParameter(description="agree to messages, or end them")]
-Code = Annotated[str, PathParameter(description="of the link in the e-mail", max_length=100, examples=["a.b"])]
+Code = Annotated[str, PathParameter(description="of the link in the e-mail", max_length=110, examples=["a.b"])]
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex"></head>
 <body style="font: 1.1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 3rem auto; padding: 0 1rem">

@@ -56,6 +56,7 @@ class AlertMessage:
         document: of the event.
         target: as the channel's `check` returned it.
         secret: of the rule, as hexadecimal text.
+        owner: of the rule: the id of an API key, or `local`.
         settings: of the service.
     """
 
@@ -63,6 +64,7 @@ class AlertMessage:
     document: Mapping[str, Any]
     target: Target
     secret: str
+    owner: str
     settings: Settings
 
     @property
@@ -99,8 +101,10 @@ class Channel(ABC):
             InputError: not usable, or this service does not offer the channel.
         """
 
-    def welcome(self, target: Target, settings: Settings, language: Language) -> None:  # noqa: B027 - most need none
-        """Prepare a checked target, before a rule with it is stored.
+    def welcome(  # noqa: B027 - most need none
+        self, target: Target, settings: Settings, language: Language, owner: str
+    ) -> None:
+        """Prepare a checked target, before a rule of `owner` with it is stored.
 
         Raises:
             UnavailableError: that is not possible now.
@@ -160,13 +164,13 @@ def waits_for_receiver(target: Target) -> bool:
     return kind in CHANNELS and CHANNELS.get(str(kind)).welcome is not Channel.welcome
 
 
-def welcome_target(target: Target, settings: Settings, language: Language) -> None:
-    """Prepare a checked target, before a rule with it is stored.
+def welcome_target(target: Target, settings: Settings, language: Language, owner: str) -> None:
+    """Prepare a checked target, before a rule of `owner` with it is stored.
 
     Raises:
         UnavailableError: that is not possible now.
     """
-    CHANNELS.get(str(target["kind"]))().welcome(target, settings, language)
+    CHANNELS.get(str(target["kind"]))().welcome(target, settings, language, owner)
 
 
 def shown_target(target: Target) -> dict[str, Any]:

@@ -37,15 +37,15 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
     "en": {
         "subject": "Please confirm: alerts of rain by e-mail",
         "ask": "Somebody wants to send alerts of rain to this address. If you agree, open this link within 7 days:\n\n"
-        "{link}\n\nIf not, do nothing: no alert is sent, and you are not asked again today.\n",
+        "{link}\n\nIf not, do nothing: no alert is sent, and the same sender does not ask again today.\n",
         "stop": "No more e-mails, and erase my address: {link}",
         "origin": "An automatic statement of probability, not an official warning. {address}",
     },
     "de": {
         "subject": "Bitte bestätigen: Regenwarnungen per E-Mail",
         "ask": "Jemand möchte Regenwarnungen an diese Adresse senden. Wenn Sie zustimmen, öffnen Sie innerhalb von 7 "
-        "Tagen diesen Link:\n\n{link}\n\nWenn nicht, tun Sie nichts: Es wird keine Warnung gesendet, und heute wird "
-        "nicht noch einmal gefragt.\n",
+        "Tagen diesen Link:\n\n{link}\n\nWenn nicht, tun Sie nichts: Es wird keine Warnung gesendet, und heute fragt "
+        "derselbe Absender nicht noch einmal.\n",
         "stop": "Keine E-Mails mehr, und meine Adresse löschen: {link}",
         "origin": "Eine automatische Angabe von Wahrscheinlichkeiten, keine amtliche Warnung. {address}",
     },
@@ -87,15 +87,15 @@ class Email(Channel):
                 "targets.address: expected one such as name@example.org, whose domain has a dot, got another text"
             )
 
-    def welcome(self, target: Target, settings: Settings, language: Language) -> None:
-        """Ask the address to agree, unless it has agreed or was asked today.
+    def welcome(self, target: Target, settings: Settings, language: Language, owner: str) -> None:
+        """Ask the address to agree to this owner's messages, unless it has agreed or was asked today.
 
         Raises:
             UnavailableError: the mail server does not take the question.
             BusyError: too many addresses are asked at this time.
         """
         engine, address = rule_book(settings).engine, str(target["address"])
-        code = ask(engine, address)
+        code = ask(engine, address, owner)
         if code is None:
             return
         words = TEXTS[language]
@@ -103,14 +103,14 @@ class Email(Channel):
         try:
             send_mail(settings, address, words["subject"], text, {})
         except DeliveryError as err:
-            withdraw_question(engine, address)
+            withdraw_question(engine, address, owner)
             raise UnavailableError(f"targets.address: the question to it was not sent: {err}") from err
 
     def send(self, message: AlertMessage) -> None:
         """Deliver a message, if the address has agreed."""
         settings, address = message.settings, str(message.target["address"])
         engine = rule_book(settings).engine
-        if not is_confirmed(engine, address):
+        if not is_confirmed(engine, address, message.owner):
             raise DeliveryError("the address has not agreed to messages", is_final=True)
         if (problem := self.problem(settings)) is not None:
             raise DeliveryError(problem, blocks_host=True)

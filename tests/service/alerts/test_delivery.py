@@ -224,8 +224,8 @@ def test_receivers_of_an_alert_get_its_cancellation_when_the_rule_has_others_now
     assert states(book) == {"sent": 2}
 
 
-def test_a_host_that_is_no_name_is_a_problem_and_not_an_error():
-    problem = send_test("rule", "Garden", "00", {"kind": "webhook", "url": "https://example..org/"}, SETTINGS)
+def test_a_host_that_is_no_name_is_a_problem_and_not_an_error(book):
+    problem = send_test(book.get(stored(book, RULE)), {"kind": "webhook", "url": "https://example..org/"}, SETTINGS)
     assert problem is not None
     assert "has no address" in problem
 
@@ -321,7 +321,7 @@ def test_redirects_are_not_followed(book):
     with receiving() as inner, receiving() as outer:
         outer.status, outer.headers = 307, {"Location": inner.url}
         rule_id = stored(book, with_webhook(outer.url))
-        problem = send_test(rule_id, "Garden", "00", {"kind": "webhook", "url": outer.url}, SETTINGS)
+        problem = send_test(book.get(rule_id), {"kind": "webhook", "url": outer.url}, SETTINGS)
         assert problem == "the receiver answered a redirect, which is not followed"
         assert not inner.got
 
@@ -339,10 +339,10 @@ def test_a_receiver_that_never_answers_costs_a_limited_time(book, monkeypatch):
     assert (done.sent, done.failed + done.postponed) == (1, 3)
 
 
-def test_ntfy_gets_a_message_in_its_own_form():
+def test_ntfy_gets_a_message_in_its_own_form(book):
     with receiving() as receiver:
         target = {"kind": "ntfy", "topic": "garden", "server": receiver.url, "token": "tk_x"}
-        assert send_test("rule", "Garden", "00", target, SETTINGS) is None
+        assert send_test(book.get(stored(book, RULE)), target, SETTINGS) is None
         headers, body = receiver.got[0]
         assert headers["authorization"] == "Bearer tk_x"
         assert json.loads(body)["topic"] == "garden"

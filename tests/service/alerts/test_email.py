@@ -27,9 +27,11 @@ from service.alerts.channels.base import AlertMessage
 from service.alerts.channels.email import subject_of
 from service.alerts.delivery import deliver, send_test
 from service.alerts.outbox import deliveries_of
+from service.alerts.pending import clear
 from service.alerts.rule import checked_definition
 from service.alerts.rulebook import rule_book
 from service.alerts.tables import DeliveryRow, RuleRow, SubscriberRow
+from service.api.rules import LOCAL
 from service.app import create_app
 from service.process.broker import free_port
 from service.schemas.rules import RuleIn
@@ -110,9 +112,9 @@ def test_messages_begin_with_agreement_and_end_with_the_link_of_each(world):
     page = client.get(box.link())
     assert (page.status_code, "<button" in page.text) == (200, True)
     assert "style-src 'self' 'unsafe-inline'" in page.headers["content-security-policy"], "its styles are inline"
-    assert not subscribers.is_confirmed(world.engine, ADDRESS), "to look agrees to nothing"
+    assert not subscribers.is_confirmed(world.engine, ADDRESS, LOCAL), "to look agrees to nothing"
     assert client.post(box.link()).status_code == 200
-    assert subscribers.is_confirmed(world.engine, ADDRESS.upper())
+    assert subscribers.is_confirmed(world.engine, ADDRESS.upper(), LOCAL)
 
     happen(world.book, rule_id, "ended")
     deliver(world.engine, world.settings)
@@ -149,7 +151,7 @@ def test_messages_begin_with_agreement_and_end_with_the_link_of_each(world):
 )
 def test_a_subject_is_the_first_statement_also_where_the_name_has_full_stops(message, subject):
     document = {"name": "St. Anna 2. OG", "message": message}
-    assert subject_of(AlertMessage("1", document, {}, "", Settings())) == f"St. Anna 2. OG: {subject}"
+    assert subject_of(AlertMessage("1", document, {}, "", LOCAL, Settings())) == f"St. Anna 2. OG: {subject}"
 
 
 def test_links_need_no_key_and_no_other_code_works(world, tmp_path):
@@ -161,23 +163,46 @@ def test_links_need_no_key_and_no_other_code_works(world, tmp_path):
         assert stranger.post("/rules", json=RULE).status_code == 401
         for wrong in (link[:-1] + ("A" if link[-1] != "A" else "B"), link.replace("confirm", "stop"), link + "x"):
             assert stranger.post(wrong).status_code in (404, 422), wrong
-        assert not subscribers.is_confirmed(world.engine, ADDRESS)
+        assert not subscribers.is_confirmed(world.engine, ADDRESS, LOCAL)
         assert stranger.post(link).status_code == 200
-    assert subscribers.is_confirmed(world.engine, ADDRESS)
+    assert subscribers.is_confirmed(world.engine, ADDRESS, LOCAL)
+
+
+def test_who_agreed_to_the_rules_of_one_key_gets_those_of_no_other(world):
+    rules = [(owner, world.book.create(owner, checked_definition(RuleIn.model_validate(RULE)))) for owner in "ab"]
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS, "a")))
+    for _, stored in rules:
+        happen(world.book, stored.id, "raised")
+    deliver(world.engine, world.settings)
+    assert len(world.box.got) == 1
+    (dead,) = deliveries_of(world.engine, rules[1][1].id, "dead", 10)
+    assert dead.problem == "the address has not agreed to messages"
+
+    code = str(subscribers.ask(world.engine, ADDRESS.upper(), "b"))
+    assert code, "another key has it asked, also on the same day"
+    subscribers.confirm(world.engine, code)
+    assert world.client.post(world.box.link()).status_code == 200
+    for owner in "abc":
+        assert not subscribers.is_confirmed(world.engine, ADDRESS, owner), "to leave ends the messages of all keys"
+        assert subscribers.ask(world.engine, ADDRESS, owner) is None
+    later = datetime.now(UTC) + timedelta(days=31)
+    clear(world.engine, later, 30)
+    assert not subscribers.is_confirmed(world.engine, ADDRESS, "a"), "what was agreed to is gone for good"
+    assert subscribers.ask(world.engine, ADDRESS, "a", later)
 
 
 def test_an_address_is_asked_once_a_day_and_the_service_a_limited_number(world, monkeypatch):
     engine, now = world.engine, datetime.now(UTC)
-    assert subscribers.ask(engine, ADDRESS, now)
-    assert subscribers.ask(engine, ADDRESS.title(), now + timedelta(hours=23)) is None
-    code = subscribers.ask(engine, ADDRESS, now + timedelta(hours=25))
+    assert subscribers.ask(engine, ADDRESS, LOCAL, now)
+    assert subscribers.ask(engine, ADDRESS.title(), LOCAL, now + timedelta(hours=23)) is None
+    code = subscribers.ask(engine, ADDRESS, LOCAL, now + timedelta(hours=25))
     assert code
     with pytest.raises(InputError, match="at most 7 days"):
         subscribers.check_code(engine, "confirm", code, now + timedelta(days=9))
     monkeypatch.setattr(subscribers, "MOST_ASKED_AN_HOUR", 2)
-    subscribers.ask(engine, "b@example.org", now)
+    subscribers.ask(engine, "b@example.org", LOCAL, now)
     with pytest.raises(BusyError):
-        subscribers.ask(engine, "c@example.org", now)
+        subscribers.ask(engine, "c@example.org", LOCAL, now)
 
 
 def test_a_mail_server_that_is_gone_or_refuses(world, caplog):
@@ -189,14 +214,15 @@ def test_a_mail_server_that_is_gone_or_refuses(world, caplog):
     assert world.client.post("/rules", json=RULE).status_code == 201, "it was not asked, so it may be now"
     world.client.post(world.box.link())
     gone = world.settings.model_copy(update={"smtp_url": SecretStr("smtp://127.0.0.1:9")})
-    assert "does not answer" in str(send_test("rule", "Garten", "00", TARGET, gone))
+    (rule_id,) = (one["rule_id"] for one in world.client.get("/rules").json()["rules"])
+    assert "does not answer" in str(send_test(world.book.get(rule_id), TARGET, gone))
     assert "beispiel" not in caplog.text
     assert subscribers.forget(world.engine, ADDRESS) == 1
 
 
 def test_a_refused_password_loses_no_message(world, monkeypatch):
-    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS)))
-    rule_id = world.book.create("local", checked_definition(RuleIn.model_validate(RULE))).id
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS, LOCAL)))
+    rule_id = world.book.create(LOCAL, checked_definition(RuleIn.model_validate(RULE))).id
     happen(world.book, rule_id, "raised")
     login = Mock(side_effect=smtplib.SMTPAuthenticationError(535, b"wrong"))
     monkeypatch.setattr(smtplib.SMTP, "login", login)
@@ -207,18 +233,19 @@ def test_a_refused_password_loses_no_message(world, monkeypatch):
 
 
 def test_a_message_that_was_taken_is_not_sent_again_whatever_follows_it(world, monkeypatch):
-    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS)))
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS, LOCAL)))
 
     async def quit_badly(server: SMTP, _: object) -> None:
         await server.push("421 overloaded")
 
     monkeypatch.setattr(SMTP, "smtp_QUIT", quit_badly)
-    assert send_test("rule", "Garten", "00", TARGET, world.settings) is None
+    stored = world.book.create(LOCAL, checked_definition(RuleIn.model_validate(RULE)))
+    assert send_test(stored, TARGET, world.settings) is None
     assert len(world.box.got) == 1
 
 
 def test_nothing_is_written_while_an_address_is_looked_for(world, monkeypatch):
-    world.book.create("local", checked_definition(RuleIn.model_validate(RULE)))
+    world.book.create(LOCAL, checked_definition(RuleIn.model_validate(RULE)))
     is_of, tries = subscribers._is_of, []
 
     def with_another_writer(*args: Any) -> bool:
