@@ -9,7 +9,7 @@ from service.schemas.scores import BrierOut, FssOut, MeanScoreOut, ReliabilityOu
 from verification.bootstrap import LEAST_OBSERVED_CELLS
 from verification.counts import Counts
 from verification.means import MEANS, statistic
-from verification.scores import SCORES, scores_of, values_of
+from verification.scores import SCORES, scores_of, values_of, values_of_counts
 from verification.scores.fss import FractionSums
 from verification.scores.reliability import ReliabilityBins
 from verification.sums import PPM
@@ -43,11 +43,21 @@ def cell_fields(cells: int, observed_cells: int) -> dict[str, Any]:
 
 def score_rows(rows: Iterable[SumRow]) -> list[ScoreOut]:
     """Return the counts and all scores computed from them; an undefined score is null."""
-    return [_score_row(row, row.sums) for row in rows if isinstance(row.sums, Counts)]
+    counted = [(row, row.sums) for row in rows if isinstance(row.sums, Counts)]
+    families = {row.family for row, _ in counted}
+    values = {
+        family: _values([counts for row, counts in counted if row.family == family], family) for family in families
+    }
+    return [_score_row(row, counts, values[row.family][counts]) for row, counts in counted]
 
 
-def _score_row(row: SumRow, counts: Counts) -> ScoreOut:
-    scores = values_of(counts, row.family)
+def _values(counts: Iterable[Counts], family: str) -> dict[Counts, dict[str, float | None]]:
+    """Return every score of some tables of counts, all at once: those of a forecast are a thousand."""
+    tables = list(dict.fromkeys(counts))
+    return dict(zip(tables, values_of_counts(tables, family), strict=True))
+
+
+def _score_row(row: SumRow, counts: Counts, scores: dict[str, float | None]) -> ScoreOut:
     return ScoreOut(
         model=row.model,
         lead_minutes=row.lead_minutes,

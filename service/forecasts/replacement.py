@@ -4,13 +4,14 @@ Nothing is marked: of the forecasts of one model version from the scans of one t
 So a process that ends at any point leaves either the old one, which is still found to lack scans, or the new one.
 """
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import ColumnElement, and_, exists
 from sqlalchemy.orm import aliased
 
+from ingest.store.index import Scan
 from ingest.store.live import Store
 from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import nearest
@@ -35,33 +36,42 @@ def is_current() -> ColumnElement[bool]:
     return (row.origin != "scans") | ~exists().where(and_(*same, issued_later))
 
 
-def is_outdated(forecasts: Sequence[StoredForecast], store: Store) -> bool:
-    """Return whether the forecast of a time is to be made again.
+def outdated(forecasts: Mapping[datetime, Sequence[StoredForecast]], store: Store) -> set[datetime]:
+    """Return the times whose forecast is to be made again: a scan is stored now for a field that had none.
 
     Args:
-        forecasts: those of one model and reference time, of which the last one counts.
-        store: of the scans.
+        forecasts: those of one model by reference time, of each of which the last one counts.
+        store: of the scans, which is asked once, since a look at the schedule must stay cheap.
     """
-    newest = max(forecasts, key=lambda forecast: forecast.issued_at)
-    return len(forecasts) <= MOST_REPLACED and _has_late_scans(newest, store)
-
-
-def _has_late_scans(forecast: StoredForecast, store: Store) -> bool:
-    """Return whether a scan is stored now for a field of the window that had none."""
-    if None not in forecast.input_times or not forecast.cadence_minutes:
-        return False
-    cadence, oldest = timedelta(minutes=forecast.cadence_minutes), len(forecast.input_times) - 1
-    missing = [
-        forecast.reference_time - cadence * (oldest - index)
-        for index, time in enumerate(forecast.input_times)
-        if time is None
-    ]
+    newest = [max(made, key=_issued) for made in forecasts.values() if 0 < len(made) <= MOST_REPLACED]
+    lacking = [(one, times) for one in newest if (times := _times_without_scan(one))]
+    if not lacking:
+        return set()
     near = timedelta(minutes=TOLERANCE_MINUTES)
-    scans = store.scans(product=forecast.product, start=missing[0] - near, end=missing[-1] + near)
+    start, end = min(times[0] for _, times in lacking) - near, max(times[-1] for _, times in lacking) + near
+    scans = store.scans(start=start, end=end)
+    return {one.reference_time for one, times in lacking if _has_late_scans(one, times, scans)}
+
+
+def _issued(forecast: StoredForecast) -> datetime:
+    return forecast.issued_at
+
+
+def _times_without_scan(forecast: StoredForecast) -> list[datetime]:
+    """Return the nominal times of the fields of the window that had no scan, ascending."""
+    cadence, oldest = timedelta(minutes=forecast.cadence_minutes or 0), len(forecast.input_times) - 1
+    if not cadence:
+        return []
+    times = enumerate(forecast.input_times)
+    return [forecast.reference_time - cadence * (oldest - index) for index, time in times if time is None]
+
+
+def _has_late_scans(forecast: StoredForecast, missing: Sequence[datetime], scans: Sequence[Scan]) -> bool:
+    """Return whether one of some scans is of a field of the window that had none."""
     grid_key = (forecast.source_grid or forecast.grid).key
     by_time = {
         scan.valid_time: scan
         for scan in scans
-        if scan.grid_key == grid_key and scan.valid_time not in forecast.input_times
+        if (scan.product, scan.grid_key) == (forecast.product, grid_key) and scan.valid_time not in forecast.input_times
     }
     return any(nearest(by_time, time, TOLERANCE_MINUTES, forecast.cadence_minutes) for time in missing)

@@ -20,7 +20,7 @@ from ingest.store.database import reading, writing
 from ingest.store.live import Store
 from service.forecasts.periods import Period, place_of
 from service.forecasts.records import FORECAST, StoredForecast
-from service.forecasts.replacement import is_outdated
+from service.forecasts.replacement import outdated
 from service.forecasts.tables import ForecastRow, ForecastTimeRow
 from verification.baselines import BASELINES
 
@@ -148,9 +148,9 @@ class ForecastSchedule:
             oldest = newest.valid_time
         made = self._forecasts(model, oldest)
         scans = self._store.scans(product=newest.product, start=oldest)
-        times = [(scan.valid_time, made[scan.valid_time]) for scan in reversed(scans)]
-        wanted = [(time, known) for time, known in times if not known or is_outdated(known, self._store)]
-        return [ScheduledTime(time, model, len(known)) for time, known in wanted]
+        times = [scan.valid_time for scan in reversed(scans)]
+        again = outdated({time: made[time] for time in times}, self._store)
+        return [ScheduledTime(time, model, len(made[time])) for time in times if not made[time] or time in again]
 
     def skipped(self) -> Sequence[datetime]:
         """Return the times of scans that have just become too old for a forecast, without one; oldest first."""

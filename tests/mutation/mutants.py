@@ -145,15 +145,15 @@ MUTANTS: Final = (
     # schedule: what needs a forecast, once
     Mutant(
         _schedule,
-        "for time, known in times if not known or is_outdated(known, self._store)]",
-        "for time, known in times[:1] if not known]",
+        "for time in times if not made[time] or time in again]",
+        "for time in times[:1] if not made[time]]",
         _SCHEDULE,
     ),
     Mutant(_schedule, "        if age_s <= most_s:", "        if age_s >= most_s:", _SCHEDULE),
     Mutant(_schedule, "            oldest = newest.valid_time\n", "            pass\n", _SCHEDULE),
-    Mutant(_schedule, "scan in reversed(scans)]", "scan in scans]", _SCHEDULE),
-    Mutant(_replaced, "len(forecasts) <= MOST_REPLACED and", "len(forecasts) <= 999 and", _SCHEDULE),
-    Mutant(_replaced, "max(forecasts, key=", "min(forecasts, key=", _SCHEDULE),
+    Mutant(_schedule, "for scan in reversed(scans)]", "for scan in scans]", _SCHEDULE),
+    Mutant(_replaced, "0 < len(made) <= MOST_REPLACED]", "0 < len(made) <= 999]", _SCHEDULE),
+    Mutant(_replaced, "max(made, key=", "min(made, key=", _SCHEDULE),
     Mutant(
         _maker,
         "            if known is not None and not self._catalogue.is_replaced(known):\n                return known\n",

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from core.errors import UnknownNameError
 from verification.counts import Counts, contingencies, contingency
 from verification.lead import Exceedance
-from verification.scores import value_of
+from verification.scores import value_of, values_of, values_of_counts
 from verification.scores.fss import FSS
 from verification.scores.reliability import ReliabilityBins
 from verification.sums import Sums
@@ -225,3 +225,13 @@ def test_an_event_begins_at_the_threshold_in_one_pass_too():
     found = contingencies({"a": at}, at, [1.0, 2.0], {"all": np.ones(2, bool)})
     assert found["a", "all", 1.0] == Counts(hits=2)
     assert found["a", "all", 2.0] == Counts(hits=1, correct_negatives=1)
+
+
+def test_scores_of_many_tables_are_those_of_each():
+    random = np.random.default_rng(7)
+    tables = [Counts(*map(int, random.integers(0, 900, 4))) for _ in range(20)]
+    tables += [Counts(), Counts(0, 0, 0, 9), Counts(9, 0, 0, 0), Counts(0, 4, 0, 5), Counts(0, 0, 4, 5)]
+    assert values_of_counts(tables, "counts") == [values_of(one, "counts") for one in tables]
+    assert values_of_counts([], "counts") == []
+    with pytest.raises(ValueError, match="other totals"):
+        values_of_counts(tables, "fss")

@@ -30,4 +30,5 @@ from verification.scores.base import families as families
 from verification.scores.base import scores_of as scores_of
 from verification.scores.base import value_of as value_of
 from verification.scores.base import values_of as values_of
+from verification.scores.base import values_of_counts as values_of_counts
 from verification.scores.categorical import CategoricalScore as CategoricalScore

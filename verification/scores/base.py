@@ -25,6 +25,7 @@ import numpy as np
 
 from core.arrays import Float64Field, FloatField
 from core.registry import Registry
+from verification.counts import Counts
 from verification.lead import ComparedLead
 from verification.sums import Sums
 from verification.table import Mask, SumRow
@@ -176,6 +177,22 @@ def value_of(name: str, sums: Sums) -> float | None:
 def values_of(sums: Sums, family: str) -> dict[str, float | None]:
     """Return every registered score of a family's sums by name; None where it is undefined."""
     return {name: value_of(name, sums) for name in scores_of(family)}
+
+
+def values_of_counts(counts: Sequence[Counts], family: str) -> list[dict[str, float | None]]:
+    """Return the same of many tables of counts, each score of all of them at once.
+
+    Raises:
+        ValueError: a score of the family is taken from other sums.
+    """
+    table = np.array([one.flat() for one in counts], np.float64).reshape(len(counts), len(Counts().flat()))
+    columns = {}
+    for name in scores_of(family):
+        kind = SCORES.get(name)
+        if kind.sums is not Counts:
+            raise ValueError(f"score {name!r} takes other totals than Counts")
+        columns[name] = [value if math.isfinite(value) else None for value in kind().values(table).tolist()]
+    return [{name: column[index] for name, column in columns.items()} for index in range(len(counts))]
 
 
 def window_cells(window_km: float, pixel_m: float) -> int:

@@ -220,3 +220,15 @@ def test_a_scan_that_cannot_be_read_is_not_tried_without_end(world, rain, monkey
     assert queued[0] == NOON.isoformat(), "the newest first"
     assert len(queued) == len(set(queued)) <= 4
     assert set(held.values()) == {240}
+
+
+def test_a_look_at_the_schedule_asks_once_for_late_scans_however_many_are_missing(world, rain, monkeypatch):
+    put(world, rain, *(minutes for minutes in EVERY_5 if minutes % 30 or not minutes))
+    while run(world):
+        pass
+    partial = [one for one in world.service.list(model="fading", origin="scans") if None in one.input_times]
+    assert len(partial) > 2
+    asked, scans = [], type(world.store).scans
+    monkeypatch.setattr(type(world.store), "scans", lambda store, **which: asked.append(which) or scans(store, **which))
+    world.service.schedule.queued()
+    assert len(asked) <= 2, "the scans of the schedule, and those that were missing"
