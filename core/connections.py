@@ -59,6 +59,12 @@ class Connections(BaseSettings):
             SecretStr(with_password(url.get_secret_value(), password.get_secret_value())) if url and password else url
         )
 
+    @field_validator("files_url", "files_endpoint", "files_region", "files_key_id", "files_key", mode="before")
+    @classmethod
+    def _unset_where_empty(cls, value: object) -> object:
+        """Return None for an empty text, as Compose passes a variable on that is not set."""
+        return None if value == "" else value
+
     @field_validator("files_url", mode="after")
     @classmethod
     def _with_shared_servers(cls, url: str | None, info: ValidationInfo) -> str | None:

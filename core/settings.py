@@ -21,16 +21,35 @@ REPLACED: Final = {
 }
 """Settings of earlier releases, and what has taken their place; names without the prefix."""
 
+ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
+TRACES_ENDPOINT: Final = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 TRACES_URL: Final = r"^https?://[^\s/@]+(?:/[^\s@]*)?$"
 
 
 def standard_traces_url() -> str | None:
     """Return the receiver of traces by OpenTelemetry's own variables, if it is one of OTLP over HTTP."""
-    base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").rstrip("/")
-    url = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or (base and f"{base}/v1/traces")
+    url = _standard_endpoint()
+    return url if re.match(TRACES_URL, url) and not _is_without_http() else None
+
+
+def standard_traces_problem() -> str | None:
+    """Return why no traces go to the receiver of OpenTelemetry's own variables; None if it fits, or none is named."""
+    url = _standard_endpoint()
+    if not url or re.match(TRACES_URL, url) or _is_without_http():
+        return None
+    names = [name for name in (TRACES_ENDPOINT, ENDPOINT) if os.environ.get(name)]
+    return f"{names[0]}: expected an address such as http://collector:4318, got {shown(os.environ[names[0]])}"
+
+
+def _standard_endpoint() -> str:
+    base = os.environ.get(ENDPOINT, "").rstrip("/")
+    return os.environ.get(TRACES_ENDPOINT) or (base and f"{base}/v1/traces")
+
+
+def _is_without_http() -> bool:
+    """Return whether the standard variables want no traces, or another protocol."""
     protocols = (os.environ.get(f"OTEL_EXPORTER_OTLP_{name}") for name in ("TRACES_PROTOCOL", "PROTOCOL"))
-    is_off = os.environ.get("OTEL_TRACES_EXPORTER") == "none" or next(filter(None, protocols), "") == "grpc"
-    return url if re.match(TRACES_URL, url) and not is_off else None
+    return os.environ.get("OTEL_TRACES_EXPORTER") == "none" or next(filter(None, protocols), "") == "grpc"
 
 
 class Settings(Connections, AccessSettings):

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import ConfigError
-from core.settings import Settings
+from core.settings import Settings, standard_traces_problem
 
 if TYPE_CHECKING:  # an optional package, imported where a receiver is set
     from service.telemetry.otlp import OpenSpan, Spans
@@ -28,10 +28,13 @@ def start_traces(part: str, settings: Settings) -> None:
 
     Raises:
         ConfigError: NOWCAST_TRACES_URL is set, and the packages are not installed. Where the standard variable of
-            OpenTelemetry alone names a receiver, as platforms set it for every program, that is a warning.
+            OpenTelemetry alone names a receiver, as platforms set it for every program, that is a warning, and so is
+            one without http://.
     """
     global _spans
     if settings.traces_url is None:
+        if problem := standard_traces_problem():
+            log.warning("no traces: %s", problem)
         return
     try:
         from service.telemetry.otlp import Spans

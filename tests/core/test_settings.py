@@ -186,3 +186,9 @@ def test_a_store_of_files_needs_servers_that_machines_can_share(database, broker
             settings_from_environment()
     else:
         assert settings_from_environment().files_url == "s3://rain/one"
+
+
+@pytest.mark.parametrize("name", ["URL", "ENDPOINT", "REGION", "KEY_ID", "KEY"])
+def test_an_empty_variable_of_the_store_of_files_is_unset(name, monkeypatch):
+    monkeypatch.setenv(f"NOWCAST_FILES_{name}", "")
+    assert getattr(settings_from_environment(), f"files_{name.lower()}") is None

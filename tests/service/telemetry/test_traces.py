@@ -150,6 +150,27 @@ def test_the_receiver_is_that_of_the_setting_or_of_the_standard_variables(monkey
     assert Settings().traces_url == url
 
 
+@pytest.mark.parametrize("name", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"])
+@pytest.mark.parametrize(
+    ("value", "more", "is_named"),
+    [
+        ("collector:4318", {}, True),
+        ("grpc://collector:4317", {}, True),
+        ("collector:4317", {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, False),
+        ("collector:4318", {"OTEL_TRACES_EXPORTER": "none"}, False),
+        ("", {}, False),
+    ],
+)
+def test_a_standard_receiver_without_http_is_named_at_the_start(monkeypatch, caplog, name, value, more, is_named):
+    for variable, text in {name: value, **more}.items():
+        monkeypatch.setenv(variable, text)
+    with caplog.at_level(logging.WARNING):
+        start_traces("test", Settings())
+    words = f"no traces: {name}: expected an address such as http://collector:4318, got"
+    assert (words in caplog.text) == is_named
+    assert not is_tracing()
+
+
 def test_missing_packages_stop_the_start_only_where_our_own_setting_asks_for_traces(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "service.telemetry.otlp", None)
     with pytest.raises(ConfigError, match=r"NOWCAST_TRACES_URL: expected the packages of the extra `traces`"):
