@@ -31,6 +31,7 @@ EVERYTHING: dict[str, Any] = {
     "worker": {"autoscaling": {"enabled": True}, "nodeSelector": {"pool": "cpu"}},
     "gpu": {"enabled": True, "runtimeClassName": "nvidia"},
     "ingest": {"radarClaim": "radar"},
+    "metrics": {"port": 9100, "from": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
     "networkPolicy": {"ingressFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]},
     "podAnnotations": {"c": "d"},
     "priorityClassName": "high",
@@ -39,6 +40,9 @@ EVERYTHING: dict[str, Any] = {
 
 NEEDED_VALUES = {"redis": {"url": "redis://redis:6379/0"}}
 OF_KEDA = "ScaledObject"
+SHOWN = {"worker", "worker-gpu", "alerter"}
+"""Parts that show their counters on a port of their own."""
+
 VERSIONS = ("1.27.0", "1.32.0", "1.37.0")
 PARTS = {"api": "api", "worker": "worker", "worker-gpu": "worker-gpu", "beat": "beat", "alerter": "alerter"}
 """Parts of the chart, and the service of docker-compose.yml with the same command."""
@@ -142,6 +146,9 @@ def test_every_pod_has_no_rights_a_limit_and_probes(tmp_path: Path):
         assert len(variables) == len(main["env"])
         assert variables["NOWCAST_LEAD_MINUTES"] == "120"
         assert variables["NOWCAST_DATABASE_URL"] == EVERYTHING["database"]["url"]
+        shown = {port["name"]: port["containerPort"] for port in main.get("ports", ())}
+        assert shown == ({"http": 8000} if part == "api" else {"metrics": 9100} if part in SHOWN else {})
+        assert variables.get("NOWCAST_METRICS_PORT") == ("9100" if part in SHOWN else None)
         mounts = {mount["name"]: mount["mountPath"] for mount in main["volumeMounts"]}
         assert mounts["secrets"] == variables["NOWCAST_CREDENTIALS"]
         assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
@@ -166,9 +173,9 @@ def test_the_gpu_pool_and_the_scaling_by_queue_age_are_off_unless_switched_on(tm
 
 
 @pytest.mark.long
-def test_the_policies_let_requests_in_to_the_api_alone(tmp_path: Path):
+def test_the_policies_let_requests_in_to_the_api_and_prometheus_to_the_counters(tmp_path: Path):
     policies = [one["spec"] for one in drawn(tmp_path, EVERYTHING) if one["kind"] == "NetworkPolicy"]
-    everything, api = policies
+    everything, api, metrics = policies
     assert "app.kubernetes.io/component" not in everything["podSelector"]["matchLabels"]
     assert everything["policyTypes"] == ["Ingress", "Egress"]
     assert "ingress" not in everything
@@ -176,6 +183,11 @@ def test_the_policies_let_requests_in_to_the_api_alone(tmp_path: Path):
     assert api["ingress"] == [
         {"ports": [{"port": "http", "protocol": "TCP"}], "from": EVERYTHING["networkPolicy"]["ingressFrom"]}
     ]
+    assert metrics["ingress"] == [
+        {"ports": [{"port": "metrics", "protocol": "TCP"}], "from": EVERYTHING["metrics"]["from"]}
+    ]
+    (parts,) = metrics["podSelector"]["matchExpressions"]
+    assert set(parts["values"]) == SHOWN
     assert {port["port"] for rule in everything["egress"] for port in rule["ports"]} == {53, 443, 6379, 5432}
 
 
@@ -209,7 +221,8 @@ def test_more_than_one_api_or_worker_needs_a_database_server(tmp_path: Path):
         found = deployments(drawn(tmp_path, values))
         assert [found[part]["spec"]["replicas"] for part in parts] == [count, count]
     refused: list[dict[str, Any]] = [{part: {"replicas": 2}} for part in parts]
-    for values in (*refused, {"worker": {"autoscaling": {"enabled": True}}}, {"files": {"url": "s3://rain/nowcast"}}):
+    refused += [{"worker": {"autoscaling": {"enabled": True}}}, {"gpu": {"enabled": True}}]
+    for values in (*refused, {"files": {"url": "s3://rain/nowcast"}}):
         done = helm("template", "rain", values=values, folder=tmp_path)
         assert done.returncode != 0
         assert "database.url" in done.stderr

@@ -48,6 +48,7 @@ part for `service.healthcheck`), replicas, recreate (one at a time, never two), 
 */}}
 {{- define "nowcast.deployment" -}}
 {{- $root := .root -}}
+{{- $metrics := ternary (int $root.Values.metrics.port) 0 (has .check (list "worker" "alerts")) -}}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -141,6 +142,10 @@ spec:
             {{- range $name, $value := $root.Values.settings }}
             - {name: {{ $name }}, value: {{ $value | quote }}}
             {{- end }}
+            {{- if $metrics }}
+            - {name: NOWCAST_METRICS_PORT, value: {{ $metrics | quote }}}
+            - {name: NOWCAST_HOST, value: "0.0.0.0"}
+            {{- end }}
             {{- with .env }}
             {{- . | nindent 12 }}
             {{- end }}
@@ -160,6 +165,10 @@ spec:
             periodSeconds: 15
             timeoutSeconds: 10
           {{- else }}
+          {{- if $metrics }}
+          ports:
+            - {name: metrics, containerPort: {{ $metrics }}}
+          {{- end }}
           startupProbe:
             exec: {command: [python, -m, service.healthcheck, {{ .check }}]}
             periodSeconds: 10
