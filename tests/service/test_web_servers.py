@@ -1,15 +1,14 @@
 """deploy/nginx and deploy/caddy: the files as they are, run by the real servers, with the service behind them.
 
-Only names, ports and the files of the certificate are replaced. `apt install nginx caddy` installs both on Debian.
+`apt install nginx caddy` installs both on Debian.
 """
 
 import json
-import shutil
-import signal
-import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,13 @@ import httpx2
 import pytest
 
 from service.process.broker import free_port
-from tests.end_to_end.stack import ROOT, end
+from tests.end_to_end.stack import ROOT
 from tests.service.api_support import fill, service_at
 from tests.service.live import served
-from tests.waiting import PATIENCE_S, wait_until
+from tests.web_servers import LOOPBACK, NAME, client_of, get, in_front, make_certificate, nginx, program
 
 pytestmark = pytest.mark.long
 
-NAME = "rain.example.org"
-LOOPBACK = "127.0.0.1"
 SERVERS = ("nginx", "caddy")
 FORGED = {
     "X-Forwarded-For": "127.0.0.1",
@@ -34,44 +31,11 @@ FORGED = {
     "X-Forwarded-Prefix": "/evil",
     "Forwarded": "for=127.0.0.1;host=evil.example;proto=http",
 }
-NGINX = """
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-{servers}
-}}
-"""
-
-
-def program(name: str) -> str:
-    """The path of a server's program; Debian's stands where users have no path to it."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed: `apt install {name}`")
-    return found
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate and its key for the name of the files and for this machine."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("certificate")
-    chain, key = folder / "fullchain.pem", folder / "privkey.pem"
-    names = f"subjectAltName=DNS:{NAME},IP:{LOOPBACK}"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", f"/CN={NAME}", "-addext", names, "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(command, check=True, capture_output=True)
-    return chain, key
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
 @pytest.fixture(scope="module")
@@ -84,96 +48,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url.removeprefix("http://")
 
 
-@contextmanager
-def running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    with (folder / "server.log").open("wb") as log:
-        environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder, env=environment)
-    try:
-        wait_until(lambda: _listens(port), "port", lambda: (folder / "server.log").read_text(), process=process)
-        yield
-    finally:
-        end(process, signal.SIGTERM, PATIENCE_S)
-
-
-def _listens(port: int) -> bool:
-    try:
-        httpx2.get(f"http://{LOOPBACK}:{port}/", timeout=PATIENCE_S)
-    except (httpx2.ConnectError, httpx2.ConnectTimeout):
-        return False
-    except httpx2.HTTPError:
-        return True
-    return True
-
-
-@contextmanager
-def nginx(servers: str, port: int, folder: Path) -> Iterator[None]:
-    found, file = program("nginx"), folder / "nginx.conf"
-    file.write_text(NGINX.format(folder=folder, servers=servers))
-    with running([found, "-p", str(folder), "-e", "stderr", "-c", str(file)], port, folder):
-        yield
-
-
-@contextmanager
-def in_front(name: str, address: str, certificate: tuple[Path, Path], folder: Path) -> Iterator[tuple[int, int]]:
-    """The server with its file of `deploy`; gives the ports of HTTPS and HTTP, 0 where the test has none."""
-    chain, key = certificate
-    secure, plain = free_port(LOOPBACK), free_port(LOOPBACK)
-    if name == "nginx":
-        text = (ROOT / "deploy" / "nginx" / "nowcast.conf").read_text()
-        replaced = {
-            "127.0.0.1:8000": address,
-            "    listen [::]:80;\n": "",
-            "    listen [::]:443 ssl;\n": "",
-            "listen 80;": f"listen {LOOPBACK}:{plain};",
-            "listen 443 ssl;": f"listen {LOOPBACK}:{secure} ssl;",
-            "/etc/ssl/nowcast/fullchain.pem": str(chain),
-            "/etc/ssl/nowcast/privkey.pem": str(key),
-        }
-        with nginx(_replaced(text, replaced), plain, folder):
-            yield secure, plain
-        return
-    text = (ROOT / "deploy" / "caddy" / "Caddyfile").read_text()
-    site = (
-        f"{{\n\tadmin off\n\tauto_https off\n}}\nhttps://{NAME}:{secure} {{\n\ttls {chain} {key}\n\tbind {LOOPBACK}\n"
-    )
-    file = folder / "Caddyfile"
-    file.write_text(
-        _replaced(
-            text,
-            {
-                "\treverse_proxy {$UPSTREAM:127.0.0.1:8000}": f"\treverse_proxy {address}",
-                f"\n{{$SITE:{NAME}}} {{\n": f"\n{site}",
-            },
-        )
-    )
-    command = [program("caddy"), "run", "--config", str(file), "--adapter", "caddyfile"]
-    with running(command, secure, folder):
-        yield secure, 0
-
-
-def _replaced(text: str, words: dict[str, str]) -> str:
-    for old, new in words.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
-
-
-def client_of(port: int, certificate: tuple[Path, Path]) -> httpx2.Client:
-    """A client of the public name; the name stands for this machine."""
-    context = ssl.create_default_context(cafile=str(certificate[0]))
-    headers = {"Host": f"{NAME}:{port}"}
-    return httpx2.Client(base_url=f"https://{LOOPBACK}:{port}", verify=context, headers=headers, timeout=PATIENCE_S)
-
-
-def get(client: httpx2.Client, path: str, **options: Any) -> httpx2.Response:
-    return client.get(path, extensions={"sni_hostname": NAME}, **options)
-
-
 @pytest.mark.parametrize("name", SERVERS)
 def test_links_are_public_and_nothing_of_a_client_is_believed(name, address, certificate, tmp_path):
     with (
-        in_front(name, address, certificate, tmp_path) as (secure, plain),
+        in_front(name, [address], certificate, tmp_path) as (secure, plain),
         client_of(secure, certificate) as client,
     ):
         public = f"https://{NAME}:{secure}"
@@ -201,12 +79,54 @@ def test_links_are_public_and_nothing_of_a_client_is_believed(name, address, cer
 @pytest.mark.parametrize("name", SERVERS)
 def test_events_go_out_at_once(name, address, certificate, tmp_path):
     with (
-        in_front(name, address, certificate, tmp_path) as (secure, _),
+        in_front(name, [address], certificate, tmp_path) as (secure, _),
         client_of(secure, certificate) as client,
         client.stream("GET", "/events", extensions={"sni_hostname": NAME}) as answer,
     ):
         assert answer.status_code == 200
         assert next(answer.iter_bytes())  # a buffered stream would give nothing until it ends
+
+
+@contextmanager
+def starting_api() -> Iterator[str]:
+    """Host and port of a server that answers 503, as an API does until it has opened its stores."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"{LOOPBACK}:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("other", ["starts", "is away"])
+def test_no_client_sees_that_one_of_two_apis_starts_or_is_away(other, address, certificate, tmp_path):
+    with starting_api() as starting:
+        first = starting if other == "starts" else f"{LOOPBACK}:{free_port(LOOPBACK)}"
+        with (
+            in_front("nginx", [first, address], certificate, tmp_path) as (secure, _),
+            client_of(secure, certificate) as client,
+        ):
+            assert {get(client, "/nowcast/latest").status_code for _ in range(10)} == {200}
+
+
+def test_what_no_api_can_answer_is_their_503_and_shuts_none_out(address, certificate, tmp_path):
+    with (
+        starting_api() as one,
+        starting_api() as two,
+        in_front("nginx", [one, two], certificate, tmp_path) as (secure, _),
+        client_of(secure, certificate) as client,
+    ):
+        assert [get(client, "/nowcast/latest").status_code for _ in range(6)] == [503] * 6
 
 
 @pytest.mark.parametrize(
