@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from ingest.store.database import open_engine, reading
 from ingest.store.tables import Base
@@ -25,7 +25,7 @@ from service.alerts.tables import DeliveryRow, EvaluationRow, RuleEventRow, Rule
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.records import StoredForecast
 from tests.end_to_end.receivers import Accepted
-from tests.end_to_end.stack import Stack, fetch
+from tests.end_to_end.stack import Stack
 from tests.service.alerts.playing import PlainRule, fields_of_file, frames_of
 
 BACK_WITHIN_S = 300.0
@@ -38,11 +38,34 @@ def home_of(stack: Stack) -> Path:
     return home
 
 
-def post_rules(stack: Stack, sent: Sequence[Mapping[str, Any]], targets: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Create rules with these receivers; their ids."""
+@dataclass(frozen=True)
+class Records:
+    """What a service has stored, read from outside: its forecasts, and the database of its rules."""
+
+    catalogue: Catalogue
+    rules: Engine
+
+
+def records_of(stack: Stack) -> Records:
+    home = home_of(stack)
+    return Records(Catalogue(home), open_engine(f"sqlite:///{home / 'rules.sqlite'}"))
+
+
+def post_rules(
+    post: Callable[[Mapping[str, Any]], tuple[int, bytes]],
+    sent: Sequence[Mapping[str, Any]],
+    targets: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    """Create rules with these receivers; their ids.
+
+    Args:
+        post: sends a rule and returns status and body.
+        sent: the rules.
+        targets: receivers of each.
+    """
     ids = []
     for one in sent:
-        status, body = fetch(f"{stack.url}/rules", {**one, "targets": list(targets)})
+        status, body = post({**one, "targets": list(targets)})
         assert status == 201, body
         ids.append(json.loads(body)["rule_id"])
     return ids
@@ -107,50 +130,52 @@ class Killer:
             self.problem = err
 
 
-def rows_of(home: Path, model: type[Base], *columns: Any) -> list[Any]:
+def rows_of(records: Records, model: type[Base], *columns: Any) -> list[Any]:
     """All rows of a table of rules, or some of their columns."""
-    engine = open_engine(f"sqlite:///{home / 'rules.sqlite'}")
-    with reading(engine) as connection:
+    with reading(records.rules) as connection:
         return list(connection.execute(select(*columns) if columns else select(model.__table__)))
 
 
-def open_messages(home: Path) -> int:
-    return sum(row.state in ("waiting", "sending") for row in rows_of(home, DeliveryRow, DeliveryRow.state))
+def open_messages(records: Records) -> int:
+    return sum(row.state in ("waiting", "sending") for row in rows_of(records, DeliveryRow, DeliveryRow.state))
 
 
-def evaluated(home: Path, part: str) -> dict[datetime, str]:
+def evaluated(records: Records, part: str) -> dict[datetime, str]:
     """Id of the forecast with which the rules of a part were evaluated, by reference time."""
     columns = (EvaluationRow.reference_time, EvaluationRow.part, EvaluationRow.forecast_id)
-    return {row.reference_time: row.forecast_id for row in rows_of(home, EvaluationRow, *columns) if row.part == part}
+    return {
+        row.reference_time: row.forecast_id for row in rows_of(records, EvaluationRow, *columns) if row.part == part
+    }
 
 
-def settle(stack: Stack, home: Path, newest: Callable[[], datetime | None], within_s: float) -> None:
-    """Wait until the rules were evaluated with the newest forecast, and no message waits."""
-
-    def is_settled() -> bool:
-        last = newest()
-        done = last is not None and all(last in evaluated(home, part) for part in ("rates", "sums"))
-        time.sleep(PAUSE_S)
-        return done and open_messages(home) == 0
-
-    stack.wait_until(is_settled, "end of all messages", within_s)
+def is_settled(records: Records, newest: Callable[[], datetime | None]) -> bool:
+    """Whether the rules were evaluated with the newest forecast, and no message waits."""
+    last = newest()
+    done = last is not None and all(last in evaluated(records, part) for part in ("rates", "sums"))
+    time.sleep(PAUSE_S)
+    return done and open_messages(records) == 0
 
 
-def scheduled(home: Path, model: str = "default") -> list[StoredForecast]:
+def settle(stack: Stack, records: Records, newest: Callable[[], datetime | None], within_s: float) -> None:
+    """Wait until all is done with the newest forecast."""
+    stack.wait_until(lambda: is_settled(records, newest), "end of all messages", within_s)
+
+
+def scheduled(records: Records, model: str = "default") -> list[StoredForecast]:
     """The scheduled forecasts of the model, ascending."""
-    found = Catalogue(home).select(origin="scans", limit=100_000)
+    found = records.catalogue.select(origin="scans", limit=100_000)
     return sorted((one for one in found if one.requested_model == model), key=lambda one: one.reference_time)
 
 
-def assert_delivered_once(home: Path, received: Mapping[str, Accepted]) -> dict[str, Any]:
+def assert_delivered_once(records: Records, received: Mapping[str, Accepted]) -> dict[str, Any]:
     """Every event is at every receiver once, in the order of its rule; the numbers.
 
     Args:
-        home: live store.
+        records: of the service.
         received: by kind of target.
     """
-    deliveries = rows_of(home, DeliveryRow)
-    events = {row.id: row for row in rows_of(home, RuleEventRow)}
+    deliveries = rows_of(records, DeliveryRow)
+    events = {row.id: row for row in rows_of(records, RuleEventRow)}
     assert Counter(row.state for row in deliveries) == {"sent": len(deliveries)}
     assert len(deliveries) == len(events) * len(received)
     counts: dict[str, Any] = {"events": len(events), "kinds": dict(Counter(row.kind for row in events.values()))}
@@ -168,21 +193,24 @@ def assert_delivered_once(home: Path, received: Mapping[str, Accepted]) -> dict[
     return counts
 
 
-def assert_events_are_those_of_a_plain_script(home: Path, sent: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def assert_events_are_those_of_a_plain_script(
+    records: Records, sent: Mapping[str, Mapping[str, Any]], since: datetime | None = None
+) -> dict[str, Any]:
     """Events and outcomes of all rules against `PlainRule` on the stored files; the numbers.
 
     Args:
-        home: live store.
+        records: of the service.
         sent: the rules by id, from the first evaluated forecast on.
+        since: reference time of that forecast; None: the first one that was made.
     """
-    forecasts = {one.id: one for one in scheduled(home)}
-    times = evaluated(home, "rates")
-    assert times == evaluated(home, "sums")
+    forecasts = {one.id: one for one in scheduled(records) if since is None or one.reference_time >= since}
+    times = evaluated(records, "rates")
+    assert times == evaluated(records, "sums")
     assert set(times) == {one.reference_time for one in forecasts.values()}, "a forecast was left out"
     grid = next(iter(forecasts.values())).grid
     cells = AreaCells(Regions())
     plain = {}
-    for row in rows_of(home, RuleRow):
+    for row in rows_of(records, RuleRow):
         rule = AlertRule.of(row.id, row.revision, row.definition)
         (found,) = cells.of(grid, {rule.area_key: rule.area})
         plain[row.id] = PlainRule(sent[row.id], [divmod(int(cell), grid.width) for cell in found])
@@ -191,11 +219,11 @@ def assert_events_are_those_of_a_plain_script(home: Path, sent: Mapping[str, Map
         for one in plain.values():
             one.look(at, fields, window)
     happened: dict[str, list[tuple[str, datetime]]] = defaultdict(list)
-    for row in sorted(rows_of(home, RuleEventRow), key=lambda row: row.number):
+    for row in sorted(rows_of(records, RuleEventRow), key=lambda row: row.number):
         happened[row.rule_id].append((row.kind, row.reference_time))
     for rule_id, one in plain.items():
         assert happened.get(rule_id, []) == one.events, sent[rule_id]
-    for state in rows_of(home, RuleStateRow):
+    for state in rows_of(records, RuleStateRow):
         counted = (state.hits, state.false_alarms, state.unknown, state.misses)
         expected = plain[state.rule_id].outcomes
         assert counted == tuple(expected[name] for name in ("hit", "false_alarm", "unknown", "miss")), sent[
@@ -213,3 +241,10 @@ def assert_events_are_those_of_a_plain_script(home: Path, sent: Mapping[str, Map
         "rules_with_events": sum(bool(one.events) for one in plain.values()),
         "outcomes": dict(outcomes),
     }
+
+
+def assert_announced(arrivals: Accepted, forecasts: Sequence[StoredForecast]) -> dict[str, int]:
+    """Each forecast has its WIS2 notification, and nothing else has one; the numbers."""
+    announced = {one["properties"]["data_id"].rpartition("_")[2] for one in arrivals.documents.values()}
+    assert announced == {one.id for one in forecasts}
+    return {"accepted": len(arrivals.documents), "copies": sum(arrivals.copies.values())}

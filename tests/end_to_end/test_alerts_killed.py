@@ -1,6 +1,7 @@
 """Alerts while the process of rules and the worker are killed: each event is delivered, no key is accepted twice."""
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from tests.end_to_end import twelve_hours
 from tests.end_to_end.alert_run import (
     Killer,
     assert_delivered_once,
-    home_of,
     post_rules,
+    records_of,
     rows_of,
     scheduled,
     settle,
 )
 from tests.end_to_end.receivers import http_receiver
-from tests.end_to_end.stack import running_stack
+from tests.end_to_end.stack import fetch, running_stack
 from tests.end_to_end.twelve_hours import newest_scan
 from tests.service.alerts.playing import sent_rules
 
@@ -43,18 +44,19 @@ def test_twenty_kills_lose_no_event_and_no_key_is_accepted_twice(tmp_path: Path,
         running_stack(tmp_path, "--speed", "30", environment=environment) as stack,
     ):
         stack.first_forecast()
-        post_rules(stack, busy_rules(), [{"kind": "webhook", "url": url}])
-        killer = Killer(stack, ("alerts", "worker"), (0.5, 6.0), MOST_KILLS, lambda: len(scheduled(home_of(stack))))
+        post_rules(partial(fetch, stack.url + "/rules"), busy_rules(), [{"kind": "webhook", "url": url}])
+        records = records_of(stack)
+        killer = Killer(stack, ("alerts", "worker"), (0.5, 6.0), MOST_KILLS, lambda: len(scheduled(records)))
         killer.start()
 
         def is_enough() -> bool:  # a fast machine has killed twenty times before much has happened: it goes on
-            return killer.killed.total() >= KILLS and len(rows_of(home_of(stack), RuleEventRow)) > RULES
+            return killer.killed.total() >= KILLS and len(rows_of(records, RuleEventRow)) > RULES
 
         stack.wait_until(lambda: is_enough() or killer.is_done, "twenty kills and enough events", within_s=1200)
         killer.stop()
         stack.send("radar", signal.SIGSTOP)
-        settle(stack, home_of(stack), lambda: newest_scan(stack), within_s=300)
-        counts = assert_delivered_once(home_of(stack), {"webhook": accepted})
+        settle(stack, records, lambda: newest_scan(stack), within_s=300)
+        counts = assert_delivered_once(records, {"webhook": accepted})
     assert killer.killed.total() >= KILLS
     assert counts["events"] > RULES
     with capsys.disabled():

@@ -13,8 +13,9 @@ import pytest
 
 from ingest.synthetic import weather
 from tests.end_to_end.clock import Clock, clock_library
+from tests.end_to_end.forecast_checks import assert_counts_are_those_of_the_files, assert_each_forecast_once
 from tests.end_to_end.stack import Stack, fetch, land, running_stack
-from tests.end_to_end.test_outages import assert_counts_are_those_of_the_files, assert_each_forecast_once
+from tests.end_to_end.test_outages import stores_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.long]
 
@@ -74,6 +75,6 @@ def test_a_clock_that_is_stepped_by_a_minute(tmp_path: Path, library: Path):
         stack.wait_until(
             lambda: stack.get("/verification")["scores"], "scores of the first forecasts", within_s=CYCLE_S
         )
-        made = assert_each_forecast_once(stack)
+        made = assert_each_forecast_once(*stores_of(stack))
         assert {frame.valid_time for frame in coming} <= {forecast.reference_time for forecast in made}
-        assert assert_counts_are_those_of_the_files(stack, made) >= 1
+        assert assert_counts_are_those_of_the_files(*stores_of(stack), made) >= 1

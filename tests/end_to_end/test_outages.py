@@ -3,32 +3,29 @@
 import http.client
 import os
 import random
-import re
 import signal
 import subprocess
 import time
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import xarray as xr
-from scores.categorical import BinaryContingencyManager
-from sqlalchemy import func, select
 
-from core.settings import Settings
-from ingest.store.database import reading
 from ingest.store.live import Store
 from ingest.synthetic import weather
-from ingest.windows.regrid import onto
 from service.forecasts.catalogue import Catalogue
-from service.forecasts.records import StoredForecast
-from service.forecasts.tables import ScoredLeadRow, ScoreSumsRow
 from service.process.broker import embedded
+from tests.end_to_end.forecast_checks import (
+    MODELS,
+    assert_counts_are_those_of_the_files,
+    assert_each_forecast_once,
+    computed_twice,
+)
 from tests.end_to_end.stack import Stack, fetch, land, running_stack
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -39,9 +36,6 @@ KILLS = 20
 BACK_WITHIN_S = 90.0
 MISSED = 3
 """Scans that land while the queue is away."""
-
-MADE = re.compile(r"forecast made by .*?\bforecast_id=([0-9a-f-]{36})")
-MODELS = {"default", "persistence", "extrapolation"}
 
 
 def stores_of(stack: Stack) -> tuple[Store, Catalogue]:
@@ -78,60 +72,6 @@ def kill_and_await_another(stack: Stack, part: str) -> None:
     stack.wait_until(lambda: stack.parts().get(part, pid) != pid, f"{part} in its place", within_s=BACK_WITHIN_S)
 
 
-def assert_each_forecast_once(stack: Stack) -> list[StoredForecast]:
-    """Every scan from the first forecast's to the last's has the model's forecast and the baselines', each once."""
-    store, catalogue = stores_of(stack)
-    made = catalogue.select(origin="scans", limit=100_000)
-    times = sorted({forecast.reference_time for forecast in made})
-    scans = [scan.valid_time for scan in store.scans(start=times[0], end=times[-1])]
-    assert len(scans) == len(set(scans))
-    assert times == scans, f"no forecast of {sorted(set(scans) - set(times))}"
-    each = Counter((forecast.reference_time, forecast.model) for forecast in made)
-    assert set(each.values()) == {1}
-    assert not set(product(times, MODELS)) - each.keys()
-    for forecast in made:
-        assert np.isfinite(forecast.rate_mmh_THW).any()
-    return list(made)
-
-
-def assert_counts_are_those_of_the_files(stack: Stack, made: list[StoredForecast]) -> int:
-    """The stored sums of the four counts against the package `scores` on the stored files; the number of leads."""
-    store, catalogue = stores_of(stack)
-    expected: dict[tuple[str, int, float], np.ndarray] = {}
-    compared = set()
-    with reading(catalogue.engine) as connection:
-        entered = set(
-            connection.execute(select(ScoredLeadRow.reference_time, ScoredLeadRow.lead_minutes).distinct()).all()
-        )
-        columns = [func.sum(getattr(ScoreSumsRow, f"value_{number}")) for number in range(4)]
-        key = (ScoredLeadRow.model, ScoredLeadRow.lead_minutes, ScoreSumsRow.threshold_mmh)
-        of_counts = (ScoreSumsRow.family == "counts") & (ScoreSumsRow.mask == "all")
-        joined = select(*key, *columns).join_from(ScoredLeadRow, ScoreSumsRow).where(of_counts)
-        sums = connection.execute(joined.group_by(*key))
-        stored = {tuple(row[:3]): np.array(row[3:]) for row in sums}
-    scans = {scan.valid_time: scan for scan in store.scans()}
-    for forecast in made:
-        for lead, minutes in enumerate(forecast.lead_minutes):
-            valid_time = forecast.reference_time + timedelta(minutes=minutes)
-            if (forecast.reference_time, minutes) not in entered:
-                continue
-            frame = store.load(scans[valid_time])
-            observed_HW = xr.DataArray(onto(frame.rate_mmh_HW[None], frame.grid, forecast.grid)[0])
-            predicted_HW = xr.DataArray(forecast.rate_mmh_THW[lead])
-            seen_HW = observed_HW.notnull() & predicted_HW.notnull()
-            compared.add((forecast.reference_time, minutes))
-            for threshold in Settings().thresholds_mmh:
-                events = ((field_HW >= threshold).where(seen_HW) for field_HW in (predicted_HW, observed_HW))
-                counts = BinaryContingencyManager(*events).get_counts()
-                four = [int(counts[name]) for name in ("tp_count", "fn_count", "fp_count", "tn_count")]
-                place = forecast.model, minutes, threshold
-                expected[place] = expected.get(place, np.zeros(4, int)) + np.array(four)
-    assert stored.keys() == expected.keys()
-    for place, expected_sums in expected.items():
-        np.testing.assert_array_equal(stored[place], expected_sums, err_msg=str(place))
-    return len(compared)
-
-
 def test_twenty_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
     """Each part in turn and at random moments, at 30 times the speed of the radar."""
     chance = random.Random(2026)
@@ -151,9 +91,9 @@ def test_twenty_random_kills_lose_nothing_and_double_nothing(tmp_path: Path):
             lambda: newest_forecast(stack) == newest_scan(stack), "forecast of the last scan", within_s=BACK_WITHIN_S
         )
         stack.wait_until(lambda: with_baselines(stack), "baselines of all forecasts", within_s=BACK_WITHIN_S)
-        made = assert_each_forecast_once(stack)
-        assert assert_counts_are_those_of_the_files(stack, made) >= 5
-        assert sum(computed_twice(stack).values()) <= KILLS, "work is done again only where a kill has cut it off"
+        made = assert_each_forecast_once(*stores_of(stack))
+        assert assert_counts_are_those_of_the_files(*stores_of(stack), made) >= 5
+        assert sum(computed_twice(stack.log()).values()) <= KILLS, "work is done again only where a kill has cut it off"
 
 
 def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
@@ -188,7 +128,7 @@ def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
             stack.wait_until(lambda: wanted <= times_of(catalogue), "forecast of every scan", within_s=PATIENCE_S)
             made = catalogue.select(origin="scans", start=first, limit=100_000)
             assert set(Counter((one.reference_time, one.model) for one in made).values()) == {1}
-            assert not computed_twice(stack)
+            assert not computed_twice(stack.log())
     finally:
         server.kill()
         server.wait()
@@ -197,13 +137,6 @@ def test_a_queue_that_is_away_for_half_a_minute(tmp_path: Path):
 def times_of(catalogue: Catalogue) -> set[datetime]:
     """The reference times of the scheduled model's forecasts."""
     return {one.reference_time for one in catalogue.select(origin="scans", model="default", limit=100_000)}
-
-
-def computed_twice(stack: Stack) -> dict[str, int]:
-    """How often a forecast was computed beyond the first time: a catalogue cannot show it, since it keeps one row."""
-    made = Counter(match[1] for match in MADE.finditer(stack.log()))
-    assert made, "the log has no line of a forecast that was made"
-    return {name: count - 1 for name, count in made.items() if count > 1}
 
 
 def _half_a_minute_without(stack: Stack) -> None:
