@@ -141,6 +141,8 @@ class Backend:
         self._after_warm("warming up for uploads failed", self._load_for_uploads)
 
     def _backfill(self) -> None:
+        if self.settings.redis_url is not None:
+            return  # a worker does it: two APIs that start would compute the same baselines
         self.service.baselines.backfill(self.service.verified_since())
 
     def _load_for_uploads(self) -> None:

@@ -36,7 +36,13 @@ log = logging.getLogger(__name__)
 
 
 class BaselineBackfill:
-    """Computes missing baselines in one thread, which starts with the first scheduled forecast."""
+    """Computes missing baselines in one thread, which starts with the first scheduled forecast.
+
+    Attributes:
+        claim: whether no other process has begun the baselines of a forecast a moment ago.
+    """
+
+    claim: Callable[[StoredForecast], bool] = staticmethod(lambda _: True)
 
     def __init__(self, catalogue: Catalogue, maker: Maker) -> None:
         self._catalogue = catalogue
@@ -105,8 +111,9 @@ class BaselineBackfill:
         for forecast in self.missing(since):
             if done and (monotonic() >= ends_at or gives_way()):
                 break
-            self.compute(forecast)
-            done += 1
+            if self.claim(forecast):
+                self.compute(forecast)
+                done += 1
         return done
 
     def make_again(self) -> int:

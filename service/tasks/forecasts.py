@@ -19,6 +19,7 @@ from ingest.store.progress import Part, ProgressRecorder, last_progress
 from service.access.copies import copy_when_old
 from service.forecasts.member_maker import lacks_members, make_members
 from service.forecasts.nowcast import NowcastService
+from service.forecasts.records import StoredForecast
 from service.forecasts.retention import sweep_forecasts
 from service.forecasts.schedule import ScheduledTime
 from service.inference.request_scope import request_scope
@@ -89,7 +90,14 @@ baselines_patience: Final = Patience(SCORES_WAIT_S)
 @cache
 def service() -> NowcastService:
     """Return the service of this process; it loads each model once."""
-    return NowcastService.from_settings(get_settings())
+    made = NowcastService.from_settings(get_settings())
+    made.baselines.claim = claim_baselines
+    return made
+
+
+def claim_baselines(forecast: StoredForecast) -> bool:
+    """Return whether no other worker has begun the baselines of a forecast within the limit of a task."""
+    return is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s))
 
 
 def record(part: Part) -> None:
@@ -137,7 +145,7 @@ def make_baselines_task() -> str | None:
         return None
     baselines_patience.had_its_time()
     for forecast in service().baselines.missing(service().verified_since(), limit=MOST_LACKING):
-        if is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s)):
+        if claim_baselines(forecast):
             service().baselines.compute(forecast)
             return forecast.id
     return None

@@ -23,12 +23,14 @@ class Machine:
         home: its folder.
         environment: of its processes.
         root: the checkout whose code runs.
+        release: end of the names of the logs.
         processes: by part.
     """
 
     home: Path
     environment: Mapping[str, str]
     root: Path = ROOT
+    release: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start(self, name: str, *command: str) -> None:
@@ -43,11 +45,11 @@ class Machine:
             )
 
     def log_file(self, name: str) -> Path:
-        return self.home.parent / f"{self.home.name}-{name}.log"
+        return self.home.parent / f"{self.home.name}-{name}{self.release}.log"
 
-    def log(self) -> str:
-        """What all of its parts printed so far."""
-        files = sorted(self.home.parent.glob(f"{self.home.name}-*.log"))
+    def log(self, release: str = "") -> str:
+        """What all of its parts printed so far, or those of one release."""
+        files = sorted(self.home.parent.glob(f"{self.home.name}-*{release}.log"))
         return "\n".join(file.read_text(errors="replace") for file in files)
 
     def stop(self, name: str | None = None, grace_s: float = 30) -> None:

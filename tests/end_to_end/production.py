@@ -35,6 +35,9 @@ ENDED: Final = ("beat", "ingest", "alerter", "worker", "api")
 """The order in which the parts of a machine are stopped: what sends work first."""
 
 GRACE_S: Final = 120.0
+AFTER: Final = "-after"
+"""End of the names of logs after the upgrade."""
+
 PAUSE_S: Final = 0.5
 LONGEST_WAIT_S: Final = 3600.0
 READY: Final = " ready."
@@ -130,8 +133,8 @@ class Production:
         done = subprocess.run(command, cwd=machine.root, env=environment, capture_output=True, text=True, check=True)
         self.key = done.stdout.strip()
 
-    def log(self) -> str:
-        return "\n".join(machine.log() for machine in self.machines)
+    def log(self, release: str = "") -> str:
+        return "\n".join(machine.log(release) for machine in self.machines)
 
     def start_again(self) -> None:
         """Start the parts again that have ended by themselves, as systemd does."""
@@ -159,9 +162,9 @@ class Production:
             began_s = time.monotonic()
             for part in ENDED:
                 self._stop(machine, part)
-            machine.root, before = root, _ready(machine)
+            machine.root, machine.release = root, AFTER
             self._start(machine, (*PARTS, *LATER))
-            self._await_parts(machine, port, before)
+            self._await_parts(machine, port)
             away_s[machine.home.name] = round(time.monotonic() - began_s, 1)
         return away_s
 
@@ -170,12 +173,12 @@ class Production:
         machine.stop(part, GRACE_S)
         self.stopped[f"{part} ended with {process.returncode}"] += 1
 
-    def _await_parts(self, machine: Machine, port: int, before: int) -> None:
+    def _await_parts(self, machine: Machine, port: int) -> None:
         """Wait until the API of a machine answers, and its worker takes tasks."""
         url = f"http://{LOOPBACK}:{port}/nowcast/latest"
         name = machine.home.name
         self.wait_until(lambda: fetch(url)[0] == 200, f"answer of the API of {name}")
-        self.wait_until(lambda: _ready(machine) > before, f"worker of {name}")
+        self.wait_until(lambda: _is_ready(machine), f"worker of {name}")
 
     def settings(self, home: Path) -> Settings:
         """Settings of a reader from outside, with a cache of its own."""
@@ -184,10 +187,8 @@ class Production:
         return Settings(home=home, redis_url=self.environment["NOWCAST_REDIS_URL"], **values)
 
 
-def _ready(machine: Machine) -> int:
-    """How often the worker of a machine has started."""
-    log = machine.log_file("worker")
-    return log.read_text(errors="replace").count(READY) if log.exists() else 0
+def _is_ready(machine: Machine) -> bool:
+    return READY in machine.log_file("worker").read_text(errors="replace")
 
 
 @contextmanager

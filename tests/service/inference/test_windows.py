@@ -129,6 +129,17 @@ def test_a_process_that_ended_in_between_loses_nothing(world, open_world, window
     assert restarted.service.baselines.backfill() == 0
 
 
+def test_baselines_that_another_process_has_begun_are_left_to_it(world, window_frames):
+    world.put(*window_frames)
+    forecast = world.service.forecast_stored(with_baselines=False)
+    begun = {forecast.id}
+    world.service.baselines.claim = lambda one: one.id not in begun
+    assert world.service.baselines.backfill() == 0
+    assert models_of(world) == {"fading"}
+    begun.clear()
+    assert world.service.baselines.backfill() == 1
+
+
 def test_nothing_is_verified_without_its_baselines(world, window_frames, later_frames):
     world.put(*window_frames)
     world.service.forecast_stored(with_baselines=False)

@@ -42,6 +42,13 @@ def test_members_are_those_of_the_newest_forecast_and_made_once(world: World, wi
     assert not members_path(first).is_file()
 
 
+def test_the_baselines_of_a_forecast_are_claimed_once_by_whichever_task(world: World, window_frames):
+    world.put(*window_frames)
+    forecast = world.service.forecast_stored(with_baselines=False)
+    assert tasks.claim_baselines(forecast), "by a verification"
+    assert tasks.make_baselines_task() is None
+
+
 def test_a_failed_run_is_begun_again_later(world: World, window_frames, monkeypatch: pytest.MonkeyPatch):
     world.put(*window_frames)
     forecast = world.service.forecast_stored(with_baselines=False)
