@@ -46,7 +46,7 @@ class BlockWeights(nn.Module):
         """Return the weighted input, (B, C, H, W)."""
         weight_BC = self._of_channels(x_BCHW.mean(dim=(2, 3))) + self._of_channels(x_BCHW.amax(dim=(2, 3)))
         x_BCHW = x_BCHW * weight_BC.sigmoid()[:, :, None, None]
-        pooled_BCHW = torch.cat([x_BCHW.amax(dim=1, keepdim=True), x_BCHW.mean(dim=1, keepdim=True)], dim=1)
+        pooled_BCHW = torch.cat([x_BCHW.mean(dim=1, keepdim=True), x_BCHW.amax(dim=1, keepdim=True)], dim=1)
         weighted: Tensor = x_BCHW * self.norm(self.places(pooled_BCHW)).sigmoid()
         return weighted
 

@@ -27,7 +27,7 @@ log = logging.getLogger("training")
 PRESETS = Path(__file__).parent / "presets"
 NESTED = ("model_options", "dataset_options")
 HOW_IT_RUNS = frozenset(
-    {"data", "guided_cache", "devices", "workers", "recompute", "compile", "checkpoint_every", "turn_steps"}
+    {"data", "guided_cache", "devices", "fsdp", "workers", "recompute", "compile", "checkpoint_every", "turn_steps"}
 )
 HOW_IT_IS_WATCHED = frozenset(
     {"validate_every", "validation_clips", "thresholds_mmh", "log_every", "tensorboard", "loggers", "profile"}
@@ -95,6 +95,7 @@ class RunConfig(BaseModel):
     recompute: bool = Field(False, description="compute activations again in the backward pass, for less memory")
     compile: bool = Field(False, description="torch.compile the stack; needs a C++ compiler")
     devices: int = Field(1, ge=1, description="processes that share a batch")
+    fsdp: bool = Field(False, description="the processes share one copy of weights, gradients and moments as well")
     seed: int = 2022
     workers: int = Field(0, ge=0, description="processes that read data; 0 reads in a thread of the training process")
     thresholds_mmh: tuple[float, ...] = MAIN_THRESHOLDS_MMH

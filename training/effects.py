@@ -12,7 +12,7 @@ from training.trainer.schedules import schedule_of
 
 GUIDED: Final = ("guided_crop", "guided_visits", "guided_cache")
 """Keys of the objective `exceedance` alone."""
-FIELD: Final = ("loss", "balance", "transform", "recompute", "accumulate", "thresholds_mmh")
+FIELD: Final = ("loss", "balance", "transform", "recompute", "accumulate", "thresholds_mmh", "fsdp")
 """Keys of the objective `field` alone."""
 
 
@@ -39,6 +39,8 @@ def _unused(config: Any) -> Iterator[tuple[str, str]]:
         yield "thresholds_mmh", f"on {config.dataset}, which has no rain"
     if config.compile and not getattr(MODELS.get(config.model) if config.model in MODELS else None, "compiles", True):
         yield "compile", f"on {config.model}, whose training does not go through its forward pass"
+    if config.fsdp and config.devices == 1:
+        yield "fsdp", "on one process (expected torchrun --nproc-per-node N -m training.run, or --devices N)"
     if config.tf32 and config.precision != "32-true":
         yield "tf32", f"with precision {config.precision}"
 

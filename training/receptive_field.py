@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, cast
+from typing import Annotated, Any, Final, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,11 +19,14 @@ from models.checkpoint import load_model, read_card
 from models.rollout import RecurrentModel
 from models.transforms import Transform, transform_from_dict
 from training.config import RunConfig, resolve
-from training.datasets import build_dataset
+from training.datasets import DATASETS, build_dataset
 from training.report import layer_pictures
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Size = tuple[int, int]
+SIZE: Final = (64, 64)
+OF_ONE_SIZE: Final = ("moving_mnist", "germany")
+"""Data sets whose clips are cut or drawn at 64 x 64 where no size is given; others have their own size."""
 
 
 @app.command()
@@ -31,10 +34,17 @@ def main(
     model: Annotated[str | None, typer.Option(help="a cell's name, or ms- and a cell's name; untrained")] = None,
     checkpoint: Annotated[Path | None, typer.Option(help="a checkpoint's folder, instead of --model")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write pictures to")] = None,
-    size: Annotated[tuple[int, int], typer.Option(help="rows and columns of the image, or of the clip")] = (64, 64),
+    size: Annotated[
+        tuple[int, int] | None, typer.Option(help="rows and columns of the image, or of the clip; default 64 64")
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="draw the output of each layer for a clip")] = False,
-    data: Annotated[Path | None, typer.Option(help="event file for --layers; without it, digits")] = None,
-    window: Annotated[int, typer.Option(min=0, help="which window of the event, or which clip, from 0")] = 0,
+    dataset: Annotated[
+        str | None, typer.Option(help="of the clip for --layers; default germany with --data, else moving_mnist")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="file or folder of the clip for --layers; without it, digits")
+    ] = None,
+    window: Annotated[int, typer.Option(min=0, help="which clip or window of the test set, from 0")] = 0,
     noise: Annotated[bool, typer.Option("--random", help="random frames for --layers")] = False,
     steps: Annotated[list[int] | None, typer.Option("--step", help="time steps to draw, from 0")] = None,
     channels: Annotated[int, typer.Option(min=0, help="draw this many of the strongest channels as well")] = 0,
@@ -46,15 +56,20 @@ def main(
             raise ConfigError("expected one of --model and --checkpoint")
         if layers and out is None:
             raise ConfigError("--layers draws pictures and needs --out FOLDER")
-        config = resolve("germany" if data else "moving_mnist", file=None, sets=sets or [], model=model)
+        if dataset is not None and not layers:
+            raise ConfigError(f"--dataset: expected --layers with it, got --dataset {dataset} alone")
+        config = resolve(dataset or ("germany" if data else "moving_mnist"), file=None, sets=sets or [], model=model)
         source = _read(checkpoint) if checkpoint else _new(config)
         if layers:
-            frames_TCHW, clip = _clip(source, config, data, window, size, noise=noise)
+            if noise:
+                frames_TCHW, clip = _noise(source, window, size or SIZE), f"random frames {window}"
+            else:
+                frames_TCHW, clip = _clip(source, config, data, window, size)
             how: dict[str, Any] = {"lead_steps": config.lead_steps, "steps": steps, "channels": channels}
             title = f"{source.name}, {clip}"
             written = layer_pictures.draw_layers(source.module, frames_TCHW, cast(Path, out), title=title, **how)
         else:
-            written = _fields(source, size, out)
+            written = _fields(source, size or SIZE, out)
     for path in written:
         typer.echo(f"wrote {path}")
 
@@ -245,22 +260,35 @@ def _read(checkpoint: Path) -> _Source:
     return _Source(recurrent(load_model(checkpoint)), name, transform, int(card["input_steps"]))
 
 
-def _clip(
-    source: _Source, config: RunConfig, data: Path | None, window: int, size: Size, *, noise: bool
-) -> tuple[Tensor, str]:
-    """Return frames as the network gets them (T, C, H, W), and their description."""
+def _noise(source: _Source, seed: int, size: Size) -> Tensor:
     shape = (source.input_steps, source.module.in_channels, *size)
-    if noise:
-        return torch.rand(shape, generator=torch.Generator().manual_seed(window)), f"random frames {window}"
-    options: dict[str, Any] = {"height": size[0], "width": size[1]} if data else {"size": size[0]}
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def _clip(source: _Source, config: RunConfig, data: Path | None, window: int, size: Size | None) -> tuple[Tensor, str]:
+    """Return the given frames of a test clip as the network gets them (T, C, H, W), and their description."""
     steps = {"input_steps": source.input_steps, "lead_steps": config.lead_steps, "seed": 0}
+    size = size or (SIZE if config.dataset in OF_ONE_SIZE else None)
+    options = config.dataset_options | _size_options(config.dataset, size)
     clips = build_dataset(config.dataset, data, "test", options, **steps)
     if window >= len(clips):
         raise ConfigError(f"window: expected 0 to {len(clips) - 1}, got {window}")
     frames_TCHW = source.transform.encode(clips[window].past_TCHW)
-    if frames_TCHW.shape[1:] != shape[1:]:
-        raise ConfigError(f"frames: expected shape {shape[1:]} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")
-    return frames_TCHW, f"{data.stem} window {window}" if data else f"digits, clip {window}"
+    shape = (source.module.in_channels, *(size or frames_TCHW.shape[-2:]))
+    if frames_TCHW.shape[1:] != shape:
+        raise ConfigError(f"frames: expected shape {shape} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")
+    if config.dataset in OF_ONE_SIZE:
+        return frames_TCHW, f"{data.stem} window {window}" if data else f"digits, clip {window}"
+    return frames_TCHW, f"{config.dataset}, test clip {window}"
+
+
+def _size_options(dataset: str, size: Size | None) -> dict[str, int]:
+    """Return a size as the options of a data set; nothing for one whose frames have one size."""
+    names = DATASETS.get(dataset).options_class.model_fields
+    if size is None:
+        return {}
+    both = {"height": size[0], "width": size[1]}
+    return both if both.keys() <= names.keys() else {"size": size[0]} if "size" in names else {}
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from training.trainer.metrics_file import last_values
 from training.trainer.module import NowcastModule
 from training.trainer.run_folder import (
     CONFIG,
+    LAST,
     is_over,
     new_folder,
     read_checkpoint,
@@ -36,6 +37,7 @@ from training.trainer.run_folder import (
     run_record,
     run_to_resume,
 )
+from training.trainer.sharded import is_sharded
 
 log = logging.getLogger("training")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -57,6 +59,7 @@ def main(
     resume: Annotated[Path | None, typer.Option(help="run folder or its last.ckpt, to continue")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true, bf16-mixed, 16-mixed; auto: for this machine")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="processes that share a batch")] = None,
+    fsdp: Annotated[bool | None, typer.Option("--fsdp", help="the processes share one copy of the model")] = None,
     recompute: Annotated[bool | None, typer.Option("--recompute", help="less memory, a third more computation")] = None,
     compiled: Annotated[bool | None, typer.Option("--compile", help="torch.compile the stack")] = None,
     profile: Annotated[bool | None, typer.Option("--profile", help="profile three steps: a table and a trace")] = None,
@@ -68,7 +71,7 @@ def main(
     """
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
     given: dict[str, Any] = {"model": model, "data": data, "epochs": epochs, "max_steps": max_steps}
-    given |= {"batch_size": batch_size, "precision": precision, "devices": devices}
+    given |= {"batch_size": batch_size, "precision": precision, "devices": devices, "fsdp": fsdp}
     given |= {"recompute": recompute, "compile": compiled, "profile": 3 if profile else None}
     with one_line_errors():
         if resume is not None:
@@ -132,8 +135,16 @@ def train(
         how: dict[str, Any] = {"total_steps": total_steps, "resume": resume, "done": done, "watch": watch}
         done = fit(module, *items, folder, record, **how)
     if is_first_process():
-        _write_checkpoint(config, training, record, module.model, folder, done)
+        model = _whole_model(config, training, folder) if is_sharded(config) else module.model
+        _write_checkpoint(config, training, record, model, folder, done)
     return folder / "checkpoint"
+
+
+def _whole_model(config: RunConfig, training: NowcastDataset, folder: Path) -> nn.Module:
+    """Return the model of a run whose processes had a part of it each, with the weights of its last step."""
+    module = build_module(config, training, total_steps=1)
+    module.load_state_dict(read_checkpoint(folder / LAST)["state_dict"])
+    return module.model
 
 
 def _write_checkpoint(

@@ -17,6 +17,10 @@ from models.cells.base import LayerPosition
 from models.cells.e3d_lstm import E3DLSTMCell
 from training.trainer.losses import LOSSES
 
+UNIT = "block.attn.spatial_gating_unit"
+"""OpenSTL's module of a large kernel, in the blocks of SimVP V2 and of TAU."""
+PAIR = {0: "0.depthwise", 1: "0.pointwise", 2: "1", 4: "3.depthwise", 5: "3.pointwise", 6: "4"}
+"""SmaAt-UNet's layers of two convolutions: ours -> the public ones."""
 ZOO = Path(__file__).parents[1] / "golden" / "zoo"
 FIRST, LATER = LayerPosition(0, 4), LayerPosition(1, 4)
 PUBLIC = {  # our modules -> the public ones
@@ -54,6 +58,39 @@ PUBLIC = {  # our modules -> the public ones
         **{f"from_residual.{n}": f"decoder_Dr.upc{n + 1}.main" for n in range(2)},
         **{f"decoder.{n}": f"decoder_D.upc{n + 1}.main" for n in range(2)},
         "decoder.2": "decoder_D.upc3",
+    },
+    "simvp-v2": {
+        **{f"decoder.{n}.conv": f"dec.dec.{n}.conv.conv.0" for n in (0, 2)},
+        **{f"encoder.{n}": f"enc.enc.{n}.conv" for n in range(4)},
+        **{f"decoder.{n}": f"dec.dec.{n}.conv" for n in range(4)},
+        "blocks": "hid.enc",
+        "first_norm": "block.norm1",
+        "second_norm": "block.norm2",
+        "before": "block.attn.proj_1",
+        "after": "block.attn.proj_2",
+        "attention.kernel.near": f"{UNIT}.conv0",
+        "attention.kernel.far": f"{UNIT}.conv_spatial",
+        "attention.kernel.mix": f"{UNIT}.conv1",
+        "attention.squeeze": f"{UNIT}.fc.0",
+        "attention.excite": f"{UNIT}.fc.2",
+        "perceptron.widen": "block.mlp.fc1",
+        "perceptron.mix": "block.mlp.dwconv.dwconv",
+        "perceptron.narrow": "block.mlp.fc2",
+        "first_scale_C": "block.layer_scale_1",
+        "second_scale_C": "block.layer_scale_2",
+        "reduce": "reduction",
+        "head": "dec.readout",
+    },
+    "smaat-unet": {
+        **{f"down.0.{n}": f"inc.double_conv.{public}" for n, public in PAIR.items()},
+        **{f"down.{k}.{n}": f"down{k}.maxpool_conv.1.double_conv.{p}" for k in (1, 2) for n, p in PAIR.items()},
+        **{f"up.{k}.{n}": f"up{k + 1}.conv.double_conv.{public}" for k in (0, 1) for n, public in PAIR.items()},
+        **{f"weights.{k}": f"cbam{k + 1}" for k in range(3)},
+        "squeeze": "channel_att.MLP.1",
+        "excite": "channel_att.MLP.3",
+        "places": "spatial_att.conv",
+        "norm": "spatial_att.bn",
+        "head": "outc.conv",
     },
     "convgru-ensemble": {
         **{f"{part}.{n}": f"{part}.blocks.{n}.convgru.cell" for part in ("encoder", "decoder") for n in range(2)},
@@ -139,6 +176,23 @@ def test_e3d_lstm_attends_over_pixels_and_passes_its_memory_on_unless_it_is_the_
     seen = torch.stack(memories[-2:]).mean(dim=(0, 3, 4))
     found = made["exact"]._recalled(query, memories, torch.tensor([1.0]))
     torch.testing.assert_close(found, seen[:, :, None, None].expand(1, 4, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("simvp-v2", {"hidden_channels": 4, "translator_channels": 8, "num_layers": 1, "ratio": 2}),
+        ("tau", {"hidden_channels": 4, "translator_channels": 8, "num_layers": 1, "ratio": 2}),
+        ("smaat-unet", {"hidden_channels": 16, "levels": 3}),
+    ],
+)
+def test_predictions_of_the_public_model_without_recurrence(name, options):
+    file = _file(name)
+    model = _load(build_model(name, input_steps=3, **options), file, PUBLIC.get(name, PUBLIC["simvp-v2"]))
+    with torch.no_grad():
+        predictions = model.one_pass(file["frames"])
+    assert float(file["predictions"].std()) > 0.03
+    torch.testing.assert_close(predictions, file["predictions"], rtol=1e-5, atol=1e-5)
 
 
 def test_predictions_and_penalty_of_the_public_phydnet():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,6 +95,58 @@ def test_two_processes_of_a_launcher_train_as_one_and_go_on_after_a_signal(event
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 2
     assert _both(start_process, ["--resume", str(folder)]) == [0, 0]
     _assert_as_one(folder, alone)
+
+
+HOLDING = (
+    PROGRAM.replace(
+        "    return original",
+        """    held = sum(part.to_local().numel() for part in self.parameters())
+    with open(arguments[5] + "-held-" + os.environ["RANK"], "w") as file:
+        file.write(str(held))
+    return original""",
+    )
+    .replace("*arguments", "*given")
+    .replace("app({arguments!r})", "arguments = {arguments!r}\napp(arguments)")
+)
+
+
+def test_two_processes_that_share_one_copy_of_the_model_train_as_one_with_all_of_it(
+    event, alone, tmp_path, start_process, caplog
+):
+    folder, later = tmp_path / "two", tmp_path / "one"
+    arguments = _arguments(event, folder, "--fsdp")
+    assert _both(start_process, arguments, signalled=1, program=HOLDING) == [run.STOPPED, run.STOPPED]
+    whole = sum(value.numel() for value in load_model(alone / "checkpoint").state_dict().values())
+    held = [int((tmp_path / f"two-held-{rank}").read_text()) for rank in (0, 1)]
+    assert sum(held) == whole
+    assert max(held) < 0.6 * whole
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    assert {type(value) for value in saved["state_dict"].values()} == {torch.Tensor}
+    shutil.copytree(folder, later)
+    assert _both(start_process, ["--resume", str(folder)]) == [0, 0]
+    _assert_as_one(folder, alone)
+    config = resolve("germany", file=later / "config.yaml", sets=["devices=1"], goes_on=True)
+    assert "fsdp: no effect on one process" in caplog.text
+    run.train(config, later, resume=later / "last.ckpt")
+    _assert_as_one(later, alone)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["fsdp=true"], "fsdp: no effect on one process"),
+        (["fsdp=true", "devices=2", "compile=true"], "fsdp: expected compile=false, got true"),
+        (["fsdp=true", "devices=2", "ema_decay=0.9"], "fsdp: expected ema_decay=0, got 0.9"),
+        (["fsdp=true", "devices=2", "precision=16-mixed"], "fsdp: expected precision 32-true or bf16-mixed, got 16"),
+    ],
+)
+def test_a_model_that_cannot_be_shared_is_refused(keys, message, event, tmp_path):
+    sets = [part for key in keys for part in ("--set", key)]
+    result = CliRunner().invoke(run.app, _arguments(event, tmp_path / "run", *sets))
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 EVALUATION = """

@@ -1,5 +1,6 @@
 """How far a layer sees: by formula and by gradient, and the pictures of both."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,6 +15,7 @@ from core.grid import RADOLAN_900
 from models import build_model
 from models.checkpoint import save_model
 from training import receptive_field
+from training.datasets import DATASETS
 from training.receptive_field import extent, receptive_fields, recurrent
 from training.report import layer_pictures
 
@@ -121,6 +123,21 @@ def test_layers_of_a_checkpoint_are_drawn_for_an_event(tmp_path):
     assert (tmp_path / "channels.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.parametrize("name", ["convlstm", "ms-convlstm"])
+def test_layers_are_drawn_for_a_clip_of_kth_as_in_figure_7(name, tmp_path):
+    (tmp_path / "data").mkdir()
+    options = DATASETS.get("kth").miniature(tmp_path / "data")
+    sets = [part for key, value in options.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    layers = ("--model", name, "--layers", "--dataset", "kth", "--data", tmp_path / "data", "--channels", 2)
+    result = _run(*layers, *SMALL, *sets, "--out", tmp_path / "a", "--window", 0)
+    assert result.exit_code == 0, result.output
+    assert _run(*layers, *SMALL, *sets, "--out", tmp_path / "b", "--window", 1).exit_code == 0
+    for picture in ("layers.png", "channels.png"):
+        first, second = (tmp_path / folder / picture for folder in ("a", "b"))
+        assert first.read_bytes().startswith(PNG)
+        assert first.read_bytes() != second.read_bytes()  # another clip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -129,6 +146,8 @@ def test_layers_of_a_checkpoint_are_drawn_for_an_event(tmp_path):
         (("--model", "ms-convlst"), "did you mean ms-convlstm"),
         (("--checkpoint", "nowhere"), "checkpoint: expected a folder with a readable"),
         (("--model", "convlstm", "--layers"), "needs --out FOLDER"),
+        (("--model", "convlstm", "--dataset", "kth"), "expected --layers with it, got --dataset kth alone"),
+        (("--model", "convlstm", "--layers", "--out", "x", "--dataset", "kht"), "did you mean kth"),
         (("--model", "convlstm", "--layers", "--out", "x", "--step", "9", *SMALL), "expected 0 to 2"),
         (("--model", "convlstm", "--layers", "--out", "x", "--channels", "9", *SMALL), "expected at most 2"),
         (("--model", "convlstm", "--layers", "--out", "x", "--window", "99999", *SMALL), "got 99999"),

@@ -12,6 +12,7 @@ from torch import nn
 
 from core.files import write_bytes_atomically
 from training.trainer.run_folder import BEST, read_saved
+from training.trainer.sharded import whole_weights
 
 LOSS: Final = "validation/loss"
 
@@ -43,9 +44,8 @@ class BestWeights(Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Copy the validated weights: their loss is known only after other weights may have replaced them."""
-        if trainer.is_global_zero:
-            model: Any = pl_module.model
-            self._validated = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+        model: Any = pl_module.model
+        self._validated = whole_weights(model, wanted=trainer.is_global_zero)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the weights if their loss is the lowest so far."""

@@ -16,6 +16,7 @@ from training.config import RunConfig
 from training.datasets import NowcastDataset, build_dataset
 from training.evaluation.clips import measures_of
 from training.trainer.module import NowcastModule
+from training.trainer.sharded import require_shardable
 
 log = logging.getLogger("training")
 
@@ -55,8 +56,9 @@ def build_module(config: RunConfig, dataset: NowcastDataset, total_steps: int) -
     """Build the Lightning module around the model of a configuration.
 
     Raises:
-        ConfigError: options that the model does not have.
+        ConfigError: options that the model does not have, or keys that exclude each other.
     """
+    require_shardable(config)
     built = architecture(config, dataset)
     try:
         model = cast(RecurrentModel, build_model(built["name"], **built["options"]))

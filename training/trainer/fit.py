@@ -30,6 +30,7 @@ from training.trainer.metrics_file import MetricsFile
 from training.trainer.module import NowcastModule
 from training.trainer.profile import StepProfile
 from training.trainer.run_folder import take_back, write_config
+from training.trainer.sharded import strategy_of
 
 log = logging.getLogger("training")
 BAR_EVERY = 10
@@ -157,6 +158,7 @@ def _trainer(
         num_nodes=config.devices // here,
         use_distributed_sampler=False,
         accelerator="auto",
+        strategy=strategy_of(config),
         precision=config.precision,
         gradient_clip_val=config.gradient_clip or None,
         val_check_interval=validate_every * config.accumulate,

@@ -18,6 +18,7 @@ from training.trainer.loader import process_count
 from training.trainer.losses import LOSSES
 from training.trainer.optimisers import configured
 from training.trainer.schedules import SCHEDULES
+from training.trainer.sharded import gather, is_sharded, release, shard
 from verification.sums import Sums
 
 HALF_BITS: Final = 31
@@ -67,6 +68,12 @@ class NowcastModule(pl.LightningModule):
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
         self._part = 0
         self._mean_loss: Tensor | float = 0.0
+
+    def configure_model(self) -> None:
+        """Distribute the weights over the processes if they share one copy."""
+        if is_sharded(self.config):
+            mesh: Any = self.device_mesh
+            shard(self.model, mesh["data_parallel"])
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Seed what a model draws at random in a step (dropout) by (seed, step, process and part of the batch)."""
@@ -136,9 +143,11 @@ class NowcastModule(pl.LightningModule):
         """Reset the sums of loss and scores."""
         self.sums = {key: score.sums() for key, score in self.kinds.items()}
         self.summed_loss = torch.zeros(2, dtype=torch.float64)
+        gather(self.model)  # here, since a process may have no validation clip
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean loss and the scores of all processes; an undefined score is not logged."""
+        release(self.model)
         loss, samples = self._over_processes(self.summed_loss).tolist()
         self.log("validation/loss", loss / samples, prog_bar=True)
         whole = self._summed()
