@@ -35,15 +35,11 @@ def main(
     checkpoint: Annotated[Path | None, typer.Option(help="a checkpoint's folder, instead of --model")] = None,
     out: Annotated[Path | None, typer.Option(help="folder to write pictures to")] = None,
     size: Annotated[
-        tuple[int, int] | None, typer.Option(help="rows and columns of the image, or of the clip; default 64 64")
+        tuple[int, int] | None, typer.Option(help="rows and columns of image or clip; default 64 64")
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="draw the output of each layer for a clip")] = False,
-    dataset: Annotated[
-        str | None, typer.Option(help="of the clip for --layers; default germany with --data, else moving_mnist")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="file or folder of the clip for --layers; without it, digits")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="for --layers; default germany with --data, else digits")] = None,
+    data: Annotated[Path | None, typer.Option(help="file or folder for --layers; without it, digits")] = None,
     window: Annotated[int, typer.Option(min=0, help="which clip or window of the test set, from 0")] = 0,
     noise: Annotated[bool, typer.Option("--random", help="random frames for --layers")] = False,
     steps: Annotated[list[int] | None, typer.Option("--step", help="time steps to draw, from 0")] = None,
@@ -52,19 +48,11 @@ def main(
 ) -> None:
     """Print the receptive fields of the encoder layers; write their gradients, or with --layers outputs, as PNG."""
     with errors_in_one_line():
-        if (model is None) == (checkpoint is None):
-            raise ConfigError("expected one of --model and --checkpoint")
-        if layers and out is None:
-            raise ConfigError("--layers draws pictures and needs --out FOLDER")
-        if dataset is not None and not layers:
-            raise ConfigError(f"--dataset: expected --layers with it, got --dataset {dataset} alone")
+        _refuse([model, checkpoint], dataset, out, layers=layers)
         config = resolve(dataset or ("germany" if data else "moving_mnist"), file=None, sets=sets or [], model=model)
         source = _read(checkpoint) if checkpoint else _new(config)
         if layers:
-            if noise:
-                frames_TCHW, clip = _noise(source, window, size or SIZE), f"random frames {window}"
-            else:
-                frames_TCHW, clip = _clip(source, config, data, window, size)
+            frames_TCHW, clip = _clip(source, config, data, window, size, noise=noise)
             how: dict[str, Any] = {"lead_steps": config.lead_steps, "steps": steps, "channels": channels}
             title = f"{source.name}, {clip}"
             written = layer_pictures.draw_layers(source.module, frames_TCHW, cast(Path, out), title=title, **how)
@@ -72,6 +60,15 @@ def main(
             written = _fields(source, size or SIZE, out)
     for path in written:
         typer.echo(f"wrote {path}")
+
+
+def _refuse(sources: list[str | Path | None], dataset: str | None, out: Path | None, *, layers: bool) -> None:
+    if sum(one is not None for one in sources) != 1:
+        raise ConfigError("expected one of --model and --checkpoint")
+    if layers and out is None:
+        raise ConfigError("--layers draws pictures and needs --out FOLDER")
+    if dataset is not None and not layers:
+        raise ConfigError(f"--dataset: expected --layers with it, got --dataset {dataset} alone")
 
 
 def _fields(source: "_Source", size: Size, out: Path | None) -> list[Path]:
@@ -260,13 +257,14 @@ def _read(checkpoint: Path) -> _Source:
     return _Source(recurrent(load_model(checkpoint)), name, transform, int(card["input_steps"]))
 
 
-def _noise(source: _Source, seed: int, size: Size) -> Tensor:
-    shape = (source.input_steps, source.module.in_channels, *size)
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _clip(source: _Source, config: RunConfig, data: Path | None, window: int, size: Size | None) -> tuple[Tensor, str]:
+def _clip(
+    source: _Source, config: RunConfig, data: Path | None, window: int, size: Size | None, *, noise: bool
+) -> tuple[Tensor, str]:
     """Return the given frames of a test clip as the network gets them (T, C, H, W), and their description."""
+    if noise:
+        random = torch.Generator().manual_seed(window)
+        shape = (source.input_steps, source.module.in_channels, *(size or SIZE))
+        return torch.rand(shape, generator=random), f"random frames {window}"
     steps = {"input_steps": source.input_steps, "lead_steps": config.lead_steps, "seed": 0}
     size = size or (SIZE if config.dataset in OF_ONE_SIZE else None)
     options = config.dataset_options | _size_options(config.dataset, size)

@@ -135,13 +135,16 @@ def train(
         how: dict[str, Any] = {"total_steps": total_steps, "resume": resume, "done": done, "watch": watch}
         done = fit(module, *items, folder, record, **how)
     if is_first_process():
-        model = _whole_model(config, training, folder) if is_sharded(config) else module.model
-        _write_checkpoint(config, training, record, model, folder, done)
+        _write_checkpoint(config, training, record, _whole_model(config, training, module, folder), folder, done)
     return folder / "checkpoint"
 
 
-def _whole_model(config: RunConfig, training: NowcastDataset, folder: Path) -> nn.Module:
-    """Return the model of a run whose processes had a part of it each, with the weights of its last step."""
+def _whole_model(
+    config: RunConfig, training: NowcastDataset, trained: NowcastModule | ExceedanceModule, folder: Path
+) -> nn.Module:
+    """Return the trained model; of a run whose processes had a part of it each, from its last checkpoint."""
+    if not is_sharded(config):
+        return trained.model
     module = build_module(config, training, total_steps=1)
     module.load_state_dict(read_checkpoint(folder / LAST)["state_dict"])
     return module.model
