@@ -13,7 +13,7 @@ from service.command import SUBCOMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-NEVER_USED = {39, 79, 84, 85, 93, 94, 104, 113, 114, 122, 125, 126, 130, 143}
+NEVER_USED = {39, 79, 84, 85, 93, 94, 104, 113, 114, 122, 125, 126, 130, 143, 146, 147, 148, 149, 150}
 """Numbers that no decision page has."""
 
 
