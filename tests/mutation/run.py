@@ -57,7 +57,7 @@ LIBRARIES: Final = (
     "py_vapid",
     "uvicorn",
 )
-"""Imported once: of the ten seconds that a mutant's process would else begin with they take eight."""
+"""Imported once, and not by the process of each mutant."""
 SHARED: Final = "shared"
 
 
