@@ -67,7 +67,7 @@ class Store:
         with write_lock(self.home):
             self._index.open(clock())
             if not len(self._index) and next(self._shelf.scan_files(), None) is not None:
-                add_from_copy(engine, self.home)
+                add_from_copy(engine, self.home, clock())
                 log.warning("the catalogue is empty although scans are stored; rebuilt from %d files", self._rebuild())
         repair_when_lost(engine, self.home, clock)
 

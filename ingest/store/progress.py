@@ -1,6 +1,7 @@
 """Progress of the parts of an installation: each records its own work in the catalogue, where all others see it.
 
-A part that is killed, frozen or hangs records nothing, whatever its other threads do.
+A part that is killed, frozen or hangs records nothing, whatever its other threads do. A catalogue that is entered again
+begins without any record, and says since when.
 """
 
 import logging
@@ -23,6 +24,9 @@ Part = Literal["beat", "ingest", "worker", "verification"]
 """Work that is recorded: sent tasks, looks at the source, looks for new scans, and verifications."""
 
 MARK: Final = "progress:"
+CATALOGUE: Final = "catalogue"
+"""In place of a part: when the catalogue was entered again. What was recorded before is lost with the old one."""
+
 LONGEST_PAUSE_S: Final = 15.0
 """Longest time between two records of a part that works, so that the catalogue is not written all the time."""
 
@@ -98,8 +102,21 @@ class ProgressRecorder:
         self._next_s, self._is_quiet = self._steady() + self._pause_s, bool(quiet_s)
 
 
+def note_rebuilt(engine: Engine, now: datetime) -> None:
+    """Record that a catalogue begins anew, so that no part is missed before it can have recorded its work again.
+
+    Raises:
+        UnavailableError: the catalogue does not respond.
+    """
+    row = {"giver": f"{MARK}{CATALOGUE}:", "given_at": now, "completed_at": now}
+    with writing(engine) as connection:
+        connection.execute(upsert(HeartbeatRow, [row], connection.dialect.name))
+
+
 def last_progress(engine: Engine, host: str | None = None) -> Mapping[str, LastWork]:
     """Return the last work of each part that has ever done any; of all hosts, or of one.
+
+    Of all hosts, `CATALOGUE` is among them where the catalogue was ever entered again.
 
     Raises:
         UnavailableError: the catalogue does not respond.

@@ -21,6 +21,7 @@ from ingest.store.again import ask_again
 from ingest.store.database import ON_LOSS, is_sound
 from ingest.store.index import Index
 from ingest.store.locks import REPAIR_LOCK, translate_os_errors, write_lock
+from ingest.store.progress import note_rebuilt
 from ingest.store.schema import is_complete, prepare
 from ingest.store.shelf import Shelf
 
@@ -68,7 +69,7 @@ def repair(engine: Engine, home: Path, now: datetime) -> bool:
         if not is_whole:
             index.set_aside(now)
         prepare(engine)
-        add_from_copy(engine, home)
+        add_from_copy(engine, home, now)
         files = Shelf(home, index).read_headers()
         index.enter(files)
         with translate_os_errors(home):
@@ -77,14 +78,17 @@ def repair(engine: Engine, home: Path, now: datetime) -> bool:
     return True
 
 
-def add_from_copy(engine: Engine, home: Path) -> None:
+def add_from_copy(engine: Engine, home: Path, now: datetime) -> None:
     """Add what no file holds to a catalogue that begins empty, from its newest second copy where it is SQLite.
+
+    What the parts of the installation do is recorded anew from now on.
 
     The source's files of a day are read again: which of their scans are damaged or missing was in the catalogue alone.
 
     Raises:
         UnavailableError: the disk or the database does not respond.
     """
+    note_rebuilt(engine, now)
     with translate_os_errors(home):
         ask_again(home, [EVERYTHING])
     database = backup.file_of(engine)

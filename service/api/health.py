@@ -1,6 +1,7 @@
 """GET /livez: whether this process runs. GET /readyz: whether it can serve forecasts."""
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -9,9 +10,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError, UnavailableError
 from core.mounts import files_state
+from core.settings import Settings
 from core.times import iso
 from ingest.sources import attribution_of
-from ingest.store.progress import last_progress
+from ingest.store.progress import CATALOGUE, LastWork, last_progress
 from service.alerts.progress import progress_of
 from service.alerts.rulebook import rule_book
 from service.api import jobs
@@ -62,8 +64,9 @@ def check_ready(backend: BackendDep) -> ReadyOut:
     }
     if (files := files_state(backend.settings)) is not None:
         checks["files"] = files
+    progress = last_progress(backend.service.catalogue.engine) if checks["catalogue"] == "ok" else {}
     if checks["broker"] == "ok" and checks["catalogue"] == "ok":
-        checks |= _work(backend)
+        checks |= _work(backend, progress)
     missing = [f"{part}: {state}" for part, state in checks.items() if state not in ("ok", jobs.NO_QUEUE)]
     data = _data(backend) if checks["catalogue"] == "ok" else ""
     if missing:
@@ -72,7 +75,8 @@ def check_ready(backend: BackendDep) -> ReadyOut:
     # none makes the service unready: without the device, models run on the CPU
     more = {"device": backend.service.predictor.trouble or "ok", "data": data}
     if checks.get("worker") == "ok":
-        more["alerts"] = _alerts(backend)
+        more["alerts"] = _alerts(backend, progress)
+        more |= _recorded_anew(backend.settings, progress)
     more["settings"] = backend.service.setting_checks.trouble or "ok"
     if backend.settings.source_kind == "replay":
         more["replay"] = replay_state(backend.settings.home)
@@ -83,11 +87,10 @@ def check_ready(backend: BackendDep) -> ReadyOut:
     )
 
 
-def _work(backend: Backend) -> dict[str, str]:
+def _work(backend: Backend, progress: Mapping[str, LastWork]) -> dict[str, str]:
     """Return whether each expected part does its work, and whether forecasts appear."""
     settings, engine, now = backend.settings, backend.service.catalogue.engine, datetime.now(UTC)
-    found = {"worker": _lateness(backend, last_heartbeats(engine).any)}
-    progress = last_progress(engine)
+    found = {"worker": _lateness(backend, last_heartbeats(engine).any, progress)}
     states = {part: lateness(part, settings, progress, backend.started_at, now) for part in PARTS}
     is_idle = states["beat"] != "ok"  # without tasks a worker has nothing to do
     if found["worker"] == "ok" and not is_idle and "worker" in settings.ready_parts:
@@ -98,6 +101,19 @@ def _work(backend: Backend) -> dict[str, str]:
     if "forecast" in settings.ready_parts:
         found["forecast"] = newest_forecast_state(backend.service)
     return found
+
+
+def _recorded_anew(settings: Settings, progress: Mapping[str, LastWork]) -> dict[str, str]:
+    """Return which parts have not yet recorded their work in a catalogue that was entered again; empty once all have.
+
+    They count as working until their time is over, since what they recorded before is lost with the old one.
+    """
+    rebuilt = progress.get(CATALOGUE)
+    expected = [part for part in PARTS if part in settings.ready_parts]
+    lacking = [part for part in expected if rebuilt and (part not in progress or progress[part].at < rebuilt.at)]
+    if not rebuilt or not lacking:
+        return {}
+    return {"progress": f"the catalogue was entered again at {iso(rebuilt.at)}; no work since of {', '.join(lacking)}"}
 
 
 def newest_forecast_state(service: NowcastService) -> str:
@@ -122,9 +138,9 @@ def newest_forecast_state(service: NowcastService) -> str:
     )
 
 
-def _alerts(backend: Backend) -> str:
+def _alerts(backend: Backend, progress: Mapping[str, LastWork]) -> str:
     """Return whether the process of rules works, and how far it is behind the newest forecast."""
-    state = _lateness(backend, last_heartbeats(backend.service.catalogue.engine).alerts)
+    state = _lateness(backend, last_heartbeats(backend.service.catalogue.engine).alerts, progress)
     if state != "ok":
         return state
     evaluated = progress_of(rule_book(backend.settings).engine).evaluated.get("rates")
@@ -138,12 +154,15 @@ def _alerts(backend: Backend) -> str:
     return f"behind: the newest forecast is of {iso(newest)}, rules were evaluated with {with_which}"
 
 
-def _lateness(backend: Backend, last: datetime | None) -> str:
+def _lateness(backend: Backend, last: datetime | None, progress: Mapping[str, LastWork]) -> str:
     """Return "ok", or since when no synthetic task was completed."""
-    late_s = late_after_s(backend.settings)
+    late_s, now = late_after_s(backend.settings), datetime.now(UTC)
+    rebuilt = progress.get(CATALOGUE)
+    if rebuilt is not None and (now - rebuilt.at).total_seconds() <= late_s:
+        return "ok"  # marks of earlier tasks are lost with the old catalogue
     if last is None:
         return "no synthetic task completed yet"
-    age_s = (datetime.now(UTC) - last).total_seconds()
+    age_s = (now - last).total_seconds()
     return (
         "ok"
         if age_s <= late_s

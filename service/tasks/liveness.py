@@ -13,7 +13,7 @@ from sqlalchemy import Engine, select
 from core.errors import NowcastError
 from core.settings import Settings
 from ingest.store.database import open_engine, reading
-from ingest.store.progress import LastWork, Part, last_progress
+from ingest.store.progress import CATALOGUE, LastWork, Part, last_progress
 from ingest.store.tables import HeartbeatRow
 from service.process.announce import fetched
 from service.process.supervisor import ProcessSpec
@@ -55,12 +55,14 @@ def lateness(part: Part, settings: Settings, progress: Mapping[str, LastWork], s
     Args:
         part: of the installation.
         settings: with the limits.
-        progress: last work of each part.
+        progress: last work of each part. One that recorded none since the catalogue was entered again has its time from
+            then on: its record is lost.
         since: a part that has never worked is expected to begin after this time.
         now: the current time.
     """
-    last, limit = progress.get(part), limit_s(part, settings)
-    if (now - (last.latest if last else since)).total_seconds() <= limit:
+    last, limit, rebuilt = progress.get(part), limit_s(part, settings), progress.get(CATALOGUE)
+    begun = last.latest if last else since
+    if (now - (max(begun, rebuilt.at) if rebuilt else begun)).total_seconds() <= limit:
         return "ok"
     expected = f"expected {WORK[part]} within {limit:.0f} s"
     if last is None:

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from core.errors import ConfigError, UnavailableError
 from core.settings import Settings
-from ingest.store.progress import LastWork, Part, ProgressRecorder
+from ingest.store.progress import CATALOGUE, LastWork, Part, ProgressRecorder, note_rebuilt
 from service.api.health import newest_forecast_state
 from service.app import create_app
 from service.forecasts.nowcast import NowcastService
@@ -235,6 +235,39 @@ def test_each_part_that_does_not_do_its_own_work_makes_the_service_unready(tmp_p
 
 
 @pytest.mark.stack
+def test_parts_have_their_time_again_after_a_loss_of_the_catalogue(tmp_path: Path):
+    with queue_server(tmp_path) as broker:
+        service = service_at(tmp_path, redis_url=SecretStr(broker.url))
+        fill(service)
+        engine = service.catalogue.engine
+        with running(service) as client:
+            client.app.state.backend.started_at = datetime.now(UTC) - timedelta(hours=1)  # type: ignore[attr-defined]
+            for part in PARTS:
+                work(engine, part)
+            mark_completed(engine, SCHEDULE, datetime.now(UTC))
+            assert "progress" not in client.get("/readyz").json()["checks"]
+            for suffix in ("", "-wal", "-shm"):
+                (tmp_path / f"catalogue.sqlite{suffix}").unlink(missing_ok=True)
+            client.get("/readyz")  # finds the loss
+            answer = client.get("/readyz")
+            assert answer.status_code == 200, answer.text
+            stated = answer.json()["checks"]["progress"]
+            assert re.fullmatch(r"the catalogue was entered again at \S+; no work since of " + ", ".join(PARTS), stated)
+            for part in PARTS[1:]:
+                work(engine, part)
+            assert client.get("/readyz").json()["checks"]["progress"].endswith("of beat")
+            mark_completed(engine, SCHEDULE, datetime.now(UTC))
+            note_rebuilt(engine, datetime.now(UTC) - timedelta(seconds=400))
+            answer = client.get("/readyz")
+            assert (answer.status_code, answer.json()["detail"]) == (
+                503,
+                "beat: expected a task to be sent within 180 s, there was none yet",
+            )
+            work(engine, "beat")
+            assert "progress" not in client.get("/readyz").json()["checks"]
+
+
+@pytest.mark.stack
 def test_an_installation_may_expect_less(tmp_path: Path):
     with queue_server(tmp_path) as broker:
         url = SecretStr(broker.url)
@@ -258,6 +291,21 @@ def test_a_part_that_never_worked_has_its_time_from_the_start_on():
     quiet = LastWork(now - timedelta(seconds=500), now + timedelta(seconds=10))  # its server asked for a pause
     assert lateness("ingest", settings, {"ingest": quiet}, now, now) == "ok"
     assert lateness("ingest", settings, {"ingest": quiet}, now, now + timedelta(seconds=111)) != "ok"
+
+
+def test_a_catalogue_that_was_entered_again_gives_a_part_its_time_once_more():
+    now, settings = datetime.now(UTC), Settings(part_late_s=100)
+
+    def state(worked_s: float | None, rebuilt_s: float) -> str:
+        ago = {"ingest": worked_s, CATALOGUE: rebuilt_s}
+        times = {part: now - timedelta(seconds=s) for part, s in ago.items() if s is not None}
+        progress = {part: LastWork(time, time) for part, time in times.items()}
+        return lateness("ingest", settings, progress, now - timedelta(hours=1), now)
+
+    assert state(None, 100) == "ok"
+    assert state(None, 101) == "expected a look at the source within 100 s, there was none yet"
+    assert state(99, 3600) == "ok"
+    assert state(101, 3600) == "expected a look at the source within 100 s, the last one was 101 s ago"
 
 
 def test_a_forecast_is_late_after_two_cycles_of_the_scans(tmp_path: Path):
