@@ -3,9 +3,12 @@
 Celery's own scheduler in memory, with two changes. Before it sends a task it claims it in Redis for nine tenths of the
 interval; a scheduler that finds a claim does not send. There is no leader and no lock that could be lost, so nothing
 waits when a beat dies. And it measures time, that of claims too, by a steady clock: Redis ends a claim by the wall
-clock, and one that is set back would otherwise stop the schedule for as long as it was set back.
+clock, and one that is set back would otherwise stop the schedule for as long as it was set back. A queue server that is
+away or full is one line a minute, and no traceback for each task.
 """
 
+import logging
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -13,6 +16,8 @@ from typing import Any, ClassVar, Final
 from uuid import uuid4
 
 from celery.beat import ScheduleEntry, Scheduler
+
+from service.tasks.watchdog import QUEUE_ERRORS
 
 CLAIMED_PART: Final = 0.9
 KEY: Final = "nowcast-given-out:"
@@ -23,6 +28,8 @@ return 1
 """
 """Script for Redis: replace a claim that is still the same by another one, atomically."""
 
+REPORT_EVERY_S: Final = 60.0
+log = logging.getLogger(__name__)
 _STARTED_AT: Final = datetime.now(UTC) - timedelta(seconds=monotonic())
 
 
@@ -50,7 +57,35 @@ class OnceScheduler(Scheduler):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._seen: dict[str, tuple[bytes, float]] = {}
+        self._unsent, self._reported_s = 0, -math.inf
         super().__init__(*args, **kwargs)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send a due task; one that the queue does not take is dropped, since the next one of its kind is due soon."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except QUEUE_ERRORS as err:
+            self._report(entry.name, err)
+        except Exception:
+            log.exception("the task %r is not sent", entry.name)
+        else:
+            self._report_end()
+
+    def _report(self, name: str, err: Exception) -> None:
+        """Log why a task is not sent: the first one, and then once a minute."""
+        self._unsent += 1
+        if monotonic() - self._reported_s < REPORT_EVERY_S:
+            return
+        self._reported_s = monotonic()
+        reason = f"{type(err).__name__}: {err}"
+        log.warning(
+            "the queue takes no task, so that %d were not sent, the last one %r: %s", self._unsent, name, reason
+        )
+
+    def _report_end(self) -> None:
+        if self._unsent:
+            log.warning("the queue takes tasks again; %d were not sent", self._unsent)
+            self._unsent, self._reported_s = 0, -math.inf
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Send the task; return None without sending where another scheduler has just sent it."""

@@ -1,6 +1,7 @@
 """The schedule: two real beats send each task once, and a dead one is not missed."""
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -30,15 +31,18 @@ CYCLE_S = 0.5
 
 
 @contextmanager
-def running_beat(broker: Broker, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_beat(broker: Broker, home: Path, log_file: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
     environment = {"NOWCAST_REDIS_URL": broker.url, "NOWCAST_HOME": str(home), "NOWCAST_CYCLE_S": str(CYCLE_S)}
     environment["NOWCAST_HEARTBEAT_S"] = "3600"
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "service.worker", "beat", "--loglevel", "WARNING"]
-    with subprocess.Popen(command, env={**process_environment(), **environment}, cwd=ROOT) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    with ExitStack() as files:
+        log = files.enter_context(log_file.open("wb")) if log_file else None
+        environment |= process_environment()
+        with subprocess.Popen(command, env=environment, cwd=ROOT, stderr=log) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def sent_times(client: Any, queue: str, task: str) -> list[float]:
@@ -104,8 +108,56 @@ def test_a_claim_that_another_beat_has_renewed_meanwhile_stays(tmp_path: Path):
 
 def _scheduler(app: Any) -> Any:
     made = OnceScheduler.__new__(OnceScheduler)
-    made.app, made._seen = app, {}
+    made.app, made._seen, made._unsent, made._reported_s = app, {}, 0, -math.inf
     return made
+
+
+@pytest.mark.stack
+def test_a_beat_without_a_queue_logs_the_reason_in_one_line(tmp_path: Path):
+    log_file = tmp_path / "beat.log"
+    with queue_server(tmp_path) as broker, redis.Redis.from_url(broker.url) as client:
+        with running_beat(broker, tmp_path, log_file) as process:
+            wait_until(lambda: client.llen(FORECASTS) >= 2, "cycles", process=process)
+            client.config_set("maxmemory", 1)
+            wait_until(lambda: "OutOfMemory" in log_file.read_text(), "full queue", log_file.read_text, process=process)
+            client.config_set("maxmemory", 0)
+            again = "the queue takes tasks again"
+            wait_until(lambda: again in log_file.read_text(), "end of it", log_file.read_text, process=process)
+            client.shutdown(nosave=True)
+            away = "the queue takes no task"
+            wait_until(lambda: log_file.read_text().count(away) == 2, "no queue", log_file.read_text, process=process)
+        assert "Traceback" not in log_file.read_text()
+
+
+def test_a_queue_that_takes_no_task_is_reported_once_a_minute(monkeypatch: pytest.MonkeyPatch, caplog):
+    now = [1000.0]
+    monkeypatch.setattr(beat, "monotonic", lambda: now[0])
+    made, fails = _scheduler(None), [True]
+
+    def send(*_: object, **__: object) -> None:
+        if fails[0]:
+            raise redis.OutOfMemoryError("command not allowed")
+
+    monkeypatch.setattr(made, "apply_async", send)
+    for second in range(130):
+        now[0] = 1000.0 + second
+        made.apply_entry(SimpleNamespace(name=f"task {second}"))
+    fails[0] = False
+    for _ in range(2):
+        made.apply_entry(SimpleNamespace(name="last"))
+    why = "OutOfMemoryError: command not allowed"
+    expected = [
+        f"the queue takes no task, so that {unsent} were not sent, the last one 'task {unsent - 1}': {why}"
+        for unsent in (1, 61, 121)
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        *expected,
+        "the queue takes tasks again; 130 were not sent",
+    ]
+    assert all(record.exc_info is None for record in caplog.records)
+    fails[0] = True
+    made.apply_entry(SimpleNamespace(name="later"))
+    assert "so that 1 were not sent" in caplog.records[-1].getMessage(), "the next outage is reported at once"
 
 
 def test_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch):
