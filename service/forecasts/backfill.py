@@ -2,7 +2,8 @@
 
 What is missing is read from the catalogue: a forecast whose window has no persistence or no extrapolation. So nothing
 has to be noted, and a process that ends in between leaves the work to the next one that looks: the API or the worker
-when it starts, the verification before it counts, or the first request for scores.
+when it starts, the verification before it counts, or the first request for scores. Inputs that are lost come from the
+stored scans again.
 """
 
 import logging
@@ -28,6 +29,7 @@ from service.forecasts.records import StoredForecast
 from service.forecasts.replacement import is_current
 from service.forecasts.scorebook import lacks_scores
 from service.forecasts.tables import ForecastRow
+from service.inference.inputs import ModelInput
 from verification.baselines import BASELINES
 
 MOST_AT_ONCE: Final = 500
@@ -38,15 +40,24 @@ log = logging.getLogger(__name__)
 class BaselineBackfill:
     """Computes missing baselines in one thread, which starts with the first scheduled forecast.
 
+    Args:
+        catalogue: of the forecasts.
+        maker: computes and stores them.
+        from_scans: builds the inputs of a forecast anew; None where the stored scans do not give the same ones.
+
     Attributes:
         claim: whether no other process has begun the baselines of a forecast a moment ago.
     """
 
     claim: Callable[[StoredForecast], bool] = staticmethod(lambda _: True)
 
-    def __init__(self, catalogue: Catalogue, maker: Maker) -> None:
+    def __init__(
+        self, catalogue: Catalogue, maker: Maker, from_scans: Callable[[StoredForecast], ModelInput | None]
+    ) -> None:
         self._catalogue = catalogue
         self._maker = maker
+        self._from_scans = from_scans
+        self._given_up: set[str] = set()
         self._healing = ForecastHealing(catalogue)
         self._queue: SimpleQueue[StoredForecast] = SimpleQueue()
         self._guard = threading.Lock()
@@ -63,15 +74,24 @@ class BaselineBackfill:
                 self._thread.start()
 
     def compute(self, forecast: StoredForecast) -> None:
-        """Compute the missing baselines of a forecast from its kept inputs; none without these."""
+        """Compute the missing baselines of a forecast from its inputs; none without these."""
+        inputs = self._inputs(forecast)
+        if inputs is not None:
+            self._maker.make_baselines(inputs, forecast.origin)
+
+    def _inputs(self, forecast: StoredForecast) -> ModelInput | None:
+        """Return the kept inputs of a forecast, or the same ones from the scans; None where both are lost."""
         try:
-            inputs = kept_input(forecast)
+            return kept_input(forecast)
         except NoDataError as err:
             if damaged := damage_in(err):
                 self._healing.set_aside(damaged)
-            log.warning("no baselines for forecast %s: %s", forecast.id, err)
-            return
-        self._maker.make_baselines(inputs, forecast.origin)
+            inputs = self._from_scans(forecast)
+            outcome = "the stored scans do not give them again" if inputs is None else "built anew from the scans"
+            log.warning("the inputs of forecast %s are lost, %s: %s", forecast.id, outcome, err)
+        if inputs is None:
+            self._given_up.add(forecast.id)
+        return inputs
 
     def missing(self, since: datetime | None = None, limit: int = MOST_AT_ONCE) -> Sequence[StoredForecast]:
         """Return one forecast of each window that lacks a baseline, the newest first.
@@ -95,7 +115,12 @@ class BaselineBackfill:
                 for sha256, origin, leads in windows
             ]
         forecasts = [self._catalogue.find(forecast_id) for forecast_id in found if forecast_id]
-        return [forecast for forecast in forecasts if forecast is not None and is_stored(forecast.inputs_path)]
+        return [forecast for forecast in forecasts if forecast is not None and self._has_inputs(forecast)]
+
+    def _has_inputs(self, forecast: StoredForecast) -> bool:
+        """Return whether the inputs are stored, or may be built anew: that is tried once by each process."""
+        may_be_built = forecast.origin == "scans" and forecast.id not in self._given_up
+        return may_be_built or is_stored(forecast.inputs_path)
 
     def backfill(
         self, since: datetime | None = None, within_s: float = math.inf, gives_way: Callable[[], bool] = lambda: False
@@ -117,13 +142,12 @@ class BaselineBackfill:
         return done
 
     def make_again(self) -> int:
-        """Make the forecasts again whose files were lost, from their kept inputs; return their number."""
+        """Make the forecasts again whose files were lost, from their inputs; return their number."""
         made = 0
         for forecast in self._healing.to_make_again():
-            try:
-                inputs = kept_input(forecast)
-            except NoDataError as err:
-                log.warning("forecast %s is not made again: %s", forecast.id, err)
+            inputs = self._inputs(forecast)
+            if inputs is None:
+                log.warning("forecast %s is not made again", forecast.id)
                 continue
             self._maker.make_again(inputs, forecast)
             made += 1

@@ -18,6 +18,7 @@ from ingest.windows.window import Window
 from service.forecasts.backfill import BaselineBackfill
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.healing import ForecastHealing
+from service.forecasts.lost_inputs import LostInputs
 from service.forecasts.maker import Maker
 from service.forecasts.periods import Period, counts_over
 from service.forecasts.records import Origin
@@ -74,18 +75,15 @@ class NowcastService:
         self.settings, self.predictor, self._clock = settings, predictor, clock
         self.store, self.catalogue = store, catalogue
         self.registry = registry or ModelRegistry(settings.home, also=[settings.model])
+        coarse_m = INVENTED_CELLS_M if settings.invented else None
         self._windows = Windows(
-            store,
-            predictor,
-            settings.model,
-            LeadPolicy.of(settings),
-            settings.grid_m,
-            stored_cells_m=INVENTED_CELLS_M if settings.invented else None,
+            store, predictor, settings.model, LeadPolicy.of(settings), settings.grid_m, stored_cells_m=coarse_m
         )
         stated, also = Statement.of(settings), settings.write_source_grid
         self._maker = Maker(catalogue, predictor, clock, stated, write_source_grid=also)
         self.healing = ForecastHealing(catalogue)
-        self.baselines = BaselineBackfill(catalogue, self._maker)
+        lost = LostInputs(catalogue, self._windows, predictor)
+        self.baselines = BaselineBackfill(catalogue, self._maker, lost.from_scans)
         self.schedule = ForecastSchedule(settings, store, catalogue.engine, self.now)
         self.setting_checks = SettingChecks(settings, store, predictor, self.schedule)
         self._scoring = Scoring(store, catalogue, settings.thresholds_mmh, settings.fss_windows_km)
@@ -174,6 +172,7 @@ class NowcastService:
             origin="scans", model=wanted, baselines=wanted is not None, replaced=False, limit=LOOKED_AT
         )
         found = found or (() if other else self.catalogue.select(origin="scans", replaced=False, limit=LOOKED_AT))
+        found = sorted(found, key=lambda one: (one.reference_time, one.issued_at), reverse=True)
         if not (there := next((one for one in found if one.has_file), None)):
             raise NoDataError(f"no forecast{f' of {model}' if model else ''} from stored scans exists yet")
         return self._aged(there)

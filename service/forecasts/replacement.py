@@ -17,14 +17,33 @@ from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import nearest
 from service.forecasts.records import StoredForecast
 from service.forecasts.tables import ForecastRow
+from verification.baselines import BASELINES
 
 MOST_REPLACED: Final = 3
 """How often the forecast of one time is made again: scans that trickle in must not take the worker from new ones."""
 
 
 def is_current() -> ColumnElement[bool]:
-    """Return the condition that no later forecast of the same model version, time and product replaces a row's."""
-    row, later = ForecastRow, aliased(ForecastRow)
+    """Return the condition that no later forecast of the same model version, time and product replaces a row's.
+
+    A baseline depends on its window, and models have windows of their own: it is current as long as a forecast that was
+    made from the same window is. One that was made alone is replaced by another one that was.
+    """
+    row, model = ForecastRow, aliased(ForecastRow)
+    with_model = _from_window_of(row, model)
+    of_current_model = exists().where(and_(with_model, ~_is_replaced(model)))
+    alone = ~exists().where(with_model)
+    current_baseline = of_current_model | (alone & ~_is_replaced(row, by_baseline_alone=True))
+    return (
+        (row.origin != "scans")
+        | (row.model.not_in(BASELINES) & ~_is_replaced(row))
+        | (row.model.in_(BASELINES) & current_baseline)
+    )
+
+
+def _is_replaced(row: type[ForecastRow], *, by_baseline_alone: bool = False) -> ColumnElement[bool]:
+    """Return the condition that a later forecast of the same model version, time and product exists."""
+    later = aliased(ForecastRow)
     same = (
         later.reference_time == row.reference_time,
         later.origin == row.origin,
@@ -33,7 +52,13 @@ def is_current() -> ColumnElement[bool]:
         later.version == row.version,
     )
     issued_later = later.attributes["issued_at"].as_string() > row.attributes["issued_at"].as_string()
-    return (row.origin != "scans") | ~exists().where(and_(*same, issued_later))
+    also = (~exists().where(_from_window_of(later, aliased(ForecastRow))),) if by_baseline_alone else ()
+    return exists().where(and_(*same, issued_later, *also))
+
+
+def _from_window_of(row: type[ForecastRow], model: type[ForecastRow]) -> ColumnElement[bool]:
+    """Return the condition that a model's forecast was made from the same window as a row's."""
+    return and_(model.inputs_sha256 == row.inputs_sha256, model.origin == row.origin, model.model.not_in(BASELINES))
 
 
 def outdated(forecasts: Mapping[datetime, Sequence[StoredForecast]], store: Store) -> set[datetime]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,13 @@ def reference_time() -> datetime:
 def world_opener(home: Path) -> Callable[..., World]:
     """Return what opens a live store in a folder, again and again if need be, with settings of choice."""
 
-    def opened(model: Fading | None = None, **settings: object) -> World:
+    def opened(model: Fading | None = None, *, others: Sequence[Fading] = (), **settings: object) -> World:
         fading = model or Fading()
         made: dict[str, Callable[[], Forecaster]] = {
             "default": lambda: fading,
             "persistence": Persistence,
             "extrapolation": Extrapolation,
+            **{other.name: partial(lambda one: one, other) for other in others},
         }
 
         def load(name: str) -> Forecaster:

@@ -1,5 +1,6 @@
 """Damaged and missing files of forecasts: set aside, made again once, and no other window waits for them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -83,14 +84,41 @@ def filled_counts(world, forecast) -> set[int]:
     return {forecast.lead_minutes[index] for index in world.service._scoring._observations.scans(forecast)}
 
 
+@pytest.mark.parametrize("harm", ["flip", "delete"])
+def test_a_lost_input_is_built_anew_from_the_scans(open_world, rain, harm):
+    world = filled(open_world, rain)
+    time = START + timedelta(hours=2)
+    forecast = world.service.forecast_stored(time)
+    expected = {one.id: one.rate_mmh_THW for one in world.service.list()}
+    inputs = forecast.inputs_path.read_bytes()
+    baselines = [one for one in world.service.list() if one.id != forecast.id]
+    world.service.catalogue.forget([one.id for one in baselines])
+    for one in baselines:
+        one.path.unlink()
+    if harm == "flip":
+        flip(forecast.inputs_path, forecast.inputs_path.stat().st_size // 2)
+    else:
+        forecast.inputs_path.unlink()
+    assert world.service.baselines.backfill() == 1
+    assert len(list((world.home / "quarantine").glob("*inputs-*.nc"))) == (harm == "flip")
+    assert forecast.inputs_path.read_bytes() == inputs
+    made = {one.id: one.rate_mmh_THW for one in world.service.list()}
+    assert made.keys() == expected.keys()
+    for name, rate_mmh_THW in made.items():
+        np.testing.assert_array_equal(rate_mmh_THW, expected[name])
+
+
 def test_a_damaged_input_costs_the_baselines_of_its_window_alone(open_world, rain):
     world = filled(open_world, rain)
     bad = world.service.forecast_stored(START + timedelta(hours=2), with_baselines=False)
     good = world.service.forecast_stored(START + timedelta(hours=3), with_baselines=False)
     flip(bad.inputs_path, bad.inputs_path.stat().st_size // 2)
+    world.put(replace(rain(30), rate_mmh_HW=rain(30).rate_mmh_HW + 1))  # its window cannot be built anew
     world.service.verify_observed()
     assert not bad.inputs_path.exists()
+    assert world.service._scoring.book.scored_leads(bad)
     assert world.service._scoring.book.scored_leads(good)
+    assert len(world.service.catalogue.select(inputs_sha256=bad.inputs_sha256)) == 1
     assert len(world.service.catalogue.select(inputs_sha256=good.inputs_sha256)) == 3
 
 

@@ -1,12 +1,15 @@
 """A forecast from a partial window is made again when its scans come; the new one replaces it, and counts alone."""
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import pytest
 
 from core.errors import ConflictError, NoDataError, UnavailableError
+from service.forecasts.records import StoredForecast
 from service.forecasts.replacement import MOST_REPLACED
 from service.tasks import forecasts as tasks
 from tests.service.conftest import START, Fading
@@ -170,6 +173,70 @@ def test_only_the_current_forecast_has_its_baselines_made(world, rain):
     put(world, rain, 115)
     whole = world.service.forecast_stored(NOON, scheduled=True, with_baselines=False)
     assert [one.id for one in world.service.baselines.missing()] == [whole.id]
+
+
+@pytest.fixture
+def two_models(open_world, rain):
+    """A model of all scans of two hours, and one of five scans on larger cells."""
+    world = open_world(FiveMinutes(), others=[Fading(name="half-hours")], lead_minutes=30)
+    put(world, rain, *EVERY_5)
+    return world
+
+
+def baselines_of(world, forecast):
+    """Ids of the current baselines of a forecast's window."""
+    same = {"inputs_sha256": forecast.inputs_sha256, "origin": "scans"}
+    found = world.service.catalogue.select(replaced=False, **same)
+    return sorted(one.id for one in found if one.id != forecast.id)
+
+
+def test_baselines_of_models_with_other_windows_stay_side_by_side(two_models, rain):
+    world = two_models
+    made: dict[str, list[tuple[StoredForecast, Sequence[StoredForecast]]]] = {}
+    for model in ("default", "half-hours", "default", "half-hours"):
+        world.now += timedelta(seconds=10)
+        forecast = world.service.forecast_stored(NOON, model)
+        made.setdefault(model, []).append((forecast, world.service.list(limit=10)))
+    native, half_hours = (made[model][0][0] for model in ("default", "half-hours"))
+    assert native.inputs_sha256 != half_hours.inputs_sha256
+    assert made["half-hours"][0][1] == made["half-hours"][1][1] == made["default"][1][1], "nothing is made again"
+    assert len(made["half-hours"][0][1]) == 6
+    for forecast in (native, half_hours):
+        assert len(baselines_of(world, forecast)) == 2
+    newest = world.service.latest("persistence")
+    assert newest.inputs_sha256 == half_hours.inputs_sha256, "of one time the one that was issued last"
+    put(world, rain, 150)
+    world.now = START + timedelta(minutes=151)
+    assert world.service.verify_observed() > 0
+    for forecast in (native, half_hours):
+        for one in world.service.catalogue.select(inputs_sha256=forecast.inputs_sha256, origin="scans"):
+            assert world.service._scoring.book.scored_leads(one) == {30}, (one.model, one.cadence_minutes)
+
+
+def test_baselines_are_replaced_with_the_forecast_of_their_window(two_models, rain):
+    world = two_models
+    whole = world.service.forecast_stored(NOON)
+    world.now += timedelta(seconds=10)
+    changed = rain(100)
+    world.put(replace(changed, rate_mmh_HW=changed.rate_mmh_HW + 1))
+    later = world.service.forecast_stored(NOON)
+    assert later.inputs_sha256 != whole.inputs_sha256
+    assert baselines_of(world, whole) == []
+    assert len(baselines_of(world, later)) == 2
+
+
+def test_a_baseline_that_is_scheduled_is_replaced_by_a_later_one(open_world, rain):
+    world = open_world(model=FiveMinutes(), others=[Fading(name="half-hours")], lead_minutes=30)
+    put(world, rain, *(minutes for minutes in EVERY_5 if minutes != 115))
+    alone = world.service.forecast_stored(NOON, "persistence", with_baselines=False)
+    world.now += timedelta(seconds=10)
+    world.service.forecast_stored(NOON, "half-hours")
+    assert not world.service.catalogue.is_replaced(alone), "the baseline of another model's window is not its successor"
+    put(world, rain, 115)
+    world.now += timedelta(seconds=10)
+    whole = world.service.forecast_stored(NOON, "persistence", with_baselines=False)
+    assert world.service.catalogue.is_replaced(alone)
+    assert not world.service.catalogue.is_replaced(whole)
 
 
 def test_what_a_process_leaves_that_ends_in_between_is_made_again(world, rain, monkeypatch):

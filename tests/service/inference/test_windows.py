@@ -158,12 +158,17 @@ def test_uploads_and_windows_of_other_times_owe_their_own(world, window_frames, 
     assert world.service.baselines.missing(since=second.reference_time.replace(year=2030)) == []
 
 
-def test_without_kept_inputs_nothing_can_be_made_up(world, window_frames):
+def test_without_kept_inputs_and_their_scans_nothing_can_be_made_up(world, window_frames, caplog):
     world.put(*window_frames)
     forecast = world.service.forecast_stored(with_baselines=False)
     forecast.inputs_path.unlink()
-    assert world.service.baselines.backfill() == 0
-    world.service.baselines.compute(forecast)
+    changed = window_frames[2].rate_mmh_HW + np.float32(1)
+    world.put(replace(window_frames[2], rate_mmh_HW=changed))
+    assert [one.id for one in world.service.baselines.missing()] == [forecast.id]
+    for _ in range(2):
+        world.service.baselines.backfill()
+        assert world.service.baselines.missing() == [], "it is tried once"
+    assert caplog.text.count("the stored scans do not give them again") == 1
     assert models_of(world) == {"fading"}
     with pytest.raises(NoDataError):
         world.service.latest("persistence")
