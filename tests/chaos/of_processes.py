@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from tests.chaos.machine import stutter as stutter_all
 from tests.chaos.scene import FAULTS, Scene, fault
 
 KILLED: Final = ("worker", "api", "ingest", "beat", "queue", "alerts")
 HALTED: Final = ("worker", "api", "ingest", "beat", "queue")
-STUTTER_S: Final = 0.05
 
 
 def _kill(scene: Scene, part: str) -> str:
@@ -41,13 +41,13 @@ for _part in HALTED:
 def stutter(scene: Scene) -> str:
     """Nine tenths of the time they stand still, as on a disk or processor that others use."""
     pids = [scene.part("worker"), scene.part("ingest")]
-    ends = time.monotonic() + scene.chance.uniform(2, 5)
+
+    def send(number: signal.Signals) -> None:
+        for pid in pids:
+            os.kill(pid, number)
+
     with suppress(ProcessLookupError):
-        while time.monotonic() < ends:
-            for number, for_s in ((signal.SIGSTOP, 9 * STUTTER_S), (signal.SIGCONT, STUTTER_S)):
-                for pid in pids:
-                    os.kill(pid, number)
-                time.sleep(for_s)
+        stutter_all(send, scene.chance.uniform(2, 5))
     return f"processes {pids}"
 
 

@@ -1,6 +1,6 @@
 """A day of German rain through the whole service while faults are injected, then what must hold.
 
-`python -m tests.chaos.run DATA [--seed 24 --minutes 40 --faults 300 --scans 288 --json FILE]`
+`python -m tests.chaos.run DATA [--seed 24 --minutes 40 --faults 300 --scans 288 --postgresql --json FILE]`
 
 DATA is the folder with `dwd_ry_20180711_00.nc` and `dwd_ry_20180711_12.nc` (radar of Deutscher Wetterdienst, RY). The
 crop of 200 x 200 cells of `tests.end_to_end.twelve_hours` is played with times of today into `python -m service.run
@@ -35,7 +35,8 @@ from core.errors import NowcastError
 from core.settings import Settings
 from service.forecasts.nowcast import NowcastService
 from service.forecasts.records import read_rate
-from tests.chaos import invariants, of_clients, of_files, of_processes, of_sources
+from tests.chaos import invariants, of_clients, of_files, of_machines, of_processes, of_sources
+from tests.chaos.machine import Database, database, slow_disk
 from tests.chaos.scene import FAULTS, Scene
 from tests.chaos.watch import Sample, Watch
 from tests.end_to_end.clock import Clock, clock_library
@@ -43,7 +44,7 @@ from tests.end_to_end.stack import end, running_stack
 from tests.end_to_end.twelve_hours import write_scans
 from verification.baselines import BASELINES
 
-KINDS: Final = (of_processes, of_files, of_sources, of_clients)
+KINDS: Final = (of_processes, of_files, of_sources, of_clients, of_machines)
 """The modules that enter kinds of faults."""
 
 HISTORY: Final = 25
@@ -160,20 +161,28 @@ def day(data: Path, folder: Path, count: int) -> tuple[list[Path], Any]:
     return sorted(folder.iterdir()), grid
 
 
+def kinds_with(server: Database | None) -> list[str]:
+    """The kinds of faults that harm a catalogue in a file, or those of its server."""
+    return sorted(FAULTS.keys() - set(of_machines.OF_SQLITE if server else of_machines.OF_DATABASE))
+
+
 @contextmanager
-def started(home: Path, data: Path, count: int, seed: int) -> Iterator[Scene]:
+def started(home: Path, data: Path, count: int, seed: int, server: Database | None = None) -> Iterator[Scene]:
     """The system on the first scans, with its first forecasts."""
     scans, grid = day(data, home / "day", count)
     library = clock_library(home)
-    clock = Clock(home, library) if library else None
+    clock, slow = Clock(home, library) if library else None, slow_disk(home)
     (home / "inbox").mkdir()
     environment = {f"NOWCAST_{name}": value for name, value in SETTINGS.items()}
-    environment |= clock.environment if clock else {}
+    preloaded = [one.environment for one in (clock, slow) if one]
+    environment |= {name: value for one in preloaded for name, value in one.items()}
+    environment |= {"LD_PRELOAD": ":".join(one["LD_PRELOAD"] for one in preloaded)} if preloaded else {}
+    environment |= {"NOWCAST_DATABASE_URL": server.url} if server else {}
     with disk(home / "var") as is_mounted:
         arguments = ("--source", str(home / "inbox"))
         with running_stack(home, *arguments, environment=environment) as stack:
             chance = random.Random(seed)
-            scene = Scene(stack, home / "var", home / "inbox", chance, scans, grid, clock, is_mounted)
+            scene = Scene(stack, home / "var", home / "inbox", chance, scans, grid, clock, is_mounted, slow, server)
             scene.play(HISTORY)
             scene.await_well()
             yield scene
@@ -185,7 +194,7 @@ def await_all(scene: Scene, within_s: float) -> float:
     if scene.clock:
         scene.clock.step_to(0)
     scene.play(len(scene.scans))
-    service = NowcastService.from_settings(chaos_settings(scene.home))
+    service = NowcastService.from_settings(chaos_settings(scene.home, scene.database))
     read_all(service)
 
     def is_done() -> bool:
@@ -224,9 +233,10 @@ def is_scored(service: NowcastService) -> bool:
     )
 
 
-def chaos_settings(home: Path) -> Settings:
+def chaos_settings(home: Path, server: Database | None = None) -> Settings:
     """The settings of the service under test."""
     values: dict[str, Any] = {name.lower(): value for name, value in SETTINGS.items()}
+    values |= {"database_url": server.url} if server else {}
     return Settings(home=home, **values)
 
 
@@ -241,14 +251,16 @@ def run(
     kinds: Sequence[str] = (),
     settle_s: float = 1200,
     overlap: float = OVERLAP,
+    server: Database | None = None,
 ) -> dict[str, Any]:
     """Play, harm, wait, compare; return the report."""
     if unknown := set(kinds) - FAULTS.keys():
         raise ValueError(f"expected kinds of {sorted(FAULTS)}, got {sorted(unknown)}")
-    with started(home, data, scans, seed) as scene:
+    kinds = kinds or kinds_with(server)
+    with started(home, data, scans, seed, server) as scene:
         watch, stop = Watch(scene), threading.Event()
         ends_s = time.monotonic() + minutes * 60
-        chaos = Chaos(scene, faults, ends_s, 0.3 if minutes > 5 else 0.05, kinds or sorted(FAULTS), overlap)
+        chaos = Chaos(scene, faults, ends_s, 0.3 if minutes > 5 else 0.05, kinds, overlap)
         radar = threading.Thread(target=play, args=(scene, stop), daemon=True)
         watch.start()
         radar.start()
@@ -281,7 +293,7 @@ def check(scene: Scene, home: Path, log: str) -> dict[str, Any]:
         found |= invariants.check_scans(scene.home, scene.scans)
     except AssertionError as err:
         problems.append(str(err))
-    service = NowcastService.from_settings(settings)
+    service = NowcastService.from_settings(chaos_settings(scene.home, scene.database))
     clean = invariants.clean_service(home / "clean", scene.scans, settings)
     forecasts, different, times = invariants.compare_forecasts(service, clean)
     scores, other = invariants.compare_scores(service, clean, times)
@@ -347,10 +359,11 @@ def main(
     settle_minutes: Annotated[float, typer.Option(help="longest wait for the last forecasts and scores")] = 20.0,
     overlap: Annotated[float, typer.Option(help="share of faults that wait for no repair")] = OVERLAP,
     kind: Annotated[list[str] | None, typer.Option(help="of these kinds alone")] = None,
+    postgresql: Annotated[bool, typer.Option(help="the catalogue in a PostgreSQL server, which is harmed too")] = False,
 ) -> None:
     """Play the day, print the report."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the service is stopped by its context
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, database(postgresql) as server:
         place = home or Path(folder)
         report = run(
             data,
@@ -359,9 +372,10 @@ def main(
             minutes=minutes,
             faults=faults,
             scans=scans,
-            kinds=kind or sorted(FAULTS),
+            kinds=kind or (),
             settle_s=60 * settle_minutes,
             overlap=overlap,
+            server=server,
         )
     text = json.dumps(report, indent=2)
     if json_file:

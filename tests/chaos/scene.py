@@ -18,6 +18,7 @@ import redis
 
 from core.files import write_bytes_atomically
 from core.grid import Grid
+from tests.chaos.machine import Database, SlowDisk
 from tests.end_to_end.clock import Clock
 from tests.end_to_end.stack import Stack, fetch
 
@@ -46,6 +47,9 @@ class Scene:
         scans: the files of the day, in order of time.
         grid: of the scans.
         clock: of the whole tree; None: it is not stepped here.
+        is_mounted: whether the store is a file system of its own.
+        disk: of the store; None: it is not slowed down here.
+        database: server of the catalogue; None: it is a file of the store.
         played: files that have been written to the inbox.
         refused: kinds of requests with an answer of 500 or above but 503, with their number.
         lost: forecasts whose file a fault has damaged or deleted.
@@ -60,6 +64,8 @@ class Scene:
     grid: Grid
     clock: Clock | None = None
     is_mounted: bool = False
+    disk: SlowDisk | None = None
+    database: Database | None = None
     played: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     lost: set[str] = field(default_factory=set)

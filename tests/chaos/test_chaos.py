@@ -1,5 +1,8 @@
 """The harness of faults: what it counts, and a short run of it (`python -m tests.chaos.run` for a long one)."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +11,9 @@ import pytest
 
 from service.forecasts.nowcast import NowcastService
 from tests.chaos import invariants, soak
-from tests.chaos.run import Chaos, Injected, check, run
+from tests.chaos.machine import Database, slow_disk
+from tests.chaos.of_machines import OF_DATABASE, OF_SQLITE
+from tests.chaos.run import Chaos, Injected, check, kinds_with, run
 from tests.chaos.scene import FAULTS, Scene
 from tests.chaos.watch import PartSample, flatness
 
@@ -19,6 +24,35 @@ LINE = (
 
 def test_there_are_many_kinds_of_faults():
     assert len(FAULTS) >= 50
+
+
+def test_a_catalogue_in_a_file_and_one_of_a_server_have_faults_of_their_own(tmp_path: Path):
+    of_server, of_file = set(kinds_with(Database("", tmp_path, None))), set(kinds_with(None))  # type: ignore[arg-type]
+    assert of_server ^ of_file == {*OF_DATABASE, *OF_SQLITE}
+    assert of_server | of_file == FAULTS.keys()
+
+
+def test_a_disk_is_as_slow_as_it_is_asked_to_be(tmp_path: Path):
+    disk = slow_disk(tmp_path)
+    if disk is None:
+        pytest.skip("no C compiler, or no Linux")
+    code = (
+        "import os, sys, time\n"
+        "began, file = time.monotonic(), os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
+        "os.write(file, b'a'), os.pwrite(file, b'b', 9), os.fsync(file), os.fdatasync(file)\n"
+        "print(time.monotonic() - began)\n"
+    )
+
+    def took_s() -> float:
+        command = [sys.executable, "-c", code, str(tmp_path / "a")]
+        done = subprocess.run(command, env={**os.environ, **disk.environment}, check=True, capture_output=True)
+        return float(done.stdout)
+
+    with disk.slow(tmp_path, sync_s=0.2, write_s=0.1):
+        assert took_s() >= 0.6
+    with disk.slow(Path("/proc"), sync_s=100.0, write_s=100.0):  # another file system
+        assert took_s() < 100
+    assert took_s() < 100
 
 
 def test_a_fault_lasts_until_the_repair_of_it_or_of_the_next_one():

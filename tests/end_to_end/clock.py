@@ -12,14 +12,19 @@ SOURCE: Final = Path(__file__).with_name("stepped_clock.c")
 OFFSET: Final = struct.Struct("=q")
 
 
-def clock_library(folder: Path) -> Path | None:
-    """Build the library for LD_PRELOAD; None where there is no C compiler, or no Linux."""
+def built(source: Path, folder: Path) -> Path | None:
+    """Build a library for LD_PRELOAD; None where there is no C compiler, or no Linux."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
         return None
-    made = folder / "stepped_clock.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", made, SOURCE, "-ldl"], check=True)
+    made = folder / source.with_suffix(".so").name
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", made, source, "-ldl"], check=True)
     return made
+
+
+def clock_library(folder: Path) -> Path | None:
+    """Build the library of `Clock`; None where there is no C compiler, or no Linux."""
+    return built(SOURCE, folder)
 
 
 class Clock:
