@@ -10,6 +10,8 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from queue import SimpleQueue
 from time import monotonic
@@ -17,7 +19,7 @@ from typing import Final
 
 from sqlalchemy import case, func, select
 
-from core.errors import NoDataError, NowcastError
+from core.errors import ConflictError, NoDataError, NowcastError, UnknownNameError
 from core.files import damage_in
 from core.shared_files import is_stored
 from ingest.store.database import reading
@@ -29,12 +31,43 @@ from service.forecasts.records import StoredForecast
 from service.forecasts.replacement import is_current
 from service.forecasts.scorebook import lacks_scores
 from service.forecasts.tables import ForecastRow
-from service.inference.inputs import ModelInput
+from service.inference.inputs import ModelInput, Windows
+from service.inference.predictor import Predictor
 from verification.baselines import BASELINES
 
 MOST_AT_ONCE: Final = 500
 MOST_SCHEDULED: Final = 200
 log = logging.getLogger(__name__)
+
+
+class LostInputs:
+    """Builds the inputs of stored forecasts as they were built first.
+
+    Args:
+        catalogue: of the forecasts.
+        windows: builds inputs from stored scans.
+        predictor: knows the window that a model needs.
+    """
+
+    def __init__(self, catalogue: Catalogue, windows: Windows, predictor: Predictor) -> None:
+        self._catalogue, self._windows, self._predictor = catalogue, windows, predictor
+
+    def from_scans(self, forecast: StoredForecast) -> ModelInput | None:
+        """Return the inputs of a forecast; None of an upload, and where the scans give no longer the same ones.
+
+        Raises:
+            UnavailableError: the scans cannot be read now.
+        """
+        if forecast.origin != "scans":
+            return None
+        known = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin="scans", baselines=False)
+        for model in dict.fromkeys([*(one.requested_model for one in known), forecast.requested_model]):
+            with suppress(NoDataError, ConflictError, UnknownNameError):
+                reference = self._predictor.choose(model).reference
+                inputs = self._windows.stored(forecast.reference_time, reference)
+                if inputs.sha256 == forecast.inputs_sha256:
+                    return replace(inputs, lead_minutes=forecast.lead_minutes)
+        return None
 
 
 class BaselineBackfill:

@@ -15,10 +15,9 @@ from ingest.plausibility import field_notes
 from ingest.store.live import Store
 from ingest.windows.choice import TOLERANCE_MINUTES
 from ingest.windows.window import Window
-from service.forecasts.backfill import BaselineBackfill
+from service.forecasts.backfill import BaselineBackfill, LostInputs
 from service.forecasts.catalogue import Catalogue
 from service.forecasts.healing import ForecastHealing
-from service.forecasts.lost_inputs import LostInputs
 from service.forecasts.maker import Maker
 from service.forecasts.periods import Period, counts_over
 from service.forecasts.records import Origin
