@@ -61,7 +61,7 @@ class OnceScheduler(Scheduler):
         super().__init__(*args, **kwargs)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
-        """Send a due task; one that the queue does not take is dropped, since the next one of its kind is due soon."""
+        """Send a due task; one that the queue does not take is dropped, since the schedule repeats each task."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
         except QUEUE_ERRORS as err:
