@@ -67,7 +67,7 @@ class OnceScheduler(Scheduler):
         except QUEUE_ERRORS as err:
             self._report(entry.name, err)
         except Exception:
-            log.exception("the task %r is not sent", entry.name)
+            log.exception("a task is not sent: %s", entry.name)
         else:
             self._report_end()
 

@@ -1,4 +1,4 @@
-"""What lies below the service and can be harmed: a disk that is slow on request, and a PostgreSQL server."""
+"""What the service stands on and can be harmed: a disk that is slow on request, and a PostgreSQL server."""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""Faults of what lies below the service: a slow disk, and a database server that is away, slow, or killed."""
+"""Faults of what the service stands on: a slow disk, and a database server that is away, slow, or killed."""
 
 import signal
 import time
