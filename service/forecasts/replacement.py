@@ -99,4 +99,4 @@ def _has_late_scans(forecast: StoredForecast, missing: Sequence[datetime], scans
         for scan in scans
         if (scan.product, scan.grid_key) == (forecast.product, grid_key) and scan.valid_time not in forecast.input_times
     }
-    return any(nearest(by_time, time, TOLERANCE_MINUTES, forecast.cadence_minutes) for time in missing)
+    return any(nearest(by_time, time, TOLERANCE_MINUTES, forecast.cadence_minutes or 0) for time in missing)
