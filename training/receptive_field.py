@@ -272,9 +272,9 @@ def _clip(
     if window >= len(clips):
         raise ConfigError(f"window: expected 0 to {len(clips) - 1}, got {window}")
     frames_TCHW = source.transform.encode(clips[window].past_TCHW)
-    shape = (source.module.in_channels, *(size or frames_TCHW.shape[-2:]))
-    if frames_TCHW.shape[1:] != shape:
-        raise ConfigError(f"frames: expected shape {shape} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")
+    expected = (source.module.in_channels, *(size or frames_TCHW.shape[-2:]))
+    if frames_TCHW.shape[1:] != expected:
+        raise ConfigError(f"frames: expected shape {expected} for {source.name}, got {tuple(frames_TCHW.shape[1:])}")
     if config.dataset in OF_ONE_SIZE:
         return frames_TCHW, f"{data.stem} window {window}" if data else f"digits, clip {window}"
     return frames_TCHW, f"{config.dataset}, test clip {window}"

@@ -143,11 +143,12 @@ def _whole_model(
     config: RunConfig, training: NowcastDataset, trained: NowcastModule | ExceedanceModule, folder: Path
 ) -> nn.Module:
     """Return the trained model; of a run whose processes had a part of it each, from its last checkpoint."""
-    if not is_sharded(config):
-        return trained.model
-    module = build_module(config, training, total_steps=1)
-    module.load_state_dict(read_checkpoint(folder / LAST)["state_dict"])
-    return module.model
+    model: nn.Module = trained.model
+    if is_sharded(config):
+        whole = build_module(config, training, total_steps=1)
+        whole.load_state_dict(read_checkpoint(folder / LAST)["state_dict"])
+        model = whole.model
+    return model
 
 
 def _write_checkpoint(

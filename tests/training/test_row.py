@@ -24,8 +24,9 @@ def test_make_row_has_the_configuration_of_the_recorded_run():
     words = shlex.split(command.split("$(if")[0].partition("training.run")[2])
     options = dict(zip(words[::2], words[1::2], strict=True)) | {"--set": "", "--out": ""}
     sets = [words[n + 1] for n, word in enumerate(words) if word == "--set"]
-    given = {"model": options["--model"], "max_steps": int(options["--max-steps"]), "precision": options["--precision"]}
-    made = resolve(options["--dataset"], file=None, sets=sets, **given).model_dump(mode="json")
+    model, steps, precision = (options[key] for key in ("--model", "--max-steps", "--precision"))
+    config = resolve(options["--dataset"], file=None, sets=sets, model=model, max_steps=int(steps), precision=precision)
+    made = config.model_dump(mode="json")
     recorded = _recorded("mmnist-ms-convlstm-2022")
     compared = recorded.keys() - HOW_IT_RUNS - HOW_IT_IS_WATCHED
     assert "learning_rate" in compared

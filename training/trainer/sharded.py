@@ -79,6 +79,6 @@ def whole_weights(model: nn.Module, *, wanted: bool = True) -> dict[str, Tensor]
         wanted: of a model that is not sharded: False returns nothing, for processes that do not write.
     """
     if isinstance(model, FSDPModule):
-        options: Any = StateDictOptions(full_state_dict=True, cpu_offload=True)
-        return get_model_state_dict(model, options=options)
+        whole: Any = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        return dict(whole)
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()} if wanted else {}
