@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core.errors import NoDataError, NowcastError
 from ingest.store.database import reading
-from ingest.store.progress import last_progress
+from ingest.store.progress import CATALOGUE, last_progress
 from ingest.store.status import IngestStatus
 from service.alerts.progress import progress_of
 from service.alerts.rulebook import rule_book
@@ -111,7 +111,8 @@ class StateCollector(Collector):
         ages = [((giver,), max(0.0, (now - time).total_seconds())) for giver, time in times.items() if time]
         help_text = "Time since a synthetic task was completed: scheduled, by any worker, by the process of rules"
         progress = last_progress(self._service.catalogue.engine)
-        done = [((part,), max(0.0, (now - one.latest).total_seconds())) for part, one in sorted(progress.items())]
+        worked = {part: one.latest for part, one in sorted(progress.items()) if part != CATALOGUE}
+        done = [((part,), max(0.0, (now - last).total_seconds())) for part, last in worked.items()]
         help_done = "Time since a part did its own work: tasks sent, looks at the source and for scans, verifications"
         return [
             _family("nowcast_heartbeat_age_seconds", help_text, ["giver"], ages),

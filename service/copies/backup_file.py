@@ -25,7 +25,7 @@ from core.settings import Settings
 from core.shared_files import follow, publish
 from core.times import iso
 from ingest.store.locks import translate_os_errors
-from ingest.store.progress import last_progress
+from ingest.store.progress import CATALOGUE, last_progress
 from ingest.store.schema import known_revisions
 from service.copies.rows import Databases, fill, is_empty, lines_of, snapshot
 from service.process.homes import LOCK
@@ -209,7 +209,8 @@ def _refuse_running(settings: Settings, databases: Databases) -> None:
         is_held = True
     except OSError as err:
         raise UnavailableError(f"the live store {settings.home} cannot be used: {err}") from err
-    working = [part for part, one in last_progress(databases.catalogue).items() if datetime.now(UTC) - one.at < moment]
+    parts = {part: one for part, one in last_progress(databases.catalogue).items() if part != CATALOGUE}
+    working = [part for part, one in parts.items() if datetime.now(UTC) - one.at < moment]
     if is_held or working:
         by = f" ({', '.join(sorted(working))})" if working else ""
         raise ConflictError(f"a service works in {settings.home}{by}: stop it first, or restore with --force")

@@ -7,6 +7,7 @@ import struct
 import threading
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from core.errors import ConflictError, InputError, NoDataError
 from core.settings import Settings
 from ingest.store.database import reading, writing
 from ingest.store.live import Store
-from ingest.store.progress import ProgressRecorder
+from ingest.store.progress import ProgressRecorder, note_rebuilt
 from ingest.store.tables import Base, CountRow, RejectedRow
 from service.access.keybook import KeyBook
 from service.command import app
@@ -131,6 +132,7 @@ def test_under_a_service_nothing_is_restored(tmp_path: Path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ConflictError, match=r"a service works in .*: stop it first"):
             load(new, file)
+    note_rebuilt(engine, datetime.now(UTC))  # a catalogue that was entered again is no part that works
     ProgressRecorder(engine, "ingest", new).record()
     with pytest.raises(ConflictError, match=r"works in .* \(ingest\): stop it first, or restore with --force"):
         load(new, file)
