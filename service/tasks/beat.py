@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
-from celery.beat import ScheduleEntry, Scheduler
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
 from service.tasks.watchdog import QUEUE_ERRORS
 
@@ -64,7 +64,7 @@ class OnceScheduler(Scheduler):
         """Send a due task; one that the queue does not take is dropped, since the schedule repeats each task."""
         try:
             self.apply_async(entry, producer=producer, advance=False)
-        except QUEUE_ERRORS as err:
+        except (*QUEUE_ERRORS, SchedulingError) as err:  # the latter where the task is claimed, and then not sent
             self._report(entry.name, err)
         except Exception:
             log.exception("a task is not sent: %s", entry.name)

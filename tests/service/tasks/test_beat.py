@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import redis
@@ -158,6 +159,16 @@ def test_a_queue_that_takes_no_task_is_reported_once_a_minute(monkeypatch: pytes
     fails[0] = True
     made.apply_entry(SimpleNamespace(name="later"))
     assert "so that 1 were not sent" in caplog.records[-1].getMessage(), "the next outage is reported at once"
+
+
+def test_a_task_that_is_claimed_and_then_not_sent_is_one_line_too(monkeypatch: pytest.MonkeyPatch, caplog):
+    made = _scheduler(SimpleNamespace(tasks={}, send_task=Mock(side_effect=OSError("gone"))))
+    monkeypatch.setattr(made, "_claim", lambda entry: True)
+    made._tasks_since_sync = 0
+    made.apply_entry(SimpleNamespace(name="n", task="t", args=(), kwargs={}, options={}), producer=Mock())
+    (record,) = caplog.records
+    assert "'n': SchedulingError: Couldn't apply scheduled task n: gone" in record.getMessage()
+    assert record.exc_info is None
 
 
 def test_a_step_of_the_wall_clock_moves_nothing(monkeypatch: pytest.MonkeyPatch):
