@@ -5,6 +5,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from time import monotonic
 from typing import Any, Final
 
@@ -27,14 +28,14 @@ def fetched(url: str) -> tuple[int, Any]:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as err:
         return err.code, _document(err)
-    except (OSError, ValueError):
+    except (OSError, ValueError, HTTPException):  # the last one of an answer that ends too early
         return 0, {}
 
 
 def _document(err: urllib.error.HTTPError) -> Any:
     try:
         return json.load(err)
-    except ValueError:
+    except (OSError, ValueError, HTTPException):
         return {}
 
 

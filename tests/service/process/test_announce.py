@@ -1,6 +1,8 @@
 """The console: the address once it answers, each step once, the command for recordings, and scans that stay away."""
 
 import asyncio
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -54,6 +56,21 @@ def test_the_address_is_printed_when_it_answers_and_then_each_step_once():
 def test_nothing_answers_at_a_closed_port():
     assert fetched("http://127.0.0.1:9/livez") == (0, {})
     assert step_words(0, {}) == ""
+
+
+@pytest.mark.parametrize("status", ["200 OK", "503 Service Unavailable"])
+def test_an_answer_that_ends_too_early_is_none(status):
+    def answer() -> None:
+        with server.accept()[0] as connection:
+            connection.recv(4096)
+            connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 100\r\n\r\n{{".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        found = fetched(f"http://127.0.0.1:{server.getsockname()[1]}/readyz")
+        thread.join()
+    assert found == (503 if status.startswith("503") else 0, {})
 
 
 def test_the_end_of_scans_is_printed_once_and_their_return_once():
