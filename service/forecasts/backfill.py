@@ -19,7 +19,7 @@ from typing import Final
 
 from sqlalchemy import case, func, select
 
-from core.errors import ConflictError, NoDataError, NowcastError, UnknownNameError
+from core.errors import InputError, NoDataError, NowcastError
 from core.files import damage_in
 from core.shared_files import is_stored
 from ingest.store.database import reading
@@ -62,7 +62,7 @@ class LostInputs:
             return None
         known = self._catalogue.select(inputs_sha256=forecast.inputs_sha256, origin="scans", baselines=False)
         for model in dict.fromkeys([*(one.requested_model for one in known), forecast.requested_model]):
-            with suppress(NoDataError, ConflictError, UnknownNameError):
+            with suppress(NoDataError, InputError):
                 reference = self._predictor.choose(model).reference
                 inputs = self._windows.stored(forecast.reference_time, reference)
                 if inputs.sha256 == forecast.inputs_sha256:
