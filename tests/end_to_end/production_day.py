@@ -203,7 +203,7 @@ def begin(radar: Radar, sent: Sequence[dict[str, Any]], webhook: str) -> list[st
     system.start(PARTS)
 
     def is_stored() -> bool:
-        return (system.get("/scans?limit=1") or {"count": 0})["count"] == HISTORY_SCANS
+        return bool((system.get("/scans?limit=1") or {"count": 0})["count"] == HISTORY_SCANS)
 
     system.wait_until(is_stored, "history")
     system.make_key()

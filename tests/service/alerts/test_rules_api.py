@@ -215,7 +215,11 @@ def test_a_mail_server_that_never_answers_leaves_threads_for_other_requests(tmp_
         waiting.release()
         answered.wait(PATIENCE_S)
 
-    mail = {"smtp_url": SecretStr("smtp://127.0.0.1:1"), "email_from": "a@b.org", "public_url": "https://b.org"}
+    mail: dict[str, Any] = {
+        "smtp_url": SecretStr("smtp://127.0.0.1:1"),
+        "email_from": "a@b.org",
+        "public_url": "https://b.org",
+    }
     monkeypatch.setattr("service.alerts.channels.email.Email.welcome", never_answers)
     with running(service_at(tmp_path, **mail)) as client, ThreadPoolExecutor(3 * most) as clients:
         path = client.post("/rules", json=RULE).json()["links"]["self"] if method == "PUT" else "/rules"

@@ -296,6 +296,11 @@ def test_a_look_at_the_schedule_asks_once_for_late_scans_however_many_are_missin
     partial = [one for one in world.service.list(model="fading", origin="scans") if None in one.input_times]
     assert len(partial) > 2
     asked, scans = [], type(world.store).scans
-    monkeypatch.setattr(type(world.store), "scans", lambda store, **which: asked.append(which) or scans(store, **which))
+
+    def counted_scans(store, **which):
+        asked.append(which)
+        return scans(store, **which)
+
+    monkeypatch.setattr(type(world.store), "scans", counted_scans)
     world.service.schedule.queued()
     assert len(asked) <= 2, "the scans of the schedule, and those that were missing"
