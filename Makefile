@@ -47,7 +47,7 @@ run: install
 # One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would compete for the cores.
 # The order of the files is that of tests/conftest.py.
 test: install
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-long: install
 	$(BIN)/python -m pytest -m long

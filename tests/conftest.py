@@ -1,6 +1,5 @@
 """What every test may use: the real radar files in a folder next to the checkout, where they are."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,22 +9,6 @@ settings.register_profile("project", deadline=None, max_examples=50, print_blob=
 settings.load_profile("project")
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
-
-
-@pytest.hookimpl(trylast=True)  # after those that are not to run are gone
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where processes share the files, begin with those that start programs, then those with the most tests.
-
-    The last files are then short ones, and no process waits long for another.
-    """
-    if hasattr(config, "workerinput"):
-        sizes = Counter(item.path for item in items)
-        programs = {item.path for item in items if starts_programs(item)}
-        items.sort(key=lambda item: (item.path not in programs, -sizes[item.path]))
-
-
-def starts_programs(item: pytest.Item) -> bool:
-    return item.get_closest_marker("stack") is not None or "browser" in getattr(item, "fixturenames", ())
 
 
 def _shared(part: str) -> Path:
