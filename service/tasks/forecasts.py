@@ -96,8 +96,13 @@ def service() -> NowcastService:
 
 
 def claim_baselines(forecast: StoredForecast) -> bool:
-    """Return whether no other worker has begun the baselines of a forecast within the limit of a task."""
-    return is_first(f"baselines:{forecast.id}", round(get_settings().task_limit_s))
+    """Return whether no other worker has begun the baselines of a window within the limit of a task.
+
+    The window is what is claimed: its first forecast by id may be a baseline once that is stored.
+    """
+    return is_first(
+        f"baselines:{forecast.inputs_sha256}:{len(forecast.lead_minutes)}", round(get_settings().task_limit_s)
+    )
 
 
 def record(part: Part) -> None:

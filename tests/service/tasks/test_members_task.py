@@ -47,6 +47,10 @@ def test_the_baselines_of_a_forecast_are_claimed_once_by_whichever_task(world: W
     forecast = world.service.forecast_stored(with_baselines=False)
     assert tasks.claim_baselines(forecast), "by a verification"
     assert tasks.make_baselines_task() is None
+    world.service.baselines.compute(forecast)
+    others = [one for one in world.service.list() if one.id != forecast.id]
+    assert len(others) == 2
+    assert not any(tasks.claim_baselines(one) for one in others), "one of them stands for the window from then on"
 
 
 def test_a_failed_run_is_begun_again_later(world: World, window_frames, monkeypatch: pytest.MonkeyPatch):
