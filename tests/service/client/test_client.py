@@ -228,7 +228,7 @@ def test_it_imports_neither_torch_nor_the_server_and_that_quickly():
         "import sys, time; start = time.process_time(); import service.client, service.client.__main__;"
         "taken = time.process_time() - start;"
         "heavy = {'torch', 'fastapi', 'starlette', 'celery', 'matplotlib', 'xarray', 'service.app'} & set(sys.modules);"
-        "assert not heavy, heavy; assert taken < 1, taken"
+        "assert not heavy, heavy; assert taken < 2, taken"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=PATIENCE_S)
 
