@@ -194,16 +194,15 @@ def assert_delivered_once(records: Records, received: Mapping[str, Accepted]) ->
 
 
 def assert_events_are_those_of_a_plain_script(
-    records: Records, sent: Mapping[str, Mapping[str, Any]], since: datetime | None = None
+    records: Records, sent: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Events and outcomes of all rules against `PlainRule` on the stored files; the numbers.
 
     Args:
         records: of the service.
         sent: the rules by id, from the first evaluated forecast on.
-        since: reference time of that forecast; None: the first one that was made.
     """
-    forecasts = {one.id: one for one in scheduled(records) if since is None or one.reference_time >= since}
+    forecasts = {one.id: one for one in scheduled(records)}
     times = evaluated(records, "rates")
     assert times == evaluated(records, "sums")
     assert set(times) == {one.reference_time for one in forecasts.values()}, "a forecast was left out"
