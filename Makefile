@@ -3,7 +3,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Where bytecode is not kept, each of the hundreds of processes that the tests start compiles the project again.
+# Where bytecode is not kept, every process that the tests start compiles the project again.
 unexport PYTHONDONTWRITEBYTECODE
 # The first Python of at least 3.11 that can create an environment; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
@@ -45,7 +45,6 @@ run: install
 	$(BIN)/python -m service.run
 
 # One process of tests per core, four at most (each takes 1 to 2 GB), and one thread in each: more would compete for the cores.
-# The order of the files is that of tests/conftest.py.
 test: install
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 

@@ -68,7 +68,7 @@ def test_every_block_is_run_by_a_test_below():
 def test_the_first_two_commands_set_up_run_and_test():
     assert lines(MAKE) == ["make run", "make test"]
     # every test: nothing is chosen or left out
-    side_by_side = "-n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder"
+    side_by_side = "-n logical --maxprocesses 4 --dist loadfile"
     for target, expected in (("run", "-m service.run"), ("test", f"-m pytest {side_by_side}")):
         *_, install_peers, install, _, last = make_recipe(target, "--always-make")
         assert install_peers == ".ci/install .venv/bin/python --no-deps -r benchmarks/mlcast.txt"

@@ -1,6 +1,7 @@
 """Settings of the channels of alerts: what is wrong in them is named, at the start and with each rule."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,8 +79,8 @@ def test_no_message_has_a_link_that_leads_to_its_reader_s_own_machine(tmp_path, 
     assert service_address(Settings(host="2001:db8::7", port=80)) == "http://[2001:db8::7]:80"
     assert required_address(Settings(public_url=PUBLIC), "x") == PUBLIC
     settings = Settings(home=tmp_path, **MAIL)
-    monkeypatch.setattr("service.alerts.channels.email.is_confirmed", lambda engine, address: True)
-    message: Any = type("Message", (), {"settings": settings, "target": ADDRESS})
+    monkeypatch.setattr("service.alerts.channels.email.is_confirmed", lambda engine, address, owner: True)
+    message: Any = SimpleNamespace(settings=settings, target=ADDRESS, owner="anna")
     with pytest.raises(DeliveryError, match="NOWCAST_PUBLIC_URL") as waits:
         Email().send(message)
     assert not waits.value.is_final, "it is sent once the setting is there"

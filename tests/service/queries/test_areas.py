@@ -179,17 +179,19 @@ def test_the_covered_part_of_each_cell_is_that_of_exact_clipping():
         np.testing.assert_allclose(shares.down_HW[some_HW] + y_HW[some_HW] + 0.5, centres_N2[:, 1], atol=1e-5)
 
 
-def test_a_polygon_of_the_most_vertices_takes_a_twentieth_of_a_second():
+def test_a_polygon_of_the_most_vertices_costs_no_more_than_two_million_steps_of_python():
     polygon = jagged(MOST_VERTICES - 1, 0.0)
-    used_s = []
+    costs = []
     for _ in range(5):
         began = time.process_time()
         weights = area_weights(RADOLAN_900, polygon)
-        used_s.append(time.process_time() - began)
+        used_s = time.process_time() - began
+        sum(number * number for number in range(400_000))
+        costs.append(used_s / (time.process_time() - began - used_s))
     dense = shapely.orient_polygons(shapely.segmentize(polygon, 0.01))
     true_km2 = abs(Geod(a=6_370_040.0, b=6_370_040.0).geometry_area_perimeter(dense)[0]) / 1e6
     assert weights.area_km2 == pytest.approx(true_km2, rel=1e-5)
-    assert min(used_s) < 0.05
+    assert min(costs) < 5, "a ratio of two speeds of this machine: 1 to 2, about 0.03 s"
 
 
 def test_the_work_of_a_polygon_is_bounded_by_its_vertices_and_the_cells():

@@ -49,7 +49,7 @@ class Made:
         self.done.append("again")
 
     def missing(self, since: None, limit: int) -> list[Any]:
-        return [SimpleNamespace(id="a")]
+        return [SimpleNamespace(id="a", inputs_sha256="0", lead_minutes=[5])]
 
     def compute(self, forecast: object) -> None:
         self.done.append("baselines")
