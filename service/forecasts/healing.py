@@ -5,11 +5,12 @@ Any process may find one. The worker makes the forecasts again from the inputs t
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from core.errors import NoDataError, NowcastError, UnavailableError
 from core.files import DamagedFileError, check_file, damage_in
@@ -24,6 +25,9 @@ FOLDER: Final = ".again"
 
 FOLLOWED_EVERY_S: Final = 30.0
 """How often the worker looks for what other machines found."""
+
+MOST: Final = 3
+"""Attempts to make a forecast again that may end with their process."""
 
 log = logging.getLogger(__name__)
 
@@ -98,19 +102,58 @@ class ForecastHealing:
                 raise
             log.warning("%s is not scored: %s: %s", what, type(err).__name__, err)
 
-    def to_make_again(self) -> Iterator[StoredForecast]:
-        """Yield the forecasts that are to be made again; each is yielded once, whatever becomes of it."""
+    def make_again(self, make: Callable[[StoredForecast], bool]) -> int:
+        """Make the lost forecasts again, each once; one that cannot be made keeps no other one waiting.
+
+        The note of a forecast goes when it is made or cannot be made. It stays where the process ends meanwhile, for
+        `MOST` attempts, and where the disk or the database fails, for any number.
+
+        Args:
+            make: makes a forecast; False where it has nothing to make it from.
+
+        Returns:
+            Number of forecasts made.
+
+        Raises:
+            UnavailableError: the disk or the database failed; a later call goes on.
+        """
         follow(self._folder, FOLLOWED_EVERY_S)
+        made = 0
         for note in sorted(self._folder.glob("[!.]*")) if self._folder.is_dir() else ():
             try:
                 found = json.loads(note.read_text())
                 forecast = FORECAST.from_attributes(found["attributes"], path=self._catalogue.folder / found["path"])
+                attempts = int(found.get("attempts", 0))
             except (OSError, ValueError, KeyError, TypeError, NoDataError) as err:
                 log.warning("%s is no note of a forecast: %s", note, err)
-                self._drop(note)
-                continue
-            self._drop(note)
-            yield forecast
+            else:
+                made += self._attempt(note, found, attempts, partial(make, forecast))
+            withdraw([note])
+            note.unlink(missing_ok=True)
+        return made
+
+    def _attempt(self, note: Path, found: dict[str, Any], attempts: int, make: Callable[[], bool]) -> bool:
+        """Return whether a forecast was made; the attempt is noted before it begins.
+
+        Raises:
+            UnavailableError: the disk or the database failed; the attempt does not count.
+        """
+        if attempts >= MOST:
+            log.error("forecast %s is not made again: %d attempts ended with their process", note.name, attempts)
+            return False
+        write_shared(note, json.dumps({**found, "attempts": attempts + 1}).encode())
+        try:
+            is_made = make()
+        except UnavailableError:
+            with suppress(UnavailableError, OSError):
+                write_shared(note, json.dumps(found).encode())
+            raise
+        except (NowcastError, LookupError, ValueError, RuntimeError) as err:
+            log.warning("forecast %s is not made again: %s: %s", note.name, type(err).__name__, err)
+            return False
+        if not is_made:
+            log.warning("forecast %s is not made again: its inputs are lost too", note.name)
+        return is_made
 
     def _lose(self, forecast_id: str) -> bool:
         """Note a forecast that is to be made again, and delete its row; False for any other file."""
@@ -121,10 +164,6 @@ class ForecastHealing:
         write_shared(self._folder / forecast_id, json.dumps({"path": path, "attributes": attributes}).encode())
         self._catalogue.forget([forecast_id])
         return True
-
-    def _drop(self, note: Path) -> None:
-        withdraw([note])
-        note.unlink(missing_ok=True)
 
 
 def _is_damaged(path: Path) -> bool:

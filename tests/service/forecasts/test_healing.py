@@ -1,7 +1,9 @@
 """Damaged and missing files of forecasts: set aside, made again once, and no other window waits for them."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from core.errors import NoDataError, UnavailableError
 from core.files import DamagedFileError
 from ingest.store.repair import repair
 from service.forecasts.fields import FIELDS
+from service.forecasts.healing import MOST
+from service.forecasts.maker import Maker
 from service.forecasts.products import read_forecast
+from service.forecasts.records import StoredForecast
 from service.forecasts.retention import sweep_forecasts
+from service.inference.inputs import ModelInput
 from tests.ingest.store.test_healing import flip
 from tests.service.conftest import START
 
@@ -82,6 +88,59 @@ def test_one_damaged_window_keeps_no_other_from_being_verified(open_world, rain)
 def filled_counts(world, forecast) -> set[int]:
     """The leads of a forecast whose scans are stored."""
     return {forecast.lead_minutes[index] for index in world.service._scoring._observations.scans(forecast)}
+
+
+def lost(world, hours: float = 2):
+    """A forecast whose file is lost, and is noted to be made again."""
+    forecast = world.service.forecast_stored(START + timedelta(hours=hours))
+    forecast.path.unlink()
+    world.service.healing.lose(forecast)
+    return forecast
+
+
+def failing(error: BaseException, monkeypatch, world, calls: int) -> int:
+    """Number of those calls that tried to make a forecast again, each of which failed with the error."""
+    make_again = Mock(side_effect=error)
+    with monkeypatch.context() as patch:
+        patch.setattr(Maker, "make_again", make_again)
+        for _ in range(calls):
+            with suppress(type(error)):
+                assert world.service.baselines.make_again() == 0
+    return make_again.call_count
+
+
+def test_a_lost_forecast_waits_for_the_disk_and_is_begun_again_after_a_kill(open_world, rain, monkeypatch):
+    world = filled(open_world, rain)
+    forecast = lost(world)
+    assert failing(UnavailableError("the disk is full"), monkeypatch, world, MOST + 2) == MOST + 2
+    assert failing(KeyboardInterrupt(), monkeypatch, world, MOST - 1) == MOST - 1
+    assert world.service.baselines.make_again() == 1
+    assert world.service.get(forecast.id).path.is_file()
+
+
+def test_a_forecast_that_ends_each_process_is_given_up(open_world, rain, monkeypatch, caplog):
+    world = filled(open_world, rain)
+    lost(world)
+    assert failing(KeyboardInterrupt(), monkeypatch, world, MOST + 2) == MOST
+    assert f"{MOST} attempts ended with their process" in caplog.text
+    assert world.service.baselines.make_again() == 0
+
+
+def test_one_that_cannot_be_made_keeps_no_other_from_being_made(open_world, rain, monkeypatch, caplog):
+    world = filled(open_world, rain)
+    bad, good = sorted((lost(world, 2), lost(world, 3)), key=lambda forecast: forecast.id)
+    make = Maker.make_again
+
+    def partly(maker: Maker, inputs: ModelInput, forecast: StoredForecast) -> StoredForecast:
+        if forecast.id == bad.id:
+            raise ValueError("expected rates, got none")
+        return make(maker, inputs, forecast)
+
+    monkeypatch.setattr(Maker, "make_again", partly)
+    assert world.service.baselines.make_again() == 1
+    assert world.service.get(good.id).path.is_file()
+    assert "expected rates, got none" in caplog.text
+    assert world.service.baselines.make_again() == 0
 
 
 @pytest.mark.parametrize("harm", ["flip", "delete"])
