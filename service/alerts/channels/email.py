@@ -2,13 +2,15 @@
 
 import re
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, parseaddr
-from typing import ClassVar, Final
+from threading import Timer
+from typing import Any, ClassVar, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from core.errors import ConfigError, InputError, UnavailableError
@@ -29,7 +31,12 @@ PORTS: Final = {"smtp": 587, "smtps": 465}
 LONGEST_LINE: Final = 998
 """RFC 5322, 2.1.1."""
 
-WHOLE_S: Final = 10.0
+READ_S: Final = 10.0
+"""Longest time without a byte of a mail server."""
+
+WHOLE_S: Final = 30.0
+"""Longest time of a connection to it."""
+
 REFUSED_FOR_GOOD: Final = 500
 """From this reply code of a mail server on, a further attempt makes no sense (RFC 5321, 4.2.1)."""
 
@@ -193,6 +200,33 @@ def _refusal(code: int) -> DeliveryError:
     return DeliveryError(f"the mail server refuses the message: {code}", is_final=code >= REFUSED_FOR_GOOD)
 
 
+class _Connection(smtplib.SMTP):
+    """A connection that ends after `WHOLE_S`, also from a server that sends a byte now and then."""
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        self._watch = Timer(WHOLE_S, self._cut)
+        self._watch.daemon = True
+        self._watch.start()
+        try:
+            return super().connect(host, port, source_address)
+        except OSError:
+            self._watch.cancel()
+            raise
+
+    def close(self) -> None:
+        self._watch.cancel()
+        super().close()
+
+    def _cut(self) -> None:
+        if self.sock is not None:
+            with suppress(OSError):  # closed meanwhile
+                self.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _EncryptedConnection(_Connection, smtplib.SMTP_SSL):
+    """One that is encrypted from its first byte."""
+
+
 @contextmanager
 def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
     """Open a connection to the mail server; a password is sent over an encrypted one alone, or to this machine.
@@ -206,9 +240,9 @@ def _connected(settings: Settings) -> Iterator[smtplib.SMTP]:
     where = (parts.hostname or "", parts.port or PORTS[parts.scheme])
     over_tls = parts.scheme == "smtps"
     opened = (
-        smtplib.SMTP_SSL(*where, timeout=WHOLE_S, context=context)
+        _EncryptedConnection(*where, timeout=READ_S, context=context)
         if over_tls
-        else smtplib.SMTP(*where, timeout=WHOLE_S)
+        else _Connection(*where, timeout=READ_S)
     )
     try:
         opened.ehlo()

@@ -3,11 +3,14 @@
 import email
 import re
 import smtplib
+import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.message import Message
+from threading import Thread
+from time import sleep
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -218,6 +221,26 @@ def test_a_mail_server_that_is_gone_or_refuses(world, caplog):
     assert "does not answer" in str(send_test(world.book.get(rule_id), TARGET, gone))
     assert "beispiel" not in caplog.text
     assert subscribers.forget(world.engine, ADDRESS) == 1
+
+
+def test_a_mail_server_that_drips_holds_no_message_for_long(world, monkeypatch):
+    monkeypatch.setattr("service.alerts.channels.email.WHOLE_S", 0.5)
+    stored = world.book.create(LOCAL, checked_definition(RuleIn.model_validate(RULE)))
+    subscribers.confirm(world.engine, str(subscribers.ask(world.engine, ADDRESS, LOCAL)))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=drip, args=[server], daemon=True).start()
+        url = SecretStr(f"smtp://127.0.0.1:{server.getsockname()[1]}")
+        problem = send_test(stored, TARGET, world.settings.model_copy(update={"smtp_url": url}))
+    assert "does not answer" in str(problem)
+
+
+def drip(server: socket.socket) -> None:
+    """Greet without end, a byte at a time."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        for letter in b"220 " + b"." * 1000:
+            connection.sendall(bytes([letter]))
+            sleep(0.1)
 
 
 def test_a_refused_password_loses_no_message(world, monkeypatch):
