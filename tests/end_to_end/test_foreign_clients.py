@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
+from tests import asking
 from tests.environments import node_modules, python_with
 from tests.service.api_support import GRID, fill, service_at
 from tests.service.live import served
@@ -40,7 +40,7 @@ def place() -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def point(url: str, place: dict[str, float]) -> dict[str, Any]:
-    found: dict[str, Any] = httpx2.get(f"{url}/nowcast/latest/point", params=place).json()
+    found: dict[str, Any] = asking.get(f"{url}/nowcast/latest/point", params=place).json()
     assert found["observed"]["rate_mmh"] > 1
     return found
 
@@ -106,7 +106,7 @@ def test_leaflet_shows_past_and_forecast_frames_of_rainviewer(url, place):
     if path is None:
         pytest.skip("no Chromium on this machine")
     script = node_modules(LEAFLET) / "leaflet" / "dist" / "leaflet.js"
-    maps = httpx2.get(f"{url}/public/weather-maps.json").json()["radar"]
+    maps = asking.get(f"{url}/public/weather-maps.json").json()["radar"]
     with browser_at(path) as browser:
         page = browser.new_page()
         page.set_content((FOLDER / "leaflet.html").read_text("utf-8"))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 import yaml
 from jinja2 import Environment, StrictUndefined
 
+from tests import asking
 from tests.end_to_end.stack import process_environment
 from tests.service.api_support import fill, service_at
 from tests.service.live import served
@@ -67,11 +67,11 @@ def test_home_assistant_finds_every_value(address):
     _of_the_component, sensors, automation, _headers = blocks("home_assistant.md", "yaml")
     configuration: dict[str, Any] = yaml.safe_load(sensors)
     (rest,), (camera,) = configuration["rest"], configuration["camera"]
-    answer = httpx2.get(rest["resource"].replace(ADDRESS, address)).json()
+    answer = asking.get(rest["resource"].replace(ADDRESS, address)).json()
     templates = Environment(undefined=StrictUndefined, autoescape=False)
     entities = rest["sensor"] + rest["binary_sensor"]
     values = [templates.from_string(one["value_template"]).render(value_json=answer) for one in entities]
     assert "" not in values
-    assert httpx2.get(camera["still_image_url"].replace(ADDRESS, address)).content.startswith(b"\x89PNG")
+    assert asking.get(camera["still_image_url"].replace(ADDRESS, address)).content.startswith(b"\x89PNG")
     names = {f"sensor.{one['name'].lower().replace(' ', '_')}" for one in rest["sensor"]}
     assert set(re.findall(r"(?<!binary_)sensor\.\w+", automation)) <= names

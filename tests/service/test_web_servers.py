@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from service.process.broker import free_port
+from tests import asking
 from tests.end_to_end.stack import ROOT
 from tests.service.api_support import fill, service_at
 from tests.service.live import served
@@ -72,7 +72,7 @@ def test_links_are_public_and_nothing_of_a_client_is_believed(name, address, cer
         assert get(client, "/", headers={"Accept": "text/html"}).text.startswith("<!")
         assert get(client, "/nowcast/latest/image/30.png").content.startswith(b"\x89PNG")
         if plain:
-            moved = httpx2.get(f"http://{LOOPBACK}:{plain}/x?y=1", headers={"Host": NAME})
+            moved = asking.get(f"http://{LOOPBACK}:{plain}/x?y=1", headers={"Host": NAME})
             assert (moved.status_code, moved.headers["location"]) == (301, f"https://{NAME}/x?y=1")
 
 
@@ -139,9 +139,9 @@ def test_a_plain_proxy_pass_makes_nobody_this_machine(more, settings, tmp_path):
     with served(service) as url:
         servers = f"server {{ listen {LOOPBACK}:{port}; {more} location / {{ proxy_pass {url}; }} }}"
         with nginx(servers, port, tmp_path):
-            posted = httpx2.post(f"http://{LOOPBACK}:{port}/nowcast", json={"model": "persistence"})
+            posted = asking.post(f"http://{LOOPBACK}:{port}/nowcast", json={"model": "persistence"})
             assert posted.status_code == 401
-            assert httpx2.get(f"http://{LOOPBACK}:{port}/livez").status_code == 200
+            assert asking.get(f"http://{LOOPBACK}:{port}/livez").status_code == 200
 
 
 def test_under_a_path_of_another_site(address, certificate, tmp_path):
@@ -152,21 +152,21 @@ def test_under_a_path_of_another_site(address, certificate, tmp_path):
     )
     with nginx(f"server {{ listen {LOOPBACK}:{port}; {location} }}", port, tmp_path):
         root = f"http://{LOOPBACK}:{port}"
-        forecast = httpx2.get(f"{root}/rain/nowcast/latest").json()
+        forecast = asking.get(f"{root}/rain/nowcast/latest").json()
         assert forecast["links"]["self"].startswith("/rain/nowcast/")
-        assert httpx2.get(root + forecast["links"]["file"]).status_code == 200
-        assert httpx2.get(root + forecast["links"]["pictures"][-1]["href"]).content.startswith(b"\x89PNG")
-        landing = httpx2.get(f"{root}/rain/").json()
+        assert asking.get(root + forecast["links"]["file"]).status_code == 200
+        assert asking.get(root + forecast["links"]["pictures"][-1]["href"]).content.startswith(b"\x89PNG")
+        landing = asking.get(f"{root}/rain/").json()
         for link in landing["links"]:
             assert link["href"].startswith(f"{root}/rain/"), link
-            assert httpx2.get(link["href"]).status_code == 200
-        tiles = httpx2.get(f"{root}/rain/tiles").json()["layers"][0]
+            assert asking.get(link["href"]).status_code == 200
+        tiles = asking.get(f"{root}/rain/tiles").json()["layers"][0]
         tile = tiles["tiles"].format(time=tiles["forecast_times"][0], z=5, x=16, y=10)
-        assert httpx2.get(root + tile).content.startswith(b"\x89PNG")
-        page = httpx2.get(f"{root}/rain/", headers={"Accept": "text/html"}).text
+        assert asking.get(root + tile).content.startswith(b"\x89PNG")
+        page = asking.get(f"{root}/rain/", headers={"Accept": "text/html"}).text
         assert 'src="page/page.js"' in page  # relative: it is found below any path
-        assert httpx2.get(f"{root}/rain/page/page.js").status_code == 200
-        moved = httpx2.get(f"{root}/rain/nowcast/latest/")
+        assert asking.get(f"{root}/rain/page/page.js").status_code == 200
+        moved = asking.get(f"{root}/rain/nowcast/latest/")
         assert moved.headers["location"] == f"{root}/rain/nowcast/latest"
 
 

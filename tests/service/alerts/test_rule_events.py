@@ -11,6 +11,7 @@ from service.access.keybook import KeyBook
 from service.alerts.events import events_after, number_of
 from service.alerts.rulebook import rule_book
 from service.api import access, rule_events
+from tests import asking
 from tests.service.alerts.happening import NOW, happen
 from tests.service.alerts.playing import stored
 from tests.service.api_support import service_at
@@ -63,8 +64,8 @@ def test_events_are_streamed_and_resumed_for_the_owner_alone(world):
     found = listened(url, mine, 3, rain)
     assert found == events
     assert listened(url, mine, 2, last=events[0]) == events[1:]
-    assert httpx2.get(f"{url}/rules/events", headers={"Last-Event-ID": "no id", "X-API-Key": mine}).status_code == 422
-    assert httpx2.get(f"{url}/rules/events", headers={"X-API-Key": "nowcast_1_2"}).status_code == 401
+    assert asking.get(f"{url}/rules/events", headers={"Last-Event-ID": "no id", "X-API-Key": mine}).status_code == 422
+    assert asking.get(f"{url}/rules/events", headers={"X-API-Key": "nowcast_1_2"}).status_code == 401
 
 
 def test_after_the_erasure_of_the_last_received_event_none_is_left_out(world):

@@ -30,6 +30,7 @@ from service.process.connections import BoundedHttp
 from service.queries import regions
 from service.queries.regions import area_series
 from service.telemetry.metric_store import AllocatedDict, SoundCollector, is_sound
+from tests import asking
 from tests.service.api_support import fill, service_at
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -256,7 +257,7 @@ def test_streams_of_one_client_are_bounded(url, monkeypatch):
     with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
         lines = answer.iter_lines()
         next(lines)
-        assert httpx2.get(f"{url}/events").status_code == 429
+        assert asking.get(f"{url}/events").status_code == 429
 
 
 def test_streams_that_are_asked_for_at_once_are_bounded(url, monkeypatch):
@@ -288,7 +289,7 @@ def test_a_body_of_very_many_small_chunks_is_not_read(url, size, count, is_read)
 
 def test_no_request_becomes_a_websocket(url):
     asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x", "Sec-WebSocket-Version": "13"}
-    assert httpx2.get(f"{url}/livez", headers=asked).json() == {"status": "alive"}
+    assert asking.get(f"{url}/livez", headers=asked).json() == {"status": "alive"}
 
 
 def test_a_length_that_is_no_number_is_no_fault(client):
@@ -303,7 +304,7 @@ def test_silent_and_slow_connections_are_closed_and_others_served(url, monkeypat
     assert all(ends(one) for one in silent)
     for one in silent:
         one.close()
-    with httpx2.Client(base_url=url) as client:
+    with httpx2.Client(base_url=url, timeout=PATIENCE_S) as client:
         for _ in range(4):
             assert client.get("/livez").status_code == 200
             time.sleep(0.12)

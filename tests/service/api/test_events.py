@@ -11,6 +11,7 @@ import pytest
 from service.api import events
 from service.client import Client
 from service.forecasts.nowcast import NowcastService
+from tests import asking
 from tests.service.api_support import REFERENCE, fill, service_at
 from tests.service.live import served
 from tests.waiting import PATIENCE_S
@@ -72,7 +73,7 @@ def test_the_first_forecast_of_all_is_sent(service, url):
 def test_a_returning_client_receives_missed_forecasts_in_order(service, url):
     made = [service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(4)]
     assert [event.id for event in listened(url, 3, Last_Event_ID=made[0])] == made[1:]
-    assert httpx2.get(f"{url}/events", headers={"Last-Event-ID": "no id"}).status_code == 422
+    assert asking.get(f"{url}/events", headers={"Last-Event-ID": "no id"}).status_code == 422
 
 
 def test_an_unknown_id_starts_with_the_next_forecast(service, url):
@@ -93,7 +94,7 @@ def test_listeners_are_bounded_and_disconnected_ones_do_not_count(service, url, 
     with httpx2.stream("GET", f"{url}/events", timeout=PATIENCE_S) as answer:
         lines = answer.iter_lines()  # held: it closes the stream when it goes
         next(lines)
-        refused = httpx2.get(f"{url}/events")
+        refused = asking.get(f"{url}/events")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
     first, second = (service.forecast_stored(REFERENCE + steps * STEP).id for steps in range(2))
     with Client(url, sleep=lambda _: None) as client:  # asks until the place is free

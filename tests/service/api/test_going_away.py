@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import httpx2
 import pytest
 
 from core.errors import ClientDisconnectedError
@@ -23,6 +22,7 @@ from service.inference.batch import Batching, Lane
 from service.inference.predictor import Predictor
 from service.inference.request_scope import ClientPresence, request_scope
 from service.telemetry.metrics import REFUSED
+from tests import asking
 from tests.service.api_support import CHANCES_MMH, NOW, REFERENCE, STEP, Shift, fill, load, service_at
 from tests.service.live import served
 from tests.waiting import PATIENCE_S, wait_until
@@ -153,7 +153,7 @@ def test_clients_that_go_leave_the_queue_and_only_what_was_begun_is_made_and_kep
         )  # and its baselines, which nobody waits for either
         assert {forecast.reference_time for forecast in service.list()} == {REFERENCE}
         assert model.calls == 1
-        answer = httpx2.post(f"{address}/nowcast", json={"reference_time": times[0].isoformat(), "verify": False})
+        answer = asking.post(f"{address}/nowcast", json={"reference_time": times[0].isoformat(), "verify": False})
         assert answer.status_code == 200
         assert model.calls == 1, "the same id, not made again"
         assert gone() == before + 5

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from mcp import Client as McpClient
 from mcp import StdioServerParameters
@@ -18,6 +17,7 @@ from service.client import AsyncClient
 from service.client.mcp_server import build_server
 from service.forecasts.nowcast import NowcastService
 from service.process.broker import free_port
+from tests import asking
 from tests.end_to_end.stack import process_environment
 from tests.service.api_support import NOW, fill, service_at
 from tests.service.live import served
@@ -97,7 +97,7 @@ def test_every_answer_has_status_and_age(url, name, arguments):
 
 def test_a_place_is_the_service_s_own_minutes(url):
     asked: dict[str, Any] = {"lat": 51.0, "lon": 9.5, "lang": "de", "tz": "auto"}
-    expected = httpx2.get(f"{url}/nowcast/latest/minutes", params=asked).json()
+    expected = asking.get(f"{url}/nowcast/latest/minutes", params=asked).json()
     found = called(url, "place", **PLACE, language="de").structured_content
     assert found["minutes"] == expected["minutes"]
     assert found["summary"] == expected["summary"]
@@ -105,7 +105,7 @@ def test_a_place_is_the_service_s_own_minutes(url):
 
 
 def test_an_area_has_its_leads(url):
-    expected = httpx2.get(f"{url}/nowcast/latest/area", params={"polygon": WKT}).json()
+    expected = asking.get(f"{url}/nowcast/latest/area", params={"polygon": WKT}).json()
     found = called(url, "area", polygon=WKT).structured_content
     assert [lead["mean_mmh"] for lead in found["leads"]] == [lead["mean_mmh"] for lead in expected["leads"]]
     chances = [lead["cell_probabilities"][0]["largest"] for lead in expected["leads"]]
@@ -113,10 +113,10 @@ def test_an_area_has_its_leads(url):
 
 
 def test_a_picture_is_a_png_with_its_age(url):
-    latest = httpx2.get(f"{url}/nowcast/latest").json()["forecast_id"]
+    latest = asking.get(f"{url}/nowcast/latest").json()["forecast_id"]
     expected = {
-        "map": httpx2.get(f"{url}/nowcast/{latest}/image/60.png").content,
-        "place": httpx2.get(f"{url}/nowcast/{latest}/point.png", params={"lat": 51.0, "lon": 9.5}).content,
+        "map": asking.get(f"{url}/nowcast/{latest}/image/60.png").content,
+        "place": asking.get(f"{url}/nowcast/{latest}/point.png", params={"lat": 51.0, "lon": 9.5}).content,
     }
     for kind, arguments in (("map", {"lead_minutes": 60}), ("place", PLACE)):
         image, text = called(url, "picture", **arguments).content
