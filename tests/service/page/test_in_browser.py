@@ -1,9 +1,10 @@
 """The page in headless Chromium, served by the API on a small store: what a visitor sees and does."""
 
 import re
+from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import CDPSession, Route, expect
 
 from core.times import iso
 from tests.service.api_support import REFERENCE
@@ -26,6 +27,23 @@ from tests.service.page.prepared import STEP, WET, prepared, weather
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine: apt-get install chromium")
 MINIMUM_PX = 44
 PLACE = f"#lat={WET[0]}&lon={WET[1]}"
+BEFORE_RAIN_BYTES = 400_000
+FIRST_S = 1.0
+FRAME_S = 0.05
+TRANSFERRED = (
+    "['navigation', 'resource'].flatMap((kind) => performance.getEntriesByType(kind)).map((one) => one.transferSize)"
+)
+WORD_BOXES = """[...document.querySelectorAll("#legend li small:not(:empty)")].map((one) => {
+  const range = document.createRange();
+  range.selectNodeContents(one);
+  return range.getBoundingClientRect().toJSON();
+})"""
+
+
+def busy_s(session: CDPSession) -> float:
+    """Processor time of the page's main thread so far."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
 
 
 def test_load_play_and_slide(browser, address):
@@ -155,9 +173,8 @@ def test_where_no_radar_sees_it_is_not_dry(browser, address):
         assert page.locator("#legend .sign").count() == 2
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
-    "options", [{}, {"color_scheme": "dark", "locale": "de-DE"}, PHONE], ids=["day", "dark", "phone"]
+    "options", [{}, {**PHONE, "color_scheme": "dark", "locale": "de-DE"}], ids=["day", "phone at night"]
 )
 def test_axe_finds_nothing(browser, address, options):
     with opened(browser, address + PLACE, **options) as page:
@@ -183,6 +200,44 @@ def test_on_a_phone(browser, address, options):
             MINIMUM_PX,
         )
         assert small == []
+        words = page.locator("#legend li small:not(:empty)")
+        assert words.all_inner_texts() == ["light", "moderate", "heavy", "very heavy"]
+        legend = box_of(page, ".legend")
+        places = [(box["x"], box["x"] + box["width"]) for box in page.evaluate(WORD_BOXES)]
+        assert all(end <= start for (_, end), (start, _) in pairwise(places))  # no word over the next one
+        assert places[-1][1] <= legend["x"] + legend["width"]
+
+
+def first_rain(browser, address) -> tuple[int, float, float]:
+    """Bytes and seconds of processor time until the first rain is seen, and such seconds of one frame after it."""
+    with opened(browser, "about:blank", service_workers="block") as page:
+        page.route(re.compile(r"/page/(basemap|places)\.json"), lambda _: None)  # fetched after the first rain
+        session = page.context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        page.goto(address)
+        shown(page)
+        sizes = page.evaluate(TRANSFERRED)
+        assert len(sizes) > 8  # the page's own files, answers of the interface, tiles
+        first_s = busy_s(session)
+        page.wait_for_load_state("load")
+        began_s = busy_s(session)
+        for index in range(25, 37):
+            slide(page, index)
+            expect(page.locator("#offset")).to_have_text(f"+{5 * (index - 24)} min")
+        frame_s = (busy_s(session) - began_s) / 12
+        page.unroute_all(behavior="ignoreErrors")
+    return sum(sizes), first_s, frame_s
+
+
+def test_the_first_rain_costs_little(browser, address):
+    """Processor time, the least of three: what a clock says depends on what else the machine does."""
+    measured = [first_rain(browser, address)]
+    while not (fits := min(one[1] for one in measured) < FIRST_S and min(one[2] for one in measured) < FRAME_S):
+        if len(measured) == 3:
+            break
+        measured.append(first_rain(browser, address))
+    assert fits, measured
+    assert max(one[0] for one in measured) < BEFORE_RAIN_BYTES
 
 
 @pytest.mark.long
