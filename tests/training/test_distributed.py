@@ -131,6 +131,18 @@ def test_two_processes_that_share_one_copy_of_the_model_train_as_one_with_all_of
     _assert_as_one(later, alone)
 
 
+def test_processes_with_unequal_shares_of_the_validation_share_a_model_without_recurrence(
+    event, tmp_path, start_process
+):
+    """Its own method calls `forward`, so that FSDP sees two passes in one; of five clips one process has three."""
+    more = ["model=simvp", "hidden_channels=4", "translator_channels=8", "num_layers=4", "lead_steps=2"]
+    more += ["height=16", "width=16", "accumulate=2", "gradient_clip=1.0", "recompute=true"]
+    run.train(resolve("germany", file=None, sets=[*KEYS, *more], data=event), tmp_path / "one")
+    sets = [part for key in more for part in ("--set", key)]
+    assert _both(start_process, _arguments(event, tmp_path / "two", "--fsdp", *sets)) == [0, 0]
+    _assert_as_one(tmp_path / "two", tmp_path / "one")
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [

@@ -96,6 +96,7 @@ def _one_tree_of_errors(folder: Path, *, is_new: bool) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="pytorch_lightning")
             warnings.filterwarnings("ignore", module="lightning_fabric")
+            warnings.filterwarnings("ignore", "FSDP2-wrapped module")  # no in-place operation follows a forward pass
             yield
     except SIGTERMException as err:
         raise StoppedError(f"stopped before the first step; --resume {folder} continues") from err

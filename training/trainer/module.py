@@ -18,7 +18,7 @@ from training.trainer.loader import process_count
 from training.trainer.losses import LOSSES
 from training.trainer.optimisers import configured
 from training.trainer.schedules import SCHEDULES
-from training.trainer.sharded import gather, is_sharded, release, shard
+from training.trainer.sharded import gather, gathered_forward, is_sharded, release, shard
 from verification.sums import Sums
 
 HALF_BITS: Final = 31
@@ -123,7 +123,7 @@ class NowcastModule(pl.LightningModule):
         """
         past_BTCHW, future_BTCHW = batch
         leads = future_BTCHW.shape[1]
-        every_BTCHW, own_loss = self.model.predict_with_loss(self.transform.encode(past_BTCHW), leads)
+        every_BTCHW, own_loss = gathered_forward(self.model)(self.transform.encode(past_BTCHW), leads)
         predicted_BTCHW = every_BTCHW[:, -leads:]
         loss = self._loss(predicted_BTCHW, future_BTCHW)
         if own_loss is not None:

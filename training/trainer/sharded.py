@@ -1,8 +1,11 @@
 """One copy of weights, gradients and moments, distributed over all processes (FSDP2, `fully_shard` of PyTorch)."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from pytorch_lightning.strategies import ModelParallelStrategy, Strategy
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -60,9 +63,21 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def gather(model: nn.Module) -> None:
-    """Bring the weights of a sharded model together on every process; all of them must call this."""
+    """Bring the weights of a sharded model together on all processes, with buffers of the first; all must call it."""
     if isinstance(model, FSDPModule):
         model.unshard()
+        for buffer in model.buffers():  # the running means of batch normalisation
+            dist.broadcast(buffer, src=0)
+
+
+def gathered_forward(model: nn.Module) -> Callable[..., Any]:
+    """Return the forward method that neither gathers nor releases, for use between `gather` and `release`.
+
+    Processes may call it different numbers of times. The registered method would release the weights of a model whose
+    own method calls `forward`, since FSDP then takes the outer call for one after the forward pass.
+    """
+    method: Callable[..., Any] = getattr(type(model), FORWARD)
+    return partial(method, model)
 
 
 def release(model: nn.Module) -> None:
