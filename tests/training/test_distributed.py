@@ -32,7 +32,7 @@ def alone(event, tmp_path_factory):
     return folder
 
 
-def _assert_as_one(folder, alone):
+def _assert_as_one(folder, alone, rel=1e-5, atol=1e-6):
     found, expected = (
         {
             (row["step"], row["name"]): float(row["value"])
@@ -44,10 +44,10 @@ def _assert_as_one(folder, alone):
     assert {step for step, name in expected if name == "train/loss"} == {"1", "2", "3"}
     assert ("3", "validation/csi_0.5") in expected
     assert found.keys() == expected.keys()
-    assert found == {key: pytest.approx(value, rel=1e-5) for key, value in expected.items()}
+    assert found == {key: pytest.approx(value, rel=rel) for key, value in expected.items()}
     weights, weights_expected = (load_model(f / "checkpoint").state_dict() for f in (folder, alone))
     for name, value in weights_expected.items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=atol)
 
 
 def _arguments(event, folder, *more):
@@ -131,16 +131,21 @@ def test_two_processes_that_share_one_copy_of_the_model_train_as_one_with_all_of
     _assert_as_one(later, alone)
 
 
+@pytest.mark.long
 def test_processes_with_unequal_shares_of_the_validation_share_a_model_without_recurrence(
     event, tmp_path, start_process
 ):
-    """Its own method calls `forward`, so that FSDP sees two passes in one; of five clips one process has three."""
+    """Its own method calls `forward`, so that FSDP sees two passes in one; of five clips one process has three.
+
+    A step of Adam is 0.01 whatever the size of a gradient, so rounding of small ones moves weights by up to 2e-6; and a
+    rate is exponential in what the model computes. A lost clip or a wrong mean would differ in the second digit.
+    """
     more = ["model=simvp", "hidden_channels=4", "translator_channels=8", "num_layers=4", "lead_steps=2"]
     more += ["height=16", "width=16", "accumulate=2", "gradient_clip=1.0", "recompute=true"]
     run.train(resolve("germany", file=None, sets=[*KEYS, *more], data=event), tmp_path / "one")
     sets = [part for key in more for part in ("--set", key)]
     assert _both(start_process, _arguments(event, tmp_path / "two", "--fsdp", *sets)) == [0, 0]
-    _assert_as_one(tmp_path / "two", tmp_path / "one")
+    _assert_as_one(tmp_path / "two", tmp_path / "one", rel=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
