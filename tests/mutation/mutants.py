@@ -166,10 +166,11 @@ MUTANTS: Final = (
     Mutant(_again, "            if not _is_damaged(path):\n                return False\n", "", _AGAIN),
     Mutant(
         _again,
-        "            self._drop(note)\n            yield forecast",
-        "            yield forecast",
+        "            withdraw([note])\n            note.unlink(missing_ok=True)\n        return made",
+        "        return made",
         _AGAIN,
     ),
+    Mutant(_again, '{**found, "attempts": attempts + 1}', "found", _AGAIN),
     Mutant(
         _again,
         '            log.warning("%s is not scored',

@@ -8,6 +8,7 @@ from operator import add
 import numpy as np
 import pytest
 
+from tests.speed import python_s
 from verification.bootstrap import LEAST_OBSERVED_CELLS, RESAMPLES, Interval, interval, paired_interval, verdict
 from verification.counts import Counts
 from verification.means import MEANS, LeadMean, PooledValue, statistic, sums_by_lead
@@ -170,7 +171,7 @@ def test_a_thousand_resamples_of_fourteen_spells_and_thirty_leads_are_quick(mean
     began = time.thread_time()
     assert interval(spells, statistic(mean, score)) is not None
     assert RESAMPLES == 1000
-    assert time.thread_time() - began < 1.0
+    assert time.thread_time() - began < 60 * python_s(), "20 to 35 of them, 0.6 to 1.2 s"
 
 
 def test_sums_by_lead_of_one_model_mask_and_threshold():
