@@ -180,7 +180,7 @@ def test_the_covered_part_of_each_cell_is_that_of_exact_clipping():
         np.testing.assert_allclose(shares.down_HW[some_HW] + y_HW[some_HW] + 0.5, centres_N2[:, 1], atol=1e-5)
 
 
-def test_a_polygon_of_the_most_vertices_costs_no_more_than_two_million_steps_of_python():
+def test_a_polygon_of_the_most_vertices_costs_less_than_two_million_steps_of_python():
     polygon = jagged(MOST_VERTICES - 1, 0.0)
     costs = []
     for _ in range(5):
@@ -190,7 +190,7 @@ def test_a_polygon_of_the_most_vertices_costs_no_more_than_two_million_steps_of_
     dense = shapely.orient_polygons(shapely.segmentize(polygon, 0.01))
     true_km2 = abs(Geod(a=6_370_040.0, b=6_370_040.0).geometry_area_perimeter(dense)[0]) / 1e6
     assert weights.area_km2 == pytest.approx(true_km2, rel=1e-5)
-    assert min(costs) < 5, "a ratio of two speeds of this machine: 1 to 2, about 0.03 s"
+    assert min(costs) < 4, "of 400,000 steps each: 1.9 to 2.6 were measured"
 
 
 def test_the_work_of_a_polygon_is_bounded_by_its_vertices_and_the_cells():
